@@ -1,0 +1,264 @@
+"""What a user may set, stage by stage. Everything here is identity, except `Execution`: where and how to compute it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from rxt_model.config import Architecture
+from tokenization.records import Language
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Config(BaseModel):
+    """Frozen, and a key that nobody declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceConfig(Config):
+    """One source of documents.
+
+    `kind`: `package` (a name of `tokenization.fetch`), `files` (Parquet, JSONL or text at `path`, any fsspec URL, with
+    wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and `hub`.
+    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order.
+    """
+
+    name: str
+    kind: Literal["package", "files", "hub"]
+    language: Language
+    licence: str
+    path: str = ""
+    subset: str = ""
+    revision: str = ""
+    text_column: str = "text"
+    max_bytes: PositiveInt | None = None
+
+
+class CorpusConfig(Config):
+    """Documents in both languages. Splits go by a stable hash of the text."""
+
+    sources: tuple[SourceConfig, ...]
+    min_characters: PositiveInt = 40
+    validation_fraction: Fraction = 0.02
+    test_fraction: Fraction = 0.02
+
+
+class DialoguesConfig(Config):
+    """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
+    acknowledgement of a fact repeats its value."""
+
+    turns: tuple[PositiveInt, PositiveInt] = (4, 8)
+    facts: tuple[PositiveInt, PositiveInt] = (1, 4)
+    echo: Fraction = 0.3
+    update: Fraction = 0.15
+    unknown: Fraction = 0.08
+    distract: Fraction = 0.25
+
+
+class TokenizerConfig(Config):
+    """One byte-level BPE vocabulary for both languages, trained on documents and on generated dialogues."""
+
+    vocab_size: PositiveInt
+    document_bytes: PositiveInt = 4_000_000
+    dialogues: PositiveInt = 2_000
+    seed: int = 0
+
+
+class TextShardsConfig(Config):
+    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries."""
+
+    length: PositiveInt
+    shards: PositiveInt = 4
+    max_tokens: PositiveInt | None = None
+    polish_share: Fraction = 0.5
+
+
+class InteractionShardsConfig(Config):
+    """Single interactions of at most `length` tokens: real ones from the corpus and those of generated dialogues."""
+
+    length: PositiveInt
+    shards: PositiveInt = 4
+    generated: PositiveInt = 4_000
+    documents: PositiveInt = 4_000
+    dialogues: DialoguesConfig = DialoguesConfig()
+    seed: int = 0
+
+
+class ConversationShardsConfig(Config):
+    """Conversations whose interactions have at most `length` tokens each. Counts are per language."""
+
+    length: PositiveInt
+    shards: PositiveInt = 4
+    train: PositiveInt = 8_000
+    validation: PositiveInt = 200
+    test: PositiveInt = 400
+    dialogues: DialoguesConfig = DialoguesConfig()
+    seed: int = 0
+
+
+class OptimizerConfig(Config):
+    """AdamW with linear warm-up and cosine decay to `final_lr` x lr over the whole stage."""
+
+    lr: PositiveFloat = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.95)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    clip: PositiveFloat = 1.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    final_lr: Fraction = 0.1
+
+
+class TrainingConfig(Config):
+    """What every training stage has. `batch_size` is global: rows, interactions or conversations per step."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    optimizer: OptimizerConfig = OptimizerConfig()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    balance_weight: Annotated[float, Field(ge=0)] = 0.01
+    seed: int = 0
+
+
+class JointLossConfig(Config):
+    """Joint language modelling with a leaked context (`pretrain`, `sft`): noise and masking of the encoder's output
+    rise linearly from their first to their second value over the stage."""
+
+    noise: tuple[float, float] = (0.5, 1.0)
+    masking: tuple[Fraction, Fraction] = (0.15, 0.5)
+    mlm_probability: Fraction = 0.15
+    decoder_weight: float = 1.0
+    mlm_weight: float = 1.0
+
+
+class PretrainConfig(TrainingConfig):
+    """Joint LM pre-training from scratch. The model's shape is declared here and nowhere else."""
+
+    model: Architecture
+    loss: JointLossConfig = JointLossConfig()
+
+
+class SftConfig(TrainingConfig):
+    """Joint fine-tuning on single interactions."""
+
+    loss: JointLossConfig = JointLossConfig()
+
+
+class MemoryPretrainConfig(TrainingConfig):
+    """`reading`: decoder and encoder learn to read the raw encoder states of all earlier interactions.
+    `self-supervised`: the memory attention alone learns to blend encoder states into slots (the published stage)."""
+
+    objective: Literal["reading", "self-supervised"] = "reading"
+    write_first: Fraction = 0.9
+    write_start: Fraction = 0.5
+    write_decrease: Fraction = 0.05
+    write_minimum: Fraction = 0.05
+
+
+class SmatPhase(Config):
+    """Until step `until` (exclusive): conversations of at most `turns`, and the parts that are trained."""
+
+    until: PositiveInt
+    turns: PositiveInt
+    train: tuple[Literal["decoder", "memory", "encoder"], ...]
+
+
+class SmatConfig(TrainingConfig):
+    """Supervised memory-aware training. `horizon`: memory writes a loss may flow back through (None: all)."""
+
+    phases: tuple[SmatPhase, ...]
+    horizon: PositiveInt | None = None
+
+
+class BaselineConfig(TrainingConfig):
+    """The stateless decoder of equal active parameters, trained in turn on text, interactions and whole conversations
+    with `steps` counting all three; `shares` splits the steps among them."""
+
+    shares: tuple[Fraction, Fraction, Fraction] = (0.3, 0.2, 0.5)
+
+
+class RewardConfig(Config):
+    """R = scale x (bleu, cosine, length weights times the terms); see `jobs.rl.rewards`."""
+
+    scale: PositiveFloat = 10.0
+    bleu: Fraction = 0.4
+    cosine: Fraction = 0.5
+    length: Fraction = 0.1
+
+
+class MrlConfig(Config):
+    """Memory reinforcement learning: IMPO, or PPO with generalised advantages."""
+
+    algorithm: Literal["impo", "ppo"] = "impo"
+    iterations: PositiveInt
+    episodes: PositiveInt = 32
+    turns: tuple[PositiveInt, PositiveInt] = (4, 6)
+    update_epochs: PositiveInt = 2
+    clip: PositiveFloat = 0.2
+    temperature: PositiveFloat = 1.0
+    entropy: float = 0.01
+    kl_reference: float = 0.05
+    kl_turns: float = 1e-3
+    memory_drift: float = 0.0
+    reward: RewardConfig = RewardConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=0)
+    held_out_episodes: PositiveInt = 200
+    shuffle_rewards: bool = False
+    seed: int = 0
+
+
+class EvaluateConfig(Config):
+    """Held-out measurements. `questions` is the least number of memory questions asked."""
+
+    questions: PositiveInt = 300
+    text_rows: PositiveInt = 200
+    latency_turns: PositiveInt = 64
+    batch_size: PositiveInt = 64
+    seed: int = 0
+
+
+class ExportConfig(Config):
+    """The hand-over folder; `name` stands in the model card."""
+
+    name: str = "rxt-tiny"
+
+
+class DataExecution(Config):
+    """Ray Data jobs: how many shards are written at once."""
+
+    parallelism: PositiveInt = 2
+
+
+class TrainExecution(Config):
+    """Ray Train runs. `micro_batch` bounds the rows of one rank in one pass; `shard` is where `fully_shard` cuts:
+    `root` (one group, for small models) or `block`. `expert_parallel` ranks share the experts of a layer."""
+
+    workers: PositiveInt = 2
+    threads: PositiveInt = 1
+    gpus: bool = False
+    expert_parallel: PositiveInt = 1
+    shard: Literal["root", "block"] = "root"
+    micro_batch: PositiveInt | None = None
+    checkpoint_every_steps: PositiveInt = 100
+    log_every_steps: PositiveInt = 10
+    keep_checkpoints: PositiveInt = 2
+    max_failures: Annotated[int, Field(ge=0)] = 2
+
+
+class RlExecution(Config):
+    """Actors of the RL stage."""
+
+    rollout_workers: PositiveInt = 2
+    threads: PositiveInt = 1
+    checkpoint_every_iterations: PositiveInt = 2
+    max_restarts: Annotated[int, Field(ge=0)] = 3
+
+
+class Execution(Config):
+    """Where and how: never part of a fingerprint."""
+
+    data: DataExecution = DataExecution()
+    train: TrainExecution = TrainExecution()
+    rl: RlExecution = RlExecution()
+    parallel_stages: PositiveInt = 1

@@ -1,0 +1,60 @@
+"""What a stage function is given: concrete URIs of its inputs and output, how to run, and where to report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jobs.configs import Execution
+
+
+class StageError(RuntimeError):
+    """A failure with a message for the user: what, where, which value. `next_command` says how to go on."""
+
+    def __init__(self, message: str, next_command: str = "") -> None:
+        super().__init__(message)
+        self.next_command = next_command
+
+
+class Interrupted(RuntimeError):
+    """The user asked to stop; the stage has saved what it needs to go on."""
+
+
+class Reporter(Protocol):
+    """Where a stage reports. The driver prints progress, appends to metrics.jsonl and feeds the tracker."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Points of curves; names are `group/name`."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """How far the stage is, in its own unit, with a short note (loss, tokens/s)."""
+
+    def message(self, text: str) -> None:
+        """One line that the user should see, such as `resumed at step 300`."""
+
+    def file(self, path: str, folder: str = "") -> None:
+        """Show a small local file (plot, sample, table) to whoever browses the run."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A complete upstream result. `manifest` is its manifest.json."""
+
+    stage: str
+    artifact_id: str
+    uri: str
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """`output_uri` is absolute (a local path or any fsspec URL) and the only place a stage writes to."""
+
+    stage: str
+    artifact_id: str
+    output_uri: str
+    inputs: Mapping[str, Artifact]
+    execution: Execution
+    reporter: Reporter
+    should_stop: Callable[[], bool] = field(default=lambda: False)

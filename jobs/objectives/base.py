@@ -1,0 +1,53 @@
+"""What every training objective is: a module around the model whose forward gives a globally normalised loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands: `step` counts from 0; `generator` is seeded from (seed, step, rank)."""
+
+    step: int
+    steps: int
+    generator: torch.Generator
+
+    @property
+    def fraction(self) -> float:
+        return self.step / max(1, self.steps - 1)
+
+
+class Objective(nn.Module):
+    """`forward(batch, moment)` returns this rank's share of the loss and its metrics.
+
+    Every loss is a sum over this rank divided by the count over **all** ranks, so that gradients are summed, never
+    averaged, across ranks. Metrics are pairs [sum, count] as one tensor of shape [2]; the loop adds them over ranks.
+    `model` is what the stage hands on.
+    """
+
+    model: nn.Module
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        raise NotImplementedError
+
+    def trained(self, step: int) -> list[nn.Module]:
+        """The parts that are trained at `step`; everything by default. Staged unfreezing overrides it."""
+        return [self.model]
+
+
+def global_count(count: Tensor) -> Tensor:
+    """The sum of `count` over all ranks, at least 1, so that an empty batch divides by nothing."""
+    total = count.detach().clone().float()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(total)
+    return total.clamp(min=1.0)
+
+
+def metric(total: Tensor, count: Tensor) -> Tensor:
+    """A [sum, count] pair for the loop to add up."""
+    return torch.stack([total.detach().float(), count.detach().float()])

@@ -1,0 +1,36 @@
+"""THE DAG: from raw text to a chat that remembers."""
+
+from __future__ import annotations
+
+from pipelines.config import PipelineConfig
+from pipelines.stage import Stage
+
+
+def curriculum(c: PipelineConfig) -> list[Stage]:
+    docs = Stage("corpus", "fetch and clean English and Polish text", "jobs.build_corpus:build_corpus", c.corpus,
+                 deterministic=True)
+    tok = Stage("tokenizer", "train one vocabulary for both languages", "jobs.train_tokenizer:train_tokenizer",
+                c.tokenizer, {"corpus": docs}, deterministic=True)
+    data = {"corpus": docs, "tokenizer": tok}
+    text = Stage("text-shards", "pack documents into rows of tokens", "jobs.build_shards:build_text_shards",
+                 c.text, data, deterministic=True)
+    pairs = Stage("interaction-shards", "single queries with answers", "jobs.build_shards:build_interaction_shards",
+                  c.interactions, data, deterministic=True)
+    talks = Stage("conversation-shards", "conversations that need memory",
+                  "jobs.build_shards:build_conversation_shards", c.conversations, data, deterministic=True)
+    pre = Stage("pretrain", "joint language modelling with a leaked context", "jobs.train:pretrain",
+                c.pretrain, {"shards": text})
+    sft = Stage("sft", "joint fine-tuning on interactions", "jobs.train:sft", c.sft, {"model": pre, "shards": pairs})
+    mem = Stage("memory-pretrain", "teach reading before compressing", "jobs.train:memory_pretrain",
+                c.memory_pretrain, {"model": sft, "shards": talks})
+    smat = Stage("smat", "train through several memory writes", "jobs.train:smat",
+                 c.smat, {"model": mem, "shards": talks})
+    mrl = Stage("mrl", "reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
+                c.mrl, {"model": smat, "shards": talks, "tokenizer": tok})
+    base = Stage("baseline", "a stateless decoder of equal active size", "jobs.train:baseline",
+                 c.baseline, {"text": text, "pairs": pairs, "talks": talks, "model": pre})
+    eva = Stage("evaluate", "perplexity, recall against controls, latency", "jobs.evaluate:evaluate", c.evaluate,
+                {"model": mrl, "baseline": base, "text": text, "shards": talks, "tokenizer": tok})
+    exp = Stage("export", "hand-over folder with model card", "jobs.export:export",
+                c.export, {"model": mrl, "tokenizer": tok, "evaluation": eva})
+    return [docs, tok, text, pairs, talks, pre, sft, mem, smat, mrl, base, eva, exp]

@@ -1,0 +1,26 @@
+"""A node of the DAG: which function, with which config, fed by which stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jobs.configs import Config
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`function` is `module:name`, imported only when the stage runs; it takes (StageContext, config) and returns the
+    result's metrics, a flat mapping of numbers and short texts with an optional `result` for the status table.
+
+    `deterministic` stages give the same bytes for the same inputs, so what follows depends on their content;
+    what follows any other stage depends on the attempt. Raise `version` when the meaning of the code changes.
+    """
+
+    name: str
+    summary: str
+    function: str
+    config: Config
+    inputs: Mapping[str, Stage] = field(default_factory=dict)
+    deterministic: bool = False
+    version: int = 1
