@@ -35,10 +35,10 @@ class AttentionConfig(_Strict):
         _require(self.query_heads > 0, "query_heads", self.query_heads, "must be positive")
         _require(self.kv_heads > 0, "kv_heads", self.kv_heads, "must be positive")
         _require(
-            self.query_heads % self.kv_heads == 0 or self.kv_heads % self.query_heads == 0,
+            self.query_heads % self.kv_heads == 0,
             "kv_heads",
             self.kv_heads,
-            f"must divide query_heads = {self.query_heads} or be a multiple of it",
+            f"must divide query_heads = {self.query_heads}",
         )
 
 
@@ -175,7 +175,9 @@ class ModelConfig(Architecture):
     def __post_init__(self) -> None:
         super().__post_init__()
         highest = max(asdict(self.tokens).values())
-        _require(self.vocab_size > highest, "vocab_size", self.vocab_size, f"must exceed the control ids (0..{highest})")
+        _require(
+            self.vocab_size > highest, "vocab_size", self.vocab_size, f"must exceed the control ids (0..{highest})"
+        )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, sort_keys=True)

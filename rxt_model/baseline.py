@@ -1,0 +1,43 @@
+"""The rival: a stateless decoder from the same layers without memory, widened to the same active size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from rxt_model.config import ModelConfig
+from rxt_model.decoder import Decoder, DecoderOutput
+from rxt_model.layers import initialise
+from rxt_model.model import ReactiveTransformer, TokenModel
+from rxt_model.size import active_parameters
+
+
+class StatelessDecoder(TokenModel):
+    """Decoder-only model; history reaches it as tokens of its window or not at all."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.decoder = Decoder(config, config.vocab_size, stateful=False)
+        initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
+
+    def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
+        """Teacher-forced pass over ids [B, T]; mask and documents as in `ReactiveTransformer.decode`."""
+        return self.decoder(self.embedding(ids), self._tokens(ids, mask, documents), [])
+
+
+def matching_config(config: ModelConfig) -> ModelConfig:
+    """The baseline's config: feed-forward widths grown in steps of 8 until its active parameters reach those of the
+    reactive model's decoder, encoder and memory attention."""
+    with torch.device("meta"):
+        target = active_parameters(ReactiveTransformer(config, mlm_head=False))
+        widened = config
+        while active_parameters(StatelessDecoder(widened)) < target:
+            grow = widened.dense_dim + 8, widened.moe.expert_dim + 8
+            shared = widened.moe.shared_dim + 8 if widened.moe.shared_experts else 0
+            moe = replace(widened.moe, expert_dim=grow[1], shared_dim=shared)
+            widened = replace(widened, dense_dim=grow[0], moe=moe)
+    return widened

@@ -1,0 +1,103 @@
+"""The decoder: stateless layers, stateful layers that read short-term memory, stateless layers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from rxt_model.attention import CrossAttention, SelfAttention
+from rxt_model.cache import KeyValueCache
+from rxt_model.config import Architecture
+from rxt_model.layers import Rope, SwiGLU, norm
+from rxt_model.moe import MoELayer, Routing
+
+
+class Tokens(NamedTuple):
+    """Where the tokens of a batch stand: `rope` their rotary angles; `mask` for self-attention (None: plain causal);
+    `real` flat indices of the tokens that are not padding (None: all)."""
+
+    rope: Rope
+    mask: Tensor | None = None
+    real: Tensor | None = None
+    cache: KeyValueCache | None = None
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm: causal self-attention, memory read (stateful layers only), dense or mixture-of-experts feed-forward."""
+
+    def __init__(self, config: Architecture, *, stateful: bool, dense: bool) -> None:
+        super().__init__()
+        self.attention_norm = norm(config.dim, config.norm_eps)
+        self.attention = SelfAttention(config.dim, config.head_dim, config.decoder_attention)
+        if stateful:
+            self.memory_query_norm = norm(config.dim, config.norm_eps)
+            self.memory_norm = norm(config.dim, config.norm_eps)
+            self.memory_read = CrossAttention(config.dim, config.head_dim, config.cross_attention)
+        self.feed_forward_norm = norm(config.dim, config.norm_eps)
+        self.feed_forward = SwiGLU(config.dim, config.dense_dim) if dense else MoELayer(config.dim, config.moe)
+
+    def forward(
+        self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | None
+    ) -> tuple[Tensor, Routing | None]:
+        x = x + self.attention(self.attention_norm(x), tokens.rope, tokens.mask, causal=True, cache=tokens.cache)
+        if memory is not None:
+            x = x + self.memory_read(self.memory_query_norm(x), memory, memory_mask, tokens.rope)
+        normed = self.feed_forward_norm(x)
+        if not isinstance(self.feed_forward, MoELayer):
+            return x + self.feed_forward(normed), None
+        flat = normed.flatten(0, 1)
+        if tokens.real is None:
+            update, routing = self.feed_forward(flat)
+            return x + update.view_as(x), routing
+        update, routing = self.feed_forward(flat[tokens.real])
+        return x + flat.new_zeros(flat.shape).index_copy(0, tokens.real, update.to(flat.dtype)).view_as(x), routing
+
+
+class DecoderOutput(NamedTuple):
+    """`hidden` [B, T, d] after the head norm; `routing` of every mixture-of-experts layer, in order."""
+
+    hidden: Tensor
+    routing: list[Routing]
+
+
+class Decoder(nn.Module):
+    """The first stateless layer is dense, every other layer a mixture of experts.
+
+    With `stateful=False` the middle layers have no memory read: the stateless baseline.
+    """
+
+    def __init__(self, config: Architecture, vocab_size: int, *, stateful: bool = True) -> None:
+        super().__init__()
+        self.initial = nn.ModuleList(
+            DecoderLayer(config, stateful=False, dense=i == 0) for i in range(config.initial_layers)
+        )
+        self.stateful = nn.ModuleList(
+            DecoderLayer(config, stateful=stateful, dense=False) for _ in range(config.stateful_layers)
+        )
+        self.final = nn.ModuleList(
+            DecoderLayer(config, stateful=False, dense=False) for _ in range(config.final_layers)
+        )
+        self.norm = norm(config.dim, config.norm_eps)
+        self.head = nn.Linear(config.dim, vocab_size)
+
+    def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of every stateful layer from memory [L, B, S, d]; constant during an answer."""
+        return [
+            layer.memory_read.keys_values(layer.memory_norm(slots))
+            for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)
+        ]
+
+    def forward(
+        self, x: Tensor, tokens: Tokens, memory: list[tuple[Tensor, Tensor]], memory_mask: Tensor | None = None
+    ) -> DecoderOutput:
+        """x [B, T, d] embedded tokens; `memory` from `read_projections`, empty for a stateless decoder; `memory_mask`
+        broadcastable to [B, 1, T, S]."""
+        routing = []
+        middle = list(memory) or [None] * len(self.stateful)
+        reads = [None] * len(self.initial) + middle + [None] * len(self.final)
+        for layer, read in zip([*self.initial, *self.stateful, *self.final], reads, strict=True):
+            x, load = layer(x, tokens, read, memory_mask)
+            if load is not None:
+                routing.append(load)
+        return DecoderOutput(self.norm(x), routing)

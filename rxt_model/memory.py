@@ -1,0 +1,168 @@
+"""The memory write: encoded data of a finished interaction updates the short-term memory.
+
+Every layer reads the old memory and all layers are replaced at once. Shapes: memory [L, B, S, d], encoded data
+[L, B, T, d], mask [B, T] True at real tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rxt_model.attention import CrossAttention, SelfAttention
+from rxt_model.config import Architecture, AttentionConfig, MemoryConfig
+from rxt_model.layers import Rope, norm
+
+
+class ResidualGate(nn.Module):
+    """Blends old and new memory; sigmoid keeps slots bounded by (1 - G) * old + G * new (arXiv 2510.03561).
+
+    G comes from a learned scalar (static), from w * mean(old + new) per slot (elementwise) or from a slot-mixing
+    linear map of those means (linear). The means of zero-mean vectors are near 0, so an elementwise gate starts near
+    0.5 whatever its weight; only static and linear gates start where `gate_init` says.
+    """
+
+    def __init__(self, config: MemoryConfig) -> None:
+        super().__init__()
+        self.kind, self.activation = config.gate, config.activation
+        if self.kind == "linear":
+            self.mix = nn.Linear(config.slots, config.slots)
+            nn.init.constant_(self.mix.bias, config.gate_init)
+        elif self.kind != "none":
+            self.weight = nn.Parameter(torch.full((config.slots,), config.gate_init))
+
+    def forward(self, old: Tensor, new: Tensor) -> Tensor:
+        """old, new [B, S, d] -> [B, S, d]."""
+        if self.kind == "none":
+            return old + new
+        if self.kind == "static":
+            logits = self.weight.expand(old.shape[:2])
+        else:
+            means = (old + new).mean(-1)
+            logits = self.mix(means) if self.kind == "linear" else self.weight * means
+        if self.activation == "tanh":
+            gate = logits.tanh()[..., None]
+            return (1 - gate) * old + (1 + gate) * new
+        gate = logits.sigmoid()[..., None]
+        return (1 - gate) * old + gate * new
+
+
+class GatedWrite(nn.Module):
+    """One layer of the published variants: prepare the slots among themselves, read the interaction, gate."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__()
+        memory = config.memory
+        heads = memory.attention or config.encoder_attention
+        plain = AttentionConfig(heads.query_heads, heads.kv_heads, output_bias=True)
+        self.variant = memory.variant
+        self.memory_norm = norm(config.dim, config.norm_eps)
+        self.input_norm = norm(config.dim, config.norm_eps)
+        self.read = CrossAttention(config.dim, config.head_dim, plain)
+        self.write_gate = ResidualGate(memory)
+        if self.variant != "simple":
+            self.slot_norm = norm(config.dim, config.norm_eps)
+            self.slot_attention = CrossAttention(config.dim, config.head_dim, plain)
+            self.slot_gate = ResidualGate(memory)
+        if self.variant in ("gated", "grouped"):
+            self.source_gate = ResidualGate(memory)
+
+    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+        prepared = slots
+        if self.variant != "simple":
+            normed = self.slot_norm(slots)
+            source = normed if self.variant == "self" else mean
+            if self.variant in ("gated", "grouped"):
+                source = self.source_gate(normed, mean)
+            prepared = self.slot_gate(slots, self.slot_attention(normed, self.slot_attention.keys_values(source)))
+        keys_values = self.read.keys_values(self.input_norm(encoded), rope)
+        update = self.read(self.memory_norm(prepared), keys_values, mask[:, None, None, :])
+        return self.write_gate(prepared, update)
+
+
+class CompetitiveWrite(nn.Module):
+    """Slots compete for tokens: softmax over slots, each token divides itself among them.
+
+    A slot's gate is multiplied by the largest share that it won, so a slot that won nothing keeps its content.
+    """
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__()
+        dim = config.dim
+        self.input_norm = norm(dim, config.norm_eps)
+        self.context = SelfAttention(dim, config.head_dim, AttentionConfig(config.heads, config.heads))
+        self.memory_norm = norm(dim, config.norm_eps)
+        self.slot_identity = nn.Parameter(torch.randn(config.memory.slots, dim))
+        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+        self.gate = nn.Linear(2 * dim, dim)
+        nn.init.constant_(self.gate.bias, 1.0)
+        self.log_temperature = nn.Parameter(torch.zeros(()))
+
+    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+        normed = self.input_norm(encoded)
+        tokens = normed + self.context(normed, rope, mask[:, None, None, :])
+        named = self.memory_norm(slots) + self.slot_identity
+        scale = self.log_temperature.exp() / math.sqrt(slots.shape[-1])
+        scores = self.query(named) @ self.key(tokens).transpose(1, 2) * scale
+        shares = scores.softmax(1) * mask[:, None, :]
+        update = self.out(shares @ self.value(tokens) / (shares.sum(-1, keepdim=True) + 1e-6))
+        gate = self.gate(torch.cat((named, update), -1)).sigmoid() * shares.amax(-1, keepdim=True)
+        return (1 - gate) * slots + gate * update
+
+
+class MemoryAttention(nn.Module):
+    """All layers of the memory write, with the mean over layers that the interlayer variants read."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__()
+        self.config = config.memory
+        layer = CompetitiveWrite if config.memory.variant == "competitive" else GatedWrite
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.stateful_layers))
+        self.mean_norm = None
+        if config.memory.variant in ("interlayer", "gated", "grouped"):
+            self.mean_norm = norm(config.dim, config.norm_eps)
+
+    def _means(self, memory: Tensor) -> list[Tensor | None]:
+        """Per layer the normalised mean over its group of consecutive layers, with or without the layer itself."""
+        if self.mean_norm is None:
+            return [None] * len(self.layers)
+        size = len(self.layers) // self.config.groups
+        means = []
+        for group in memory.split(size):
+            if not self.config.exclude_self:
+                means += [self.mean_norm(group.mean(0))] * size
+                continue
+            others = (group.sum(0) - group) / max(1, size - 1)
+            means += [self.mean_norm(mean) for mean in others.unbind(0)]
+        return means
+
+    def forward(self, memory: Tensor, encoded: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+        """The next memory [L, B, S, d]. Rows without a real token keep their memory."""
+        some = mask.any(-1)
+        # a row that is all padding would attend to nothing; it sees token 0 and is then discarded
+        visible = mask | (~some[:, None] & (torch.arange(mask.shape[1], device=mask.device) == 0))
+        updated = [
+            layer(slots, mean, states, rope, visible)
+            for layer, slots, mean, states in zip(
+                self.layers, memory.unbind(0), self._means(memory), encoded.unbind(0), strict=True
+            )
+        ]
+        return torch.where(some[None, :, None, None], torch.stack(updated), memory)
+
+
+class MemoryStatistics(NamedTuple):
+    """How a memory looks: root mean square per layer [L], and effective rank over slots per layer [L]."""
+
+    rms: Tensor
+    effective_rank: Tensor
+
+
+def memory_statistics(memory: Tensor) -> MemoryStatistics:
+    """Statistics of memory [L, B, S, d], averaged over the batch; effective rank = exp(entropy of singular values)."""
+    values = torch.linalg.svdvals(memory.float())
+    share = values / values.sum(-1, keepdim=True).clamp(min=1e-12)
+    rank = (-(share * share.clamp(min=1e-12).log()).sum(-1)).exp().mean(-1)
+    return MemoryStatistics(memory.float().pow(2).mean((1, 2, 3)).sqrt(), rank)

@@ -1,0 +1,127 @@
+"""The Reactive Transformer: read memory, answer, write memory (arXiv 2510.03561).
+
+    answer ~ decode(query; STM_{t-1})        STM is constant during the whole answer
+    STM_t  = write(STM_{t-1}, encode(query + answer))
+
+Memory is passed in and returned, never stored in the module. Encoder and decoder share one token embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from rxt_model.cache import KeyValueCache
+from rxt_model.config import ModelConfig
+from rxt_model.decoder import Decoder, DecoderOutput, Tokens
+from rxt_model.encoder import Encoder
+from rxt_model.heads import MLMHead
+from rxt_model.layers import Rope, initialise, rope
+from rxt_model.memory import MemoryAttention
+
+
+class TokenModel(nn.Module):
+    """What every decoder-headed model shares: embedding, decoder, logits and cached extension."""
+
+    config: ModelConfig
+    embedding: nn.Embedding
+    decoder: Decoder
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[.., d] -> [.., V]."""
+        return self.decoder.head(hidden)
+
+    def extend(self, ids: Tensor, counts: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Hidden states [B, T, d] of new ids [B, T], of which each row keeps `counts` [B]; earlier ones are cached."""
+        tokens = Tokens(self._rope(cache.begin(ids.shape[1])), cache=cache)
+        hidden = self.decoder(self.embedding(ids), tokens, memory).hidden
+        cache.advance(counts)
+        return hidden
+
+    def _rope(self, positions: Tensor) -> Rope:
+        return rope(positions, self.config.head_dim, self.config.rope_base)
+
+    def _tokens(self, ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tokens:
+        real = None if mask is None else mask.flatten().nonzero().squeeze(1)
+        if documents is None:
+            # padding stands on the right, so the causal order alone keeps it out of sight
+            return Tokens(self._rope(torch.arange(ids.shape[1], device=ids.device)), None, real)
+        causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
+        return Tokens(self._rope(_positions(documents)), _same(documents) & causal, real)
+
+
+class ReactiveTransformer(TokenModel):
+    """Shapes: ids [B, T] int64, masks boolean with True at real tokens, memory [L, B, S, d]."""
+
+    def __init__(self, config: ModelConfig, mlm_head: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config, config.vocab_size)
+        self.memory_attention = MemoryAttention(config)
+        self.mlm_head = MLMHead(config) if mlm_head else None
+        initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
+
+    def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Random slots N(0, init_std^2): [L, batch, S, d] in fp32. Equal slots would stay equal for ever."""
+        c = self.config
+        shape = (c.stateful_layers, batch, c.memory.slots, c.dim)
+        device = self.embedding.weight.device
+        return torch.randn(shape, generator=generator, device=device) * c.memory.init_std
+
+    def encode(self, ids: Tensor, mask: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Encoded data [L, B, T, d]; with `documents` [B, T] tokens see only their own document."""
+        documents = _documents(mask) if documents is None else documents
+        positions = _positions(documents)
+        return self.encoder(self.embedding(ids), self._rope(positions), _same(documents))
+
+    def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
+        """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]."""
+        positions = torch.arange(mask.shape[1], device=mask.device)
+        return self.memory_attention(memory, encoded, self._rope(positions), mask)
+
+    def decode(
+        self,
+        ids: Tensor,
+        memory: Tensor,
+        *,
+        mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        documents: Tensor | None = None,
+    ) -> DecoderOutput:
+        """Teacher-forced pass over ids. `memory` [L, B, M, d] may be slots or raw encoder states.
+
+        `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] or [B, T, M] what may be read;
+        `documents` [B, T] confines self-attention to a token's own document (-1: padding).
+        """
+        tokens = self._tokens(ids, mask, documents)
+        if memory_mask is not None:
+            memory_mask = memory_mask[:, None, None, :] if memory_mask.dim() == 2 else memory_mask[:, None]
+        return self.decoder(self.embedding(ids), tokens, self.decoder.read_projections(memory), memory_mask)
+
+
+def _documents(mask: Tensor) -> Tensor:
+    return mask.long() - 1
+
+
+def _same(documents: Tensor) -> Tensor:
+    """[B, 1, T, T]: True where query and key lie in one document. Padding (-1) sees padding, so no row is empty."""
+    return (documents[:, :, None] == documents[:, None, :])[:, None]
+
+
+def _positions(documents: Tensor) -> Tensor:
+    """Positions that restart with every document: [B, T]."""
+    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    starts = torch.ones_like(documents, dtype=torch.bool)
+    starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return index - torch.where(starts, index, 0).cummax(1).values
+
+
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A module whose fresh weights depend on `seed` alone; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()

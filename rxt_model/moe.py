@@ -1,0 +1,100 @@
+"""Mixture-of-experts feed-forward: every token goes to its top-k experts, none is dropped, load is reported."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rxt_model.config import MoEConfig
+from rxt_model.layers import SwiGLU
+
+
+class Routing(NamedTuple):
+    """Load of one layer: assignments per expert [E], sum of router probabilities per expert [E], tokens routed []."""
+
+    assignments: Tensor
+    probabilities: Tensor
+    tokens: Tensor
+
+
+class Experts(nn.Module):
+    """Stacked SwiGLU experts without biases; rows come sorted by expert."""
+
+    def __init__(self, dim: int, config: MoEConfig) -> None:
+        super().__init__()
+        self.w_in = nn.Parameter(torch.empty(config.experts, dim, 2 * config.expert_dim))
+        self.w_out = nn.Parameter(torch.empty(config.experts, config.expert_dim, dim))
+
+    def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
+        """rows [R, d] sorted by expert, counts [E] rows of each -> [R, d]."""
+        sizes = counts.tolist()
+        outputs = []
+        # unbind gives one gradient node for the stack; indexing w_in[e] would allocate a full gradient per expert
+        for part, w_in, w_out in zip(rows.split(sizes), self.w_in.unbind(0), self.w_out.unbind(0), strict=True):
+            if part.shape[0] == 0:
+                continue
+            linear, gate = (part @ w_in).chunk(2, -1)
+            outputs.append((linear * F.silu(gate)) @ w_out)
+        return torch.cat(outputs) if outputs else rows
+
+
+class SharedExperts(nn.Module):
+    """Experts that every token uses, weighted by a softmax gate; a single one is added plainly."""
+
+    def __init__(self, dim: int, config: MoEConfig) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(SwiGLU(dim, config.shared_dim, bias=False) for _ in range(config.shared_experts))
+        self.gate = nn.Linear(dim, config.shared_experts, bias=False) if config.shared_experts > 1 else None
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.gate is None:
+            return self.experts[0](x) + self.bias
+        weights = self.gate(x).softmax(-1)
+        return sum(expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts)) + self.bias
+
+
+class MoELayer(nn.Module):
+    """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax in fp32."""
+
+    def __init__(self, dim: int, config: MoEConfig) -> None:
+        super().__init__()
+        self.top_k = config.top_k
+        self.router = nn.Linear(dim, config.experts, bias=False)
+        self.experts = Experts(dim, config)
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.shared = SharedExperts(dim, config) if config.shared_experts else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
+        """x [N, d], real tokens only -> ([N, d], load)."""
+        probabilities = F.linear(x.float(), self.router.weight.float()).softmax(-1)
+        weights, chosen = probabilities.topk(self.top_k, -1)
+        weights = weights / weights.sum(-1, keepdim=True)
+        flat = chosen.flatten()
+        counts = torch.bincount(flat, minlength=probabilities.shape[-1])
+        order = flat.argsort(stable=True)
+        rows = self.experts(x[order // self.top_k], counts)
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(order.numel(), device=order.device)
+        # a gather and a weighted sum in fixed order: the same bits every time, unlike a scatter-add
+        y = (rows[inverse].unflatten(0, (-1, self.top_k)) * weights[..., None].to(rows.dtype)).sum(1) + self.bias
+        if self.shared is not None:
+            y = y + self.shared(x)
+        tokens = torch.tensor(float(x.shape[0]), device=x.device)
+        return y, Routing(counts.float(), probabilities.sum(0), tokens)
+
+
+def balance_loss(routing: list[Routing]) -> Tensor:
+    """E * sum_i f_i P_i averaged over layers: 1 when balanced, about E / K when routing collapses onto K experts.
+
+    Switch / GShard form: f_i is the share of assignments, P_i the mean probability over all tokens.
+    """
+    losses = []
+    for load in routing:
+        share = load.assignments / load.assignments.sum().clamp(min=1)
+        mean = load.probabilities / load.tokens.clamp(min=1)
+        losses.append(share.numel() * (share * mean).sum())
+    return torch.stack(losses).mean()
