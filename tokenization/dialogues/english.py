@@ -1,0 +1,198 @@
+"""English memory dialogues. Every word that could follow an article "a" starts with a consonant."""
+
+from __future__ import annotations
+
+from random import Random
+
+from tokenization.dialogues.phrasebook import CODES, HOURS, HOUSE_NUMBERS, Phrasebook, Slot, pairs
+from tokenization.records import Interaction
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+SLOTS = (
+    Slot(
+        "name",
+        pairs(
+            "Adam Peter Laura David Emma Simon Helen Mark Julia Paul Sarah Thomas Nina George Clara Martin Alice Daniel",
+            "Fisher Cooper Taylor Walker Baker Turner Hunter Carter Mason Parker Miller Gardner Archer Porter Weaver "
+            "Potter Barber Foster",
+        ),
+        tells=("My name is {}.", "I am {}."),
+        updates=("My name is now {}.", "From now on my name is {}."),
+        questions=(("What is my name?", "Your name is {}."), ("Do you know my name?", "Your name is {}.")),
+    ),
+    Slot(
+        "friend",
+        pairs(
+            "Anna Robert Lucy Kevin Maria Steven Rosa Victor Diana Henry Monica Oscar Sophie Frank Ella Bruno Irene "
+            "Louis",
+            "Smith Jones Evans Wilson Davis Moore Jackson Harris Lewis Clark Wright Hughes Scott Bennett Nelson "
+            "Campbell Morris Murphy",
+        ),
+        tells=("My best friend is {}.", "My best friend is called {}."),
+        updates=("My best friend is now {}.", "Now my best friend is {}."),
+        questions=(
+            ("Who is my best friend?", "Your best friend is {}."),
+            ("What is my best friend called?", "Your best friend is called {}."),
+        ),
+    ),
+    Slot(
+        "code",
+        CODES,
+        tells=("My locker code is {}.", "The code of my locker is {}."),
+        updates=("My new locker code is {}.", "I changed my locker code to {}."),
+        questions=(
+            ("What is my locker code?", "Your locker code is {}."),
+            ("Which code opens my locker?", "Your locker code is {}."),
+        ),
+    ),
+    Slot(
+        "pet",
+        pairs(
+            "lazy brave gentle clever noisy shy hungry playful sleepy curious funny quiet proud fluffy friendly nervous "
+            "jolly cheerful",
+            "cat dog rabbit parrot hamster turtle horse pony goat duck goose mouse lizard snake frog ferret canary "
+            "hedgehog",
+        ),
+        tells=("My pet is a {}.", "I have a pet, a {}."),
+        updates=("My new pet is a {}.", "My pet is now a {}."),
+        questions=(("What is my pet?", "Your pet is a {}."), ("What pet do I have?", "Your pet is a {}.")),
+    ),
+    Slot(
+        "car",
+        pairs(
+            "red blue green yellow white black grey silver brown pink purple golden beige bronze cream violet turquoise "
+            "scarlet",
+            "Toyota Ford Honda Mazda Skoda Volvo Fiat Nissan Renault Peugeot Dacia Kia Lexus Subaru Suzuki Jaguar Tesla "
+            "Mercedes",
+        ),
+        tells=("My car is a {}.", "I drive a {}."),
+        updates=("My new car is a {}.", "Now I drive a {}."),
+        questions=(("What is my car?", "Your car is a {}."), ("What car do I drive?", "You drive a {}.")),
+    ),
+    Slot(
+        "meeting",
+        pairs(" ".join(DAYS), " ".join(HOURS), "{} at {}"),
+        tells=("My meeting is on {}.", "I have a meeting on {}."),
+        updates=("My meeting is now on {}.", "My meeting was moved to {}."),
+        questions=(
+            ("When is my meeting?", "Your meeting is on {}."),
+            ("When do I have a meeting?", "You have a meeting on {}."),
+        ),
+    ),
+    Slot(
+        "home",
+        pairs(
+            HOUSE_NUMBERS,
+            "Oak Park Mill Church Station Garden Bridge Castle Market School Queen Forest Chapel Harbour Meadow Maple "
+            "Tower Village",
+            "{} {} Street",
+        ),
+        tells=("I live at {}.", "My address is {}."),
+        updates=("Now I live at {}.", "My new address is {}."),
+        questions=(("Where do I live?", "You live at {}."), ("What is my address?", "Your address is {}.")),
+    ),
+    Slot(
+        "dish",
+        pairs(
+            "rice pasta soup salad pizza pancakes potatoes noodles dumplings omelette pie bread beans fish chicken beef "
+            "eggs toast",
+            "cheese mushrooms spinach tomatoes garlic onions pepper carrots peas lemon basil butter olives cabbage "
+            "ginger ham bacon nuts",
+            "{} with {}",
+        ),
+        tells=("My favourite dish is {}.", "The dish I like best is {}."),
+        updates=("My favourite dish is now {}.", "Now the dish I like best is {}."),
+        questions=(
+            ("What is my favourite dish?", "Your favourite dish is {}."),
+            ("Which dish do I like best?", "The dish you like best is {}."),
+        ),
+    ),
+    Slot(
+        "holiday",
+        pairs(
+            "London Paris Rome Berlin Madrid Vienna Prague Lisbon Dublin Athens Oslo Venice Milan Naples Geneva Zurich "
+            "Warsaw Cracow Budapest Brussels Cairo Tokyo Kyoto Boston Chicago Denver Sydney Toronto",
+            "January February March April May June July August September October November December",
+            "{} in {}",
+        ),
+        tells=("My holiday is in {}.", "For my holiday I am going to {}."),
+        updates=("My holiday is now in {}.", "I moved my holiday to {}."),
+        questions=(
+            ("Where and when is my holiday?", "Your holiday is in {}."),
+            ("Where am I going for my holiday, and when?", "You are going to {}."),
+        ),
+    ),
+    Slot(
+        "password",
+        pairs(
+            "river storm cloud comet thunder shadow desert island rocket planet ocean diamond marble copper velvet "
+            "crystal feather spark",
+            "lamp chair window hammer ladder bottle pencil mirror basket candle pillow needle button trumpet carpet "
+            "wheel anchor kettle",
+        ),
+        tells=("My password is {}.", "The password I use is {}."),
+        updates=("My new password is {}.", "I changed my password to {}."),
+        questions=(("What is my password?", "Your password is {}."), ("Tell me my password.", "Your password is {}.")),
+    ),
+)
+
+OPPOSITES = (
+    ("hot", "cold"), ("big", "small"), ("long", "short"), ("fast", "slow"), ("old", "new"), ("high", "low"),
+    ("open", "closed"), ("left", "right"), ("full", "empty"), ("light", "dark"), ("hard", "soft"), ("wet", "dry"),
+    ("early", "late"), ("near", "far"), ("strong", "weak"), ("happy", "sad"), ("rich", "poor"), ("good", "bad"),
+)  # fmt: skip
+
+CHAT = (
+    ("Hello!", "Hello! How can I help you?"),
+    ("Good morning.", "Good morning! How can I help you?"),
+    ("How are you?", "I am fine, thank you."),
+    ("Thank you.", "You are welcome."),
+    ("Thanks a lot!", "You are welcome."),
+    ("Tell me something nice.", "The sun is out and the day is yours."),
+    ("I am tired today.", "Then take a short break."),
+    ("It is raining again.", "A good day for a book and some tea."),
+    ("I am bored.", "How about a short walk?"),
+    ("What colour is the sky?", "On a clear day the sky looks blue."),
+    ("How many days are in a week?", "A week has 7 days."),
+    ("How many months are in a year?", "A year has 12 months."),
+    ("How many hours are in a day?", "A day has 24 hours."),
+    ("What does a cow give us?", "A cow gives us milk."),
+    ("What does a bee make?", "A bee makes honey."),
+    ("Where does the sun rise?", "The sun rises in the east."),
+    ("Where does the sun set?", "The sun sets in the west."),
+    ("How many legs does a spider have?", "A spider has 8 legs."),
+    ("Is water wet?", "Yes, water is wet."),
+    ("Can fish fly?", "No, fish swim."),
+    ("What is snow?", "Snow is frozen water."),
+    ("Can you sing?", "No, but I can write a song."),
+    ("Are you a robot?", "I am a computer program."),
+    ("Wait a moment.", "Of course, take your time."),
+)
+
+
+def small_talk(rng: Random) -> Interaction:
+    """Sums, opposites, sequences and pleasantries."""
+    kind = rng.randrange(6)
+    a, b = rng.randint(1, 9), rng.randint(1, 9)
+    if kind == 0:
+        return Interaction(f"What is {a} plus {b}?", f"{a} plus {b} is {a + b}.")
+    if kind == 1:
+        return Interaction(f"What is {a + b} minus {b}?", f"{a + b} minus {b} is {a}.")
+    if kind == 2:
+        word, opposite = rng.sample(rng.choice(OPPOSITES), 2)
+        return Interaction(f"What is the opposite of {word}?", f"The opposite of {word} is {opposite}.")
+    if kind == 3:
+        day = rng.randrange(7)
+        return Interaction(f"What day comes after {DAYS[day]}?", f"After {DAYS[day]} comes {DAYS[(day + 1) % 7]}.")
+    return Interaction(*rng.choice(CHAT))
+
+
+ENGLISH = Phrasebook(
+    language="en",
+    slots=SLOTS,
+    acknowledgement="All right, I will remember.",
+    echo="All right. {}",
+    refusal="You have not told me that.",
+    small_talk=small_talk,
+)
