@@ -1,0 +1,36 @@
+"""Stage `baseline`: plain next-token prediction, on text, interactions and whole conversations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jobs.objectives.balance import global_balance_loss
+from jobs.objectives.base import Moment, Objective, global_count, metric
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.heads import cross_entropy
+
+
+class NextToken(Objective):
+    """Batches: input_ids [B, T] with `documents` (packed text: everything is supervised) or `loss_mask` (answers)."""
+
+    def __init__(self, model: StatelessDecoder, balance_weight: float) -> None:
+        super().__init__()
+        self.model, self.balance_weight = model, balance_weight
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        ids = batch["input_ids"]
+        real = ids != self.model.config.tokens.pad
+        documents = batch.get("documents")
+        output = self.model.decode(ids, mask=real, documents=documents)
+        if documents is None:
+            supervised = batch["loss_mask"][:, 1:]
+        else:
+            supervised = real[:, 1:] & (documents[:, 1:] == documents[:, :-1])
+        lm = cross_entropy(self.model.decoder.head, output.hidden[:, :-1], ids[:, 1:], supervised)
+        loss = lm.loss / global_count(lm.count) + self.balance_weight * global_balance_loss(output.routing)
+        return loss, {
+            "train/loss": metric(lm.loss, lm.count),
+            "train/accuracy": metric(lm.correct, lm.count),
+            "train/tokens": metric(real.sum(), torch.ones(())),
+        }

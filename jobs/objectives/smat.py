@@ -1,0 +1,85 @@
+"""Stage `smat`: supervised memory-aware training, back-propagating through several memory writes.
+
+L_t = CE(answer of turn t | query_t, STM_{t-1}); STM_t = write(STM_{t-1}, encode(turn t)); the losses of all turns are
+summed, and turn 1 is trained from the random start memory (arXiv 2510.03561).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jobs.configs import SmatConfig, SmatPhase
+from jobs.objectives.balance import global_balance_loss
+from jobs.objectives.base import Moment, Objective, global_count, metric
+from rxt_model.heads import cross_entropy
+from rxt_model.model import ReactiveTransformer
+
+
+class Smat(Objective):
+    """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask [B, N]; N grows with the phases."""
+
+    def __init__(self, model: ReactiveTransformer, config: SmatConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def trained(self, step: int) -> list[nn.Module]:
+        parts = {
+            "decoder": [self.model.embedding, self.model.decoder],
+            "memory": [self.model.memory_attention],
+            "encoder": [self.model.encoder],
+        }
+        return [module for name in self.phase(step).train for module in parts[name]]
+
+    def phase(self, step: int) -> SmatPhase:
+        """The phase of the curriculum that `step` belongs to; the last one has no end."""
+        return next((p for p in self.config.phases if step < p.until), self.config.phases[-1])
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        model, limit = self.model, self.phase(moment.step).turns
+        ids, loss_mask, present = (batch[name][:, :limit] for name in ("input_ids", "loss_mask", "turn_mask"))
+        real = ids != model.config.tokens.pad
+        rows = present.flatten().nonzero().squeeze(1)
+        flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
+
+        encoded = model.encode(flat, flat_real)
+        states = encoded.new_zeros(encoded.shape[0], present.numel(), *encoded.shape[2:]).index_copy(1, rows, encoded)
+        memories = self._memories(states.unflatten(1, present.shape), real, moment)
+        output = model.decode(flat, memories.flatten(1, 2)[:, rows], mask=flat_real)
+
+        supervised = loss_mask.flatten(0, 1)[rows, 1:]
+        lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], flat[:, 1:], supervised)
+        loss = lm.loss / global_count(lm.count) + self.config.balance_weight * global_balance_loss(output.routing)
+        one = torch.ones(())
+        return loss, {
+            "train/loss": metric(lm.loss, lm.count),
+            "train/accuracy": metric(lm.correct, lm.count),
+            "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
+            "train/tokens": metric(real.sum(), one),
+        }
+
+    def _memories(self, states: Tensor, real: Tensor, moment: Moment) -> Tensor:
+        """The memory that each turn reads: states [L, B, N, T, d], real [B, N, T] -> [L, B, N, S, d].
+
+        With a horizon k the memory of turn t is rewritten from the detached memory k writes earlier, so that L_t
+        reaches exactly the writes t - k .. t - 1.
+        """
+        turns, horizon = states.shape[2], self.config.horizon
+        memory = self.model.initial_memory(states.shape[1], moment.generator)
+
+        def write(held: Tensor, turn: int) -> Tensor:
+            return self.model.write(held, states[:, :, turn], real[:, turn])
+
+        memories = [memory]
+        if horizon is None or horizon >= turns - 1:
+            for turn in range(turns - 1):
+                memories.append(write(memories[-1], turn))
+            return torch.stack(memories, 2)
+        values = [memory.detach()]
+        for turn in range(1, turns):
+            held = values[max(0, turn - horizon)]
+            for earlier in range(max(0, turn - horizon), turn):
+                held = write(held, earlier)
+            memories.append(held)
+            values.append(held.detach())
+        return torch.stack(memories, 2)
