@@ -1,0 +1,184 @@
+"""Arrow shards: schemas, a writer that leaves whole files or none, and the index that makes files count.
+
+The format is the IPC *stream*: `datasets.Dataset.from_file` and a memory map both read it (the IPC file format is
+refused by the former). Locally a shard is a temporary file, synced and renamed. Object stores have no rename: there the
+object is written once under its final name and counts only through index.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from tokenization.records import Split
+
+Kind = Literal["text", "interactions", "conversations"]
+
+SCHEMA_VERSION = 1
+BATCH_ROWS = 1024
+INDEX = "index.json"
+
+_TOKENS = pa.list_(pa.int32())
+_INTERACTION = {
+    "input_ids": _TOKENS,
+    "loss_mask": pa.list_(pa.bool_()),
+    "answer_start": pa.int32(),
+    "language": pa.int8(),
+}
+_PROBE = {
+    "turn": pa.int32(),
+    "slot": pa.string(),
+    "gold": pa.list_(pa.string()),
+    "forbidden": pa.list_(pa.string()),
+    "kind": pa.string(),
+    "distance": pa.int32(),
+    "facts": pa.int32(),
+}
+# `language` is the position in tokenization.records.LANGUAGES.
+SCHEMAS: dict[Kind, pa.Schema] = {
+    "text": pa.schema({"input_ids": _TOKENS, "document_starts": _TOKENS, "language": pa.int8()}),
+    "interactions": pa.schema(_INTERACTION),
+    "conversations": pa.schema(
+        {
+            "conversation_id": pa.string(),
+            "interactions": pa.list_(pa.struct(_INTERACTION)),
+            "probes": pa.list_(pa.struct(_PROBE)),
+        }
+    ),
+}
+
+
+class ShardError(ValueError):
+    """Shards that cannot be read: missing, truncated, damaged, or of another schema. The message names the file."""
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What is known about one finished file; `tokens` counts every id in it."""
+
+    file: str
+    split: Split
+    rows: int
+    tokens: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """index.json. `length`: most tokens of a text row or of one interaction."""
+
+    kind: Kind
+    length: int
+    tokenizer_digest: str
+    vocab_size: int
+    files: tuple[ShardRecord, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    def rows(self, split: Split) -> int:
+        return sum(record.rows for record in self.files if record.split == split)
+
+    def tokens(self, split: Split) -> int:
+        return sum(record.tokens for record in self.files if record.split == split)
+
+
+def write_shard(url: str, kind: Kind, rows: Iterable[Mapping[str, Any]], split: Split = "train") -> ShardRecord:
+    """Write all rows to one file and describe it. The same rows give the same bytes."""
+    fs, path = fsspec.url_to_fs(url)
+    local = isinstance(fs, LocalFileSystem)
+    folder = os.path.dirname(path) if local else None
+    if local:
+        os.makedirs(folder, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".tmp", dir=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            count, tokens = _write_stream(file, kind, rows)
+            file.flush()
+            os.fsync(file.fileno())
+        record = ShardRecord(
+            file=os.path.basename(path),
+            split=split,
+            rows=count,
+            tokens=tokens,
+            bytes=os.path.getsize(temporary),
+            sha256=sha256_of(temporary),
+        )
+        if local:
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        else:
+            fs.put_file(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return record
+
+
+def write_json(url: str, value: Mapping[str, Any]) -> None:
+    """A small canonical JSON file, whole or not at all."""
+    fs, path = fsspec.url_to_fs(url)
+    content = (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    if not isinstance(fs, LocalFileSystem):
+        fs.pipe_file(path, content)
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+
+
+def write_index(uri: str, index: ShardIndex) -> None:
+    """From here on the shards below `uri` count."""
+    write_json(f"{uri}/{INDEX}", asdict(index))
+
+
+def read_index(uri: str) -> ShardIndex:
+    """The index of the shards below `uri`. Raises ShardError where there is none, or one of another version."""
+    url = f"{uri}/{INDEX}"
+    try:
+        with fsspec.open(url, "rb") as file:
+            content = json.load(file)
+    except FileNotFoundError as error:
+        raise ShardError(f"{url} is missing: these shards were never finished") from error
+    except json.JSONDecodeError as error:
+        raise ShardError(f"{url} is damaged: {error}") from error
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise ShardError(f"{url} has schema version {content['schema_version']}, this code reads {SCHEMA_VERSION}")
+    return ShardIndex(**content | {"files": tuple(ShardRecord(**record) for record in content["files"])})
+
+
+def sha256_of(url: str) -> str:
+    """Digest of a file anywhere; FileNotFoundError where there is none."""
+    with fsspec.open(url, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_stream(file: BinaryIO, kind: Kind, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    schema = SCHEMAS[kind]
+    count = tokens = 0
+    rows = iter(rows)
+    with pa.ipc.new_stream(file, schema) as writer:
+        while chunk := list(itertools.islice(rows, BATCH_ROWS)):
+            writer.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))
+            count += len(chunk)
+            tokens += sum(_tokens(row) for row in chunk)
+    return count, tokens
+
+
+def _tokens(row: Mapping[str, Any]) -> int:
+    interactions = row["interactions"] if "interactions" in row else (row,)
+    return sum(len(interaction["input_ids"]) for interaction in interactions)
