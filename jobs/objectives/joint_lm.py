@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from jobs.configs import JointLossConfig
-from jobs.objectives.base import Moment, Objective, global_count, metric
 from jobs.objectives.balance import global_balance_loss
+from jobs.objectives.base import Moment, Objective, global_count, metric
 from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
