@@ -1,0 +1,315 @@
+"""MLflow, and only here: a parent run per command, a child run per artifact, curves, inputs, small files.
+
+Explicit clients and absolute URIs only: the fluent API keeps hidden state per process and per thread. MLflow is
+imported on first use (1 to 3 seconds), so that status, planning and a run that reuses everything never pay for it.
+The artifact store decides what is complete; a lost tracking database costs curves, not work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from jobs.context import StageError
+from pipelines.revision import commit
+from pipelines.system_metrics import SystemMetrics
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Point = tuple[str, float, int, int]
+"""Name, value, step, time in milliseconds since the epoch."""
+
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
+PROBE_SECONDS = 3
+PAUSE_SECONDS = 30
+LONGEST_PARAM = 500
+LONGEST_DIGEST = 36
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
+
+# A server that died must cost a running stage seconds, not the minutes of MLflow's defaults (7 retries of 120 s).
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+class TrackingError(StageError):
+    """The tracking store cannot be used; nothing was started."""
+
+
+class TrackingUnavailable(TrackingError):
+    """The tracking store failed during a run. The run goes on; the caller keeps what was not logged."""
+
+
+def absolute_uri(uri: str) -> str:
+    """`uri` independent of the current directory: Ray's workers and jobs run in another one.
+
+    Raises TrackingError for a kind of store that MLflow does not take.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme.partition("+")[0] not in SCHEMES:
+        raise TrackingError(
+            f"tracking URI {uri!r}: not a database or a server; use sqlite:////absolute/mlflow.db or http://host:port",
+            "unset MLFLOW_TRACKING_URI   to use .rxt/mlflow.db",
+        )
+    if scheme == "sqlite":
+        return f"sqlite:///{Path(rest.removeprefix('/')).absolute()}"
+    return uri.rstrip("/")
+
+
+class Tracking:
+    """Runs of one pipeline in the experiment `rxt-<preset>`. Safe to use from several threads."""
+
+    def __init__(self, uri: str, preset: str) -> None:
+        self.uri = absolute_uri(uri)
+        self.preset = preset
+        self._samplers: dict[str, SystemMetrics] = {}
+        self._parent = ""
+        self._paused_until = 0.0
+
+    def check(self) -> None:
+        """Reach the store, and create and migrate a new database. Raises TrackingError within seconds."""
+        try:
+            if self.uri.startswith("http"):
+                urllib.request.urlopen(f"{self.uri}/health", timeout=PROBE_SECONDS).close()
+            elif self.uri.startswith("sqlite"):
+                _check_sqlite(self._sqlite_path)
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "reason", None) or error
+            raise TrackingError(f"MLflow at {self.uri} cannot be used: {reason}", self._remedy) from error
+        try:
+            with self._reaching():
+                self._experiment_id  # noqa: B018  the first access looks it up or creates it
+        except TrackingUnavailable as error:
+            raise TrackingError(str(error), self._remedy) from error
+
+    def start_run(self, command: str, overrides: Sequence[str], reused: Mapping[str, str]) -> str:
+        """The parent run of one `rxt run`. `reused` maps stages to the MLflow runs that built them earlier."""
+        tags = {
+            **_source_tags(command),
+            "rxt.preset": self.preset,
+            "rxt.command": command,
+            "rxt.overrides": " ".join(overrides),
+            **{f"rxt.reused.{stage}": run_id for stage, run_id in reused.items()},
+        }
+        with self._reaching():
+            run = self._client.create_run(self._experiment_id, tags=tags, run_name=command)
+        self._parent = run.info.run_id
+        return self._parent
+
+    def start_stage(
+        self,
+        parent: str,
+        stage: str,
+        artifact_id: str,
+        uri: str,
+        fingerprint: str,
+        attempt: int,
+        params: Mapping[str, object],
+        inputs: Mapping[str, tuple[str, str]],
+        run_id: str | None = None,
+    ) -> str:
+        """The child run of one artifact, with system metrics sampled until `end_stage`.
+
+        `run_id` is the run of an interrupted attempt: it goes on, so that its curves continue. `inputs` maps names to
+        (artifact id, digest). Returns the run's id.
+        """
+        tags = {
+            **_source_tags(stage),
+            "mlflow.parentRunId": parent,
+            "rxt.stage": stage,
+            "rxt.artifact_id": artifact_id,
+            "rxt.artifact_uri": uri,
+            "rxt.fingerprint": fingerprint,
+            "rxt.attempt": str(attempt),
+            **{f"rxt.upstream.{name}": upstream for name, (upstream, _) in inputs.items()},
+        }
+        with self._reaching():
+            earlier = self._find(run_id) if run_id else None
+            if earlier is None:
+                run = self._client.create_run(self._experiment_id, tags=tags, run_name=f"{stage} {artifact_id}")
+            else:
+                run = earlier
+                self._adopt(run, tags)
+            known = run.data.params
+            self._log_params(run.info.run_id, {k: v for k, v in params.items() if k not in known})
+            self._log_inputs(run.info.run_id, inputs)
+        run_id = run.info.run_id
+        self._samplers[run_id] = SystemMetrics(run.info.start_time, partial(self.log_metrics, run_id))
+        self._samplers[run_id].start()
+        return run_id
+
+    def log_metrics(self, run_id: str, points: Sequence[Point]) -> None:
+        """Append to curves. All of `points` are logged, or TrackingUnavailable is raised and may be tried again."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(name, value, timestamp, step) for name, value, step, timestamp in points]
+        with self._reaching():
+            for at in range(0, len(metrics), METRICS_PER_BATCH):
+                self._client.log_batch(run_id, metrics=metrics[at : at + METRICS_PER_BATCH])
+
+    def log_file(self, run_id: str, path: str, folder: str = "") -> None:
+        """Copy a small local file to the run's artifacts."""
+        with self._reaching():
+            self._client.log_artifact(run_id, path, folder or None)
+
+    def end_stage(self, run_id: str, status: str) -> None:
+        """`status` is FINISHED, FAILED or KILLED."""
+        sampler = self._samplers.pop(run_id, None)
+        if sampler:
+            sampler.stop()
+        with self._reaching(at_once=True):
+            self._client.set_terminated(run_id, status)
+
+    def end_run(self, status: str) -> None:
+        """End the parent run, and as KILLED whatever stage was left open. All are tried, then the first failure is
+        raised."""
+        failures = []
+        for run_id, final in [*((child, "KILLED") for child in self._samplers), (self._parent, status)]:
+            try:
+                self.end_stage(run_id, final)
+            except TrackingUnavailable as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where a new experiment keeps its files; None leaves it to the server. MLflow would use the current folder."""
+        return str(self._sqlite_path.parent / "mlflow-artifacts") if self.uri.startswith("sqlite") else None
+
+    def page(self) -> str:
+        """The address, below that of the server, of the newest run's experiment: its tree of runs."""
+        with self._reaching():
+            ours = [e.experiment_id for e in self._client.search_experiments(filter_string="name LIKE 'rxt-%'")]
+            newest = self._client.search_runs(ours, max_results=1, order_by=["attributes.start_time DESC"])
+        return f"#/experiments/{newest[0].info.experiment_id}/runs" if newest else "#/experiments"
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+
+        for noisy in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        return MlflowClient(tracking_uri=self.uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        name = f"rxt-{self.preset}"
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            return self._client.create_experiment(name, artifact_location=self.artifacts)
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+
+    @property
+    def _sqlite_path(self) -> Path:
+        return Path(self.uri.removeprefix("sqlite:///"))
+
+    @property
+    def _remedy(self) -> str:
+        if self.uri.startswith("http"):
+            return "start that server, or unset MLFLOW_TRACKING_URI to use .rxt/mlflow.db"
+        return "MLFLOW_TRACKING_URI=sqlite:////another/mlflow.db rxt run"
+
+    @contextmanager
+    def _reaching(self, at_once: bool = False) -> Iterator[None]:
+        """Turn every failure of the store into TrackingUnavailable, and rest for a while after one: a stage that
+        reports every few steps must not wait for a timeout each time. `at_once` tries in spite of that."""
+        if time.monotonic() < self._paused_until and not at_once:
+            raise TrackingUnavailable(f"MLflow at {self.uri} failed a moment ago", self._remedy)
+        client = self._client
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            self._paused_until = time.monotonic() + PAUSE_SECONDS
+            reason = " ".join(str(error).split())[:300]
+            raise TrackingUnavailable(f"MLflow at {client.tracking_uri} failed: {reason}", self._remedy) from error
+        self._paused_until = 0.0
+
+    def _find(self, run_id: str):
+        """The run, or None if it or its database was deleted since."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return None
+            raise
+        return run if run.info.lifecycle_stage == "active" else None
+
+    def _adopt(self, run, tags: Mapping[str, str]) -> None:
+        """Continue `run` below a new parent. The old one was killed if it still says RUNNING: we hold the lease."""
+        old = self._find(run.data.tags.get("mlflow.parentRunId", ""))
+        if old and old.info.run_id != tags["mlflow.parentRunId"] and old.info.status == "RUNNING":
+            self._client.set_terminated(old.info.run_id, "KILLED")
+        for key, value in tags.items():
+            self._client.set_tag(run.info.run_id, key, value)
+        self._client.update_run(run.info.run_id, status="RUNNING")
+
+    def _log_params(self, run_id: str, params: Mapping[str, object]) -> None:
+        from mlflow.entities import Param
+
+        entities = [Param(name, _shortened(value)) for name, value in params.items()]
+        for at in range(0, len(entities), PARAMS_PER_BATCH):
+            self._client.log_batch(run_id, params=entities[at : at + PARAMS_PER_BATCH])
+
+    def _log_inputs(self, run_id: str, inputs: Mapping[str, tuple[str, str]]) -> None:
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.entities import DatasetInput, InputTag
+
+        datasets = []
+        for name, (artifact_id, digest) in inputs.items():
+            source = CodeDatasetSource({"rxt.artifact_id": artifact_id})
+            dataset = MetaDataset(source, name=f"{name} {artifact_id}", digest=digest[:LONGEST_DIGEST])
+            datasets.append(DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "input")]))
+        if datasets:
+            self._client.log_inputs(run_id, datasets)
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raises OSError or sqlite3.Error at once where MLflow would retry for a minute: no folder, no database, locked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=PROBE_SECONDS)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def _source_tags(name: str) -> dict[str, str]:
+    tags = {
+        "mlflow.user": psutil.Process().username(),
+        "mlflow.source.name": name,
+        "mlflow.source.git.commit": commit(),
+        "rxt.ray_job_id": os.environ.get("RXT_JOB_ID", ""),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_PARAM else f"{text[: LONGEST_PARAM - 24]}… ({len(text)} characters)"

@@ -1,0 +1,97 @@
+"""`rxt ui`: the MLflow server on this machine's loopback, lean, and gone when the command ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+from pipelines.tracking import ENVIRONMENT, Tracking, TrackingError
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+def serve_ui(uri: str, port: int, preset: str = "tiny") -> int:
+    """Show the runs of `uri` until Ctrl-C or SIGTERM; returns 0.
+
+    A `uri` that is a server already is only pointed at. Raises TrackingError if the port is taken, the database cannot
+    be used, or the server does not start.
+    """
+    tracking = Tracking(uri, preset)
+    if tracking.uri.startswith("http"):
+        tracking.check()
+        print(f"MLflow already serves these runs: {tracking.uri}/{tracking.page()}")
+        return 0
+    _check_port(port)
+    tracking.check()
+    page = f"http://{HOST}:{port}/{tracking.page()}"
+    signal.signal(signal.SIGTERM, _interrupt)
+    server = _start(tracking, port)
+    try:
+        _wait_until_up(server, port)
+        print(f"MLflow on {tracking.uri}\n  {page}\nCtrl-C ends it", flush=True)
+        code = server.wait()
+        raise TrackingError(f"the MLflow server ended by itself with exit code {code}", "rxt ui")
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _stop(server)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise TrackingError(f"port {port} on {HOST}: {error.strerror}", f"rxt ui --port {port + 1}") from error
+
+
+def _start(tracking: Tracking, port: int) -> subprocess.Popen:
+    """In its own process group, so that a Ctrl-C reaches us alone and we end its workers in order."""
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", HOST, "--port", str(port)]
+    command += ["--backend-store-uri", tracking.uri]
+    if tracking.artifacts:
+        command += ["--artifacts-destination", tracking.artifacts]
+    environment = {**os.environ, **ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # Anything the server logs per request would bury the one line that matters.
+    return subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _wait_until_up(server: subprocess.Popen, port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    shown = " ".join(server.args[1:])
+    raise TrackingError(f"the MLflow server did not start (exit code {server.poll()})", f"{sys.executable} {shown}")
+
+
+def _stop(server: subprocess.Popen) -> None:
+    """Ask the whole group to end, and insist after a while."""
+    for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
+        try:
+            os.killpg(server.pid, sign)
+        except ProcessLookupError:
+            return
+        try:
+            server.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
