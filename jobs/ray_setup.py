@@ -1,0 +1,146 @@
+"""Start or join Ray once per process. Ray itself is imported when it is needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs.context import StageError
+
+OBJECT_STORE_BYTES = 300 << 20
+LEAST_CPUS = 4  # two train workers, their controller, and a helper: also on a machine of two cores
+PROBE_SECONDS = 5
+_REMEDY = "unset RAY_ADDRESS     to run on this machine"
+
+DRIVER_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # this hook can hang a run below `uv run`
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+WORKER_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",  # work is spread over processes already
+    "OMP_NUM_THREADS": "1",
+}
+
+_lock = threading.Lock()
+_started = False
+
+
+class RayUnavailable(StageError):
+    """Ray cannot be started or joined."""
+
+
+def prepare_environment() -> None:
+    """Settings that Ray reads while it is imported, so call this before. What the user has set stays."""
+    for name, value in (DRIVER_ENVIRONMENT | _authentication()).items():
+        os.environ.setdefault(name, value)
+
+
+def ensure_ray() -> None:
+    """Join the cluster of RAY_ADDRESS, or start Ray on this machine; nothing if this process has Ray already.
+
+    Raises RayUnavailable, within seconds, for a cluster that does not answer or refuses the token.
+    """
+    global _started
+    with _lock:
+        prepare_environment()
+        import ray
+
+        if ray.is_initialized():
+            return
+        address = os.environ.get("RAY_ADDRESS", "")
+        if address in ("", "local"):
+            _start_local()
+        else:
+            _join(address)
+        _started = True
+
+
+def shutdown() -> None:
+    """Leave Ray, and end it where `ensure_ray` started it."""
+    global _started
+    with _lock:
+        if _started:
+            import ray
+
+            ray.shutdown()
+            _started = False
+
+
+def _start_local() -> None:
+    import ray
+
+    with _environment(WORKER_ENVIRONMENT):
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, LEAST_CPUS),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+
+
+def _join(address: str) -> None:
+    _probe(address)
+    import ray
+    from ray.exceptions import AuthenticationError, RayError
+
+    # A job's own settings are in our environment already, and Ray refuses to be told them twice.
+    told = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
+    try:
+        ray.init(address=address, runtime_env={"env_vars": told}, log_to_driver=False, logging_level=logging.WARNING)
+    except AuthenticationError as error:
+        raise RayUnavailable(
+            f"the Ray cluster at {address} refused our token: {_first_line(error)}",
+            "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE rxt run     with the token file of the cluster's head",
+        ) from error
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+        raise RayUnavailable(f"cannot join the Ray cluster at {address}: {_first_line(error)}", _REMEDY) from error
+
+
+def _probe(address: str) -> None:
+    """Ray itself would try for a long time to reach a host that does not answer."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
+    except OSError as error:
+        raise RayUnavailable(f"no Ray cluster answers at {address}: {error}", _REMEDY) from error
+
+
+def _authentication() -> dict[str, str]:
+    """Token authentication, said explicitly: a cluster's token is not sent otherwise. A Ray of our own gets a fresh
+    token, as its ports listen on every interface and one that Ray generates would lie in the home folder for all."""
+    if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
+        return {}
+    named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if named or Path("~/.ray/auth_token").expanduser().exists():
+        return {"RAY_AUTH_MODE": "token"}
+    joins = os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
+    return {} if joins else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """`values` for the processes that Ray starts meanwhile, where the user has not set them; this one keeps its own."""
+    added = [name for name in values if name not in os.environ]
+    os.environ.update({name: values[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

@@ -1,0 +1,236 @@
+"""The artifact store: `<store>/<stage>/<artifact id>/` on any fsspec URL. The only file that knows paths.
+
+An attempt is complete when its `manifest.json` exists, and that is written last. Exclusive creation is a hard link of
+a finished file on local disks and a conditional PUT on S3; fsspec's own "create" mode checks, then writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from jobs.context import StageError
+from pipelines.fingerprint import fingerprint as digest_of
+
+MANIFEST, CONFIG, FAILURE, RUN, METRICS = "manifest.json", "config.json", "failure.json", "run.json", "metrics.jsonl"
+_NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
+_TOMBSTONE = "discarded-"
+# Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
+_PRIVATE_TOP = re.compile(
+    r"^(manifest|config|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$|^metrics\.jsonl$|^(lease|step|ray)-"
+)
+_PRIVATE = re.compile(r"^\.|\.tmp$")
+_memory_lock = threading.Lock()  # memory:// lives in one process
+
+
+@dataclass(frozen=True, order=True)
+class Attempt:
+    """The `number`-th try at one fingerprint of one stage; `artifact_id` is its folder's name."""
+
+    stage: str
+    short: str
+    number: int
+
+    @property
+    def artifact_id(self) -> str:
+        return f"{self.short}-{self.number}"
+
+
+class ArtifactStore:
+    """Raises StageError for a URL that no installed filesystem serves."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.fs, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise StageError(f"store {url}: {error}", "RXT_STORE=.rxt/artifacts rxt run") from error
+        self.root = root.rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self.url = self._url(self.root)
+
+    def check_writable(self) -> None:
+        """Write and remove a small file; raises StageError with what the filesystem said."""
+        probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
+        try:
+            self._write(probe, b"")
+            self.fs.rm_file(probe)
+        except OSError as error:
+            raise StageError(f"store {self.url} cannot be written: {error}", "RXT_STORE=URL rxt run") from error
+
+    def uri(self, attempt: Attempt) -> str:
+        """Absolute local path, or URL, of the attempt's folder."""
+        return self._url(self._path(attempt))
+
+    def attempts(self, stage: str) -> list[Attempt]:
+        """Every attempt that was not discarded, by fingerprint and number."""
+        names = self._names(f"{self.root}/{stage}")
+        discarded = {name.removeprefix(_TOMBSTONE) for name in names if name.startswith(_TOMBSTONE)}
+        return sorted(self._attempt(stage, name) for name in names if _NAME.match(name) and name not in discarded)
+
+    def newest(self, stage: str, fingerprint: str) -> Attempt | None:
+        """The attempt that decides about this fingerprint."""
+        return max((a for a in self.attempts(stage) if a.short == fingerprint[:12]), default=None)
+
+    def next_attempt(self, stage: str, fingerprint: str) -> Attempt:
+        """A number that was never used: a discarded one must not come back with other content."""
+        names = [name.removeprefix(_TOMBSTONE) for name in self._names(f"{self.root}/{stage}")]
+        used = [int(m["number"]) for m in map(_NAME.match, names) if m and m["short"] == fingerprint[:12]]
+        return Attempt(stage, fingerprint[:12], 1 + max(used, default=0))
+
+    def find(self, stage: str, artifact_id: str) -> Attempt:
+        """The attempt of that name; raises StageError naming those that exist."""
+        known = {attempt.artifact_id: attempt for attempt in self.attempts(stage)}
+        if artifact_id not in known:
+            raise StageError(
+                f"{stage} has no artifact {artifact_id}; there are: {', '.join(known) or 'none'}",
+                f"rxt stage show {stage}",
+            )
+        return known[artifact_id]
+
+    def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
+        return self.read_json(attempt, MANIFEST)
+
+    def names(self, attempt: Attempt) -> list[str]:
+        """What lies directly in the attempt's folder, looked up afresh."""
+        return self._names(self._path(attempt))
+
+    def read_text(self, attempt: Attempt, name: str) -> str | None:
+        try:
+            return self.fs.cat_file(f"{self._path(attempt)}/{name}").decode()
+        except FileNotFoundError:
+            return None
+
+    def read_json(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
+        text = self.read_text(attempt, name)
+        if text is None:
+            return None
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise StageError(
+                f"{self.uri(attempt)}/{name} is damaged: {error}",
+                f"rxt stage discard {attempt.stage} {attempt.artifact_id}",
+            ) from error
+
+    def write_json(self, attempt: Attempt, name: str, value: Any) -> None:
+        """Whole or not at all, over what was there."""
+        self._write(f"{self._path(attempt)}/{name}", _json(value))
+
+    def create_json(self, attempt: Attempt, name: str, value: Any) -> bool:
+        """Exclusive: of several that try at once, exactly one gets True."""
+        return self._create(f"{self._path(attempt)}/{name}", _json(value))
+
+    def remove(self, attempt: Attempt, name: str) -> None:
+        try:
+            self.fs.rm_file(f"{self._path(attempt)}/{name}")
+        except FileNotFoundError:
+            return
+
+    def append(self, attempt: Attempt, name: str, lines: str) -> None:
+        """Add whole lines. Object stores cannot append: there the file is written again, so call it seldom."""
+        path = f"{self._path(attempt)}/{name}"
+        if not self.is_local:
+            self._write(path, ((self.read_text(attempt, name) or "") + lines).encode())
+            return
+        with open(path, "a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a killed writer left half a line
+                    file.write(b"\n")
+            file.write(lines.encode())
+
+    def outputs(self, attempt: Attempt) -> dict[str, dict[str, Any]]:
+        """{relative path: {size, sha256}} of the result, without records and checkpoints."""
+        base = self._path(attempt)
+        self.fs.invalidate_cache(base)
+        found = {}
+        for path, info in sorted(self.fs.find(base, detail=True).items()):
+            name = path.removeprefix(base).lstrip("/")
+            parts = name.split("/")
+            if not _PRIVATE_TOP.search(parts[0]) and not any(map(_PRIVATE.search, parts)):
+                with self.fs.open(path, "rb") as file:
+                    found[name] = {"size": info["size"], "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return found
+
+    def commit(self, attempt: Attempt, manifest: dict[str, Any]) -> bool:
+        """Makes the attempt complete; False if it already was. Only the holder of the lease may ask."""
+        return self.create_json(attempt, MANIFEST, manifest)
+
+    def discard(self, attempt: Attempt) -> None:
+        """Delete an attempt; wherever this is cut off, what is left is never taken for a result."""
+        self._create(f"{self.root}/{attempt.stage}/{_TOMBSTONE}{attempt.artifact_id}", b"")
+        self.remove(attempt, MANIFEST)
+        self.fs.rm(self._path(attempt), recursive=True)
+
+    def _attempt(self, stage: str, name: str) -> Attempt:
+        match = _NAME.match(name)
+        return Attempt(stage, match["short"], int(match["number"]))
+
+    def _path(self, attempt: Attempt) -> str:
+        return f"{self.root}/{attempt.stage}/{attempt.artifact_id}"
+
+    def _url(self, path: str) -> str:
+        return path if self.is_local else self.fs.unstrip_protocol(path)
+
+    def _names(self, path: str) -> list[str]:
+        self.fs.invalidate_cache(path)
+        try:
+            return sorted(name.rstrip("/").rpartition("/")[2] for name in self.fs.ls(path, detail=False))
+        except FileNotFoundError:
+            return []
+
+    def _write(self, path: str, data: bytes) -> None:
+        if not self.is_local:
+            self.fs.pipe_file(path, data)
+            return
+        temporary = _finished_file(path, data)
+        os.replace(temporary, path)
+
+    def _create(self, path: str, data: bytes) -> bool:
+        try:
+            if self.is_local:
+                temporary = _finished_file(path, data)
+                try:
+                    os.link(temporary, path)
+                finally:
+                    os.unlink(temporary)
+            elif isinstance(self.fs, MemoryFileSystem):
+                with _memory_lock:
+                    self.fs.pipe_file(path, data, mode="create")
+            else:
+                self.fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+
+def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
+    """One digest for a whole result: names, sizes and bytes of its files."""
+    return digest_of(outputs)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _finished_file(path: str, data: bytes) -> Path:
+    """A complete temporary file beside `path`, on disk, ready to be linked or renamed."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

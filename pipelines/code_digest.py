@@ -1,0 +1,66 @@
+"""Digest of the modules a stage reaches, so that a code change is shown. Advisory: it never makes a stage stale."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("jobs", "rxt_model", "tokenization")
+
+
+def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
+    """{file relative to `root`: digest} of the module of `module:name` and of all it imports from our packages.
+
+    Read from the sources, so nothing is imported; comments, docstrings and layout do not count.
+    """
+    found: dict[str, str] = {}
+    open_modules = [function.partition(":")[0]]
+    seen = set(open_modules)
+    while open_modules:
+        module = open_modules.pop()
+        path = _source(module, root)
+        if path is None:
+            continue
+        digest, imported = _read(path, path.stat().st_mtime_ns)
+        found[path.relative_to(root).as_posix()] = digest
+        open_modules += imported - seen
+        seen |= imported
+    return dict(sorted(found.items()))
+
+
+def changed_files(recorded: Mapping[str, str], current: Mapping[str, str]) -> list[str]:
+    """Files that differ, appeared or vanished since `recorded`."""
+    return sorted(name for name in {*recorded, *current} if recorded.get(name) != current.get(name))
+
+
+def _source(module: str, root: Path) -> Path | None:
+    if module.partition(".")[0] not in PACKAGES:
+        return None
+    base = root.joinpath(*module.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+@lru_cache(maxsize=None)
+def _read(path: Path, modified_ns: int) -> tuple[str, frozenset[str]]:
+    """Digest and imports of one file; `modified_ns` only keys the cache."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = frozenset(_imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imported
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Names that may be modules; `from a import b` may mean the module a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

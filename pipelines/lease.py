@@ -1,0 +1,198 @@
+"""The right to write one attempt: the highest `lease-N.json` holds, and shows by a heartbeat that it is alive.
+
+Clocks of different machines disagree, so a holder elsewhere is judged on the observer's own clock: it has lost its
+lease when the record did not change for `expiry` seconds. On the same machine the process itself tells.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from jobs.context import Interrupted, StageError
+from pipelines.artifacts import ArtifactStore, Attempt
+
+
+@dataclass(frozen=True)
+class LeaseTimes:
+    """Seconds: between heartbeats; without one until a lease is free; after a local holder died (its orphaned workers
+    write on for a moment); between two looks."""
+
+    heartbeat: float = 30.0
+    expiry: float = 90.0
+    grace: float = 5.0
+    poll: float = 0.5
+
+
+class LeaseHeld(StageError):
+    """Somebody else writes this attempt."""
+
+    def __init__(self, attempt: Attempt, holder: Holder) -> None:
+        super().__init__(f"{attempt.stage} {attempt.artifact_id} is being written by {holder}", "rxt status")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The newest lease of an attempt, as its record tells."""
+
+    number: int
+    record: dict[str, Any]
+
+    def __str__(self) -> str:
+        job = f", job {self.record['job']}" if self.record["job"] else ""
+        return f"pid {self.record['pid']} on {self.record['host']}{job}"
+
+    @property
+    def is_local(self) -> bool:
+        return self.record["processes"] == _process_table()
+
+    @property
+    def is_gone(self) -> bool:
+        """A local holder whose process is no more; a process id that was given to another program counts as gone."""
+        if not self.is_local:
+            return False
+        try:
+            process = psutil.Process(self.record["pid"])
+            other = abs(process.create_time() - self.record["started"]) > 2  # the clock may have been set meanwhile
+            return other or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    def looks_alive(self, times: LeaseTimes) -> bool:
+        """A first glance, for display: exact on this machine, by the wall clock elsewhere."""
+        if self.record["released"] or self.is_gone:
+            return False
+        return time.time() - self.record["time"] < times.expiry
+
+
+def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
+    """Whoever took the newest lease, dead or alive."""
+    numbers = _numbers(store, attempt)
+    if not numbers:
+        return None
+    record = store.read_json(attempt, _name(numbers[-1]))
+    return Holder(numbers[-1], record) if record else None
+
+
+class Lease:
+    """Held from `take` to `release`; `lost` turns true when somebody else took over."""
+
+    def __init__(self, store: ArtifactStore, attempt: Attempt, number: int, record: dict, times: LeaseTimes) -> None:
+        self._store, self._attempt, self._number, self._record = store, attempt, number, record
+        self._released = threading.Event()
+        self.lost = False
+        self._thread = threading.Thread(target=self._beat, args=(times.heartbeat,), name="lease", daemon=True)
+        self._thread.start()
+
+    def is_ours(self) -> bool:
+        """Look at the store now: is our number still the highest?"""
+        self.lost = self.lost or _numbers(self._store, self._attempt)[-1:] != [self._number]
+        return not self.lost
+
+    def commit(self, manifest: dict[str, Any]) -> None:
+        """Make the attempt complete; a holder that stalled and lost its lease is refused."""
+        if not self.is_ours():
+            raise LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
+        if not self._store.commit(self._attempt, manifest):
+            raise StageError(
+                f"{self._attempt.stage} {self._attempt.artifact_id} was completed by another process", "rxt status"
+            )
+
+    def release(self) -> None:
+        """Free at once for the next writer."""
+        self._released.set()
+        self._thread.join()
+        if not self.lost:
+            self._write(released=True)
+
+    def _beat(self, interval: float) -> None:
+        while not self._released.wait(interval):
+            try:
+                if not self.is_ours():
+                    return
+                self._write(released=False)
+            except OSError:  # the store may come back before the lease expires; commit looks again
+                continue
+
+    def _write(self, released: bool) -> None:
+        self._record |= {"beat": self._record["beat"] + 1, "time": time.time(), "released": released}
+        self._store.write_json(self._attempt, _name(self._number), self._record)
+
+
+def take(
+    store: ArtifactStore,
+    attempt: Attempt,
+    say: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
+    times: LeaseTimes = LeaseTimes(),
+) -> Lease:
+    """Become the writer. Waits for a holder that may be dead; raises LeaseHeld for one that lives."""
+    while True:
+        holder = holder_of(store, attempt)
+        if holder is not None and not holder.record["released"]:
+            _outlive(store, attempt, holder, say, should_stop, times)
+        number = 1 + (holder.number if holder else 0)
+        record = {
+            "host": socket.gethostname(),
+            "processes": _process_table(),
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "job": os.environ.get("RAY_JOB_ID", ""),
+            "beat": 0,
+            "time": time.time(),
+            "released": False,
+        }
+        if store.create_json(attempt, _name(number), record):
+            return Lease(store, attempt, number, record, times)
+
+
+def _outlive(
+    store: ArtifactStore,
+    attempt: Attempt,
+    holder: Holder,
+    say: Callable[[str], None],
+    should_stop: Callable[[], bool],
+    times: LeaseTimes,
+) -> None:
+    """Return once the holder is surely gone; raise LeaseHeld as soon as it shows life."""
+    if holder.is_local and holder.looks_alive(times):
+        raise LeaseHeld(attempt, holder)
+    if holder.is_local and not holder.is_gone:
+        say(f"{holder} has not shown a heartbeat for {times.expiry:g} s: taking over")
+        return
+    wait = times.grace if holder.is_gone else times.expiry
+    reason = "is gone" if holder.is_gone else "cannot be seen from here"
+    say(f"{holder} {reason}: taking over in {wait:g} s unless it shows a heartbeat")
+    since = time.monotonic()
+    while time.monotonic() - since < wait:
+        if should_stop():
+            raise Interrupted("stopped while waiting for a lease")
+        time.sleep(times.poll)
+        now = holder_of(store, attempt)
+        if now != holder:
+            if now.record["released"]:
+                return
+            raise LeaseHeld(attempt, now)
+
+
+def _name(number: int) -> str:
+    return f"lease-{number:06d}.json"
+
+
+def _numbers(store: ArtifactStore, attempt: Attempt) -> list[int]:
+    names = [name for name in store.names(attempt) if name.startswith("lease-")]
+    return sorted(int(name.removeprefix("lease-").removesuffix(".json")) for name in names)
+
+
+def _process_table() -> str:
+    """Names the machine since its start, and the container: where our process ids mean something."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    return f"{boot.read_text().strip()} {space.readlink()}" if boot.exists() else socket.gethostname()

@@ -1,0 +1,149 @@
+"""Declared stages against the store: the state of each, and why. Loads no torch, no Ray, no MLflow."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any, Literal
+
+from jobs.context import StageError
+from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
+from pipelines.code_digest import changed_files, code_digest
+from pipelines.fingerprint import diff, fingerprint, plain
+from pipelines.lease import LeaseTimes, holder_of
+from pipelines.stage import Stage
+
+State = Literal["complete", "missing", "stale", "blocked", "failed", "interrupted", "running"]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """Where a stage stands. `attempt` is the complete one, or the one that `rxt run` would go on with; `changes` are
+    all differences to the newest complete artifact of a stale stage, `waits_for` the stages that block this one."""
+
+    stage: Stage
+    state: State
+    reason: str = ""
+    payload: Mapping[str, Any] | None = None
+    fingerprint: str | None = None
+    attempt: Attempt | None = None
+    manifest: Mapping[str, Any] | None = None
+    changes: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.state == "complete"
+
+    @property
+    def output_id(self) -> str:
+        """What identifies this result to the stages after it: its content if that is reproducible, else the attempt."""
+        return self.manifest["content_digest"] if self.stage.deterministic else self.attempt.artifact_id
+
+
+def plan(stages: Iterable[Stage], store: ArtifactStore) -> dict[str, StageStatus]:
+    """Status by stage name, upstream first."""
+    by_name = {stage.name: stage for stage in stages}
+    graph = {stage.name: [upstream.name for upstream in stage.inputs.values()] for stage in by_name.values()}
+    statuses: dict[str, StageStatus] = {}
+    for name in TopologicalSorter(graph).static_order():
+        statuses[name] = examine(by_name[name], statuses, store)
+    return {name: statuses[name] for name in by_name}
+
+
+def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactStore) -> StageStatus:
+    """Status of one stage, given that of the stages before it."""
+    waits_for = _blockers(stage, upstream)
+    if waits_for:
+        return StageStatus(stage, "blocked", f"waits for {', '.join(waits_for)}", waits_for=waits_for)
+    payload = {
+        "stage": stage.name,
+        "version": stage.version,
+        "config": plain(stage.config),
+        "inputs": {name: upstream[source.name].output_id for name, source in stage.inputs.items()},
+    }
+    identity = {"payload": payload, "fingerprint": fingerprint(payload)}
+    attempt = store.newest(stage.name, identity["fingerprint"])
+    if attempt is None:
+        return _without_attempt(stage, store, identity)
+    return _with_attempt(stage, store, attempt, identity)
+
+
+def needed(stages: Iterable[Stage], until: str | None) -> list[Stage]:
+    """The stages up to and including `until`, in declared order; all of them without it."""
+    stages = list(stages)
+    if until is None:
+        return stages
+    wanted: set[str] = set()
+    todo = [named(stages, until)]
+    while todo:
+        stage = todo.pop()
+        if stage.name not in wanted:
+            wanted.add(stage.name)
+            todo += stage.inputs.values()
+    return [stage for stage in stages if stage.name in wanted]
+
+
+def downstream(stages: Iterable[Stage], name: str) -> list[Stage]:
+    """The stages that read what `name` makes, directly or not, in declared (topological) order."""
+    reached = {name}
+    found = []
+    for stage in stages:
+        if stage.name not in reached and any(upstream.name in reached for upstream in stage.inputs.values()):
+            reached.add(stage.name)
+            found.append(stage)
+    return found
+
+
+def named(stages: Iterable[Stage], name: str) -> Stage:
+    """The stage of that name; raises StageError with the nearest one."""
+    by_name = {stage.name: stage for stage in stages}
+    if name not in by_name:
+        near = difflib.get_close_matches(name, by_name, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(by_name)}"
+        raise StageError(f"{name}: unknown stage; {hint}", "rxt stage list")
+    return by_name[name]
+
+
+def _blockers(stage: Stage, upstream: Mapping[str, StageStatus]) -> tuple[str, ...]:
+    """The first stages up the graph that are not complete though their inputs are."""
+    names: dict[str, None] = {}
+    for source in stage.inputs.values():
+        status = upstream[source.name]
+        if not status.is_complete:
+            names.update(dict.fromkeys(status.waits_for or (source.name,)))
+    return tuple(names)
+
+
+def _without_attempt(stage: Stage, store: ArtifactStore, identity: dict[str, Any]) -> StageStatus:
+    manifests = [m for attempt in store.attempts(stage.name) if (m := store.manifest(attempt))]
+    if not manifests:
+        return StageStatus(stage, "missing", **identity)
+    newest = max(manifests, key=lambda manifest: manifest["finished"])
+    changes = tuple(diff(newest["payload"], identity["payload"]))
+    more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+    return StageStatus(stage, "stale", changes[0] + more, changes=changes, **identity)
+
+
+def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity: dict[str, Any]) -> StageStatus:
+    def status(state: State, reason: str = "", manifest: Mapping[str, Any] | None = None) -> StageStatus:
+        return StageStatus(stage, state, reason, attempt=attempt, manifest=manifest, **identity)
+
+    names = store.names(attempt)
+    if MANIFEST in names:
+        manifest = store.manifest(attempt)
+        files = changed_files(manifest["provenance"]["code"], code_digest(stage.function))
+        return status("complete", f"code changed since: {_few(files)}" if files else "", manifest)
+    holder = holder_of(store, attempt)
+    if holder is not None and holder.looks_alive(LeaseTimes()):
+        return status("running", f"written by {holder}")
+    if FAILURE in names:
+        failure = store.read_json(attempt, FAILURE)
+        return status("failed", f"{failure['type']}: {failure['message']}".partition("\n")[0])
+    return status("interrupted", "rxt run goes on where it was")
+
+
+def _few(files: list[str]) -> str:
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
