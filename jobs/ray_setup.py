@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jobs.configs import Execution
 from jobs.context import StageError
 
 OBJECT_STORE_BYTES = 300 << 20
-LEAST_CPUS = 4  # two train workers, their controller, and a helper: also on a machine of two cores
 PROBE_SECONDS = 5
 _REMEDY = "unset RAY_ADDRESS     to run on this machine"
 
@@ -44,7 +44,7 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def ensure_ray() -> None:
+def ensure_ray(execution: Execution) -> None:
     """Join the cluster of RAY_ADDRESS, or start Ray on this machine; nothing if this process has Ray already.
 
     Raises RayUnavailable, within seconds, for a cluster that does not answer or refuses the token.
@@ -58,7 +58,7 @@ def ensure_ray() -> None:
             return
         address = os.environ.get("RAY_ADDRESS", "")
         if address in ("", "local"):
-            _start_local()
+            _start_local(execution)
         else:
             _join(address)
         _started = True
@@ -75,13 +75,16 @@ def shutdown() -> None:
             _started = False
 
 
-def _start_local() -> None:
+def _start_local(execution: Execution) -> None:
     import ray
+
+    workers = max(execution.train.workers, execution.rl.rollout_workers, execution.data.parallelism)
+    helpers = 2  # a controller and a task beside the workers, also on a machine of two cores
 
     with _environment(WORKER_ENVIRONMENT):
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, LEAST_CPUS),
+            num_cpus=max(os.cpu_count() or 1, workers + helpers),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
