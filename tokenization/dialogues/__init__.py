@@ -1,7 +1,7 @@
 """Generated memory dialogues in English and Polish: facts told, changed, asked for, and never told."""
 
 from tokenization.dialogues.plan import DialogueSpec, example, generate
-from tokenization.dialogues.score import chance, majority, score
+from tokenization.dialogues.score import chance, score
 from tokenization.dialogues.values import SLOT_NAMES, value_table
 
-__all__ = ["SLOT_NAMES", "DialogueSpec", "chance", "example", "generate", "majority", "score", "value_table"]
+__all__ = ["SLOT_NAMES", "DialogueSpec", "chance", "example", "generate", "score", "value_table"]

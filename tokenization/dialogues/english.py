@@ -13,7 +13,8 @@ SLOTS = (
     Slot(
         "name",
         pairs(
-            "Adam Peter Laura David Emma Simon Helen Mark Julia Paul Sarah Thomas Nina George Clara Martin Alice Daniel",
+            "Adam Peter Laura David Emma Simon Helen Mark Julia Paul Sarah Thomas Nina George Clara Martin Alice "
+            "Daniel",
             "Fisher Cooper Taylor Walker Baker Turner Hunter Carter Mason Parker Miller Gardner Archer Porter Weaver "
             "Potter Barber Foster",
         ),
@@ -49,8 +50,8 @@ SLOTS = (
     Slot(
         "pet",
         pairs(
-            "lazy brave gentle clever noisy shy hungry playful sleepy curious funny quiet proud fluffy friendly nervous "
-            "jolly cheerful",
+            "lazy brave gentle clever noisy shy hungry playful sleepy curious funny quiet proud fluffy friendly "
+            "nervous jolly cheerful",
             "cat dog rabbit parrot hamster turtle horse pony goat duck goose mouse lizard snake frog ferret canary "
             "hedgehog",
         ),
@@ -61,10 +62,10 @@ SLOTS = (
     Slot(
         "car",
         pairs(
-            "red blue green yellow white black grey silver brown pink purple golden beige bronze cream violet turquoise "
-            "scarlet",
-            "Toyota Ford Honda Mazda Skoda Volvo Fiat Nissan Renault Peugeot Dacia Kia Lexus Subaru Suzuki Jaguar Tesla "
-            "Mercedes",
+            "red blue green yellow white black grey silver brown pink purple golden beige bronze cream violet "
+            "turquoise scarlet",
+            "Toyota Ford Honda Mazda Skoda Volvo Fiat Nissan Renault Peugeot Dacia Kia Lexus Subaru Suzuki Jaguar "
+            "Tesla Mercedes",
         ),
         tells=("My car is a {}.", "I drive a {}."),
         updates=("My new car is a {}.", "Now I drive a {}."),
@@ -95,8 +96,8 @@ SLOTS = (
     Slot(
         "dish",
         pairs(
-            "rice pasta soup salad pizza pancakes potatoes noodles dumplings omelette pie bread beans fish chicken beef "
-            "eggs toast",
+            "rice pasta soup salad pizza pancakes potatoes noodles dumplings curry porridge bread beans fish chicken "
+            "beef eggs toast",
             "cheese mushrooms spinach tomatoes garlic onions pepper carrots peas lemon basil butter olives cabbage "
             "ginger ham bacon nuts",
             "{} with {}",

@@ -16,7 +16,8 @@ from tokenization.records import Conversation, Interaction, Language, Probe, Spl
 class DialogueSpec:
     """`turns` and `facts`: inclusive ranges. `echo`: how often the acknowledgement of a fact repeats its value.
     `update`: how often an asked fact is changed before. `unknown`: share of questions about what was never told.
-    `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too)."""
+    `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too). In short
+    conversations fewer facts are told than `facts` says, so that at least one is asked."""
 
     turns: tuple[int, int] = (4, 8)
     facts: tuple[int, int] = (1, 4)
@@ -72,7 +73,9 @@ def plan(spec: DialogueSpec, rng: Random) -> list[Turn]:
 def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int, int]:
     """Facts told, facts asked, questions about nothing told, facts changed before they are asked."""
     room = max(2, length - int(length * spec.distract + rng.random()))
-    facts = min(rng.randint(*spec.facts), room - 1, len(SLOT_NAMES) - 1)
+    low, high = spec.facts
+    high = max(low, min(high, 2 * room // 3))  # beyond that, most of what is told could not be asked
+    facts = min(rng.randint(low, high), room - 1, len(SLOT_NAMES) - 1)
     questions = min(facts, room - facts)
     updated = sum(rng.random() < spec.update for _ in range(questions))
     while updated > length - facts - questions and questions > 1:

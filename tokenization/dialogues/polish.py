@@ -26,7 +26,8 @@ CITIES = (
     "Londynu Londyn, Paryża Paryż, Rzymu Rzym, Berlina Berlin, Madrytu Madryt, Wiednia Wiedeń, Pragi Praga, "
     "Lizbony Lizbona, Dublina Dublin, Aten Ateny, Oslo Oslo, Wenecji Wenecja, Mediolanu Mediolan, Neapolu Neapol, "
     "Genewy Genewa, Warszawy Warszawa, Krakowa Kraków, Gdańska Gdańsk, Torunia Toruń, Sopotu Sopot, Poznania Poznań, "
-    "Lublina Lublin, Wilna Wilno, Brukseli Bruksela, Kairu Kair, Tokio Tokio, Sztokholmu Sztokholm, Budapesztu Budapeszt"
+    "Lublina Lublin, Wilna Wilno, Brukseli Bruksela, Kairu Kair, Tokio Tokio, Sztokholmu Sztokholm, "
+    "Budapesztu Budapeszt"
 )
 # nominative, accusative
 DISHES = (
@@ -113,9 +114,9 @@ SLOTS = (
         agreeing(
             "leniwy odważny łagodny sprytny wesoły głodny głośny spokojny ciekawski nieśmiały puszysty zabawny dumny "
             "mądry dziki uparty grzeczny senny",
-            "kot pies królik chomik żółw koń kucyk jeż wąż",
-            "papuga świnka mysz kaczka gęś koza jaszczurka żaba",
-            "szczenię",
+            "kot pies królik chomik żółw koń jeż wąż",
+            "papuga świnka mysz kaczka gęś koza żaba",
+            "szczenię źrebię jagnię",
         ),
         tells=("Moje zwierzę to {}.", "Mam w domu zwierzę, to {}."),
         updates=("Moje nowe zwierzę to {}.", "Teraz moje zwierzę to {}."),
@@ -143,7 +144,7 @@ SLOTS = (
             (f"{on} o {hour}", f"{on.split()[1]} o {hour}", f"{day} o {hour}") for day, on, _ in DAYS for hour in HOURS
         ),
         tells=("Spotkanie mam {}.", "Moje spotkanie jest {}."),
-        updates=("Moje spotkanie będzie jednak {}.", "Zmiana, spotkanie mam {}."),
+        updates=("Moje spotkanie będzie jednak {}.", "Zmiana: spotkanie mam {}."),
         questions=(
             ("Kiedy mam spotkanie?", "Spotkanie masz {}."),
             ("Kiedy jest moje spotkanie?", "Twoje spotkanie jest {}."),
@@ -174,7 +175,7 @@ SLOTS = (
         "holiday",
         two_cases(CITIES, MONTHS),
         tells=("Na urlop jadę do {}.", "Mój urlop to wyjazd do {}."),
-        updates=("Na urlop jadę jednak do {}.", "Zmiana, na urlop jadę do {}."),
+        updates=("Na urlop jadę jednak do {}.", "Zmiana: na urlop jadę do {}."),
         questions=(
             ("Dokąd i kiedy jadę na urlop?", "Na urlop jedziesz do {}."),
             ("Jakie mam plany na urlop?", "Na urlop jedziesz do {}."),
@@ -208,7 +209,7 @@ CHAT = (
     ("Dziękuję.", "Nie ma za co."),
     ("Wielkie dzięki!", "Nie ma za co."),
     ("Powiedz mi coś miłego.", "Świeci słońce i cały dzień przed tobą."),
-    ("Ale dziś jestem bez sił.", "Pora na krótką przerwę."),
+    ("Brak mi dziś sił.", "Pora na krótką przerwę."),
     ("Znowu pada deszcz.", "To dobry dzień na książkę i herbatę."),
     ("Nudzi mi się.", "Może krótki spacer?"),
     ("Jaki kolor ma niebo?", "W pogodny dzień niebo jest niebieskie."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Literal
 
 from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values, words
@@ -34,11 +32,3 @@ def score(answer: str, probe: Probe, language: Language) -> Verdict:
 def chance(slot: str, language: Language, split: Split) -> float:
     """How often a uniform guess among the values of a split is right."""
     return 1 / len(split_values(language, slot, split))
-
-
-def majority(probes: Sequence[Probe]) -> float:
-    """How often the most frequent gold value of its slot would be right."""
-    by_slot: dict[str, Counter[str]] = {}
-    for probe in probes:
-        by_slot.setdefault(probe.slot, Counter())[probe.gold[0]] += 1
-    return sum(counts.most_common(1)[0][1] for counts in by_slot.values()) / len(probes)
