@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.cache import KeyValueCache
 from rxt_model.config import AttentionConfig
-from rxt_model.layers import Rope, rotate
+from rxt_model.layers import rotate
+from rxt_model.layout import Layout
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -34,34 +36,37 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, head_dim: int, config: AttentionConfig) -> None:
         super().__init__()
         self.query_heads, self.kv_heads = config.query_heads, config.kv_heads
-        self.widths = [config.query_heads * head_dim, config.kv_heads * head_dim, config.kv_heads * head_dim]
-        gate_widths = {"none": 0, "elementwise": config.query_heads * head_dim, "headwise": config.query_heads}
-        self.widths.append(gate_widths[config.gate])
+        heads = config.query_heads + 2 * config.kv_heads
+        gate_width = {"none": 0, "elementwise": config.query_heads * head_dim, "headwise": config.query_heads}
+        self.widths = [heads * head_dim, gate_width[config.gate]]
         self.project = nn.Linear(dim, sum(self.widths), bias=False)
         self.out = nn.Linear(config.query_heads * head_dim, dim, bias=config.output_bias)
 
     def forward(
         self,
         x: Tensor,
-        rope: Rope,
+        rope: Tensor,
+        layout: Layout,
         mask: Tensor | None = None,
         causal: bool = False,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """x [B, T, d] -> [B, T, d]. With a cache, keys and values of earlier calls are seen too."""
-        q, k, v, gate = self.project(x).split(self.widths, -1)
-        q = rotate(split_heads(q, self.query_heads), rope)
-        k = rotate(split_heads(k, self.kv_heads), rope)
-        v = split_heads(v, self.kv_heads)
+        """x [R, d] real tokens -> [R, d]; `rope` [R, head_dim / 2]. With a cache, keys and values of earlier calls
+        are seen too."""
+        heads, gate = self.project(x).split(self.widths, -1)
+        heads = heads.unflatten(-1, (self.query_heads + 2 * self.kv_heads, -1))
+        turned, v = heads.split((self.query_heads + self.kv_heads, self.kv_heads), 1)
+        joined = layout.pad(torch.cat((rotate(turned, rope[:, None]), v), 1)).transpose(1, 2)
+        q, k, v = joined.split((self.query_heads, self.kv_heads, self.kv_heads), 1)
         if cache is not None:
             k, v = cache.extend(self, k, v)
             mask, causal = cache.mask, False
-        joined = attend(q, k, v, mask, causal)
-        if gate.shape[-1] == joined.shape[-1]:
-            joined = joined * gate.sigmoid()
+        attended = layout.pack(attend(q, k, v, mask, causal))
+        if gate.shape[-1] == attended.shape[-1]:
+            attended = attended * gate.sigmoid()
         elif gate.shape[-1]:
-            joined = (joined.unflatten(-1, (self.query_heads, -1)) * gate.sigmoid()[..., None]).flatten(-2)
-        return self.out(joined)
+            attended = (attended.unflatten(-1, (self.query_heads, -1)) * gate.sigmoid()[..., None]).flatten(-2)
+        return self.out(attended)
 
 
 class CrossAttention(nn.Module):
@@ -75,16 +80,32 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * config.kv_heads * head_dim, bias=False)
         self.out = nn.Linear(config.query_heads * head_dim, dim, bias=config.output_bias)
 
-    def keys_values(self, source: Tensor, rope: Rope | None = None) -> tuple[Tensor, Tensor]:
+    def keys_values(self, source: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Projected keys and values [B, kv_heads, S, head_dim] of source [B, S, d]; they can be kept for a turn."""
         k, v = (split_heads(part, self.kv_heads) for part in self.key_value(source).chunk(2, -1))
         return (k if rope is None else rotate(k, rope)), v
 
     def forward(
-        self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None = None, rope: Rope | None = None
+        self,
+        x: Tensor,
+        layout: Layout,
+        keys_values: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
+        rope: Tensor | None = None,
     ) -> Tensor:
-        """x [B, T, d] -> [B, T, d]; `rope` rotates the queries."""
-        q = split_heads(self.query(x), self.query_heads)
+        """x [R, d] real tokens -> [R, d]; `rope` [R, head_dim / 2] rotates the queries.
+
+        Keys and values may be of rows / N rows: then each serves N consecutive rows (the interactions of one
+        conversation), without being copied. `mask` is broadcastable to [rows, 1, T, S].
+        """
+        q = self.query(x).unflatten(-1, (self.query_heads, -1))
         if rope is not None:
-            q = rotate(q, rope)
-        return self.out(attend(q, *keys_values, mask))
+            q = rotate(q, rope[:, None])
+        q = layout.pad(q)
+        groups = keys_values[0].shape[0]
+        if mask is not None and groups != layout.rows:
+            mask = mask.expand(layout.rows, 1, layout.length, mask.shape[-1])
+            mask = mask[:, 0].unflatten(0, (groups, -1)).flatten(1, 2)[:, None]
+        q = q.flatten(0, 1).unflatten(0, (groups, -1)).transpose(1, 2)
+        attended = attend(q, *keys_values, mask).flatten(0, 1).unflatten(0, (layout.rows, layout.length))
+        return self.out(layout.pack(attended))

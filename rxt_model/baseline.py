@@ -26,7 +26,8 @@ class StatelessDecoder(TokenModel):
 
     def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
         """Teacher-forced pass over ids [B, T]; mask and documents as in `ReactiveTransformer.decode`."""
-        return self.decoder(self.embedding(ids), self._tokens(ids, mask, documents), [])
+        tokens = self._tokens(ids, mask, documents)
+        return self.decoder(self.embedding(tokens.layout.pack(ids)), tokens, [])
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:

@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.cache import KeyValueCache
 from rxt_model.config import Architecture
-from rxt_model.layers import Rope, SwiGLU, norm
+from rxt_model.layers import SwiGLU, norm
+from rxt_model.layout import Layout
 from rxt_model.moe import MoELayer, Routing
 
 
 class Tokens(NamedTuple):
-    """Where the tokens of a batch stand: `rope` their rotary angles; `mask` for self-attention (None: plain causal);
-    `real` flat indices of the tokens that are not padding (None: all)."""
+    """Where the tokens of a batch stand: `layout` of the real ones, their rotary angles `rope` [R, head_dim / 2],
+    `mask` for self-attention (None: plain causal), and the cache of an interaction being generated."""
 
-    rope: Rope
+    layout: Layout
+    rope: Tensor
     mask: Tensor | None = None
-    real: Tensor | None = None
     cache: KeyValueCache | None = None
 
 
@@ -40,22 +41,20 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | None
     ) -> tuple[Tensor, Routing | None]:
-        x = x + self.attention(self.attention_norm(x), tokens.rope, tokens.mask, causal=True, cache=tokens.cache)
+        """x [R, d] real tokens -> ([R, d], load of the experts)."""
+        normed = self.attention_norm(x)
+        x = x + self.attention(normed, tokens.rope, tokens.layout, tokens.mask, causal=True, cache=tokens.cache)
         if memory is not None:
-            x = x + self.memory_read(self.memory_query_norm(x), memory, memory_mask, tokens.rope)
+            x = x + self.memory_read(self.memory_query_norm(x), tokens.layout, memory, memory_mask, tokens.rope)
         normed = self.feed_forward_norm(x)
-        if not isinstance(self.feed_forward, MoELayer):
-            return x + self.feed_forward(normed), None
-        flat = normed.flatten(0, 1)
-        if tokens.real is None:
-            update, routing = self.feed_forward(flat)
-            return x + update.view_as(x), routing
-        update, routing = self.feed_forward(flat[tokens.real])
-        return x + flat.new_zeros(flat.shape).index_copy(0, tokens.real, update.to(flat.dtype)).view_as(x), routing
+        if isinstance(self.feed_forward, MoELayer):
+            update, routing = self.feed_forward(normed)
+            return x + update, routing
+        return x + self.feed_forward(normed), None
 
 
 class DecoderOutput(NamedTuple):
-    """`hidden` [B, T, d] after the head norm; `routing` of every mixture-of-experts layer, in order."""
+    """`hidden` [B, T, d] after the head norm, zero at padding; `routing` of every expert layer, in order."""
 
     hidden: Tensor
     routing: list[Routing]
@@ -91,7 +90,7 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tokens, memory: list[tuple[Tensor, Tensor]], memory_mask: Tensor | None = None
     ) -> DecoderOutput:
-        """x [B, T, d] embedded tokens; `memory` from `read_projections`, empty for a stateless decoder; `memory_mask`
+        """x [R, d] embedded real tokens; `memory` from `read_projections`, empty for a stateless decoder; `memory_mask`
         broadcastable to [B, 1, T, S]."""
         routing = []
         middle = list(memory) or [None] * len(self.stateful)
@@ -100,4 +99,4 @@ class Decoder(nn.Module):
             x, load = layer(x, tokens, read, memory_mask)
             if load is not None:
                 routing.append(load)
-        return DecoderOutput(self.norm(x), routing)
+        return DecoderOutput(tokens.layout.pad(self.norm(x)), routing)

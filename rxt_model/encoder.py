@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from rxt_model.attention import SelfAttention
 from rxt_model.config import Architecture
-from rxt_model.layers import Rope, SwiGLU, norm
+from rxt_model.layers import SwiGLU, norm
+from rxt_model.layout import Layout
 
 
 class EncoderLayer(nn.Module):
@@ -18,8 +19,8 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = norm(config.dim, config.norm_eps)
         self.feed_forward = SwiGLU(config.dim, config.encoder_dim)
 
-    def forward(self, x: Tensor, rope: Rope, mask: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rope, mask)
+    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rope, layout, mask)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -30,10 +31,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.stateful_layers))
 
-    def forward(self, x: Tensor, rope: Rope, mask: Tensor) -> Tensor:
-        """x [B, T, d], mask broadcastable to [B, 1, T, T] -> [L, B, T, d]."""
+    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor) -> Tensor:
+        """x [R, d] real tokens, rope [R, head_dim / 2], mask broadcastable to [B, 1, T, T] -> [L, B, T, d], zero at
+        padding."""
         outputs = []
         for layer in self.layers:
-            x = layer(x, rope, mask)
+            x = layer(x, rope, layout, mask)
             outputs.append(x)
-        return torch.stack(outputs)
+        return layout.pad(torch.stack(outputs, 1)).movedim(2, 0)

@@ -14,26 +14,20 @@ def norm(dim: int, eps: float) -> nn.RMSNorm:
     return nn.RMSNorm(dim, eps=eps)
 
 
-Rope = tuple[Tensor, Tensor]
+def rope(positions: Tensor, head_dim: int, base: float) -> Tensor:
+    """Rotary angles of integer positions [..] as unit complex numbers [.., head_dim / 2], shared by all layers.
 
-
-def rope(positions: Tensor, head_dim: int, base: float) -> Rope:
-    """cos and sin of the rotary angles of positions [T] or [B, T], to be shared by all layers.
-
-    Angles in fp64, results in fp32: half precision would merge neighbouring positions.
+    Angles in fp64, results in complex64: half precision would merge neighbouring positions.
     """
     rates = base ** (-torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float64) / head_dim)
     angles = positions[..., None] * rates
-    if angles.dim() == 3:
-        angles = angles[:, None]
-    return angles.cos().float(), angles.sin().float()
+    return torch.complex(angles.cos().float(), angles.sin().float())
 
 
-def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Rotary embedding of x [B, heads, T, head_dim] on interleaved pairs (0,1), (2,3), ..."""
-    cos, sin = rope
-    first, second = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack((first * cos - second * sin, first * sin + second * cos), -1).flatten(-2).to(x.dtype)
+def rotate(x: Tensor, rope: Tensor) -> Tensor:
+    """Rotary embedding of x [.., head_dim] on interleaved pairs (0,1), (2,3), ...; `rope` broadcasts against them."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rope).flatten(-2).to(x.dtype)
 
 
 class SwiGLU(nn.Module):

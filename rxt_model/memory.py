@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig
-from rxt_model.layers import Rope, norm
+from rxt_model.layers import norm
+from rxt_model.layout import Layout
 
 
 class ResidualGate(nn.Module):
@@ -70,17 +71,23 @@ class GatedWrite(nn.Module):
         if self.variant in ("gated", "grouped"):
             self.source_gate = ResidualGate(memory)
 
-    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
         prepared = slots
         if self.variant != "simple":
             normed = self.slot_norm(slots)
             source = normed if self.variant == "self" else mean
             if self.variant in ("gated", "grouped"):
                 source = self.source_gate(normed, mean)
-            prepared = self.slot_gate(slots, self.slot_attention(normed, self.slot_attention.keys_values(source)))
+            among = self._attend(self.slot_attention, normed, self.slot_attention.keys_values(source))
+            prepared = self.slot_gate(slots, among)
         keys_values = self.read.keys_values(self.input_norm(encoded), rope)
-        update = self.read(self.memory_norm(prepared), keys_values, mask[:, None, None, :])
+        update = self._attend(self.read, self.memory_norm(prepared), keys_values, mask[:, None, None, :])
         return self.write_gate(prepared, update)
+
+    @staticmethod
+    def _attend(attention: CrossAttention, x: Tensor, *args: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        layout = Layout.of(x.shape, None)
+        return layout.pad(attention(layout.pack(x), layout, *args))
 
 
 class CompetitiveWrite(nn.Module):
@@ -101,9 +108,9 @@ class CompetitiveWrite(nn.Module):
         nn.init.constant_(self.gate.bias, 1.0)
         self.log_temperature = nn.Parameter(torch.zeros(()))
 
-    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
         normed = self.input_norm(encoded)
-        tokens = normed + self.context(normed, rope, mask[:, None, None, :])
+        tokens = normed + self._context(normed, rope, mask)
         named = self.memory_norm(slots) + self.slot_identity
         scale = self.log_temperature.exp() / math.sqrt(slots.shape[-1])
         scores = self.query(named) @ self.key(tokens).transpose(1, 2) * scale
@@ -111,6 +118,11 @@ class CompetitiveWrite(nn.Module):
         update = self.out(shares @ self.value(tokens) / (shares.sum(-1, keepdim=True) + 1e-6))
         gate = self.gate(torch.cat((named, update), -1)).sigmoid() * shares.amax(-1, keepdim=True)
         return (1 - gate) * slots + gate * update
+
+    def _context(self, x: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+        layout = Layout.of(x.shape, None)
+        flat = rope.expand(x.shape[0], *rope.shape).flatten(0, 1)
+        return layout.pad(self.context(layout.pack(x), flat, layout, mask[:, None, None, :]))
 
 
 class MemoryAttention(nn.Module):
@@ -139,7 +151,7 @@ class MemoryAttention(nn.Module):
             means += [self.mean_norm(mean) for mean in others.unbind(0)]
         return means
 
-    def forward(self, memory: Tensor, encoded: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+    def forward(self, memory: Tensor, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
         """The next memory [L, B, S, d]. Rows without a real token keep their memory."""
         some = mask.any(-1)
         # a row that is all padding would attend to nothing; it sees token 0 and is then discarded

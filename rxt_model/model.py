@@ -18,7 +18,8 @@ from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
 from rxt_model.heads import MLMHead
-from rxt_model.layers import Rope, initialise, rope
+from rxt_model.layers import initialise, rope
+from rxt_model.layout import Layout
 from rxt_model.memory import MemoryAttention
 
 
@@ -35,21 +36,23 @@ class TokenModel(nn.Module):
 
     def extend(self, ids: Tensor, counts: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Hidden states [B, T, d] of new ids [B, T], of which each row keeps `counts` [B]; earlier ones are cached."""
-        tokens = Tokens(self._rope(cache.begin(ids.shape[1])), cache=cache)
-        hidden = self.decoder(self.embedding(ids), tokens, memory).hidden
+        layout = Layout.of(ids.shape, None)
+        tokens = Tokens(layout, self._rope(layout.pack(cache.begin(ids.shape[1]))), cache=cache)
+        hidden = self.decoder(self.embedding(layout.pack(ids)), tokens, memory).hidden
         cache.advance(counts)
         return hidden
 
-    def _rope(self, positions: Tensor) -> Rope:
+    def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)
 
     def _tokens(self, ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tokens:
-        real = None if mask is None else mask.flatten().nonzero().squeeze(1)
+        layout = Layout.of(ids.shape, mask)
         if documents is None:
             # padding stands on the right, so the causal order alone keeps it out of sight
-            return Tokens(self._rope(torch.arange(ids.shape[1], device=ids.device)), None, real)
+            positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+            return Tokens(layout, self._rope(layout.pack(positions)))
         causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
-        return Tokens(self._rope(_positions(documents)), _same(documents) & causal, real)
+        return Tokens(layout, self._rope(layout.pack(_positions(documents))), _same(documents) & causal)
 
 
 class ReactiveTransformer(TokenModel):
@@ -74,9 +77,10 @@ class ReactiveTransformer(TokenModel):
 
     def encode(self, ids: Tensor, mask: Tensor, documents: Tensor | None = None) -> Tensor:
         """Encoded data [L, B, T, d]; with `documents` [B, T] tokens see only their own document."""
-        documents = _documents(mask) if documents is None else documents
-        positions = _positions(documents)
-        return self.encoder(self.embedding(ids), self._rope(positions), _same(documents))
+        documents = mask.long() - 1 if documents is None else documents
+        layout = Layout.of(ids.shape, mask)
+        rope = self._rope(layout.pack(_positions(documents)))
+        return self.encoder(self.embedding(layout.pack(ids)), rope, layout, _same(documents))
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]."""
@@ -92,7 +96,8 @@ class ReactiveTransformer(TokenModel):
         memory_mask: Tensor | None = None,
         documents: Tensor | None = None,
     ) -> DecoderOutput:
-        """Teacher-forced pass over ids. `memory` [L, B, M, d] may be slots or raw encoder states.
+        """Teacher-forced pass over ids. `memory` [L, B, M, d] may be slots or raw encoder states; with fewer rows,
+        [L, B / N, M, d], each serves N consecutive rows of ids.
 
         `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] or [B, T, M] what may be read;
         `documents` [B, T] confines self-attention to a token's own document (-1: padding).
@@ -100,11 +105,9 @@ class ReactiveTransformer(TokenModel):
         tokens = self._tokens(ids, mask, documents)
         if memory_mask is not None:
             memory_mask = memory_mask[:, None, None, :] if memory_mask.dim() == 2 else memory_mask[:, None]
-        return self.decoder(self.embedding(ids), tokens, self.decoder.read_projections(memory), memory_mask)
-
-
-def _documents(mask: Tensor) -> Tensor:
-    return mask.long() - 1
+        return self.decoder(
+            self.embedding(tokens.layout.pack(ids)), tokens, self.decoder.read_projections(memory), memory_mask
+        )
 
 
 def _same(documents: Tensor) -> Tensor:

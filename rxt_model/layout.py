@@ -1,0 +1,32 @@
+"""Where the real tokens of a padded batch stand: token-wise layers run on real tokens only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Layout(NamedTuple):
+    """A batch [rows, length] of which `index` (flat, ascending) are real tokens; None: all are."""
+
+    rows: int
+    length: int
+    index: Tensor | None
+
+    @classmethod
+    def of(cls, shape: torch.Size, mask: Tensor | None) -> Layout:
+        """The layout of ids [B, T] with mask [B, T], True at real tokens."""
+        return cls(shape[0], shape[1], None if mask is None else mask.flatten().nonzero().squeeze(1))
+
+    def pack(self, x: Tensor) -> Tensor:
+        """[rows, length, ..] -> [real tokens, ..]."""
+        flat = x.flatten(0, 1)
+        return flat if self.index is None else flat.index_select(0, self.index)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """[real tokens, ..] -> [rows, length, ..] with zeros elsewhere."""
+        if self.index is not None:
+            x = x.new_zeros(self.rows * self.length, *x.shape[1:]).index_copy(0, self.index, x)
+        return x.unflatten(0, (self.rows, self.length))
