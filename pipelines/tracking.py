@@ -305,7 +305,7 @@ def _source_tags(name: str) -> dict[str, str]:
         "mlflow.user": psutil.Process().username(),
         "mlflow.source.name": name,
         "mlflow.source.git.commit": commit(),
-        "rxt.ray_job_id": os.environ.get("RXT_JOB_ID", ""),
+        "rxt.ray_job_id": os.environ.get("RXT_JOB", ""),
     }
     return {key: value for key, value in tags.items() if value}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from ports import free_port
 
 from pipelines.tracking import LONGEST_PARAM, Tracking, TrackingError, TrackingUnavailable
 
@@ -210,9 +210,3 @@ def process_group_members(parent: int) -> list[int]:
     import psutil
 
     return [child.pid for child in psutil.Process(parent).children(recursive=True)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

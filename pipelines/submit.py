@@ -1,0 +1,260 @@
+"""`rxt submit`: the same command as a Ray job on a running cluster, its log here, its exit code ours.
+
+The cluster is asked first with one short HTTP request, because Ray's own client retries for long before it says what
+is wrong. The token travels as a header that we set: the client sends it by itself only if `RAY_AUTH_MODE` was set
+before Ray was imported, while a head demands it as soon as a token file exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.context import StageError
+from pipelines.revision import ROOT, commit
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+PROBE_SECONDS = 5
+MAX_UPLOAD_BYTES = 50_000_000
+UPLOADED = ("pipelines", "jobs", "tokenization", "rxt_model", "pyproject.toml")
+RECONNECT_ATTEMPTS, RECONNECT_SECONDS = 10, 3
+
+
+class SubmitError(StageError):
+    """The command was not handed to a cluster, or contact was lost."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """The cluster's token and where it was found; never printed, never part of a runtime environment."""
+
+    value: str
+    source: str
+
+    @classmethod
+    def find(cls) -> Token | None:
+        """By Ray's own order of precedence: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
+        if os.environ.get("RAY_AUTH_MODE") == "disabled":
+            return None
+        if value := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+            return cls(value, "RAY_AUTH_TOKEN")
+        named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+        path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+        try:
+            return cls(path.read_text().strip(), str(path))
+        except FileNotFoundError as error:
+            if named:
+                raise SubmitError(f"RAY_AUTH_TOKEN_PATH={named}: no such file", "ray get-auth-token") from error
+            return None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.value}"}
+
+
+class Cluster:
+    """The job interface of a running cluster. Raises SubmitError if it cannot be reached or refuses the token."""
+
+    def __init__(self, address: str | None) -> None:
+        named = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _http_only(os.environ.get("RAY_ADDRESS", ""))
+        self.address = (named or DEFAULT_ADDRESS).rstrip("/")
+        if not self.address.startswith(("http://", "https://")):
+            raise SubmitError(f"--address {self.address}: not an http URL", f"rxt submit --address {DEFAULT_ADDRESS} …")
+        self.token = Token.find()
+        self._get("/api/version")
+
+    def nodes(self) -> int:
+        """How many machines are alive; a head that has just started may not have registered itself yet."""
+        answer = self._get("/api/v0/nodes?limit=1000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE")
+        return answer["data"]["result"]["total"]
+
+    def client(self):
+        """Ray's client for this address and token."""
+        os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # else RAY_ADDRESS would override what we pass
+        from ray.job_submission import JobSubmissionClient
+
+        for chatty in ("ray.dashboard", "ray._private.runtime_env"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        return JobSubmissionClient(self.address, headers=self.token.headers if self.token else None)
+
+    def ray(self, *command: str) -> str:
+        """A shell line that does something with a job by Ray's own tool."""
+        mode = "RAY_AUTH_MODE=token " if self.token else ""
+        return f"{mode}ray job {command[0]} --address {self.address} {shlex.join(command[1:])}"
+
+    def _get(self, path: str) -> dict:
+        request = urllib.request.Request(self.address + path, headers=self.token.headers if self.token else {})
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise SubmitError(*self._refusal(error)) from error
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error
+            raise SubmitError(
+                f"no Ray cluster answers at {self.address}: {reason}",
+                "RAY_AUTH_MODE=token ray start --head   (infra/README.md), or rxt submit --address URL …",
+            ) from error
+        except json.JSONDecodeError as error:
+            raise SubmitError(
+                f"{self.address} answers, but is no Ray dashboard", f"rxt submit --address {DEFAULT_ADDRESS} …"
+            ) from error
+
+    def _refusal(self, error: urllib.error.HTTPError) -> tuple[str, str]:
+        fix = "RAY_AUTH_TOKEN_PATH=FILE rxt submit …   where FILE holds what the head's `ray get-auth-token` prints"
+        if error.code in (401, 403) and self.token is None:
+            return f"the cluster at {self.address} demands a token, and none was found here", fix
+        if error.code in (401, 403):
+            return f"the cluster at {self.address} refused the token from {self.token.source}", fix
+        return f"{self.address} answered HTTP {error.code} to {error.url}", "rxt submit --address URL …"
+
+
+def submit(address: str | None, command: list[str], wait: bool, *, store: str, tracking_uri: str) -> int:
+    """Run `rxt COMMAND` as a job; `store` and `tracking_uri` are absolute. Returns the job's exit code.
+
+    With `wait` false it returns 0 as soon as the job is accepted. Ctrl-C stops following, not the job: 130.
+    """
+    cluster = Cluster(address)
+    _check_store(cluster, store)
+    environment = {
+        "RXT_STORE": store,
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "RXT_COMMIT": commit(),
+        # `ray job stop` is to the job what the first Ctrl-C is here: it saves what it needs and leaves.
+        "RAY_JOB_STOP_SIGNAL": "SIGINT",
+        "RAY_JOB_STOP_WAIT_TIME_S": "60",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    }
+    if sys.prefix != sys.base_prefix:
+        # A head started outside this environment would run a Python without our packages. Elsewhere: no such folder.
+        environment["PATH"] = f"{sys.prefix}/bin:${{PATH}}"
+    job = f"rxt-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    client = cluster.client()
+    with tempfile.TemporaryDirectory(prefix="rxt-submit-") as folder:
+        command = _pack(Path(folder), command)
+        size = _check_size(Path(folder))
+        try:
+            client.submit_job(
+                entrypoint=shlex.join(["python", "-m", "pipelines.cli", *command]),
+                submission_id=job,
+                runtime_env={"working_dir": folder, "env_vars": {**environment, "RXT_JOB": job}},
+                metadata={"command": shlex.join(["rxt", *command]), "commit": commit()},
+            )
+        except (RuntimeError, OSError) as error:
+            raise SubmitError(
+                f"the cluster at {cluster.address} did not take the job: {error}", "rxt submit …"
+            ) from error
+    print(f"job {job}   {shlex.join(['rxt', *command])}   ({size / 1e6:.1f} MB of code)")
+    print(f"  dashboard  {cluster.address}/#/jobs/{job}")
+    print(f"  follow     {cluster.ray('logs', '--follow', job)}")
+    print(f"  stop       {cluster.ray('stop', job)}", flush=True)
+    if not wait:
+        return 0
+    try:
+        return asyncio.run(_follow(client, cluster, job))
+    except KeyboardInterrupt:
+        print(f"\njob {job} goes on\n  follow     {cluster.ray('logs', '--follow', job)}")
+        print(f"  stop       {cluster.ray('stop', job)}", flush=True)
+        return 130
+
+
+async def _follow(client, cluster: Cluster, job: str) -> int:
+    """Print the log as it grows, through lost connections, and return the exit code of the job's command."""
+    import aiohttp
+
+    printed = attempts = 0
+    while True:
+        try:
+            seen = 0  # the log is sent from its beginning after every connection
+            async for text in client.tail_job_logs(job):
+                fresh = text[max(0, printed - seen) :]
+                seen += len(text)
+                printed = max(printed, seen)
+                attempts = 0
+                print(fresh, end="", flush=True)
+            info = client.get_job_info(job)
+            while not info.status.is_terminal():
+                await asyncio.sleep(0.3)
+                info = client.get_job_info(job)
+            break
+        except (RuntimeError, OSError, aiohttp.ClientError) as error:
+            attempts += 1
+            if attempts > RECONNECT_ATTEMPTS:
+                raise SubmitError(
+                    f"lost contact with job {job} at {cluster.address}: {error}", cluster.ray("logs", "--follow", job)
+                ) from error
+            await asyncio.sleep(RECONNECT_SECONDS)
+    if info.status == "STOPPED":
+        print(f"job {job} was stopped")
+        return 130
+    if info.driver_exit_code is None:  # the command never began
+        print(f"job {job} failed: {info.message}")
+        return 1
+    return info.driver_exit_code if info.driver_exit_code >= 0 else 1
+
+
+def _http_only(address: str) -> str:
+    """RAY_ADDRESS often names the cluster's other port, which takes no jobs."""
+    return address if address.startswith("http") else ""
+
+
+def _check_store(cluster: Cluster, store: str) -> None:
+    is_local = "://" not in store or store.startswith(("file://", "memory://", "local://"))
+    if is_local and (nodes := cluster.nodes()) > 1:
+        raise SubmitError(
+            f"RXT_STORE={store} lies on one machine, but the cluster at {cluster.address} has {nodes} nodes",
+            "RXT_STORE=s3://bucket/folder rxt submit …",
+        )
+
+
+def _pack(folder: Path, command: list[str]) -> list[str]:
+    """Copy what the job needs, and nothing else: our packages and the files named by `--config`. Returns the command
+    with those files under their new names."""
+    for name in UPLOADED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.is_file():
+            shutil.copy(source, folder / name)
+        else:
+            raise SubmitError(f"{source} is missing: jobs are submitted from a clone", "git clone …")
+    packed = list(command)
+    for at, word in enumerate(command):
+        option, equals, value = word.partition("=")
+        if option != "--config":
+            continue
+        where = at if equals else at + 1
+        if where >= len(command):
+            raise SubmitError("--config needs a file", "rxt submit --help")
+        name = value if equals else command[where]
+        if not Path(name).is_file():
+            raise SubmitError(f"--config {name}: no such file", "rxt submit --help")
+        target = f"config-{at}-{Path(name).name}"
+        shutil.copy(name, folder / target)
+        packed[where] = f"--config={target}" if equals else target
+    return packed
+
+
+def _check_size(folder: Path) -> int:
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    total = sum(sizes.values())
+    if total > MAX_UPLOAD_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise SubmitError(
+            f"the code to upload has {total / 1e6:.0f} MB, more than {MAX_UPLOAD_BYTES / 1e6:.0f}; "
+            f"largest: {largest.relative_to(folder)}, {sizes[largest] / 1e6:.0f} MB",
+            "move data out of the packages",
+        )
+    return total
