@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from tokenization.fetch import cache_folder
 from tokenization.records import Split
 from tokenization.shards import ShardError, ShardRecord, read_index, sha256_of
 
@@ -91,7 +92,7 @@ def _local_file(uri: str, record: ShardRecord) -> str:
     if isinstance(fs, LocalFileSystem):
         _verify(source, record, f"{uri}/{record.file}")
         return source
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rxt" / "shards"
+    cache = cache_folder() / "shards"
     path = cache / f"{record.sha256}.arrow"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -124,13 +124,13 @@ def test_missing_pieces_are_named(store):
 
 
 def test_an_object_store_is_read_through_a_verified_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("RXT_CACHE", str(tmp_path))
     uri = "memory://shards-files"
     record = write_shard(f"{uri}/train-00000.arrow", "text", text_rows(0, 90))
     write_index(uri, ShardIndex("text", 8, "digest", 4096, (record,)))
     assert ShardReader(uri, "train").rows([3, 80]) == text_rows(3, 1) + text_rows(80, 1)
-    assert [p.name for p in (tmp_path / "rxt" / "shards").iterdir()] == [f"{record.sha256}.arrow"]
-    (tmp_path / "rxt" / "shards" / f"{record.sha256}.arrow").unlink()
+    assert [p.name for p in (tmp_path / "shards").iterdir()] == [f"{record.sha256}.arrow"]
+    (tmp_path / "shards" / f"{record.sha256}.arrow").unlink()
     fsspec.filesystem("memory").pipe_file("/shards-files/train-00000.arrow", b"half")
     with pytest.raises(ShardError, match=r"memory://shards-files/train-00000\.arrow is truncated"):
         ShardReader(uri, "train")

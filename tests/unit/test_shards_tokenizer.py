@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,8 +90,9 @@ def test_training_is_deterministic_across_processes():
         "from tests.unit.test_shards_tokenizer import TEXTS; from tokenization.tokenizer import Tokenizer;"
         "print(Tokenizer.train(iter(TEXTS), 600).digest)"
     )
+    root = Path(__file__).parents[2]
     digests = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
         for _ in range(2)
     }
     assert digests == {Tokenizer.train(TEXTS, 600).digest + "\n"}

@@ -1,0 +1,306 @@
+"""The shard stages on a generated corpus: complete, resumable, and the same bytes whatever the number of workers."""
+
+import dataclasses
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.build_shards import build_conversation_shards, build_interaction_shards, build_text_shards
+from jobs.configs import (
+    ConversationShardsConfig,
+    DataExecution,
+    Execution,
+    InteractionShardsConfig,
+    TextShardsConfig,
+    TokenizerConfig,
+)
+from jobs.context import Artifact, Interrupted, StageContext, StageError
+from jobs.train_tokenizer import train_tokenizer
+from tokenization.documents import COLUMNS, Corpus
+from tokenization.reader import ShardReader
+from tokenization.records import Document, Interaction
+from tokenization.shards import read_index, sha256_of
+from tokenization.special_tokens import BOS, EOS
+from tokenization.template import decode_answer
+from tokenization.tokenizer import Tokenizer
+
+TEXT = TextShardsConfig(length=48, shards=3)
+PAIRS = InteractionShardsConfig(length=48, shards=2, generated=200, documents=100)
+TALKS = ConversationShardsConfig(length=96, shards=2, train=30, validation=6, test=8)
+
+
+class Notes:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self):
+        self.done, self.messages = [], []
+
+    def metrics(self, step, values): ...
+    def file(self, path, folder=""): ...
+
+    def progress(self, done, total, note=""):
+        self.done.append((done, total))
+
+    def message(self, text):
+        self.messages.append(text)
+
+
+def documents() -> list[Document]:
+    rng = random.Random(0)
+    words = {
+        "en": "the lighthouse keeper walked slowly along quiet shore under grey morning sky".split(),
+        "pl": "latarnik szedł powoli wzdłuż cichego brzegu pod szarym porannym niebem żółć źdźbło".split(),
+    }
+    found = []
+    for n in range(600):
+        language = "pl" if n % 3 == 0 else "en"
+        sentences = [" ".join(rng.choices(words[language], k=rng.randint(3, 9))).capitalize() + "." for _ in range(6)]
+        split = ("train",) * 8 + ("validation", "test")
+        text = " ".join(sentences) + f" [A] {n} [EOS]"
+        found.append(Document(f"generated-{n}", text, language, "generated", "CC0", split[n // 3 % 10]))
+    return found
+
+
+def write_corpus(folder: Path) -> str:
+    folder.mkdir()
+    rows = [dataclasses.asdict(document) for document in documents()]
+    for number, part in enumerate((rows[:250], rows[250:])):
+        table = pa.Table.from_pylist(part).select(COLUMNS)
+        pq.write_table(table, folder / f"documents-{number:05d}.parquet", row_group_size=100)
+    return str(folder)
+
+
+def context(output: str, corpus: str, tokenizer: str = "", workers: int = 2, **more) -> StageContext:
+    return StageContext(
+        stage="shards",
+        artifact_id="test-1",
+        output_uri=str(output),
+        inputs={
+            "corpus": Artifact("corpus", "c-1", corpus, {}),
+            "tokenizer": Artifact("tokenizer", "t-1", tokenizer, {}),
+        },
+        execution=Execution(data=DataExecution(parallelism=workers)),
+        reporter=Notes(),
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> tuple[str, str]:
+    root = tmp_path_factory.mktemp("shards")
+    corpus = write_corpus(root / "corpus")
+    ctx = context(root / "tokenizer", corpus)
+    train_tokenizer(ctx, TokenizerConfig(vocab_size=600, document_bytes=40_000, dialogues=40))
+    return corpus, str(root / "tokenizer")
+
+
+def digests(uri: str) -> dict[str, str]:
+    return {path.name: sha256_of(str(path)) for path in Path(uri).rglob("*") if path.is_file()}
+
+
+def test_the_tokenizer_stage_reports_and_repeats(inputs, tmp_path):
+    corpus, folder = inputs
+    tokenizer = Tokenizer.load(f"{folder}/tokenizer.json")
+    report = json.loads(Path(folder, "report.json").read_text())
+    assert (report["vocab_size"], report["digest"]) == (tokenizer.vocab_size, tokenizer.digest)
+    assert tokenizer.vocab_size == 11 + 256 + report["merges"] <= 600
+    texts = [d.text for d in documents() if d.split == "validation" and d.language == "pl"]
+    ratio = sum(len(text.encode()) for text in texts) / sum(len(tokenizer.encode(text)) for text in texts)
+    assert report["bytes_per_token"]["pl"] == pytest.approx(ratio, abs=1e-3)
+    again = context(tmp_path, corpus)
+    metrics = train_tokenizer(again, TokenizerConfig(vocab_size=600, document_bytes=40_000, dialogues=40))
+    assert digests(tmp_path) == digests(folder)
+    assert metrics["bytes_per_token/pl"] == report["bytes_per_token"]["pl"]
+
+
+def test_little_text_gives_a_small_vocabulary_and_says_so(inputs, tmp_path):
+    ctx = context(tmp_path, inputs[0])
+    metrics = train_tokenizer(ctx, TokenizerConfig(vocab_size=60_000, document_bytes=2_000, dialogues=2))
+    assert metrics["vocab_size"] < 2_000
+    assert "60,000 were asked for" in ctx.reporter.messages[0]
+
+
+def test_a_missing_corpus_is_a_message_for_the_user(tmp_path):
+    with pytest.raises(StageError, match="no documents") as caught:
+        build_text_shards(context(tmp_path, str(tmp_path / "nowhere")), TEXT)
+    assert caught.value.next_command == "rxt stage rerun corpus"
+
+
+@pytest.fixture(scope="module")
+def built(ray_session, inputs, tmp_path_factory) -> dict[str, StageContext]:
+    """The three stages, with two workers."""
+    root = tmp_path_factory.mktemp("built")
+    contexts = {name: context(root / name, *inputs) for name in ("text", "pairs", "talks")}
+    build_text_shards(contexts["text"], TEXT)
+    build_interaction_shards(contexts["pairs"], PAIRS)
+    build_conversation_shards(contexts["talks"], TALKS)
+    return contexts
+
+
+def test_text_shards_hold_every_document_and_nothing_else(built, inputs):
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    for split in ("train", "validation", "test"):
+        reader = ShardReader(built["text"].output_uri, split)
+        rows = reader.rows(range(len(reader)))
+        for number, language in enumerate(("en", "pl")):
+            ids = [i for row in rows if row["language"] == number for i in row["input_ids"]]
+            expected = [d for d in documents() if d.split == split and d.language == language]
+            times = ids.count(BOS) / len(expected)
+            assert ids.count(BOS) == ids.count(EOS)
+            assert times == 1 or (split, language) == ("train", "pl") and 1 < times <= 4
+            if times == 1:
+                content = sorted(i for d in expected for i in tokenizer.encode(d.text))
+                assert sorted(i for i in ids if i not in (BOS, EOS)) == content
+        assert (reader.length, reader.tokenizer_digest, reader.vocab_size) == (
+            48, tokenizer.digest, tokenizer.vocab_size,
+        )  # fmt: skip
+
+
+def test_polish_gets_its_share(built):
+    reader = ShardReader(built["text"].output_uri, "train")
+    tokens = [0, 0]
+    for row in reader.rows(range(len(reader))):
+        tokens[row["language"]] += len(row["input_ids"])
+    assert tokens[1] / sum(tokens) == pytest.approx(0.5, abs=0.05)
+
+
+def test_interactions_are_real_and_generated_in_both_languages(built, inputs):
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    reader = ShardReader(built["pairs"].output_uri, "train")
+    rows = reader.rows(range(len(reader)))
+    assert len(rows) == 300
+    assert [sum(row["language"] == n for row in rows) for n in (0, 1)] == [150, 150]
+    answers = {decode_answer(tokenizer, row["input_ids"]) for row in rows}
+    sentences = {s.strip() + "." for d in documents() for s in d.text.split(".")}
+    assert len(answers & sentences) >= 50
+    assert all(len(row["input_ids"]) == len(row["loss_mask"]) <= 48 for row in rows)
+    assert len(ShardReader(built["pairs"].output_uri, "test")) == 15
+
+
+def test_conversations_carry_probes_that_their_answers_satisfy(built, inputs):
+    from tokenization.dialogues import score
+    from tokenization.records import Probe
+
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    for split, count in (("train", 60), ("validation", 12), ("test", 16)):
+        reader = ShardReader(built["talks"].output_uri, split)
+        rows = reader.rows(range(len(reader)))
+        assert len({row["conversation_id"] for row in rows}) == len(rows) == count
+        probes = [(row, probe) for row in rows for probe in row["probes"]]
+        assert probes
+        for row, probe in probes:
+            turn = row["interactions"][probe["turn"]]
+            answer = decode_answer(tokenizer, turn["input_ids"])
+            probe = Probe(**probe | {"gold": tuple(probe["gold"]), "forbidden": tuple(probe["forbidden"])})
+            assert score(answer, probe, ("en", "pl")[turn["language"]]) == "correct"
+
+
+def test_progress_is_told_per_shard(built):
+    assert built["text"].reporter.done == [(n, 5) for n in range(1, 6)]
+
+
+def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
+    alone = context(tmp_path / "talks", *inputs, workers=1)
+    build_conversation_shards(alone, TALKS)
+    assert digests(alone.output_uri) == digests(built["talks"].output_uri)
+
+
+def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_path):
+    """Finished shards are not touched again, a damaged one and a missing one are written again."""
+    stops = itertools.chain([False, False, True], itertools.repeat(False))
+    ctx = context(tmp_path / "text", *inputs, workers=1, should_stop=lambda: next(stops))
+    with pytest.raises(Interrupted, match="3 of 5"):
+        build_text_shards(ctx, TEXT)
+    assert not os.path.exists(f"{ctx.output_uri}/index.json")
+    records = {path.stem for path in Path(ctx.output_uri, "done").iterdir()}
+    assert len(records) >= 3
+    before = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for name in records}
+    damaged = min(before)
+    with open(f"{ctx.output_uri}/{damaged}", "r+b") as file:
+        file.write(b"damaged")
+    ctx.reporter.messages.clear()
+    build_text_shards(ctx, TEXT)
+    after = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for name in records}
+    assert {name for name in records if after[name] != before[name]} == {damaged}
+    assert ctx.reporter.messages == [f"{len(records) - 1} of 5 shards were finished before"]
+    assert digests(ctx.output_uri) == digests(built["text"].output_uri)
+
+
+def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, built, tmp_path):
+    ctx = context(tmp_path / "talks", *inputs)
+    os.makedirs(ctx.output_uri)
+    Path(ctx.output_uri, "train-00000.arrow").write_bytes(b"left by a writer that was killed")
+    build_conversation_shards(ctx, TALKS)
+    assert digests(ctx.output_uri) == digests(built["talks"].output_uri)
+
+
+def test_an_error_in_a_worker_reaches_the_user_with_its_cause(ray_session, inputs, tmp_path):
+    (tmp_path / "train-00000.arrow").mkdir()
+    with pytest.raises(StageError, match=r"IsADirectoryError.*train-00000\.arrow"):
+        build_conversation_shards(context(tmp_path, *inputs), TALKS)
+
+
+def test_real_small_talk_comes_from_the_split_of_the_conversation(inputs):
+    from jobs.shard_rows import choose_distractors
+
+    corpus = Corpus(inputs[0])
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    chosen = choose_distractors(corpus, corpus.catalogue(), tokenizer, 48)
+    texts = {(d.split, d.language): "" for d in documents()}
+    for d in documents():
+        texts[d.split, d.language] += d.text
+    for key, interactions in chosen.items():
+        assert interactions and all(isinstance(one, Interaction) and one.query in texts[key] for one in interactions)
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An S3 server on loopback, known to this process and its children by the usual environment."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("shards")
+    yield "s3://shards"
+    server.stop()
+
+
+ON_S3 = """
+import sys
+from jobs.build_shards import build_conversation_shards
+from jobs.ray_setup import shutdown
+from tests.integration.test_shards_jobs import TALKS, context
+for _ in range(2):
+    ctx = context(*sys.argv[1:])
+    build_conversation_shards(ctx, TALKS)
+    print(ctx.reporter.messages)
+shutdown()
+"""
+
+
+def test_shards_on_an_object_store_equal_local_ones(built, inputs, bucket, tmp_path, monkeypatch):
+    """With a Ray of its own: its workers must know the store from their start, as on a cluster."""
+    url = f"{bucket}/talks"
+    command = [sys.executable, "-c", ON_S3, url, *inputs]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines() == ["[]", "['4 of 4 shards were finished before']"]
+    monkeypatch.setenv("RXT_CACHE", str(tmp_path))
+    assert read_index(url) == read_index(built["talks"].output_uri)
+    remote, local = (ShardReader(uri, "test") for uri in (url, built["talks"].output_uri))
+    assert remote.rows(range(len(remote))) == local.rows(range(len(local)))
+    assert {path.suffix for path in (tmp_path / "shards").iterdir()} == {".arrow"}

@@ -1,0 +1,92 @@
+"""The corpus artifact: documents-*.parquet read by global row number, so that a shard can name its input as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tokenization.dialogues.values import stable_hash
+from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
+
+COLUMNS = ["id", "text", "language", "source", "licence", "split"]
+
+
+class CorpusError(ValueError):
+    """No corpus where one was expected."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One entry per document: a stable 64-bit hash of its id, position in LANGUAGES and SPLITS, UTF-8 bytes."""
+
+    hashes: np.ndarray
+    languages: np.ndarray
+    splits: np.ndarray
+    bytes: np.ndarray
+
+    def select(self, split: Split, language: Language) -> np.ndarray:
+        """Row numbers in the order of their hashes: a shuffle that is the same everywhere."""
+        mine = (self.splits == SPLITS.index(split)) & (self.languages == LANGUAGES.index(language))
+        rows = np.flatnonzero(mine)
+        return rows[np.argsort(self.hashes[rows], kind="stable")]
+
+
+class Corpus:
+    """Documents in the order of the files and of the rows in them."""
+
+    def __init__(self, uri: str) -> None:
+        self._fs, folder = fsspec.url_to_fs(uri)
+        self._paths = sorted(self._fs.glob(f"{folder}/documents-*.parquet"))
+        if not self._paths:
+            raise CorpusError(f"{uri} holds no documents-*.parquet")
+        self._groups: list[tuple[int, str, int]] = []  # first row, file, row group
+        self._rows = 0
+        for path in self._paths:
+            with self._fs.open(path, "rb") as file:
+                footer = pq.read_metadata(file)
+            for group in range(footer.num_row_groups):
+                self._groups.append((self._rows, path, group))
+                self._rows += footer.row_group(group).num_rows
+        if not self._rows:
+            raise CorpusError(f"{uri} holds no documents")
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def catalogue(self) -> Catalogue:
+        """One pass over all texts, none of which is kept."""
+        columns: list[tuple[np.ndarray, ...]] = []
+        for table in self._tables(["id", "text", "language", "split"]):
+            columns.append(
+                (
+                    np.array([stable_hash(name) for name in table["id"].to_pylist()], dtype=np.uint64),
+                    pc.index_in(table["language"], pa.array(LANGUAGES)).to_numpy().astype(np.int8),
+                    pc.index_in(table["split"], pa.array(SPLITS)).to_numpy().astype(np.int8),
+                    pc.binary_length(table["text"]).to_numpy().astype(np.int64),
+                )
+            )
+        return Catalogue(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+
+    def read(self, rows: Sequence[int]) -> Iterator[Document]:
+        """The documents at these row numbers, in ascending order; row groups without any are not touched."""
+        wanted = np.unique(np.asarray(rows, dtype=np.int64))
+        ends = [start for start, _, _ in self._groups[1:]] + [self._rows]
+        for (start, path, group), end in zip(self._groups, ends, strict=True):
+            here = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, end)] - start
+            if len(here):
+                for row in self._group(path, group, COLUMNS).take(pa.array(here)).to_pylist():
+                    yield Document(**row)
+
+    def _tables(self, columns: list[str]) -> Iterator[pa.Table]:
+        for _, path, group in self._groups:
+            yield self._group(path, group, columns)
+
+    def _group(self, path: str, group: int, columns: list[str]) -> pa.Table:
+        with self._fs.open(path, "rb") as file:
+            return pq.ParquetFile(file).read_row_group(group, columns=columns)
