@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from rxt_model.config import Architecture
+from tokenization.fetch import PACKAGES
 from tokenization.records import Language
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -26,21 +27,29 @@ class SourceConfig(Config):
     `max_bytes` cuts the source after so many bytes of clean text, in the source's own order.
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     kind: Literal["package", "files", "hub"]
     language: Language
-    licence: str
+    licence: Annotated[str, Field(min_length=1)]
     path: str = ""
     subset: str = ""
     revision: str = ""
     text_column: str = "text"
     max_bytes: PositiveInt | None = None
 
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> SourceConfig:
+        if self.kind == "package" and self.name not in PACKAGES:
+            raise ValueError(f"no package {self.name!r} is known; there are {', '.join(PACKAGES)}")
+        if self.kind != "package" and not self.path:
+            raise ValueError(f"source {self.name!r} of kind {self.kind!r} needs a path")
+        return self
+
 
 class CorpusConfig(Config):
     """Documents in both languages. Splits go by a stable hash of the text."""
 
-    sources: tuple[SourceConfig, ...]
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     min_characters: PositiveInt = 40
     validation_fraction: Fraction = 0.02
     test_fraction: Fraction = 0.02
@@ -179,16 +188,38 @@ class BaselineConfig(TrainingConfig):
 
 
 class RewardConfig(Config):
-    """R = scale x (bleu, cosine, length weights times the terms); see `jobs.rl.rewards`."""
+    """R = scale x (bleu, cosine, length weights times the terms); see `jobs.rl.rewards`.
+
+    `bleu_parts`: against the reference answer and the previous interaction; `cosine_parts`: against these two and the
+    running mean of the interactions before. Each of the three groups of weights sums to 1.
+    """
 
     scale: PositiveFloat = 10.0
     bleu: Fraction = 0.4
     cosine: Fraction = 0.5
     length: Fraction = 0.1
+    bleu_parts: tuple[Fraction, Fraction] = (0.4, 0.6)
+    cosine_parts: tuple[Fraction, Fraction, Fraction] = (0.3, 0.5, 0.2)
+
+    @model_validator(mode="after")
+    def _weights_sum_to_one(self) -> RewardConfig:
+        for name, weights in (
+            ("bleu + cosine + length", (self.bleu, self.cosine, self.length)),
+            ("bleu_parts", self.bleu_parts),
+            ("cosine_parts", self.cosine_parts),
+        ):
+            if abs(sum(weights) - 1) > 1e-6:
+                raise ValueError(f"{name} = {weights}: must sum to 1")
+        return self
 
 
 class MrlConfig(Config):
-    """Memory reinforcement learning: IMPO, or PPO with generalised advantages."""
+    """Memory reinforcement learning: IMPO, or PPO with generalised advantages.
+
+    `turns`: interactions per episode, rising from the first to the second over the stage. `unfreeze`: the memory
+    attention trains from the start; from these fractions of the iterations on also the decoder's memory reads and
+    norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy.
+    """
 
     algorithm: Literal["impo", "ppo"] = "impo"
     iterations: PositiveInt
@@ -201,11 +232,23 @@ class MrlConfig(Config):
     kl_reference: float = 0.05
     kl_turns: float = 1e-3
     memory_drift: float = 0.0
+    balance_weight: Annotated[float, Field(ge=0)] = 0.01
+    unfreeze: tuple[Fraction, Fraction, Fraction] = (0.25, 0.5, 0.75)
     reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=0)
     held_out_episodes: PositiveInt = 200
     shuffle_rewards: bool = False
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _turns_and_stages_rise(self) -> MrlConfig:
+        if not 2 <= self.turns[0] <= self.turns[1]:
+            raise ValueError(
+                f"turns = {self.turns}: must rise from at least 2, as the first interaction is not answered"
+            )
+        if list(self.unfreeze) != sorted(self.unfreeze):
+            raise ValueError(f"unfreeze = {self.unfreeze}: must rise")
+        return self
 
 
 class EvaluateConfig(Config):

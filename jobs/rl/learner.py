@@ -1,0 +1,176 @@
+"""The actor that learns: it replays trajectories, rebuilds their memory with gradient, and updates policy and critic.
+
+All of its arithmetic is a function of weights, moments and trajectories; it draws no random numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from jobs.configs import MrlConfig
+from jobs.model_folder import load_model, upload
+from jobs.optimizer import StageOptimizer
+from jobs.rl import files, losses, replay
+from jobs.rl.critic import Critic
+from jobs.rl.policy import TokenScores, mean_per_answer
+from jobs.rl.replay_buffer import Trajectory
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.moe import balance_loss
+
+
+class Learner:
+    """`version` counts updates. Rewards are learned as shares of the largest possible one."""
+
+    def __init__(self, model_uri: str, config: MrlConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.config, self.version = config, 0
+        self.model = load_model(model_uri)
+        self.reference = copy.deepcopy(self.model).requires_grad_(False)
+        self.critic = Critic(self.model)
+        both = nn.ModuleDict({"policy": self.model, "critic": self.critic})
+        self.optimizer = StageOptimizer(both, config.optimizer, config.iterations * config.update_epochs)
+
+    def weights(self, version: int) -> dict[str, Tensor]:
+        """The policy's weights, which must be those of `version`."""
+        if version != self.version:
+            raise ValueError(f"weights of policy version {version} were asked for, the learner has {self.version}")
+        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """`update_epochs` optimizer steps on one batch; returns metrics. A loss that is not finite changes nothing
+        more: it is returned for the caller to report."""
+        wrong = sorted({t.policy_version for t in trajectories} - {self.version})
+        if wrong:
+            raise ValueError(f"trajectories of policy version {wrong}, but the learner has version {self.version}")
+        batch = replay.Batch(trajectories, self.model.embedding.weight.device)
+        batch.rewards = batch.rewards / self.config.reward.scale
+        fixed = self._fixed(batch)
+        for epoch in range(self.config.update_epochs):
+            self.optimizer.begin(self.version * self.config.update_epochs + epoch, self.trained(self.version))
+            loss, metrics = self._loss(batch, fixed)
+            if not loss.isfinite():
+                break
+            loss.backward()
+            metrics["rl/gradient_norm"] = float(self.optimizer.step())
+        self.version += 1
+        return metrics
+
+    def trained(self, iteration: int) -> list[nn.Module]:
+        """Staged unfreezing: memory attention, + memory reads and their norms, + encoder, + everything."""
+        passed = sum(iteration >= fraction * self.config.iterations for fraction in self.config.unfreeze)
+        if passed == 3:
+            return [self.model, self.critic]
+        parts: list[nn.Module] = [self.critic, self.model.memory_attention]
+        if passed >= 1:
+            for layer in self.model.decoder.stateful:
+                parts += [layer.memory_read, layer.memory_query_norm, layer.memory_norm]
+        return [*parts, self.model.encoder] if passed == 2 else parts
+
+    @torch.no_grad()
+    def _fixed(self, batch: replay.Batch) -> dict[str, Tensor]:
+        """What stays the same over the epochs: the critic's first opinion, the advantages, the frozen reference
+        policy (with a memory of its own) and the policy one memory write earlier."""
+        seed, temperature = self.config.seed, self.config.temperature
+        values = batch.dense(self.critic(batch.critic_inputs))
+        estimate = losses.gae_advantages if self.config.algorithm == "ppo" else losses.impo_advantages
+        advantages, returns = estimate(batch.rewards, values, batch.mask)
+        own = replay.rebuild(self.reference, batch, seed).read
+        reference = replay.score(self.reference, own, batch, temperature).log_probs
+        before = replay.rebuild(self.model, batch, seed).before
+        earlier = replay.score(self.model, before, batch, temperature).log_probs
+        return {
+            "values": batch.flat(values),
+            "advantages": batch.flat(advantages),
+            "returns": batch.flat(returns),
+            "reference": reference,
+            "earlier": earlier,
+        }
+
+    def _loss(self, batch: replay.Batch, fixed: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        config, answers = self.config, len(batch.answers)
+        memories = replay.rebuild(self.model, batch, config.seed)
+        scores = replay.score(self.model, memories.read, batch, config.temperature)
+
+        def mean(values: Tensor) -> Tensor:
+            return mean_per_answer(values, scores.row, answers).mean()
+
+        gain, held = losses.surrogate(scores.log_probs, batch.old, fixed["advantages"][scores.row], config.clip)
+        kl_reference = mean(losses.divergence(scores.log_probs, fixed["reference"]))
+        kl_turns = self._turn_divergence(scores, fixed["earlier"], batch.turn)
+        change = replay.memory_change(memories)
+        drift = (batch.turn.sqrt() * change).mean()
+        entropy = mean(scores.entropy)
+        values = self.critic(batch.critic_inputs)
+        if config.algorithm == "ppo":
+            value_loss = losses.clipped_value_loss(values, fixed["values"], fixed["returns"], config.clip).mean()
+        else:
+            value_loss = (values - fixed["returns"]).pow(2).mean()
+        policy_loss = -mean(gain)
+        loss = (
+            policy_loss
+            + value_loss
+            + config.kl_reference * kl_reference
+            + config.kl_turns * kl_turns
+            + config.memory_drift * drift
+            - config.entropy * entropy
+            + config.balance_weight * balance_loss(scores.routing)
+        )
+        explained = losses.explained_variance(fixed["values"], fixed["returns"])
+        size = memories.before.pow(2).mean((0, 2, 3))
+        metrics = {
+            "rl/loss": loss,
+            "rl/policy_loss": policy_loss,
+            "rl/value_loss": value_loss,
+            "rl/kl": mean(losses.divergence(batch.old, scores.log_probs)),
+            "rl/kl_reference": kl_reference,
+            "rl/kl_turns": kl_turns,
+            "rl/entropy": entropy,
+            "rl/clip_fraction": held.float().mean(),
+            "rl/explained_variance": explained,
+            "rl/stm_change": (change / size.clamp(min=1e-12)).sqrt().mean(),
+        }
+        return loss, {name: float(value.detach()) for name, value in metrics.items()}
+
+    def _turn_divergence(self, scores: TokenScores, earlier: Tensor, turn: Tensor) -> Tensor:
+        """KL between consecutive turns' policies: that of an answer before and after the last memory write, for the
+        turns that have two writes behind them. The papers name the term and leave its form open."""
+        later = mean_per_answer(losses.divergence(scores.log_probs, earlier), scores.row, len(turn))[turn > 1]
+        return later.mean() if later.numel() else scores.log_probs.sum() * 0
+
+    def save(self, folder_uri: str) -> None:
+        """Policy, critic and moments; the version is the caller's to record."""
+        files.put(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
+        files.put(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
+        files.put(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.optimizer.moments())))
+
+    def load(self, folder_uri: str, version: int) -> None:
+        self.model.load_state_dict(_read(f"{folder_uri}/policy.safetensors"))
+        self.critic.load_state_dict(_read(f"{folder_uri}/critic.safetensors"))
+        saved = _read(f"{folder_uri}/optimizer.safetensors")
+        for name, moment in self.optimizer.moments().items():
+            moment.copy_(saved[name])
+        self.version = version
+
+    def export(self, folder_uri: str) -> None:
+        """The result: a model folder that differs from the stage's input in its weights alone."""
+        with TemporaryDirectory(prefix="rxt-") as folder:
+            save_pretrained(self.model, folder)
+            upload(Path(folder), folder_uri)
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read(uri: str) -> dict[str, Tensor]:
+    data = files.get(uri)
+    if data is None:
+        raise FileNotFoundError(uri)
+    return load(data)

@@ -1,0 +1,68 @@
+"""What rollout workers and learner must compute alike: initial memory, memory writes, log-probabilities of answers.
+
+Episodes of a batch stand longest first, so that at every turn the running ones are the first rows, and memory
+[L, B, S, d] shrinks with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from jobs.rl.episodes import Episode, stable_hash
+from jobs.rl.rewards import Ids
+from rxt_model.model import ReactiveTransformer
+from rxt_model.moe import Routing
+
+
+class TokenScores(NamedTuple):
+    """Of every sampled token, flat [N], row by row: its log-probability, the entropy of its distribution (nats), and
+    which row of the batch it belongs to. `routing` is the load of the mixture-of-experts layers."""
+
+    log_probs: Tensor
+    entropy: Tensor
+    row: Tensor
+    routing: list[Routing]
+
+
+def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed: int) -> Tensor:
+    """STM_0 of each episode, which depends on seed and episode alone: the learner starts where the rollout did."""
+    device = model.embedding.weight.device
+    rows = [
+        model.initial_memory(1, torch.Generator(device).manual_seed(stable_hash(seed, "memory", episode.id)))
+        for episode in episodes
+    ]
+    return torch.cat(rows, 1)
+
+
+def write(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
+    """Memory after one whole interaction per row."""
+    rows = Ids.pad(interactions, memory.device)
+    return model.write(memory, model.encode(rows.ids, rows.mask), rows.mask)
+
+
+def score_answers(
+    model: ReactiveTransformer,
+    memory: Tensor,
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    temperature: float,
+) -> TokenScores:
+    """Scores of the answers' tokens under the policy that they are sampled from (logits divided by temperature)."""
+    rows = Ids.pad([(*p, *a) for p, a in zip(prompts, answers, strict=True)], memory.device)
+    starts = torch.tensor([len(p) for p in prompts], device=memory.device)[:, None]
+    positions = torch.arange(rows.ids.shape[1], device=memory.device)
+    row, column = ((positions >= starts) & rows.mask).nonzero(as_tuple=True)
+    output = model.decode(rows.ids, memory, mask=rows.mask)
+    log_p = (model.logits(output.hidden[row, column - 1]).float() / temperature).log_softmax(-1)
+    chosen = log_p.gather(1, rows.ids[row, column, None]).squeeze(1)
+    return TokenScores(chosen, -(log_p.exp() * log_p).sum(-1), row, output.routing)
+
+
+def mean_per_answer(values: Tensor, row: Tensor, answers: int) -> Tensor:
+    """Mean [answers] of flat token values [N]; 0 for an answer without tokens."""
+    total = values.new_zeros(answers).index_add(0, row, values)
+    return total / torch.bincount(row, minlength=answers).clamp(min=1)

@@ -1,0 +1,67 @@
+"""Trajectories between rollout and learning, each with the version of the policy that made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from jobs.rl.episodes import Episode, Turn
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sampled answer: ids (with [EOS] if it was reached) and the log-probability that each had when drawn."""
+
+    answer: tuple[int, ...]
+    log_probs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """An episode with the answers to its turns 1, 2, ..; `rewards` has one number per answer."""
+
+    episode: Episode
+    policy_version: int
+    samples: tuple[Sample, ...]
+    rewards: tuple[float, ...] = ()
+
+
+class ReplayBuffer:
+    """First in, first out. Saving and loading gives the same trajectories bit for bit."""
+
+    def __init__(self, trajectories: Iterable[Trajectory] = ()) -> None:
+        self._trajectories = list(trajectories)
+
+    def __len__(self) -> int:
+        return len(self._trajectories)
+
+    def add(self, trajectories: Iterable[Trajectory]) -> None:
+        self._trajectories.extend(trajectories)
+
+    def take(self, policy_version: int) -> list[Trajectory]:
+        """Everything held, and the buffer is empty. Trajectories of another policy are an error: both algorithms
+        learn from what the current policy did."""
+        wrong = sorted({t.policy_version for t in self._trajectories} - {policy_version})
+        if wrong:
+            raise ValueError(f"trajectories of policy version {wrong}, but the policy has version {policy_version}")
+        taken, self._trajectories = self._trajectories, []
+        return taken
+
+    def to_json(self) -> str:
+        return json.dumps([asdict(t) for t in self._trajectories])
+
+    @classmethod
+    def from_json(cls, text: str) -> ReplayBuffer:
+        return cls(
+            Trajectory(
+                Episode(
+                    t["episode"]["id"],
+                    tuple(Turn(tuple(u["prompt"]), tuple(u["reference"])) for u in t["episode"]["turns"]),
+                ),
+                t["policy_version"],
+                tuple(Sample(tuple(s["answer"]), tuple(s["log_probs"])) for s in t["samples"]),
+                tuple(t["rewards"]),
+            )
+            for t in json.loads(text)
+        )

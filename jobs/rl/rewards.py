@@ -1,0 +1,168 @@
+"""What an answer is worth: BLEU, cosine of mean token embeddings, and length, exact and for a whole batch at once.
+
+    R = scale * (w_bleu * BLEU + w_cosine * COS + w_length * LEN),  0 <= R <= scale
+
+BLEU and COS compare with the reference answer and with what the memory should hold: the previous interaction and, for
+COS, the running mean of the interactions before it (arXiv 2510.03561).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jobs.configs import RewardConfig
+from jobs.rl.replay_buffer import Trajectory
+
+NGRAM_WEIGHTS = (0.2, 0.2, 0.3, 0.3)
+FLOOR = 0.1
+
+
+class Ids(NamedTuple):
+    """Token ids [B, T], padded on the right, with lengths [B]. Whatever lies within the length counts as a token."""
+
+    ids: Tensor
+    lengths: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
+
+    @classmethod
+    def pad(cls, rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Ids:
+        """At least one column, so that a batch of empty rows has a shape."""
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
+        ids = torch.zeros(len(rows), max(1, int(lengths.max()) if rows else 1), dtype=torch.long)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        return cls(ids.to(device), lengths.to(device))
+
+
+class Reward(NamedTuple):
+    """Per answer [B]: the total in [0, scale], and its terms in [0, 1]."""
+
+    total: Tensor
+    bleu: Tensor
+    cosine: Tensor
+    length: Tensor
+
+
+def bleu(candidate: Ids, reference: Ids, smoothing: str = "floor", weights: tuple = NGRAM_WEIGHTS) -> Tensor:
+    """Sentence BLEU [B] against one reference each (Papineni et al. 2002), in [0, 1].
+
+    Smoothing "none": no common n-gram of one order makes the score 0; "floor": such an order counts FLOOR common
+    n-grams (method 1 of Chen and Cherry 2014). No common token at all is 0 in both.
+    """
+    if smoothing not in ("none", "floor"):
+        raise ValueError(f"smoothing = {smoothing!r}: must be none or floor")
+    log_score = torch.zeros(candidate.ids.shape[0], dtype=torch.float64, device=candidate.ids.device)
+    unigrams = None
+    for order, weight in enumerate(weights, start=1):
+        matches, total = _clipped_matches(candidate, reference, order)
+        unigrams = matches if unigrams is None else unigrams
+        counted = matches.double()
+        if smoothing == "floor":
+            counted = torch.where(matches == 0, FLOOR, counted)
+        log_score += weight * (counted / total.clamp(min=1)).log() if weight else 0.0
+    lengths = candidate.lengths.clamp(min=1).double()
+    brevity = (1 - reference.lengths / lengths).clamp(max=0).exp()
+    score = torch.where(unigrams > 0, brevity * log_score.exp(), 0.0)
+    return score.float()
+
+
+def _clipped_matches(candidate: Ids, reference: Ids, order: int) -> tuple[Tensor, Tensor]:
+    """n-grams of each candidate that the reference has too, each counted at most as often as there; and all [B]."""
+    own, own_real = _ngrams(candidate, order)
+    other, other_real = _ngrams(reference, order)
+    total = own_real.sum(1)
+    if own.shape[1] == 0:
+        return total, total
+    same = (own[:, :, None] == own[:, None, :]).all(-1) & own_real[:, None, :]
+    earlier = same.tril(-1).sum(-1)
+    available = ((own[:, :, None] == other[:, None, :]).all(-1) & other_real[:, None, :]).sum(-1)
+    return ((earlier < available) & own_real).sum(1), total
+
+
+def _ngrams(rows: Ids, order: int) -> tuple[Tensor, Tensor]:
+    """All n-grams [B, P, order] and which of them lie within the row [B, P]; P may be 0."""
+    if rows.ids.shape[1] < order:
+        empty = rows.ids.new_zeros(rows.ids.shape[0], 0)
+        return empty[..., None].expand(-1, -1, order), empty.bool()
+    return rows.ids.unfold(1, order, 1), rows.mask[:, order - 1 :]
+
+
+def mean_embedding(rows: Ids, embedding: Tensor) -> Tensor:
+    """Mean token embedding [B, d] of each row; zeros for an empty one. `embedding` [V, d]."""
+    total = (embedding[rows.ids] * rows.mask[..., None]).sum(1)
+    return total / rows.lengths.clamp(min=1)[:, None]
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine [B] of rows [B, d], negative values and zero vectors count 0."""
+    return F.cosine_similarity(a, b, dim=-1).clamp(0, 1)
+
+
+def length_ratio(candidate: Ids, reference: Ids) -> Tensor:
+    """min(length / target, target / length) in [0, 1]; 0 for an empty answer."""
+    a, b = candidate.lengths.float(), reference.lengths.float()
+    return torch.minimum(a, b) / torch.maximum(a, b).clamp(min=1)
+
+
+def score(
+    config: RewardConfig,
+    embedding: Tensor,
+    answer: Ids,
+    reference: Ids,
+    previous: Ids,
+    older: Tensor,
+    has_older: Tensor,
+) -> Reward:
+    """Rewards of a batch of answers. `older` [B, d] is the mean over earlier interactions of their mean embeddings;
+    where there is none (`has_older` [B] False) its weight falls to the reference."""
+    to_reference, to_previous = config.bleu_parts
+    bleus = to_reference * bleu(answer, reference) + to_previous * bleu(answer, previous)
+    own = mean_embedding(answer, embedding)
+    to_reference, to_previous, to_older = config.cosine_parts
+    weight_older = torch.where(has_older, to_older, 0.0)
+    cosines = (
+        (to_reference + to_older - weight_older) * cosine(own, mean_embedding(reference, embedding))
+        + to_previous * cosine(own, mean_embedding(previous, embedding))
+        + weight_older * cosine(own, older)
+    )
+    lengths = length_ratio(answer, reference)
+    total = config.scale * (config.bleu * bleus + config.cosine * cosines + config.length * lengths)
+    return Reward(total, bleus, cosines, lengths)
+
+
+def reward_trajectories(
+    config: RewardConfig, embedding: Tensor, eos: int, control: Collection[int], trajectories: Sequence[Trajectory]
+) -> Reward:
+    """Rewards of all answers, trajectory by trajectory. Control tokens are no content: the [EOS] that ends an answer
+    and those inside the interactions that memory holds do not count; any other in an answer is a wrong token."""
+    answers, references, previous, counts = [], [], [], []
+    for trajectory in trajectories:
+        episode, given = trajectory.episode, [None, *(sample.answer for sample in trajectory.samples)]
+        told = [episode.told(turn, answer) for turn, answer in enumerate(given)]
+        previous += [[i for i in ids if i not in control] for ids in told[:-1]]
+        answers += [_content(sample.answer, eos) for sample in trajectory.samples]
+        references += [_content(turn.reference, eos) for turn in episode.turns[1:]]
+        counts.append(len(trajectory.samples))
+    held = Ids.pad(previous)
+    means = mean_embedding(held, embedding).split(counts)
+    older = torch.cat([_running_mean(rows) for rows in means])
+    has_older = torch.cat([torch.arange(count) > 0 for count in counts])
+    return score(config, embedding, Ids.pad(answers), Ids.pad(references), held, older, has_older)
+
+
+def _content(ids: Sequence[int], eos: int) -> Sequence[int]:
+    return ids[:-1] if ids and ids[-1] == eos else ids
+
+
+def _running_mean(rows: Tensor) -> Tensor:
+    """Row i is the mean of the rows before i; zeros for the first."""
+    before = rows.cumsum(0) - rows
+    return before / torch.arange(len(rows)).clamp(min=1)[:, None]

@@ -1,0 +1,126 @@
+"""The actor that talks: it holds the short-term memory of its conversations, answers, and writes.
+
+One call is one interaction of every conversation of a batch. The state is saved after each, under one name and by
+rename, and loaded in `__init__`: an actor that died comes back with the memory of its conversations. A call that is
+repeated because its answer was lost finds the turn done and returns the stored answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from safetensors.torch import load, save
+
+from jobs.model_folder import load_model
+from jobs.rl import files, policy
+from jobs.rl.episodes import Episode, running, stable_hash
+from jobs.rl.replay_buffer import Sample
+from jobs.rl.weight_sync import Policy
+from rxt_model.generate import Sampling, answer
+
+
+@dataclass(frozen=True)
+class RolloutBatch:
+    """Conversations of one worker, longest first. `key` tells batches apart (purpose and policy version);
+    temperature 0 is greedy."""
+
+    key: str
+    episodes: tuple[Episode, ...]
+    temperature: float
+    seed: int
+
+    @property
+    def identity(self) -> list[str]:
+        return [self.key, *(episode.id for episode in self.episodes)]
+
+
+class RolloutWorker:
+    """`state_uri`: the file in which this worker, and no other, keeps its conversations."""
+
+    def __init__(self, model_uri: str, state_uri: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._model = load_model(model_uri).requires_grad_(False)
+        self._version: int | None = None
+        self._state_uri = state_uri
+        self._identity: list[str] = []
+        self._turns: list[list[Sample]] = []
+        self._writes = 0
+        self._memory = torch.empty(0)
+        self._load()
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def writes(self) -> int:
+        """Interactions written to memory over this worker's life, restarts included."""
+        return self._writes
+
+    def interact(self, batch: RolloutBatch, turn: int, weights: Policy) -> list[Sample]:
+        """Answer `turn` of every conversation that has it, then write it to memory; one sample per such conversation.
+
+        Turn 0 starts from a fresh memory and is only written: no samples. Turns come in order; a done turn is
+        answered from the record.
+        """
+        if self._identity == batch.identity and turn < len(self._turns):
+            return self._turns[turn]
+        if turn == 0:
+            self._identity, self._turns = batch.identity, []
+            self._memory = policy.initial_memory(self._model, batch.episodes, batch.seed)
+        elif self._identity != batch.identity or turn != len(self._turns):
+            raise RuntimeError(f"turn {turn} of {batch.key} was asked for, but this worker holds "
+                               f"{len(self._turns)} turns of {self._identity[:1]}")  # fmt: skip
+        if self._version != weights.version:
+            self._model.load_state_dict(weights.fetch())
+            self._version = weights.version
+        samples = self._advance(batch, turn)
+        self._turns.append(samples)
+        self._save()
+        return samples
+
+    @torch.no_grad()
+    def _advance(self, batch: RolloutBatch, turn: int) -> list[Sample]:
+        active = batch.episodes[: running(batch.episodes, turn)]
+        self._memory = self._memory[:, : len(active)]
+        samples = self._answer(batch, active, turn) if turn > 0 else []
+        answers: Sequence = [s.answer for s in samples] or [None] * len(active)
+        told = [e.told(turn, a) for e, a in zip(active, answers, strict=True)]
+        self._memory = policy.write(self._model, self._memory, told)
+        self._writes += len(active)
+        return samples
+
+    def _answer(self, batch: RolloutBatch, active: Sequence[Episode], turn: int) -> list[Sample]:
+        prompts = [e.turns[turn].prompt for e in active]
+        room = self._model.config.length - max(map(len, prompts))
+        seeds = [stable_hash(batch.seed, "answer", e.id, turn) for e in active]
+        sampling = Sampling(temperature=batch.temperature)
+        answers = answer(self._model, self._memory, prompts, max(1, room), sampling, seeds)
+        if batch.temperature == 0:
+            return [Sample(tuple(a), ()) for a in answers]
+        scores = policy.score_answers(self._model, self._memory, prompts, answers, batch.temperature)
+        parts = scores.log_probs.split([len(a) for a in answers])
+        return [Sample(tuple(a), tuple(p.tolist())) for a, p in zip(answers, parts, strict=True)]
+
+    def _save(self) -> None:
+        """Memory and record in one file, so that they can never disagree."""
+        record = {
+            "identity": self._identity,
+            "turns": [[asdict(s) for s in samples] for samples in self._turns],
+            "writes": self._writes,
+        }
+        text = torch.frombuffer(bytearray(json.dumps(record).encode()), dtype=torch.uint8)
+        files.put(self._state_uri, save({"memory": self._memory.contiguous(), "record": text}))
+
+    def _load(self) -> None:
+        data = files.get(self._state_uri)
+        if data is None:
+            return
+        held = load(data)
+        record = json.loads(held["record"].numpy().tobytes())
+        self._memory, self._identity, self._writes = held["memory"], record["identity"], record["writes"]
+        self._turns = [
+            [Sample(tuple(s["answer"]), tuple(s["log_probs"])) for s in samples] for samples in record["turns"]
+        ]

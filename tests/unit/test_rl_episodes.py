@@ -1,0 +1,108 @@
+"""Episodes, their curriculum, and the replay buffer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+from rl_data import toy_row, toy_world
+
+from jobs.configs import MrlConfig
+from jobs.rl.episodes import (
+    REFERENCE_TURNS,
+    Episode,
+    Turn,
+    as_episode,
+    by_length,
+    episode_turns,
+    held_out_episodes,
+    running,
+    stable_hash,
+    training_episodes,
+)
+from jobs.rl.replay_buffer import ReplayBuffer, Sample, Trajectory
+from tokenization.reader import ShardReader
+from tokenization.special_tokens import ANSWER, BOS, EOS, QUERY
+
+
+def test_a_prompt_ends_with_the_given_answer_token_and_the_reference_with_eos():
+    episode = as_episode(toy_row(0, 0, 30, 3), 2, "x")
+    assert len(episode.turns) == 2
+    for turn in episode.turns:
+        assert turn.prompt[:2] == (BOS, QUERY)
+        assert turn.prompt[-1] == ANSWER
+        assert turn.reference[-1] == EOS
+    assert list(episode.turns[1].interaction) == toy_row(0, 0, 30, 3)["interactions"][1]["input_ids"]
+
+
+def test_episodes_grow_from_first_to_last_length():
+    config = MrlConfig(iterations=10, turns=(3, 5))
+    lengths = [episode_turns(i, config) for i in range(10)]
+    assert lengths == sorted(lengths)
+    assert set(lengths) == {3, 4, 5}
+    assert max(lengths.count(n) for n in (3, 4, 5)) <= 4
+
+
+@pytest.mark.parametrize("turns", [(1, 4), (5, 4)])
+def test_turn_ranges_that_cannot_be_are_refused(turns):
+    with pytest.raises(ValidationError, match="turns"):
+        MrlConfig(iterations=1, turns=turns)
+
+
+def test_memory_is_told_the_reference_first_and_own_answers_later():
+    turn = Turn((1, 2), (3, 4))
+    episode = Episode("e", (turn,) * (REFERENCE_TURNS + 1))
+    assert episode.told(REFERENCE_TURNS - 1, (9,)) == (1, 2, 3, 4)
+    assert episode.told(REFERENCE_TURNS, (9,)) == (1, 2, 9)
+
+
+def test_running_episodes_are_the_first_of_a_sorted_batch():
+    turn = Turn((1,), (2,))
+    batch = by_length([Episode("b", (turn,) * 2), Episode("a", (turn,) * 4), Episode("c", (turn,) * 2)])
+    assert [e.id for e in batch] == ["a", "b", "c"]
+    assert [running(batch, t) for t in range(5)] == [3, 3, 1, 1, 0]
+
+
+def test_iterations_see_each_conversation_once_per_epoch_and_held_out_is_fixed(tmp_path):
+    inputs = toy_world(tmp_path)
+    train = ShardReader(inputs["shards"].uri, "train")
+    config = MrlConfig(iterations=5, episodes=8, turns=(2, 4), held_out_episodes=9)
+    seen = [e.id.split(":")[1] for i in range(5) for e in training_episodes(train, config, i)]
+    assert sorted(seen) == sorted(f"c{i}" for i in range(40))
+    assert [e.id for e in training_episodes(train, config, 2)] == [e.id for e in training_episodes(train, config, 2)]
+    assert {len(e.turns) for e in training_episodes(train, config, 0)} == {2}
+
+    readers = [ShardReader(inputs["shards"].uri, split) for split in ("validation", "test")]
+    held_out = held_out_episodes(readers, config)
+    assert len(held_out) == 9
+    assert held_out == held_out_episodes(readers, config.model_copy(update={"seed": 5}))
+    assert {turn for e in held_out for turn in e.turns}.isdisjoint(
+        {turn for i in range(5) for e in training_episodes(train, config, i) for turn in e.turns}
+    )
+
+
+def test_stable_hash_is_the_same_in_another_process():
+    code = "from jobs.rl.episodes import stable_hash; print(stable_hash(3, 'memory', 'c1'))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == stable_hash(3, "memory", "c1")
+
+
+def _trajectory(version: int) -> Trajectory:
+    episode = Episode("c", (Turn((2, 5, 6), (3,)),) * 2)
+    return Trajectory(episode, version, (Sample((11, 3), (-0.1234567890123, -1e-30)),), (4.5,))
+
+
+def test_buffer_survives_json_bit_for_bit_and_is_emptied_once():
+    buffer = ReplayBuffer([_trajectory(2)])
+    again = ReplayBuffer.from_json(buffer.to_json())
+    assert again.take(2) == [_trajectory(2)]
+    assert len(again) == 0
+
+
+def test_trajectories_of_another_policy_are_refused():
+    buffer = ReplayBuffer([_trajectory(2), _trajectory(1)])
+    with pytest.raises(ValueError, match=r"version \[1\].*version 2"):
+        buffer.take(2)
+    assert len(buffer) == 2

@@ -1,0 +1,88 @@
+"""The arithmetic of the objectives against plain loops and exact values on a toy vocabulary."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from jobs.rl.held_out import compare
+from jobs.rl.losses import (
+    DISCOUNT,
+    GAE_DECAY,
+    clipped_value_loss,
+    divergence,
+    explained_variance,
+    gae_advantages,
+    impo_advantages,
+    surrogate,
+)
+from jobs.rl.policy import mean_per_answer
+
+MASK = torch.tensor([[True, True, True], [True, False, False], [True, True, False]])
+
+
+def test_divergence_is_zero_between_equal_policies_and_unbiased_under_the_policys_samples():
+    torch.manual_seed(0)
+    p, q = torch.randn(7).log_softmax(-1), torch.randn(7).log_softmax(-1)
+    assert divergence(p, p).abs().max() == 0
+    exact = (p.exp() * (p - q)).sum()
+    expected = (p.exp() * divergence(p, q)).sum()  # the estimator's expectation over the toy vocabulary
+    assert expected.item() == pytest.approx(exact.item(), abs=1e-6)
+    assert divergence(p, q).min() >= 0
+
+
+def test_surrogate_takes_the_worse_of_clipped_and_unclipped():
+    ratio = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1])
+    advantage = torch.tensor([1.0, -1.0, 1.0, -1.0, 2.0])
+    gain, held = surrogate(ratio.log(), torch.zeros(5), advantage, 0.2)
+    assert gain.tolist() == pytest.approx([1.2, -1.5, 0.5, -0.8, 2.2], abs=1e-6)
+    assert held.tolist() == [True, False, False, True, False]
+
+
+def test_impo_advantages_are_normalised_over_the_answers_that_exist():
+    torch.manual_seed(0)
+    rewards, values = torch.rand(3, 3), torch.rand(3, 3)
+    found = impo_advantages(rewards, values, MASK)
+    plain = (rewards - values)[MASK]
+    expected = (plain - plain.mean()) / (plain.std(unbiased=False) + 1e-6)
+    assert torch.allclose(found.advantages[MASK], expected)
+    assert (found.advantages[~MASK] == 0).all()
+    assert torch.equal(found.returns[MASK], rewards[MASK])
+
+
+def test_generalised_advantages_equal_the_sum_over_later_turns():
+    torch.manual_seed(0)
+    rewards, values = torch.rand(3, 3), torch.rand(3, 3)
+    found = gae_advantages(rewards * MASK, values * MASK, MASK)
+    for row, length in enumerate(MASK.sum(1).tolist()):
+        r, v = rewards[row, :length].tolist(), [*values[row, :length].tolist(), 0.0]
+        deltas = [r[t] + DISCOUNT * v[t + 1] - v[t] for t in range(length)]
+        for t in range(length):
+            advantage = sum((DISCOUNT * GAE_DECAY) ** (k - t) * deltas[k] for k in range(t, length))
+            assert found.returns[row, t].item() == pytest.approx(advantage + v[t], abs=1e-6)
+    assert found.advantages[MASK].mean().item() == pytest.approx(0, abs=1e-6)
+
+
+def test_value_loss_gains_nothing_by_leaving_the_old_value_far_behind():
+    old, returns = torch.zeros(2), torch.ones(2)
+    loss = clipped_value_loss(torch.tensor([0.1, 0.9]), old, returns, 0.2)
+    assert loss.tolist() == pytest.approx([0.81, 0.64])
+
+
+def test_explained_variance_of_a_perfect_and_of_a_constant_critic():
+    returns = torch.tensor([0.0, 1.0, 2.0])
+    assert explained_variance(returns, returns) == 1
+    assert explained_variance(torch.ones(3), returns) == 0
+
+
+def test_token_means_are_taken_once_per_answer_and_empty_answers_count_zero():
+    assert mean_per_answer(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 2]), 3).tolist() == [2, 0, 5]
+
+
+def test_held_out_comparison_is_paired():
+    """Large differences between episodes, a small constant gain: only pairing sees it."""
+    before = [float(i) for i in range(200)]
+    report = compare(before, [value + 0.1 + 0.001 * (i % 2) for i, value in enumerate(before)])
+    assert report["episodes"] == 200
+    assert 0.1 < report["difference"]["low"] < report["difference"]["mean"] < report["difference"]["high"] < 0.101
+    assert report["after"]["low"] < report["before"]["high"]
