@@ -1,0 +1,54 @@
+"""Model folders in the artifact store: loaded from and written to any fsspec URL, and matched with their tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import fsspec
+
+from jobs.context import StageError
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.checkpoint import CONFIG, WEIGHTS, load_pretrained
+from rxt_model.model import ReactiveTransformer
+from tokenization.tokenizer import Tokenizer
+
+
+@contextmanager
+def local_folder(uri: str, names: tuple[str, ...] = (CONFIG, WEIGHTS)) -> Iterator[Path]:
+    """The named files of a folder as a local one: itself, or a copy for as long as the context lasts."""
+    fs, root = fsspec.core.url_to_fs(uri)
+    if "file" in fs.protocol:
+        yield Path(root)
+        return
+    with TemporaryDirectory(prefix="rxt-") as folder:
+        for name in names:
+            fs.get_file(f"{root}/{name}", f"{folder}/{name}")
+        yield Path(folder)
+
+
+def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
+    """The model of the folder at `uri`, in evaluation mode."""
+    with local_folder(uri) as folder:
+        return load_pretrained(folder, device)
+
+
+def upload(folder: Path, uri: str) -> None:
+    """Copy every file below `folder` to below `uri`, over what was there."""
+    fs, root = fsspec.core.url_to_fs(uri)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        target = f"{root}/{path.relative_to(folder).as_posix()}"
+        fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        fs.put_file(str(path), target)
+
+
+def require_tokenizer(digest: str, of: str, tokenizer: Tokenizer) -> None:
+    """Raises StageError unless `digest`, which `of` was made with, is the tokenizer's."""
+    if digest != tokenizer.digest:
+        raise StageError(
+            f"the tokenizer does not fit {of}: tokenizer.json has sha256 {tokenizer.digest}, "
+            f"{of} was made with {digest}",
+            next_command="rxt status",
+        )

@@ -1,0 +1,85 @@
+"""Rates, intervals and what guessing scores."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.rates import Outcome, Question, majority_answers, rate, tabulate, wilson
+from tokenization.records import Probe
+
+
+def outcome(verdict="correct", arm="rxt", kind="recall", distance=1, facts=1, language="en", first=True, gold="cat"):
+    probe = Probe(3, "pet", kind, (gold,), (), distance, facts)
+    return Outcome(Question(0, 3, language, probe, first, 0.1, gold == "cat"), arm, "text", verdict)
+
+
+def score_roots(correct, n, z=1.959963984540054):
+    """The same interval from its definition, by bisection: where |p_hat - p| = z sqrt(p (1 - p) / n)."""
+
+    def excess(p):
+        return (correct / n - p) ** 2 - z * z * p * (1 - p) / n
+
+    def root(inside, outside):
+        for _ in range(200):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if excess(middle) < 0 else (inside, middle)
+        return (inside + outside) / 2
+
+    p = correct / n
+    inside = min(max(p, 1e-12), 1 - 1e-12)
+    return (0.0 if p == 0 else root(inside, 0.0)), (1.0 if p == 1 else root(inside, 1.0))
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 10), (10, 10), (5, 10), (1, 1), (280, 312), (3, 1000)])
+def test_wilson_solves_the_score_equation(correct, n):
+    assert wilson(correct, n) == pytest.approx(score_roots(correct, n), abs=1e-9)
+
+
+def test_wilson_by_hand():
+    # 81 of 263 is the worked example of Newcombe 1998, table I, method 3: 0.2553 to 0.3662
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 0), (3, 2), (-1, 4)])
+def test_wilson_refuses_what_is_no_proportion(correct, n):
+    with pytest.raises(ValueError, match="no proportion"):
+        wilson(correct, n)
+
+
+def test_rate_counts_every_verdict():
+    cell = rate([outcome(), outcome("stale"), outcome("wrong", gold="dog"), outcome("abstained")])
+    assert (cell["n"], cell["correct"], cell["accuracy"]) == (4, 1, 0.25)
+    assert (cell["stale"], cell["abstained"], cell["majority"]) == (0.25, 0.25, 0.75)
+    assert cell["chance"] == pytest.approx(0.1)
+    assert cell["low"] < 0.25 < cell["high"]
+
+
+def test_the_headline_holds_near_answerable_questions_alone():
+    figures = tabulate(
+        [
+            outcome(distance=1),
+            outcome("wrong", distance=4, first=False),
+            outcome("wrong", distance=5),
+            outcome("wrong", kind="unknown", distance=0),
+        ]
+    )
+    assert (figures["distance_1_to_4"]["n"], figures["distance_1_to_4"]["accuracy"]) == (2, 0.5)
+    assert {order: (cell["n"], cell["accuracy"]) for order, cell in figures["by_order"].items()} == {
+        "first": (1, 1.0),
+        "again": (1, 0.0),
+    }
+    assert {key: cell["n"] for key, cell in figures["by_distance"].items()} == {"1": 1, "4": 1, "5": 1}
+    assert {key: cell["n"] for key, cell in figures["by_kind"].items()} == {"recall": 3, "unknown": 1}
+
+
+def test_distances_are_ordered_as_numbers():
+    assert list(tabulate([outcome(distance=d) for d in (10, 2, 1)])["by_distance"]) == ["1", "2", "10"]
+
+
+def test_the_majority_is_taken_per_slot_and_language():
+    def probe(slot, gold):
+        return Probe(1, slot, "recall", (gold,), (), 1, 1)
+
+    told = [("en", probe("pet", g)) for g in ("cat", "dog", "dog")] + [("pl", probe("pet", "kot"))]
+    told += [("en", probe("city", g)) for g in ("Rome", "Oslo")]
+    assert majority_answers(told) == {("en", "pet"): ("dog",), ("pl", "pet"): ("kot",), ("en", "city"): ("Oslo",)}
