@@ -1,0 +1,250 @@
+"""`rxt chat`: one conversation with a trained model. Answers stream; memory is written behind the reader's back."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from safetensors import SafetensorError
+from torch import Tensor
+
+from jobs.context import StageError
+from jobs.model_folder import load_model, require_tokenizer
+from rxt_model.checkpoint import ModelFolderError
+from rxt_model.generate import stream
+from rxt_model.model import ReactiveTransformer
+from rxt_model.size import parameters
+from rxt_model.state import ConversationState
+from tokenization.dialogues.plan import example
+from tokenization.dialogues.score import score
+from tokenization.records import Interaction, Language
+from tokenization.template import decode_answer, encode_query
+from tokenization.tokenizer import Tokenizer, TokenizerError
+
+HELP = """\
+/memory      what short-term memory looks like, and how much the last interaction changed it
+/reset       forget everything: a fresh memory
+/save FILE   keep the memory of this conversation
+/load FILE   go on with a kept one
+/quit        leave (so does the end of input)"""
+INCOMPLETE = "\ufffd"
+
+
+class ChatError(StageError):
+    """There is nothing to talk to, or a command in the conversation could not be done."""
+
+
+class Conversation:
+    """Turns of one conversation. The state is a promise: each answer starts a write in the background, and whoever
+    needs the memory next waits for it."""
+
+    def __init__(self, model: ReactiveTransformer, tokenizer: Tokenizer) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._writer = ThreadPoolExecutor(1, "memory-write")
+        self.reset()
+
+    @property
+    def state(self) -> ConversationState:
+        return self._state.result()
+
+    def reset(self) -> None:
+        self._become(ConversationState.new(self.model))
+
+    def save(self, path: str) -> None:
+        self.state.save(path)
+
+    def load(self, path: str) -> None:
+        self._become(ConversationState.load(path, self.model))
+
+    def kept_tokens(self, prompt: str) -> tuple[int, int]:
+        """How many tokens of a prompt the model gets to see, and how many it has."""
+        return len(self._query(prompt)) - len(self._query("")), len(self.tokenizer.encode(prompt))
+
+    def answer(self, prompt: str) -> Iterator[str]:
+        """Pieces of the answer's text as they are made. Whatever was said until then is written to memory at the end,
+        also when the reader stops early."""
+        before, query = self.state, self._query(prompt)
+        ids: list[int] = []
+        shown = ""
+        try:
+            for token in stream(self.model, before.memory, query, max(1, self.model.config.length - len(query))):
+                ids.append(token)
+                # The bytes of one character may be spread over tokens: hold back what is not a character yet.
+                text = decode_answer(self.tokenizer, ids).rstrip(INCOMPLETE)
+                yield text.removeprefix(shown)
+                shown = text
+            yield decode_answer(self.tokenizer, ids).removeprefix(shown)
+        finally:
+            self._before = before
+            self._state = self._writer.submit(before.written, self.model, query + ids)
+
+    def describe(self) -> str:
+        """A table of the memory: one row per layer."""
+        state = self.state
+        layers, _, slots, width = state.memory.shape
+        norms, changes = _norms(state.memory), _norms(state.memory - self._before.memory)
+        rows = [
+            f"turns {state.turns}   layers {layers}   slots {slots} x {width}",
+            "layer     norm   changed by the last write",
+        ]
+        for layer, (norm, change) in enumerate(zip(norms, changes, strict=True)):
+            rows.append(f"{layer:5d} {norm:8.2f}   {change:8.2f}  {change / norm if norm else math.nan:5.0%}")
+        return "\n".join(rows)
+
+    def _query(self, prompt: str) -> list[int]:
+        return encode_query(self.tokenizer, Interaction(query=prompt, answer=""), self.model.config.length)
+
+    def _become(self, state: ConversationState) -> None:
+        self._before = state
+        self._state: Future[ConversationState] = Future()
+        self._state.set_result(state)
+
+
+def open_conversation(model_uri: str, tokenizer_url: str) -> Conversation:
+    """From a `model/` folder and a tokenizer.json, anywhere. Raises StageError if one is missing, damaged, or of
+    another tokenizer, or if the model has no memory."""
+    try:
+        model = load_model(model_uri)
+        tokenizer = Tokenizer.load(tokenizer_url)
+    except (ModelFolderError, TokenizerError, OSError) as error:
+        raise ChatError(str(error), "rxt status") from error
+    require_tokenizer(model.config.tokenizer_digest, model_uri, tokenizer)
+    if not isinstance(model, ReactiveTransformer):
+        raise ChatError(f"{model_uri} is a stateless baseline: it has no memory to talk to", "rxt chat --stage smat")
+    return Conversation(model, tokenizer)
+
+
+def chat(
+    model_uri: str,
+    tokenizer_url: str,
+    title: str,
+    prompts: Sequence[str] = (),
+    examples: Sequence[Language] = (),
+    seed: int | None = None,
+) -> int:
+    """Talk on the terminal; returns the exit code.
+
+    `examples` plays a drawn conversation in each language, `prompts` what was given; with neither, standard input is
+    read until it ends. `seed` draws the examples; None draws the seed, which is printed.
+    """
+    for standard in (sys.stdin, sys.stdout):
+        standard.reconfigure(encoding="utf-8", errors="replace")
+    talk = open_conversation(model_uri, tokenizer_url)
+    memory = talk.model.config.memory
+    print(
+        f"{title}   {parameters(talk.model) / 1e6:.1f} M parameters   "
+        f"memory {talk.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
+    )
+    for language in examples:
+        _play(talk, language, secrets.randbelow(1_000_000) if seed is None else seed)
+    for prompt in prompts:
+        print(f"you> {prompt}")
+        if not _turn(talk, prompt):
+            return 0
+    return 0 if examples or prompts else _listen(talk)
+
+
+def _listen(talk: Conversation) -> int:
+    """Turns from standard input. A mistake is told, and the conversation goes on."""
+    if sys.stdin.isatty():
+        import readline  # noqa: F401  gives input() a history and editing
+    while True:
+        try:
+            prompt = input("you> ")
+        except EOFError:
+            print()
+            return 0
+        except KeyboardInterrupt:
+            print()
+            return 130
+        if not sys.stdin.isatty():
+            print(prompt)
+        try:
+            if not _turn(talk, prompt):
+                return 0
+        except ChatError as error:
+            print(f"error: {error}\n  next     {error.next_command}")
+
+
+def _turn(talk: Conversation, prompt: str) -> bool:
+    """One prompt or command; False when it was the last."""
+    prompt = prompt.encode(errors="replace").decode().strip()
+    if not prompt.startswith("/"):
+        if prompt:
+            _say(talk, prompt)
+        return True
+    name, _, argument = prompt.partition(" ")
+    if name == "/quit":
+        return False
+    if name in ("/save", "/load"):
+        _file_command(talk, name, argument.strip())
+    elif name == "/reset":
+        talk.reset()
+        print("a fresh memory")
+    elif name == "/memory":
+        print(talk.describe())
+    elif name == "/help":
+        print(HELP)
+    else:
+        raise ChatError(f"{name}: no such command", "/help")
+    return True
+
+
+def _file_command(talk: Conversation, name: str, path: str) -> None:
+    if not path:
+        raise ChatError(f"{name} needs a file", f"{name} my.safetensors")
+    try:
+        (talk.save if name == "/save" else talk.load)(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ChatError(f"{name} {path}: {error}", "/help") from error
+    print(f"{path}: memory after {talk.state.turns} turns")
+
+
+def _say(talk: Conversation, prompt: str) -> str:
+    """Stream one answer to the terminal. Ctrl-C ends the answer, not the conversation."""
+    kept, whole = talk.kept_tokens(prompt)
+    if kept < whole:
+        print(f"     (too long: the model sees the first {kept} of {whole} tokens)")
+    print("rxt> ", end="", flush=True)
+    pieces = talk.answer(prompt)
+    said = []
+    try:
+        for piece in pieces:
+            said.append(_printable(piece))
+            print(said[-1], end="", flush=True)
+    except KeyboardInterrupt:
+        pieces.close()
+        print(" …", end="")
+    print(flush=True)
+    return "".join(said)
+
+
+def _play(talk: Conversation, language: Language, seed: int) -> None:
+    """A conversation whose facts are drawn from values that training never saw; every answer is the first attempt."""
+    drawn = example(language, seed, split="test")
+    probes = {probe.turn: probe for probe in drawn.probes}
+    print(f"\nexample {language}, seed {seed}: values held out from training, a fresh memory, first attempts")
+    talk.reset()
+    right = 0
+    for turn, interaction in enumerate(drawn.interactions):
+        print(f"you> {interaction.query}")
+        answer = _say(talk, interaction.query)
+        if probe := probes.get(turn):
+            correct = score(answer, probe, language) == "correct"
+            right += correct
+            print(f"     {'✓' if correct else '✗'} {probe.gold[0]}")
+    print(f"{right} of {len(probes)} remembered")
+
+
+def _norms(memory: Tensor) -> list[float]:
+    """Euclidean norm per layer of [L, 1, S, d]."""
+    return memory.float().flatten(1).norm(dim=1).tolist()
+
+
+def _printable(text: str) -> str:
+    """Text without control sequences, which a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else INCOMPLETE for c in text)
