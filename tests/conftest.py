@@ -2,6 +2,7 @@
 
 import os
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
@@ -17,8 +18,6 @@ import pytest
 def ray_session():
     import ray
 
-    ray.init(
-        address="local", num_cpus=4, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False
-    )
+    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False)
     yield ray
     ray.shutdown()
