@@ -106,7 +106,7 @@ class CompetitiveWrite(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(dim, dim, bias=False) for _ in range(4))
         self.gate = nn.Linear(2 * dim, dim)
         nn.init.constant_(self.gate.bias, 1.0)
-        self.log_temperature = nn.Parameter(torch.zeros(()))
+        self.log_temperature = nn.Parameter(torch.zeros(1))
 
     def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
         normed = self.input_norm(encoded)

@@ -30,15 +30,19 @@ class Experts(nn.Module):
 
     def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
         """rows [R, d] sorted by expert, counts [E] rows of each -> [R, d]."""
-        sizes = counts.tolist()
-        outputs = []
-        # unbind gives one gradient node for the stack; indexing w_in[e] would allocate a full gradient per expert
-        for part, w_in, w_out in zip(rows.split(sizes), self.w_in.unbind(0), self.w_out.unbind(0), strict=True):
-            if part.shape[0] == 0:
-                continue
-            linear, gate = (part @ w_in).chunk(2, -1)
-            outputs.append((linear * F.silu(gate)) @ w_out)
-        return torch.cat(outputs) if outputs else rows
+        return run_experts(rows, counts, self.w_in, self.w_out)
+
+
+def run_experts(rows: Tensor, counts: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
+    """rows [R, d] sorted by expert, counts [E], weights [E, d, 2f] and [E, f, d] -> [R, d]."""
+    outputs = []
+    # unbind gives one gradient node for the stack; indexing w_in[e] would allocate a full gradient per expert
+    for part, up, down in zip(rows.split(counts.tolist()), w_in.unbind(0), w_out.unbind(0), strict=True):
+        if part.shape[0] == 0:
+            continue
+        linear, gate = (part @ up).chunk(2, -1)
+        outputs.append((linear * F.silu(gate)) @ down)
+    return torch.cat(outputs) if outputs else rows
 
 
 class SharedExperts(nn.Module):

@@ -1,0 +1,97 @@
+"""Shard rows -> tensors. Batches are collated globally and then cut by rank, so shapes agree on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenization.reader import ShardReader, global_batch
+from tokenization.special_tokens import PAD
+
+Row = dict[str, Any]
+Batch = dict[str, Tensor]
+
+ROUND_TO = 8
+
+
+def text_batch(rows: Sequence[Row]) -> Batch:
+    """input_ids, documents, positions [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1;
+    `positions` restart with every document."""
+    ids = _padded([row["input_ids"] for row in rows], PAD)
+    numbers, positions = [], []
+    for row in rows:
+        starts = np.asarray(row["document_starts"], dtype=np.int64)
+        number = np.zeros(len(row["input_ids"]), dtype=np.int64)
+        number[starts[starts > 0]] = 1
+        number = number.cumsum()
+        index = np.arange(len(number))
+        first = np.concatenate(([0], starts[starts > 0]))
+        numbers.append(number)
+        positions.append(index - first[number])
+    return {"input_ids": ids, "documents": _padded(numbers, -1), "positions": _padded(positions, 0)}
+
+
+def interaction_batch(rows: Sequence[Row], length: int) -> Batch:
+    """input_ids [B, T] int64 and loss_mask [B, T] bool of interactions cut to `length` tokens."""
+    return {
+        "input_ids": _padded([row["input_ids"][:length] for row in rows], PAD),
+        "loss_mask": _padded([row["loss_mask"][:length] for row in rows], 0).bool(),
+    }
+
+
+def conversation_batch(rows: Sequence[Row], length: int, turns: int | None = None) -> Batch:
+    """input_ids, loss_mask [B, N, T], answer_start [B, N], turn_mask [B, N] of the first `turns` interactions of each
+    conversation (None: all). Shorter conversations are padded with empty turns, never cut to the shortest."""
+    talks = [row["interactions"][:turns] for row in rows]
+    most = max(map(len, talks))
+    empty = {"input_ids": [], "loss_mask": [], "answer_start": 0}
+    flat = [turn for talk in talks for turn in [*talk, *[empty] * (most - len(talk))]]
+    batch = {name: part.unflatten(0, (len(talks), most)) for name, part in interaction_batch(flat, length).items()}
+    batch["answer_start"] = torch.tensor([turn["answer_start"] for turn in flat]).unflatten(0, (len(talks), most))
+    batch["turn_mask"] = torch.tensor([[n < len(talk) for n in range(most)] for talk in talks])
+    return batch
+
+
+def history_batch(rows: Sequence[Row], length: int) -> Batch:
+    """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]."""
+    return interaction_batch(
+        [
+            {
+                key: [value for turn in row["interactions"] for value in turn[key][:length]]
+                for key in ("input_ids", "loss_mask")
+            }
+            for row in rows
+        ],
+        length * max(len(row["interactions"]) for row in rows),
+    )
+
+
+def batch_reader(
+    reader: ShardReader, seed: int, batch_size: int, collate: Callable[[list[Row], int], Batch]
+) -> Callable[[int], Batch]:
+    """The global batch of each step, a pure function of (seed, step); `collate` gets the rows and the step."""
+
+    def batch_at(step: int) -> Batch:
+        return collate(reader.rows(global_batch(len(reader), seed, step, batch_size)), step)
+
+    return batch_at
+
+
+def rank_slice(batch: Batch, rank: int, world_size: int) -> Batch:
+    """This rank's rows of a global batch; parts differ by at most one row."""
+    size = len(batch["input_ids"])
+    part = slice(rank * size // world_size, (rank + 1) * size // world_size)
+    return {name: tensor[part] for name, tensor in batch.items()}
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    """[B, T] int64, T the longest row rounded up: few distinct shapes, little padding."""
+    longest = max(1, *(len(row) for row in rows)) if rows else 1
+    padded = np.full((len(rows), -(-longest // ROUND_TO) * ROUND_TO), fill, dtype=np.int64)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(padded)

@@ -1,0 +1,68 @@
+"""Expert parallelism: each rank of the `ep` axis owns some experts, and rows travel to the owner and back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributed._functional_collectives import all_to_all_single, all_to_all_single_autograd
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
+
+from rxt_model.config import ConfigError
+from rxt_model.moe import Experts, MoELayer, run_experts
+
+
+class SpreadExperts(Experts):
+    """This rank's share of `whole` (dimension 0 over `mesh`); takes and returns the same rows as the whole.
+
+    The weights are DTensors of the full logical shape under the same names, so that checkpoints do not depend on the
+    degree. Every rank of the axis must call it equally often.
+    """
+
+    def __init__(self, whole: Experts, mesh: DeviceMesh) -> None:
+        nn.Module.__init__(self)
+        self.mesh = mesh
+        for name, weight in whole.named_parameters():
+            share = weight.detach().chunk(mesh.size(), 0)[mesh.get_local_rank()].clone()
+            self.register_parameter(name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
+
+    def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
+        """rows [R, d] of this rank sorted by expert, counts [E] -> [R, d]."""
+        group, degree = self.mesh.get_group(), self.mesh.size()
+        sent = counts.unflatten(0, (degree, -1))  # [ep, E / ep]
+        received = all_to_all_single(sent.contiguous(), None, None, group)
+        outward, inward = sent.sum(1).tolist(), received.sum(1).tolist()
+
+        arrived = all_to_all_single_autograd(rows.contiguous(), inward, outward, group)
+        # rows arrive by (source, expert); the experts want them by (expert, source)
+        expert = torch.arange(received.shape[1], device=rows.device).repeat(degree)
+        order = expert.repeat_interleave(received.flatten()).argsort(stable=True)
+        done = run_experts(arrived[order], received.sum(0), self.w_in.to_local(), self.w_out.to_local())
+        back = torch.empty_like(order)
+        back[order] = torch.arange(order.numel(), device=order.device)
+        return all_to_all_single_autograd(done[back].contiguous(), outward, inward, group)
+
+
+def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:
+    """Replace the experts of every mixture-of-experts layer in `module` by this rank's share of them."""
+    spread = []
+    for layer in [part for part in module.modules() if isinstance(part, MoELayer)]:
+        layer.experts = SpreadExperts(layer.experts, mesh)
+        spread.append(layer.experts)
+    return spread
+
+
+def check_degree(module: nn.Module, world_size: int, degree: int) -> None:
+    """ConfigError unless `degree` divides the ranks and the experts, and the rest of the ranks each expert's width."""
+    if world_size % degree:
+        raise ConfigError(f"expert_parallel = {degree}: must divide the {world_size} ranks")
+    for experts in (part for part in module.modules() if isinstance(part, Experts)):
+        count, dim, _ = experts.w_in.shape
+        if count % degree:
+            raise ConfigError(f"expert_parallel = {degree}: must divide the {count} experts of a layer")
+        width, sharing = experts.w_out.shape[1], world_size // degree
+        if degree > 1 and (dim % sharing or width % sharing):
+            raise ConfigError(
+                f"expert_parallel = {degree}: leaves {sharing} ranks to share each expert, "
+                f"which must divide dim = {dim} and expert_dim = {width}"
+            )

@@ -1,0 +1,62 @@
+"""How a module is spread over ranks: experts over `ep` first, then FSDP2 over what is left."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import Shard
+
+from rxt_model.decoder import DecoderLayer
+from rxt_model.encoder import EncoderLayer
+from rxt_model.expert_parallel import check_degree, spread_experts
+from rxt_model.memory import CompetitiveWrite, GatedWrite
+
+
+def parallelize(
+    module: nn.Module,
+    world_size: int,
+    *,
+    shard: Literal["root", "block"],
+    expert_parallel: int = 1,
+    device: str = "cpu",
+) -> nn.Module:
+    """Shard `module` in place over all ranks and return it; every rank must hold the same weights.
+
+    `root`: one group, so one all-gather and one reduce-scatter per step, for models that fit a rank when whole.
+    `block`: a group per block, gathered each time that the block runs. With `expert_parallel` > 1 the ranks form a
+    mesh (efsdp, ep): whole experts are spread over `ep`, each of them sharded over `efsdp`.
+    Gradients are summed over ranks, never averaged: losses are already divided by global counts.
+    """
+    check_degree(module, world_size, expert_parallel)
+    everyone = init_device_mesh(device, (world_size,), mesh_dim_names=("fsdp",))
+    if expert_parallel > 1:
+        shape = (world_size // expert_parallel, expert_parallel)
+        sparse = init_device_mesh(device, shape, mesh_dim_names=("efsdp", "ep"))
+        for experts in spread_experts(module, sparse["ep"]):
+            # dimension 0 is spread over ep already; cutting dimension 1 keeps each rank's part one plain block
+            fully_shard(experts, mesh=sparse["efsdp"], shard_placement_fn=lambda weight: Shard(1))
+            # a rank whose experts got no token still takes part in the reduction of their gradients
+            experts.set_reduce_scatter_unused_params(True)
+    if shard == "block":
+        for block in _blocks(module):
+            fully_shard(block, mesh=everyone)
+    fully_shard(module, mesh=everyone)
+    for group in _of(module, FSDPModule):
+        group.set_gradient_divide_factor(1.0)
+        # gloo knows no pre-multiplied sum, and a plain one is exact
+        group.set_force_sum_reduction_for_comms(True)
+    return module
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    """What `block` gathers piece by piece. Of a decoder layer only self-attention and feed-forward, nearly all of it:
+    the keys and values of its memory read are computed once per turn, outside of the layer's forward."""
+    parts = [part for layer in _of(module, DecoderLayer) for part in (layer.attention, layer.feed_forward)]
+    return parts + _of(module, (EncoderLayer, GatedWrite, CompetitiveWrite))
+
+
+def _of(module: nn.Module, kinds: type | tuple[type, ...]) -> list:
+    return [part for part in module.modules() if isinstance(part, kinds)]

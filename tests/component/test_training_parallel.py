@@ -1,0 +1,119 @@
+"""Sharded training is the same training: against one process, with unequal token counts on the ranks."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from ranks import on_ranks
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+from training_toys import Talk, toy_batch, toy_model, toy_training
+
+from jobs.batches import rank_slice
+from jobs.optimizer import StageOptimizer
+from jobs.train_loop import moment_of
+from rxt_model.config import ConfigError, MoEConfig
+from rxt_model.expert_parallel import SpreadExperts, check_degree
+from rxt_model.moe import Experts
+from rxt_model.parallelize import parallelize
+
+LAYOUTS = {"root": ("root", 1), "block": ("block", 1), "experts": ("root", 2), "experts-block": ("block", 2)}
+# balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
+ROUTES = [
+    [[2, 2, 2, 2], [1, 3, 2, 2]],
+    [[3, 4, 0, 0], [5, 0, 0, 0]],
+    [[0, 0, 0, 0], [1, 2, 3, 4]],
+    [[3, 0, 0, 0], [0] * 4],
+]
+
+
+def layouts(world_size):
+    return LAYOUTS if world_size == 2 else ["experts-block"]  # a true (2, 2) mesh
+
+
+def whole(tensor):
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().clone()
+
+
+def run_steps(objective, steps, rank=0, world_size=1):
+    """Losses, gradients of the first step, gradient norms and final weights."""
+    config = toy_training(steps)
+    optimizer = StageOptimizer(objective, config.optimizer, steps)
+    found = {"losses": [], "norms": []}
+    for step in range(steps):
+        batch = rank_slice(toy_batch(step), rank, world_size)
+        optimizer.begin(step, objective.trained(step))
+        loss, _ = objective(batch, moment_of(config, step, batch))
+        loss.backward()
+        if step == 0:
+            found["gradients"] = {name: whole(p.grad) for name, p in objective.named_parameters() if p.grad is not None}
+        found["norms"].append(optimizer.step().item())
+        found["losses"].append(loss.detach())
+    found["weights"] = {name: whole(p) for name, p in objective.named_parameters()}
+    return found
+
+
+def worker(rank, world_size, folder, steps):
+    for name in layouts(world_size):
+        shard, expert_parallel = LAYOUTS[name]
+        objective = parallelize(Talk(toy_model()), world_size, shard=shard, expert_parallel=expert_parallel)
+        assert objective.model.embedding.weight.to_local().shape[0] == 40 // world_size
+        found = run_steps(objective, steps, rank, world_size)
+        losses = torch.stack(found["losses"])
+        dist.all_reduce(losses)
+        found["losses"] = losses.tolist()
+        if rank == 0:
+            torch.save(found, f"{folder}/{name}.pt")
+    if world_size == 2:
+        for counts in ROUTES:
+            check_route(rank, counts)
+
+
+def check_route(rank, counts):
+    """Rows of rank r go to expert e as counts[r][e] says; outputs and gradients are those of the whole experts."""
+    torch.manual_seed(0)
+    whole_experts = Experts(16, MoEConfig(experts=4, top_k=2, expert_dim=8))
+    for parameter in whole_experts.parameters():
+        torch.nn.init.normal_(parameter)
+    rows = [torch.randn(sum(of_rank), 16) for of_rank in counts]
+    weights = [torch.randn(sum(of_rank), 16) for of_rank in counts]
+    expected = [whole_experts(r, torch.tensor(c)) for r, c in zip(rows, counts, strict=True)]
+    sum((out * w).sum() for out, w in zip(expected, weights, strict=True)).backward()
+
+    spread = SpreadExperts(whole_experts, init_device_mesh("cpu", (2,), mesh_dim_names=("ep",))["ep"])
+    mine = rows[rank].clone().requires_grad_()
+    out = spread(mine, torch.tensor(counts[rank]))
+    (out * weights[rank]).sum().backward()
+    torch.testing.assert_close(out, expected[rank])
+    for name in ("w_in", "w_out"):
+        reference = getattr(whole_experts, name).grad[2 * rank : 2 * rank + 2]
+        found = getattr(spread, name).grad
+        torch.testing.assert_close(torch.zeros_like(reference) if found is None else found.to_local(), reference)
+
+
+@pytest.fixture(scope="module", params=[(2, 3), (4, 1)], ids=["2-ranks", "4-ranks"])
+def runs(request, tmp_path_factory):
+    world_size, steps = request.param
+    folder = tmp_path_factory.mktemp("layouts")
+    on_ranks(world_size, worker, world_size, str(folder), steps)
+    found = {name: torch.load(folder / f"{name}.pt") for name in layouts(world_size)}
+    return run_steps(Talk(toy_model()), steps), found
+
+
+def test_sharded_training_equals_one_process(runs):
+    reference, layouts_found = runs
+    for layout, found in layouts_found.items():
+        assert found["losses"] == pytest.approx([loss.item() for loss in reference["losses"]], rel=1e-5), layout
+        assert found["norms"] == pytest.approx(reference["norms"], rel=1e-4), layout
+        assert found["gradients"].keys() == reference["gradients"].keys(), layout
+        for kind, tolerance in (("gradients", 1e-5), ("weights", 1e-4)):
+            for name, expected in reference[kind].items():
+                message = f"{layout}: {kind} of {name}"
+                close = torch.allclose(found[kind][name], expected, rtol=1e-4, atol=tolerance)
+                assert close, message
+
+
+def test_uneven_expert_degrees_are_refused():
+    with pytest.raises(ConfigError, match="expert_parallel = 3: must divide the 4 ranks"):
+        check_degree(toy_model(), 4, 3)
+    with pytest.raises(ConfigError, match="expert_parallel = 8: must divide the 4 experts"):
+        check_degree(toy_model(), 8, 8)

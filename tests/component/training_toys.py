@@ -1,0 +1,81 @@
+"""A small model, and an objective without random numbers that runs every part several times per step."""
+
+import torch
+
+from jobs.configs import OptimizerConfig, TrainingConfig
+from jobs.objectives.balance import global_balance_loss
+from jobs.objectives.base import Objective, global_count, metric
+from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.heads import cross_entropy
+from rxt_model.model import ReactiveTransformer, seeded
+
+TURNS = 4
+
+
+def toy_config(**changes):
+    heads = AttentionConfig(query_heads=2, kv_heads=1)
+    values = dict(
+        dim=16,
+        heads=2,
+        stateful_layers=2,
+        initial_layers=1,
+        final_layers=1,
+        decoder_attention=heads,
+        cross_attention=heads,
+        encoder_attention=heads,
+        dense_dim=24,
+        encoder_dim=24,
+        moe=MoEConfig(experts=4, top_k=2, expert_dim=8, shared_experts=2, shared_dim=8),
+        memory=MemoryConfig(slots=4, variant="competitive"),
+        length=16,
+        vocab_size=40,
+    )
+    return ModelConfig(**values | changes)
+
+
+def toy_model(seed=0, **changes):
+    return seeded(lambda: ReactiveTransformer(toy_config(**changes)), seed)
+
+
+def toy_batch(step=0, conversations=4, turns=TURNS, length=12):
+    """Conversations whose token counts differ widely from row to row, and so from rank to rank."""
+    generator = torch.Generator().manual_seed(1000 + step)
+    ids = torch.randint(11, 40, (conversations, turns, length), generator=generator)
+    lengths = torch.randint(3, length + 1, (conversations, turns), generator=generator)
+    lengths[: conversations // 2] = lengths[: conversations // 2].clamp(max=5)
+    ids[torch.arange(length) >= lengths[..., None]] = 0
+    return {"input_ids": ids, "loss_mask": ids != 0}
+
+
+class Talk(Objective):
+    def __init__(self, model, frozen_until=0):
+        super().__init__()
+        self.model, self.frozen_until = model, frozen_until
+
+    def trained(self, step):
+        if step < self.frozen_until:
+            return [self.model.embedding, self.model.decoder]
+        return [self.model]
+
+    def forward(self, batch, moment):
+        ids, mask = batch["input_ids"], batch["loss_mask"]
+        start = self.model.initial_memory(1, torch.Generator().manual_seed(7))
+        memory = start.expand(-1, ids.shape[0], -1, -1)
+        losses, balance = [], 0
+        for turn in range(ids.shape[1]):
+            now, real = ids[:, turn], ids[:, turn] != 0
+            output = self.model.decode(now, memory, mask=real)
+            losses.append(cross_entropy(self.model.decoder.head, output.hidden[:, :-1], now[:, 1:], mask[:, turn, 1:]))
+            balance = balance + global_balance_loss(output.routing)
+            memory = self.model.write(memory, self.model.encode(now, real), real)
+        loss, count = sum(part.loss for part in losses), sum(part.count for part in losses)
+        total = loss / global_count(count) + 0.01 * balance + 0.001 * memory.square().sum()
+        return total, {
+            "train/loss": metric(loss, count),
+            "train/tokens": metric((ids != 0).sum(), torch.ones(())),
+        }
+
+
+def toy_training(steps, **changes):
+    optimizer = OptimizerConfig(lr=1e-2, warmup_steps=2, weight_decay=0.1)
+    return TrainingConfig(**dict(steps=steps, batch_size=4, optimizer=optimizer, seed=3) | changes)
