@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -126,6 +127,7 @@ def _write_all(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = SECONDS_WITHOUT_PROGRESS
+    _quieten(logging.getLogger("ray.data"))
     # One block per shard from items: file readers of Ray Data ignore block counts and can hang on a busy machine.
     numbers = ray.data.from_items([{"shard": n} for n in range(len(shards))], override_num_blocks=len(shards))
     write = functools.partial(_write, uri=ctx.output_uri, kind=kind, shards=shards, rows=rows)
@@ -145,6 +147,13 @@ def _write(
     record = asdict(write_shard(f"{uri}/{shard.file}", kind, rows(shard), shard.split))
     write_json(_record_url(uri, shard.file), record)
     return {name: [value] for name, value in record.items()}
+
+
+def _quieten(logger: logging.Logger) -> None:
+    """Its own log file keeps everything; the console is for our lines."""
+    for handler in logger.handlers:
+        if handler.name == "console":
+            handler.setLevel(logging.CRITICAL)
 
 
 def _record_url(uri: str, file: str) -> str:

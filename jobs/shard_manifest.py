@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
 
 from jobs.configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from tokenization.documents import Catalogue
@@ -62,18 +65,17 @@ Shard = TextShard | InteractionShard | ConversationShard
 def text_shards(
     catalogue: Catalogue, config: TextShardsConfig, bytes_per_token: Mapping[Language, float]
 ) -> list[TextShard]:
-    """Train documents in `config.shards` equal ranges of rows, the other splits whole and once."""
-    available = {
-        language: int(catalogue.bytes[catalogue.select("train", language)].sum()) / bytes_per_token[language]
-        for language in LANGUAGES
-    }
+    """Train documents in `config.shards` ranges of about equal work, the other splits whole and once."""
+    tokens = catalogue.bytes / np.array([bytes_per_token[language] for language in LANGUAGES])[catalogue.languages]
+    tokens = np.where(catalogue.splits == SPLITS.index("train"), tokens, 0.0)
+    available = {name: float(tokens[catalogue.languages == n].sum()) for n, name in enumerate(LANGUAGES)}
     passes = mixture(available, config.polish_share, config.max_tokens)
+    work = np.cumsum(tokens * np.array([passes[language] for language in LANGUAGES])[catalogue.languages])
+    inner = np.searchsorted(work, work[-1] * np.arange(1, config.shards) / config.shards)
+    ends = [0, *map(int, inner), len(work)]
+    train = [TextShard(_name("train", i), "train", *cut, passes) for i, cut in enumerate(pairwise(ends))]
     once = dict.fromkeys(LANGUAGES, 1.0)
-    rows = len(catalogue.bytes)
-    return [
-        TextShard(file, split, start, stop, passes if split == "train" else once)
-        for file, split, start, stop in _cut({"train": rows, "validation": rows, "test": rows}, config.shards)
-    ]
+    return train + [TextShard(_name(split, 0), split, 0, len(work), once) for split in SPLITS if split != "train"]
 
 
 def mixture(
@@ -118,16 +120,12 @@ def interaction_shards(catalogue: Catalogue, config: InteractionShardsConfig) ->
 
 def conversation_shards(config: ConversationShardsConfig) -> list[ConversationShard]:
     """Train dialogues in `config.shards` ranges of equal size."""
-    counts = {"train": config.train, "validation": config.validation, "test": config.test}
-    return [ConversationShard(*cut) for cut in _cut(counts, config.shards)]
-
-
-def _cut(sizes: Mapping[Split, int], train_shards: int) -> list[tuple[str, Split, int, int]]:
-    cuts = []
-    for split, size in sizes.items():
-        count = train_shards if split == "train" else 1
-        cuts += [(_name(split, i), split, size * i // count, size * (i + 1) // count) for i in range(count)]
-    return cuts
+    cuts = [config.train * i // config.shards for i in range(config.shards + 1)]
+    train = [ConversationShard(_name("train", i), "train", *cut) for i, cut in enumerate(pairwise(cuts))]
+    return train + [
+        ConversationShard(_name("validation", 0), "validation", 0, config.validation),
+        ConversationShard(_name("test", 0), "test", 0, config.test),
+    ]
 
 
 def _name(split: Split, number: int) -> str:

@@ -42,7 +42,7 @@ def test_mixture(english, polish, share, most, expected):
 
 
 def test_text_shards_cut_the_corpus_without_gap_or_overlap():
-    shards = text_shards(catalogue(), TextShardsConfig(length=64, shards=3), {"en": 4.0, "pl": 3.0})
+    shards = text_shards(catalogue(1000), TextShardsConfig(length=64, shards=3), {"en": 4.0, "pl": 3.0})
     train = [shard for shard in shards if shard.split == "train"]
     assert [shard.file for shard in shards] == [
         "train-00000.arrow", "train-00001.arrow", "train-00002.arrow", "validation-00000.arrow", "test-00000.arrow",
@@ -50,6 +50,24 @@ def test_text_shards_cut_the_corpus_without_gap_or_overlap():
     assert (train[0].start, train[-1].stop) == (0, 1000)
     assert all(a.stop == b.start for a, b in itertools.pairwise(train))
     assert all(set(shard.passes.values()) == {1.0} for shard in shards[3:])
+    assert all((shard.start, shard.stop) == (0, 1000) for shard in shards[3:])
+
+
+def test_text_shards_hold_about_equal_work():
+    """Found on real text: ranges of equal row count gave one shard six times the tokens of another."""
+    files = catalogue()
+    files.bytes[:100] *= 50
+    shards = text_shards(files, TextShardsConfig(length=64, shards=3), {"en": 4.0, "pl": 3.0})[:3]
+    ratio, passes = (4.0, 3.0), shards[0].passes
+    work = [
+        sum(
+            files.bytes[row] / ratio[files.languages[row]] * passes[("en", "pl")[files.languages[row]]]
+            for row in range(shard.start, shard.stop)
+            if files.splits[row] == 0
+        )
+        for shard in shards
+    ]
+    assert max(work) < 1.2 * min(work)
 
 
 def test_interaction_shards_share_no_document_and_no_dialogue():
