@@ -32,6 +32,9 @@ class LeaseTimes:
     poll: float = 0.5
 
 
+DEFAULT_TIMES = LeaseTimes()
+
+
 class LeaseHeld(StageError):
     """Somebody else writes this attempt."""
 
@@ -70,7 +73,7 @@ class Holder:
         """A first glance, for display: exact on this machine, by the wall clock elsewhere."""
         if self.record["released"] or self.is_gone:
             return False
-        return time.time() - self.record["time"] < times.expiry
+        return abs(time.time() - self.record["time"]) < times.expiry
 
 
 def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
@@ -132,7 +135,7 @@ def take(
     attempt: Attempt,
     say: Callable[[str], None],
     should_stop: Callable[[], bool] = lambda: False,
-    times: LeaseTimes = LeaseTimes(),
+    times: LeaseTimes = DEFAULT_TIMES,
 ) -> Lease:
     """Become the writer. Waits for a holder that may be dead; raises LeaseHeld for one that lives."""
     while True:
@@ -145,7 +148,7 @@ def take(
             "processes": _process_table(),
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
-            "job": os.environ.get("RAY_JOB_ID", ""),
+            "job": os.environ.get("RXT_JOB", ""),
             "beat": 0,
             "time": time.time(),
             "released": False,

@@ -12,7 +12,7 @@ from jobs.context import StageError
 from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
 from pipelines.code_digest import changed_files, code_digest
 from pipelines.fingerprint import diff, fingerprint, plain
-from pipelines.lease import LeaseTimes, holder_of
+from pipelines.lease import DEFAULT_TIMES, holder_of
 from pipelines.stage import Stage
 
 State = Literal["complete", "missing", "stale", "blocked", "failed", "interrupted", "running"]
@@ -137,7 +137,7 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
         files = changed_files(manifest["provenance"]["code"], code_digest(stage.function))
         return status("complete", f"code changed since: {_few(files)}" if files else "", manifest)
     holder = holder_of(store, attempt)
-    if holder is not None and holder.looks_alive(LeaseTimes()):
+    if holder is not None and holder.looks_alive(DEFAULT_TIMES):
         return status("running", f"written by {holder}")
     if FAILURE in names:
         failure = store.read_json(attempt, FAILURE)

@@ -1,0 +1,260 @@
+"""The `rxt` command. Only what `--help` needs is imported here; a command imports what it works with."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipelines.session import Session
+
+REFUSED, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    help="From raw text to a chat that remembers: a DAG of stages on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stage_app = typer.Typer(help="One stage: list, show, rerun, discard.", no_args_is_help=True)
+app.add_typer(stage_app, name="stage")
+
+Preset = Annotated[str, typer.Argument(metavar="[PRESET]", help="A named configuration.", show_default=True)]
+PresetOption = Annotated[str, typer.Option("--preset", help="A named configuration.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML with the keys that differ.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, progress on stderr.")]
+
+
+def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
+    """A command returns its exit code; errors of use end with the next command and code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from jobs.context import StageError
+
+        try:
+            code = command(*args, **kwargs)
+        except StageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            if error.next_command:
+                print(f"next: {error.next_command}", file=sys.stderr)
+            code = REFUSED
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        raise typer.Exit(code or 0)
+
+    return wrapped
+
+
+@app.command()
+@reporting_errors
+def run(
+    preset: Preset = "tiny",
+    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and the whole config.")] = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> int:
+    """Run the pipeline; what is complete is reused."""
+    from pipelines.planner import needed
+
+    session = _open(preset, config, sets)
+    targets = needed(session.stages, until)
+    if dry_run:
+        return _dry_run(session, [stage.name for stage in targets], as_json)
+    return _execute(session, targets, (), as_json)
+
+
+@app.command()
+@reporting_errors
+def status(
+    preset: Preset = "tiny",
+    why: Annotated[str | None, typer.Option("--why", metavar="STAGE", help="All that made it stale.")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Which stages are complete, which are not, and why."""
+    from pipelines import views
+
+    session = _open(preset, config, sets)
+    statuses = session.plan()
+    if why is not None:
+        return views.why(session, statuses, why, as_json)
+    if as_json:
+        return _print_json(session.as_object(statuses))
+    views.table(session, statuses)
+
+
+@stage_app.command("list")
+@reporting_errors
+def stage_list(
+    preset: PresetOption = "tiny", config: ConfigFile = None, sets: Sets = None, as_json: Json = False
+) -> None:
+    """The stages, what each does, its inputs."""
+    from pipelines import views
+
+    views.stage_list(_open(preset, config, sets), as_json)
+
+
+@stage_app.command("show")
+@reporting_errors
+def stage_show(
+    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Config, attempts, metrics, URIs of one stage."""
+    from pipelines import views
+
+    views.stage_show(_open(preset, config, sets), stage, as_json)
+
+
+@stage_app.command("rerun")
+@reporting_errors
+def stage_rerun(
+    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    downstream: Annotated[bool, typer.Option("--downstream", help="And all that depends on it.")] = False,
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> int:
+    """One stage again, as a new attempt from the start."""
+    session = _open(preset, config, sets)
+    targets = session.targets_of_rerun(stage, downstream)
+    return _execute(session, targets, [target.name for target in targets], as_json)
+
+
+@stage_app.command("discard")
+@reporting_errors
+def stage_discard(
+    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    artifact: Annotated[str, typer.Argument(metavar="ARTIFACT")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> int:
+    """Delete one attempt; an earlier one counts again."""
+    from pipelines import views
+
+    session = _open(preset, config, sets)
+    return views.discard(session, stage, artifact, as_json, confirm=None if yes else typer.confirm)
+
+
+@app.command()
+@reporting_errors
+def chat(
+    preset: Preset = "tiny",
+    stage: Annotated[str | None, typer.Option("--stage", metavar="STAGE", help="Talk to this stage's model.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option("--prompt", metavar="TEXT", help="Say this; repeatable.")] = None,
+    example: Annotated[
+        list[str] | None, typer.Option("--example", metavar="LANG", help="Say generated things; repeatable.")
+    ] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> int:
+    """Talk to the export, else to the furthest complete stage."""
+    raise NotImplementedError
+
+
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+@reporting_errors
+def submit(
+    command: Annotated[list[str], typer.Argument(metavar="run|stage rerun …", help="The command to submit.")],
+    address: Annotated[str | None, typer.Option("--address", metavar="URL", help="The cluster's dashboard.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
+) -> int:
+    """The same command as a Ray job on a running cluster."""
+    from jobs.context import StageError
+    from pipelines.artifacts import ArtifactStore
+    from pipelines.session import store_url, tracking_uri
+    from pipelines.submit import submit as submit_job
+    from pipelines.tracking import absolute_uri
+
+    if command[:1] != ["run"] and command[:2] != ["stage", "rerun"]:
+        raise StageError(f"{' '.join(command)}: only `run` and `stage rerun` are submitted", "rxt submit run")
+    store, tracking = ArtifactStore(store_url()).url, absolute_uri(tracking_uri())
+    return submit_job(address, command, not no_wait, store=store, tracking_uri=tracking)
+
+
+@app.command()
+@reporting_errors
+def ui(
+    port: Annotated[int, typer.Option("--port", metavar="N", min=1, max=65535, help="On 127.0.0.1.")] = 5000,
+) -> int:
+    """MLflow's pages on the right database."""
+    from pipelines.session import tracking_uri
+    from pipelines.ui import serve_ui
+
+    return serve_ui(tracking_uri(), port)
+
+
+def _open(preset: str, config: Path | None, sets: list[str] | None) -> Session:
+    from pipelines.session import Session
+
+    return Session.open(preset, config, sets or [])
+
+
+def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool) -> int:
+    from pipelines import views
+    from pipelines.display import Board, console_on
+    from pipelines.runner import Runner
+    from pipelines.tracking import Tracking
+
+    tracking = Tracking(session.tracking_uri, session.invocation.preset)
+    with Board(console_on(sys.stderr if as_json else sys.stdout)) as board:
+        board.line(session.header)
+        runner = Runner(session.stages, session.store, session.config.execution, tracking, board, session.invocation)
+        code = runner.run(targets, fresh)
+    statuses = session.plan()
+    if as_json:
+        _print_json({**session.as_object(statuses), "exit_code": code})
+    else:
+        views.table(session, statuses, header=False)
+    return code
+
+
+def _dry_run(session: Session, names: list[str], as_json: bool) -> int:
+    from pipelines import views
+    from pipelines.fingerprint import plain
+
+    statuses = {name: status for name, status in session.plan().items() if name in names}
+    if as_json:
+        _print_json({**session.as_object(statuses), "config": plain(session.config)})
+    else:
+        views.config(session)
+        views.table(session, statuses)
+    return 0
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def main() -> None:
+    """The entry point. Ray turns every failed job into 1, so a job's last line tells the real code."""
+    try:
+        app(prog_name="rxt")
+    except SystemExit as end:
+        if "RXT_JOB" in os.environ:
+            print(json.dumps({"exit_code": end.code or 0}), flush=True)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""What the user sees: the stage table, a live line per running stage, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.planner import StageStatus
+
+SECONDS_BETWEEN_LINES = 5.0
+COLOURS = {
+    "complete": "green",
+    "running": "cyan",
+    "stale": "yellow",
+    "interrupted": "yellow",
+    "failed": "red",
+    "missing": "default",
+    "blocked": "bright_black",
+}
+
+
+def console_on(file: TextIO) -> Console:
+    """Off a terminal nothing is folded to a width that nobody has."""
+    width = None if file.isatty() else 1000
+    return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+
+
+class Board:
+    """Progress of the running stages. A context; its methods may be called from any thread."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._running: dict[str, _Progress] = {}
+        self._lock = threading.RLock()  # a signal handler may print while its thread does
+        self._live = Live(console=console, get_renderable=self._lines, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Board:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """One line that stays."""
+        with self._lock:
+            self.console.print(Text(text, style=style or ""), soft_wrap=True)
+
+    def started(self, stage: str) -> None:
+        with self._lock:
+            self._running[stage] = _Progress(stage)
+
+    def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
+        with self._lock:
+            running = self._running.get(stage)
+            if running is None:
+                return
+            running.update(done, total, note)
+            say = not self.console.is_terminal and running.is_due()
+        if say:
+            self.line(str(running))
+
+    def finished(self, stage: str) -> None:
+        with self._lock:
+            self._running.pop(stage, None)
+
+    def _lines(self) -> Group:
+        running = list(self._running.values())  # no lock: `line` holds it while it waits for this thread's
+        return Group(*(Text(str(progress), no_wrap=True, overflow="ellipsis") for progress in running))
+
+
+@dataclass
+class _Progress:
+    """The line of one stage. Time left goes by the pace since the first report of this session."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    first: int | None = None
+    since: float = 0.0
+    printed: float = 0.0
+
+    def update(self, done: int, total: int, note: str) -> None:
+        if self.first is None:
+            self.first, self.since = done, time.monotonic()
+        self.done, self.total, self.note = done, total, note
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self.printed < SECONDS_BETWEEN_LINES and self.done != self.total:
+            return False
+        self.printed = now
+        return True
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return f"{self.stage}: starting"
+        parts = [f"{self.stage}: {self.done:,}/{self.total:,}", self.note]
+        if self.first < self.done < self.total:
+            left = (time.monotonic() - self.since) / (self.done - self.first) * (self.total - self.done)
+            parts.append(f"{duration(left)} left")
+        return "   ".join(part for part in parts if part)
+
+
+def stage_table(statuses: Iterable[StageStatus]) -> Table:
+    table = _table("stage", "state", "artifact", "took", "result", "note")
+    for status in statuses:
+        manifest = status.manifest
+        table.add_row(
+            status.stage.name,
+            Text(status.state, style=COLOURS[status.state]),
+            status.attempt.artifact_id if status.attempt else "-",
+            duration(manifest["seconds"]) if manifest else "-",
+            manifest["result"] if manifest else "",
+            status.reason,
+        )
+    return table
+
+
+def table_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = _table(*header)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def duration(seconds: float) -> str:
+    """`48 s`, `2 min 5 s`, `1 h 05 min`."""
+    if seconds < 1:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def short_path(url: str) -> str:
+    """Local paths as seen from here, if that is shorter; URLs as they are."""
+    path = url.removeprefix("sqlite:///")
+    if "://" in path:
+        return url
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _table(*header: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    return table

@@ -1,0 +1,57 @@
+"""What went wrong in a stage: the root cause below what Ray wraps around it, as a record that outlives the process."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import Any
+
+
+def failure_record(error: BaseException, stage: str, step: int | None, workers: int) -> dict[str, Any]:
+    """The content of failure.json. `rank`, of so many `workers`, is None where the failure has none."""
+    cause, rank, ranks = root_cause(error)
+    return {
+        "stage": stage,
+        "rank": rank,
+        "failed_ranks": ranks,
+        "workers": workers,
+        "step": step,
+        "type": type(cause).__name__,
+        "message": str(cause),
+        "next_command": getattr(cause, "next_command", ""),
+        "traceback": "".join(traceback.format_exception(error)),
+        "time": time.time(),
+    }
+
+
+def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[int]]:
+    """The innermost exception, the lowest rank it happened on, and all ranks that failed.
+
+    Ray Train keeps the workers' exceptions by rank (`worker_failures`), Ray tasks theirs as `cause`, Python as
+    `__cause__`. The lowest rank is not always the first to fail, but the others often only say that it is gone: so a
+    rank whose exception is not about its peers comes first.
+    """
+    rank, ranks = None, []
+    while True:
+        workers = getattr(error, "worker_failures", None)
+        if workers:
+            ranks = sorted(workers)
+            rank = min(ranks, key=lambda r: (_blames_a_peer(workers[r]), r))
+            inner = workers[rank]
+        else:
+            inner = getattr(error, "cause", None) or error.__cause__
+        if not isinstance(inner, BaseException) or inner is error:
+            return error, rank, ranks
+        error = inner
+
+
+def headline(stage: str, failure: dict[str, Any]) -> str:
+    """`smat failed on rank 1 of 2 at step 340`."""
+    rank = "" if failure["rank"] is None else f" on rank {failure['rank']} of {failure['workers']}"
+    step = "" if failure["step"] is None else f" at step {failure['step']}"
+    return f"{stage} failed{rank}{step}"
+
+
+def _blames_a_peer(error: BaseException) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in ("connection closed by peer", "connection reset", "gloo", "nccl"))

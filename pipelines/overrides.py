@@ -1,0 +1,128 @@
+"""`--config file.toml` and `--set a.b=c` onto a preset; a key or value that does not fit is named, with the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from jobs.context import StageError
+from pipelines.config import PipelineConfig
+from pipelines.fingerprint import plain
+
+SHOW_KEYS = "rxt run --dry-run     shows every key"
+
+
+def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str] = ()) -> PipelineConfig:
+    """The preset with the keys of `file`, then those of `sets`, replaced. Raises StageError.
+
+    Every configuration takes this way, changed or not, so that equal values have an equal identity (a preset may say
+    1 where a file says 1.0).
+    """
+    tree = plain(preset)
+    for key, value in read(file, sets).items():
+        *path, last = key.split(".")
+        node = tree
+        for part in path:
+            if not isinstance(node.get(part), dict):  # None: an optional group that the preset leaves out
+                node[part] = {}
+            node = node[part]
+        node[last] = value
+    try:
+        return PipelineConfig.model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise StageError("\n  ".join(dict.fromkeys(lines)), SHOW_KEYS) from error
+
+
+def read(file: Path | None, sets: Sequence[str]) -> dict[str, Any]:
+    """{dotted key: value} of all overrides, later ones winning. Raises StageError for a key that does not exist."""
+    found = _from_file(file) if file else {}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise StageError(f"--set {text}: not KEY=VALUE", "rxt run --set pretrain.optimizer.lr=0.0003")
+        found |= _leaves({key.strip(): _value(value.strip())})
+    return found
+
+
+def shown(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """`key=value` lines, values as TOML writes them."""
+    return tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items())
+
+
+def known_keys(kind: Any = PipelineConfig, prefix: str = "") -> Iterator[str]:
+    """Every key that can be set, groups before their members."""
+    for name, annotation in _members(kind).items():
+        yield f"{prefix}{name}"
+        yield from known_keys(annotation, f"{prefix}{name}.")
+
+
+def _members(annotation: Any) -> dict[str, Any]:
+    """Fields of a config class, also inside `X | None`; empty for a leaf."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return {name: field.annotation for name, field in kind.model_fields.items()}
+        if isinstance(kind, type) and is_dataclass(kind):
+            return get_type_hints(kind)
+        if get_args(annotation) and getattr(annotation, "__origin__", None) in (tuple, list):
+            return {}
+    return {}
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        return _leaves(tomllib.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise StageError(f"--config {file}: no such file", "rxt run --config FILE") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StageError(f"--config {file}: {error}", "rxt run --config FILE") from error
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= _leaves(value, f"{prefix}{name}.")
+        else:
+            found[_checked(f"{prefix}{name}")] = value
+    return found
+
+
+def _checked(key: str) -> str:
+    """The key as the configuration spells it; sections may have dashes, as stages do."""
+    spelled = key.replace("-", "_")
+    known = list(known_keys())
+    if spelled not in known:
+        near = difflib.get_close_matches(spelled, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise StageError(f"{key}: unknown{hint}", SHOW_KEYS)
+    return spelled
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One line for a pydantic error: the key, the value, what was expected."""
+    parts = [str(part) for part in problem["loc"]]
+    message = problem["msg"]
+    if problem["type"] == "value_error":  # raised by the model's own checks, which name field, value and rule
+        rule = str(problem["ctx"]["error"])
+        if parts and rule.startswith(f"{parts[-1]}."):
+            parts.pop()
+        return ".".join([*parts, rule])
+    if problem["type"] == "missing":
+        return f"{'.'.join(parts)}: missing"
+    expected = message.replace("Input should be", "expected", 1)
+    return f"{'.'.join(parts)} = {json.dumps(problem['input'])}: {expected}"

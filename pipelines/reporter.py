@@ -1,0 +1,87 @@
+"""What a running stage reports: shown to the user, appended to the artifact's metrics.jsonl, handed to the tracker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from pipelines.artifacts import METRICS, ArtifactStore, Attempt
+from pipelines.tracking import Point
+
+SECONDS_BETWEEN_REWRITES = 20.0
+
+
+class Board(Protocol):
+    """The part of `display.Board` that a stage reaches."""
+
+    def progress(self, stage: str, done: int, total: int, note: str) -> None: ...
+
+    def line(self, text: str) -> None: ...
+
+
+class Sink(Protocol):
+    """The part of `feed.StageFeed` that a stage reaches."""
+
+    def add(self, points: list[Point]) -> None: ...
+
+    def file(self, path: str, folder: str) -> None: ...
+
+
+class StageReporter:
+    """Implements `jobs.context.Reporter`; stage functions may call it from several threads."""
+
+    def __init__(self, store: ArtifactStore, attempt: Attempt, board: Board, sink: Sink) -> None:
+        self._store, self._attempt, self._board, self._sink = store, attempt, board, sink
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._written = 0.0
+        self.step: int | None = None
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        now = time.time()
+        line = json.dumps({"time": now, "step": step, "values": {k: float(v) for k, v in values.items()}})
+        with self._lock:
+            self.step = step
+            self._lines.append(line + "\n")
+            if self._store.is_local or time.monotonic() - self._written > SECONDS_BETWEEN_REWRITES:
+                self._write()
+            self._sink.add(_points(json.loads(line)))
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self._board.progress(self._attempt.stage, done, total, note)
+
+    def message(self, text: str) -> None:
+        self._board.line(f"{self._attempt.stage}: {text}")
+
+    def file(self, path: str, folder: str = "") -> None:
+        self._sink.file(path, folder)
+
+    def close(self) -> None:
+        """Write what an object store has not got yet."""
+        with self._lock:
+            self._write()
+
+    def _write(self) -> None:
+        if self._lines:
+            self._store.append(self._attempt, METRICS, "".join(self._lines))
+            self._lines.clear()
+            self._written = time.monotonic()
+
+
+def read_points(text: str) -> list[Point]:
+    """The points of a metrics.jsonl, without a line that a killed process left unfinished."""
+    points = []
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        points += _points(record)
+    return points
+
+
+def _points(record: Mapping) -> list[Point]:
+    return [(name, value, record["step"], int(record["time"] * 1000)) for name, value in record["values"].items()]

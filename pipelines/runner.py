@@ -1,0 +1,206 @@
+"""Run what is not complete: stages in topological order, independent ones at once, the rest is in the store.
+
+Whatever ends the process at whatever moment, the store tells the next command how to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from graphlib import TopologicalSorter
+
+from jobs import ray_setup
+from jobs.configs import Execution
+from jobs.context import Interrupted, StageError
+from pipelines.artifacts import FAILURE, ArtifactStore
+from pipelines.attempt import Build, Surroundings
+from pipelines.display import Board, short_path
+from pipelines.failures import headline
+from pipelines.feed import catch_up
+from pipelines.invocation import Invocation
+from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes
+from pipelines.planner import StageStatus, examine, plan
+from pipelines.stage import Stage
+from pipelines.tracking import Tracking, TrackingError
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+POLL_SECONDS = 0.2
+
+
+class Runner:
+    """`stages` is the whole graph. One call of `run` per object."""
+
+    def __init__(
+        self,
+        stages: list[Stage],
+        store: ArtifactStore,
+        execution: Execution,
+        tracking: Tracking,
+        board: Board,
+        invocation: Invocation,
+        times: LeaseTimes = DEFAULT_TIMES,
+    ) -> None:
+        self.stages, self.store, self.execution, self.times = stages, store, execution, times
+        self.tracking, self.board, self.invocation = tracking, board, invocation
+        self._statuses: dict[str, StageStatus] = {}
+        self._stop = threading.Event()
+
+    def run(self, targets: list[Stage], fresh: Iterable[str] = ()) -> int:
+        """Make `targets` complete; those named in `fresh` as new attempts. Returns the exit code.
+
+        Raises StageError for an unmet precondition, before anything was started: a target that somebody else writes,
+        a store or a tracker that cannot be used, a cluster that does not answer.
+        """
+        fresh = set(fresh)
+        self._statuses = plan(self.stages, self.store)
+        work = [t for t in targets if t.name in fresh or not self._statuses[t.name].is_complete]
+        if not work:
+            for target in targets:
+                self._say_reused(self._statuses[target.name])
+            return DONE
+        self._check(work)
+        around = Surroundings(
+            self.store,
+            self.execution,
+            self.tracking,
+            self.board,
+            self.invocation,
+            self._start_tracking(fresh),
+            self._stop,
+            self.times,
+        )
+        code = FAILED
+        try:
+            with self._signals():
+                code = self._loop(around, {target.name: target for target in targets}, fresh)
+        except KeyboardInterrupt:  # the second Ctrl-C: threads, Ray and leases end with the process
+            self.board.close()
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        finally:
+            self._end_tracking({DONE: "FINISHED", INTERRUPTED: "KILLED"}.get(code, "FAILED"))
+            ray_setup.shutdown()
+        return code
+
+    def _check(self, work: list[Stage]) -> None:
+        for stage in work:
+            status = self._statuses[stage.name]
+            if status.state == "running":
+                raise StageError(f"{stage.name} {status.attempt.artifact_id} is {status.reason}", "rxt status")
+        self.store.check_writable()
+        self.tracking.check()
+        ray_setup.prepare_environment()
+        if os.environ.get("RAY_ADDRESS"):
+            ray_setup.ensure_ray(self.execution)
+
+    def _loop(self, around: Surroundings, targets: dict[str, Stage], fresh: set[str]) -> int:
+        sorter = TopologicalSorter(
+            {name: [up.name for up in stage.inputs.values() if up.name in targets] for name, stage in targets.items()}
+        )
+        sorter.prepare()
+        pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
+        ready: list[str] = []
+        running: dict[Future[None], str] = {}
+        codes = {DONE}
+        while True:
+            ready += sorter.get_ready()
+            while ready and len(running) < self.execution.parallel_stages and not self._stop.is_set():
+                name = ready.pop(0)
+                status = self._statuses[name] = examine(targets[name], self._statuses, self.store)
+                if status.is_complete and name not in fresh:
+                    self._say_reused(status)
+                    sorter.done(name)
+                    ready += sorter.get_ready()
+                else:
+                    build = Build(around, status, dict(self._statuses), name in fresh)
+                    running[pool.submit(build.run)] = name
+            if not running:
+                break
+            for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                code = self._judge(name, future.exception())
+                codes.add(code)
+                if code == DONE:
+                    self._statuses[name] = examine(targets[name], self._statuses, self.store)
+                    sorter.done(name)
+        pool.shutdown()
+        if self._stop.is_set() and sorter.is_active():
+            self.board.line(f"stopped; go on with: {self.invocation.run()}")
+            return INTERRUPTED
+        return next(code for code in (INTERRUPTED, FAILED, REFUSED, DONE) if code in codes)
+
+    def _judge(self, name: str, error: BaseException | None) -> int:
+        if error is None:
+            return DONE
+        if isinstance(error, Interrupted):
+            self.board.line(f"{name}: stopped, what it had is saved")
+            return INTERRUPTED
+        if isinstance(error, LeaseHeld):
+            self.board.line(f"error: {error}\n  next     {error.next_command}", "red")
+            return REFUSED
+        self._explain(name, error)
+        return FAILED
+
+    def _explain(self, name: str, error: BaseException) -> None:
+        attempt = self.store.newest(name, self._statuses[name].fingerprint)
+        failure = self.store.read_json(attempt, FAILURE) if attempt else None
+        if failure is None:  # it failed before or after its attempt: nothing else tells about it
+            raise error
+        record = self.store.read_json(attempt, "checkpoints.json")
+        steps = [checkpoint["step"] for checkpoint in record["checkpoints"]] if record else []
+        message = failure["message"].strip().replace("\n", "\n    ")
+        resume, restart = self.invocation.run(), self.invocation.stage("rerun", name)
+        width = max(len(resume), len(restart)) + 3
+        self.board.line(
+            f"error: {headline(name, failure)}\n"
+            f"  {failure['type']}: {message}\n"
+            + (f"  next     {failure['next_command']}\n" if failure["next_command"] else "")
+            + f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}\n"
+            f"  resume   {resume:<{width}}continues this attempt{f' from step {steps[-1]}' if steps else ''}\n"
+            f"  restart  {restart:<{width}}new attempt from the start",
+            "red",
+        )
+
+    def _start_tracking(self, fresh: set[str]) -> str:
+        complete = {n: s for n, s in self._statuses.items() if s.is_complete and n not in fresh}
+        reused = {n: s.manifest["mlflow_run_id"] for n, s in complete.items() if s.manifest["mlflow_run_id"]}
+        parent = self.tracking.start_run(self.invocation.command, self.invocation.overrides, reused)
+        for name, status in complete.items():
+            if count := catch_up(self.store, status.attempt, self.tracking):
+                self.board.line(f"{name}: {count} points that MLflow had missed are sent")
+        return parent
+
+    def _end_tracking(self, outcome: str) -> None:
+        try:
+            self.tracking.end_run(outcome)
+        except TrackingError as error:
+            self.board.line(f"warning: {error}")
+
+    def _say_reused(self, status: StageStatus) -> None:
+        note = f"   {status.reason}" if status.reason else ""
+        self.board.line(f"{status.stage.name}: reused {status.attempt.artifact_id}{note}")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """First Ctrl-C: running stages save and leave. Second: at once. Only the main thread receives signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: object) -> None:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+            self.board.line("stopping: running stages save what they have; once more to stop at once")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

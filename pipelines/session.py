@@ -1,0 +1,120 @@
+"""What every command needs: the resolved preset, its stages, the store, and where the tracker is."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.context import StageError
+from pipelines import overrides
+from pipelines.artifacts import RUN, ArtifactStore
+from pipelines.code_digest import ROOT
+from pipelines.config import PipelineConfig
+from pipelines.curriculum import curriculum
+from pipelines.display import short_path
+from pipelines.invocation import Invocation
+from pipelines.planner import StageStatus, downstream, named, plan
+from pipelines.presets import PRESETS
+from pipelines.stage import Stage
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's view of the pipeline. Nothing is remembered from one command to the next."""
+
+    invocation: Invocation
+    config: PipelineConfig
+    stages: list[Stage]
+    store: ArtifactStore
+    tracking_uri: str
+
+    @classmethod
+    def open(cls, preset: str, file: Path | None, sets: Sequence[str]) -> Session:
+        """Raises StageError for an unknown preset, a key or value that does not fit, a store that nobody serves."""
+        if preset not in PRESETS:
+            near = difflib.get_close_matches(preset, PRESETS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
+            raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
+        config = overrides.resolve(PRESETS[preset](), file, sets)
+        options = (*(("--config", str(file)) if file else ()), *(word for text in sets for word in ("--set", text)))
+        changed = overrides.shown(overrides.read(file, sets))
+        command = shlex.join(["rxt", *sys.argv[1:]])
+        store = ArtifactStore(store_url())
+        return cls(Invocation(command, preset, options, changed), config, curriculum(config), store, tracking_uri())
+
+    @property
+    def header(self) -> str:
+        """Where this command looks, and at what."""
+        changed = "".join(f"   set {text}" for text in self.invocation.overrides)
+        places = f"store {short_path(self.store.url)}   mlflow {short_path(self.tracking_uri)}"
+        return f"{places}   preset {self.invocation.preset}{changed}"
+
+    def plan(self) -> dict[str, StageStatus]:
+        return plan(self.stages, self.store)
+
+    def targets_of_rerun(self, name: str, with_downstream: bool) -> list[Stage]:
+        """The stages that a rerun makes; raises StageError if something they read is not complete."""
+        stage = named(self.stages, name)
+        targets = [stage, *(downstream(self.stages, name) if with_downstream else [])]
+        statuses = self.plan()
+        for target in targets:
+            for upstream in target.inputs.values():
+                if upstream not in targets and not statuses[upstream.name].is_complete:
+                    raise StageError(
+                        f"{target.name} reads {upstream.name}, which is {statuses[upstream.name].state}",
+                        self.invocation.run("--until", upstream.name),
+                    )
+        return targets
+
+    def as_object(self, statuses: Mapping[str, StageStatus]) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "preset": self.invocation.preset,
+            "overrides": list(self.invocation.overrides),
+            "store": self.store.url,
+            "tracking_uri": self.tracking_uri,
+            "stages": [self._stage_object(status) for status in statuses.values()],
+        }
+
+    def next_command(self, statuses: Mapping[str, StageStatus]) -> str:
+        """The line below the stage table."""
+        open_stages = [status for status in statuses.values() if not status.is_complete]
+        if not open_stages:
+            return f"next: {self.invocation.chat()}"
+        first = next(status for status in open_stages if status.state != "blocked")
+        rest = len(open_stages) - 1
+        more = f" and the {rest} other stages that are not complete" if rest > 1 else " and one more" if rest else ""
+        line = f"next: {self.invocation.run()}   builds {first.stage.name}{more}"
+        if first.state == "stale":
+            line += f"; {self.invocation.status('--why', first.stage.name)} shows the whole difference"
+        return line
+
+    def _stage_object(self, status: StageStatus) -> dict[str, Any]:
+        attempt, manifest = status.attempt, status.manifest
+        record = self.store.read_json(attempt, RUN) if attempt else None
+        return {
+            "stage": status.stage.name,
+            "state": status.state,
+            "artifact_id": attempt.artifact_id if attempt else None,
+            "uri": self.store.uri(attempt) if attempt else None,
+            "fingerprint": status.fingerprint,
+            "attempt": attempt.number if attempt else None,
+            "mlflow_run_id": record["mlflow_run_id"] if record else None,
+            "seconds": manifest["seconds"] if manifest else None,
+            "result": manifest["result"] if manifest else None,
+            "reason": status.reason,
+        }
+
+
+def store_url() -> str:
+    return os.environ.get("RXT_STORE") or str(ROOT / ".rxt" / "artifacts")
+
+
+def tracking_uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / '.rxt' / 'mlflow.db'}"

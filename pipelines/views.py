@@ -1,0 +1,138 @@
+"""What the reading commands print, for people and as JSON, and the careful deletion of one attempt."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jobs.context import StageError
+from pipelines.artifacts import Attempt
+from pipelines.display import console_on, duration, stage_table, table_of
+from pipelines.fingerprint import flatten, plain
+from pipelines.lease import DEFAULT_TIMES, holder_of
+from pipelines.planner import StageStatus, named
+from pipelines.session import Session
+
+
+def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = True) -> None:
+    """The stage table with the next command below."""
+    console = console_on(sys.stdout)
+    if header:
+        console.print(session.header, soft_wrap=True)
+    console.print(stage_table(statuses.values()))
+    console.print(session.next_command(statuses), soft_wrap=True)
+
+
+def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_json: bool) -> None:
+    """Everything that is behind a stage's state."""
+    status = statuses[named(session.stages, name).name]
+    if as_json:
+        print(json.dumps({"stage": name, "state": status.state, "reason": status.reason, "changes": status.changes}))
+        return
+    print(session.header)
+    print(f"{name} is {status.state}" + (f": {status.reason}" if status.reason and not status.changes else ""))
+    for line in status.changes:
+        print(f"  {line}")
+    for blocker in status.waits_for:
+        print(f"next: {session.invocation.status('--why', blocker)}")
+    if status.changes:
+        print(f"next: {session.invocation.run('--until', name)}")
+
+
+def config(session: Session) -> None:
+    """The whole resolved configuration, one key a line."""
+    for key, value in flatten(plain(session.config)):
+        print(f"{key} = {json.dumps(value)}")
+
+
+def stage_list(session: Session, as_json: bool) -> None:
+    rows = [(stage.name, stage.summary, [up.name for up in stage.inputs.values()]) for stage in session.stages]
+    if as_json:
+        print(json.dumps({"stages": [{"stage": n, "summary": s, "inputs": i} for n, s, i in rows]}, indent=2))
+        return
+    shown = [(name, summary, ", ".join(inputs)) for name, summary, inputs in rows]
+    console_on(sys.stdout).print(table_of(("stage", "what it does", "inputs"), shown))
+
+
+def stage_show(session: Session, name: str, as_json: bool) -> None:
+    """Config, attempts, metrics and URI of one stage; its report if it wrote one."""
+    stage = named(session.stages, name)
+    status = session.plan()[name]
+    attempts = [_attempt_object(session, attempt) for attempt in session.store.attempts(name)]
+    if as_json:
+        found = {
+            "stage": name,
+            "state": status.state,
+            "reason": status.reason,
+            "config": plain(stage.config),
+            "attempts": attempts,
+            "metrics": status.manifest["metrics"] if status.manifest else None,
+        }
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{session.header}\n{name}: {stage.summary}\nstate {status.state}   {status.reason}\n\nconfig")
+    for key, value in flatten(plain(stage.config)):
+        print(f"  {key} = {json.dumps(value)}")
+    if attempts:
+        rows = [(a["artifact_id"], a["state"], a["took"], a["result"], a["finished"], a["uri"]) for a in attempts]
+        print()
+        console_on(sys.stdout).print(table_of(("artifact", "state", "took", "result", "finished", "uri"), rows))
+    if status.manifest:
+        print(f"\nmetrics of {status.attempt.artifact_id}   mlflow run {status.manifest['mlflow_run_id']}")
+        for key, value in status.manifest["metrics"].items():
+            print(f"  {key} = {value:.6g}" if isinstance(value, float) else f"  {key} = {value}")
+        report = session.store.read_text(status.attempt, "report.md")
+        if report is not None:
+            print(f"\n{report}")
+
+
+def discard(session: Session, name: str, artifact_id: str, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
+    """Delete one attempt, after saying what was built from it; 2 if the user says no."""
+    named(session.stages, name)
+    attempt = session.store.find(name, artifact_id)
+    holder = holder_of(session.store, attempt)
+    if session.store.manifest(attempt) is None and holder is not None and holder.looks_alive(DEFAULT_TIMES):
+        raise StageError(f"{name} {artifact_id} is being written by {holder}", "rxt status")
+    users = _built_from(session, attempt)
+    out = sys.stderr if as_json else sys.stdout
+    print(f"{name} {artifact_id}: {session.store.uri(attempt)}", file=out)
+    for user in users:
+        print(f"  {user} was built from it", file=out)
+    if confirm is not None and not confirm("delete it?"):
+        print("kept", file=out)
+        return 2
+    session.store.discard(attempt)
+    if as_json:
+        print(json.dumps({"discarded": artifact_id, "built_from_it": users}))
+    else:
+        print(f"deleted\nnext: {session.invocation.status()}")
+    return 0
+
+
+def _built_from(session: Session, attempt: Attempt) -> list[str]:
+    found = []
+    for stage in session.stages:
+        for other in session.store.attempts(stage.name):
+            manifest = session.store.manifest(other)
+            sources = manifest["inputs"].values() if manifest else ()
+            if any((s["stage"], s["artifact_id"]) == (attempt.stage, attempt.artifact_id) for s in sources):
+                found.append(f"{stage.name} {other.artifact_id}")
+    return found
+
+
+def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:
+    manifest = session.store.manifest(attempt)
+    holder = None if manifest else holder_of(session.store, attempt)
+    running = holder is not None and holder.looks_alive(DEFAULT_TIMES)
+    return {
+        "artifact_id": attempt.artifact_id,
+        "state": "complete" if manifest else "running" if running else "not complete",
+        "uri": session.store.uri(attempt),
+        "took": duration(manifest["seconds"]) if manifest else "-",
+        "result": manifest["result"] if manifest else "",
+        "finished": time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest["finished"])) if manifest else "-",
+        "mlflow_run_id": manifest["mlflow_run_id"] if manifest else None,
+    }
