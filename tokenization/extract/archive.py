@@ -1,0 +1,45 @@
+"""Read files out of a Debian package (an `ar` archive around a tar) or a wheel (a zip), without unpacking to disk."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import zipfile
+
+import pyarrow
+
+
+def read_members(archive: bytes, pattern: str) -> dict[str, bytes]:
+    """Contents of the regular files whose path matches `pattern` (`re.search`), by path without `./`, sorted."""
+    members = _deb if archive.startswith(b"!<arch>\n") else _zip
+    return dict(sorted(members(archive, re.compile(pattern)).items()))
+
+
+def _zip(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        return {name: file.read(name) for name in file.namelist() if pattern.search(name)}
+
+
+def _deb(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
+    found = {}
+    with tarfile.open(fileobj=_data_tar(archive), mode="r|*") as tar:
+        for member in tar:
+            path = member.name.removeprefix("./")
+            if member.isfile() and pattern.search(path):
+                found[path] = tar.extractfile(member).read()
+    return found
+
+
+def _data_tar(archive: bytes) -> io.BufferedIOBase | pyarrow.NativeFile:
+    """The member `data.tar.*`. An `ar` member has a header of 60 bytes with its size at 48 and even length."""
+    start = len(b"!<arch>\n")
+    while start < len(archive):
+        name = archive[start : start + 16].decode("ascii").strip().rstrip("/")
+        size = int(archive[start + 48 : start + 58])
+        if name.startswith("data.tar"):
+            body = io.BytesIO(archive[start + 60 : start + 60 + size])
+            # tarfile learns zstd in Python 3.14 only
+            return pyarrow.CompressedInputStream(body, "zstd") if name.endswith(".zst") else body
+        start += 60 + size + size % 2
+    raise ValueError("a Debian package without data.tar")
