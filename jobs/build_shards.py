@@ -23,7 +23,16 @@ from jobs.shard_rows import ConversationRows, InteractionRows, Row, TextRows, ch
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.records import LANGUAGES, SPLITS, Language
-from tokenization.shards import Kind, ShardIndex, ShardRecord, sha256_of, write_index, write_json, write_shard
+from tokenization.shards import (
+    Kind,
+    ShardIndex,
+    ShardRecord,
+    remove_leftovers,
+    sha256_of,
+    write_index,
+    write_json,
+    write_shard,
+)
 from tokenization.tokenizer import Tokenizer, TokenizerError
 
 SAMPLE_DOCUMENTS = 200  # per language, to estimate bytes per token
@@ -98,6 +107,7 @@ def _build(
         ctx.reporter.progress(len(records), len(shards), f"{record.file} {record.tokens:,} tokens")
         if ctx.should_stop():
             raise Interrupted(f"{len(records)} of {len(shards)} shards are finished")
+    remove_leftovers(ctx.output_uri)
     files = tuple(records[shard.file] for shard in shards)
     index = ShardIndex(kind, length, tokenizer.digest, tokenizer.vocab_size, files)
     write_index(ctx.output_uri, index)

@@ -11,6 +11,7 @@ from tokenization.fetch import PACKAGES
 from tokenization.records import Language
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
 
 
 class Config(BaseModel):
@@ -70,7 +71,7 @@ class DialoguesConfig(Config):
 class TokenizerConfig(Config):
     """One byte-level BPE vocabulary for both languages, trained on documents and on generated dialogues."""
 
-    vocab_size: PositiveInt
+    vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
     document_bytes: PositiveInt = 4_000_000
     dialogues: PositiveInt = 2_000
     seed: int = 0
@@ -79,7 +80,7 @@ class TokenizerConfig(Config):
 class TextShardsConfig(Config):
     """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries."""
 
-    length: PositiveInt
+    length: Length
     shards: PositiveInt = 4
     max_tokens: PositiveInt | None = None
     polish_share: Fraction = 0.5
@@ -88,7 +89,7 @@ class TextShardsConfig(Config):
 class InteractionShardsConfig(Config):
     """Single interactions of at most `length` tokens: real ones from the corpus and those of generated dialogues."""
 
-    length: PositiveInt
+    length: Length
     shards: PositiveInt = 4
     generated: PositiveInt = 4_000
     documents: PositiveInt = 4_000
@@ -99,7 +100,7 @@ class InteractionShardsConfig(Config):
 class ConversationShardsConfig(Config):
     """Conversations whose interactions have at most `length` tokens each. Counts are per language."""
 
-    length: PositiveInt
+    length: Length
     shards: PositiveInt = 4
     train: PositiveInt = 8_000
     validation: PositiveInt = 200

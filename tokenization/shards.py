@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -28,6 +28,7 @@ Kind = Literal["text", "interactions", "conversations"]
 SCHEMA_VERSION = 1
 BATCH_ROWS = 1024
 INDEX = "index.json"
+_TEMPORARY = ".tmp"
 
 _TOKENS = pa.list_(pa.int32())
 _INTERACTION = {
@@ -95,50 +96,23 @@ class ShardIndex:
 
 def write_shard(url: str, kind: Kind, rows: Iterable[Mapping[str, Any]], split: Split = "train") -> ShardRecord:
     """Write all rows to one file and describe it. The same rows give the same bytes."""
-    fs, path = fsspec.url_to_fs(url)
-    local = isinstance(fs, LocalFileSystem)
-    folder = os.path.dirname(path) if local else None
-    if local:
-        os.makedirs(folder, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".tmp", dir=folder)
-    try:
-        with open(descriptor, "wb") as file:
-            count, tokens = _write_stream(file, kind, rows)
-            file.flush()
-            os.fsync(file.fileno())
-        record = ShardRecord(
-            file=os.path.basename(path),
-            split=split,
-            rows=count,
-            tokens=tokens,
-            bytes=os.path.getsize(temporary),
-            sha256=sha256_of(temporary),
-        )
-        if local:
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        else:
-            fs.put_file(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return record
+    counts: list[int] = []
+    size, digest = _publish(url, lambda file: counts.extend(_write_stream(file, kind, rows)))
+    return ShardRecord(os.path.basename(url), split, *counts, size, digest)
 
 
 def write_json(url: str, value: Mapping[str, Any]) -> None:
     """A small canonical JSON file, whole or not at all."""
-    fs, path = fsspec.url_to_fs(url)
     content = (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    if not isinstance(fs, LocalFileSystem):
-        fs.pipe_file(path, content)
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    _publish(url, lambda file: file.write(content))
+
+
+def remove_leftovers(uri: str) -> None:
+    """Temporary files below `uri` whose writers were killed."""
+    fs, folder = fsspec.url_to_fs(uri)
+    if isinstance(fs, LocalFileSystem):
+        for path in Path(folder).rglob(f".*{_TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
 
 def write_index(uri: str, index: ShardIndex) -> None:
@@ -165,6 +139,29 @@ def sha256_of(url: str) -> str:
     """Digest of a file anywhere; FileNotFoundError where there is none."""
     with fsspec.open(url, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
+    """The file that `fill` writes appears under its name as a whole. Returns its size and sha256."""
+    fs, path = fsspec.url_to_fs(url)
+    folder = os.path.dirname(path) if isinstance(fs, LocalFileSystem) else None
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(_TEMPORARY, f".{os.path.basename(path)}.", folder)
+    try:
+        with open(descriptor, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        described = os.path.getsize(temporary), sha256_of(temporary)
+        if folder:
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        else:
+            fs.put_file(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return described
 
 
 def _write_stream(file: BinaryIO, kind: Kind, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:

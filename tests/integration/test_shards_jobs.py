@@ -239,6 +239,7 @@ def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, 
     ctx = context(tmp_path / "talks", *inputs)
     os.makedirs(ctx.output_uri)
     Path(ctx.output_uri, "train-00000.arrow").write_bytes(b"left by a writer that was killed")
+    Path(ctx.output_uri, ".train-00001.arrow.x1y2.tmp").write_bytes(b"half")
     build_conversation_shards(ctx, TALKS)
     assert digests(ctx.output_uri) == digests(built["talks"].output_uri)
 
