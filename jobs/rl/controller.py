@@ -17,6 +17,7 @@ from torch import Tensor
 from jobs.configs import MrlConfig, RlExecution
 from jobs.context import Interrupted, StageContext, StageError
 from jobs.model_folder import local_folder, require_tokenizer
+from jobs.ray_setup import ensure_ray
 from jobs.rl import checkpoints, files
 from jobs.rl.episodes import Episode, by_length, held_out_episodes, stable_hash, training_episodes
 from jobs.rl.held_out import compare
@@ -39,6 +40,7 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     Writes `model/`, `held_out.json` and `samples.jsonl`. Called again after a kill it goes on from its checkpoint.
     """
     started = time.monotonic()
+    ensure_ray(ctx.execution)
     model_uri, work_uri = f"{ctx.inputs['model'].uri}/model", f"{ctx.output_uri}/rl"
     actors = Actors.start(model_uri, work_uri, config, ctx.execution.rl)
     try:
@@ -55,16 +57,16 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     files.put(f"{ctx.output_uri}/held_out.json", json.dumps(result, indent=2).encode())
     samples = [json.dumps(line, ensure_ascii=False) for line in (*before["transcripts"], *after["transcripts"])]
     files.put(f"{ctx.output_uri}/samples.jsonl", ("\n".join(samples) + "\n").encode())
-    share = in_steps / (time.monotonic() - started)
-    ctx.reporter.message(f"{share:.0%} of the wall time in rollouts and updates")
+    seconds = time.monotonic() - started
+    ctx.reporter.message(f"{in_steps / seconds:.0%} of {seconds:.0f} s were spent in steps")
     difference = result["difference"]
     return {
-        "rl/held_out_before": result["before"]["mean"],
-        "rl/held_out_after": result["after"]["mean"],
-        "rl/held_out_difference": difference["mean"],
-        "rl/held_out_difference_low": difference["low"],
-        "rl/held_out_difference_high": difference["high"],
-        "rl/step_share": share,
+        "held_out_before": result["before"]["mean"],
+        "held_out_after": result["after"]["mean"],
+        "held_out_difference": difference["mean"],
+        "held_out_difference_low": difference["low"],
+        "held_out_difference_high": difference["high"],
+        "step_share": in_steps / seconds,
         "result": f"reward {result['before']['mean']:.2f} -> {result['after']['mean']:.2f}",
     }
 

@@ -1,0 +1,117 @@
+"""Does memory reinforcement learning raise the reward, and only because of the rewards?
+
+For every seed the stage runs twice from the same model: as configured, and with rewards shuffled between answers.
+Greedy mean reward on fixed held-out episodes before and after, with the 95 % interval of the paired difference.
+
+    python tests/benchmarks/mrl_reward.py SMAT_ARTIFACT CONVERSATION_SHARDS TOKENIZER [--set mrl.iterations=12]
+
+The first folder holds `model/`, the second `index.json`, the third `tokenizer.json`. One JSON line per run is appended
+to results/mrl_reward.jsonl; the exit code is 1 if a reward did not rise or a control's did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.configs import MrlConfig
+from jobs.context import Artifact, StageContext
+from jobs.ray_setup import ensure_ray, shutdown
+from pipelines.config import PipelineConfig
+from pipelines.overrides import resolve
+from pipelines.presets import PRESETS
+
+RESULTS = Path(__file__).parent / "results" / "mrl_reward.jsonl"
+
+
+class Printer:
+    """Progress on stderr; curves are not kept."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        print(f"  {done}/{total} {note}", file=sys.stderr)
+
+    def message(self, text: str) -> None:
+        print(f"  {text}", file=sys.stderr)
+
+    def file(self, path: str, folder: str = "") -> None:
+        pass
+
+
+def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlConfig) -> dict:
+    """One line of the results."""
+    from jobs.rl.controller import run_mrl
+
+    with tempfile.TemporaryDirectory() as output:
+        began = time.perf_counter()
+        run_mrl(StageContext("mrl", "mrl-1", output, inputs, pipeline.execution, Printer()), config)
+        seconds = time.perf_counter() - began
+        report = json.loads((Path(output) / "held_out.json").read_text())
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "benchmark": "mrl_reward",
+        "seed": config.seed,
+        "shuffled": config.shuffle_rewards,
+        "episodes": report["episodes"],
+        "before": report["before"],
+        "after": report["after"],
+        "difference": report["difference"],
+        "seconds": round(seconds, 1),
+        "iterations": config.iterations,
+        "algorithm": config.algorithm,
+        "config": config.model_dump(mode="json"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }
+
+
+def passed(line: dict) -> bool:
+    """A reward rises if the interval of the difference lies above zero; a control must not."""
+    rose = line["difference"]["low"] > 0
+    return rose != line["shuffled"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("model", "shards", "tokenizer"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--preset", default="tiny", choices=PRESETS)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    inputs = {
+        name: Artifact(name, f"{name}-1", str(getattr(arguments, name).resolve()), {})
+        for name in ("model", "shards", "tokenizer")
+    }
+    pipeline = resolve(PRESETS[arguments.preset](), None, arguments.sets)
+    ensure_ray(pipeline.execution)
+    failures = 0
+    for seed in arguments.seeds:
+        for shuffle in (False, True):
+            config = pipeline.mrl.model_copy(update={"seed": seed, "shuffle_rewards": shuffle})
+            line = run(inputs, pipeline, config)
+            RESULTS.parent.mkdir(exist_ok=True)
+            with RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            change, verdict = line["difference"], "as it should be" if passed(line) else "NOT as it should be"
+            print(
+                f"seed {seed}{' shuffled' if shuffle else ''}: {line['before']['mean']:.3f} -> "
+                f"{line['after']['mean']:.3f}, difference {change['mean']:+.3f} "
+                f"[{change['low']:+.3f}, {change['high']:+.3f}] in {line['seconds']} s, {verdict}"
+            )
+            failures += not passed(line)
+    shutdown()
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
