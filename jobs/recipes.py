@@ -1,0 +1,164 @@
+"""What each training stage is made of: model, objective and batches, from its config and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jobs import configs
+from jobs.batches import Batch, Row, batch_reader, conversation_batch, history_batch, interaction_batch, text_batch
+from jobs.context import StageError
+from jobs.model_folder import load_model, local_folder
+from jobs.objectives.base import Objective
+from jobs.objectives.joint_lm import JointLM
+from jobs.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.objectives.next_token import NextToken
+from jobs.objectives.smat import Smat
+from rxt_model.baseline import StatelessDecoder, matching_config
+from rxt_model.checkpoint import CONFIG, load_config
+from rxt_model.config import ModelConfig
+from rxt_model.model import ReactiveTransformer, seeded
+from tokenization.reader import ShardReader
+from tokenization.shards import ShardError, read_index
+
+Uris = Mapping[str, str]
+Collate = Callable[[list[Row], int], Batch]
+
+MODEL = "model"  # the input that is a model; every other input of a training stage is a set of shards
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`batch_at(step)` is the global batch; `validation` a fixed one of held-out rows, if there are any."""
+
+    objective: Objective
+    batch_at: Callable[[int], Batch]
+    validation: Batch | None
+
+
+def build(config: configs.TrainingConfig, inputs: Uris) -> Recipe:
+    """The recipe of the stage that `config` belongs to; `inputs` by name: shard folders, and the upstream artifact as
+    `model`. Fresh weights depend on the seed alone."""
+    return _RECIPES[type(config)](config, inputs)
+
+
+def check(inputs: Uris) -> None:
+    """Before anything is started: whole shards, made with the tokenizer of the model. StageError otherwise."""
+    model = model_config(inputs[MODEL]) if MODEL in inputs else None
+    for name, uri in inputs.items():
+        if name == MODEL:
+            continue
+        try:
+            index = read_index(uri)
+            for split in {record.split for record in index.files}:
+                ShardReader(uri, split)
+        except ShardError as error:
+            raise StageError(str(error), "rxt status") from error
+        if not index.rows("train"):
+            raise StageError(f"{uri} holds no training rows", "rxt status")
+        if model is None:
+            continue
+        if index.tokenizer_digest != model.tokenizer_digest:
+            raise StageError(
+                f"the tokenizer of {uri} does not fit the model in {inputs[MODEL]}: "
+                f"shards {index.tokenizer_digest}, model {model.tokenizer_digest}",
+                "rxt status",
+            )
+        if index.vocab_size > model.vocab_size:
+            raise StageError(f"{uri} has {index.vocab_size} token ids, the model only {model.vocab_size}", "rxt status")
+
+
+def model_config(artifact_uri: str) -> ModelConfig:
+    with local_folder(f"{artifact_uri}/model", (CONFIG,)) as folder:
+        return load_config(folder)[1]
+
+
+def _pretrain(config: configs.PretrainConfig, inputs: Uris) -> Recipe:
+    reader = ShardReader(inputs["shards"], "train")
+    shape = config.model.with_vocabulary(reader.vocab_size, reader.tokenizer_digest)
+    model = seeded(lambda: ReactiveTransformer(shape), config.seed)
+    return _recipe(JointLM(model, config.loss, config.balance_weight), config, reader, inputs["shards"], _text)
+
+
+def _sft(config: configs.SftConfig, inputs: Uris) -> Recipe:
+    reader = ShardReader(inputs["shards"], "train")
+    objective = JointLM(_upstream(inputs), config.loss, config.balance_weight)
+    return _recipe(objective, config, reader, inputs["shards"], _interactions(reader.length))
+
+
+def _memory_pretrain(config: configs.MemoryPretrainConfig, inputs: Uris) -> Recipe:
+    reader = ShardReader(inputs["shards"], "train")
+    kind = Reading if config.objective == "reading" else SelfSupervised
+    collate = _conversations(reader.length, lambda step: None)
+    return _recipe(kind(_upstream(inputs), config), config, reader, inputs["shards"], collate)
+
+
+def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
+    reader = ShardReader(inputs["shards"], "train")
+
+    def turns(step: int) -> int:
+        return next((phase for phase in config.phases if step < phase.until), config.phases[-1]).turns
+
+    collate = _conversations(reader.length, turns)
+    return _recipe(Smat(_upstream(inputs), config), config, reader, inputs["shards"], collate)
+
+
+def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
+    """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
+    shape = matching_config(model_config(inputs[MODEL]))
+    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config.balance_weight)
+    text, pairs, talks = (ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks"))
+    parts = [
+        _recipe(objective, config, text, inputs["text"], _text),
+        _recipe(objective, config, pairs, inputs["pairs"], _interactions(pairs.length)),
+        _recipe(objective, config, talks, inputs["talks"], lambda rows, step: history_batch(rows, talks.length)),
+    ]
+    first = round(config.shares[0] * config.steps)
+    second = round((config.shares[0] + config.shares[1]) * config.steps)
+
+    def batch_at(step: int) -> Batch:
+        if step < first:
+            return parts[0].batch_at(step)
+        return parts[1].batch_at(step - first) if step < second else parts[2].batch_at(step - second)
+
+    return Recipe(objective, batch_at, parts[2].validation)
+
+
+_RECIPES: Mapping[type, Callable[..., Recipe]] = {
+    configs.PretrainConfig: _pretrain,
+    configs.SftConfig: _sft,
+    configs.MemoryPretrainConfig: _memory_pretrain,
+    configs.SmatConfig: _smat,
+    configs.BaselineConfig: _baseline,
+}
+
+
+def _recipe(
+    objective: Objective, config: configs.TrainingConfig, reader: ShardReader, uri: str, collate: Collate
+) -> Recipe:
+    batch_at = batch_reader(reader, config.seed, config.batch_size, collate)
+    return Recipe(objective, batch_at, _validation(uri, config, collate))
+
+
+def _validation(uri: str, config: configs.TrainingConfig, collate: Collate) -> Batch | None:
+    """One batch of the first held-out rows, as at the last step."""
+    if read_index(uri).rows("validation") < config.batch_size:
+        return None
+    rows = ShardReader(uri, "validation").rows(range(config.batch_size))
+    return collate(rows, config.steps - 1)
+
+
+def _upstream(inputs: Uris) -> ReactiveTransformer:
+    return load_model(f"{inputs[MODEL]}/model")
+
+
+def _text(rows: list[Row], step: int) -> Batch:
+    return text_batch(rows)
+
+
+def _interactions(length: int) -> Collate:
+    return lambda rows, step: interaction_batch(rows, length)
+
+
+def _conversations(length: int, turns: Callable[[int], int | None]) -> Collate:
+    return lambda rows, step: conversation_batch(rows, length, turns(step))

@@ -1,0 +1,154 @@
+"""The training stages: one Ray Train run each, around the loop in `jobs.train_loop`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from jobs import configs
+from jobs.checkpoints import keep_newest, resume_point
+from jobs.context import Interrupted, StageContext, StageError
+from jobs.monitor import start_monitor
+from jobs.recipes import check
+from jobs.train_worker import Assignment, work
+
+POLL_SECONDS = 0.25
+
+# Read by Ray Train in this process and handed on to its own. Each saves a process or a wait per fit.
+TRAIN_SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
+
+
+def pretrain(ctx: StageContext, config: configs.PretrainConfig) -> dict:
+    """Joint language modelling from scratch. The result is `model/`."""
+    return fit(ctx, config)
+
+
+def sft(ctx: StageContext, config: configs.SftConfig) -> dict:
+    """Joint fine-tuning on interactions. The result is `model/`."""
+    return fit(ctx, config)
+
+
+def memory_pretrain(ctx: StageContext, config: configs.MemoryPretrainConfig) -> dict:
+    """Reading before compressing, or self-supervised writing. The result is `model/`."""
+    return fit(ctx, config)
+
+
+def smat(ctx: StageContext, config: configs.SmatConfig) -> dict:
+    """Training through several memory writes. The result is `model/`."""
+    return fit(ctx, config)
+
+
+def baseline(ctx: StageContext, config: configs.BaselineConfig) -> dict:
+    """The stateless decoder of equal active size. The result is `model/`."""
+    return fit(ctx, config)
+
+
+def fit(ctx: StageContext, config: configs.TrainingConfig) -> dict:
+    """Train to `config.steps`, going on from the newest checkpoint of this attempt. Needs a running Ray.
+
+    Returns the stage's metrics. Raises Interrupted after a checkpoint, and what Ray Train raises, with the workers'
+    exceptions in `worker_failures`.
+    """
+    execution = ctx.execution.train
+    inputs = {name: artifact.uri for name, artifact in ctx.inputs.items()}
+    check(inputs)
+    _check_execution(config, execution)
+    point = resume_point(ctx.output_uri)
+
+    for name, value in TRAIN_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    began = time.perf_counter()
+    monitor = start_monitor()
+    assignment = Assignment(config, execution, inputs, ctx.output_uri, point.run_folder, monitor)
+    parent, name = f"{ctx.output_uri}/{point.run_folder}".rstrip("/").rsplit("/", 1)
+    trainer = TorchTrainer(
+        work,
+        train_loop_config={"assignment": assignment},
+        scaling_config=ScalingConfig(
+            num_workers=execution.workers,
+            use_gpu=execution.gpus,
+            resources_per_worker={"CPU": execution.threads} | ({"GPU": 1} if execution.gpus else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=parent,
+            failure_config=FailureConfig(max_failures=execution.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=execution.keep_checkpoints),
+        ),
+    )
+    running = _in_background(trainer.fit)
+    outcome = {}
+    while True:
+        finished = wait([running], timeout=POLL_SECONDS).done
+        for kind, *arguments in ray.get(monitor.drain.remote(ctx.should_stop())):
+            if kind == "outcome":
+                (outcome,) = arguments
+            else:
+                getattr(ctx.reporter, kind)(*arguments)
+        if finished:
+            break
+    ray.kill(monitor)
+    seconds = time.perf_counter() - began
+    running.result()
+    return _conclude(ctx, outcome, seconds)
+
+
+def _check_execution(config: configs.TrainingConfig, execution: configs.TrainExecution) -> None:
+    rows = -(-config.batch_size // execution.workers)
+    if config.batch_size < execution.workers:
+        raise StageError(
+            f"batch_size = {config.batch_size} leaves some of {execution.workers} workers without a row",
+            f"--set execution.train.workers={config.batch_size}",
+        )
+    if execution.micro_batch is not None and rows > execution.micro_batch:
+        # a loss is divided by counts over the whole batch, which no part of it knows
+        needed = -(-config.batch_size // execution.micro_batch)
+        raise StageError(
+            f"execution.train.micro_batch = {execution.micro_batch}: batch_size = {config.batch_size} gives each of "
+            f"{execution.workers} workers {rows} rows, and a step is one pass",
+            f"--set execution.train.workers={needed}",
+        )
+
+
+def _in_background(call: Callable[[], object]) -> Future:
+    """Run `call` on a daemon thread: a second Ctrl-C must not wait for it."""
+    future: Future = Future()
+
+    def target() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: B036 - it is raised again by whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=target, name="ray-train-fit", daemon=True).start()
+    return future
+
+
+def _conclude(ctx: StageContext, outcome: dict, seconds: float) -> dict:
+    if outcome["state"] == "failed":
+        raise RuntimeError(outcome["reason"])
+    if outcome["state"] == "interrupted":
+        raise Interrupted(f"{ctx.stage} stopped after step {outcome['step']}; its checkpoint is saved")
+    keep_newest(ctx.output_uri)
+    share = outcome["seconds"] / seconds
+    ctx.reporter.message(f"{share:.0%} of {seconds:.0f} s were spent in steps")
+    values = outcome["values"]
+    metrics = {name.replace("/", "_"): value for name, value in values.items()}
+    metrics |= {"steps": outcome["step"], "step_share": share, "seconds_in_steps": outcome["seconds"]}
+    if outcome["seconds"]:
+        metrics["tokens_per_second"] = outcome["tokens"] / outcome["seconds"]
+    loss = values["eval/loss"] if "eval/loss" in values else values.get("train/loss")
+    if loss is not None:
+        metrics |= {"loss": loss, "result": f"loss {loss:.2f}"}
+    return metrics

@@ -1,0 +1,150 @@
+"""What each worker of a Ray Train run does: build, restore, train, and hand the model over."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from ray.actor import ActorHandle
+from ray.train import Checkpoint, CheckpointUploadMode
+from torch.distributed.tensor import DTensor
+
+from jobs.batches import Batch, rank_slice
+from jobs.checkpoints import Checkpointer, step_folder
+from jobs.configs import TrainExecution, TrainingConfig
+from jobs.model_folder import upload
+from jobs.monitor import Channel
+from jobs.optimizer import StageOptimizer
+from jobs.recipes import build
+from jobs.train_loop import Cadence, NotFinite, Outcome, train
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.parallelize import parallelize
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One fit. `inputs` are URIs by name; `run_folder` is Ray's, relative to `output_uri`."""
+
+    config: TrainingConfig
+    execution: TrainExecution
+    inputs: Mapping[str, str]
+    output_uri: str
+    run_folder: str
+    monitor: ActorHandle
+
+
+def work(settings: dict[str, Assignment]) -> None:
+    """The function that Ray Train runs on every worker. How it ended goes through the monitor, from rank 0."""
+    job = settings["assignment"]
+    config, execution = job.config, job.execution
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
+    torch.set_num_threads(execution.threads)
+
+    recipe = build(config, job.inputs)
+    objective = recipe.objective.to(device)
+    parallelize(
+        objective,
+        world_size,
+        shard=execution.shard,
+        expert_parallel=execution.expert_parallel,
+        device=device.type,
+    )
+    optimizer = StageOptimizer(objective, config.optimizer, config.steps)
+    checkpointer = Checkpointer(
+        job.output_uri,
+        job.run_folder,
+        lambda: {"model": objective.state_dict(), "optimizer": optimizer.moments()},
+        keep=execution.keep_checkpoints,
+        rank=rank,
+        barrier=dist.barrier,
+        register=_register,
+    )
+    start = checkpointer.restore()
+    channel = Channel(job.monitor) if rank == 0 else None
+    if channel and start:
+        channel.message(f"resumed at step {start}")
+
+    def local(batch: Batch) -> Batch:
+        return {name: tensor.to(device) for name, tensor in rank_slice(batch, rank, world_size).items()}
+
+    try:
+        outcome = train(
+            objective,
+            optimizer,
+            lambda step: local(recipe.batch_at(step)),
+            config,
+            Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
+            start=start,
+            save=checkpointer.save,
+            log=_logger(channel, start, config.steps) if channel else lambda step, values: None,
+            should_stop=channel.should_stop if channel else lambda: False,
+            validation=recipe.validation and local(recipe.validation),
+        )
+    except NotFinite as error:
+        # the same would happen again: end in good order on all ranks, so that Ray does not retry
+        if channel:
+            channel.close({"state": "failed", "reason": str(error)})
+        return
+    if not outcome.interrupted:
+        _hand_over(objective.model, f"{job.output_uri}/model", rank)
+    if channel:
+        channel.close(_summary(outcome))
+
+
+def _register(uri: str, step: int) -> None:
+    """Make a complete checkpoint known to Ray Train, which copies nothing and removes older ones."""
+    ray.train.report(
+        {"step": step},
+        checkpoint=Checkpoint(uri),
+        checkpoint_dir_name=step_folder(step),
+        checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
+    )
+
+
+def _logger(channel: Channel, start: int, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    began = time.monotonic()
+
+    def log(done: int, values: Mapping[str, float]) -> None:
+        channel.metrics(done, values)
+        if "train/loss" in values:
+            left = (time.monotonic() - began) / (done - start) * (steps - done)
+            speed = values["train/tokens_per_second"]
+            note = f"loss {values['train/loss']:.3f}, {speed:,.0f} tokens/s, {left / 60:.0f}:{left % 60:02.0f} left"
+            channel.progress(done, steps, note)
+
+    return log
+
+
+def _summary(outcome: Outcome) -> dict:
+    return {
+        "state": "interrupted" if outcome.interrupted else "done",
+        "step": outcome.step,
+        "seconds": outcome.seconds,
+        "tokens": outcome.tokens,
+        "values": outcome.values,
+    }
+
+
+def _hand_over(model: torch.nn.Module, uri: str, rank: int) -> None:
+    """Write `model/`: all ranks gather the weights, rank 0 writes them."""
+    state = {
+        name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    if rank == 0:
+        fs, path = fsspec.url_to_fs(uri)
+        if "file" in fs.protocol:
+            save_pretrained(model, path, state)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            save_pretrained(model, folder, state)
+            upload(Path(folder), uri)

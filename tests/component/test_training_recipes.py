@@ -1,0 +1,121 @@
+"""Every stage, in both precisions, takes real steps on real shards; inputs that do not fit are refused."""
+
+import math
+
+import pytest
+import torch
+from training_data import ARCHITECTURE, DIGEST, VOCABULARY, make_training_shards
+
+from jobs.configs import (
+    BaselineConfig,
+    MemoryPretrainConfig,
+    PretrainConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+)
+from jobs.context import StageError
+from jobs.optimizer import StageOptimizer
+from jobs.recipes import build, check
+from jobs.train_loop import Cadence, train
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.model import ReactiveTransformer
+
+COMMON = dict(steps=4, batch_size=4)
+PHASES = (
+    SmatPhase(until=2, turns=2, train=("decoder",)),
+    SmatPhase(until=4, turns=4, train=("decoder", "memory", "encoder")),
+)
+STAGES = {
+    "pretrain": (PretrainConfig, dict(model=ARCHITECTURE), {"shards": "text"}),
+    "sft": (SftConfig, {}, {"shards": "interactions", "model": "model"}),
+    "reading": (MemoryPretrainConfig, {}, {"shards": "conversations", "model": "model"}),
+    "writing": (
+        MemoryPretrainConfig,
+        dict(objective="self-supervised"),
+        {"shards": "conversations", "model": "model"},
+    ),
+    "smat": (SmatConfig, dict(phases=PHASES), {"shards": "conversations", "model": "model"}),
+    "baseline": (
+        BaselineConfig,
+        dict(shares=(0.25, 0.25, 0.5)),
+        {"text": "text", "pairs": "interactions", "talks": "conversations", "model": "model"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def uris(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipes")
+    model = ReactiveTransformer(ARCHITECTURE.with_vocabulary(VOCABULARY, DIGEST))
+    save_pretrained(model, folder / "upstream" / "model")
+    return make_training_shards(folder) | {"model": str(folder / "upstream")}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_takes_steps(uris, stage, precision):
+    kind, changes, wanted = STAGES[stage]
+    config = kind(**COMMON, **changes, precision=precision)
+    inputs = {name: uris[key] for name, key in wanted.items()}
+    check(inputs)
+    recipe = build(config, inputs)
+    optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
+    before = {name: p.clone() for name, p in recipe.objective.named_parameters()}
+    outcome = train(recipe.objective, optimizer, recipe.batch_at, config, Cadence(1, 4), validation=recipe.validation)
+    assert outcome.step == 4
+    assert all(math.isfinite(value) for value in outcome.values.values())
+    assert {"train/loss", "eval/loss", "train/tokens_per_second"} <= outcome.values.keys()
+    moved = {name.split(".")[1] for name, p in recipe.objective.named_parameters() if not torch.equal(p, before[name])}
+    expected = {
+        "pretrain": {"embedding", "encoder", "decoder", "mlm_head"},
+        "sft": {"embedding", "encoder", "decoder", "mlm_head"},
+        "reading": {"embedding", "encoder", "decoder"},
+        "writing": {"memory_attention"},
+        "smat": {"embedding", "encoder", "decoder", "memory_attention"},
+        "baseline": {"embedding", "decoder"},
+    }
+    assert moved == expected[stage]
+
+
+def test_conversations_grow_with_the_phases(uris):
+    recipe = build(SmatConfig(**COMMON, phases=PHASES), {"shards": uris["conversations"], "model": uris["model"]})
+    assert [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)] == [2, 2, 4, 4]
+
+
+def test_the_baseline_goes_from_text_to_conversations(uris):
+    inputs = {
+        "text": uris["text"],
+        "pairs": uris["interactions"],
+        "talks": uris["conversations"],
+        "model": uris["model"],
+    }
+    recipe = build(BaselineConfig(**COMMON, shares=(0.25, 0.25, 0.5)), inputs)
+    assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
+    lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
+    assert max(lengths[:2]) < min(lengths[2:])
+
+
+def test_the_same_seed_gives_the_same_weights_and_batches(uris):
+    def first(seed):
+        recipe = build(PretrainConfig(**COMMON, model=ARCHITECTURE, seed=seed), {"shards": uris["text"]})
+        return recipe.objective.model.embedding.weight, recipe.batch_at(3)["input_ids"]
+
+    assert all(torch.equal(a, b) for a, b in zip(first(1), first(1), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first(1), first(2), strict=True))
+
+
+def test_a_tokenizer_that_does_not_fit_is_named_with_both_digests(uris, tmp_path):
+    other = make_training_shards(tmp_path, digest="e" * 64)
+    with pytest.raises(StageError, match=f"shards {'e' * 64}, model {DIGEST}"):
+        check({"shards": other["interactions"], "model": uris["model"]})
+
+
+def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):
+    uri = make_training_shards(tmp_path)["text"]
+    path = tmp_path / "text" / "train-00000.arrow"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StageError, match="text/train-00000.arrow is damaged"):
+        check({"shards": uri})

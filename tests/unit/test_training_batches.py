@@ -1,0 +1,55 @@
+"""Rows become tensors with the right edges, and every rank sees the same shapes."""
+
+import torch
+
+from jobs.batches import conversation_batch, history_batch, interaction_batch, rank_slice, text_batch
+
+
+def interaction(*ids, answer=1):
+    return {"input_ids": list(ids), "loss_mask": [i >= answer for i in range(len(ids))], "answer_start": answer}
+
+
+def test_text_rows_keep_document_boundaries():
+    rows = [
+        {"input_ids": [2, 20, 3, 2, 21, 22, 3], "document_starts": [0, 3]},
+        {"input_ids": [2, 23, 3], "document_starts": [0]},
+    ]
+    batch = text_batch(rows)
+    assert batch["input_ids"].tolist() == [[2, 20, 3, 2, 21, 22, 3, 0], [2, 23, 3, 0, 0, 0, 0, 0]]
+    assert batch["documents"].tolist() == [[0, 0, 0, 1, 1, 1, 1, -1], [0, 0, 0, -1, -1, -1, -1, -1]]
+    assert batch["positions"].tolist() == [[0, 1, 2, 0, 1, 2, 3, 0], [0, 1, 2, 0, 0, 0, 0, 0]]
+    assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
+
+
+def test_interactions_are_cut_to_the_length_and_padded_to_the_longest_row():
+    batch = interaction_batch([interaction(2, 5, 20, 6, 3, answer=3), interaction(*range(11, 24))], length=12)
+    assert batch["input_ids"].shape == (2, 16)
+    assert batch["input_ids"][1, :12].tolist() == list(range(11, 23))
+    assert batch["loss_mask"][0].nonzero().flatten().tolist() == [3, 4]
+    assert not batch["loss_mask"][1, 12:].any()
+
+
+def test_ragged_conversations_lose_no_turn():
+    rows = [{"interactions": [interaction(2, 20, 3)] * 2}, {"interactions": [interaction(2, 20, 21, 3, answer=2)] * 6}]
+    batch = conversation_batch(rows, length=8)
+    assert batch["input_ids"].shape == (2, 6, 8)
+    assert batch["turn_mask"].sum(1).tolist() == [2, 6]
+    assert batch["loss_mask"].sum((1, 2)).tolist() == [2 * 2, 6 * 2]
+    assert batch["answer_start"].tolist() == [[1, 1, 0, 0, 0, 0], [2] * 6]
+    first = conversation_batch(rows, length=8, turns=3)
+    assert first["turn_mask"].tolist() == [[True, True, False], [True] * 3]
+    assert torch.equal(first["input_ids"], batch["input_ids"][:, :3])
+
+
+def test_a_history_is_all_turns_in_a_row():
+    rows = [{"interactions": [interaction(2, 20, 3), interaction(2, 21, 22, 3, answer=3)]}]
+    batch = history_batch(rows, length=8)
+    assert batch["input_ids"].tolist() == [[2, 20, 3, 2, 21, 22, 3, 0]]
+    assert batch["loss_mask"][0].tolist() == [False, True, True, False, False, False, True, False]
+
+
+def test_ranks_share_the_rows_and_the_shape():
+    batch = interaction_batch([interaction(*range(11, 12 + i)) for i in range(7)], length=8)
+    parts = [rank_slice(batch, rank, 3) for rank in range(3)]
+    assert [len(part["input_ids"]) for part in parts] == [2, 2, 3]
+    assert torch.equal(torch.cat([part["input_ids"] for part in parts]), batch["input_ids"])
