@@ -49,7 +49,8 @@ def wilson(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
     p, square = correct / n, z * z
     middle = (p + square / (2 * n)) / (1 + square / n)
     half = z / (1 + square / n) * sqrt(p * (1 - p) / n + square / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # rounding must not put the ends of an extreme proportion inside it
+    return (middle - half if correct else 0.0), (middle + half if correct < n else 1.0)
 
 
 def majority_answers(probes: Iterable[tuple[Language, Probe]]) -> dict[tuple[Language, str], tuple[str, ...]]:

@@ -126,7 +126,7 @@ def _answer(model: TokenModel, memory: Tensor | None, prompts: list[Ids], querie
 
 def load_talks(reader: ShardReader, questions: int, seed: int) -> list[Talk]:
     """Conversations with probes, languages in turn, in an order fixed by `seed`, until `questions` probes lie at the
-    headline's distances or the shards are exhausted."""
+    headline's distances or the shards are exhausted; at least two of each language, as a shuffled memory needs."""
     order: dict[Language, list[Talk]] = {language: [] for language in LANGUAGES}
     for row in reader.rows(np.random.default_rng(seed).permutation(len(reader))):
         if row["probes"]:
@@ -136,7 +136,7 @@ def load_talks(reader: ShardReader, questions: int, seed: int) -> list[Talk]:
     found = 0
     for rank in range(max(map(len, order.values()), default=0)):
         for talks in order.values():
-            if rank < len(talks) and found < questions:
+            if rank < len(talks) and (found < questions or rank < 2):
                 chosen.append(talks[rank])
                 found += sum(p.distance in HEADLINE for p in talks[rank].probes.values())
     return chosen

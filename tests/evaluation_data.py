@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from jobs.configs import Execution
+from jobs.context import Artifact, StageContext
 from jobs.rates import Outcome, Question, tabulate
+from jobs.report import write_report
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
@@ -16,6 +21,7 @@ from rxt_model.model import ReactiveTransformer
 from tokenization.dialogues.plan import DialogueSpec, generate
 from tokenization.records import LANGUAGES, Probe
 from tokenization.shards import ShardIndex, write_index, write_shard
+from tokenization.special_tokens import EOS
 from tokenization.template import encode_interactions
 from tokenization.tokenizer import Tokenizer
 
@@ -79,10 +85,13 @@ def make_shards(folder: Path, tokenizer: Tokenizer, conversations: int = 24, tex
 
 
 def make_models(tokenizer: Tokenizer) -> tuple[ReactiveTransformer, StatelessDecoder]:
-    """Untrained, in evaluation mode."""
+    """Untrained, in evaluation mode; some answers end soon, where they would otherwise fill the length."""
     torch.manual_seed(0)
     config = ARCHITECTURE.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)
-    return ReactiveTransformer(config).eval(), StatelessDecoder(matching_config(config)).eval()
+    models = ReactiveTransformer(config).eval(), StatelessDecoder(matching_config(config)).eval()
+    for model in models:
+        model.decoder.head.bias.data[EOS] += 1.7
+    return models
 
 
 def save_models(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
@@ -143,3 +152,72 @@ def make_evaluation() -> dict[str, Any]:
         },
         "latency": records,
     }
+
+
+class Notes:
+    """A reporter that remembers."""
+
+    def __init__(self):
+        self.points, self.messages, self.files, self.done = [], [], [], []
+
+    def metrics(self, step, values):
+        self.points.append((step, dict(values)))
+
+    def progress(self, done, total, note=""):
+        self.done.append((done, total, note))
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def file(self, path, folder=""):
+        assert Path(path).stat().st_size > 0
+        self.files.append((Path(path).name, folder))
+
+
+def make_world(folder: Path) -> dict[str, Artifact]:
+    """A store with both models, shards, a tokenizer and a report, as stages would have left them."""
+    tokenizer = make_tokenizer()
+    uris = make_shards(folder, tokenizer) | save_models(folder, tokenizer)
+    store = folder / "store"
+
+    def artifact(stage: str, key: str, source: Artifact | None = None) -> Artifact:
+        uri = store / stage / f"0123456789ab-{key}"
+        if key in uris:
+            shutil.copytree(uris[key], uri)
+        uri.mkdir(parents=True, exist_ok=True)
+        inputs = {"model": {"stage": source.stage, "artifact_id": source.artifact_id}} if source else {}
+        manifest = {
+            "stage": stage,
+            "artifact_id": uri.name,
+            "inputs": inputs,
+            "payload": {"config": {"steps": 7}},
+            "seconds": 12.3,
+            "result": f"{stage} result",
+        }
+        (uri / "manifest.json").write_text(json.dumps(manifest))
+        return Artifact(stage, uri.name, str(uri), manifest)
+
+    smat = artifact("smat", "none")
+    report = artifact("evaluate", "report")
+    Path(report.uri, "report.md").write_text(write_report(make_evaluation()))
+    return {
+        "model": artifact("mrl", "rxt", smat),
+        "baseline": artifact("baseline", "baseline"),
+        "text": artifact("text-shards", "text"),
+        "shards": artifact("conversation-shards", "conversations"),
+        "tokenizer": artifact("tokenizer", "tokenizer"),
+        "evaluation": report,
+    }
+
+
+def context(inputs: dict[str, Artifact], output: Path | str, **changes) -> StageContext:
+    return StageContext("stage", "0123456789ab-1", str(output), inputs, Execution(), Notes(), **changes)
+
+
+def foreign_tokenizer(folder: Path) -> Artifact:
+    Tokenizer.train(["something else entirely"] * 9, 300).save(str(folder / "tokenizer.json"))
+    return Artifact("tokenizer", "0123456789ab-9", str(folder), {})
+
+
+def digest_of(artifact: Artifact) -> str:
+    return Tokenizer.load(f"{artifact.uri}/tokenizer.json").digest

@@ -35,6 +35,13 @@ def test_wilson_solves_the_score_equation(correct, n):
     assert wilson(correct, n) == pytest.approx(score_roots(correct, n), abs=1e-9)
 
 
+def test_an_interval_holds_its_proportion_exactly():
+    for n in range(1, 400):
+        for correct in {0, 1, n // 2, n - 1, n}:
+            low, high = wilson(correct, n)
+            assert 0 <= low <= correct / n <= high <= 1
+
+
 def test_wilson_by_hand():
     # 81 of 263 is the worked example of Newcombe 1998, table I, method 3: 0.2553 to 0.3662
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)

@@ -1,0 +1,91 @@
+"""Recall by distance of trained models, one JSON line per arm, mode and distance.
+
+    python tests/benchmarks/recall.py --model ARTIFACT/model --baseline ARTIFACT/model \
+        --shards ARTIFACT --tokenizer ARTIFACT/tokenizer.json --training-seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from time import time
+
+import torch
+
+from jobs.latency import device_name
+from jobs.model_folder import load_model, require_tokenizer
+from jobs.rates import tabulate
+from jobs.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_talks
+from pipelines.revision import commit
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.size import active_parameters, parameters
+from tokenization.reader import ShardReader
+from tokenization.tokenizer import Tokenizer
+
+RESULTS = Path(__file__).parent / "results" / "recall.jsonl"
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    tokenizer = Tokenizer.load(arguments.tokenizer)
+    talks = load_talks(ShardReader(arguments.shards, "test"), arguments.questions, arguments.seed)
+    common = {
+        "case": "recall",
+        "time": int(time()),
+        "commit": commit(),
+        "device": device_name(),
+        "threads": arguments.threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "training_seed": arguments.training_seed,
+        "evaluation_seed": arguments.seed,
+        "conversations": len(talks),
+    }
+    lines = []
+    for uri in (arguments.model, arguments.baseline):
+        model = load_model(uri)
+        require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
+        stateless = isinstance(model, StatelessDecoder)
+        speaker = StatelessSpeaker(model) if stateless else ReactiveSpeaker(model, arguments.seed)
+        about = common | {
+            "artifact": "/".join(uri.rstrip("/").split("/")[-3:-1]),
+            "parameters": parameters(model),
+            "active_parameters": active_parameters(model),
+        }
+        for forced in (False, True):
+            outcomes, _ = ask(
+                speaker, tokenizer, talks, arguments.batch_size, teacher_forced=forced, controls=not forced
+            )
+            for arm in speaker.arms[: 1 if forced else None]:
+                figures = tabulate([o for o in outcomes if o.arm == arm])
+                cells = {"1-4": figures["distance_1_to_4"]} | figures["by_distance"]
+                mode = {"arm": arm, "writes": "teacher-forced" if forced else "free-running"}
+                lines += [about | mode | {"distance": distance} | cell for distance, cell in cells.items()]
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.results.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    for line in lines:
+        if line["distance"] == "1-4":
+            print(f"{line['arm']:13} {line['writes']:14} {100 * line['accuracy']:5.1f} %  n {line['n']}")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
+    parser.add_argument("--baseline", required=True, help="model folder of the stateless decoder")
+    parser.add_argument("--shards", required=True, help="artifact of conversation shards with a test split")
+    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
+    parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
+    parser.add_argument("--questions", type=int, default=1000, help="least number at distance 1 to 4")
+    parser.add_argument("--seed", type=int, default=0, help="which conversations, and initial memories")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
