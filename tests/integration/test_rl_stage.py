@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 
 from jobs.configs import MrlConfig, OptimizerConfig, RlExecution
 from jobs.context import Interrupted, StageError
-from jobs.rl.controller import Actors, run_mrl, shuffled
+from jobs.rl.actors import Actors
+from jobs.rl.controller import run_mrl, shuffled
 from jobs.rl.episodes import Episode, Turn, as_episode, by_length
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.weight_sync import publish

@@ -1,0 +1,63 @@
+"""The actors of the stage: one learner, and rollout workers that conversations are dealt to by a stable hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ray
+from ray.actor import ActorHandle
+
+from jobs.configs import MrlConfig, RlExecution
+from jobs.rl.episodes import Episode, by_length, stable_hash
+from jobs.rl.learner import Learner
+from jobs.rl.replay_buffer import Sample, Trajectory
+from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
+from jobs.rl.weight_sync import Policy
+
+
+@dataclass(frozen=True)
+class Actors:
+    learner: ActorHandle
+    workers: tuple[ActorHandle, ...]
+
+    @classmethod
+    def start(cls, model_uri: str, work_uri: str, config: MrlConfig, execution: RlExecution) -> Actors:
+        # rollouts and updates take turns, so the learner claims no CPU of its own
+        learner = ray.remote(num_cpus=0)(Learner).remote(model_uri, config, execution.threads)
+        worker = ray.remote(
+            num_cpus=execution.threads, max_restarts=execution.max_restarts, max_task_retries=execution.max_restarts
+        )(RolloutWorker)
+        return cls(
+            learner,
+            tuple(
+                worker.remote(model_uri, f"{work_uri}/workers/{i}.safetensors", execution.threads)
+                for i in range(execution.rollout_workers)
+            ),
+        )
+
+    def stop(self) -> None:
+        for actor in (self.learner, *self.workers):
+            ray.kill(actor)
+
+    def collect(
+        self, key: str, episodes: Sequence[Episode], policy: Policy, temperature: float, seed: int
+    ) -> list[Trajectory]:
+        """Play the episodes, interaction by interaction, on all workers at once; results in the order of `episodes`.
+
+        `key` must differ between batches; memory and answers of one that was cut off are found again by it.
+        """
+        dealt: list[list[Episode]] = [[] for _ in self.workers]
+        for episode in episodes:
+            dealt[stable_hash(episode.id) % len(self.workers)].append(episode)
+        shares = [(worker, by_length(own)) for worker, own in zip(self.workers, dealt, strict=True) if own]
+        busy = [(worker, own, ray.put(RolloutBatch(key, own, temperature, seed))) for worker, own in shares]
+        samples: dict[str, list[Sample]] = {episode.id: [] for episode in episodes}
+        for turn in range(max(len(episode.turns) for episode in episodes)):
+            playing = [(worker, own, batch) for worker, own, batch in busy if len(own[0].turns) > turn]
+            answers = ray.get([worker.interact.remote(batch, turn, policy) for worker, _, batch in playing])
+            for (_, own, _), rows in zip(playing, answers, strict=True):
+                # finished episodes stand last, and turn 0 has no answers
+                for episode, sample in zip(own, rows, strict=False):
+                    samples[episode.id].append(sample)
+        return [Trajectory(episode, policy.version, tuple(samples[episode.id])) for episode in episodes]

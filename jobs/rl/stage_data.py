@@ -1,0 +1,79 @@
+"""What the controller itself needs of the stage's inputs: episodes, rewards, and text for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from safetensors import safe_open
+from torch import Tensor
+
+from jobs.configs import MrlConfig
+from jobs.context import StageContext, StageError
+from jobs.model_folder import local_folder, require_tokenizer
+from jobs.rl.episodes import Episode, held_out_episodes
+from jobs.rl.replay_buffer import Trajectory
+from jobs.rl.rewards import Reward, reward_trajectories
+from rxt_model.checkpoint import WEIGHTS, load_config
+from tokenization.reader import ShardReader
+from tokenization.template import decode_answer
+from tokenization.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class StageData:
+    """`embedding` [V, d], which rewards compare meanings by, stays that of the upstream model: the measure must not
+    move with what it measures."""
+
+    train: ShardReader
+    held_out: tuple[Episode, ...]
+    tokenizer: Tokenizer
+    embedding: Tensor
+    control: frozenset[int]
+    eos: int
+    config: MrlConfig
+
+    @classmethod
+    def open(cls, ctx: StageContext, config: MrlConfig, model_uri: str) -> StageData:
+        shards = ctx.inputs["shards"].uri
+        readers = {split: ShardReader(shards, split) for split in ("train", "validation", "test")}
+        tokenizer = Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
+        with local_folder(model_uri) as folder:
+            _, model = load_config(folder)
+            with safe_open(folder / WEIGHTS, framework="pt") as weights:
+                embedding = weights.get_tensor("embedding.weight").float()
+        require_tokenizer(model.tokenizer_digest, model_uri, tokenizer)
+        require_tokenizer(readers["train"].tokenizer_digest, shards, tokenizer)
+        held_out = held_out_episodes((readers["validation"], readers["test"]), config)
+        if len(held_out) < config.held_out_episodes:
+            raise StageError(
+                f"mrl.held_out_episodes = {config.held_out_episodes}, but {shards} holds {len(held_out)} conversations "
+                "outside the train split",
+                "rxt run --set mrl.held_out_episodes=N",
+            )
+        tokens = model.tokens
+        return cls(
+            readers["train"], held_out, tokenizer, embedding, frozenset(asdict(tokens).values()), tokens.eos, config
+        )
+
+    def reward(self, trajectories: Sequence[Trajectory]) -> tuple[Reward, list[Trajectory]]:
+        """Every answer's reward, flat and term by term, and the trajectories with theirs."""
+        reward = reward_trajectories(self.config.reward, self.embedding, self.eos, self.control, trajectories)
+        parts = reward.total.split([len(t.samples) for t in trajectories])
+        return reward, [replace(t, rewards=tuple(p.tolist())) for t, p in zip(trajectories, parts, strict=True)]
+
+    def transcript(self, when: str, trajectory: Trajectory) -> dict:
+        turns = [
+            {
+                "query": self.tokenizer.decode(turn.prompt),
+                "answer": decode_answer(self.tokenizer, sample.answer),
+                "reference": decode_answer(self.tokenizer, turn.reference),
+                "reward": round(reward, 3),
+            }
+            for turn, sample, reward in zip(
+                trajectory.episode.turns[1:], trajectory.samples, trajectory.rewards, strict=True
+            )
+        ]
+        first = trajectory.episode.turns[0]
+        told = {"query": self.tokenizer.decode(first.prompt), "told": decode_answer(self.tokenizer, first.reference)}
+        return {"when": when, "episode": trajectory.episode.id, "turns": [told, *turns]}
