@@ -23,12 +23,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 from jobs.context import StageError
 from pipelines.fingerprint import fingerprint as digest_of
 
-MANIFEST, CONFIG, FAILURE, RUN, METRICS = "manifest.json", "config.json", "failure.json", "run.json", "metrics.jsonl"
+MANIFEST = "manifest.json"  # what an artifact is; written last
+RESOLVED = "attempt.json"  # resolved config and execution, from the start
+FAILURE, RUN, METRICS = "failure.json", "run.json", "metrics.jsonl"
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 _TOMBSTONE = "discarded-"
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
 _PRIVATE_TOP = re.compile(
-    r"^(manifest|config|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$|^metrics\.jsonl$|^(lease|step|ray)-"
+    r"^(manifest|attempt|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$"
+    r"|^metrics\.jsonl$|^(lease|step|ray)-|^rl$"
 )
 _PRIVATE = re.compile(r"^\.|\.tmp$")
 _memory_lock = threading.Lock()  # memory:// lives in one process
@@ -59,13 +62,20 @@ class ArtifactStore:
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = self._url(self.root)
 
+    def check_readable(self) -> None:
+        """Look once; raises StageError with what the filesystem said. A store that is not there yet is empty."""
+        try:
+            self._names(self.root)
+        except Exception as error:  # filesystems have exceptions of their own: no credentials, no such host
+            raise StageError(f"store {self.url} cannot be read: {error}", "RXT_STORE=URL rxt status") from error
+
     def check_writable(self) -> None:
         """Write and remove a small file; raises StageError with what the filesystem said."""
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
         try:
             self._write(probe, b"")
             self.fs.rm_file(probe)
-        except OSError as error:
+        except Exception as error:
             raise StageError(f"store {self.url} cannot be written: {error}", "RXT_STORE=URL rxt run") from error
 
     def uri(self, attempt: Attempt) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.configs import Execution
 from jobs.context import Artifact, Interrupted, StageContext
-from pipelines.artifacts import CONFIG, FAILURE, MANIFEST, ArtifactStore, Attempt, content_digest
+from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, content_digest
 from pipelines.display import Board
 from pipelines.failures import failure_record
 from pipelines.feed import StageFeed
@@ -65,7 +65,7 @@ class Build:
     def _build(self, attempt: Attempt, lease: Lease) -> None:
         store, stage, started = self.around.store, self.stage, time.monotonic()
         store.remove(attempt, FAILURE)
-        store.write_json(attempt, CONFIG, self._identity(attempt) | self._how())
+        store.write_json(attempt, RESOLVED, self._identity(attempt) | self._how())
         self.around.board.started(stage.name)
         feed = StageFeed(
             store, attempt, self.around.tracking, lambda earlier: self._open_run(attempt, earlier), self._warn
@@ -77,7 +77,8 @@ class Build:
                 metrics = dict(self._call(attempt, reporter, lease))
                 result = str(metrics.pop("result", ""))
                 numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-                reporter.metrics(reporter.step or 0, numbers)
+                if numbers:
+                    reporter.metrics(reporter.step or 0, numbers)
             finally:
                 reporter.close()
             outputs = store.outputs(attempt)

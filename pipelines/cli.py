@@ -166,10 +166,19 @@ def chat(
     ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
-    as_json: Json = False,
 ) -> int:
     """Talk to the export, else to the furthest complete stage."""
-    raise NotImplementedError
+    from jobs.context import StageError
+    from tokenization.records import LANGUAGES
+
+    session = _open(preset, config, sets)
+    for language in example or []:
+        if language not in LANGUAGES:
+            raise StageError(f"--example {language}: not one of {', '.join(LANGUAGES)}", "rxt chat --example pl")
+    model_uri, tokenizer_url, title = session.model(stage)
+    from pipelines.chat import chat as talk
+
+    return talk(model_uri, tokenizer_url, title, prompt or (), example or ())
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})

@@ -46,6 +46,7 @@ class Session:
         changed = overrides.shown(overrides.read(file, sets))
         command = shlex.join(["rxt", *sys.argv[1:]])
         store = ArtifactStore(store_url())
+        store.check_readable()
         return cls(Invocation(command, preset, options, changed), config, curriculum(config), store, tracking_uri())
 
     @property
@@ -71,6 +72,28 @@ class Session:
                         self.invocation.run("--until", upstream.name),
                     )
         return targets
+
+    def model(self, stage: str | None) -> tuple[str, str, str]:
+        """URIs of a `model/` and of a tokenizer.json, and a title: of `stage`, else of the export, else of the complete
+        stage nearest to it. Raises StageError if there is none."""
+        statuses = self.plan()
+        wanted: Stage | None = named(self.stages, stage or "export")
+        while stage is None and wanted is not None and not statuses[wanted.name].is_complete:
+            wanted = wanted.inputs.get("model")
+        if wanted is None:
+            raise StageError("no stage with a model is complete", self.invocation.run())
+        status = statuses[wanted.name]
+        if not status.is_complete:
+            raise StageError(f"{stage} is {status.state}: {status.reason}", self.invocation.run("--until", wanted.name))
+        uri = self.store.uri(status.attempt)
+        if "config.json" in status.manifest["outputs"]:  # the export is a model folder itself
+            model = uri
+        elif "model/config.json" in status.manifest["outputs"]:
+            model = f"{uri}/model"
+        else:
+            raise StageError(f"{stage} makes no model", self.invocation.chat())
+        tokenizer = f"{self.store.uri(statuses['tokenizer'].attempt)}/tokenizer.json"
+        return model, tokenizer, f"{wanted.name}/{status.attempt.artifact_id}"
 
     def as_object(self, statuses: Mapping[str, StageStatus]) -> dict[str, Any]:
         """What `--json` prints."""

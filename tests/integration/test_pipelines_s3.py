@@ -1,0 +1,86 @@
+"""The store on an S3 server: creation is a conditional PUT, so of several writers exactly one wins."""
+
+from __future__ import annotations
+
+import multiprocessing
+import uuid
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from jobs.context import StageError
+from pipelines.artifacts import ArtifactStore, Attempt
+from pipelines.lease import LeaseHeld, LeaseTimes, take
+
+ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
+QUICK = LeaseTimes(heartbeat=0.2, expiry=1.0, grace=0.3, poll=0.1)
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def url(server, monkeypatch):
+    import s3fs
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = f"store-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}/rxt"
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_store_and_lease(url):
+    store = ArtifactStore(url)
+    store.check_writable()
+    assert store.attempts("pretrain") == []
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    with pytest.raises(LeaseHeld):
+        take(store, ATTEMPT, print, times=QUICK)
+    store.fs.pipe_file(f"{store.root}/pretrain/{ATTEMPT.artifact_id}/model/weights", b"w" * 10)
+    store.append(ATTEMPT, "metrics.jsonl", "1\n")
+    store.append(ATTEMPT, "metrics.jsonl", "2\n")
+    assert store.read_text(ATTEMPT, "metrics.jsonl") == "1\n2\n"
+    assert list(store.outputs(ATTEMPT)) == ["model/weights"]
+    lease.commit({"fingerprint": "f"})
+    lease.release()
+    assert ArtifactStore(url).manifest(ATTEMPT) == {"fingerprint": "f"}
+    assert store.uri(ATTEMPT) == f"{url}/pretrain/0123456789ab-1"
+    store.discard(ATTEMPT)
+    assert store.attempts("pretrain") == [] and store.next_attempt("pretrain", "0123456789ab" + "0" * 52).number == 2
+
+
+def _create(url, barrier, queue):
+    store = ArtifactStore(url)
+    for number in range(1, 6):
+        barrier.wait()
+        queue.put((number, store.create_json(Attempt("race", "0" * 12, number), "manifest.json", {})))
+
+
+def test_four_processes_race_and_one_creates_each_manifest(url):
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(4), context.Queue()
+    racers = [context.Process(target=_create, args=(url, barrier, queue)) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    results = [queue.get(timeout=120) for _ in range(20)]
+    for racer in racers:
+        racer.join()
+    assert sorted(number for number, won in results if won) == [1, 2, 3, 4, 5]
+
+
+def test_a_bucket_that_is_not_there(url):
+    with pytest.raises(StageError, match="no-such-bucket"):
+        ArtifactStore("s3://no-such-bucket-here/x").check_writable()

@@ -1,0 +1,72 @@
+"""Identity: the same digest everywhere, different for what differs, and a readable difference."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+from pydantic import BaseModel
+
+from pipelines.fingerprint import canonical_json, diff, fingerprint, flatten
+from pipelines.presets import PRESETS
+
+
+class Inner(BaseModel):
+    rate: float
+    names: tuple[str, ...]
+
+
+def test_known_digest():
+    expected = hashlib.sha256(b'{"a":[1,2.5,null,true],"\\u017c":{"names":["x"],"rate":0.001}}').hexdigest()
+    assert fingerprint({"ż": Inner(rate=1e-3, names=("x",)), "a": [1, 2.5, None, True]}) == expected
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "12345"])
+def test_same_digest_in_other_processes_and_hash_seeds(seed):
+    code = (
+        "from pipelines.presets import PRESETS; from pipelines.fingerprint import fingerprint; "
+        "print(fingerprint(PRESETS['tiny']()), fingerprint({k: 1 for k in {'a', 'b', 'c', 'd', 'e'}}))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    here = f"{fingerprint(PRESETS['tiny']())} {fingerprint(dict.fromkeys('edcba', 1))}"
+    assert out.stdout.strip() == here
+
+
+@pytest.mark.parametrize(
+    "value", [{1, 2}, object(), b"x", float("nan"), float("inf"), {1: 2}, print, {"a": {"b": {3}}}]
+)
+def test_unstable_values_are_refused(value):
+    with pytest.raises(TypeError):
+        fingerprint(value)
+
+
+def test_values_that_differ_have_different_digests():
+    values = [0, 0.0, False, None, "", "0", [], {}, [0], {"0": 0}, [[0]], [0, 0], "None"]
+    assert len({canonical_json(value) for value in values}) == len(values)
+
+
+def test_diff_names_key_and_both_values():
+    old = {"config": {"optimizer": {"lr": 0.001, "clip": 1.0}, "phases": [1, 2]}, "inputs": {"model": "cfd0-1"}}
+    new = {
+        "config": {"optimizer": {"lr": 0.0005, "clip": 1.0}, "phases": [1], "seed": 3},
+        "inputs": {"model": "cfd0-2"},
+    }
+    assert diff(old, new) == [
+        "config.optimizer.lr: 0.001 -> 0.0005",
+        "config.seed: (absent) -> 3",
+        "inputs.model: cfd0-1 -> cfd0-2",
+        "config.phases.1: 2 -> (absent)",
+    ]
+    assert diff(old, old) == []
+
+
+def test_diff_sees_a_change_of_type_and_shortens_digests():
+    assert diff({"a": 1, "b": "0" * 64}, {"a": True, "b": "f" * 64}) == ["a: 1 -> true", f"b: {'0' * 12} -> {'f' * 12}"]
+
+
+def test_flatten_keeps_empty_containers():
+    assert dict(flatten({"a": {"b": []}, "c": [{"d": 1}]})) == {"a.b": [], "c.0.d": 1}
