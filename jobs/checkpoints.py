@@ -18,6 +18,7 @@ from tokenization.shards import write_json
 
 RECORD = "checkpoints.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
+MARKER = ".validate_storage_marker"  # what Ray Train writes first
 METADATA = ".metadata"  # the file that DCP writes last
 
 
@@ -33,10 +34,12 @@ class Recorded:
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where a fit starts: Ray's run folder, relative to the artifact folder ("" is the artifact folder itself)."""
+    """Where a fit starts: Ray's run folder, relative to the artifact folder ("" is the artifact folder itself), the
+    steps that are done, and whether an earlier fit had begun."""
 
     run_folder: str
     step: int
+    begun: bool
 
 
 def step_folder(step: int) -> str:
@@ -82,7 +85,7 @@ def resume_point(output_uri: str) -> ResumePoint:
             "rxt stage rerun STAGE",
         )
     run_folder = used[-1] if known[used[-1]] is not None else f"ray-{len(used)}"
-    return ResumePoint(run_folder, newest.step if newest else 0)
+    return ResumePoint(run_folder, newest.step if newest else 0, fs.exists(f"{root}/{MARKER}"))
 
 
 def keep_newest(output_uri: str) -> None:

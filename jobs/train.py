@@ -16,14 +16,14 @@ from jobs import configs
 from jobs.checkpoints import keep_newest, resume_point
 from jobs.context import Interrupted, StageContext, StageError
 from jobs.monitor import start_monitor
+from jobs.ray_setup import ensure_ray
 from jobs.recipes import check
-from jobs.train_worker import Assignment, work
+from jobs.train_worker import work
 
 POLL_SECONDS = 0.25
 
-# Read by Ray Train in this process and handed on to its own. Each saves a process or a wait per fit.
+# Read by Ray Train in this process and handed on to its own. Each saves a process per fit.
 TRAIN_SETTINGS = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
@@ -55,7 +55,7 @@ def baseline(ctx: StageContext, config: configs.BaselineConfig) -> dict:
 
 
 def fit(ctx: StageContext, config: configs.TrainingConfig) -> dict:
-    """Train to `config.steps`, going on from the newest checkpoint of this attempt. Needs a running Ray.
+    """Train to `config.steps`, going on from the newest checkpoint of this attempt.
 
     Returns the stage's metrics. Raises Interrupted after a checkpoint, and what Ray Train raises, with the workers'
     exceptions in `worker_failures`.
@@ -65,16 +65,25 @@ def fit(ctx: StageContext, config: configs.TrainingConfig) -> dict:
     check(inputs)
     _check_execution(config, execution)
     point = resume_point(ctx.output_uri)
+    if point.begun and not point.step:
+        ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
 
     for name, value in TRAIN_SETTINGS.items():
         os.environ.setdefault(name, value)
+    ensure_ray(ctx.execution)
     began = time.perf_counter()
     monitor = start_monitor()
-    assignment = Assignment(config, execution, inputs, ctx.output_uri, point.run_folder, monitor)
     parent, name = f"{ctx.output_uri}/{point.run_folder}".rstrip("/").rsplit("/", 1)
     trainer = TorchTrainer(
         work,
-        train_loop_config={"assignment": assignment},
+        train_loop_config=dict(
+            config=config,
+            execution=execution,
+            inputs=inputs,
+            output_uri=ctx.output_uri,
+            run_folder=point.run_folder,
+            monitor=monitor,
+        ),
         scaling_config=ScalingConfig(
             num_workers=execution.workers,
             use_gpu=execution.gpus,
@@ -144,7 +153,7 @@ def _conclude(ctx: StageContext, outcome: dict, seconds: float) -> dict:
     share = outcome["seconds"] / seconds
     ctx.reporter.message(f"{share:.0%} of {seconds:.0f} s were spent in steps")
     values = outcome["values"]
-    metrics = {name.replace("/", "_"): value for name, value in values.items()}
+    metrics = {name.replace("/", "_"): value for name, value in values.items() if name.endswith(("loss", "accuracy"))}
     metrics |= {"steps": outcome["step"], "step_share": share, "seconds_in_steps": outcome["seconds"]}
     if outcome["seconds"]:
         metrics["tokens_per_second"] = outcome["tokens"] / outcome["seconds"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import ray.train
@@ -29,27 +29,33 @@ from rxt_model.checkpoint import save_pretrained
 from rxt_model.parallelize import parallelize
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """One fit. `inputs` are URIs by name; `run_folder` is Ray's, relative to `output_uri`."""
+def work(settings: dict[str, Any]) -> None:
+    """The function that Ray Train runs on every worker, with the keyword arguments of `run_stage`.
 
-    config: TrainingConfig
-    execution: TrainExecution
-    inputs: Mapping[str, str]
-    output_uri: str
-    run_folder: str
-    monitor: ActorHandle
+    They are a plain dict, since Ray's controller unpickles it too: a class of this module would make it import all.
+    """
+    run_stage(**settings)
 
 
-def work(settings: dict[str, Assignment]) -> None:
-    """The function that Ray Train runs on every worker. How it ended goes through the monitor, from rank 0."""
-    job = settings["assignment"]
-    config, execution = job.config, job.execution
+def run_stage(
+    *,
+    config: TrainingConfig,
+    execution: TrainExecution,
+    inputs: Mapping[str, str],
+    output_uri: str,
+    run_folder: str,
+    monitor: ActorHandle,
+) -> None:
+    """Train from the newest checkpoint in `output_uri` to the end and write `model/` there.
+
+    `inputs` are URIs by name; `run_folder` is Ray's, relative to `output_uri`. How the run ended goes through the
+    monitor, from rank 0.
+    """
     rank, world_size = dist.get_rank(), dist.get_world_size()
     device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
     torch.set_num_threads(execution.threads)
 
-    recipe = build(config, job.inputs)
+    recipe = build(config, inputs)
     objective = recipe.objective.to(device)
     parallelize(
         objective,
@@ -60,8 +66,8 @@ def work(settings: dict[str, Assignment]) -> None:
     )
     optimizer = StageOptimizer(objective, config.optimizer, config.steps)
     checkpointer = Checkpointer(
-        job.output_uri,
-        job.run_folder,
+        output_uri,
+        run_folder,
         lambda: {"model": objective.state_dict(), "optimizer": optimizer.moments()},
         keep=execution.keep_checkpoints,
         rank=rank,
@@ -69,7 +75,7 @@ def work(settings: dict[str, Assignment]) -> None:
         register=_register,
     )
     start = checkpointer.restore()
-    channel = Channel(job.monitor) if rank == 0 else None
+    channel = Channel(monitor) if rank == 0 else None
     if channel and start:
         channel.message(f"resumed at step {start}")
 
@@ -95,7 +101,7 @@ def work(settings: dict[str, Assignment]) -> None:
             channel.close({"state": "failed", "reason": str(error)})
         return
     if not outcome.interrupted:
-        _hand_over(objective.model, f"{job.output_uri}/model", rank)
+        _hand_over(objective.model, f"{output_uri}/model", rank)
     if channel:
         channel.close(_summary(outcome))
 

@@ -50,4 +50,4 @@ def global_count(count: Tensor) -> Tensor:
 
 def metric(total: Tensor, count: Tensor) -> Tensor:
     """A [sum, count] pair for the loop to add up."""
-    return torch.stack([total.detach().float(), count.detach().float()])
+    return torch.stack([total.detach().float(), count.detach().float().to(total.device)])
