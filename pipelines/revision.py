@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from pipelines.code_digest import ROOT
 
 
 @cache
@@ -19,8 +18,6 @@ def commit() -> str:
         return os.environ["RXT_COMMIT"]
     if shutil.which("git") is None:
         return ""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    described = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return described.stdout.strip() if described.returncode == 0 else ""

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.context import StageError
-from pipelines.revision import ROOT, commit
+from pipelines.code_digest import ROOT
+from pipelines.revision import commit
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 PROBE_SECONDS = 5
@@ -85,7 +86,7 @@ class Cluster:
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # else RAY_ADDRESS would override what we pass
         from ray.job_submission import JobSubmissionClient
 
-        for chatty in ("ray.dashboard", "ray._private.runtime_env"):
+        for chatty in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         return JobSubmissionClient(self.address, headers=self.token.headers if self.token else None)
 
