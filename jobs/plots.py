@@ -26,7 +26,7 @@ def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
     arms = evaluation["memory"]["arms"]
     figures = {
         "recall_by_distance": recall(arms, "by_distance", "Recall by distance", "interactions since the fact was told"),
-        "recall_by_facts": recall(arms, "by_facts", "Recall by load", "facts held in the conversation"),
+        "recall_by_facts": recall(arms, "by_facts", "Recall by number of facts", "facts held in the conversation"),
         "recall_by_kind": recall_bars(arms),
         "perplexity": perplexity(evaluation["text"]),
         "latency_by_turn": latency(evaluation["latency"]),
@@ -155,14 +155,18 @@ def _points(
     )
 
 
-def _name_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], gap: float = 5.0) -> None:
-    """Names beside the ends of their lines, pushed apart where they would overlap."""
-    lowest = -2.0
-    for height, name, colour in sorted(ends):
-        lowest = max(height, lowest + gap)
+def _name_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], gap: float = 5.0, top: float = 103.0) -> None:
+    """Names beside the ends of their lines, pushed apart where they would overlap: up, then down from the top."""
+    ends = sorted(ends)
+    places = [height for height, *_ in ends]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], top - gap * (len(places) - 1 - i))
+    for place, (_, name, colour) in zip(places, ends, strict=True):
         axes.annotate(
             name,
-            (x, lowest),
+            (x, place),
             (4, 0),
             textcoords="offset points",
             va="center",
