@@ -95,18 +95,21 @@ def _start_local(execution: Execution) -> None:
 def _join(address: str) -> None:
     _probe(address)
     import ray
-    from ray.exceptions import AuthenticationError, RayError
+    from ray.exceptions import RayError
 
     # A job's own settings are in our environment already, and Ray refuses to be told them twice.
     told = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
     try:
-        ray.init(address=address, runtime_env={"env_vars": told}, log_to_driver=False, logging_level=logging.WARNING)
-    except AuthenticationError as error:
-        raise RayUnavailable(
-            f"the Ray cluster at {address} refused our token: {_first_line(error)}",
-            "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE rxt run     with the token file of the cluster's head",
-        ) from error
+        with _environment({"RAY_gcs_server_port_wait_time_s": str(PROBE_SECONDS)}):
+            ray.init(
+                address=address, runtime_env={"env_vars": told}, log_to_driver=False, logging_level=logging.WARNING
+            )
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+        if "InvalidAuthToken" in f"{error} {error.__cause__}":  # Ray wraps it in errors about the connection
+            raise RayUnavailable(
+                f"the Ray cluster at {address} refused our token, or demands one and found none",
+                "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE rxt run     with the token of the cluster's head in FILE",
+            ) from error
         raise RayUnavailable(f"cannot join the Ray cluster at {address}: {_first_line(error)}", _REMEDY) from error
 
 

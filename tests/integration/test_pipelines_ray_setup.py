@@ -6,7 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 JOIN = """
@@ -30,6 +33,49 @@ def join(**environment):
     return subprocess.run(
         [sys.executable, "-c", JOIN], env=clean | environment, capture_output=True, text=True, timeout=120
     )
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    """A cluster on this machine that demands a token: its address and the file of its token."""
+    folder = tmp_path_factory.mktemp("head")
+    token = folder / "token"
+    token.write_text("a-token-of-this-test-alone-0123456789")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}",
+        "--include-dashboard=false", "--num-cpus=2", f"--object-store-memory={100 << 20}", f"--temp-dir={folder}/ray",
+    ]  # fmt: skip
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(folder)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while join(RAY_ADDRESS=address, RAY_AUTH_TOKEN_PATH=str(token)).returncode and time.monotonic() < deadline:
+        time.sleep(0.5)
+    children = psutil.Process(process.pid).children(recursive=True)
+    yield address, token
+    process.terminate()
+    psutil.wait_procs(children, timeout=15)
+    for child in children:
+        if child.is_running():
+            child.kill()
+    process.wait(timeout=60)
+
+
+def test_joining_with_the_token(head):
+    address, token = head
+    result = join(RAY_ADDRESS=address, RAY_AUTH_TOKEN_PATH=str(token))
+    assert result.returncode == 0 and result.stdout.strip() == "2", result.stderr
+
+
+def test_a_wrong_token_explains_itself(head, tmp_path):
+    (tmp_path / "other").write_text("some-other-token-0123456789012345")
+    result = join(RAY_ADDRESS=head[0], RAY_AUTH_TOKEN_PATH=str(tmp_path / "other"))
+    assert result.returncode == 2
+    assert result.stdout.startswith(f"the Ray cluster at {head[0]} refused our token")
+    assert "RAY_AUTH_TOKEN_PATH=FILE" in result.stdout
 
 
 def test_a_cluster_that_does_not_answer():

@@ -37,7 +37,7 @@ def test_reaches_modules_through_imports_inside_functions_and_packages(tree):
 def test_comments_docstrings_and_layout_do_not_count(tree):
     before = code_digest("jobs.stage:work", tree)
     (tree / "jobs/helper.py").write_text(
-        '"""Other."""\n\nfrom rxt_model import deep\n\n\ndef help_out(x):\n    return (deep.value\n        + x)  # new\n'
+        '"""Other."""\n\nfrom rxt_model import deep\n\n\ndef help_out(x):\n    return (deep.value\n  + x)  # new\n'
     )
     assert changed_files(before, code_digest("jobs.stage:work", tree)) == []
 
