@@ -58,7 +58,8 @@ class CorpusConfig(Config):
 
 class DialoguesConfig(Config):
     """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
-    acknowledgement of a fact repeats its value."""
+    acknowledgement of a fact repeats its value. `again`: share of the training split's small talk that asks once more
+    for a fact already told."""
 
     turns: tuple[PositiveInt, PositiveInt] = (4, 8)
     facts: tuple[PositiveInt, PositiveInt] = (1, 4)
@@ -66,6 +67,7 @@ class DialoguesConfig(Config):
     update: Fraction = 0.15
     unknown: Fraction = 0.08
     distract: Fraction = 0.25
+    again: Fraction = 0.0
 
 
 class TokenizerConfig(Config):

@@ -17,7 +17,9 @@ class DialogueSpec:
     """`turns` and `facts`: inclusive ranges. `echo`: how often the acknowledgement of a fact repeats its value.
     `update`: how often an asked fact is changed before. `unknown`: share of questions about what was never told.
     `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too). In short
-    conversations fewer facts are told than `facts` says, so that at least one is asked."""
+    conversations fewer facts are told than `facts` says, so that at least one is asked. `again`: share of the small
+    talk of the training split that asks once more for a fact told before; elsewhere each fact is asked once, as an
+    answered question writes the fact into memory again."""
 
     turns: tuple[int, int] = (4, 8)
     facts: tuple[int, int] = (1, 4)
@@ -25,6 +27,7 @@ class DialogueSpec:
     update: float = 0.15
     unknown: float = 0.08
     distract: float = 0.25
+    again: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("turns", "facts"):
@@ -92,6 +95,18 @@ def _distance(length: int, rng: Random) -> int:
     return int(length ** rng.random())
 
 
+def _ask_again(turns: list[Turn], share: float, rng: Random) -> list[Turn]:
+    """The plan with `share` of its small talk replaced by questions about facts that were told before."""
+    told: list[int] = []
+    asked: list[Turn] = []
+    for turn in turns:
+        if turn.kind == "tell":
+            told.append(turn.fact)
+        again = turn.kind == "distract" and told and rng.random() < share
+        asked.append(Turn("ask", rng.choice(told)) if again else turn)
+    return asked
+
+
 def _early(positions: list[int], rng: Random) -> int:
     return positions[int(len(positions) * rng.random() ** 2)]
 
@@ -120,7 +135,10 @@ def generate(
     the small talk, except those that hold a value of some slot."""
     rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
     name = f"dialogue-{language}-{split}-{seed}-{index}"
-    return _converse(name, plan(spec, rng), spec.echo, language, split, rng, distractors)
+    turns = plan(spec, rng)
+    if split == "train":
+        turns = _ask_again(turns, spec.again, rng)
+    return _converse(name, turns, spec.echo, language, split, rng, distractors)
 
 
 def example(language: Language, seed: int, split: Split = "test") -> Conversation:
