@@ -14,7 +14,6 @@ from jobs.configs import (
     InteractionShardsConfig,
     MemoryPretrainConfig,
     MrlConfig,
-    OptimizerConfig,
     PretrainConfig,
     SftConfig,
     SmatConfig,
@@ -25,17 +24,16 @@ from jobs.configs import (
 )
 from pipelines.config import PipelineConfig
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
+from tokenization.fetch import PACKAGES
 
-MEGABYTE = 1_000_000
-
-PACKAGE_SOURCES = (
-    ("r-cran-janeaustenr", "en", "public domain (package: MIT)"),
-    ("chitchat-dataset", "en", "MIT"),
-    ("libreoffice-help-en-us", "en", "MPL-2.0"),
-    ("libreoffice-help-pl", "pl", "MPL-2.0"),
-    ("fortunes-pl", "pl", "GPL-2.0-or-later"),
-    ("dict-freedict-pol-eng", "pl", "CC-BY-SA-3.0"),
-)
+PACKAGE_MEGABYTES = {
+    "r-cran-janeaustenr": 2.0,
+    "chitchat-dataset": 2.5,
+    "libreoffice-help-en-us": 0.5,
+    "dict-freedict-pol-eng": 2.5,
+    "fortunes-pl": 1.0,
+    "libreoffice-help-pl": 1.5,
+}
 
 
 def tiny() -> PipelineConfig:
@@ -56,16 +54,11 @@ def tiny() -> PipelineConfig:
         memory=MemoryConfig(slots=16, variant="competitive"),
         length=64,
     )
-    dialogues = DialoguesConfig(turns=(6, 8), facts=(2, 4), distract=0.1)
+    dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
     every = ("decoder", "memory", "encoder")
     return PipelineConfig(
-        corpus=CorpusConfig(
-            sources=tuple(
-                SourceConfig(name=name, kind="package", language=language, licence=licence, max_bytes=MEGABYTE)
-                for name, language, licence in PACKAGE_SOURCES
-            )
-        ),
-        tokenizer=TokenizerConfig(vocab_size=2048, document_bytes=2 * MEGABYTE, dialogues=4_000),
+        corpus=CorpusConfig(sources=tuple(_package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
+        tokenizer=TokenizerConfig(vocab_size=2048, document_bytes=2_000_000, dialogues=4_000),
         text=TextShardsConfig(length=128, shards=2, max_tokens=800_000),
         interactions=InteractionShardsConfig(length=64, shards=2, dialogues=dialogues),
         conversations=ConversationShardsConfig(length=64, shards=2, train=8_000, dialogues=dialogues),
@@ -77,6 +70,17 @@ def tiny() -> PipelineConfig:
         baseline=BaselineConfig(steps=400, batch_size=32),
         evaluate=EvaluateConfig(),
         export=ExportConfig(name="rxt-tiny"),
+    )
+
+
+def _package(name: str, megabytes: float) -> SourceConfig:
+    package = PACKAGES[name]
+    return SourceConfig(
+        name=name,
+        kind="package",
+        language=package.language,
+        licence=package.licence,
+        max_bytes=int(megabytes * 1_000_000),
     )
 
 
