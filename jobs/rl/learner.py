@@ -34,8 +34,12 @@ class Learner:
         self.model = load_model(model_uri)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
         self.critic = Critic(self.model)
-        both = nn.ModuleDict({"policy": self.model, "critic": self.critic})
-        self.optimizer = StageOptimizer(both, config.optimizer, config.iterations * config.update_epochs)
+        steps = config.iterations * config.update_epochs
+        # two, so that the critic's gradients do not eat up the policy's share of the clipped norm
+        self.optimizers = {
+            "policy": StageOptimizer(self.model, config.optimizer, steps),
+            "critic": StageOptimizer(self.critic, config.optimizer, steps),
+        }
 
     def weights(self, version: int) -> dict[str, Tensor]:
         """The policy's weights, which must be those of `version`."""
@@ -53,12 +57,15 @@ class Learner:
         batch.rewards = batch.rewards / self.config.reward.scale
         fixed = self._fixed(batch)
         for epoch in range(self.config.update_epochs):
-            self.optimizer.begin(self.version * self.config.update_epochs + epoch, self.trained(self.version))
+            step = self.version * self.config.update_epochs + epoch
+            self.optimizers["policy"].begin(step, self.trained(self.version))
+            self.optimizers["critic"].begin(step, [self.critic])
             loss, metrics = self._loss(batch, fixed)
             if not loss.isfinite():
                 break
             loss.backward()
-            metrics["rl/gradient_norm"] = float(self.optimizer.step())
+            for name, optimizer in self.optimizers.items():
+                metrics[f"rl/{name}_gradient_norm"] = float(optimizer.step())
         self.version += 1
         return metrics
 
@@ -66,8 +73,8 @@ class Learner:
         """Staged unfreezing: memory attention, + memory reads and their norms, + encoder, + everything."""
         passed = sum(iteration >= fraction * self.config.iterations for fraction in self.config.unfreeze)
         if passed == 3:
-            return [self.model, self.critic]
-        parts: list[nn.Module] = [self.critic, self.model.memory_attention]
+            return [self.model]
+        parts: list[nn.Module] = [self.model.memory_attention]
         if passed >= 1:
             for layer in self.model.decoder.stateful:
                 parts += [layer.memory_read, layer.memory_query_norm, layer.memory_norm]
@@ -144,17 +151,25 @@ class Learner:
         later = mean_per_answer(losses.divergence(scores.log_probs, earlier), scores.row, len(turn))[turn > 1]
         return later.mean() if later.numel() else scores.log_probs.sum() * 0
 
+    def moments(self) -> dict[str, Tensor]:
+        """The state of both optimizers by name, as the tensors themselves."""
+        return {
+            f"{part}.{name}": moment
+            for part, optimizer in self.optimizers.items()
+            for name, moment in optimizer.moments().items()
+        }
+
     def save(self, folder_uri: str) -> None:
         """Policy, critic and moments; the version is the caller's to record."""
         files.put(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
         files.put(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
-        files.put(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.optimizer.moments())))
+        files.put(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.moments())))
 
     def load(self, folder_uri: str, version: int) -> None:
         self.model.load_state_dict(_read(f"{folder_uri}/policy.safetensors"))
         self.critic.load_state_dict(_read(f"{folder_uri}/critic.safetensors"))
         saved = _read(f"{folder_uri}/optimizer.safetensors")
-        for name, moment in self.optimizer.moments().items():
+        for name, moment in self.moments().items():
             moment.copy_(saved[name])
         self.version = version
 

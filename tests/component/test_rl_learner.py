@@ -150,20 +150,20 @@ def test_parts_thaw_by_stage_and_keep_their_moments(world):
     moved = []
     for iteration in range(4):
         before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}
-        moments = {name: m.clone() for name, m in learner.optimizer.moments().items()}
+        moments = {name: m.clone() for name, m in learner.moments().items()}
         frozen = {f"policy.{name}" for name, p in learner.model.named_parameters()}
         learner.update(roll_out(world, learner, episodes_of(6, iteration), wants_short, state=f"w{iteration}"))
         changed = {name for name, p in learner.model.named_parameters() if not torch.equal(p, before[name])}
         moved.append(changed)
         for name in frozen - {f"policy.{name}" for name in changed}:
-            assert torch.equal(learner.optimizer.moments()[f"{name}.exp_avg"], moments[f"{name}.exp_avg"])
+            assert torch.equal(learner.moments()[f"{name}.exp_avg"], moments[f"{name}.exp_avg"])
     assert {name.split(".")[0] for name in moved[0]} == {"memory_attention"}
     assert {name.split(".")[0] for name in moved[1]} == {"memory_attention", "decoder"}
     assert all(name.startswith("memory_attention") or ".memory_" in name for name in moved[1])
     assert any(name.startswith("encoder") for name in moved[2])
     assert not any(name.startswith("encoder") for name in moved[1])
     assert {"embedding.weight", "decoder.head.weight"} <= moved[3]
-    assert learner.optimizer.moments()["policy.memory_attention.layers.0.gate.weight.step"] == 8
+    assert learner.moments()["policy.memory_attention.layers.0.gate.weight.step"] == 8
 
 
 def test_resume_equals_the_undisturbed_run_bit_for_bit(world):
@@ -185,8 +185,8 @@ def test_resume_equals_the_undisturbed_run_bit_for_bit(world):
     for mine, theirs in ((resumed.model, straight.model), (resumed.critic, straight.critic)):
         for name, tensor in mine.state_dict().items():
             assert torch.equal(tensor, theirs.state_dict()[name]), name
-    for name, moment in resumed.optimizer.moments().items():
-        assert torch.equal(moment, straight.optimizer.moments()[name]), name
+    for name, moment in resumed.moments().items():
+        assert torch.equal(moment, straight.moments()[name]), name
 
 
 @pytest.mark.parametrize("algorithm", ["impo", "ppo"])
