@@ -34,21 +34,17 @@ class Reading(Objective):
         model, ids = self.model, batch["input_ids"]
         conversations, turns, length = ids.shape
         real = ids != model.config.tokens.pad
-        rows = batch["turn_mask"].flatten().nonzero().squeeze(1)
-        flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
-        encoded = model.encode(flat, flat_real)
-        states = encoded.new_zeros(encoded.shape[0], conversations * turns, *encoded.shape[2:])
-        states = states.index_copy(1, rows, encoded).unflatten(1, (conversations, turns)).flatten(2, 3)
+        flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
+        states = model.encode(flat, flat_real).unflatten(1, (conversations, turns)).flatten(2, 3)
 
         # turn t reads the tokens of the turns before it, and the start memory, so that turn 1 has something to read
         start = model.initial_memory(conversations, moment.generator).to(states.dtype)
-        memory = torch.cat((start, states), 2)[:, rows // turns]
         turn_of_token = torch.arange(turns, device=ids.device).repeat_interleave(length)
-        past = real.flatten(1)[rows // turns] & (turn_of_token < (rows % turns)[:, None])
-        readable = F.pad(past, (start.shape[2], 0), value=True)
+        earlier = turn_of_token < torch.arange(turns, device=ids.device)[:, None]
+        readable = F.pad(real.flatten(1)[:, None] & earlier, (start.shape[2], 0), value=True).flatten(0, 1)
 
-        output = model.decode(flat, memory, mask=flat_real, memory_mask=readable)
-        supervised = batch["loss_mask"].flatten(0, 1)[rows, 1:]
+        output = model.decode(flat, torch.cat((start, states), 2), mask=flat_real, memory_mask=readable)
+        supervised = batch["loss_mask"].flatten(0, 1)[:, 1:]
         lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], flat[:, 1:], supervised)
         loss = lm.loss / global_count(lm.count) + self.config.balance_weight * global_balance_loss(output.routing)
         return loss, {
