@@ -221,12 +221,15 @@ class MrlConfig(Config):
 
     `turns`: interactions per episode, rising from the first to the second over the stage. `unfreeze`: the memory
     attention trains from the start; from these fractions of the iterations on also the decoder's memory reads and
-    norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy.
+    norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy. `samples`: how
+    often each conversation is played within the `episodes` of an iteration; from 2 on an answer is judged against the
+    others to the same question, which the critic of a short stage cannot foresee.
     """
 
     algorithm: Literal["impo", "ppo"] = "impo"
     iterations: PositiveInt
     episodes: PositiveInt = 32
+    samples: PositiveInt = 4
     turns: tuple[PositiveInt, PositiveInt] = (4, 6)
     update_epochs: PositiveInt = 2
     clip: PositiveFloat = 0.2
@@ -249,6 +252,8 @@ class MrlConfig(Config):
             raise ValueError(
                 f"turns = {self.turns}: must rise from at least 2, as the first interaction is not answered"
             )
+        if self.episodes % self.samples:
+            raise ValueError(f"samples = {self.samples}: must divide episodes = {self.episodes}")
         if list(self.unfreeze) != sorted(self.unfreeze):
             raise ValueError(f"unfreeze = {self.unfreeze}: must rise")
         return self

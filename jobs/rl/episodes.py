@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.configs import MrlConfig
 from tokenization.reader import ShardReader, global_batch
@@ -29,11 +29,13 @@ class Turn:
 class Episode:
     """A conversation from an empty memory on. Turn 0 is only written; every later one is answered and rewarded.
 
-    `id` is unique within a batch and fixes the initial memory and the sampling noise of the conversation.
+    `id` is unique within a batch and fixes the initial memory and the sampling noise of the conversation. Episodes
+    of one `group` play the same conversation.
     """
 
     id: str
     turns: tuple[Turn, ...]
+    group: str = ""
 
     def told(self, turn: int, answer: Sequence[int] | None) -> Sequence[int]:
         """What memory is told of a turn that was answered with `answer` (None: the turn was not asked)."""
@@ -59,7 +61,8 @@ def as_episode(row: dict, turns: int, prefix: str) -> Episode:
         Turn(tuple(i["input_ids"][: i["answer_start"] + 1]), tuple(i["input_ids"][i["answer_start"] + 1 :]))
         for i in row["interactions"][:turns]
     ]
-    return Episode(f"{prefix}:{row['conversation_id']}", tuple(interactions))
+    name = f"{prefix}:{row['conversation_id']}"
+    return Episode(name, tuple(interactions), name)
 
 
 def by_length(episodes: Iterable[Episode]) -> tuple[Episode, ...]:
@@ -74,9 +77,10 @@ def running(episodes: Sequence[Episode], turn: int) -> int:
 
 def training_episodes(reader: ShardReader, config: MrlConfig, iteration: int) -> tuple[Episode, ...]:
     """The episodes of one iteration: a function of seed and iteration alone, so that a resume needs no cursor."""
-    rows = reader.rows(global_batch(len(reader), config.seed, iteration, config.episodes))
+    rows = reader.rows(global_batch(len(reader), config.seed, iteration, config.episodes // config.samples))
     turns = episode_turns(iteration, config)
-    return _asked(as_episode(row, turns, f"{iteration}/{i}") for i, row in enumerate(rows))
+    played = _asked(as_episode(row, turns, f"{iteration}/{i}") for i, row in enumerate(rows))
+    return tuple(replace(e, id=f"{e.id}#{sample}") for e in played for sample in range(config.samples))
 
 
 def held_out_episodes(readers: Iterable[ShardReader], config: MrlConfig) -> tuple[Episode, ...]:

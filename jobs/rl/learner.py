@@ -87,7 +87,7 @@ class Learner:
         seed, temperature = self.config.seed, self.config.temperature
         values = batch.dense(self.critic(batch.critic_inputs))
         estimate = losses.gae_advantages if self.config.algorithm == "ppo" else losses.impo_advantages
-        advantages, returns = estimate(batch.rewards, values, batch.mask)
+        advantages, returns = estimate(batch.rewards, values, batch.mask, batch.group)
         own = replay.rebuild(self.reference, batch, seed).read
         reference = replay.score(self.reference, own, batch, temperature).log_probs
         before = replay.rebuild(self.model, batch, seed).before
@@ -109,8 +109,8 @@ class Learner:
             return mean_per_answer(values, scores.row, answers).mean()
 
         gain, held = losses.surrogate(scores.log_probs, batch.old, fixed["advantages"][scores.row], config.clip)
-        kl_reference = mean(losses.divergence(scores.log_probs, fixed["reference"]))
-        kl_turns = self._turn_divergence(scores, fixed["earlier"], batch.turn)
+        kl_reference = mean(losses.divergence(scores.log_probs, fixed["reference"], batch.old))
+        kl_turns = self._turn_divergence(scores, fixed["earlier"], batch)
         change = replay.memory_change(memories)
         drift = (batch.turn.sqrt() * change).mean()
         entropy = mean(scores.entropy)
@@ -135,7 +135,7 @@ class Learner:
             "rl/loss": loss,
             "rl/policy_loss": policy_loss,
             "rl/value_loss": value_loss,
-            "rl/kl": mean(losses.divergence(batch.old, scores.log_probs)),
+            "rl/kl": mean(losses.divergence(batch.old, scores.log_probs, batch.old)),
             "rl/kl_reference": kl_reference,
             "rl/kl_turns": kl_turns,
             "rl/entropy": entropy,
@@ -145,10 +145,11 @@ class Learner:
         }
         return loss, {name: float(value.detach()) for name, value in metrics.items()}
 
-    def _turn_divergence(self, scores: TokenScores, earlier: Tensor, turn: Tensor) -> Tensor:
+    def _turn_divergence(self, scores: TokenScores, earlier: Tensor, batch: replay.Batch) -> Tensor:
         """KL between consecutive turns' policies: that of an answer before and after the last memory write, for the
         turns that have two writes behind them. The papers name the term and leave its form open."""
-        later = mean_per_answer(losses.divergence(scores.log_probs, earlier), scores.row, len(turn))[turn > 1]
+        each = losses.divergence(scores.log_probs, earlier, batch.old)
+        later = mean_per_answer(each, scores.row, len(batch.answers))[batch.turn > 1]
         return later.mean() if later.numel() else scores.log_probs.sum() * 0
 
     def moments(self) -> dict[str, Tensor]:

@@ -22,12 +22,12 @@ class Advantages(NamedTuple):
     returns: Tensor
 
 
-def impo_advantages(rewards: Tensor, values: Tensor, mask: Tensor) -> Advantages:
+def impo_advantages(rewards: Tensor, values: Tensor, mask: Tensor, group: Tensor) -> Advantages:
     """Each answer on its own: reward minus expectation, no credit from later turns."""
-    return Advantages(normalise(rewards - values, mask), rewards * mask)
+    return Advantages(normalise(centre((rewards - values) * mask, group), mask), rewards * mask)
 
 
-def gae_advantages(rewards: Tensor, values: Tensor, mask: Tensor) -> Advantages:
+def gae_advantages(rewards: Tensor, values: Tensor, mask: Tensor, group: Tensor) -> Advantages:
     """Generalised advantage estimation over the turns of an episode (Schulman et al. 2016); it ends with value 0."""
     advantage = torch.zeros_like(rewards[:, 0])
     following = torch.zeros_like(advantage)
@@ -39,7 +39,16 @@ def gae_advantages(rewards: Tensor, values: Tensor, mask: Tensor) -> Advantages:
         following = values[:, turn] * real
         columns.append(advantage)
     advantages = torch.stack(columns[::-1], 1)
-    return Advantages(normalise(advantages, mask), (advantages + values) * mask)
+    return Advantages(normalise(centre(advantages, group), mask), (advantages + values) * mask)
+
+
+def centre(values: Tensor, group: Tensor) -> Tensor:
+    """Minus the mean over the episodes of the same group [E], turn by turn: they answer the same question from the
+    same memory, so what is left is the answer's own merit. An episode that is alone in its group stays as it is."""
+    groups = int(group.max()) + 1
+    size = torch.bincount(group, minlength=groups)
+    mean = values.new_zeros(groups, values.shape[1]).index_add(0, group, values) / size[:, None]
+    return torch.where(size[group, None] > 1, values - mean[group], values)
 
 
 def normalise(values: Tensor, mask: Tensor) -> Tensor:
@@ -57,13 +66,14 @@ def surrogate(log_probs: Tensor, old: Tensor, advantages: Tensor, clip: float) -
     return torch.minimum(ratio * advantages, clipped * advantages), outside
 
 
-def divergence(log_probs: Tensor, other: Tensor) -> Tensor:
-    """KL(policy, other) estimated at each token [N] that the policy sampled: q/p - 1 - log(q/p).
+def divergence(log_probs: Tensor, other: Tensor, drawn: Tensor) -> Tensor:
+    """KL(policy, other) estimated at each token [N] from tokens drawn with log-probabilities `drawn`.
 
-    Unbiased under the policy's own samples, never negative, exactly 0 for equal policies (Schulman 2020).
+    p / p_drawn * (q/p - 1 - log(q/p)): unbiased (Schulman 2020, with importance weights, without which tokens that
+    have become unlikely would dominate), never negative, exactly 0 for equal policies.
     """
     log_ratio = other - log_probs
-    return log_ratio.exp() - 1 - log_ratio
+    return (log_probs - drawn).exp() * (log_ratio.exp() - 1 - log_ratio)
 
 
 def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, clip: float) -> Tensor:

@@ -19,12 +19,14 @@ from rxt_model.model import ReactiveTransformer
 
 
 class Batch:
-    """The answers of E trajectories, at most A each. `mask` [E, A] marks those that exist; `old` [N] their tokens'
-    log-probabilities when drawn; `rewards` [E, A] as they were given."""
+    """The answers of E trajectories, at most A each. `mask` [E, A] marks those that exist; `group` [E] numbers
+    the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A]."""
 
     def __init__(self, trajectories: Sequence[Trajectory], device: torch.device) -> None:
         ordered = sorted(trajectories, key=lambda t: (-len(t.episode.turns), t.episode.id))
         self.episodes = [t.episode for t in ordered]
+        names = {name: i for i, name in enumerate(dict.fromkeys(e.group for e in self.episodes))}
+        self.group = torch.tensor([names[e.group] for e in self.episodes], device=device)
         turns = len(self.episodes[0].turns)
         answered = [len(t.samples) for t in ordered]
         self.mask = torch.arange(turns - 1) < torch.tensor(answered)[:, None]

@@ -58,6 +58,7 @@ class ReplayBuffer:
                 Episode(
                     t["episode"]["id"],
                     tuple(Turn(tuple(u["prompt"]), tuple(u["reference"])) for u in t["episode"]["turns"]),
+                    t["episode"]["group"],
                 ),
                 t["policy_version"],
                 tuple(Sample(tuple(s["answer"]), tuple(s["log_probs"])) for s in t["samples"]),

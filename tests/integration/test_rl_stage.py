@@ -28,7 +28,12 @@ from jobs.rl.weight_sync import publish
 from rxt_model.checkpoint import load_config
 
 CONFIG = MrlConfig(
-    iterations=5, episodes=6, turns=(2, 4), held_out_episodes=9, optimizer=OptimizerConfig(lr=3e-3, warmup_steps=0)
+    iterations=5,
+    episodes=6,
+    samples=2,
+    turns=(2, 4),
+    held_out_episodes=9,
+    optimizer=OptimizerConfig(lr=3e-3, warmup_steps=0),
 )
 
 

@@ -68,8 +68,8 @@ def test_running_episodes_are_the_first_of_a_sorted_batch():
 def test_iterations_see_each_conversation_once_per_epoch_and_held_out_is_fixed(tmp_path):
     inputs = toy_world(tmp_path)
     train = ShardReader(inputs["shards"].uri, "train")
-    config = MrlConfig(iterations=5, episodes=8, turns=(2, 4), held_out_episodes=9)
-    seen = [e.id.split(":")[1] for i in range(5) for e in training_episodes(train, config, i)]
+    config = MrlConfig(iterations=5, episodes=8, samples=1, turns=(2, 4), held_out_episodes=9)
+    seen = [e.group.split(":")[1] for i in range(5) for e in training_episodes(train, config, i)]
     assert sorted(seen) == sorted(f"c{i}" for i in range(40))
     assert [e.id for e in training_episodes(train, config, 2)] == [e.id for e in training_episodes(train, config, 2)]
     assert {len(e.turns) for e in training_episodes(train, config, 0)} == {2}
@@ -81,6 +81,16 @@ def test_iterations_see_each_conversation_once_per_epoch_and_held_out_is_fixed(t
     assert {turn for e in held_out for turn in e.turns}.isdisjoint(
         {turn for i in range(5) for e in training_episodes(train, config, i) for turn in e.turns}
     )
+
+
+def test_each_conversation_is_played_several_times_as_one_group(tmp_path):
+    train = ShardReader(toy_world(tmp_path)["shards"].uri, "train")
+    episodes = training_episodes(train, MrlConfig(iterations=5, episodes=8, samples=4, turns=(2, 4)), 1)
+    assert len({e.id for e in episodes}) == 8
+    assert [e.group for e in episodes] == [episodes[0].group] * 4 + [episodes[4].group] * 4
+    assert episodes[0].turns == episodes[3].turns != episodes[4].turns
+    with pytest.raises(ValidationError, match="samples = 3"):
+        MrlConfig(iterations=1, episodes=8, samples=3)
 
 
 def test_stable_hash_is_the_same_in_another_process():

@@ -9,6 +9,7 @@ from jobs.rl.held_out import compare
 from jobs.rl.losses import (
     DISCOUNT,
     GAE_DECAY,
+    centre,
     clipped_value_loss,
     divergence,
     explained_variance,
@@ -19,16 +20,27 @@ from jobs.rl.losses import (
 from jobs.rl.policy import mean_per_answer
 
 MASK = torch.tensor([[True, True, True], [True, False, False], [True, True, False]])
+ALONE = torch.arange(3)
 
 
-def test_divergence_is_zero_between_equal_policies_and_unbiased_under_the_policys_samples():
+def test_divergence_is_zero_between_equal_policies_and_unbiased_whoever_drew_the_samples():
     torch.manual_seed(0)
-    p, q = torch.randn(7).log_softmax(-1), torch.randn(7).log_softmax(-1)
-    assert divergence(p, p).abs().max() == 0
+    p, q, drawn = torch.randn(3, 7).log_softmax(-1)
     exact = (p.exp() * (p - q)).sum()
-    expected = (p.exp() * divergence(p, q)).sum()  # the estimator's expectation over the toy vocabulary
-    assert expected.item() == pytest.approx(exact.item(), abs=1e-6)
-    assert divergence(p, q).min() >= 0
+    for sampler in (p, drawn):
+        expected = (sampler.exp() * divergence(p, q, sampler)).sum()  # over the whole toy vocabulary
+        assert expected.item() == pytest.approx(exact.item(), abs=1e-6)
+    assert divergence(p, p, drawn).abs().max() == 0
+    assert divergence(p, q, drawn).min() >= 0
+
+
+def test_gradient_of_the_divergence_is_that_of_the_exact_one():
+    torch.manual_seed(0)
+    logits, q, drawn = torch.randn(7, requires_grad=True), *torch.randn(2, 7).log_softmax(-1)
+    p = logits.log_softmax(-1)
+    (exact,) = torch.autograd.grad((p.exp() * (p - q)).sum(), logits, retain_graph=True)
+    (found,) = torch.autograd.grad((drawn.exp() * divergence(p, q, drawn)).sum(), logits)
+    assert torch.allclose(found, exact, atol=1e-6)
 
 
 def test_surrogate_takes_the_worse_of_clipped_and_unclipped():
@@ -42,7 +54,7 @@ def test_surrogate_takes_the_worse_of_clipped_and_unclipped():
 def test_impo_advantages_are_normalised_over_the_answers_that_exist():
     torch.manual_seed(0)
     rewards, values = torch.rand(3, 3), torch.rand(3, 3)
-    found = impo_advantages(rewards, values, MASK)
+    found = impo_advantages(rewards, values, MASK, ALONE)
     plain = (rewards - values)[MASK]
     expected = (plain - plain.mean()) / (plain.std(unbiased=False) + 1e-6)
     assert torch.allclose(found.advantages[MASK], expected)
@@ -53,7 +65,7 @@ def test_impo_advantages_are_normalised_over_the_answers_that_exist():
 def test_generalised_advantages_equal_the_sum_over_later_turns():
     torch.manual_seed(0)
     rewards, values = torch.rand(3, 3), torch.rand(3, 3)
-    found = gae_advantages(rewards * MASK, values * MASK, MASK)
+    found = gae_advantages(rewards * MASK, values * MASK, MASK, ALONE)
     for row, length in enumerate(MASK.sum(1).tolist()):
         r, v = rewards[row, :length].tolist(), [*values[row, :length].tolist(), 0.0]
         deltas = [r[t] + DISCOUNT * v[t + 1] - v[t] for t in range(length)]
@@ -61,6 +73,12 @@ def test_generalised_advantages_equal_the_sum_over_later_turns():
             advantage = sum((DISCOUNT * GAE_DECAY) ** (k - t) * deltas[k] for k in range(t, length))
             assert found.returns[row, t].item() == pytest.approx(advantage + v[t], abs=1e-6)
     assert found.advantages[MASK].mean().item() == pytest.approx(0, abs=1e-6)
+
+
+def test_answers_to_the_same_question_are_judged_against_each_other():
+    values = torch.tensor([[1.0, 5.0], [3.0, 5.0], [7.0, 2.0]])
+    found = centre(values, torch.tensor([0, 0, 1]))
+    assert found.tolist() == [[-1, 0], [1, 0], [7, 2]]
 
 
 def test_value_loss_gains_nothing_by_leaving_the_old_value_far_behind():
