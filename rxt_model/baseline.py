@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput
-from rxt_model.layers import initialise
+from rxt_model.initialise import initialise, start_copying
 from rxt_model.model import ReactiveTransformer, TokenModel
 from rxt_model.size import active_parameters
 
@@ -23,6 +23,8 @@ class StatelessDecoder(TokenModel):
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         self.decoder = Decoder(config, config.vocab_size, stateful=False)
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
+        if config.copy_start:
+            start_copying(self.embedding, self.decoder)
 
     def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
         """Teacher-forced pass over ids [B, T]; mask and documents as in `ReactiveTransformer.decode`."""

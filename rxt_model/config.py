@@ -97,7 +97,8 @@ class MemoryConfig(_Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(_Strict):
-    """Everything about a model but its vocabulary. Sizes in values; `length` is the longest interaction in tokens."""
+    """Everything about a model but its vocabulary. Sizes in values; `length` is the longest interaction in tokens;
+    `copy_start`: fresh weights already turn what attention reads into the token read (`initialise.start_copying`)."""
 
     dim: int
     heads: int
@@ -114,6 +115,7 @@ class Architecture(_Strict):
     length: int
     rope_base: float = 10_000.0
     norm_eps: float = 1e-6
+    copy_start: bool = False
 
     def __post_init__(self) -> None:
         _require(self.dim > 0, "dim", self.dim, "must be positive")

@@ -1,8 +1,6 @@
-"""The small parts that every layer is made of: norm, rotary positions, gated feed-forward, initialisation."""
+"""The small parts that every layer is made of: norm, rotary positions, gated feed-forward."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
@@ -41,16 +39,3 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         linear, gate = self.up(x).chunk(2, -1)
         return self.down(linear * F.silu(gate))
-
-
-def initialise(module: nn.Module, layers: int) -> None:
-    """Normal weights of variance 1 / fan-in; projections back into the residual stream shrink with its depth."""
-    for name, parameter in module.named_parameters():
-        if parameter.dim() < 2 or name.endswith("slot_identity"):
-            continue
-        if "embedding" in name:
-            nn.init.normal_(parameter, std=0.5)
-            continue
-        fan_in = parameter.shape[-2] if parameter.dim() == 3 else parameter.shape[-1]
-        shrink = math.sqrt(2 * layers) if name.endswith(("down.weight", "out.weight", "w_out")) else 1.0
-        nn.init.normal_(parameter, std=1 / math.sqrt(fan_in) / shrink)

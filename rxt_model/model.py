@@ -18,7 +18,8 @@ from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
 from rxt_model.heads import MLMHead
-from rxt_model.layers import initialise, rope
+from rxt_model.initialise import initialise, start_copying, start_storing
+from rxt_model.layers import rope
 from rxt_model.layout import Layout
 from rxt_model.memory import MemoryAttention
 
@@ -67,6 +68,9 @@ class ReactiveTransformer(TokenModel):
         self.memory_attention = MemoryAttention(config)
         self.mlm_head = MLMHead(config) if mlm_head else None
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
+        start_storing(self.memory_attention)
+        if config.copy_start:
+            start_copying(self.embedding, self.decoder)
 
     def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
         """Random slots N(0, init_std^2): [L, batch, S, d] in fp32. Equal slots would stay equal for ever."""
