@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +32,7 @@ WORKER_ENVIRONMENT = {
 }
 
 _lock = threading.Lock()
-_started = False
+_keeper: _Keeper | None = None
 
 
 class RayUnavailable(StageError):
@@ -49,30 +50,51 @@ def ensure_ray(execution: Execution) -> None:
 
     Raises RayUnavailable, within seconds, for a cluster that does not answer or refuses the token.
     """
-    global _started
+    global _keeper
     with _lock:
         prepare_environment()
         import ray
 
-        if ray.is_initialized():
-            return
-        address = os.environ.get("RAY_ADDRESS", "")
-        if address in ("", "local"):
-            _start_local(execution)
-        else:
-            _join(address)
-        _started = True
+        if not ray.is_initialized():
+            _keeper = _Keeper(execution)
+            _keeper.start()
+            _keeper.started.result()
 
 
 def shutdown() -> None:
     """Leave Ray, and end it where `ensure_ray` started it."""
-    global _started
+    global _keeper
     with _lock:
-        if _started:
+        if _keeper is not None:
             import ray
 
             ray.shutdown()
-            _started = False
+            _keeper.left.set()
+            _keeper = None
+
+
+class _Keeper(threading.Thread):
+    """The thread that starts Ray, and stays: Linux kills Ray's processes when the thread that made them ends, and
+    stages run on threads that come and go."""
+
+    def __init__(self, execution: Execution) -> None:
+        super().__init__(name="ray-keeper", daemon=True)
+        self._execution = execution
+        self.started: Future[None] = Future()
+        self.left = threading.Event()
+
+    def run(self) -> None:
+        address = os.environ.get("RAY_ADDRESS", "")
+        try:
+            if address in ("", "local"):
+                _start_local(self._execution)
+            else:
+                _join(address)
+        except BaseException as error:
+            self.started.set_exception(error)
+            return
+        self.started.set_result(None)
+        self.left.wait()
 
 
 def _start_local(execution: Execution) -> None:
@@ -88,7 +110,7 @@ def _start_local(execution: Execution) -> None:
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
 
 
@@ -101,9 +123,7 @@ def _join(address: str) -> None:
     told = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
     try:
         with _environment({"RAY_gcs_server_port_wait_time_s": str(PROBE_SECONDS)}):
-            ray.init(
-                address=address, runtime_env={"env_vars": told}, log_to_driver=False, logging_level=logging.WARNING
-            )
+            ray.init(address=address, runtime_env={"env_vars": told}, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         if "InvalidAuthToken" in f"{error} {error.__cause__}":  # Ray wraps it in errors about the connection
             raise RayUnavailable(

@@ -58,7 +58,7 @@ class InteractionRows:
     def __call__(self, shard: InteractionShard) -> Iterator[Row]:
         corpus = Corpus(self.corpus_uri)
         for share in shard.shares:
-            generated = islice(self._memory_free(shard.split, share), share.generated)
+            generated = islice(self._generated(shard.split, share), share.generated)
             for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
                 yield _interaction_row(encoded, share.language)
             if share.rows:
@@ -67,12 +67,12 @@ class InteractionRows:
                 for _, encoded in islice(found, share.real):
                     yield _interaction_row(encoded, share.language)
 
-    def _memory_free(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
-        # Every dialogue tells at least one fact, so as many dialogues as interactions are enough.
+    def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
+        """Turns of generated dialogues. Questions about memory are among them: joint training leaks the interaction
+        itself as memory, and so they are where reading is first learned."""
+        # every dialogue has a turn, so as many dialogues as interactions are enough
         for index in range(share.dialogue, share.dialogue + share.generated):
-            conversation = generate(self.dialogues, share.language, split, self.seed, index)
-            asked = {probe.turn for probe in conversation.probes}
-            yield from (turn for n, turn in enumerate(conversation.interactions) if n not in asked)
+            yield from generate(self.dialogues, share.language, split, self.seed, index).interactions
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,9 @@ class Session:
 
     @property
     def header(self) -> str:
-        """Where this command looks, and at what."""
-        changed = "".join(f"   set {text}" for text in self.invocation.overrides)
+        """Where this command looks, and at what: overrides as they were typed, since a file may hold many."""
+        options = self.invocation.options
+        changed = "".join(f"   {name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True))
         places = f"store {short_path(self.store.url)}   mlflow {short_path(self.tracking_uri)}"
         return f"{places}   preset {self.invocation.preset}{changed}"
 

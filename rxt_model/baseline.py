@@ -33,14 +33,14 @@ class StatelessDecoder(TokenModel):
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:
-    """The baseline's config: feed-forward widths grown in steps of 8 until its active parameters reach those of the
+    """The baseline's config: feed-forward widths grown in steps of 4 until its active parameters reach those of the
     reactive model's decoder, encoder and memory attention."""
     with torch.device("meta"):
         target = active_parameters(ReactiveTransformer(config, mlm_head=False))
         widened = config
         while active_parameters(StatelessDecoder(widened)) < target:
-            grow = widened.dense_dim + 8, widened.moe.expert_dim + 8
-            shared = widened.moe.shared_dim + 8 if widened.moe.shared_experts else 0
+            grow = widened.dense_dim + 4, widened.moe.expert_dim + 4
+            shared = widened.moe.shared_dim + 4 if widened.moe.shared_experts else 0
             moe = replace(widened.moe, expert_dim=grow[1], shared_dim=shared)
             widened = replace(widened, dense_dim=grow[0], moe=moe)
     return widened

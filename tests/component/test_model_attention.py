@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from rxt_model.baseline import StatelessDecoder
 from rxt_model.layers import rope, rotate
-from tests.models import small_model
+from rxt_model.model import ReactiveTransformer, seeded
+from tests.models import small_config, small_model
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,25 @@ def test_one_memory_serves_consecutive_rows_as_copies_would(model):
     shared = model.decode(ids, states, memory_mask=readable).hidden
     copied = model.decode(ids, states.repeat_interleave(3, 1), memory_mask=readable).hidden
     assert torch.allclose(shared, copied, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [ReactiveTransformer, StatelessDecoder])
+def test_copying_start_makes_an_attended_state_predict_its_token(kind):
+    """One attention step alone: values of a token's embedding, out, head. Most tokens must predict themselves."""
+    model = seeded(lambda: kind(small_config(copy_start=True)), 0)
+    layer = model.decoder.stateful[0]
+    attention = layer.memory_read if kind is ReactiveTransformer else layer.attention
+    heads, width = attention.query_heads, attention.out.weight.shape[1]
+    fused = attention.key_value.weight if kind is ReactiveTransformer else attention.project.weight
+    if kind is ReactiveTransformer:
+        values = fused[width:]
+    else:
+        head_dim = width // heads
+        values = fused[(heads + attention.kv_heads) * head_dim :][: attention.kv_heads * head_dim]
+        values = values.unflatten(0, (attention.kv_heads, -1)).repeat_interleave(heads // attention.kv_heads, 0)
+        values = values.flatten(0, 1)
+    read = model.embedding.weight @ values.T @ attention.out.weight.T
+    predicted = (read @ model.decoder.head.weight.T).argmax(-1)
+    assert (predicted == torch.arange(64)).float().mean() > 0.5
+    itself = (model.embedding.weight @ model.decoder.head.weight.T).argmax(-1)
+    assert (itself == torch.arange(64)).float().mean() < 0.2

@@ -134,9 +134,18 @@ def test_status_json_has_the_agreed_keys(rxt, tmp_path, built):
 
 def test_suggested_commands_repeat_the_overrides(rxt, built):
     text = rxt("status", "--set", "sft.optimizer.lr=5e-4").stdout
-    assert "set sft.optimizer.lr=0.0005" in text.splitlines()[0]
+    assert text.splitlines()[0].endswith("preset tiny   set sft.optimizer.lr=5e-4")
     assert "next: rxt run --set sft.optimizer.lr=5e-4" in text
     assert "rxt status --why sft --set sft.optimizer.lr=5e-4" in text
+
+
+def test_a_file_of_overrides_is_named_and_not_spelled_out(rxt, built, tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text("[sft]\nsteps = 7\nbatch_size = 8\n")
+    text = rxt("status", "--config", str(file)).stdout
+    assert text.splitlines()[0].endswith(f"preset tiny   config {file}")
+    found = json.loads(rxt("status", "--config", str(file), "--json").stdout)
+    assert found["overrides"] == ["sft.steps=7", "sft.batch_size=8"]
 
 
 def test_why(rxt, built):
