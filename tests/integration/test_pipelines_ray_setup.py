@@ -94,3 +94,22 @@ def test_what_the_user_has_set_stays(name, monkeypatch):
     monkeypatch.setenv(name, "as the user said")
     prepare_environment()
     assert os.environ[name] == "as the user said"
+
+
+def test_ray_outlives_the_stage_thread_that_started_it_and_leaves_nothing_behind():
+    code = """
+import threading, psutil
+from jobs import ray_setup
+from jobs.configs import Execution
+thread = threading.Thread(target=ray_setup.ensure_ray, args=(Execution(),))
+thread.start()
+thread.join()
+import ray
+print(ray.get(ray.remote(lambda: 7).remote(), timeout=60))
+children = psutil.Process().children(recursive=True)
+ray_setup.shutdown()
+print(len(children) > 0, len(psutil.wait_procs(children, timeout=10)[1]))
+"""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    result = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=180)
+    assert result.stdout.split() == ["7", "True", "0"], result.stderr
