@@ -139,6 +139,14 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
+def print_table(console: Console, table: Table) -> None:
+    """Without the spaces that fill the last column."""
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.file.write(f"{line.rstrip()}\n")
+
+
 def duration(seconds: float) -> str:
     """`48 s`, `2 min 5 s`, `1 h 05 min`."""
     if seconds < 1:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.context import StageError
 from pipelines.artifacts import Attempt
-from pipelines.display import console_on, duration, stage_table, table_of
+from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import flatten, plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
 from pipelines.planner import StageStatus, named
@@ -22,7 +22,7 @@ def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = 
     console = console_on(sys.stdout)
     if header:
         console.print(session.header, soft_wrap=True)
-    console.print(stage_table(statuses.values()))
+    print_table(console, stage_table(statuses.values()))
     console.print(session.next_command(statuses), soft_wrap=True)
 
 
@@ -54,7 +54,7 @@ def stage_list(session: Session, as_json: bool) -> None:
         print(json.dumps({"stages": [{"stage": n, "summary": s, "inputs": i} for n, s, i in rows]}, indent=2))
         return
     shown = [(name, summary, ", ".join(inputs)) for name, summary, inputs in rows]
-    console_on(sys.stdout).print(table_of(("stage", "what it does", "inputs"), shown))
+    print_table(console_on(sys.stdout), table_of(("stage", "what it does", "inputs"), shown))
 
 
 def stage_show(session: Session, name: str, as_json: bool) -> None:
@@ -79,7 +79,8 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
     if attempts:
         rows = [(a["artifact_id"], a["state"], a["took"], a["result"], a["finished"], a["uri"]) for a in attempts]
         print()
-        console_on(sys.stdout).print(table_of(("artifact", "state", "took", "result", "finished", "uri"), rows))
+        header = ("artifact", "state", "took", "result", "finished", "uri")
+        print_table(console_on(sys.stdout), table_of(header, rows))
     if status.manifest:
         print(f"\nmetrics of {status.attempt.artifact_id}   mlflow run {status.manifest['mlflow_run_id']}")
         for key, value in status.manifest["metrics"].items():

@@ -19,8 +19,10 @@ from pipelines.artifacts import ArtifactStore
 from pipelines.code_digest import ROOT
 from pipelines.lease import take
 from pipelines.planner import plan
+from pipelines.presets import PRESETS
 
 HEAVY = ("torch", "ray", "mlflow", "datasets", "pyarrow", "pydantic", "numpy", "fsspec", "rich.live")
+LR_CHANGED = f"config.optimizer.lr: {PRESETS['tiny']().sft.optimizer.lr} -> 0.000125"
 
 
 @pytest.fixture
@@ -119,24 +121,24 @@ def test_status_of_an_empty_store(rxt):
 
 
 def test_status_json_has_the_agreed_keys(rxt, tmp_path, built):
-    found = json.loads(rxt("status", "--json", "--set", "sft.optimizer.lr=5e-4").stdout)
+    found = json.loads(rxt("status", "--json", "--set", "sft.optimizer.lr=1.25e-4").stdout)
     assert list(found) == ["preset", "overrides", "store", "tracking_uri", "stages"]
-    assert found["overrides"] == ["sft.optimizer.lr=0.0005"] and found["store"] == str(tmp_path / "store")
+    assert found["overrides"] == ["sft.optimizer.lr=0.000125"] and found["store"] == str(tmp_path / "store")
     by_name = {stage["stage"]: stage for stage in found["stages"]}
     assert list(by_name["sft"]) == [
         "stage", "state", "artifact_id", "uri", "fingerprint", "attempt", "mlflow_run_id", "seconds", "result", "reason"
     ]  # fmt: skip
     assert by_name["pretrain"]["state"] == "complete" and by_name["pretrain"]["mlflow_run_id"].startswith("run-")
     assert Path(by_name["pretrain"]["uri"], "manifest.json").exists()
-    assert by_name["sft"]["state"] == "stale" and by_name["sft"]["reason"] == "config.optimizer.lr: 0.001 -> 0.0005"
+    assert by_name["sft"]["state"] == "stale" and by_name["sft"]["reason"] == LR_CHANGED
     assert by_name["export"]["reason"] == "waits for sft"
 
 
 def test_suggested_commands_repeat_the_overrides(rxt, built):
-    text = rxt("status", "--set", "sft.optimizer.lr=5e-4").stdout
-    assert text.splitlines()[0].endswith("preset tiny   set sft.optimizer.lr=5e-4")
-    assert "next: rxt run --set sft.optimizer.lr=5e-4" in text
-    assert "rxt status --why sft --set sft.optimizer.lr=5e-4" in text
+    text = rxt("status", "--set", "sft.optimizer.lr=1.25e-4").stdout
+    assert text.splitlines()[0].endswith("preset tiny   set sft.optimizer.lr=1.25e-4")
+    assert "next: rxt run --set sft.optimizer.lr=1.25e-4" in text
+    assert "rxt status --why sft --set sft.optimizer.lr=1.25e-4" in text
 
 
 def test_a_file_of_overrides_is_named_and_not_spelled_out(rxt, built, tmp_path):
@@ -149,13 +151,11 @@ def test_a_file_of_overrides_is_named_and_not_spelled_out(rxt, built, tmp_path):
 
 
 def test_why(rxt, built):
-    words = ("--set", "sft.optimizer.lr=5e-4", "--set", "sft.seed=1")
+    words = ("--set", "sft.optimizer.lr=1.25e-4", "--set", "sft.seed=71")
     text = rxt("status", "--why", "sft", *words).stdout
-    assert (
-        "sft is stale" in text and "  config.optimizer.lr: 0.001 -> 0.0005" in text and "  config.seed: 0 -> 1" in text
-    )
+    assert "sft is stale" in text and f"  {LR_CHANGED}" in text and "  config.seed: 0 -> 71" in text
     assert "rxt status --why sft" in rxt("status", "--why", "smat", *words).stdout
-    assert json.loads(rxt("status", "--why", "sft", "--json", *words).stdout)["changes"][1] == "config.seed: 0 -> 1"
+    assert json.loads(rxt("status", "--why", "sft", "--json", *words).stdout)["changes"][1] == "config.seed: 0 -> 71"
 
 
 def test_run_reuses_what_is_complete(rxt, built):
@@ -167,8 +167,8 @@ def test_run_reuses_what_is_complete(rxt, built):
 
 
 def test_dry_run_prints_the_plan_and_every_key(rxt, built):
-    text = rxt("run", "--dry-run", "--until", "sft", "--set", "sft.seed=3").stdout
-    assert "sft.seed = 3" in text and "config.seed: 0 -> 3" in text and "\nsmat " not in text
+    text = rxt("run", "--dry-run", "--until", "sft", "--set", "sft.seed=73").stdout
+    assert "sft.seed = 73" in text and "config.seed: 0 -> 73" in text and "\nsmat " not in text
     assert json.loads(rxt("run", "--dry-run", "--json").stdout)["config"]["export"]["name"] == "rxt-tiny"
 
 
@@ -182,7 +182,7 @@ def test_stage_list_names_every_stage_with_its_inputs(rxt, built):
 
 def test_stage_show(rxt, built):
     text = rxt("stage", "show", "evaluate").stdout
-    assert "questions = 300" in text and "toy/number = 0.25" in text and "| distance | recall |" in text
+    assert "batch_size = " in text and "toy/number = 0.25" in text and "| distance | recall |" in text
     assert json.loads(rxt("stage", "show", "sft", "--json").stdout)["attempts"][0]["state"] == "complete"
 
 
