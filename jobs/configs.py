@@ -122,15 +122,20 @@ class OptimizerConfig(Config):
     final_lr: Fraction = 0.1
 
 
-class TrainingConfig(Config):
-    """What every training stage has. `batch_size` is global: rows, interactions or conversations per step."""
+class OptimisationConfig(Config):
+    """How weights are trained, whatever on."""
 
-    steps: PositiveInt
-    batch_size: PositiveInt
     optimizer: OptimizerConfig = OptimizerConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
     balance_weight: Annotated[float, Field(ge=0)] = 0.01
     seed: int = 0
+
+
+class TrainingConfig(OptimisationConfig):
+    """What every training stage has. `batch_size` is global: rows, interactions or conversations per step."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
 
 
 class JointLossConfig(Config):
@@ -183,11 +188,36 @@ class SmatConfig(TrainingConfig):
     horizon: PositiveInt | None = None
 
 
-class BaselineConfig(TrainingConfig):
-    """The stateless decoder of equal active parameters, trained in turn on text, interactions and whole conversations
-    with `steps` counting all three; `shares` splits the steps among them."""
+class BaselinePart(Config):
+    """So many steps of so many rows."""
 
-    shares: tuple[Fraction, Fraction, Fraction] = (0.3, 0.2, 0.5)
+    steps: PositiveInt
+    batch_size: PositiveInt
+
+
+class BaselineConfig(OptimisationConfig):
+    """The stateless decoder of equal active parameters, trained on text, then interactions, then whole conversations.
+    The same tokens as the reactive model when the parts repeat `pretrain`, `sft`, and both memory stages."""
+
+    text: BaselinePart
+    pairs: BaselinePart
+    talks: BaselinePart
+
+    @property
+    def parts(self) -> tuple[BaselinePart, ...]:
+        return self.text, self.pairs, self.talks
+
+    @property
+    def steps(self) -> int:
+        return sum(part.steps for part in self.parts)
+
+    @property
+    def batch_size(self) -> int:
+        """The smallest of its batches: what limits the number of workers."""
+        return min(part.batch_size for part in self.parts)
+
+
+StageConfig = TrainingConfig | BaselineConfig
 
 
 class RewardConfig(Config):

@@ -36,7 +36,7 @@ class Recipe:
     validation: Batch | None
 
 
-def build(config: configs.TrainingConfig, inputs: Uris) -> Recipe:
+def build(config: configs.StageConfig, inputs: Uris) -> Recipe:
     """The recipe of the stage that `config` belongs to; `inputs` by name: shard folders, and the upstream artifact as
     `model`. Fresh weights depend on the seed alone."""
     return _RECIPES[type(config)](config, inputs)
@@ -107,21 +107,21 @@ def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
     """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
     shape = matching_config(model_config(inputs[MODEL]))
     objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config.balance_weight)
-    text, pairs, talks = (ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks"))
-    parts = [
-        _recipe(objective, config, text, inputs["text"], _text),
-        _recipe(objective, config, pairs, inputs["pairs"], _interactions(pairs.length)),
-        _recipe(objective, config, talks, inputs["talks"], lambda rows, step: history_batch(rows, talks.length)),
+    readers = [ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks")]
+    collates = [_text, _interactions(readers[1].length), lambda rows, step: history_batch(rows, readers[2].length)]
+    batches = [
+        batch_reader(reader, config.seed, part.batch_size, collate)
+        for reader, part, collate in zip(readers, config.parts, collates, strict=True)
     ]
-    first = round(config.shares[0] * config.steps)
-    second = round((config.shares[0] + config.shares[1]) * config.steps)
 
     def batch_at(step: int) -> Batch:
-        if step < first:
-            return parts[0].batch_at(step)
-        return parts[1].batch_at(step - first) if step < second else parts[2].batch_at(step - second)
+        for part, batch in zip(config.parts[:-1], batches[:-1], strict=True):
+            if step < part.steps:
+                return batch(step)
+            step -= part.steps
+        return batches[-1](step)
 
-    return Recipe(objective, batch_at, parts[2].validation)
+    return Recipe(objective, batch_at, _validation(inputs["talks"], config.talks, collates[-1]))
 
 
 _RECIPES: Mapping[type, Callable[..., Recipe]] = {
@@ -140,7 +140,7 @@ def _recipe(
     return Recipe(objective, batch_at, _validation(uri, config, collate))
 
 
-def _validation(uri: str, config: configs.TrainingConfig, collate: Collate) -> Batch | None:
+def _validation(uri: str, config: configs.TrainingConfig | configs.BaselinePart, collate: Collate) -> Batch | None:
     """One batch of the first held-out rows, as at the last step."""
     if read_index(uri).rows("validation") < config.batch_size:
         return None

@@ -54,7 +54,7 @@ def baseline(ctx: StageContext, config: configs.BaselineConfig) -> dict:
     return fit(ctx, config)
 
 
-def fit(ctx: StageContext, config: configs.TrainingConfig) -> dict:
+def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
     """Train to `config.steps`, going on from the newest checkpoint of this attempt.
 
     Returns the stage's metrics. Raises Interrupted after a checkpoint, and what Ray Train raises, with the workers'
@@ -113,7 +113,7 @@ def fit(ctx: StageContext, config: configs.TrainingConfig) -> dict:
     return _conclude(ctx, outcome, seconds)
 
 
-def _check_execution(config: configs.TrainingConfig, execution: configs.TrainExecution) -> None:
+def _check_execution(config: configs.StageConfig, execution: configs.TrainExecution) -> None:
     rows = -(-config.batch_size // execution.workers)
     if config.batch_size < execution.workers:
         raise StageError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from jobs.batches import Batch
-from jobs.configs import TrainingConfig
+from jobs.configs import StageConfig
 from jobs.objectives.base import Moment, Objective
 from jobs.optimizer import StageOptimizer
 
@@ -48,7 +48,7 @@ def train(
     objective: Objective,
     optimizer: StageOptimizer,
     batch_at: Callable[[int], Batch],
-    config: TrainingConfig,
+    config: StageConfig,
     cadence: Cadence,
     *,
     start: int = 0,
@@ -102,7 +102,7 @@ def train(
     return outcome
 
 
-def evaluate(objective: Objective, batch: Batch, config: TrainingConfig) -> dict[str, float]:
+def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[str, float]:
     """Metrics over all ranks on this rank's part of a batch, named `eval/...`, always at the last step of the
     schedules and with the same noise, so that they can be compared over time."""
     moment = Moment(config.steps - 1, config.steps, _generator(config.seed, config.steps, batch))
@@ -120,11 +120,11 @@ def evaluate(objective: Objective, batch: Batch, config: TrainingConfig) -> dict
     return {name.replace("train/", "eval/"): value for name, value in values.items() if name.startswith("train/")}
 
 
-def moment_of(config: TrainingConfig, step: int, batch: Batch) -> Moment:
+def moment_of(config: StageConfig, step: int, batch: Batch) -> Moment:
     return Moment(step, config.steps, _generator(config.seed, step, batch))
 
 
-def precision(config: TrainingConfig, batch: Batch) -> torch.autocast:
+def precision(config: StageConfig, batch: Batch) -> torch.autocast:
     """Parameters and optimizer stay in fp32; bfloat16 is autocast around the forward pass."""
     device = batch["input_ids"].device.type
     return torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16")

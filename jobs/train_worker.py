@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from jobs.batches import Batch, rank_slice
 from jobs.checkpoints import Checkpointer, step_folder
-from jobs.configs import TrainExecution, TrainingConfig
+from jobs.configs import StageConfig, TrainExecution
 from jobs.model_folder import upload
 from jobs.monitor import Channel
 from jobs.optimizer import StageOptimizer
@@ -39,7 +38,7 @@ def work(settings: dict[str, Any]) -> None:
 
 def run_stage(
     *,
-    config: TrainingConfig,
+    config: StageConfig,
     execution: TrainExecution,
     inputs: Mapping[str, str],
     output_uri: str,
@@ -91,7 +90,7 @@ def run_stage(
             Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
             start=start,
             save=checkpointer.save,
-            log=_logger(channel, start, config.steps) if channel else lambda step, values: None,
+            log=_logger(channel, config.steps) if channel else lambda step, values: None,
             should_stop=channel.should_stop if channel else lambda: False,
             validation=recipe.validation and local(recipe.validation),
         )
@@ -116,15 +115,11 @@ def _register(uri: str, step: int) -> None:
     )
 
 
-def _logger(channel: Channel, start: int, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    began = time.monotonic()
-
+def _logger(channel: Channel, steps: int) -> Callable[[int, Mapping[str, float]], None]:
     def log(done: int, values: Mapping[str, float]) -> None:
         channel.metrics(done, values)
         if "train/loss" in values:
-            left = (time.monotonic() - began) / (done - start) * (steps - done)
-            speed = values["train/tokens_per_second"]
-            note = f"loss {values['train/loss']:.3f}, {speed:,.0f} tokens/s, {left / 60:.0f}:{left % 60:02.0f} left"
+            note = f"loss {values['train/loss']:.3f}, {values['train/tokens_per_second']:,.0f} tokens/s"
             channel.progress(done, steps, note)
 
     return log

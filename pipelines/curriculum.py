@@ -5,6 +5,8 @@ from __future__ import annotations
 from pipelines.config import PipelineConfig
 from pipelines.stage import Stage
 
+# One screen: a stage is a line or two, whatever a formatter thinks.
+# fmt: off
 
 def curriculum(c: PipelineConfig) -> list[Stage]:
     docs = Stage("corpus", "fetch and clean English and Polish text", "jobs.build_corpus:build_corpus", c.corpus,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from jobs.configs import (
     BaselineConfig,
+    BaselinePart,
     ConversationShardsConfig,
     CorpusConfig,
     DialoguesConfig,
@@ -54,7 +55,7 @@ def tiny() -> PipelineConfig:
         dense_dim=128,
         encoder_dim=128,
         moe=MoEConfig(experts=8, top_k=2, expert_dim=32, shared_experts=2, shared_dim=32),
-        memory=MemoryConfig(slots=16, variant="competitive"),
+        memory=MemoryConfig(slots=32, variant="competitive"),
         length=64,
         copy_start=True,
     )
@@ -78,10 +79,10 @@ def tiny() -> PipelineConfig:
         ),
         memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, optimizer=fast),
         smat=SmatConfig(
-            steps=500,
+            steps=700,
             batch_size=16,
             optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40),
-            phases=(SmatPhase(until=500, turns=8, train=every),),
+            phases=(SmatPhase(until=700, turns=8, train=every),),
         ),
         mrl=MrlConfig(
             iterations=12,
@@ -90,7 +91,12 @@ def tiny() -> PipelineConfig:
             reward=RewardConfig(bleu_parts=(1, 0), cosine_parts=(1, 0, 0)),
             optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4),
         ),
-        baseline=BaselineConfig(steps=400, batch_size=32, optimizer=fast),
+        baseline=BaselineConfig(
+            text=BaselinePart(steps=120, batch_size=32),
+            pairs=BaselinePart(steps=250, batch_size=96),
+            talks=BaselinePart(steps=600, batch_size=32),
+            optimizer=fast,
+        ),
         evaluate=EvaluateConfig(),
         export=ExportConfig(name="rxt-tiny"),
     )

@@ -108,7 +108,8 @@ class Runner:
         running: dict[Future[None], str] = {}
         codes = {DONE}
         while True:
-            ready += sorter.get_ready()
+            # in the order of the curriculum, so that a reader of the log sees the stages as they build on each other
+            ready = sorted([*ready, *sorter.get_ready()], key=list(targets).index)
             while ready and len(running) < self.execution.parallel_stages and not self._stop.is_set():
                 name = ready.pop(0)
                 status = self._statuses[name] = examine(targets[name], self._statuses, self.store)

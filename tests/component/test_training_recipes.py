@@ -8,6 +8,7 @@ from training_data import ARCHITECTURE, DIGEST, VOCABULARY, make_training_shards
 
 from jobs.configs import (
     BaselineConfig,
+    BaselinePart,
     MemoryPretrainConfig,
     PretrainConfig,
     SftConfig,
@@ -22,6 +23,8 @@ from rxt_model.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer
 
 COMMON = dict(steps=4, batch_size=4)
+ONE, TWO = BaselinePart(steps=1, batch_size=4), BaselinePart(steps=2, batch_size=4)
+PARTS = dict(text=ONE, pairs=ONE, talks=TWO)
 PHASES = (
     SmatPhase(until=2, turns=2, train=("decoder",)),
     SmatPhase(until=4, turns=4, train=("decoder", "memory", "encoder")),
@@ -38,7 +41,7 @@ STAGES = {
     "smat": (SmatConfig, dict(phases=PHASES), {"shards": "conversations", "model": "model"}),
     "baseline": (
         BaselineConfig,
-        dict(shares=(0.25, 0.25, 0.5)),
+        PARTS,
         {"text": "text", "pairs": "interactions", "talks": "conversations", "model": "model"},
     ),
 }
@@ -56,7 +59,7 @@ def uris(tmp_path_factory):
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_takes_steps(uris, stage, precision):
     kind, changes, wanted = STAGES[stage]
-    config = kind(**COMMON, **changes, precision=precision)
+    config = kind(**({} if kind is BaselineConfig else COMMON), **changes, precision=precision)
     inputs = {name: uris[key] for name, key in wanted.items()}
     check(inputs)
     recipe = build(config, inputs)
@@ -90,7 +93,7 @@ def test_the_baseline_goes_from_text_to_conversations(uris):
         "talks": uris["conversations"],
         "model": uris["model"],
     }
-    recipe = build(BaselineConfig(**COMMON, shares=(0.25, 0.25, 0.5)), inputs)
+    recipe = build(BaselineConfig(**PARTS), inputs)
     assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
     lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
     assert max(lengths[:2]) < min(lengths[2:])
