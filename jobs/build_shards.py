@@ -101,7 +101,8 @@ def _build(
     records = {shard.file: record for shard in shards if (record := _finished(ctx.output_uri, shard))}
     missing = [shard for shard in shards if shard.file not in records]
     if records:
-        ctx.reporter.message(f"{len(records)} of {len(shards)} shards were finished before")
+        kept = f"{len(records)} of {len(shards)} shards were finished before"
+        ctx.reporter.message(f"resumed at step {len(records)}: {kept}")
     for record in _write_all(ctx, kind, missing, rows):
         records[record.file] = record
         ctx.reporter.progress(len(records), len(shards), f"{record.file} {record.tokens:,} tokens")

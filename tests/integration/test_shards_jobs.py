@@ -231,7 +231,8 @@ def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_pa
     build_text_shards(ctx, TEXT)
     after = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for name in records}
     assert {name for name in records if after[name] != before[name]} == {damaged}
-    assert ctx.reporter.messages == [f"{len(records) - 1} of 5 shards were finished before"]
+    kept = len(records) - 1
+    assert ctx.reporter.messages == [f"resumed at step {kept}: {kept} of 5 shards were finished before"]
     assert digests(ctx.output_uri) == digests(built["text"].output_uri)
 
 
@@ -299,7 +300,7 @@ def test_shards_on_an_object_store_equal_local_ones(built, inputs, bucket, tmp_p
     command = [sys.executable, "-c", ON_S3, url, *inputs]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.splitlines() == ["[]", "['4 of 4 shards were finished before']"]
+    assert done.stdout.splitlines() == ["[]", "['resumed at step 4: 4 of 4 shards were finished before']"]
     monkeypatch.setenv("RXT_CACHE", str(tmp_path))
     assert read_index(url) == read_index(built["talks"].output_uri)
     remote, local = (ShardReader(uri, "test") for uri in (url, built["talks"].output_uri))
