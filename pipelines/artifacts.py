@@ -64,10 +64,14 @@ class ArtifactStore:
 
     def check_readable(self) -> None:
         """Look once; raises StageError with what the filesystem said. A store that is not there yet is empty."""
+        next_command = "RXT_STORE=URL rxt status"
         try:
             self._names(self.root)
+            is_file = self.fs.isfile(self.root)
         except Exception as error:  # filesystems have exceptions of their own: no credentials, no such host
-            raise StageError(f"store {self.url} cannot be read: {error}", "RXT_STORE=URL rxt status") from error
+            raise StageError(f"store {self.url} cannot be read: {error}", next_command) from error
+        if is_file:
+            raise StageError(f"store {self.url} is a file, not a folder", next_command)
 
     def check_writable(self) -> None:
         """Write and remove a small file; raises StageError with what the filesystem said."""

@@ -85,7 +85,8 @@ class Session:
             raise StageError("no stage with a model is complete", self.invocation.run())
         status = statuses[wanted.name]
         if not status.is_complete:
-            raise StageError(f"{stage} is {status.state}: {status.reason}", self.invocation.run("--until", wanted.name))
+            reason = f": {status.reason}" if status.reason else ""
+            raise StageError(f"{stage} is {status.state}{reason}", self.invocation.run("--until", wanted.name))
         uri = self.store.uri(status.attempt)
         if "config.json" in status.manifest["outputs"]:  # the export is a model folder itself
             model = uri

@@ -227,6 +227,7 @@ def test_rerun_with_downstream_names_all_that_follow(rxt, built):
         (["stage", "rerun", "sft"], "sft reads pretrain, which is blocked"),
         (["stage", "show", "corpsu"], "corpsu: unknown stage; did you mean corpus?"),
         (["chat"], "no stage with a model is complete"),
+        (["chat", "--stage", "corpus"], "corpus is missing"),
         (["chat", "--example", "de"], "--example de: not one of en, pl"),
         (["submit", "status"], "status: only `run` and `stage rerun` are submitted"),
     ],
@@ -245,6 +246,9 @@ def test_unknown_and_unwritable_stores(rxt, tmp_path, monkeypatch):
     monkeypatch.setenv("RXT_STORE", str(tmp_path / "file/store"))
     result = rxt("run")
     assert result.exit_code == 2 and f"{tmp_path}/file/store" in result.stderr and "next: " in result.stderr
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "file"))
+    result = rxt("run")
+    assert result.exit_code == 2 and f"store {tmp_path}/file is a file, not a folder" in result.stderr
 
 
 def test_unknown_command_and_option_are_code_2(rxt):
