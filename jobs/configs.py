@@ -76,6 +76,7 @@ class TokenizerConfig(Config):
     vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
     document_bytes: PositiveInt = 4_000_000
     dialogues: PositiveInt = 2_000
+    dialogue_plan: DialoguesConfig = DialoguesConfig()
     seed: int = 0
 
 
@@ -112,13 +113,15 @@ class ConversationShardsConfig(Config):
 
 
 class OptimizerConfig(Config):
-    """AdamW with linear warm-up and cosine decay to `final_lr` x lr over the whole stage."""
+    """AdamW with linear warm-up and, over the last `decay` of the stage, cosine decay to `final_lr` x lr; 1 is the
+    published schedule."""
 
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.95)
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     clip: PositiveFloat = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 50
+    decay: Fraction = 1.0
     final_lr: Fraction = 0.1
 
 

@@ -13,11 +13,13 @@ from jobs.configs import OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """Rate of `step` (from 0): linear warm-up, then cosine decay to `final_lr` x lr at the last step."""
+    """Rate of `step` (from 0): linear warm-up, constant, then over the last `decay` of the stage a half cosine down to
+    `final_lr` x lr at the last step."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
-    decay = (step - config.warmup_steps) / max(1, steps - 1 - config.warmup_steps)
-    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, decay))))
+    start = max(config.warmup_steps, round((1 - config.decay) * steps))
+    fallen = min(1.0, max(0, step - start) / max(1, steps - 1 - start))
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * fallen)))
 
 
 class StageOptimizer:

@@ -52,10 +52,11 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
 
 def _texts(corpus: Corpus, catalogue: Catalogue, config: TokenizerConfig) -> Iterator[str]:
     """Train documents, half of `document_bytes` per language, then generated train dialogues."""
+    plan = DialogueSpec(**config.dialogue_plan.model_dump())
     for language in LANGUAGES:
         yield from _documents(corpus, catalogue, language, config.document_bytes // len(LANGUAGES))
         for index in range(config.dialogues // len(LANGUAGES)):
-            conversation = generate(DialogueSpec(), language, "train", config.seed, index)
+            conversation = generate(plan, language, "train", config.seed, index)
             for turn in conversation.interactions:
                 yield turn.query
                 yield turn.answer

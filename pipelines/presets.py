@@ -52,28 +52,28 @@ def tiny() -> PipelineConfig:
         decoder_attention=sparse,
         cross_attention=AttentionConfig(query_heads=6, kv_heads=6),
         encoder_attention=sparse,
-        dense_dim=128,
-        encoder_dim=128,
-        moe=MoEConfig(experts=8, top_k=2, expert_dim=32, shared_experts=2, shared_dim=32),
+        dense_dim=96,
+        encoder_dim=96,
+        moe=MoEConfig(experts=8, top_k=2, expert_dim=24, shared_experts=2, shared_dim=24),
         memory=MemoryConfig(slots=32, variant="competitive"),
         length=64,
         copy_start=True,
     )
     dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
-    fast = OptimizerConfig(lr=3e-3, warmup_steps=40)
+    fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
     every = ("decoder", "memory", "encoder")
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(_package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
-        tokenizer=TokenizerConfig(vocab_size=2048, document_bytes=600_000, dialogues=6_000),
+        tokenizer=TokenizerConfig(vocab_size=2560, document_bytes=300_000, dialogues=24_000, dialogue_plan=dialogues),
         text=TextShardsConfig(length=128, shards=2, max_tokens=600_000),
         interactions=InteractionShardsConfig(
-            length=64, shards=2, generated=16_000, documents=4_000, dialogues=dialogues
+            length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
         conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=250, dialogues=dialogues),
-        pretrain=PretrainConfig(model=model, steps=120, batch_size=32, optimizer=fast),
+        pretrain=PretrainConfig(model=model, steps=100, batch_size=32, optimizer=fast),
         sft=SftConfig(
             steps=250,
-            batch_size=96,
+            batch_size=64,
             optimizer=fast,
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
@@ -81,7 +81,7 @@ def tiny() -> PipelineConfig:
         smat=SmatConfig(
             steps=700,
             batch_size=16,
-            optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40),
+            optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40, decay=0.3),
             phases=(SmatPhase(until=700, turns=8, train=every),),
         ),
         mrl=MrlConfig(
@@ -92,8 +92,8 @@ def tiny() -> PipelineConfig:
             optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4),
         ),
         baseline=BaselineConfig(
-            text=BaselinePart(steps=120, batch_size=32),
-            pairs=BaselinePart(steps=250, batch_size=96),
+            text=BaselinePart(steps=100, batch_size=32),
+            pairs=BaselinePart(steps=250, batch_size=64),
             talks=BaselinePart(steps=600, batch_size=32),
             optimizer=fast,
         ),
