@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jobs import configs
 from jobs.batches import Batch, Row, batch_reader, conversation_batch, history_batch, interaction_batch, text_batch
-from jobs.context import StageError
+from jobs.context import Artifact, StageError
 from jobs.model_folder import load_model, local_folder
 from jobs.objectives.base import Objective
 from jobs.objectives.joint_lm import JointLM
@@ -42,25 +42,26 @@ def build(config: configs.StageConfig, inputs: Uris) -> Recipe:
     return _RECIPES[type(config)](config, inputs)
 
 
-def check(inputs: Uris) -> None:
+def check(inputs: Mapping[str, Artifact]) -> None:
     """Before anything is started: whole shards, made with the tokenizer of the model. StageError otherwise."""
-    model = model_config(inputs[MODEL]) if MODEL in inputs else None
-    for name, uri in inputs.items():
+    model = model_config(inputs[MODEL].uri) if MODEL in inputs else None
+    for name, artifact in inputs.items():
         if name == MODEL:
             continue
+        uri = artifact.uri
         try:
             index = read_index(uri)
             for split in {record.split for record in index.files}:
                 ShardReader(uri, split)
         except ShardError as error:
-            raise StageError(str(error), "rxt status") from error
+            raise StageError(str(error), f"rxt stage rerun {artifact.stage}") from error
         if not index.rows("train"):
             raise StageError(f"{uri} holds no training rows", "rxt status")
         if model is None:
             continue
         if index.tokenizer_digest != model.tokenizer_digest:
             raise StageError(
-                f"the tokenizer of {uri} does not fit the model in {inputs[MODEL]}: "
+                f"the tokenizer of {uri} does not fit the model in {inputs[MODEL].uri}: "
                 f"shards {index.tokenizer_digest}, model {model.tokenizer_digest}",
                 "rxt status",
             )

@@ -62,7 +62,7 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
     """
     execution = ctx.execution.train
     inputs = {name: artifact.uri for name, artifact in ctx.inputs.items()}
-    check(inputs)
+    check(ctx.inputs)
     _check_execution(config, execution)
     point = resume_point(ctx.output_uri)
     if point.begun and not point.step:

@@ -6,6 +6,8 @@ import time
 import traceback
 from typing import Any
 
+from jobs.context import StageError
+
 
 def failure_record(error: BaseException, stage: str, step: int | None, workers: int) -> dict[str, Any]:
     """The content of failure.json. `rank`, of so many `workers`, is None where the failure has none."""
@@ -18,14 +20,15 @@ def failure_record(error: BaseException, stage: str, step: int | None, workers: 
         "step": step,
         "type": type(cause).__name__,
         "message": str(cause),
-        "next_command": getattr(cause, "next_command", ""),
+        "next_command": cause.next_command if isinstance(cause, StageError) else "",
         "traceback": "".join(traceback.format_exception(error)),
         "time": time.time(),
     }
 
 
 def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[int]]:
-    """The innermost exception, the lowest rank it happened on, and all ranks that failed.
+    """The innermost exception, or the StageError above it, which is made to be read; the lowest rank it happened on,
+    and all ranks that failed.
 
     Ray Train keeps the workers' exceptions by rank (`worker_failures`), Ray tasks theirs as `cause`, Python as
     `__cause__`. The lowest rank is not always the first to fail, but the others often only say that it is gone: so a
@@ -39,7 +42,8 @@ def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[in
             rank = min(ranks, key=lambda r: (_blames_a_peer(workers[r]), r))
             inner = workers[rank]
         else:
-            inner = getattr(error, "cause", None) or error.__cause__
+            below = None if isinstance(error, StageError) else error.__cause__
+            inner = getattr(error, "cause", None) or below
         if not isinstance(inner, BaseException) or inner is error:
             return error, rank, ranks
         error = inner
@@ -50,6 +54,12 @@ def headline(stage: str, failure: dict[str, Any]) -> str:
     rank = "" if failure["rank"] is None else f" on rank {failure['rank']} of {failure['workers']}"
     step = "" if failure["step"] is None else f" at step {failure['step']}"
     return f"{stage} failed{rank}{step}"
+
+
+def summary(failure: dict[str, Any]) -> str:
+    """The message, with the exception's type where it was not written for the user."""
+    message = failure["message"].strip()
+    return message if failure["type"] == StageError.__name__ else f"{failure['type']}: {message}"
 
 
 def _blames_a_peer(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from jobs.context import StageError
 from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
 from pipelines.code_digest import changed_files, code_digest
+from pipelines.failures import summary
 from pipelines.fingerprint import diff, fingerprint, plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
 from pipelines.stage import Stage
@@ -140,8 +141,7 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
     if holder is not None and holder.looks_alive(DEFAULT_TIMES):
         return status("running", f"written by {holder}")
     if FAILURE in names:
-        failure = store.read_json(attempt, FAILURE)
-        return status("failed", f"{failure['type']}: {failure['message']}".partition("\n")[0])
+        return status("failed", summary(store.read_json(attempt, FAILURE)).partition("\n")[0])
     return status("interrupted", "rxt run goes on where it was")
 
 

@@ -20,7 +20,7 @@ from jobs.context import Interrupted, StageError
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, Surroundings
 from pipelines.display import Board, short_path
-from pipelines.failures import headline
+from pipelines.failures import headline, summary
 from pipelines.feed import catch_up
 from pipelines.invocation import Invocation
 from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes
@@ -154,12 +154,12 @@ class Runner:
             raise error
         record = self.store.read_json(attempt, "checkpoints.json")
         steps = [checkpoint["step"] for checkpoint in record["checkpoints"]] if record else []
-        message = failure["message"].strip().replace("\n", "\n    ")
+        message = summary(failure).replace("\n", "\n    ")
         resume, restart = self.invocation.run(), self.invocation.stage("rerun", name)
         width = max(len(resume), len(restart)) + 3
         self.board.line(
             f"error: {headline(name, failure)}\n"
-            f"  {failure['type']}: {message}\n"
+            f"  {message}\n"
             + (f"  next     {failure['next_command']}\n" if failure["next_command"] else "")
             + f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}\n"
             f"  resume   {resume:<{width}}continues this attempt{f' from step {steps[-1]}' if steps else ''}\n"

@@ -65,13 +65,18 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
     return uris
 
 
+def artifacts(uris):
+    """Upstream artifacts, each of a stage that is called like the input."""
+    return {name: Artifact(name, "0-1", str(uri), {}) for name, uri in uris.items()}
+
+
 def context(stage, output, inputs, reporter=None, should_stop=lambda: False, **execution):
     settings = dict(checkpoint_every_steps=4, log_every_steps=2) | execution
     return StageContext(
         stage=stage,
         artifact_id=str(output).rsplit("/", 1)[-1],
         output_uri=str(output),
-        inputs={name: Artifact(name, "0-1", str(uri), {}) for name, uri in inputs.items()},
+        inputs=artifacts(inputs),
         execution=Execution(train=TrainExecution(**settings)),
         reporter=reporter or Memory(),
         should_stop=should_stop,

@@ -75,9 +75,13 @@ class Tokenizer:
 
     @classmethod
     def load(cls, url: str) -> Tokenizer:
-        """From a tokenizer.json at a local path or any fsspec URL."""
+        """From a tokenizer.json at a local path or any fsspec URL. Raises TokenizerError with the place."""
         with fsspec.open(url, "r", encoding="utf-8") as file:
-            return cls.from_json(file.read())
+            text = file.read()
+        try:
+            return cls.from_json(text)
+        except TokenizerError as error:
+            raise TokenizerError(f"{url}: {error}") from error
 
     def save(self, url: str) -> None:
         """Write tokenizer.json; its sha256 is `digest`."""

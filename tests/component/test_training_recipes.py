@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from training_data import ARCHITECTURE, DIGEST, VOCABULARY, make_training_shards
+from training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards
 
 from jobs.configs import (
     BaselineConfig,
@@ -61,7 +61,7 @@ def test_every_stage_takes_steps(uris, stage, precision):
     kind, changes, wanted = STAGES[stage]
     config = kind(**({} if kind is BaselineConfig else COMMON), **changes, precision=precision)
     inputs = {name: uris[key] for name, key in wanted.items()}
-    check(inputs)
+    check(artifacts(inputs))
     recipe = build(config, inputs)
     optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
     before = {name: p.clone() for name, p in recipe.objective.named_parameters()}
@@ -111,7 +111,7 @@ def test_the_same_seed_gives_the_same_weights_and_batches(uris):
 def test_a_tokenizer_that_does_not_fit_is_named_with_both_digests(uris, tmp_path):
     other = make_training_shards(tmp_path, digest="e" * 64)
     with pytest.raises(StageError, match=f"shards {'e' * 64}, model {DIGEST}"):
-        check({"shards": other["interactions"], "model": uris["model"]})
+        check(artifacts({"shards": other["interactions"], "model": uris["model"]}))
 
 
 def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):
@@ -120,5 +120,6 @@ def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StageError, match="text/train-00000.arrow is damaged"):
-        check({"shards": uri})
+    with pytest.raises(StageError, match="text/train-00000.arrow is damaged") as caught:
+        check(artifacts({"shards": uri}))
+    assert caught.value.next_command == "rxt stage rerun shards"

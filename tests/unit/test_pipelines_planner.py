@@ -90,7 +90,7 @@ def test_failed_interrupted_and_running(store, tmp_path):
     stages = [toy("data", fails_while=str(flag))]
     run(stages, store)
     status = plan(stages, store)["data"]
-    assert (status.state, status.reason) == ("failed", f"StageError: data cannot while {flag} exists")
+    assert (status.state, status.reason) == ("failed", f"data cannot while {flag} exists")
     store.remove(status.attempt, "failure.json")
     assert states(stages, store) == {"data": "interrupted"}
     lease = take(store, status.attempt, print, times=QUICK)

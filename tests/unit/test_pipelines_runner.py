@@ -18,7 +18,7 @@ from toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 
 from jobs.context import StageError
 from pipelines.artifacts import ArtifactStore
-from pipelines.failures import failure_record, headline, root_cause
+from pipelines.failures import failure_record, headline, root_cause, summary
 from pipelines.lease import take
 from pipelines.planner import plan
 
@@ -77,7 +77,7 @@ def test_failure_is_recorded_siblings_go_on_dependants_wait_then_the_same_attemp
     failure = store.read_json(attempt, "failure.json")
     assert failure["type"] == "StageError" and failure["rank"] is None and "toy_graph.py" in failure["traceback"]
     text = out.getvalue()
-    assert "error: right failed\n  StageError: right cannot while" in text
+    assert "error: right failed\n  right cannot while" in text
     assert f"right/{attempt.artifact_id}/failure.json" in text and "  next     rm it" in text
     assert "resume   rxt run " in text and "restart  rxt stage rerun right" in text
     assert tracking.of("right")[0]["status"] == "FAILED" and tracking.parents[-1]["status"] == "FAILED"
@@ -253,4 +253,16 @@ def test_root_cause_is_found_below_ray_and_a_rank_that_blames_its_peer_comes_las
     outer.__cause__ = TaskError()
     cause, rank, ranks = root_cause(outer)
     assert (type(cause), rank, ranks) == (FloatingPointError, 1, [0, 1])
-    assert headline("smat", failure_record(outer, "smat", 340, 2)) == "smat failed on rank 1 of 2 at step 340"
+    record = failure_record(outer, "smat", 340, 2)
+    assert headline("smat", record) == "smat failed on rank 1 of 2 at step 340"
+    assert summary(record) == "FloatingPointError: loss is nan"
+
+
+def test_what_is_written_for_the_user_is_shown_in_place_of_what_caused_it():
+    told = StageError("shard x is damaged: not JSON", "rxt stage rerun shards")
+    told.__cause__ = ValueError("line 1")
+    outer = RuntimeError("fit failed")
+    outer.__cause__ = told
+    record = failure_record(outer, "sft", None, 2)
+    assert summary(record) == "shard x is damaged: not JSON"
+    assert record["next_command"] == "rxt stage rerun shards"

@@ -98,7 +98,7 @@ def test_training_is_deterministic_across_processes():
     assert digests == {Tokenizer.train(TEXTS, 600).digest + "\n"}
 
 
-def test_a_foreign_tokenizer_is_refused(tokenizer):
+def test_a_foreign_tokenizer_is_refused(tokenizer, tmp_path):
     foreign = json.loads(tokenizer.json)
     foreign["model"]["vocab"]["[Q]"], foreign["model"]["vocab"]["[A]"] = 6, 5
     for special in foreign["added_tokens"]:
@@ -107,6 +107,9 @@ def test_a_foreign_tokenizer_is_refused(tokenizer):
         Tokenizer.from_json(json.dumps(foreign))
     with pytest.raises(TokenizerError, match="not a tokenizer.json"):
         Tokenizer.from_json("<html>")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match=f"^{tmp_path}/tokenizer.json: not a tokenizer.json"):
+        Tokenizer.load(str(tmp_path / "tokenizer.json"))
     with pytest.raises(TokenizerError, match="too small"):
         Tokenizer.train(TEXTS, 200)
 
