@@ -70,7 +70,13 @@ def tiny() -> PipelineConfig:
             length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
         conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=250, dialogues=dialogues),
-        pretrain=PretrainConfig(model=model, steps=100, batch_size=32, optimizer=fast),
+        pretrain=PretrainConfig(
+            model=model,
+            steps=100,
+            batch_size=32,
+            optimizer=fast,
+            loss=JointLossConfig(noise=(0.1, 0.3), masking=(0.05, 0.2)),
+        ),
         sft=SftConfig(
             steps=250,
             batch_size=64,

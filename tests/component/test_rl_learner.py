@@ -201,13 +201,13 @@ def test_reward_rises_on_a_toy_task(world, algorithm):
 
     config = CONFIG.model_copy(
         update={
-            "iterations": 12, "update_epochs": 4, "algorithm": algorithm, "unfreeze": (0.0, 0.0, 0.0),
-            "kl_reference": 0.0, "optimizer": OptimizerConfig(lr=1e-2, warmup_steps=0),
+            "iterations": 20, "update_epochs": 4, "algorithm": algorithm, "unfreeze": (0.0, 0.0, 0.0),
+            "kl_reference": 0.0, "optimizer": OptimizerConfig(lr=2e-2, warmup_steps=0),
         }
     )  # fmt: skip
     learner = Learner(world[0], config, 1)
     means = []
-    for iteration in range(12):
+    for iteration in range(20):
         trajectories = roll_out(world, learner, episodes_of(24, iteration), likes, state=f"r{iteration}")
         rewards = [r for t in trajectories for r in t.rewards]
         means.append(sum(rewards) / len(rewards))
