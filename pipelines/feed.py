@@ -17,8 +17,9 @@ SECONDS_BETWEEN_BATCHES = 2.0
 
 
 class StageFeed:
-    """Sends one attempt's points to its tracker run. While the tracker is away the points wait; what still waits at
-    the end is recorded in run.json and sent by a later command (`catch_up`)."""
+    """Sends one attempt's points to its tracker run. While the tracker is away the points wait; how many still wait at
+    the end is recorded in run.json, and a later command sends them (`catch_up`). Until then that number is null: if
+    the process is killed, all points are sent again, and MLflow keeps one of each."""
 
     def __init__(
         self,
@@ -32,13 +33,14 @@ class StageFeed:
         self._store, self._attempt, self._tracking, self._start, self._warn = store, attempt, tracking, start, warn
         record = store.read_json(attempt, RUN) or {"mlflow_run_id": None, "unsent": 0}
         self._earlier = record["mlflow_run_id"]
-        self._waiting: list[Point] = _last_points(store, attempt, record["unsent"])
+        self._waiting: list[Point] = _unsent(store, attempt, record["unsent"])
         self.run_id: str | None = None
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._warned = False
-        self._send()
+        self._record(None)
+        self._reach(self._open)
         self._thread = threading.Thread(target=self._loop, name="feed", daemon=True)
         self._thread.start()
 
@@ -72,7 +74,7 @@ class StageFeed:
             self._reach(lambda: self._tracking.end_stage(self.run_id, status))
         if self._waiting:
             self._warn(f"{len(self._waiting)} points are not in MLflow yet; metrics.jsonl has them")
-        self._record()
+        self._record(len(self._waiting))
 
     def _loop(self) -> None:
         while not self._closed.wait(SECONDS_BETWEEN_BATCHES):
@@ -91,11 +93,11 @@ class StageFeed:
 
     def _open(self) -> None:
         self.run_id = self._start(self._earlier)
-        self._record()
+        self._record(None)
 
-    def _record(self) -> None:
+    def _record(self, unsent: int | None) -> None:
         known = self.run_id or self._earlier
-        self._store.write_json(self._attempt, RUN, {"mlflow_run_id": known, "unsent": len(self._waiting)})
+        self._store.write_json(self._attempt, RUN, {"mlflow_run_id": known, "unsent": unsent})
 
     def _reach(self, action: Callable[[], Any]) -> bool:
         try:
@@ -114,15 +116,18 @@ class StageFeed:
 def catch_up(store: ArtifactStore, attempt: Attempt, tracking: Tracking) -> int:
     """Send what an earlier command could not; the number of points sent. Raises TrackingError."""
     record = store.read_json(attempt, RUN)
-    if record is None or not record["unsent"] or record["mlflow_run_id"] is None:
+    if record is None or record["unsent"] == 0 or record["mlflow_run_id"] is None:
         return 0
-    points = _last_points(store, attempt, record["unsent"])
+    points = _unsent(store, attempt, record["unsent"])
     tracking.log_metrics(record["mlflow_run_id"], points)
     tracking.end_stage(record["mlflow_run_id"], "FINISHED")
     store.write_json(attempt, RUN, record | {"unsent": 0})
     return len(points)
 
 
-def _last_points(store: ArtifactStore, attempt: Attempt, count: int) -> list[Point]:
-    points = read_points(store.read_text(attempt, METRICS) or "") if count else []
-    return points[len(points) - count :] if count else []
+def _unsent(store: ArtifactStore, attempt: Attempt, count: int | None) -> list[Point]:
+    """The last `count` points; all of them for None."""
+    if count == 0:
+        return []
+    points = read_points(store.read_text(attempt, METRICS) or "")
+    return points if count is None else points[len(points) - count :]

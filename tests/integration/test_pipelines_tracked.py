@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import toy_graph
 from toy_graph import run, toy
 
-from pipelines.artifacts import ArtifactStore
+from pipelines.artifacts import ArtifactStore, Attempt
+from pipelines.feed import StageFeed
 from pipelines.planner import plan
+from pipelines.reporter import read_points
 from pipelines.tracking import Tracking
 
 
@@ -51,3 +55,22 @@ def test_runs_of_a_pipeline_that_fails_and_goes_on(tmp_path, tracked):
 
     assert run(stages, store, tracking=tracking()) == 0
     assert len(client.search_runs([experiment.experiment_id])) == 5
+
+
+def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none_twice(tmp_path, tracked):
+    tracking, client = tracked[0](), tracked[1]
+    store, attempt = ArtifactStore(str(tmp_path / "store")), Attempt("count", "0" * 12, 1)
+    tracking.check()
+    parent = tracking.start_run("rxt run", (), {})
+    run_id = tracking.start_stage(parent, "count", attempt.artifact_id, store.uri(attempt), "0" * 64, 1, {}, {})
+    store.write_json(attempt, "run.json", {"mlflow_run_id": run_id, "unsent": None})
+    lines = [json.dumps({"time": 1.5 + step, "step": step, "values": {"train/loss": 1 / step}}) for step in (1, 2, 3)]
+    store.append(attempt, "metrics.jsonl", "\n".join(lines) + "\n")
+    tracking.log_metrics(run_id, read_points(lines[0]))
+
+    feed = StageFeed(store, attempt, tracking, lambda earlier: earlier, print)
+    feed.add(read_points(json.dumps({"time": 9, "step": 4, "values": {"train/loss": 0.25}})))
+    feed.close("FINISHED")
+    found = client.get_metric_history(run_id, "train/loss")
+    assert [(point.step, point.value) for point in found] == [(step, 1 / step) for step in range(1, 5)]
+    assert store.read_json(attempt, "run.json") == {"mlflow_run_id": run_id, "unsent": 0}
