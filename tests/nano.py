@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,17 +67,17 @@ class Workspace:
         """Status by stage."""
         return {entry["stage"]: entry for entry in json.loads(self.nano("status", "--json", *words))["stages"]}
 
-    def running(self) -> list[str]:
-        """Stages that have begun and are not complete."""
-        begun = {path.parent for path in self.store.glob("*/*/attempt.json")}
-        return [path.parent.name for path in begun if not (path / "manifest.json").exists()]
+    def begun(self, stage: str) -> Path | None:
+        """The folder of a stage that was begun and is not complete."""
+        folders = (path.parent for path in (self.store / stage).glob("*/attempt.json"))
+        return next((folder for folder in folders if not (folder / "manifest.json").exists()), None)
 
-    def artifact(self, stage: str, number: int = 1) -> Path:
-        (found,) = (self.store / stage).glob(f"*-{number}")
-        return found
+    def artifact(self, stage: str, *words: str) -> Path:
+        """The folder of the attempt that decides about a stage."""
+        return Path(self.status(*words)[stage]["uri"])
 
-    def weights(self, stage: str, number: int = 1) -> bytes:
-        return (self.artifact(stage, number) / "model" / "model.safetensors").read_bytes()
+    def weights(self, stage: str) -> bytes:
+        return (self.artifact(stage) / "model" / "model.safetensors").read_bytes()
 
     def processes(self) -> list[psutil.Process]:
         """Whatever was started by a command in this folder and lives, orphans included."""
@@ -88,6 +89,12 @@ class Workspace:
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
         return found
+
+    def kill(self, command: Command) -> None:
+        """SIGKILL to the driver alone; what it had started must end by itself, soon."""
+        command.kill()
+        _, alive = psutil.wait_procs(self.processes(), timeout=15)
+        assert alive == []
 
     def close(self) -> None:
         for process in self.processes():
@@ -134,10 +141,24 @@ class Command:
         return self
 
     def kill(self) -> None:
-        """SIGKILL, to the driver alone."""
         self.process.kill()
         self.process.wait()
 
     def interrupt(self) -> None:
         """Ctrl-C, which a terminal sends to all that it started."""
         os.killpg(self.process.pid, signal.SIGINT)
+
+
+def built(output: str) -> list[str]:
+    """The stages that a command completed, in order."""
+    return re.findall(r"^(\S+): complete ", output, re.MULTILINE)
+
+
+def reused(output: str) -> list[str]:
+    return re.findall(r"^(\S+): reused ", output, re.MULTILINE)
+
+
+def resumed(output: str, stage: str) -> int:
+    """The step at which a command went on with a stage."""
+    (step,) = re.findall(rf"^{stage}: resumed at step (\d+)", output, re.MULTILINE)
+    return int(step)

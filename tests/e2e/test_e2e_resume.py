@@ -5,27 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 
-import psutil
+from mlflow import MlflowClient
+from nano import built, resumed, reused
 
 from jobs.checkpoints import recorded
 
-
-def resumed(output: str, stage: str) -> int:
-    """The step at which a command went on with a stage."""
-    (step,) = re.findall(rf"^{stage}: resumed at step (\d+)", output, re.MULTILINE)
-    return int(step)
-
-
-def built(output: str) -> list[str]:
-    """The stages that a command completed."""
-    return re.findall(r"^(\S+): complete ", output, re.MULTILINE)
-
-
-def kill(workspace, command) -> None:
-    """The driver alone; what it had started must end by itself, soon."""
-    command.kill()
-    _, alive = psutil.wait_procs(workspace.processes(), timeout=15)
-    assert alive == []
+RUN = ("run", "tiny", "--config", "nano.toml")
 
 
 def finished_shards(folder):
@@ -34,31 +19,90 @@ def finished_shards(folder):
     return {shard.name: shard.stat().st_mtime_ns for shard in shards}
 
 
+def saved(workspace, stage):
+    """The step of the newest checkpoint of a stage that is under way; 0 without one."""
+    folder = workspace.begun(stage)
+    checkpoints = recorded(str(folder)) if folder else []
+    return checkpoints[-1].step if checkpoints else 0
+
+
 def test_killed_while_shards_are_written_and_in_pretrain(nano, copy):
-    reused = [stage for stage in nano.status() if stage not in ("text-shards", "pretrain")]
     for stage in ("text-shards", "pretrain"):
         shutil.rmtree(copy.store / stage)
 
-    command = copy.start("run", "tiny", "--config", "nano.toml")
-    kill(copy, command.until(lambda: any((copy.store / "text-shards").glob("*/done/*.json"))))
-    before = finished_shards(copy.artifact("text-shards"))
+    command = copy.start(*RUN)
+    copy.kill(command.until(lambda: any((copy.store / "text-shards").glob("*/done/*.json"))))
+    shards = copy.artifact("text-shards")
+    before = finished_shards(shards)
     assert 0 < len(before) < 8
     assert copy.status()["text-shards"]["state"] == "interrupted"
 
-    command = copy.start("run", "tiny", "--config", "nano.toml")
-    command.until(lambda: "pretrain" in copy.running())
-    refusal = copy.nano("run", "tiny", code=2)
+    command = copy.start(*RUN).until(lambda: copy.begun("pretrain"))
+    refusal = copy.rxt(*RUN, code=2)
     assert re.search(rf"^error: pretrain \S+ is written by pid {command.process.pid} on ", refusal, re.MULTILINE)
-    kill(copy, command.until(lambda: recorded(copy.artifact("pretrain"))))
+    copy.kill(command.until(lambda: saved(copy, "pretrain")))
     assert resumed(command.output, "text-shards") == len(before)
-    after = finished_shards(copy.artifact("text-shards"))
+    after = finished_shards(shards)
     assert len(after) == 8 and before.items() <= after.items()
 
-    saved = recorded(copy.artifact("pretrain"))[-1].step
-    last = copy.nano("run", "tiny")
-    assert resumed(last, "pretrain") == saved > 0
-    assert built(last) == ["pretrain"]
-    assert sorted(re.findall(r"^(\S+): reused ", last, re.MULTILINE)) == sorted(["text-shards", *reused])
+    step = saved(copy, "pretrain")
+    last = copy.rxt(*RUN)
+    assert 0 < resumed(last, "pretrain") == step < 16
+    assert built(last) == ["pretrain"] and len(reused(last)) == 12  # what followed is found again
     assert copy.weights("pretrain") == nano.weights("pretrain")
-    for stage in reused:
-        assert copy.status()[stage] == nano.status()[stage] | {"uri": copy.status()[stage]["uri"]}
+
+
+def test_after_a_rerun_all_becomes_complete_again_through_two_kills_and_a_stop(nano, copy):
+    straight = nano.status()
+    assert built(copy.nano("stage", "rerun", "sft")) == ["sft"]
+    status = copy.status()
+    first, second = straight["sft"]["artifact_id"], status["sft"]["artifact_id"]
+    assert second == first.removesuffix("1") + "2"
+    assert status["memory-pretrain"]["state"] == "stale"
+    assert status["memory-pretrain"]["reason"] == f"inputs.model: {first} -> {second}"
+    blocked = ("smat", "mrl", "evaluate", "export")
+    assert {status[stage]["reason"] for stage in blocked} == {"waits for memory-pretrain"}
+    assert [stage for stage, entry in status.items() if entry["state"] == "blocked"] == list(blocked)
+
+    command = copy.start(*RUN)
+    copy.kill(command.until(lambda: saved(copy, "smat")))
+    assert built(command.output) == ["memory-pretrain"]
+    step = saved(copy, "smat")
+
+    command = copy.start(*RUN)
+    copy.kill(command.until(lambda: list((copy.begun("mrl") or copy.folder).glob("rl/checkpoints/checkpoint.json"))))
+    assert 0 < resumed(command.output, "smat") == step < 12
+    assert built(command.output) == ["smat"]
+
+    command = copy.start(*RUN)
+    command.until(lambda: "mrl: resumed at step " in command.output).interrupt()
+    stopped = command.ends_with(130)
+    assert "stopped; go on with: rxt run --config nano.toml" in stopped and not built(stopped)
+    assert copy.status()["mrl"]["state"] == "interrupted"
+
+    last = copy.rxt(*RUN)
+    assert 0 < resumed(stopped, "mrl") <= resumed(last, "mrl") < 6
+    assert built(last) == ["mrl", "evaluate", "export"]
+    assert {entry["state"] for entry in copy.status().values()} == {"complete"}
+    for stage in ("sft", "memory-pretrain", "smat", "mrl"):
+        assert copy.artifact(stage) != nano.artifact(stage) and copy.weights(stage) == nano.weights(stage)
+    one_run_each(copy)
+
+    user = copy.artifact("memory-pretrain").name
+    gone = copy.nano("stage", "discard", "sft", second, "--yes")
+    assert f"  memory-pretrain {user} was built from it\n" in gone
+    assert {s: e["artifact_id"] for s, e in copy.status().items()} == {s: e["artifact_id"] for s, e in straight.items()}
+
+
+def one_run_each(workspace):
+    """However often it was stopped, an artifact has one run, and its curve goes on."""
+    client = MlflowClient(f"sqlite:///{workspace.database}")
+    (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")
+    runs = client.search_runs([experiment.experiment_id])
+    made = [run.data.tags["rxt.artifact_id"] for run in runs if "rxt.artifact_id" in run.data.tags]
+    assert len(made) == len(set(made)) == 13 + 6
+    smat = workspace.status()["smat"]["mlflow_run_id"]
+    steps = [point.step for point in client.get_metric_history(smat, "train/loss")]
+    assert sorted(set(steps)) == list(range(1, 13)) and len(steps) <= 12 + 2
+    parents = [run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert sorted(parents) == ["FINISHED", "FINISHED", "FINISHED", "KILLED", "KILLED", "KILLED"]

@@ -1,0 +1,56 @@
+"""Another value: what runs, what fails, and that nothing of it is remembered."""
+
+from __future__ import annotations
+
+import json
+
+from mlflow import MlflowClient
+from nano import built, reused
+
+FASTER = ("--set", "smat.optimizer.lr=0.0007")
+DIVERGES = ("--set", "sft.optimizer.lr=1e30", "--set", "sft.optimizer.warmup_steps=0")
+
+
+def test_an_override_runs_its_stage_and_what_follows_and_is_not_remembered(nano, copy):
+    before = copy.status()
+    changed = copy.status(*FASTER)
+    assert changed["smat"]["state"] == "stale"
+    assert changed["smat"]["reason"].startswith("config.optimizer.lr: ")
+    assert changed["smat"]["reason"].endswith(" -> 0.0007")
+
+    output = copy.nano("run", "tiny", "--until", "mrl", *FASTER)
+    assert built(output) == ["smat", "mrl"]
+    assert reused(output) == ["corpus", "tokenizer", "text-shards", "interaction-shards", "conversation-shards",
+                              "pretrain", "sft", "memory-pretrain"]  # fmt: skip
+    assert output.splitlines()[0].endswith(f"preset tiny   config nano.toml   set {FASTER[1]}")
+    assert output.splitlines()[-1].startswith(f"next: rxt run --config nano.toml {' '.join(FASTER)}   builds evaluate")
+    changed = copy.status(*FASTER)
+    assert changed["smat"]["state"] == changed["mrl"]["state"] == "complete"
+    assert changed["evaluate"]["reason"].startswith(f"inputs.model: {before['mrl']['artifact_id']} -> ")
+    assert copy.status() == before
+    plain = copy.nano("run", "tiny")
+    assert reused(plain) == list(before)
+
+
+def test_a_loss_that_is_no_number_fails_the_stage_and_tells_what_to_do(copy):
+    output = copy.nano("run", "tiny", *DIVERGES, code=1)
+    options = f"--config nano.toml {' '.join(DIVERGES)}"
+    error = output.partition("\nerror: ")[2].splitlines()
+    status = copy.status(*DIVERGES)
+    assert error[0].startswith("sft failed at step ")
+    assert error[1].startswith("  RuntimeError: ") and "is not finite" in error[1]
+    assert error[2] == f"  log      store/sft/{status['sft']['artifact_id']}/failure.json"
+    assert error[3].startswith(f"  resume   rxt run {options}   ")
+    assert error[4].startswith(f"  restart  rxt stage rerun sft {options}   ")
+    assert status["sft"]["state"] == "failed" and "is not finite" in status["sft"]["reason"]
+    assert {status[stage]["state"] for stage in ("memory-pretrain", "smat", "mrl", "evaluate")} == {"blocked"}
+    assert status["baseline"]["state"] == "complete"
+    failure = json.loads((copy.artifact("sft", *DIVERGES) / "failure.json").read_text())
+    assert failure["message"] in error[1]
+
+    client = MlflowClient(f"sqlite:///{copy.database}")
+    run = client.get_run(status["sft"]["mlflow_run_id"])
+    assert run.info.status == "FAILED"
+    assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == "FAILED"
+    assert "failure.json" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {entry["state"] for entry in copy.status().values()} == {"complete"}

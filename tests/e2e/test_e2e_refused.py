@@ -1,0 +1,93 @@
+"""Bad input: one clear message with the offending value and the next command, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from ports import free_port
+
+from tokenization.tokenizer import Tokenizer
+
+SERVER = f"http://127.0.0.1:{free_port()}"
+CLUSTER = f"127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "error", "following"),
+    [
+        ("run tinny", {}, "tinny: unknown preset; did you mean tiny?", "rxt run tiny"),
+        (
+            "run --set smat.optimzer.lr=1",
+            {},
+            "smat.optimzer.lr: unknown; did you mean smat.optimizer.lr?",
+            "rxt run --dry-run",
+        ),
+        (
+            "run --set smat.optimizer.lr=fast",
+            {},
+            'smat.optimizer.lr = "fast": expected a valid number',
+            "rxt run --dry-run",
+        ),
+        ("run --config none.toml", {}, "--config none.toml: no such file", "rxt run --config FILE"),
+        ("run --until smatt", {}, "smatt: unknown stage; did you mean smat?", "rxt stage list"),
+        (
+            "stage rerun smat",
+            {},
+            "smat reads memory-pretrain, which is blocked",
+            "rxt run --until memory-pretrain",
+        ),
+        ("chat", {}, "no stage with a model is complete", "rxt run"),
+        ("run", {"RXT_STORE": "/proc/nothing"}, "store /proc/nothing cannot be written: ", "RXT_STORE=URL rxt run"),
+        ("run", {"RXT_STORE": "english.jsonl"}, "english.jsonl is a file, not a folder", "RXT_STORE=URL rxt"),
+        ("run", {"RXT_STORE": "gopher://hole"}, "store gopher://hole: Protocol not known", "RXT_STORE=.rxt"),
+        ("run", {"MLFLOW_TRACKING_URI": SERVER}, f"MLflow at {SERVER} cannot be used: ", "start that server"),
+        ("run", {"RAY_ADDRESS": CLUSTER}, f"no Ray cluster answers at {CLUSTER}: ", "unset RAY_ADDRESS"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_started(empty, words, environment, error, following):
+    output = empty.rxt(*words.split(), code=2, **environment)
+    message, remedy = output.strip().splitlines()[-2:]
+    assert message.startswith("error: ") and error in message
+    assert remedy.startswith(f"next: {following}")
+    assert "Traceback" not in output
+    assert not (empty.folder / "ray").exists() and not list(empty.store.glob("*/*"))
+
+
+def explained(workspace, stage, *parts):
+    """Run up to a stage that must fail: the message that is printed, and shown by status, holds all `parts`."""
+    output = workspace.nano("run", "--until", stage, code=1)
+    lines = output.partition("\nerror: ")[2].partition("\nstage ")[0].splitlines()
+    status = workspace.status()[stage]
+    assert lines[0] == f"{stage} failed"
+    assert lines[1] == f"  {status['reason']}" and all(part in lines[1] for part in parts)
+    assert lines[-1].startswith(f"  restart  rxt stage rerun {stage} ")
+    assert status["state"] == "failed"
+    return lines
+
+
+def test_a_damaged_shard_is_named(copy):
+    shard = copy.artifact("interaction-shards") / "train-00001.arrow"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-50] + b"!" + content[-49:])
+    shutil.rmtree(copy.store / "sft")
+    lines = explained(copy, "sft", f"{shard} is damaged: sha256 ")
+    assert lines[2] == "  next     rxt stage rerun interaction-shards"
+
+
+def test_a_tokenizer_that_does_not_fit_is_told_by_its_digest(copy):
+    file = copy.artifact("pretrain") / "model" / "config.json"
+    config = json.loads(file.read_text())
+    ours = config["tokenizer_digest"]
+    other = Tokenizer.train(["a text that nobody else has"] * 20, 300)
+    content = (copy.artifact("tokenizer") / "tokenizer.json").read_bytes()
+    other.save(str(copy.artifact("tokenizer") / "tokenizer.json"))
+    message, remedy = copy.nano("chat", "--prompt", "hello", code=2).splitlines()
+    assert message.startswith("error: the tokenizer does not fit ") and ours in message and other.digest in message
+    assert remedy.startswith("next: ")
+
+    (copy.artifact("tokenizer") / "tokenizer.json").write_bytes(content)
+    file.write_text(json.dumps(config | {"tokenizer_digest": other.digest}))
+    shutil.rmtree(copy.store / "sft")
+    explained(copy, "sft", ours, other.digest, str(copy.artifact("interaction-shards")))
