@@ -101,6 +101,7 @@ def _start_local(execution: Execution) -> None:
     import ray
 
     workers = max(execution.train.workers, execution.rl.rollout_workers, execution.data.parallelism)
+    workers *= execution.parallel_stages
     helpers = 2  # a controller and a task beside the workers, also on a machine of two cores
 
     with _environment(WORKER_ENVIRONMENT):

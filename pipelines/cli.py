@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -149,10 +150,15 @@ def stage_discard(
     as_json: Json = False,
 ) -> int:
     """Delete one attempt; an earlier one counts again."""
+    from jobs.context import StageError
     from pipelines import views
 
     session = _open(preset, config, sets)
-    return views.discard(session, stage, artifact, as_json, confirm=None if yes else typer.confirm)
+    try:
+        return views.discard(session, stage, artifact, as_json, confirm=None if yes else typer.confirm)
+    except typer.Abort as error:  # end of input, or Ctrl-C
+        again = session.invocation.stage("discard", stage, artifact, "--yes")
+        raise StageError("nobody said yes: nothing was deleted", again) from error
 
 
 @app.command()
@@ -226,7 +232,8 @@ def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_j
     from pipelines.tracking import Tracking
 
     tracking = Tracking(session.tracking_uri, session.invocation.preset)
-    with Board(console_on(sys.stderr if as_json else sys.stdout)) as board:
+    progress = sys.stderr if as_json else sys.stdout  # of libraries, too: Ray prints what its cluster reports
+    with contextlib.redirect_stdout(progress), Board(console_on(progress)) as board:
         board.line(session.header)
         runner = Runner(session.stages, session.store, session.config.execution, tracking, board, session.invocation)
         code = runner.run(targets, fresh)

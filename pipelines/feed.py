@@ -69,9 +69,9 @@ class StageFeed:
         """`status`: FINISHED, FAILED or KILLED."""
         self._closed.set()
         self._thread.join()
-        self._send()
-        if self.run_id is not None:
+        if self.run_id is not None:  # tried even soon after a failure, after which sending would wait
             self._reach(lambda: self._tracking.end_stage(self.run_id, status))
+        self._send()
         if self._waiting:
             self._warn(f"{len(self._waiting)} points are not in MLflow yet; metrics.jsonl has them")
         self._record(len(self._waiting))

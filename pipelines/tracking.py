@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,7 @@ class Tracking:
         self.uri = absolute_uri(uri)
         self.preset = preset
         self._samplers: dict[str, SystemMetrics] = {}
+        self._dataset_lock = threading.Lock()  # MLflow looks a dataset up, then inserts it: a race of parallel stages
         self._parent = ""
         self._paused_until = 0.0
 
@@ -286,7 +288,8 @@ class Tracking:
             dataset = MetaDataset(source, name=f"{name} {artifact_id}", digest=digest[:LONGEST_DIGEST])
             datasets.append(DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "input")]))
         if datasets:
-            self._client.log_inputs(run_id, datasets)
+            with self._dataset_lock:
+                self._client.log_inputs(run_id, datasets)
 
 
 def _check_sqlite(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import toy_graph
@@ -74,3 +75,18 @@ def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none
     found = client.get_metric_history(run_id, "train/loss")
     assert [(point.step, point.value) for point in found] == [(step, 1 / step) for step in range(1, 5)]
     assert store.read_json(attempt, "run.json") == {"mlflow_run_id": run_id, "unsent": 0}
+
+
+def test_stages_that_begin_at_once_may_have_the_same_inputs(tracked):
+    tracking = tracked[0]()
+    tracking.check()
+    parent = tracking.start_run("rxt run", (), {})
+
+    def begin(number):
+        inputs = {"shards": (f"{number // 4}-1", "d" * 36)}
+        run_id = tracking.start_stage(parent, "stage", f"{number}-1", "uri", "0" * 64, 1, {}, inputs)
+        tracking.end_stage(run_id, "FINISHED")
+        return run_id
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(begin, range(16)))) == 16

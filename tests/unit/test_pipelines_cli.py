@@ -191,6 +191,8 @@ def test_discard_asks_lists_what_was_built_and_gives_way_to_nothing(rxt, built, 
     attempt = plan(built, store)["sft"].attempt
     kept = rxt("stage", "discard", "sft", attempt.artifact_id, input="n\n")
     assert kept.exit_code == 2 and "memory-pretrain" in kept.stdout and store.attempts("sft") == [attempt]
+    silent = rxt("stage", "discard", "sft", attempt.artifact_id)
+    assert silent.exit_code == 2 and f"rxt stage discard sft {attempt.artifact_id} --yes" in silent.stderr
     assert rxt("stage", "discard", "sft", "0" * 12 + "-1", "--yes").exit_code == 2
     assert rxt("stage", "discard", "sft", attempt.artifact_id, "--yes").exit_code == 0
     assert plan(built, store)["sft"].state == "missing" and plan(built, store)["smat"].state == "blocked"
@@ -278,3 +280,16 @@ def test_progress_lines_off_a_terminal(tmp_path):
         board.progress("smat", 100, 100, "loss 0.10")
     assert out.getvalue() == "smat: 10/100   loss 2.10, 900 tokens/s\nsmat: 100/100   loss 0.10\n"
     assert [duration(s) for s in (0.25, 48, 125, 660, 3900)] == ["0.2 s", "48 s", "2 min 5 s", "11 min", "1 h 05 min"]
+
+
+def test_with_json_whatever_libraries_print_goes_to_stderr(rxt, built, monkeypatch):
+    import toy_graph
+
+    def chatty(ctx, config):
+        print("a library speaks")
+        return {"result": "made"}
+
+    monkeypatch.setattr(toy_graph, "anything", chatty)
+    monkeypatch.setattr("pipelines.tracking.Tracking", lambda uri, preset: MemoryTracking())
+    result = rxt("stage", "rerun", "export", "--json")
+    assert json.loads(result.stdout)["exit_code"] == 0 and "a library speaks" in result.stderr
