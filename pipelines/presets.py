@@ -70,25 +70,19 @@ def tiny() -> PipelineConfig:
             length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
         conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=250, dialogues=dialogues),
-        pretrain=PretrainConfig(
-            model=model,
-            steps=80,
-            batch_size=32,
-            optimizer=fast,
-            loss=JointLossConfig(noise=(0.1, 0.3), masking=(0.05, 0.2)),
-        ),
+        pretrain=PretrainConfig(model=model, steps=100, batch_size=32, optimizer=fast),
         sft=SftConfig(
-            steps=200,
+            steps=250,
             batch_size=64,
             optimizer=fast,
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
-        memory_pretrain=MemoryPretrainConfig(steps=480, batch_size=16, optimizer=fast),
+        memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, optimizer=fast),
         smat=SmatConfig(
-            steps=620,
+            steps=700,
             batch_size=16,
             optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40, decay=0.3),
-            phases=(SmatPhase(until=620, turns=8, train=every),),
+            phases=(SmatPhase(until=700, turns=8, train=every),),
         ),
         mrl=MrlConfig(
             iterations=12,
@@ -98,9 +92,9 @@ def tiny() -> PipelineConfig:
             optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4),
         ),
         baseline=BaselineConfig(
-            text=BaselinePart(steps=80, batch_size=32),
-            pairs=BaselinePart(steps=200, batch_size=64),
-            talks=BaselinePart(steps=550, batch_size=32),
+            text=BaselinePart(steps=100, batch_size=32),
+            pairs=BaselinePart(steps=250, batch_size=64),
+            talks=BaselinePart(steps=600, batch_size=32),
             optimizer=fast,
         ),
         evaluate=EvaluateConfig(),
