@@ -103,11 +103,14 @@ def _start_local(execution: Execution) -> None:
     workers = max(execution.train.workers, execution.rl.rollout_workers, execution.data.parallelism)
     workers *= execution.parallel_stages
     helpers = 2  # a controller and a task beside the workers, also on a machine of two cores
+    num_cpus = max(os.cpu_count() or 1, workers + helpers)
+    # otherwise Ray starts no more processes at a time than the machine has cores, and stages wait for each other's
+    at_once = {"RAY_worker_maximum_startup_concurrency": str(num_cpus)}
 
-    with _environment(WORKER_ENVIRONMENT):
+    with _environment(WORKER_ENVIRONMENT | at_once):
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, workers + helpers),
+            num_cpus=num_cpus,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,

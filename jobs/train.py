@@ -71,6 +71,8 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
     for name, value in TRAIN_SETTINGS.items():
         os.environ.setdefault(name, value)
     ensure_ray(ctx.execution)
+    if ctx.should_stop():
+        raise Interrupted(f"{ctx.stage} stopped before it went on from step {point.step}")
     began = time.perf_counter()
     monitor = start_monitor()
     parent, name = f"{ctx.output_uri}/{point.run_folder}".rstrip("/").rsplit("/", 1)

@@ -99,6 +99,8 @@ def train(
         if stop and done < config.steps:
             outcome.interrupted = True
             break
+    if start == config.steps and validation is not None:  # stopped between its last checkpoint and its end
+        outcome.values |= evaluate(objective, validation, config)
     return outcome
 
 

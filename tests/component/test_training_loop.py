@@ -132,6 +132,13 @@ def test_frozen_parts_are_untouched_and_moments_survive_the_switch(tmp_path):
     assert not any(torch.equal(a, b) for a, b in zip(before, encoder, strict=True))
 
 
+def test_a_run_that_was_killed_after_its_last_checkpoint_still_tells_its_loss(tmp_path):
+    first = Run(tmp_path, 4).go(validation=toy_batch(99))
+    again = Run(tmp_path, 4).go(validation=toy_batch(99))
+    assert again.step == 4 and again.seconds == 0
+    assert again.values == {name: value for name, value in first.values.items() if name.startswith("eval/")} != {}
+
+
 def test_metrics_are_means_over_the_interval_and_the_evaluation_does_not_train(tmp_path):
     run = Run(tmp_path, 2)
     points = {}
