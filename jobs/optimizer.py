@@ -28,7 +28,7 @@ class StageOptimizer:
     def __init__(self, module: nn.Module, config: OptimizerConfig, steps: int) -> None:
         self.module, self.config, self.steps = module, config, steps
         groups = _groups(module, config.weight_decay)
-        self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, foreach=True)
+        self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
         self._allocate()
 
     def begin(self, step: int, trained: list[nn.Module]) -> None:
@@ -64,7 +64,7 @@ class StageOptimizer:
         for group in self.adamw.param_groups:
             for parameter in group["params"]:
                 self.adamw.state[parameter] = {
-                    "step": torch.tensor(0.0),
+                    "step": torch.tensor(0.0, device=parameter.device),
                     "exp_avg": torch.zeros_like(parameter),
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }

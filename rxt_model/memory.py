@@ -1,7 +1,9 @@
 """The memory write: encoded data of a finished interaction updates the short-term memory.
 
 Every layer reads the old memory and all layers are replaced at once. Shapes: memory [L, B, S, d], encoded data
-[L, B, T, d], mask [B, T] True at real tokens.
+[L, B, T, d], mask [B, T] True at real tokens. What a write takes from the interaction alone, its keys and values
+[L, B, T, 2 P], is projected first, so that training projects all interactions of its conversations at once and only
+the rest goes turn by turn.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rxt_model.attention import CrossAttention, SelfAttention
+from rxt_model.attention import CrossAttention, SelfAttention, split_heads
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig
 from rxt_model.layers import norm
 from rxt_model.layout import Layout
@@ -71,7 +73,12 @@ class GatedWrite(nn.Module):
         if self.variant in ("gated", "grouped"):
             self.source_gate = ResidualGate(memory)
 
-    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+    def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+        """Keys and values [B, T, 2 P] of encoded data [B, T, d]; `rope` [T, head_dim / 2]."""
+        keys_values = self.read.keys_values(self.input_norm(encoded), rope)
+        return torch.cat([part.transpose(1, 2).flatten(-2) for part in keys_values], -1)
+
+    def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:
         prepared = slots
         if self.variant != "simple":
             normed = self.slot_norm(slots)
@@ -80,8 +87,8 @@ class GatedWrite(nn.Module):
                 source = self.source_gate(normed, mean)
             among = self._attend(self.slot_attention, normed, self.slot_attention.keys_values(source))
             prepared = self.slot_gate(slots, among)
-        keys_values = self.read.keys_values(self.input_norm(encoded), rope)
-        update = self._attend(self.read, self.memory_norm(prepared), keys_values, mask[:, None, None, :])
+        k, v = (split_heads(part, self.read.kv_heads) for part in projected.chunk(2, -1))
+        update = self._attend(self.read, self.memory_norm(prepared), (k, v), mask[:, None, None, :])
         return self.write_gate(prepared, update)
 
     @staticmethod
@@ -108,21 +115,23 @@ class CompetitiveWrite(nn.Module):
         nn.init.constant_(self.gate.bias, 1.0)
         self.log_temperature = nn.Parameter(torch.zeros(1))
 
-    def forward(self, slots: Tensor, mean: Tensor | None, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
-        normed = self.input_norm(encoded)
-        tokens = normed + self._context(normed, rope, mask)
+    def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+        """Keys and values [B, T, 2 d] of encoded data [B, T, d], zeros at padding; `rope` [T, head_dim / 2]."""
+        layout = Layout.of(mask.shape, mask)
+        normed = self.input_norm(layout.pack(encoded))
+        positions = layout.pack(rope.expand(mask.shape[0], *rope.shape))
+        tokens = normed + self.context(normed, positions, layout, mask[:, None, None, :])
+        return layout.pad(torch.cat((self.key(tokens), self.value(tokens)), -1))
+
+    def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:
+        keys, values = projected.chunk(2, -1)
         named = self.memory_norm(slots) + self.slot_identity
         scale = self.log_temperature.exp() / math.sqrt(slots.shape[-1])
-        scores = self.query(named) @ self.key(tokens).transpose(1, 2) * scale
+        scores = self.query(named) @ keys.transpose(1, 2) * scale
         shares = scores.softmax(1) * mask[:, None, :]
-        update = self.out(shares @ self.value(tokens) / (shares.sum(-1, keepdim=True) + 1e-6))
+        update = self.out(shares @ values / (shares.sum(-1, keepdim=True) + 1e-6))
         gate = self.gate(torch.cat((named, update), -1)).sigmoid() * shares.amax(-1, keepdim=True)
         return (1 - gate) * slots + gate * update
-
-    def _context(self, x: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
-        layout = Layout.of(x.shape, None)
-        flat = rope.expand(x.shape[0], *rope.shape).flatten(0, 1)
-        return layout.pad(self.context(layout.pack(x), flat, layout, mask[:, None, None, :]))
 
 
 class MemoryAttention(nn.Module):
@@ -151,18 +160,23 @@ class MemoryAttention(nn.Module):
             means += [self.mean_norm(mean) for mean in others.unbind(0)]
         return means
 
-    def forward(self, memory: Tensor, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+    def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+        """Keys and values [L, B, T, 2 P] of encoded data [L, B, T, d], from whichever conversations and turns."""
+        visible = _visible(mask)
+        parts = zip(self.layers, encoded.unbind(0), strict=True)
+        return torch.stack([layer.project(states, rope, visible) for layer, states in parts])
+
+    def forward(self, memory: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
         """The next memory [L, B, S, d]. Rows without a real token keep their memory."""
-        some = mask.any(-1)
-        # a row that is all padding would attend to nothing; it sees token 0 and is then discarded
-        visible = mask | (~some[:, None] & (torch.arange(mask.shape[1], device=mask.device) == 0))
-        updated = [
-            layer(slots, mean, states, rope, visible)
-            for layer, slots, mean, states in zip(
-                self.layers, memory.unbind(0), self._means(memory), encoded.unbind(0), strict=True
-            )
-        ]
-        return torch.where(some[None, :, None, None], torch.stack(updated), memory)
+        visible = _visible(mask)
+        parts = zip(self.layers, memory.unbind(0), self._means(memory), projected.unbind(0), strict=True)
+        updated = [layer(slots, mean, taken, visible) for layer, slots, mean, taken in parts]
+        return torch.where(mask.any(-1)[None, :, None, None], torch.stack(updated), memory)
+
+
+def _visible(mask: Tensor) -> Tensor:
+    """A row that is all padding would attend to nothing: it sees token 0, and what comes of it is discarded."""
+    return mask | (~mask.any(-1, keepdim=True) & (torch.arange(mask.shape[1], device=mask.device) == 0))
 
 
 class MemoryStatistics(NamedTuple):

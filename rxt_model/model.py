@@ -88,8 +88,12 @@ class ReactiveTransformer(TokenModel):
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]."""
+        return self.memory_attention(memory, self.project(encoded, mask), mask)
+
+    def project(self, encoded: Tensor, mask: Tensor) -> Tensor:
+        """What the memory attention takes from interactions alone, for any number of them at once: [L, B, T, 2 P]."""
         positions = torch.arange(mask.shape[1], device=mask.device)
-        return self.memory_attention(memory, encoded, self._rope(positions), mask)
+        return self.memory_attention.project(encoded, self._rope(positions), mask)
 
     def decode(
         self,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import Shard
 
 from rxt_model.decoder import DecoderLayer
@@ -43,6 +43,8 @@ def parallelize(
     if shard == "block":
         for block in _blocks(module):
             fully_shard(block, mesh=everyone)
+            if isinstance(block, GatedWrite | CompetitiveWrite):
+                register_fsdp_forward_method(block, "project")
     fully_shard(module, mesh=everyone)
     for group in _of(module, FSDPModule):
         group.set_gradient_divide_factor(1.0)

@@ -37,11 +37,16 @@ class Reading(Objective):
         flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
         states = model.encode(flat, flat_real).unflatten(1, (conversations, turns)).flatten(2, 3)
 
+        # the real tokens of each conversation side by side, without the padding that most of it is
+        kept, order = real.flatten(1).sort(dim=1, descending=True, stable=True)
+        longest = int(kept.sum(1).max())
+        kept, order = kept[:, :longest], order[:, :longest]
+        states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
+
         # turn t reads the tokens of the turns before it, and the start memory, so that turn 1 has something to read
         start = model.initial_memory(conversations, moment.generator).to(states.dtype)
-        turn_of_token = torch.arange(turns, device=ids.device).repeat_interleave(length)
-        earlier = turn_of_token < torch.arange(turns, device=ids.device)[:, None]
-        readable = F.pad(real.flatten(1)[:, None] & earlier, (start.shape[2], 0), value=True).flatten(0, 1)
+        earlier = (order // length)[:, None] < torch.arange(turns, device=ids.device)[:, None]
+        readable = F.pad(kept[:, None] & earlier, (start.shape[2], 0), value=True).flatten(0, 1)
 
         output = model.decode(flat, torch.cat((start, states), 2), mask=flat_real, memory_mask=readable)
         supervised = batch["loss_mask"].flatten(0, 1)[:, 1:]

@@ -42,9 +42,9 @@ class Smat(Objective):
         rows = present.flatten().nonzero().squeeze(1)
         flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
 
-        encoded = model.encode(flat, flat_real)
-        states = encoded.new_zeros(encoded.shape[0], present.numel(), *encoded.shape[2:]).index_copy(1, rows, encoded)
-        memories = self._memories(states.unflatten(1, present.shape), real, moment)
+        written = model.project(model.encode(flat, flat_real), flat_real)
+        written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
+        memories = self._memories(written.unflatten(1, present.shape), real, moment)
         output = model.decode(flat, memories.flatten(1, 2)[:, rows], mask=flat_real)
 
         supervised = loss_mask.flatten(0, 1)[rows, 1:]
@@ -58,17 +58,19 @@ class Smat(Objective):
             "train/tokens": metric(real.sum(), one),
         }
 
-    def _memories(self, states: Tensor, real: Tensor, moment: Moment) -> Tensor:
-        """The memory that each turn reads: states [L, B, N, T, d], real [B, N, T] -> [L, B, N, S, d].
+    def _memories(self, projected: Tensor, real: Tensor, moment: Moment) -> Tensor:
+        """The memory that each turn reads: projected [L, B, N, T, 2 P], real [B, N, T] -> [L, B, N, S, d].
 
         With a horizon k the memory of turn t is rewritten from the detached memory k writes earlier, so that L_t
         reaches exactly the writes t - k .. t - 1.
         """
-        turns, horizon = states.shape[2], self.config.horizon
-        memory = self.model.initial_memory(states.shape[1], moment.generator)
+        turns, horizon = projected.shape[2], self.config.horizon
+        memory = self.model.initial_memory(projected.shape[1], moment.generator)
+        # unbind gives one gradient node for all turns; an index per turn would allocate a whole gradient each
+        taken, masks = projected.unbind(2), real.unbind(1)
 
         def write(held: Tensor, turn: int) -> Tensor:
-            return self.model.write(held, states[:, :, turn], real[:, turn])
+            return self.model.memory_attention(held, taken[turn], masks[turn])
 
         memories = [memory]
         if horizon is None or horizon >= turns - 1:

@@ -62,8 +62,7 @@ class Batch:
 
 
 class Memories(NamedTuple):
-    """Per answer: the memory it was read from [L, answers, S, d], the one before the last write, and the initial one's
-    place: `rewritten` [answers] is False where the last write was the first."""
+    """Per answer: the memory it was read from [L, answers, S, d], and the one before the last write."""
 
     read: Tensor
     before: Tensor
@@ -74,16 +73,17 @@ def rebuild(model: ReactiveTransformer, batch: Batch, seed: int) -> Memories:
     told = [row for rows in batch.told[:-1] for row in rows]
     rows = Ids.pad(told, model.embedding.weight.device)
     mask = rows.mask
-    encoded = model.encode(rows.ids, mask)
+    sizes = [len(rows) for rows in batch.told[:-1]]
+    projected = model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
     memory = policy.initial_memory(model, batch.episodes, seed)
-    read, before, start = [], [], 0
-    for turn, written in enumerate(batch.told[:-1]):
-        memory, end = memory[:, : len(written)], start + len(written)
-        updated = model.write(memory, encoded[:, start:end], mask[start:end])
+    read, before = [], []
+    for turn, (taken, real) in enumerate(zip(projected, mask.split(sizes), strict=True)):
+        memory = memory[:, : len(real)]
+        updated = model.memory_attention(memory, taken, real)
         following = batch.active(turn + 1)
         read.append(updated[:, :following])
         before.append(memory[:, :following])
-        memory, start = updated, end
+        memory = updated
     return Memories(torch.cat(read, 1), torch.cat(before, 1))
 
 

@@ -42,7 +42,8 @@ def test_competitive_write_equals_its_formula_in_fp64():
     expected = (1 - gate) * slots + gate * u
 
     # rotary embedding computes in fp32, hence the tolerance
-    got = write(slots[None], None, encoded[None], rope, torch.ones(1, 5, dtype=torch.bool))
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    got = write(slots[None], None, write.project(encoded[None], rope, mask), mask)
     assert torch.allclose(got[0], expected, atol=1e-5)
 
 
