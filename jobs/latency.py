@@ -66,9 +66,9 @@ def measure(
         if turn in turn_grid(last):
             prompt = stateless.histories[0] + question
             first, write, again = _medians(
-                partial(generate.answer, model, reactive.memory, [question], max_tokens=1),
+                partial(generate.answer, model, reactive.memory, [question], max_tokens=[1]),
                 partial(_write, model, reactive.memory, interaction),
-                partial(generate.answer, baseline, None, [prompt], max_tokens=1),
+                partial(generate.answer, baseline, None, [prompt], max_tokens=[1]),
             )
             records.append(
                 {

@@ -31,7 +31,7 @@ model, tokenizer = load_pretrained("."), Tokenizer.load("tokenizer.json")
 state = ConversationState.new(model)
 for text in ("My cat is called Luna.", "What is my cat called?"):
     query = encode_query(tokenizer, Interaction(text, ""), model.config.length)
-    ids = answer(model, state.memory, [query], max_tokens=model.config.length - len(query))[0]
+    ids = answer(model, state.memory, [query], max_tokens=[model.config.length - len(query)])[0]
     print(decode_answer(tokenizer, ids))
     state = state.written(model, query + ids)
 ```"""

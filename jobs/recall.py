@@ -118,10 +118,9 @@ class StatelessSpeaker:
 
 
 def _answer(model: TokenModel, memory: Tensor | None, prompts: list[Ids], queries: list[Ids]) -> list[Ids]:
-    """Greedy answers, each cut where its interaction would outgrow the model's length."""
+    """Greedy answers, each ended where its interaction would outgrow the model's length."""
     rooms = [max(1, model.config.length - len(query)) for query in queries]
-    answers = generate.answer(model, memory, prompts, max_tokens=max(rooms))
-    return [answer[:room] for answer, room in zip(answers, rooms, strict=True)]
+    return generate.answer(model, memory, prompts, rooms)
 
 
 def load_talks(reader: ShardReader, questions: int, seed: int) -> list[Talk]:

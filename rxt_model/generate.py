@@ -76,32 +76,31 @@ def answer(
     model: TokenModel,
     memory: Tensor | None,
     queries: Sequence[Sequence[int]],
-    max_tokens: int,
+    max_tokens: Sequence[int],
     sampling: Sampling = GREEDY,
     seeds: Sequence[int] | None = None,
     first: int | None = None,
 ) -> list[list[int]]:
-    """Generated ids per row, with the [EOS] that ended them; rows that reach `max_tokens` have none.
+    """Generated ids per row, with the [EOS] that ended them; rows that reach their own `max_tokens` have none.
 
-    `first` forces the first token: the answer or the thinking token. Each row draws from its own seed, so that a row
-    is answered alike alone and in a batch.
+    `first` forces the first token: the answer or the thinking token. Each row has its own limit and draws from its own
+    seed, so that a row is answered alike alone and in a batch.
     """
-    turn = Turn(model, memory, queries, max_tokens)
+    turn = Turn(model, memory, queries, max(max_tokens))
     generators = _generators(len(queries), seeds)
     rows: list[list[int]] = [[] for _ in queries]
     open_rows = set(range(len(queries)))
-    for position in range(max_tokens):
+    while True:
         ids = _choose(turn.logits, sampling, generators)
-        if position == 0 and first is not None:
+        if first is not None and not any(rows):
             ids = torch.full_like(ids, first)
         for row in sorted(open_rows):
             rows[row].append(int(ids[row]))
-            if rows[row][-1] == model.config.tokens.eos:
+            if rows[row][-1] == model.config.tokens.eos or len(rows[row]) >= max_tokens[row]:
                 open_rows.discard(row)
-        if not open_rows or position + 1 == max_tokens:
-            break
+        if not open_rows:
+            return rows
         turn.step(ids)
-    return rows
 
 
 @torch.no_grad()

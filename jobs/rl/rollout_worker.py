@@ -94,10 +94,10 @@ class RolloutWorker:
 
     def _answer(self, batch: RolloutBatch, active: Sequence[Episode], turn: int) -> list[Sample]:
         prompts = [e.turns[turn].prompt for e in active]
-        room = self._model.config.length - max(map(len, prompts))
+        rooms = [max(1, self._model.config.length - len(prompt)) for prompt in prompts]
         seeds = [stable_hash(batch.seed, "answer", e.id, turn) for e in active]
         sampling = Sampling(temperature=batch.temperature)
-        answers = answer(self._model, self._memory, prompts, max(1, room), sampling, seeds)
+        answers = answer(self._model, self._memory, prompts, rooms, sampling, seeds)
         if batch.temperature == 0:
             return [Sample(tuple(a), ()) for a in answers]
         scores = policy.score_answers(self._model, self._memory, prompts, answers, batch.temperature)

@@ -28,7 +28,7 @@ def test_cached_batches_equal_uncached_rows_over_two_interactions(layers):
     model = small_model(initial_layers=layers[0], final_layers=layers[1]).eval()
     memory = model.initial_memory(3, torch.Generator().manual_seed(0))
     for _ in range(2):
-        rows = answer(model, memory, QUERIES, 10)
+        rows = answer(model, memory, QUERIES, [10] * 3)
         for i, query in enumerate(QUERIES):
             assert rows[i] == uncached(model, memory[:, i : i + 1], query, 10)
         ids = torch.tensor([(q + r)[:4] for q, r in zip(QUERIES, rows, strict=True)])
@@ -39,7 +39,7 @@ def test_cached_batches_equal_uncached_rows_over_two_interactions(layers):
 @torch.no_grad()
 def test_stateless_baseline_generates_as_it_decodes():
     model = seeded(lambda: StatelessDecoder(small_config()), 1).eval()
-    rows = answer(model, None, QUERIES, 8)
+    rows = answer(model, None, QUERIES, [8] * 3)
     assert rows == [uncached(model, None, query, 8) for query in QUERIES]
 
 
@@ -47,16 +47,27 @@ def test_a_row_is_sampled_alike_alone_in_a_batch_and_streamed():
     model = small_model().eval()
     memory = model.initial_memory(3, torch.Generator().manual_seed(0))
     sampling = Sampling(temperature=1.0, top_k=20)
-    rows = answer(model, memory, QUERIES, 8, sampling, seeds=[5, 6, 7], first=6)
-    assert answer(model, memory[:, 1:2], QUERIES[1:2], 8, sampling, seeds=[6], first=6)[0] == rows[1]
+    rows = answer(model, memory, QUERIES, [8] * 3, sampling, seeds=[5, 6, 7], first=6)
+    assert answer(model, memory[:, 1:2], QUERIES[1:2], [8], sampling, seeds=[6], first=6)[0] == rows[1]
     assert list(stream(model, memory[:, 1:2], QUERIES[1], 8, sampling, seed=6, first=6)) == rows[1]
     assert all(row[0] == 6 for row in rows)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0)])
+def test_a_rows_limit_is_its_own_whatever_its_neighbours(sampling):
+    model = small_model().eval()
+    memory = model.initial_memory(3, torch.Generator().manual_seed(0))
+    limits = [3, 1, 2]
+    together = answer(model, memory, QUERIES, limits, sampling, seeds=[5, 6, 7])
+    assert [len(row) for row in together] == limits
+    for i, (query, limit) in enumerate(zip(QUERIES, limits, strict=True)):
+        assert answer(model, memory[:, i : i + 1], [query], [limit], sampling, seeds=[5 + i]) == [together[i]]
 
 
 def test_an_empty_query_is_refused():
     model = small_model().eval()
     with pytest.raises(ValueError, match="no tokens"):
-        answer(model, model.initial_memory(1), [[]], 4)
+        answer(model, model.initial_memory(1), [[]], [4])
 
 
 @pytest.mark.parametrize(

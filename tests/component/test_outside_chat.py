@@ -58,7 +58,7 @@ def reference(talk: Conversation, prompts: list[str]) -> tuple[list[str], torch.
     memory = ConversationState.new(model).memory
     for prompt in prompts:
         query = encode_query(tokenizer, Interaction(prompt, ""), model.config.length)
-        ids = answer(model, memory, [query], model.config.length - len(query))[0]
+        ids = answer(model, memory, [query], [model.config.length - len(query)])[0]
         texts.append(decode_answer(tokenizer, ids))
         row = torch.tensor([query + ids])
         mask = torch.ones_like(row, dtype=torch.bool)

@@ -56,6 +56,11 @@ def roll_out(world, learner: Learner, episodes, reward, state: str = "w", temper
     return trajectories
 
 
+def wordy(turn):
+    """The same with its question asked three times, which leaves less room for an answer."""
+    return dataclasses.replace(turn, prompt=turn.prompt[:-1] * 3 + turn.prompt[-1:])
+
+
 def wants_short(turn, answer) -> float:
     return 10.0 / len(answer)
 
@@ -227,9 +232,11 @@ def test_a_trajectory_of_another_policy_is_refused(world):
 
 
 def test_conversations_of_a_batch_are_isolated(world):
-    """The same conversation alone and among others: same answers, same log-probabilities, same memory."""
+    """The same conversation alone and among others, whose longer questions leave less room to answer: same answers,
+    same log-probabilities, same memory."""
     learner = Learner(world[0], CONFIG, 1)
-    episodes = episodes_of(6)
+    first, *others = episodes_of(6)
+    episodes = [first, *(dataclasses.replace(e, turns=tuple(map(wordy, e.turns))) for e in others)]
     together = {t.episode.id: t for t in roll_out(world, learner, episodes, wants_short, state="all")}
     alone = roll_out(world, learner, episodes[:1], wants_short, state="one")[0]
     for a, b in zip(alone.samples, together[alone.episode.id].samples, strict=True):
