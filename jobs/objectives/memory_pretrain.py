@@ -102,9 +102,13 @@ class SelfSupervised(Objective):
 
 
 def _resample(encoded: Tensor, real: Tensor, slots: int) -> Tensor:
-    """Encoded data [L, B, T, d] -> [L, B, slots, d] by linear interpolation over each row's real tokens."""
+    """Encoded data [L, B, T, d] -> [L, B, slots, d] over each row's real tokens: means of neighbours where these are
+    more than the slots, so that none is left out, and linear interpolation where they are fewer."""
     rows = []
     for row, mask in zip(encoded.unbind(1), real, strict=True):
         tokens = row[:, : max(1, int(mask.sum()))].transpose(1, 2)
-        rows.append(F.interpolate(tokens, size=slots, mode="linear", align_corners=True).transpose(1, 2))
-    return torch.stack(rows, 1)
+        if tokens.shape[2] > slots:
+            rows.append(F.adaptive_avg_pool1d(tokens, slots))
+        else:
+            rows.append(F.interpolate(tokens, size=slots, mode="linear", align_corners=True))
+    return torch.stack(rows, 1).transpose(2, 3)
