@@ -19,20 +19,14 @@ ROUND_TO = 8
 
 
 def text_batch(rows: Sequence[Row]) -> Batch:
-    """input_ids, documents, positions [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1;
-    `positions` restart with every document."""
-    ids = _padded([row["input_ids"] for row in rows], PAD)
-    numbers, positions = [], []
+    """input_ids, documents [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1."""
+    numbers = []
     for row in rows:
         starts = np.asarray(row["document_starts"], dtype=np.int64)
         number = np.zeros(len(row["input_ids"]), dtype=np.int64)
         number[starts[starts > 0]] = 1
-        number = number.cumsum()
-        index = np.arange(len(number))
-        first = np.concatenate(([0], starts[starts > 0]))
-        numbers.append(number)
-        positions.append(index - first[number])
-    return {"input_ids": ids, "documents": _padded(numbers, -1), "positions": _padded(positions, 0)}
+        numbers.append(number.cumsum())
+    return {"input_ids": _padded([row["input_ids"] for row in rows], PAD), "documents": _padded(numbers, -1)}
 
 
 def interaction_batch(rows: Sequence[Row], length: int) -> Batch:
@@ -44,14 +38,13 @@ def interaction_batch(rows: Sequence[Row], length: int) -> Batch:
 
 
 def conversation_batch(rows: Sequence[Row], length: int, turns: int | None = None) -> Batch:
-    """input_ids, loss_mask [B, N, T], answer_start [B, N], turn_mask [B, N] of the first `turns` interactions of each
-    conversation (None: all). Shorter conversations are padded with empty turns, never cut to the shortest."""
+    """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
+    all). Shorter conversations are padded with empty turns, never cut to the shortest."""
     talks = [row["interactions"][:turns] for row in rows]
     most = max(map(len, talks))
-    empty = {"input_ids": [], "loss_mask": [], "answer_start": 0}
+    empty = {"input_ids": [], "loss_mask": []}
     flat = [turn for talk in talks for turn in [*talk, *[empty] * (most - len(talk))]]
     batch = {name: part.unflatten(0, (len(talks), most)) for name, part in interaction_batch(flat, length).items()}
-    batch["answer_start"] = torch.tensor([turn["answer_start"] for turn in flat]).unflatten(0, (len(talks), most))
     batch["turn_mask"] = torch.tensor([[n < len(talk) for n in range(most)] for talk in talks])
     return batch
 

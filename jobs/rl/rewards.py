@@ -51,23 +51,19 @@ class Reward(NamedTuple):
     length: Tensor
 
 
-def bleu(candidate: Ids, reference: Ids, smoothing: str = "floor", weights: tuple = NGRAM_WEIGHTS) -> Tensor:
+def bleu(candidate: Ids, reference: Ids) -> Tensor:
     """Sentence BLEU [B] against one reference each (Papineni et al. 2002), in [0, 1].
 
-    Smoothing "none": no common n-gram of one order makes the score 0; "floor": such an order counts FLOOR common
-    n-grams (method 1 of Chen and Cherry 2014). No common token at all is 0 in both.
+    An order without a common n-gram counts FLOOR of them (method 1 of Chen and Cherry 2014); without any common token
+    the score is 0.
     """
-    if smoothing not in ("none", "floor"):
-        raise ValueError(f"smoothing = {smoothing!r}: must be none or floor")
     log_score = torch.zeros(candidate.ids.shape[0], dtype=torch.float64, device=candidate.ids.device)
     unigrams = None
-    for order, weight in enumerate(weights, start=1):
+    for order, weight in enumerate(NGRAM_WEIGHTS, start=1):
         matches, total = _clipped_matches(candidate, reference, order)
         unigrams = matches if unigrams is None else unigrams
-        counted = matches.double()
-        if smoothing == "floor":
-            counted = torch.where(matches == 0, FLOOR, counted)
-        log_score += weight * (counted / total.clamp(min=1)).log() if weight else 0.0
+        counted = torch.where(matches == 0, FLOOR, matches.double())
+        log_score += weight * (counted / total.clamp(min=1)).log()
     lengths = candidate.lengths.clamp(min=1).double()
     brevity = (1 - reference.lengths / lengths).clamp(max=0).exp()
     score = torch.where(unigrams > 0, brevity * log_score.exp(), 0.0)

@@ -16,7 +16,7 @@ from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.rewards import NGRAM_WEIGHTS, Ids, bleu, cosine, length_ratio, mean_embedding, reward_trajectories
 
 
-def textbook_bleu(candidate: list[int], reference: list[int], smoothing: str) -> float:
+def textbook_bleu(candidate: list[int], reference: list[int]) -> float:
     """Papineni et al. 2002 for one sentence and one reference, with NLTK's denominators and its smoothing method 1."""
     score = 0.0
     for order, weight in enumerate(NGRAM_WEIGHTS, start=1):
@@ -24,8 +24,6 @@ def textbook_bleu(candidate: list[int], reference: list[int], smoothing: str) ->
         other = Counter(tuple(reference[i : i + order]) for i in range(len(reference) - order + 1))
         matches = sum(min(count, other[gram]) for gram, count in own.items())
         if order == 1 and matches == 0:
-            return 0.0
-        if matches == 0 and smoothing == "none":
             return 0.0
         score += weight * math.log((matches or 0.1) / max(1, sum(own.values())))
     brevity = 1.0 if len(candidate) > len(reference) else math.exp(1 - len(reference) / len(candidate))
@@ -45,22 +43,16 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("smoothing", ["none", "floor"])
-def test_bleu_is_the_textbook_bleu_in_a_batch(smoothing):
+def test_bleu_is_the_textbook_bleu_in_a_batch():
     numbers = random.Random(0)
     pairs = PAIRS + [
         ([numbers.randrange(5) for _ in range(numbers.randrange(15))], [numbers.randrange(5) for _ in range(9)])
         for _ in range(50)
     ]
-    scores = bleu(Ids.pad([a for a, _ in pairs]), Ids.pad([b for _, b in pairs]), smoothing)
-    expected = [textbook_bleu(a, b, smoothing) if a else 0.0 for a, b in pairs]
+    scores = bleu(Ids.pad([a for a, _ in pairs]), Ids.pad([b for _, b in pairs]))
+    expected = [textbook_bleu(a, b) if a else 0.0 for a, b in pairs]
     assert scores.tolist() == pytest.approx(expected, abs=1e-6)
     assert scores[0] == 1
-
-
-def test_unknown_smoothing_is_refused():
-    with pytest.raises(ValueError, match="exponential"):
-        bleu(Ids.pad([[1]]), Ids.pad([[1]]), "exponential")
 
 
 def test_cosine_of_mean_embeddings_counts_real_tokens_only_and_is_never_negative():
@@ -105,8 +97,8 @@ def test_reward_of_a_whole_trajectory_by_hand():
     first, second = [11, 12, 13, 14], [15, 16, 17, 18]  # memory is told the reference, not the sampled answer
     own = [[16, 17, 12], [20, 15]]
     bleus = [
-        0.4 * textbook_bleu(own[0], [16, 17, 18], "floor") + 0.6 * textbook_bleu(own[0], first, "floor"),
-        0.4 * textbook_bleu(own[1], [20], "floor") + 0.6 * textbook_bleu(own[1], second, "floor"),
+        0.4 * textbook_bleu(own[0], [16, 17, 18]) + 0.6 * textbook_bleu(own[0], first),
+        0.4 * textbook_bleu(own[1], [20]) + 0.6 * textbook_bleu(own[1], second),
     ]
     cosines = [
         0.5 * similarity(mean(own[0]), mean([16, 17, 18])) + 0.5 * similarity(mean(own[0]), mean(first)),

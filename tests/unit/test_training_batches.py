@@ -6,7 +6,7 @@ from jobs.batches import conversation_batch, history_batch, interaction_batch, r
 
 
 def interaction(*ids, answer=1):
-    return {"input_ids": list(ids), "loss_mask": [i >= answer for i in range(len(ids))], "answer_start": answer}
+    return {"input_ids": list(ids), "loss_mask": [i >= answer for i in range(len(ids))]}
 
 
 def test_text_rows_keep_document_boundaries():
@@ -17,7 +17,6 @@ def test_text_rows_keep_document_boundaries():
     batch = text_batch(rows)
     assert batch["input_ids"].tolist() == [[2, 20, 3, 2, 21, 22, 3, 0], [2, 23, 3, 0, 0, 0, 0, 0]]
     assert batch["documents"].tolist() == [[0, 0, 0, 1, 1, 1, 1, -1], [0, 0, 0, -1, -1, -1, -1, -1]]
-    assert batch["positions"].tolist() == [[0, 1, 2, 0, 1, 2, 3, 0], [0, 1, 2, 0, 0, 0, 0, 0]]
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
 
 
@@ -35,7 +34,6 @@ def test_ragged_conversations_lose_no_turn():
     assert batch["input_ids"].shape == (2, 6, 8)
     assert batch["turn_mask"].sum(1).tolist() == [2, 6]
     assert batch["loss_mask"].sum((1, 2)).tolist() == [2 * 2, 6 * 2]
-    assert batch["answer_start"].tolist() == [[1, 1, 0, 0, 0, 0], [2] * 6]
     first = conversation_batch(rows, length=8, turns=3)
     assert first["turn_mask"].tolist() == [[True, True, False], [True] * 3]
     assert torch.equal(first["input_ids"], batch["input_ids"][:, :3])
