@@ -48,7 +48,7 @@ def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
         hidden = model.decode(ids, memory, mask=documents >= 0, documents=documents).hidden
         result = {"next": next_tokens(model.logits, hidden, ids, documents)}
         if model.mlm_head is not None:
-            masked = _masked(ids, documents, seed) & (ids > tokens.internal)
+            masked = _masked(ids, documents, seed) & (ids > tokens.highest)
             encoded = model.encode(ids.masked_fill(masked, tokens.mask), documents >= 0, documents)
             result["masked"] = cross_entropy(model.mlm_head, encoded[-1], ids, masked)
         return result

@@ -165,6 +165,11 @@ class ControlTokens(_Strict):
     tool_result: int = 9
     internal: int = 10
 
+    @property
+    def highest(self) -> int:
+        """Content has the ids above it."""
+        return max(asdict(self).values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Architecture):
@@ -176,7 +181,7 @@ class ModelConfig(Architecture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        highest = max(asdict(self.tokens).values())
+        highest = self.tokens.highest
         _require(
             self.vocab_size > highest, "vocab_size", self.vocab_size, f"must exceed the control ids (0..{highest})"
         )

@@ -37,7 +37,7 @@ class JointLM(Objective):
         noise, masking = self.schedule(moment)
 
         chance = torch.rand(ids.shape, generator=moment.generator, device=ids.device)
-        hidden_from_encoder = (chance < self.config.mlm_probability) & (ids > max(vars(tokens).values()))
+        hidden_from_encoder = (chance < self.config.mlm_probability) & (ids > tokens.highest)
         encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents)
         mlm = cross_entropy(model.mlm_head, encoded[-1], ids, hidden_from_encoder)
 
