@@ -315,15 +315,14 @@ class DataExecution(Config):
 
 
 class TrainExecution(Config):
-    """Ray Train runs. `micro_batch` bounds the rows of one rank in one pass; `shard` is where `fully_shard` cuts:
-    `root` (one group, for small models) or `block`. `expert_parallel` ranks share the experts of a layer."""
+    """Ray Train runs. `shard` is where `fully_shard` cuts: `root` (one group, for small models) or `block`.
+    `expert_parallel` ranks share the experts of a layer."""
 
     workers: PositiveInt = 2
     threads: PositiveInt = 1
     gpus: bool = False
     expert_parallel: PositiveInt = 1
     shard: Literal["root", "block"] = "root"
-    micro_batch: PositiveInt | None = None
     checkpoint_every_steps: PositiveInt = 100
     log_every_steps: PositiveInt = 10
     keep_checkpoints: PositiveInt = 2

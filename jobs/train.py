@@ -116,19 +116,10 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
 
 
 def _check_execution(config: configs.StageConfig, execution: configs.TrainExecution) -> None:
-    rows = -(-config.batch_size // execution.workers)
     if config.batch_size < execution.workers:
         raise StageError(
             f"batch_size = {config.batch_size} leaves some of {execution.workers} workers without a row",
             f"--set execution.train.workers={config.batch_size}",
-        )
-    if execution.micro_batch is not None and rows > execution.micro_batch:
-        # a loss is divided by counts over the whole batch, which no part of it knows
-        needed = -(-config.batch_size // execution.micro_batch)
-        raise StageError(
-            f"execution.train.micro_batch = {execution.micro_batch}: batch_size = {config.batch_size} gives each of "
-            f"{execution.workers} workers {rows} rows, and a step is one pass",
-            f"--set execution.train.workers={needed}",
         )
 
 
