@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from jobs.configs import CorpusConfig, SourceConfig
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Interrupted, Restart, StageContext, StageError
 from jobs.ray_setup import ensure_ray
 from tokenization.clean import Cleaner, document_id, split_of
 from tokenization.fetch import PACKAGES, Fetched, fetch, path_of
@@ -78,8 +78,12 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     with fsspec.open(f"{ctx.output_uri}/ATTRIBUTION.md", "w", encoding="utf-8") as file:
         file.write(attribution(reports))
     sizes = {language: totals["bytes"][language] for language in LANGUAGES}
+    result = [f"{language} {size / 1e6:.1f} MB" for language, size in sizes.items()]
+    if missing:
+        result.append(f"without {', '.join(missing)}")
+        ctx.reporter.message("complete without them; once they can be fetched", Restart())
     return {
-        "result": ", ".join(f"{language} {size / 1e6:.1f} MB" for language, size in sizes.items()),
+        "result": ", ".join(result),
         "documents": sum(totals["documents"].values()),
         **{f"bytes_{language}": size for language, size in sizes.items()},
         "build_seconds": round(time.monotonic() - began, 2),

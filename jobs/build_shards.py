@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from jobs.configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Interrupted, Rerun, StageContext, StageError
 from jobs.ray_setup import ensure_ray
 from jobs.shard_manifest import Shard, conversation_shards, interaction_shards, text_shards
 from jobs.shard_rows import ConversationRows, InteractionRows, Row, TextRows, choose_distractors
@@ -73,9 +73,9 @@ def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
         corpus = Corpus(ctx.inputs["corpus"].uri)
         return corpus, corpus.catalogue(), Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
     except CorpusError as error:
-        raise StageError(str(error), next_command="rxt stage rerun corpus") from error
+        raise StageError(str(error), Rerun("corpus")) from error
     except (TokenizerError, FileNotFoundError) as error:
-        raise StageError(f"cannot read the tokenizer: {error}", next_command="rxt stage rerun tokenizer") from error
+        raise StageError(f"cannot read the tokenizer: {error}", Rerun("tokenizer")) from error
 
 
 def _bytes_per_token(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer) -> dict[Language, float]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import fsspec
 
-from jobs.context import StageError
+from jobs.context import Restart, StageError
 from tokenization.shards import write_json
 
 RECORD = "checkpoints.json"
@@ -55,7 +55,7 @@ def recorded(output_uri: str) -> list[Recorded]:
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
-        raise StageError(f"{output_uri}/{RECORD} is damaged: {error}", "rxt stage rerun STAGE") from error
+        raise StageError(f"{output_uri}/{RECORD} is damaged: {error}", Restart()) from error
 
 
 def complete(output_uri: str) -> Iterator[Recorded]:
@@ -82,7 +82,7 @@ def resume_point(output_uri: str) -> ResumePoint:
     if newest is None and lost:
         raise StageError(
             f"{output_uri}: none of its checkpoints is recorded in {RECORD} and whole: {', '.join(lost)}",
-            "rxt stage rerun STAGE",
+            Restart(),
         )
     run_folder = used[-1] if known[used[-1]] is not None else f"ray-{len(used)}"
     return ResumePoint(run_folder, newest.step if newest else 0, fs.exists(f"{root}/{MARKER}"))
@@ -152,7 +152,7 @@ class Checkpointer:
                 continue
             return entry.step
         if unreadable:
-            raise StageError(f"no checkpoint of {self.output_uri} can be read: {'; '.join(unreadable)}")
+            raise StageError(f"no checkpoint of {self.output_uri} can be read: {'; '.join(unreadable)}", Restart())
         return 0
 
 

@@ -9,12 +9,42 @@ from typing import Any, Protocol
 from jobs.configs import Execution
 
 
-class StageError(RuntimeError):
-    """A failure with a message for the user: what, where, which value. `next_command` says how to go on."""
+@dataclass(frozen=True)
+class Rerun:
+    """Make `stage`, whose result is read here, again."""
 
-    def __init__(self, message: str, next_command: str = "") -> None:
+    stage: str
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Make this stage again, from its start: the attempt cannot go on."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Give the setting `key` this value: with the one it has, the same would happen again."""
+
+    key: str
+    value: int | float
+
+
+@dataclass(frozen=True)
+class Look:
+    """See where all stages stand."""
+
+
+# What to do next. A stage does not know preset and overrides of its run, which the command has to repeat: so it says
+# what to do, and `pipelines.invocation` in which words. A text is a command in which neither plays a part.
+Remedy = Rerun | Restart | Change | Look | str
+
+
+class StageError(RuntimeError):
+    """A failure with a message for the user: what, where, which value. `remedy` says how to go on."""
+
+    def __init__(self, message: str, remedy: Remedy = "") -> None:
         super().__init__(message)
-        self.next_command = next_command
+        self.remedy = remedy
 
 
 class Interrupted(RuntimeError):
@@ -30,8 +60,8 @@ class Reporter(Protocol):
     def progress(self, done: int, total: int, note: str = "") -> None:
         """How far the stage is, in its own unit, with a short note (loss, tokens/s)."""
 
-    def message(self, text: str) -> None:
-        """One line that the user should see, such as `resumed at step 300`."""
+    def message(self, text: str, remedy: Remedy = "") -> None:
+        """One line that the user should see, such as `resumed at step 300`, and what could be done about it."""
 
     def file(self, path: str, folder: str = "") -> None:
         """Show a small local file (plot, sample, table) to whoever browses the run."""

@@ -15,7 +15,7 @@ from ray.exceptions import RayTaskError
 
 from jobs import latency, perplexity, plots
 from jobs.configs import EvaluateConfig
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Change, Interrupted, StageContext, StageError
 from jobs.model_folder import load_model, require_tokenizer, upload
 from jobs.rates import HEADLINE, Outcome, tabulate
 from jobs.ray_setup import ensure_ray
@@ -215,7 +215,7 @@ def _require_questions(ctx: StageContext, talks: Sequence[Talk], wanted: int) ->
     if not found:
         raise StageError(
             f"{ctx.inputs['shards'].uri}: no question at distance 1 to 4 in the test split",
-            next_command="rxt stage rerun conversation-shards",
+            Change("conversations.test", 400),
         )
     if found < wanted:
         ctx.reporter.message(f"only {found} of {wanted} questions: raise conversations.test")

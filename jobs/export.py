@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jobs.configs import ExportConfig
-from jobs.context import StageContext, StageError
+from jobs.context import Restart, StageContext, StageError
 from jobs.model_card import lineage, write_card
 from jobs.model_folder import load_model, require_tokenizer, upload
 from rxt_model.checkpoint import save_pretrained
@@ -52,7 +52,7 @@ def check(model: ReactiveTransformer, tokenizer: Tokenizer, uri: str) -> None:
     if difference != 0:
         raise StageError(
             f"{uri}: the export read back gives other logits, by up to {difference:.3g}",
-            next_command="rxt stage rerun export",
+            Restart(),
         )
 
 

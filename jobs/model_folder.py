@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 
-from jobs.context import StageError
+from jobs.context import Look, StageError
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.checkpoint import CONFIG, WEIGHTS, load_pretrained
 from rxt_model.model import ReactiveTransformer
@@ -50,5 +50,5 @@ def require_tokenizer(digest: str, of: str, tokenizer: Tokenizer) -> None:
         raise StageError(
             f"the tokenizer does not fit {of}: tokenizer.json has sha256 {tokenizer.digest}, "
             f"{of} was made with {digest}",
-            next_command="rxt status",
+            Look(),
         )

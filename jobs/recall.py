@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.context import StageError
+from jobs.context import Change, StageError
 from jobs.rates import HEADLINE, Outcome, Question, majority_answers
 from rxt_model import generate
 from rxt_model.baseline import StatelessDecoder
@@ -174,7 +174,7 @@ def batches(talks: Sequence[Talk], batch_size: int) -> list[list[int]]:
             raise StageError(
                 f"evaluate: the test split has a single {language!r} conversation with questions; its memory cannot "
                 "be shuffled",
-                next_command="rxt run --set conversations.test=400",
+                Change("conversations.test", 400),
             )
         parts = max(1, len(numbers) // max(2, batch_size))
         result += [part.tolist() for part in np.array_split(numbers, parts) if len(part)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jobs import configs
 from jobs.batches import Batch, Row, batch_reader, conversation_batch, history_batch, interaction_batch, text_batch
-from jobs.context import Artifact, StageError
+from jobs.context import Artifact, Look, Rerun, StageError
 from jobs.model_folder import load_model, local_folder
 from jobs.objectives.base import Objective
 from jobs.objectives.joint_lm import JointLM
@@ -54,19 +54,19 @@ def check(inputs: Mapping[str, Artifact]) -> None:
             for split in {record.split for record in index.files}:
                 ShardReader(uri, split)
         except ShardError as error:
-            raise StageError(str(error), f"rxt stage rerun {artifact.stage}") from error
+            raise StageError(str(error), Rerun(artifact.stage)) from error
         if not index.rows("train"):
-            raise StageError(f"{uri} holds no training rows", "rxt status")
+            raise StageError(f"{uri} holds no training rows", Look())
         if model is None:
             continue
         if index.tokenizer_digest != model.tokenizer_digest:
             raise StageError(
                 f"the tokenizer of {uri} does not fit the model in {inputs[MODEL].uri}: "
                 f"shards {index.tokenizer_digest}, model {model.tokenizer_digest}",
-                "rxt status",
+                Look(),
             )
         if index.vocab_size > model.vocab_size:
-            raise StageError(f"{uri} has {index.vocab_size} token ids, the model only {model.vocab_size}", "rxt status")
+            raise StageError(f"{uri} has {index.vocab_size} token ids, the model only {model.vocab_size}", Look())
 
 
 def model_config(artifact_uri: str) -> ModelConfig:

@@ -14,7 +14,7 @@ from ray.train.torch import TorchTrainer
 
 from jobs import configs
 from jobs.checkpoints import keep_newest, resume_point
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Change, Interrupted, StageContext, StageError
 from jobs.monitor import start_monitor
 from jobs.ray_setup import ensure_ray
 from jobs.recipes import check
@@ -112,14 +112,14 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
     ray.kill(monitor)
     seconds = time.perf_counter() - began
     running.result()
-    return _conclude(ctx, outcome, seconds)
+    return _conclude(ctx, config, outcome, seconds)
 
 
 def _check_execution(config: configs.StageConfig, execution: configs.TrainExecution) -> None:
     if config.batch_size < execution.workers:
         raise StageError(
             f"batch_size = {config.batch_size} leaves some of {execution.workers} workers without a row",
-            f"--set execution.train.workers={config.batch_size}",
+            Change("execution.train.workers", config.batch_size),
         )
 
 
@@ -137,9 +137,9 @@ def _in_background(call: Callable[[], object]) -> Future:
     return future
 
 
-def _conclude(ctx: StageContext, outcome: dict, seconds: float) -> dict:
+def _conclude(ctx: StageContext, config: configs.StageConfig, outcome: dict, seconds: float) -> dict:
     if outcome["state"] == "failed":
-        raise RuntimeError(outcome["reason"])
+        raise StageError(outcome["reason"], Change(f"{ctx.stage}.optimizer.lr", config.optimizer.lr / 2))
     if outcome["state"] == "interrupted":
         raise Interrupted(f"{ctx.stage} stopped after step {outcome['step']}; its checkpoint is saved")
     keep_newest(ctx.output_uri)

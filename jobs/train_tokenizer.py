@@ -8,7 +8,7 @@ from typing import Any
 import fsspec
 
 from jobs.configs import TokenizerConfig
-from jobs.context import StageContext, StageError
+from jobs.context import Rerun, StageContext, StageError
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.records import LANGUAGES, Language
@@ -28,7 +28,7 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
     try:
         corpus = Corpus(ctx.inputs["corpus"].uri)
     except CorpusError as error:
-        raise StageError(str(error), next_command="rxt stage rerun corpus") from error
+        raise StageError(str(error), Rerun("corpus")) from error
     catalogue = corpus.catalogue()
     tokenizer = Tokenizer.train(_texts(corpus, catalogue, config), config.vocab_size)
     if tokenizer.vocab_size < config.vocab_size:

@@ -70,7 +70,7 @@ class Build:
         feed = StageFeed(
             store, attempt, self.around.tracking, lambda earlier: self._open_run(attempt, earlier), self._warn
         )
-        reporter = StageReporter(store, attempt, self.around.board, feed)
+        reporter = StageReporter(store, attempt, self.around.board, feed, self.around.invocation)
         outcome = "KILLED"
         try:
             try:
@@ -113,7 +113,8 @@ class Build:
             raise
         except Exception as error:
             outcome = "FAILED"
-            failure = failure_record(error, stage.name, reporter.step, self.around.execution.train.workers)
+            workers = self.around.execution.train.workers
+            failure = failure_record(error, stage.name, reporter.step, workers, self.around.invocation)
             store.write_json(attempt, FAILURE, failure)
             feed.record(FAILURE, failure)
             raise

@@ -167,7 +167,7 @@ def _listen(talk: Conversation) -> int:
             if not _turn(talk, prompt):
                 return 0
         except ChatError as error:
-            print(f"error: {error}\n  next     {error.next_command}")
+            print(f"error: {error}\n  next     {error.remedy}")
 
 
 def _turn(talk: Conversation, prompt: str) -> bool:

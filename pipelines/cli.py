@@ -7,13 +7,14 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from pipelines.invocation import Invocation
     from pipelines.session import Session
 
 REFUSED, INTERRUPTED = 2, 130
@@ -45,8 +46,8 @@ def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
             code = command(*args, **kwargs)
         except StageError as error:
             print(f"error: {error}", file=sys.stderr)
-            if error.next_command:
-                print(f"next: {error.next_command}", file=sys.stderr)
+            if error.remedy:
+                print(f"next: {_invocation(kwargs).next(error.remedy, kwargs.get('stage') or '')}", file=sys.stderr)
             code = REFUSED
         except KeyboardInterrupt:
             code = INTERRUPTED
@@ -180,7 +181,9 @@ def chat(
     session = _open(preset, config, sets)
     for language in example or []:
         if language not in LANGUAGES:
-            raise StageError(f"--example {language}: not one of {', '.join(LANGUAGES)}", "rxt chat --example pl")
+            raise StageError(
+                f"--example {language}: not one of {', '.join(LANGUAGES)}", session.invocation.chat("--example", "pl")
+            )
     model_uri, tokenizer_url, title = session.model(stage)
     from pipelines.chat import chat as talk
 
@@ -217,6 +220,14 @@ def ui(
     from pipelines.ui import serve_ui
 
     return serve_ui(tracking_uri(), port)
+
+
+def _invocation(arguments: Mapping[str, Any]) -> Invocation:
+    """Of a command with these arguments; `submit` and `ui` have no preset of their own."""
+    from pipelines.invocation import DEFAULT_PRESET, Invocation
+
+    preset = arguments.get("preset", DEFAULT_PRESET)
+    return Invocation.typed(preset, arguments.get("config"), arguments.get("sets") or ())
 
 
 def _open(preset: str, config: Path | None, sets: list[str] | None) -> Session:

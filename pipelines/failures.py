@@ -6,12 +6,17 @@ import time
 import traceback
 from typing import Any
 
-from jobs.context import StageError
+from jobs.context import Change, Restart, StageError
+from pipelines.invocation import Invocation
 
 
-def failure_record(error: BaseException, stage: str, step: int | None, workers: int) -> dict[str, Any]:
-    """The content of failure.json. `rank`, of so many `workers`, is None where the failure has none."""
+def failure_record(
+    error: BaseException, stage: str, step: int | None, workers: int, invocation: Invocation
+) -> dict[str, Any]:
+    """The content of failure.json. `rank`, of so many `workers`, is None where the failure has none; `repeats` is true
+    where the attempt would fail again as it is."""
     cause, rank, ranks = root_cause(error)
+    remedy = cause.remedy if isinstance(cause, StageError) else ""
     return {
         "stage": stage,
         "rank": rank,
@@ -20,7 +25,8 @@ def failure_record(error: BaseException, stage: str, step: int | None, workers: 
         "step": step,
         "type": type(cause).__name__,
         "message": str(cause),
-        "next_command": cause.next_command if isinstance(cause, StageError) else "",
+        "next_command": invocation.next(remedy, stage),
+        "repeats": isinstance(remedy, Change | Restart),
         "traceback": "".join(traceback.format_exception(error)),
         "time": time.time(),
     }

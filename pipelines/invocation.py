@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs.context import Change, Look, Remedy, Rerun, Restart
 
 DEFAULT_PRESET = "tiny"
 
@@ -18,12 +23,32 @@ class Invocation:
     options: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
+    @classmethod
+    def typed(cls, preset: str, file: Path | None, sets: Sequence[str], overrides: tuple[str, ...] = ()) -> Invocation:
+        """Of this process."""
+        options = (*(("--config", str(file)) if file else ()), *(word for text in sets for word in ("--set", text)))
+        return cls(shlex.join(["rxt", *sys.argv[1:]]), preset, options, overrides)
+
+    def next(self, remedy: Remedy, stage: str) -> str:
+        """The command for a remedy; `stage` is the one that asks for it."""
+        match remedy:
+            case Rerun(other):
+                return self.stage("rerun", other)
+            case Restart():
+                return self.stage("rerun", stage)
+            case Change(key, value):
+                return self._with(key, value).run()
+            case Look():
+                return self.status()
+            case _:
+                return remedy
+
     def run(self, *words: str) -> str:
         """`rxt run …` for this preset and these overrides; `chat` and `status` name the preset in the same way."""
         return self._line("run", *words)
 
-    def chat(self) -> str:
-        return self._line("chat")
+    def chat(self, *words: str) -> str:
+        return self._line("chat", *words)
 
     def status(self, *words: str) -> str:
         return self._line("status", *words)
@@ -33,6 +58,18 @@ class Invocation:
         preset = () if self.preset == DEFAULT_PRESET else ("--preset", self.preset)
         return shlex.join(("rxt", "stage", *words, *preset, *self.options))
 
+    def _with(self, key: str, value: int | float) -> Invocation:
+        """With another `--set`, in place of an earlier one of the same key."""
+        pairs = zip(self.options[::2], self.options[1::2], strict=True)
+        kept = [(name, text) for name, text in pairs if (name, _key(text)) != ("--set", _key(key))]
+        options = (word for pair in [*kept, ("--set", f"{key}={value}")] for word in pair)
+        return replace(self, options=tuple(options))
+
     def _line(self, name: str, *words: str) -> str:
         preset = () if self.preset == DEFAULT_PRESET else (self.preset,)
         return shlex.join(("rxt", name, *preset, *words, *self.options))
+
+
+def _key(setting: str) -> str:
+    """Of `KEY=VALUE`, where sections may have dashes."""
+    return setting.partition("=")[0].strip().replace("-", "_")

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from jobs.context import Interrupted, StageError
+from jobs.context import Interrupted, Look, StageError
 from pipelines.artifacts import ArtifactStore, Attempt
 
 
@@ -39,7 +39,7 @@ class LeaseHeld(StageError):
     """Somebody else writes this attempt."""
 
     def __init__(self, attempt: Attempt, holder: Holder) -> None:
-        super().__init__(f"{attempt.stage} {attempt.artifact_id} is being written by {holder}", "rxt status")
+        super().__init__(f"{attempt.stage} {attempt.artifact_id} is being written by {holder}", Look())
 
 
 @dataclass(frozen=True)

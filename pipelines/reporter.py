@@ -8,7 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
+from jobs.context import Remedy
 from pipelines.artifacts import METRICS, ArtifactStore, Attempt
+from pipelines.invocation import Invocation
 from pipelines.tracking import Point
 
 SECONDS_BETWEEN_REWRITES = 20.0
@@ -33,8 +35,11 @@ class Sink(Protocol):
 class StageReporter:
     """Implements `jobs.context.Reporter`; stage functions may call it from several threads."""
 
-    def __init__(self, store: ArtifactStore, attempt: Attempt, board: Board, sink: Sink) -> None:
+    def __init__(
+        self, store: ArtifactStore, attempt: Attempt, board: Board, sink: Sink, invocation: Invocation
+    ) -> None:
         self._store, self._attempt, self._board, self._sink = store, attempt, board, sink
+        self._invocation = invocation
         self._lock = threading.Lock()
         self._lines: list[str] = []
         self._written = 0.0
@@ -53,8 +58,10 @@ class StageReporter:
     def progress(self, done: int, total: int, note: str = "") -> None:
         self._board.progress(self._attempt.stage, done, total, note)
 
-    def message(self, text: str) -> None:
-        self._board.line(f"{self._attempt.stage}: {text}")
+    def message(self, text: str, remedy: Remedy = "") -> None:
+        stage = self._attempt.stage
+        following = f": {self._invocation.next(remedy, stage)}" if remedy else ""
+        self._board.line(f"{stage}: {text}{following}")
 
     def file(self, path: str, folder: str = "") -> None:
         self._sink.file(path, folder)

@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 
 from jobs import ray_setup
 from jobs.configs import Execution
-from jobs.context import Interrupted, StageError
+from jobs.context import Interrupted, Look, StageError
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, Surroundings
 from pipelines.display import Board, short_path
@@ -91,7 +91,7 @@ class Runner:
         for stage in work:
             status = self._statuses[stage.name]
             if status.state == "running":
-                raise StageError(f"{stage.name} {status.attempt.artifact_id} is {status.reason}", "rxt status")
+                raise StageError(f"{stage.name} {status.attempt.artifact_id} is {status.reason}", Look())
         self.store.check_writable()
         self.tracking.check()
         ray_setup.prepare_environment()
@@ -142,7 +142,7 @@ class Runner:
             self.board.line(f"{name}: stopped, what it had is saved")
             return INTERRUPTED
         if isinstance(error, LeaseHeld):
-            self.board.line(f"error: {error}\n  next     {error.next_command}", "red")
+            self.board.line(f"error: {error}\n  next     {self.invocation.next(error.remedy, name)}", "red")
             return REFUSED
         self._explain(name, error)
         return FAILED
@@ -155,17 +155,18 @@ class Runner:
         record = self.store.read_json(attempt, "checkpoints.json")
         steps = [checkpoint["step"] for checkpoint in record["checkpoints"]] if record else []
         message = summary(failure).replace("\n", "\n    ")
-        resume, restart = self.invocation.run(), self.invocation.stage("rerun", name)
-        width = max(len(resume), len(restart)) + 3
-        self.board.line(
-            f"error: {headline(name, failure)}\n"
-            f"  {message}\n"
-            + (f"  next     {failure['next_command']}\n" if failure["next_command"] else "")
-            + f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}\n"
-            f"  resume   {resume:<{width}}continues this attempt{f' from step {steps[-1]}' if steps else ''}\n"
-            f"  restart  {restart:<{width}}new attempt from the start",
-            "red",
-        )
+        lines = [f"error: {headline(name, failure)}", f"  {message}"]
+        if failure["next_command"]:
+            lines.append(f"  next     {failure['next_command']}")
+        lines.append(f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}")
+        if not failure["repeats"]:
+            resume, restart = self.invocation.run(), self.invocation.stage("rerun", name)
+            width = max(len(resume), len(restart)) + 3
+            lines += [
+                f"  resume   {resume:<{width}}continues this attempt{f' from step {steps[-1]}' if steps else ''}",
+                f"  restart  {restart:<{width}}new attempt from the start",
+            ]
+        self.board.line("\n".join(lines), "red")
 
     def _start_tracking(self, fresh: set[str]) -> str:
         complete = {n: s for n, s in self._statuses.items() if s.is_complete and n not in fresh}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +40,10 @@ class Session:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
             raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
         config = overrides.resolve(PRESETS[preset](), file, sets)
-        options = (*(("--config", str(file)) if file else ()), *(word for text in sets for word in ("--set", text)))
-        changed = overrides.shown(overrides.read(file, sets))
-        command = shlex.join(["rxt", *sys.argv[1:]])
+        invocation = Invocation.typed(preset, file, sets, overrides.shown(overrides.read(file, sets)))
         store = ArtifactStore(store_url())
         store.check_readable()
-        return cls(Invocation(command, preset, options, changed), config, curriculum(config), store, tracking_uri())
+        return cls(invocation, config, curriculum(config), store, tracking_uri())
 
     @property
     def header(self) -> str:
@@ -108,14 +104,15 @@ class Session:
         }
 
     def next_command(self, statuses: Mapping[str, StageStatus]) -> str:
-        """The line below the stage table."""
+        """The line below the stage table, which shows all stages or those up to one."""
+        until = () if len(statuses) == len(self.stages) else ("--until", list(statuses)[-1])
         open_stages = [status for status in statuses.values() if not status.is_complete]
         if not open_stages:
-            return f"next: {self.invocation.chat()}"
+            return f"next: {self.invocation.run() if until else self.invocation.chat()}"
         first = next(status for status in open_stages if status.state != "blocked")
         rest = len(open_stages) - 1
         more = f" and the {rest} other stages that are not complete" if rest > 1 else " and one more" if rest else ""
-        line = f"next: {self.invocation.run()}   builds {first.stage.name}{more}"
+        line = f"next: {self.invocation.run(*until)}   builds {first.stage.name}{more}"
         if first.state == "stale":
             line += f"; {self.invocation.status('--why', first.stage.name)} shows the whole difference"
         return line

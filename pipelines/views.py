@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jobs.context import StageError
+from jobs.context import Look, StageError
 from pipelines.artifacts import Attempt
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import flatten, plain
@@ -96,7 +96,7 @@ def discard(session: Session, name: str, artifact_id: str, as_json: bool, confir
     attempt = session.store.find(name, artifact_id)
     holder = holder_of(session.store, attempt)
     if session.store.manifest(attempt) is None and holder is not None and holder.looks_alive(DEFAULT_TIMES):
-        raise StageError(f"{name} {artifact_id} is being written by {holder}", "rxt status")
+        raise StageError(f"{name} {artifact_id} is being written by {holder}", Look())
     users = _built_from(session, attempt)
     out = sys.stderr if as_json else sys.stdout
     print(f"{name} {artifact_id}: {session.store.uri(attempt)}", file=out)

@@ -18,6 +18,7 @@ from pipelines.stage import Stage
 from pipelines.tracking import TrackingUnavailable
 
 QUICK = LeaseTimes(heartbeat=0.05, expiry=1.0, grace=0.3, poll=0.05)
+PLAIN = Invocation("rxt run")
 calls: list[str] = []
 
 
@@ -113,11 +114,22 @@ class MemoryTracking:
         return [run for run in self.runs.values() if run["stage"] == stage]
 
 
-def run(stages, store, *, fresh=(), targets=None, tracking=None, parallel=1, file=sys.stdout, times=QUICK) -> int:
+def run(
+    stages,
+    store,
+    *,
+    fresh=(),
+    targets=None,
+    tracking=None,
+    parallel=1,
+    file=sys.stdout,
+    times=QUICK,
+    invocation=PLAIN,
+) -> int:
     calls.clear()
     board = Board(console_on(file))
     execution = Execution(parallel_stages=parallel)
-    runner = Runner(stages, store, execution, tracking or MemoryTracking(), board, Invocation("rxt run"), times)
+    runner = Runner(stages, store, execution, tracking or MemoryTracking(), board, invocation, times)
     with board:
         return runner.run(stages if targets is None else targets, fresh)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import ray
 from ray.actor import ActorHandle
 
-from jobs.context import StageError
+from jobs.context import Restart, StageError
 from jobs.rl import files
 from jobs.rl.replay_buffer import ReplayBuffer
 
@@ -48,6 +48,6 @@ def restore(folder_uri: str, learner: ActorHandle) -> Progress | None:
     folder = f"{folder_uri}/{record['folder']}"
     buffer = files.get(f"{folder}/buffer.json")
     if buffer is None:
-        raise StageError(f"{folder}/buffer.json is missing, but {RECORD} names it", "rxt stage rerun mrl")
+        raise StageError(f"{folder}/buffer.json is missing, but {RECORD} names it", Restart())
     ray.get(learner.load.remote(folder, record["policy_version"]))
     return Progress(record["iteration"], ReplayBuffer.from_json(buffer.decode()))

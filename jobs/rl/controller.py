@@ -12,7 +12,7 @@ import ray
 import torch
 
 from jobs.configs import MrlConfig
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Change, Interrupted, StageContext, StageError
 from jobs.ray_setup import ensure_ray
 from jobs.rl import checkpoints, files
 from jobs.rl.actors import Actors
@@ -84,7 +84,8 @@ def _iterate(ctx: StageContext, config: MrlConfig, actors: Actors, data: StageDa
             trajectories = shuffled(trajectories, stable_hash(config.seed, "shuffle", iteration))
         metrics = ray.get(actors.learner.update.remote(trajectories))
         if not math.isfinite(metrics["rl/loss"]):
-            raise StageError(f"the loss is not finite in iteration {iteration}: {metrics}", "rxt stage rerun mrl")
+            slower = Change("mrl.optimizer.lr", config.optimizer.lr / 2)
+            raise StageError(f"the loss is not finite in iteration {iteration}: {metrics}", slower)
         iteration += 1
         in_steps += time.monotonic() - begun
         ctx.reporter.metrics(iteration, _reward_metrics(reward, trajectories) | metrics)

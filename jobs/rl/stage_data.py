@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from jobs.configs import MrlConfig
-from jobs.context import StageContext, StageError
+from jobs.context import Change, StageContext, StageError
 from jobs.model_folder import local_folder, require_tokenizer
 from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
@@ -49,7 +49,7 @@ class StageData:
             raise StageError(
                 f"mrl.held_out_episodes = {config.held_out_episodes}, but {shards} holds {len(held_out)} conversations "
                 "outside the train split",
-                "rxt run --set mrl.held_out_episodes=N",
+                Change("mrl.held_out_episodes", len(held_out)),
             )
         tokens = model.tokens
         return cls(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from jobs import build_corpus as stage
 from jobs.configs import CorpusConfig, DataExecution, Execution, SourceConfig
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Interrupted, Restart, StageContext, StageError
 from tokenization.fetch import PACKAGES
 from tokenization.records import Document
 
@@ -19,7 +19,7 @@ TOPICS = ("rivers", "engines", "bread", "violins", "glaciers", "maps")
 
 class Recorder:
     def __init__(self):
-        self.messages, self.steps = [], []
+        self.messages, self.remedies, self.steps = [], [], []
 
     def metrics(self, step, values):
         pass
@@ -27,8 +27,9 @@ class Recorder:
     def progress(self, done, total, note=""):
         self.steps.append((done, total, note))
 
-    def message(self, text):
+    def message(self, text, remedy=""):
         self.messages.append(text)
+        self.remedies.append(remedy)
 
     def file(self, path, folder=""):
         pass
@@ -116,9 +117,10 @@ def test_goes_on_without_a_package_and_says_which(ray_session, sources, tmp_path
     package = PACKAGES["fortunes-pl"]
     missing = SourceConfig(name=package.name, kind="package", language="pl", licence=package.licence)
     ctx = context(tmp_path / "out")
-    stage.build_corpus(ctx, config((missing, *sources)))
+    metrics = stage.build_corpus(ctx, config((missing, *sources)))
     assert any("fortunes-pl" in message and "apt-get" in message for message in ctx.reporter.messages)
     assert json.loads((tmp_path / "out/report.json").read_text())["missing"] == ["fortunes-pl"]
+    assert metrics["result"].endswith(", without fortunes-pl") and Restart() in ctx.reporter.remedies
     with pytest.raises(StageError, match="no text.*fortunes-pl.*apt-get"):
         stage.build_corpus(context(tmp_path / "none"), config((missing,)))
 

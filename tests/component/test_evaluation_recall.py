@@ -10,7 +10,7 @@ import pytest
 import torch
 from evaluation_data import LENGTH, make_conversations, make_models, make_shards, make_tokenizer
 
-from jobs.context import StageError
+from jobs.context import Change, StageError
 from jobs.rates import tabulate
 from jobs.recall import ReactiveSpeaker, StatelessSpeaker, ask, batches, list_questions, load_talks, play
 from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values
@@ -117,8 +117,9 @@ def test_batches_hold_one_language_and_never_a_single_conversation(reader):
         assert sorted(n for part in parts for n in part) == list(range(len(talks)))
         assert all(len(part) >= 2 and len({talks[n].language for n in part}) == 1 for part in parts)
     polish = [n for n, talk in enumerate(talks) if talk.language == "pl"]
-    with pytest.raises(StageError, match="single 'en' conversation"):
+    with pytest.raises(StageError, match="single 'en' conversation") as caught:
         batches([talks[0], *(talks[n] for n in polish)], 4)
+    assert caught.value.remedy == Change("conversations.test", 400)
 
 
 def test_controls_change_the_memory_that_is_read(tokenizer, reader):

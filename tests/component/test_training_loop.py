@@ -11,7 +11,7 @@ from training_toys import Talk, toy_batch, toy_model, toy_training
 
 from jobs.batches import rank_slice
 from jobs.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
-from jobs.context import StageError
+from jobs.context import Restart, StageError
 from jobs.optimizer import StageOptimizer, learning_rate
 from jobs.train_loop import Cadence, NotFinite, evaluate, train
 from rxt_model.parallelize import parallelize
@@ -174,8 +174,9 @@ def test_only_whole_checkpoints_count(tmp_path):
     assert Run(tmp_path, 6).checkpointer.restore() == 4
 
     (tmp_path / "step-00000004" / ".metadata").unlink()
-    with pytest.raises(StageError, match="step-00000004, step-00000006"):
+    with pytest.raises(StageError, match="step-00000004, step-00000006") as caught:
         resume_point(str(tmp_path))
+    assert caught.value.remedy == Restart()
 
 
 def test_a_checkpoint_with_rotten_content_gives_way_to_the_older_one(tmp_path):
@@ -209,8 +210,9 @@ def test_a_damaged_or_lost_record_never_means_step_0(tmp_path):
     Run(tmp_path, 2).go()
     (tmp_path / SNAPSHOT).write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000002"}]}))
     (tmp_path / RECORD).write_text("{")
-    with pytest.raises(StageError, match="checkpoints.json is damaged"):
+    with pytest.raises(StageError, match="checkpoints.json is damaged") as caught:
         resume_point(str(tmp_path))
+    assert caught.value.remedy == Restart()
     (tmp_path / RECORD).unlink()
     with pytest.raises(StageError, match="none of its checkpoints is recorded"):
         resume_point(str(tmp_path))

@@ -15,7 +15,7 @@ from jobs.configs import (
     SmatConfig,
     SmatPhase,
 )
-from jobs.context import StageError
+from jobs.context import Rerun, StageError
 from jobs.optimizer import StageOptimizer
 from jobs.recipes import build, check
 from jobs.train_loop import Cadence, train
@@ -122,4 +122,4 @@ def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):
     path.write_bytes(content)
     with pytest.raises(StageError, match="text/train-00000.arrow is damaged") as caught:
         check(artifacts({"shards": uri}))
-    assert caught.value.next_command == "rxt stage rerun shards"
+    assert caught.value.remedy == Rerun("shards")

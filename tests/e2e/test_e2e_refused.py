@@ -73,7 +73,7 @@ def test_a_damaged_shard_is_named(copy):
     shard.write_bytes(content[:-50] + b"!" + content[-49:])
     shutil.rmtree(copy.store / "sft")
     lines = explained(copy, "sft", f"{shard} is damaged: sha256 ")
-    assert lines[2] == "  next     rxt stage rerun interaction-shards"
+    assert lines[2] == "  next     rxt stage rerun interaction-shards --config nano.toml"
 
 
 def test_a_tokenizer_that_does_not_fit_is_told_by_its_digest(copy):

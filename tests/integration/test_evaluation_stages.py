@@ -10,7 +10,7 @@ import pytest
 from evaluation_data import context, digest_of, foreign_tokenizer, make_world
 
 from jobs.configs import EvaluateConfig
-from jobs.context import Interrupted, StageError
+from jobs.context import Interrupted, Look, StageError
 from jobs.model_folder import load_model
 from rxt_model.checkpoint import save_pretrained
 
@@ -112,4 +112,4 @@ def test_a_refusal_inside_a_task_reaches_the_user_as_it_was(world, ray_session, 
     foreign = replace(world["baseline"], uri=str(tmp_path / "foreign"))
     with pytest.raises(StageError, match="the baseline was made with ffff") as error:
         evaluate(context(world | {"baseline": foreign}, tmp_path / "out"), EvaluateConfig(questions=4, text_rows=2))
-    assert type(error.value) is StageError and error.value.next_command
+    assert type(error.value) is StageError and error.value.remedy == Look()

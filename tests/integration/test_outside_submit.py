@@ -151,7 +151,7 @@ def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeyp
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     with pytest.raises(SubmitError, match="refused the token from RAY_AUTH_TOKEN$") as error:
         submit(address, ["run"], True, **WHERE)
-    assert "get-auth-token" in error.value.next_command and "0000" not in str(error.value)
+    assert "get-auth-token" in error.value.remedy and "0000" not in str(error.value)
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(SubmitError, match="demands a token, and none was found"):
@@ -169,7 +169,7 @@ def test_a_folder_is_refused_as_the_store_of_several_nodes(head, clone, capsys):
     add_node()
     with pytest.raises(SubmitError, match="/data/artifacts lies on one machine.*2 nodes") as error:
         submit(address, ["run"], True, **WHERE)
-    assert "RXT_STORE=s3://" in error.value.next_command
+    assert "RXT_STORE=s3://" in error.value.remedy
     assert submit(address, ["run"], False, **{**WHERE, "store": "s3://bucket/artifacts"}) == 0
     assert capsys.readouterr().out.startswith("job rxt-")
 

@@ -134,7 +134,7 @@ def test_a_new_database_is_silent(tmp_path):
 def test_a_store_that_mlflow_refuses_is_named(uri):
     with pytest.raises(TrackingError, match=re.escape(repr(uri))) as error:
         Tracking(uri, "tiny")
-    assert error.value.next_command
+    assert error.value.remedy
 
 
 def test_a_relative_database_is_made_absolute(tmp_path, monkeypatch):
@@ -148,14 +148,14 @@ def test_unusable_databases_are_named(tmp_path):
     for path in ("file/mlflow.db", "text.db"):
         with pytest.raises(TrackingError, match=re.escape(f"{tmp_path}/{path}")) as error:
             Tracking(f"sqlite:///{tmp_path}/{path}", "tiny").check()
-        assert error.value.next_command
+        assert error.value.remedy
 
 
 def test_a_dead_server_is_one_clear_message():
     port = free_port()
     with pytest.raises(TrackingError, match=f"http://127.0.0.1:{port}.*refused") as error:
         Tracking(f"http://127.0.0.1:{port}/", "tiny").check()
-    assert "MLFLOW_TRACKING_URI" in error.value.next_command
+    assert "MLFLOW_TRACKING_URI" in error.value.remedy
 
 
 def test_a_refused_write_raises_and_the_points_can_be_logged_again(uri, client, monkeypatch):

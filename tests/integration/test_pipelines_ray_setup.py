@@ -20,7 +20,7 @@ from jobs.context import StageError
 try:
     ray_setup.ensure_ray(Execution())
 except StageError as error:
-    print(f"{error} | {error.next_command}")
+    print(f"{error} | {error.remedy}")
     sys.exit(2)
 import ray
 print(int(ray.cluster_resources()["CPU"]))

@@ -19,7 +19,7 @@ from rl_data import RecordingReporter, toy_context, toy_row, toy_world
 from safetensors.torch import load_file
 
 from jobs.configs import MrlConfig, OptimizerConfig, RlExecution
-from jobs.context import Interrupted, StageError
+from jobs.context import Change, Interrupted, StageError
 from jobs.rl.actors import Actors
 from jobs.rl.controller import run_mrl, shuffled
 from jobs.rl.episodes import Episode, Turn, as_episode, by_length
@@ -162,14 +162,16 @@ def test_an_actor_killed_within_a_turn_comes_back_with_its_memory(ray_session, i
 
 def test_a_loss_that_is_not_finite_stops_the_stage(ray_session, inputs, tmp_path):
     config = CONFIG.model_copy(update={"iterations": 3, "entropy": float("inf")})
-    with pytest.raises(StageError, match="not finite in iteration 0"):
+    with pytest.raises(StageError, match="not finite in iteration 0") as caught:
         run_mrl(toy_context(inputs, tmp_path, RecordingReporter(), rollout_workers=1), config)
+    assert caught.value.remedy == Change("mrl.optimizer.lr", config.optimizer.lr / 2)
 
 
 def test_shards_of_another_tokenizer_and_too_few_conversations_are_refused(ray_session, inputs, tmp_path):
     context = toy_context(inputs, tmp_path / "out", RecordingReporter(), rollout_workers=1)
-    with pytest.raises(StageError, match="held_out_episodes = 200.*10 conversations"):
+    with pytest.raises(StageError, match="held_out_episodes = 200.*10 conversations") as caught:
         run_mrl(context, CONFIG.model_copy(update={"held_out_episodes": 200}))
+    assert caught.value.remedy == Change("mrl.held_out_episodes", 10)
 
 
 def test_shuffled_rewards_are_the_same_rewards_in_other_places():

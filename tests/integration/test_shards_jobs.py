@@ -23,7 +23,7 @@ from jobs.configs import (
     TextShardsConfig,
     TokenizerConfig,
 )
-from jobs.context import Artifact, Interrupted, StageContext, StageError
+from jobs.context import Artifact, Interrupted, Rerun, StageContext, StageError
 from jobs.train_tokenizer import train_tokenizer
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.reader import ShardReader
@@ -132,7 +132,7 @@ def test_little_text_gives_a_small_vocabulary_and_says_so(inputs, tmp_path):
 def test_a_missing_corpus_is_a_message_for_the_user(tmp_path):
     with pytest.raises(StageError, match="no documents") as caught:
         build_text_shards(context(tmp_path, str(tmp_path / "nowhere")), TEXT)
-    assert caught.value.next_command == "rxt stage rerun corpus"
+    assert caught.value.remedy == Rerun("corpus")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_an_unreachable_cluster_is_named_with_the_reason():
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(SubmitError, match=f"{address}: .*refused") as error:
         Cluster(address + "/")
-    assert "ray start --head" in error.value.next_command
+    assert "ray start --head" in error.value.remedy
 
 
 def test_something_else_on_the_port_is_told_apart(web_page):

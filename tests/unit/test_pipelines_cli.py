@@ -169,6 +169,7 @@ def test_run_reuses_what_is_complete(rxt, built):
 def test_dry_run_prints_the_plan_and_every_key(rxt, built):
     text = rxt("run", "--dry-run", "--until", "sft", "--set", "sft.seed=73").stdout
     assert "sft.seed = 73" in text and "config.seed: 0 -> 73" in text and "\nsmat " not in text
+    assert text.splitlines()[-1].startswith("next: rxt run --until sft --set sft.seed=73 ")
     assert json.loads(rxt("run", "--dry-run", "--json").stdout)["config"]["export"]["name"] == "rxt-tiny"
 
 
@@ -199,12 +200,14 @@ def test_discard_asks_lists_what_was_built_and_gives_way_to_nothing(rxt, built, 
 
 
 def test_discard_refuses_what_is_being_written(rxt, built, tmp_path):
+    """And the command that it names repeats the overrides."""
     store = ArtifactStore(str(tmp_path / "store"))
     attempt = store.next_attempt("sft", plan(built, store)["sft"].fingerprint)
     lease = take(store, attempt, print)
-    result = rxt("stage", "discard", "sft", attempt.artifact_id, "--yes")
+    result = rxt("stage", "discard", "sft", attempt.artifact_id, "--yes", "--set", "mrl.seed=5")
     lease.release()
     assert result.exit_code == 2 and f"pid {os.getpid()}" in result.stderr
+    assert result.stderr.splitlines()[-1] == "next: rxt status --set mrl.seed=5"
     assert attempt in store.attempts("sft")
 
 

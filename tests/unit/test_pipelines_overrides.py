@@ -86,7 +86,7 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
 def test_mistakes_name_key_value_and_expectation(text, message):
     with pytest.raises(StageError) as caught:
         resolve(TINY, None, [text])
-    assert str(caught.value) == message and caught.value.next_command
+    assert str(caught.value) == message and caught.value.remedy
 
 
 def test_unreadable_files(tmp_path):

@@ -16,9 +16,10 @@ import pytest
 import toy_graph
 from toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 
-from jobs.context import StageError
+from jobs.context import Change, Look, Rerun, Restart, StageError
 from pipelines.artifacts import ArtifactStore
 from pipelines.failures import failure_record, headline, root_cause, summary
+from pipelines.invocation import Invocation
 from pipelines.lease import take
 from pipelines.planner import plan
 
@@ -253,16 +254,42 @@ def test_root_cause_is_found_below_ray_and_a_rank_that_blames_its_peer_comes_las
     outer.__cause__ = TaskError()
     cause, rank, ranks = root_cause(outer)
     assert (type(cause), rank, ranks) == (FloatingPointError, 1, [0, 1])
-    record = failure_record(outer, "smat", 340, 2)
+    record = failure_record(outer, "smat", 340, 2, Invocation("rxt run"))
     assert headline("smat", record) == "smat failed on rank 1 of 2 at step 340"
     assert summary(record) == "FloatingPointError: loss is nan"
 
 
 def test_what_is_written_for_the_user_is_shown_in_place_of_what_caused_it():
-    told = StageError("shard x is damaged: not JSON", "rxt stage rerun shards")
+    told = StageError("shard x is damaged: not JSON", Rerun("shards"))
     told.__cause__ = ValueError("line 1")
     outer = RuntimeError("fit failed")
     outer.__cause__ = told
-    record = failure_record(outer, "sft", None, 2)
+    record = failure_record(outer, "sft", None, 2, Invocation("rxt run"))
     assert summary(record) == "shard x is damaged: not JSON"
     assert record["next_command"] == "rxt stage rerun shards"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "command", "repeats"),
+    [
+        (Rerun("base"), "rxt stage rerun base", False),
+        (Look(), "rxt status", False),
+        (Restart(), "rxt stage rerun sft", True),
+        (Change("sft.optimizer.lr", 0.5), "rxt run", True),
+    ],
+)
+def test_a_stage_that_fails_names_the_command_of_its_own_run(store, monkeypatch, remedy, command, repeats):
+    def fail(ctx, config):
+        ctx.reporter.message("foretold", remedy)
+        raise StageError("it cannot be", remedy)
+
+    monkeypatch.setattr(toy_graph, "fail", fail, raising=False)
+    invocation = Invocation("rxt run", "tiny", ("--config", "my.toml", "--set", "sft.optimizer.lr=1"))
+    changed = "--set sft.optimizer.lr=0.5" if remedy == Change("sft.optimizer.lr", 0.5) else "--set sft.optimizer.lr=1"
+    out = io.StringIO()
+    assert run([toy("sft", function="fail")], store, file=out, invocation=invocation) == 1
+    expected = f"{command} --config my.toml {changed}"
+    lines = out.getvalue().splitlines()
+    assert f"sft: foretold: {expected}" in lines and f"  next     {expected}" in lines
+    again = [line.split()[0] for line in lines if line.startswith(("  resume", "  restart"))]
+    assert again == ([] if repeats else ["resume", "restart"])

@@ -42,7 +42,7 @@ def test_relative_and_file_urls_become_absolute(tmp_path, monkeypatch):
 def test_unknown_scheme_is_refused_with_the_url(url):
     with pytest.raises(StageError, match=url) as caught:
         ArtifactStore(url)
-    assert caught.value.next_command
+    assert caught.value.remedy
 
 
 def test_unwritable_store_is_refused(tmp_path):
