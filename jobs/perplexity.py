@@ -89,7 +89,8 @@ def _add(parts: Iterable[dict[str, TokenLoss]]) -> dict[str, list[float]]:
     totals: dict[str, list[float]] = {}
     for part in parts:
         for name, values in part.items():
-            totals[name] = [a + float(b) for a, b in zip(totals.get(name, [0.0] * 3), values, strict=True)]
+            sums = values.loss, values.correct, values.count
+            totals[name] = [a + float(b) for a, b in zip(totals.get(name, [0.0] * 3), sums, strict=True)]
     return totals
 
 

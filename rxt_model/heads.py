@@ -28,11 +28,19 @@ class MLMHead(nn.Module):
 
 
 class TokenLoss(NamedTuple):
-    """Sums over the selected positions: cross entropy in nats, correct predictions, positions."""
+    """Over the selected positions, in their order: the sum of the cross entropies in nats, and which predictions [n]
+    are right."""
 
     loss: Tensor
-    correct: Tensor
-    count: Tensor
+    right: Tensor
+
+    @property
+    def correct(self) -> Tensor:
+        return self.right.sum()
+
+    @property
+    def count(self) -> Tensor:
+        return self.right.new_tensor(self.right.numel(), dtype=torch.float32)
 
 
 def cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor) -> TokenLoss:
@@ -42,18 +50,15 @@ def cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Te
     """
     index = selected.flatten().nonzero().squeeze(1)
     rows, labels = hidden.flatten(0, -2)[index], targets.flatten()[index]
-    count = torch.tensor(float(index.numel()), device=hidden.device)
     if index.numel() <= CHUNK_ROWS:
-        loss, correct = _chunk(head, rows, labels)
-        return TokenLoss(loss, correct, count)
+        return TokenLoss(*_chunk(head, rows, labels))
     parts = [
         checkpoint(_chunk, head, r, t, use_reentrant=False)
         for r, t in zip(rows.split(CHUNK_ROWS), labels.split(CHUNK_ROWS), strict=True)
     ]
-    return TokenLoss(sum(p[0] for p in parts), sum(p[1] for p in parts), count)
+    return TokenLoss(sum(loss for loss, _ in parts), torch.cat([right for _, right in parts]))
 
 
 def _chunk(head: nn.Module, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     logits = head(rows).float()
-    correct = (logits.detach().argmax(-1) == labels).sum() if labels.numel() else torch.zeros((), device=rows.device)
-    return F.cross_entropy(logits, labels, reduction="sum"), correct.float()
+    return F.cross_entropy(logits, labels, reduction="sum"), logits.detach().argmax(-1) == labels

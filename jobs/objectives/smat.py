@@ -50,10 +50,15 @@ class Smat(Objective):
         supervised = loss_mask.flatten(0, 1)[rows, 1:]
         lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], flat[:, 1:], supervised)
         loss = lm.loss / global_count(lm.count) + self.config.balance_weight * global_balance_loss(output.routing)
+        turn = (rows % present.shape[1]).repeat_interleave(supervised.sum(1))
+        hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
+        # as many turns as the phase has, whatever this rank's conversations have: all ranks name the same metrics
+        by_turn = hits.new_zeros(limit, 2).index_add_(0, turn, hits)
         one = torch.ones(())
         return loss, {
             "train/loss": metric(lm.loss, lm.count),
             "train/accuracy": metric(lm.correct, lm.count),
+            **{f"train/accuracy_turn_{number}": pair for number, pair in enumerate(by_turn, 1)},
             "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
             "train/tokens": metric(real.sum(), one),
         }

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from training_toys import toy_model
 
+from jobs.configs import SmatConfig, SmatPhase
+from jobs.objectives.base import Moment
 from jobs.objectives.memory_pretrain import _resample
+from jobs.objectives.smat import Smat
 
 
 @pytest.mark.parametrize("slots", [3, 4, 7, 8, 12])
@@ -27,3 +31,36 @@ def test_targets_of_the_memory_take_every_real_token_into_account(slots):
                     [[np.interp(at, range(length), tokens[layer, :, i]) for i in range(5)] for layer in range(2)]
                 )
             np.testing.assert_allclose(found[:, row, slot].numpy(), expected, atol=1e-5)
+
+
+def ragged_talks(turns=(1, 4, 2, 3)):
+    """Conversations of two words, of so many turns each."""
+    generator = torch.Generator().manual_seed(5)
+    present = torch.arange(max(turns)) < torch.tensor(turns)[:, None]
+    ids = torch.randint(11, 13, (len(turns), max(turns), 9), generator=generator)
+    ids[:, :, 6:] *= torch.randint(0, 2, (len(turns), max(turns), 1), generator=generator)
+    ids *= present[..., None]
+    answers = (ids != 0) & (torch.arange(9) > 2)
+    return {"input_ids": ids, "loss_mask": answers, "turn_mask": present}
+
+
+def test_smat_tells_the_accuracy_of_every_turn():
+    model = toy_model()
+    with torch.no_grad():
+        model.decoder.head.bias[11:13] += 10  # the two words that occur, so that about half is right
+    phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
+    smat = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases))
+    batch = ragged_talks()
+    _, metrics = smat(batch, Moment(0, 9, torch.Generator().manual_seed(1)))
+
+    memory = model.initial_memory(4, torch.Generator().manual_seed(1))
+    expected = []
+    for ids, answers in zip(batch["input_ids"].unbind(1), batch["loss_mask"].unbind(1), strict=True):
+        guess = model.logits(model.decode(ids, memory, mask=ids != 0).hidden).argmax(-1)
+        right = [int(guess[r, i - 1] == ids[r, i]) for r, i in answers.nonzero().tolist()]
+        expected.append([sum(right), len(right)])
+        memory = model.write(memory, model.encode(ids, ids != 0), ids != 0)
+    assert 0 < sum(r for r, _ in expected) < sum(n for _, n in expected)
+    found = [metrics.pop(f"train/accuracy_turn_{turn}").tolist() for turn in range(1, 6)]
+    assert found == [*expected, [0, 0]]  # the fifth is asked nowhere in this batch, and has its name all the same
+    assert metrics["train/accuracy"].tolist() == np.sum(expected, 0).tolist()
