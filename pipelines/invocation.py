@@ -11,6 +11,7 @@ from pathlib import Path
 from jobs.context import Change, Look, Remedy, Rerun, Restart
 
 DEFAULT_PRESET = "tiny"
+JOB_CONFIG = "RXT_JOB_CONFIG"  # where a submitted job finds the file that `--config` named on the user's machine
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipelines.code_digest import ROOT
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
-from pipelines.invocation import Invocation
+from pipelines.invocation import JOB_CONFIG, Invocation
 from pipelines.planner import StageStatus, downstream, named, plan
 from pipelines.presets import PRESETS
 from pipelines.stage import Stage
@@ -39,8 +39,9 @@ class Session:
             near = difflib.get_close_matches(preset, PRESETS, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
             raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
-        config = overrides.resolve(PRESETS[preset](), file, sets)
-        invocation = Invocation.typed(preset, file, sets, overrides.shown(overrides.read(file, sets)))
+        found = Path(os.environ.get(JOB_CONFIG, file)) if file else None
+        config = overrides.resolve(PRESETS[preset](), found, sets)
+        invocation = Invocation.typed(preset, file, sets, overrides.shown(overrides.read(found, sets)))
         store = ArtifactStore(store_url())
         store.check_readable()
         return cls(invocation, config, curriculum(config), store, tracking_uri())

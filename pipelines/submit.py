@@ -23,13 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.context import StageError
+from pipelines import overrides
 from pipelines.code_digest import ROOT
+from pipelines.invocation import JOB_CONFIG
 from pipelines.revision import commit
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 PROBE_SECONDS = 5
 MAX_UPLOAD_BYTES = 50_000_000
 UPLOADED = ("pipelines", "jobs", "tokenization", "rxt_model", "pyproject.toml")
+CONFIG_NAME = "config.toml"
 RECONNECT_ATTEMPTS, RECONNECT_SECONDS = 10, 3
 
 
@@ -128,7 +131,8 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
     With `wait` false it returns 0 as soon as the job is accepted. Ctrl-C stops following, not the job: 130.
     """
     cluster = Cluster(address)
-    _check_store(cluster, store)
+    _check_places(cluster, store, tracking_uri)
+    config = _config_file(command)
     environment = {
         "RXT_STORE": store,
         "MLFLOW_TRACKING_URI": tracking_uri,
@@ -141,10 +145,12 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
     if sys.prefix != sys.base_prefix:
         # A head started outside this environment would run a Python without our packages. Elsewhere: no such folder.
         environment["PATH"] = f"{sys.prefix}/bin:${{PATH}}"
+    if config:
+        environment[JOB_CONFIG] = CONFIG_NAME
     job = f"rxt-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     client = cluster.client()
     with tempfile.TemporaryDirectory(prefix="rxt-submit-") as folder:
-        command = _pack(Path(folder), command)
+        _pack(Path(folder), config)
         size = _check_size(Path(folder))
         try:
             client.submit_job(
@@ -211,18 +217,51 @@ def _http_only(address: str) -> str:
     return address if address.startswith("http") else ""
 
 
-def _check_store(cluster: Cluster, store: str) -> None:
-    is_local = "://" not in store or store.startswith(("file://", "memory://", "local://"))
-    if is_local and (nodes := cluster.nodes()) > 1:
-        raise SubmitError(
-            f"RXT_STORE={store} lies on one machine, but the cluster at {cluster.address} has {nodes} nodes",
-            "RXT_STORE=s3://bucket/folder rxt submit …",
-        )
+def _check_places(cluster: Cluster, store: str, tracking_uri: str) -> None:
+    """Raises SubmitError for a place on one machine if the cluster has more."""
+    for name, url, elsewhere in (
+        ("RXT_STORE", store, "s3://bucket/folder"),
+        ("MLFLOW_TRACKING_URI", tracking_uri, "http://HOST:5000"),
+    ):
+        is_local = "://" not in url or url.startswith(("file://", "memory://", "local://", "sqlite://"))
+        if is_local and (nodes := cluster.nodes()) > 1:
+            raise SubmitError(
+                f"{name}={url} lies on one machine, but the cluster at {cluster.address} has {nodes} nodes",
+                f"{name}={elsewhere} rxt submit …",
+            )
 
 
-def _pack(folder: Path, command: list[str]) -> list[str]:
-    """Copy what the job needs, and nothing else: our packages and the files named by `--config`. Returns the command
-    with those files under their new names."""
+def _config_file(command: list[str]) -> Path | None:
+    """The file of `--config`, the last one as in `rxt run`. Raises StageError for overrides that no job could use: an
+    unknown key, or texts named by a path that means nothing elsewhere."""
+    files, sets = _values(command, "--config"), _values(command, "--set")
+    file = Path(files[-1]) if files else None
+    sources = overrides.read(file, sets).get("corpus.sources")
+    for source in sources if isinstance(sources, list) else ():
+        match source:
+            case {"kind": "files", "path": str(path)} if "://" not in path and not Path(path).is_absolute():
+                raise SubmitError(
+                    f"corpus.sources: path {path!r} is relative to this folder, and a job runs in another one",
+                    f"write {str(Path(path).absolute())!r}, or a URL, and submit again",
+                )
+    return file
+
+
+def _values(command: list[str], option: str) -> list[str]:
+    """Every value that an option is given in a command, as `--option VALUE` or `--option=VALUE`."""
+    found = []
+    for at, word in enumerate(command):
+        name, equals, value = word.partition("=")
+        if name != option:
+            continue
+        if not equals and at + 1 == len(command):
+            raise SubmitError(f"{option} needs a value", "rxt submit --help")
+        found.append(value if equals else command[at + 1])
+    return found
+
+
+def _pack(folder: Path, config: Path | None) -> None:
+    """Copy what the job needs, and nothing else: our packages and the file of overrides."""
     for name in UPLOADED:
         source = ROOT / name
         if source.is_dir():
@@ -231,21 +270,8 @@ def _pack(folder: Path, command: list[str]) -> list[str]:
             shutil.copy(source, folder / name)
         else:
             raise SubmitError(f"{source} is missing: jobs are submitted from a clone", "git clone …")
-    packed = list(command)
-    for at, word in enumerate(command):
-        option, equals, value = word.partition("=")
-        if option != "--config":
-            continue
-        where = at if equals else at + 1
-        if where >= len(command):
-            raise SubmitError("--config needs a file", "rxt submit --help")
-        name = value if equals else command[where]
-        if not Path(name).is_file():
-            raise SubmitError(f"--config {name}: no such file", "rxt submit --help")
-        target = f"config-{at}-{Path(name).name}"
-        shutil.copy(name, folder / target)
-        packed[where] = f"--config={target}" if equals else target
-    return packed
+    if config:
+        shutil.copy(config, folder / CONFIG_NAME)
 
 
 def _check_size(folder: Path) -> int:

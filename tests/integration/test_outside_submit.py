@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
+from nano import Workspace, built
 from ports import free_port
 
 from pipelines import submit as module
@@ -32,8 +35,8 @@ if "sleep" in sys.argv:
     except KeyboardInterrupt:
         print("saved what it needs", flush=True)
         sys.exit(130)
-if "--config" in sys.argv:
-    print("config", open(sys.argv[sys.argv.index("--config") + 1]).read())
+if "RXT_JOB_CONFIG" in os.environ:
+    print("config", open(os.environ["RXT_JOB_CONFIG"]).read())
 print("zażółć gęślą jaźń")
 sys.exit(3)
 """
@@ -75,6 +78,13 @@ def head(tmp_path_factory):
 
 
 @pytest.fixture
+def workspace():
+    found = Workspace.fresh(Path(tempfile.mkdtemp(prefix="rxt-", dir="/tmp")))
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
     """A repository whose command line is a few lines."""
     root = tmp_path / "clone"
@@ -96,9 +106,9 @@ WHERE = {"store": "/data/artifacts", "tracking_uri": "sqlite:////data/mlflow.db"
 
 def test_the_job_runs_the_same_command_and_its_exit_code_comes_back(head, clone, tmp_path, capsys, monkeypatch):
     address, _ = head
-    (tmp_path / "my.toml").write_text("steps = 7")
+    (tmp_path / "my.toml").write_text("sft.steps = 7")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-    command = ["run", "tiny", "--set", "sft.name=a b", "--config", str(tmp_path / "my.toml")]
+    command = ["run", "tiny", "--set", "export.name=a b", "--config", str(tmp_path / "my.toml")]
     assert submit(address, command, True, **WHERE) == 3
 
     first, dashboard, follow, stop, *log = capsys.readouterr().out.splitlines()
@@ -107,9 +117,9 @@ def test_the_job_runs_the_same_command_and_its_exit_code_comes_back(head, clone,
     assert follow.split(None, 1)[1] == f"RAY_AUTH_MODE=token ray job logs --address {address} --follow {job}"
     assert stop.split(None, 1)[1] == f"RAY_AUTH_MODE=token ray job stop --address {address} {job}"
     log = "\n".join(log)
-    assert "command ['run', 'tiny', '--set', 'sft.name=a b', '--config', 'config-4-my.toml']" in log
-    assert "config steps = 7" in log and "zażółć gęślą jaźń" in log
-    files = ["config-4-my.toml", "jobs", "pipelines", "pyproject.toml", "rxt_model", "tokenization"]
+    assert f"command {command}" in log
+    assert "config sft.steps = 7" in log and "zażółć gęślą jaźń" in log
+    files = ["config.toml", "jobs", "pipelines", "pyproject.toml", "rxt_model", "tokenization"]
     assert f"here {files}" in log
     environment = json.loads(next(x for x in log.splitlines() if x.startswith("environment")).split(None, 1)[1])
     assert environment["RXT_STORE"] == "/data/artifacts" and environment["RXT_JOB"] == job
@@ -164,13 +174,34 @@ def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeyp
         submit(address, ["run"], True, **WHERE)
 
 
-def test_a_folder_is_refused_as_the_store_of_several_nodes(head, clone, capsys):
+def test_the_real_command_writes_shards_on_the_cluster(head, workspace):
+    address, _ = head
+    config = workspace.folder / "nano.toml"
+    config.write_text(config.read_text().replace('path = "', f'path = "{workspace.folder}/'))
+    command = ("submit", "--address", address, "run", "tiny", "--config", "nano.toml", "--until", "text-shards")
+    output = workspace.rxt(*command, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
+    log = output.partition("  stop ")[2]
+    assert f"store {workspace.store}   " in log and "preset tiny   config nano.toml" in log
+    assert re.search(r"^text-shards: \d+/\d+   \S+\.arrow [\d,]+ tokens$", log, re.MULTILINE)
+    assert built(log) == ["corpus", "tokenizer", "text-shards"]
+    status = workspace.status()
+    assert status["text-shards"]["state"] == "complete"
+    assert (workspace.artifact("text-shards") / "train-00000.arrow").exists()
+    assert "next: rxt run --config nano.toml   builds " in log
+
+
+def test_a_folder_is_refused_as_the_place_of_several_nodes(head, clone, capsys):
     address, add_node = head
     add_node()
     with pytest.raises(SubmitError, match="/data/artifacts lies on one machine.*2 nodes") as error:
         submit(address, ["run"], True, **WHERE)
     assert "RXT_STORE=s3://" in error.value.remedy
-    assert submit(address, ["run"], False, **{**WHERE, "store": "s3://bucket/artifacts"}) == 0
+    shared = {"store": "s3://bucket/artifacts"}
+    with pytest.raises(SubmitError, match="sqlite:////data/mlflow.db lies on one machine.*2 nodes") as error:
+        submit(address, ["run"], True, **{**WHERE, **shared})
+    assert error.value.remedy.startswith("MLFLOW_TRACKING_URI=http://")
+    shared["tracking_uri"] = "http://mlflow:5000"
+    assert submit(address, ["run"], False, **shared) == 0
     assert capsys.readouterr().out.startswith("job rxt-")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
+from jobs.context import StageError
 from pipelines import submit
 from pipelines.submit import Cluster, SubmitError
 
@@ -54,15 +55,15 @@ def test_the_other_port_of_ray_takes_no_jobs(monkeypatch):
         Cluster(None)
 
 
-def test_only_our_packages_and_named_files_are_packed(tmp_path, monkeypatch):
+def test_only_our_packages_and_the_named_file_are_packed(tmp_path, monkeypatch):
     config = tmp_path / "a b.toml"
     config.write_text("[sft]")
     folder = tmp_path / "packed"
     folder.mkdir()
-    command = submit._pack(folder, ["run", "tiny", f"--config={config}"])
-    assert command == ["run", "tiny", "--config=config-2-a b.toml"]
-    assert (folder / "config-2-a b.toml").read_text() == "[sft]"
-    assert {p.name for p in folder.iterdir()} == {*submit.UPLOADED, "config-2-a b.toml"}
+    assert submit._config_file(["run", "tiny", "--config", "first.toml", f"--config={config}"]) == config
+    submit._pack(folder, config)
+    assert (folder / "config.toml").read_text() == "[sft]"
+    assert {p.name for p in folder.iterdir()} == {*submit.UPLOADED, "config.toml"}
     assert not list(folder.rglob("__pycache__"))
     assert submit._check_size(folder) == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     monkeypatch.setattr(submit, "MAX_UPLOAD_BYTES", 1000)
@@ -70,15 +71,29 @@ def test_only_our_packages_and_named_files_are_packed(tmp_path, monkeypatch):
         submit._check_size(folder)
 
 
-def test_a_configuration_that_is_missing_is_named(tmp_path):
+def test_a_configuration_that_is_missing_is_named():
     for command in (["run", "--config", "nowhere.toml"], ["run", "--config"]):
-        folder = tmp_path / str(len(command))
-        folder.mkdir()
-        with pytest.raises(SubmitError, match="--config"):
-            submit._pack(folder, command)
+        with pytest.raises(StageError, match="--config"):
+            submit._config_file(command)
+
+
+def test_texts_named_by_a_relative_path_are_refused(tmp_path):
+    file = tmp_path / "my.toml"
+    for path, refused in (("texts/en.jsonl", True), (f"{tmp_path}/en.jsonl", False), ("s3://bucket/*.txt", False)):
+        source = f'{{ name = "x", kind = "files", path = "{path}", language = "en", licence = "CC0-1.0" }}'
+        file.write_text(f"[corpus]\nsources = [{source}]\n")
+        for words in (["--config", str(file)], ["--set", f"corpus.sources=[{source}]"]):
+            if not refused:
+                submit._config_file(["run", *words])
+                continue
+            with pytest.raises(SubmitError, match="path 'texts/en.jsonl' is relative") as error:
+                submit._config_file(["run", *words])
+            assert str(Path(path).absolute()) in error.value.remedy
+    file.write_text('[corpus]\nsources = [{ name = "x", kind = "hub", path = "someone/texts" }]\n')
+    assert submit._config_file(["run", "--config", str(file)]) == file
 
 
 def test_without_a_clone_nothing_is_submitted(tmp_path, monkeypatch):
     monkeypatch.setattr(submit, "ROOT", Path(tmp_path))
     with pytest.raises(SubmitError, match="from a clone"):
-        submit._pack(tmp_path, ["run"])
+        submit._pack(tmp_path, None)

@@ -150,6 +150,15 @@ def test_a_file_of_overrides_is_named_and_not_spelled_out(rxt, built, tmp_path):
     assert found["overrides"] == ["sft.steps=7", "sft.batch_size=8"]
 
 
+def test_a_job_reads_the_uploaded_file_and_names_the_one_that_was_typed(rxt, built, tmp_path, monkeypatch):
+    uploaded = tmp_path / "config.toml"
+    uploaded.write_text("[sft]\nsteps = 7\n")
+    monkeypatch.setenv("RXT_JOB_CONFIG", str(uploaded))
+    lines = rxt("status", "--config", "elsewhere/mine.toml").stdout.splitlines()
+    assert lines[0].endswith("preset tiny   config elsewhere/mine.toml")
+    assert lines[-1].startswith("next: rxt run --config elsewhere/mine.toml   builds sft")
+
+
 def test_why(rxt, built):
     words = ("--set", "sft.optimizer.lr=1.25e-4", "--set", "sft.seed=71")
     text = rxt("status", "--why", "sft", *words).stdout
