@@ -6,12 +6,14 @@ a finished file on local disks and a conditional PUT on S3; fsspec's own "create
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import re
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
 FAILURE, RUN, METRICS = "failure.json", "run.json", "metrics.jsonl"
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
+NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _TOMBSTONE = "discarded-"
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
 _PRIVATE_TOP = re.compile(
@@ -50,37 +53,49 @@ class Attempt:
         return f"{self.short}-{self.number}"
 
 
+class StoreError(StageError):
+    """The store cannot be used: full, read-only, no credentials, no such host, gone."""
+
+
+def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Filesystems have exceptions of their own, and not all of them are OSErrors: what is no answer is a StoreError."""
+
+    @functools.wraps(method)
+    def wrapped(self: ArtifactStore, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except StageError:
+            raise
+        except Exception as error:
+            raise StoreError(f"store {self.url} cannot be used: {error}", NEXT_COMMAND) from error
+
+    return wrapped
+
+
 class ArtifactStore:
-    """Raises StageError for a URL that no installed filesystem serves."""
+    """Whatever reads or writes raises StoreError; so does a URL that no installed filesystem serves."""
 
     def __init__(self, url: str) -> None:
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise StageError(f"store {url}: {error}", "RXT_STORE=.rxt/artifacts rxt run") from error
+            raise StoreError(f"store {url}: {error}", NEXT_COMMAND) from error
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = self._url(self.root)
 
     def check_readable(self) -> None:
-        """Look once; raises StageError with what the filesystem said. A store that is not there yet is empty."""
-        next_command = "RXT_STORE=URL rxt status"
-        try:
-            self._names(self.root)
-            is_file = self.fs.isfile(self.root)
-        except Exception as error:  # filesystems have exceptions of their own: no credentials, no such host
-            raise StageError(f"store {self.url} cannot be read: {error}", next_command) from error
-        if is_file:
-            raise StageError(f"store {self.url} is a file, not a folder", next_command)
+        """Look once; raises StoreError with what the filesystem said. A store that is not there yet is empty."""
+        self._names(self.root)
+        if self._is_file(self.root):
+            raise StoreError(f"store {self.url} is a file, not a folder", NEXT_COMMAND)
 
+    @_reaching
     def check_writable(self) -> None:
-        """Write and remove a small file; raises StageError with what the filesystem said."""
+        """Write and remove a small file; raises StoreError with what the filesystem said."""
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
-        try:
-            self._write(probe, b"")
-            self.fs.rm_file(probe)
-        except Exception as error:
-            raise StageError(f"store {self.url} cannot be written: {error}", "RXT_STORE=URL rxt run") from error
+        self._write(probe, b"")
+        self.fs.rm_file(probe)
 
     def uri(self, attempt: Attempt) -> str:
         """Absolute local path, or URL, of the attempt's folder."""
@@ -103,14 +118,14 @@ class ArtifactStore:
         return Attempt(stage, fingerprint[:12], 1 + max(used, default=0))
 
     def find(self, stage: str, artifact_id: str) -> Attempt:
-        """The attempt of that name; raises StageError naming those that exist."""
-        known = {attempt.artifact_id: attempt for attempt in self.attempts(stage)}
-        if artifact_id not in known:
+        """The attempt of that name, be it half discarded; raises StageError naming those that exist."""
+        names = [name for name in self._names(f"{self.root}/{stage}") if _NAME.match(name)]
+        if artifact_id not in names:
             raise StageError(
-                f"{stage} has no artifact {artifact_id}; there are: {', '.join(known) or 'none'}",
+                f"{stage} has no artifact {artifact_id}; there are: {', '.join(names) or 'none'}",
                 f"rxt stage show {stage}",
             )
-        return known[artifact_id]
+        return self._attempt(stage, artifact_id)
 
     def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
         return self.read_json(attempt, MANIFEST)
@@ -119,6 +134,7 @@ class ArtifactStore:
         """What lies directly in the attempt's folder, looked up afresh."""
         return self._names(self._path(attempt))
 
+    @_reaching
     def read_text(self, attempt: Attempt, name: str) -> str | None:
         try:
             return self.fs.cat_file(f"{self._path(attempt)}/{name}").decode()
@@ -137,6 +153,17 @@ class ArtifactStore:
                 f"rxt stage discard {attempt.stage} {attempt.artifact_id}",
             ) from error
 
+    @_reaching
+    def fetch(self, attempt: Attempt, name: str, folder: str) -> str | None:
+        """Copy one file to the same name below the local `folder`; its path there, None if there is no such file."""
+        target = Path(folder) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.fs.get_file(f"{self._path(attempt)}/{name}", str(target))
+        except FileNotFoundError:
+            return None
+        return str(target)
+
     def write_json(self, attempt: Attempt, name: str, value: Any) -> None:
         """Whole or not at all, over what was there."""
         self._write(f"{self._path(attempt)}/{name}", _json(value))
@@ -145,12 +172,14 @@ class ArtifactStore:
         """Exclusive: of several that try at once, exactly one gets True."""
         return self._create(f"{self._path(attempt)}/{name}", _json(value))
 
+    @_reaching
     def remove(self, attempt: Attempt, name: str) -> None:
         try:
             self.fs.rm_file(f"{self._path(attempt)}/{name}")
         except FileNotFoundError:
             return
 
+    @_reaching
     def append(self, attempt: Attempt, name: str, lines: str) -> None:
         """Add whole lines. Object stores cannot append: there the file is written again, so call it seldom."""
         path = f"{self._path(attempt)}/{name}"
@@ -164,6 +193,7 @@ class ArtifactStore:
                     file.write(b"\n")
             file.write(lines.encode())
 
+    @_reaching
     def outputs(self, attempt: Attempt) -> dict[str, dict[str, Any]]:
         """{relative path: {size, sha256}} of the result, without records and checkpoints."""
         base = self._path(attempt)
@@ -181,8 +211,10 @@ class ArtifactStore:
         """Makes the attempt complete; False if it already was. Only the holder of the lease may ask."""
         return self.create_json(attempt, MANIFEST, manifest)
 
+    @_reaching
     def discard(self, attempt: Attempt) -> None:
-        """Delete an attempt; wherever this is cut off, what is left is never taken for a result."""
+        """Delete an attempt; wherever this is cut off, what is left is never taken for a result, and a second call
+        removes it."""
         self._create(f"{self.root}/{attempt.stage}/{_TOMBSTONE}{attempt.artifact_id}", b"")
         self.remove(attempt, MANIFEST)
         self.fs.rm(self._path(attempt), recursive=True)
@@ -194,9 +226,14 @@ class ArtifactStore:
     def _path(self, attempt: Attempt) -> str:
         return f"{self.root}/{attempt.stage}/{attempt.artifact_id}"
 
+    @_reaching
+    def _is_file(self, path: str) -> bool:
+        return self.fs.isfile(path)
+
     def _url(self, path: str) -> str:
         return path if self.is_local else self.fs.unstrip_protocol(path)
 
+    @_reaching
     def _names(self, path: str) -> list[str]:
         self.fs.invalidate_cache(path)
         try:
@@ -204,6 +241,7 @@ class ArtifactStore:
         except FileNotFoundError:
             return []
 
+    @_reaching
     def _write(self, path: str, data: bytes) -> None:
         if not self.is_local:
             self.fs.pipe_file(path, data)
@@ -211,6 +249,7 @@ class ArtifactStore:
         temporary = _finished_file(path, data)
         os.replace(temporary, path)
 
+    @_reaching
     def _create(self, path: str, data: bytes) -> bool:
         try:
             if self.is_local:

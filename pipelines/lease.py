@@ -6,19 +6,17 @@ lease when the record did not change for `expiry` seconds. On the same machine t
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
-
 from jobs.context import Interrupted, Look, StageError
-from pipelines.artifacts import ArtifactStore, Attempt
+from pipelines import processes
+from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,11 @@ class Holder:
 
     @property
     def is_local(self) -> bool:
-        return self.record["processes"] == _process_table()
+        return processes.is_local(self.record)
 
     @property
     def is_gone(self) -> bool:
-        """A local holder whose process is no more; a process id that was given to another program counts as gone."""
-        if not self.is_local:
-            return False
-        try:
-            process = psutil.Process(self.record["pid"])
-            other = abs(process.create_time() - self.record["started"]) > 2  # the clock may have been set meanwhile
-            return other or process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
+        return processes.is_gone(self.record)
 
     def looks_alive(self, times: LeaseTimes) -> bool:
         """A first glance, for display: exact on this machine, by the wall clock elsewhere."""
@@ -86,44 +76,50 @@ def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
 
 
 class Lease:
-    """Held from `take` to `release`; `lost` turns true when somebody else took over."""
+    """Held from `take` to `release`. `lost` says why the attempt may not be written any more; None while it may."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, number: int, record: dict, times: LeaseTimes) -> None:
         self._store, self._attempt, self._number, self._record = store, attempt, number, record
         self._released = threading.Event()
-        self.lost = False
-        self._thread = threading.Thread(target=self._beat, args=(times.heartbeat,), name="lease", daemon=True)
+        self.lost: StageError | None = None
+        self._thread = threading.Thread(target=self._beat, args=(times,), name="lease", daemon=True)
         self._thread.start()
 
     def is_ours(self) -> bool:
-        """Look at the store now: is our number still the highest?"""
-        self.lost = self.lost or _numbers(self._store, self._attempt)[-1:] != [self._number]
-        return not self.lost
+        """Look at the store now: is our number still the highest? Raises StoreError if it does not answer."""
+        if self.lost is None and _numbers(self._store, self._attempt)[-1:] != [self._number]:
+            self.lost = LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
+        return self.lost is None
 
     def commit(self, manifest: dict[str, Any]) -> None:
         """Make the attempt complete; a holder that stalled and lost its lease is refused."""
         if not self.is_ours():
-            raise LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
+            raise self.lost
         if not self._store.commit(self._attempt, manifest):
             raise StageError(
-                f"{self._attempt.stage} {self._attempt.artifact_id} was completed by another process", "rxt status"
+                f"{self._attempt.stage} {self._attempt.artifact_id} was completed by another process", Look()
             )
 
     def release(self) -> None:
-        """Free at once for the next writer."""
+        """Free at once for the next writer; a store that does not answer leaves the lease to expire."""
         self._released.set()
         self._thread.join()
-        if not self.lost:
-            self._write(released=True)
+        if self.lost is None:
+            with contextlib.suppress(StoreError):
+                self._write(released=True)
 
-    def _beat(self, interval: float) -> None:
-        while not self._released.wait(interval):
+    def _beat(self, times: LeaseTimes) -> None:
+        beaten = time.monotonic()
+        while not self._released.wait(times.heartbeat):
             try:
                 if not self.is_ours():
                     return
                 self._write(released=False)
-            except OSError:  # the store may come back before the lease expires; commit looks again
-                continue
+                beaten = time.monotonic()
+            except StoreError as error:  # it may come back before the lease expires
+                if time.monotonic() - beaten > times.expiry:  # by now, somebody else may write
+                    self.lost = error
+                    return
 
     def _write(self, released: bool) -> None:
         self._record |= {"beat": self._record["beat"] + 1, "time": time.time(), "released": released}
@@ -143,11 +139,7 @@ def take(
         if holder is not None and not holder.record["released"]:
             _outlive(store, attempt, holder, say, should_stop, times)
         number = 1 + (holder.number if holder else 0)
-        record = {
-            "host": socket.gethostname(),
-            "processes": _process_table(),
-            "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
+        record = processes.this_process() | {
             "job": os.environ.get("RXT_JOB", ""),
             "beat": 0,
             "time": time.time(),
@@ -193,9 +185,3 @@ def _name(number: int) -> str:
 def _numbers(store: ArtifactStore, attempt: Attempt) -> list[int]:
     names = [name for name in store.names(attempt) if name.startswith("lease-")]
     return sorted(int(name.removeprefix("lease-").removesuffix(".json")) for name in names)
-
-
-def _process_table() -> str:
-    """Names the machine since its start, and the container: where our process ids mean something."""
-    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    return f"{boot.read_text().strip()} {space.readlink()}" if boot.exists() else socket.gethostname()

@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from jobs.context import StageError
-from pipelines.artifacts import ArtifactStore, Attempt
+from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 from pipelines.lease import LeaseHeld, LeaseTimes, take
 
 ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
@@ -84,3 +84,15 @@ def test_four_processes_race_and_one_creates_each_manifest(url):
 def test_a_bucket_that_is_not_there(url):
     with pytest.raises(StageError, match="no-such-bucket"):
         ArtifactStore("s3://no-such-bucket-here/x").check_writable()
+
+
+def test_a_server_that_does_not_answer_is_a_store_error_though_no_os_error(url, monkeypatch):
+    import s3fs
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    store = ArtifactStore(url)
+    for action in (lambda: store.names(ATTEMPT), lambda: store.write_json(ATTEMPT, "a.json", {})):
+        with pytest.raises(StoreError, match="cannot be used: .*127.0.0.1:1"):
+            action()

@@ -90,6 +90,16 @@ def test_discarded_attempt_is_gone_and_its_number_never_comes_back(store):
         store.find("pretrain", "0123456789ab-2")
 
 
+def test_a_discard_that_was_cut_off_can_be_finished(store):
+    put(store, ATTEMPT, "model/weights", b"w")
+    store._create(f"{store.root}/pretrain/discarded-{ATTEMPT.artifact_id}", b"")  # as far as the first one came
+    assert store.attempts("pretrain") == [] and store.find("pretrain", ATTEMPT.artifact_id) == ATTEMPT
+    store.discard(ATTEMPT)
+    assert store.names(ATTEMPT) == []
+    with pytest.raises(StageError, match="there are: none"):
+        store.find("pretrain", ATTEMPT.artifact_id)
+
+
 def test_outputs_are_the_result_without_records_and_checkpoints(store):
     for name in (
         "out/a.txt", "model/config.json", "model/model.safetensors", "index.json", "attempt.json", "metrics.jsonl",
