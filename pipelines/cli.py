@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -274,13 +273,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """The entry point. Ray turns every failed job into 1, so a job's last line tells the real code."""
-    try:
-        app(prog_name="rxt")
-    except SystemExit as end:
-        if "RXT_JOB" in os.environ:
-            print(json.dumps({"exit_code": end.code or 0}), flush=True)
-        raise
+    app(prog_name="rxt")
 
 
 if __name__ == "__main__":

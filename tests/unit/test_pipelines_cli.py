@@ -269,15 +269,6 @@ def test_unknown_command_and_option_are_code_2(rxt):
     assert rxt("rn").exit_code == 2 and rxt("run", "--lr", "3").exit_code == 2
 
 
-def test_a_job_ends_with_the_exit_code_as_json(tmp_path):
-    environment = {**os.environ, "RXT_STORE": str(tmp_path), "RXT_JOB": "rxt-1"}
-    for words, code in ((["status"], 0), (["run", "tny"], 2)):
-        out = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *words], env=environment, capture_output=True, text=True, cwd=ROOT
-        )
-        assert json.loads(out.stdout.splitlines()[-1]) == {"exit_code": code} and out.returncode == code
-
-
 def test_progress_lines_off_a_terminal(tmp_path):
     import io
 
