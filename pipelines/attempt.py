@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 import time
@@ -11,13 +12,13 @@ from typing import Any
 
 from jobs.configs import Execution
 from jobs.context import Artifact, Interrupted, StageContext
-from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, content_digest
+from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
 from pipelines.failures import failure_record
-from pipelines.feed import StageFeed
-from pipelines.fingerprint import flatten, plain
+from pipelines.feed import StageFeed, open_run
+from pipelines.fingerprint import plain
 from pipelines.invocation import Invocation
-from pipelines.lease import Lease, LeaseHeld, LeaseTimes, holder_of, take
+from pipelines.lease import Lease, LeaseTimes, take
 from pipelines.planner import StageStatus
 from pipelines.provenance import provenance
 from pipelines.reporter import StageReporter
@@ -38,6 +39,14 @@ class Surroundings:
     times: LeaseTimes
 
 
+class StageFailed(RuntimeError):
+    """What a stage raised, as the record that failure.json holds if the store could take it."""
+
+    def __init__(self, attempt: Attempt, failure: dict[str, Any]) -> None:
+        super().__init__(failure["message"])
+        self.attempt, self.failure = attempt, failure
+
+
 class Build:
     """Makes `status.stage` complete from `upstream`, which are complete. `fresh` asks for a new attempt even if there
     is one to go on with."""
@@ -50,7 +59,7 @@ class Build:
         self.fresh = fresh
 
     def run(self) -> None:
-        """Raises Interrupted, LeaseHeld, or whatever the stage raised, once that is recorded in failure.json."""
+        """Raises Interrupted, StageFailed, or StageError if the attempt could not begin or is not ours any more."""
         store = self.around.store
         attempt = self.status.attempt
         if self.fresh or attempt is None:
@@ -63,39 +72,21 @@ class Build:
             lease.release()
 
     def _build(self, attempt: Attempt, lease: Lease) -> None:
-        store, stage, started = self.around.store, self.stage, time.monotonic()
+        around, store, identity, started = self.around, self.around.store, self._identity(attempt), time.monotonic()
         store.remove(attempt, FAILURE)
-        store.write_json(attempt, RESOLVED, self._identity(attempt) | self._how())
-        self.around.board.started(stage.name)
+        store.write_json(attempt, RESOLVED, identity | self._how())
+        around.board.started(self.stage.name)
         feed = StageFeed(
-            store, attempt, self.around.tracking, lambda earlier: self._open_run(attempt, earlier), self._warn
+            store,
+            attempt,
+            around.tracking,
+            lambda earlier: open_run(around.tracking, around.parent, store.uri(attempt), identity, earlier),
+            self._warn,
         )
-        reporter = StageReporter(store, attempt, self.around.board, feed, self.around.invocation)
+        reporter = StageReporter(store, attempt, around.board, feed, around.invocation)
         outcome = "KILLED"
         try:
-            try:
-                metrics = dict(self._call(attempt, reporter, lease))
-                result = str(metrics.pop("result", ""))
-                numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-                if numbers:
-                    reporter.metrics(reporter.step or 0, numbers)
-            finally:
-                reporter.close()
-            outputs = store.outputs(attempt)
-            manifest = self._identity(attempt) | {
-                "inputs": {
-                    name: {
-                        "stage": up.stage.name,
-                        "artifact_id": up.attempt.artifact_id,
-                        "content_digest": up.manifest["content_digest"],
-                    }
-                    for name, up in self.inputs.items()
-                },
-                "outputs": outputs,
-                "content_digest": content_digest(outputs),
-                "result": result,
-                "metrics": metrics,
-                "provenance": provenance(stage.function),
+            manifest = self._make(attempt, reporter, lease) | {
                 "mlflow_run_id": feed.flush(),
                 "seconds": round(time.monotonic() - started, 3),
                 "finished": time.time(),
@@ -103,24 +94,57 @@ class Build:
             self._compare(attempt, manifest)
             lease.commit(manifest)
             outcome = "FINISHED"
-            feed.record("manifest.json", manifest)
-            self._say(f"complete {attempt.artifact_id}   {result}")
-        except LeaseHeld:
-            raise
-        except Interrupted as error:
-            if lease.lost:
-                raise LeaseHeld(attempt, holder_of(store, attempt)) from error
-            raise
+            feed.record(MANIFEST, manifest)
+            self._say(f"complete {attempt.artifact_id}   {manifest['result']}")
         except Exception as error:
+            if not self._may_write(lease):
+                raise lease.lost from error
+            if isinstance(error, Interrupted):
+                raise
             outcome = "FAILED"
-            workers = self.around.execution.train.workers
-            failure = failure_record(error, stage.name, reporter.step, workers, self.around.invocation)
-            store.write_json(attempt, FAILURE, failure)
-            feed.record(FAILURE, failure)
-            raise
+            raise self._failed(attempt, error, reporter.step, feed) from error
         finally:
-            feed.close(outcome)
-            self.around.board.finished(stage.name)
+            if lease.lost:
+                feed.abandon()
+            else:
+                feed.close(outcome)
+            around.board.finished(self.stage.name)
+
+    def _make(self, attempt: Attempt, reporter: StageReporter, lease: Lease) -> dict[str, Any]:
+        """Run the stage function; what the manifest says about its result."""
+        try:
+            metrics = dict(self._call(attempt, reporter, lease))
+            result = str(metrics.pop("result", ""))
+            numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+            if numbers:
+                reporter.metrics(reporter.step or 0, numbers)
+        finally:
+            if self._may_write(lease):
+                reporter.close()
+        outputs = self.around.store.outputs(attempt)
+        return self._identity(attempt) | {
+            "outputs": outputs,
+            "content_digest": content_digest(outputs),
+            "result": result,
+            "metrics": metrics,
+            "provenance": provenance(self.stage.function),
+        }
+
+    def _may_write(self, lease: Lease) -> bool:
+        """Whoever lost the lease leaves the records to the new holder. A store that does not answer tells nothing."""
+        with contextlib.suppress(StoreError):
+            lease.is_ours()
+        return lease.lost is None
+
+    def _failed(self, attempt: Attempt, error: Exception, step: int | None, feed: StageFeed) -> StageFailed:
+        workers = self.around.execution.train.workers
+        failure = failure_record(error, self.stage.name, step, workers, self.around.invocation)
+        try:
+            self.around.store.write_json(attempt, FAILURE, failure)
+        except StoreError as refusal:
+            self._warn(f"{FAILURE} could not be written: {refusal}")
+        feed.record(FAILURE, failure)
+        return StageFailed(attempt, failure)
 
     def _identity(self, attempt: Attempt) -> dict[str, Any]:
         return {
@@ -129,6 +153,14 @@ class Build:
             "attempt": attempt.number,
             "fingerprint": self.status.fingerprint,
             "payload": self.status.payload,
+            "inputs": {
+                name: {
+                    "stage": up.stage.name,
+                    "artifact_id": up.attempt.artifact_id,
+                    "content_digest": up.manifest["content_digest"],
+                }
+                for name, up in self.inputs.items()
+            },
         }
 
     def _how(self) -> dict[str, Any]:
@@ -154,23 +186,9 @@ class Build:
             },
             execution=self.around.execution,
             reporter=reporter,
-            should_stop=lambda: stop.is_set() or lease.lost,
+            should_stop=lambda: stop.is_set() or lease.lost is not None,
         )
         return function(context, self.stage.config)
-
-    def _open_run(self, attempt: Attempt, earlier: str | None) -> str:
-        """The tracker's run of this attempt: a new one, or `earlier`, which an interrupted try began."""
-        return self.around.tracking.start_stage(
-            self.around.parent,
-            self.stage.name,
-            attempt.artifact_id,
-            self.around.store.uri(attempt),
-            self.status.fingerprint,
-            attempt.number,
-            dict(flatten(self.status.payload["config"])),
-            {name: (up.attempt.artifact_id, up.manifest["content_digest"]) for name, up in self.inputs.items()},
-            run_id=earlier,
-        )
 
     def _compare(self, attempt: Attempt, manifest: dict[str, Any]) -> None:
         """A deterministic stage that gives other bytes the second time is not deterministic."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import METRICS, RUN, ArtifactStore, Attempt
+from pipelines.artifacts import MANIFEST, METRICS, RUN, ArtifactStore, Attempt, StoreError
+from pipelines.fingerprint import flatten
 from pipelines.reporter import read_points
 from pipelines.tracking import Point, Tracking, TrackingError
 
 SECONDS_BETWEEN_BATCHES = 2.0
+_NO_RECORD = {"mlflow_run_id": None, "unsent": 0, "files": []}
 
 
 class StageFeed:
     """Sends one attempt's points to its tracker run. While the tracker is away the points wait; how many still wait at
-    the end is recorded in run.json, and a later command sends them (`catch_up`). Until then that number is null: if
-    the process is killed, all points are sent again, and MLflow keeps one of each."""
+    the end is recorded in run.json, and a later command sends them (`catch_up`). That number is null until then, and
+    after anything else was missed: then all points are sent again, and MLflow keeps one of each."""
 
     def __init__(
         self,
@@ -31,9 +33,11 @@ class StageFeed:
     ) -> None:
         """`start` opens the tracker run, given the id of the interrupted one it should continue."""
         self._store, self._attempt, self._tracking, self._start, self._warn = store, attempt, tracking, start, warn
-        record = store.read_json(attempt, RUN) or {"mlflow_run_id": None, "unsent": 0}
-        self._earlier = record["mlflow_run_id"]
-        self._waiting: list[Point] = _unsent(store, attempt, record["unsent"])
+        record = _record_of(store, attempt)
+        self._earlier: str | None = record["mlflow_run_id"]
+        self._sent, self._waiting = _points(store, attempt, record["unsent"])
+        self._files = dict.fromkeys(record["files"])
+        self._missed = False
         self.run_id: str | None = None
         self._lock = threading.Lock()
         self._sending = threading.Lock()
@@ -49,16 +53,23 @@ class StageFeed:
             self._waiting += points
 
     def file(self, path: str, folder: str) -> None:
-        """At once, as the file may be temporary."""
-        if self.run_id is not None:
-            self._reach(lambda: self._tracking.log_file(self.run_id, path, folder))
+        """At once, as the file may be temporary. One that the tracker missed is sent later from the artifact's folder,
+        where it has the same name."""
+        with self._lock:
+            self._files[str(Path(folder) / Path(path).name)] = None
+        if self.run_id is None or not self._reach(lambda: self._tracking.log_file(self.run_id, path, folder)):
+            self._missed = True
 
     def record(self, name: str, value: dict[str, Any]) -> None:
         """Show a record of the attempt (manifest, failure) beside its curves."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_text(json.dumps(value, indent=2))
-            self.file(str(path), "")
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / name
+                path.write_text(json.dumps(value, indent=2))
+                self.file(str(path), "")
+        except OSError as error:  # the disk is full
+            self._missed = True
+            self._warn(f"{name} cannot be sent to MLflow: {error}")
 
     def flush(self) -> str | None:
         """Send what waits; the run's id if the tracker has one."""
@@ -69,12 +80,22 @@ class StageFeed:
         """`status`: FINISHED, FAILED or KILLED."""
         self._closed.set()
         self._thread.join()
-        if self.run_id is not None:  # tried even soon after a failure, after which sending would wait
-            self._reach(lambda: self._tracking.end_stage(self.run_id, status))
+        if self.run_id is None:
+            self._send()
+        # tried even soon after a failure, after which sending would wait
+        if self.run_id is None or not self._reach(lambda: self._tracking.end_stage(self.run_id, status)):
+            self._missed = True
         self._send()
-        if self._waiting:
-            self._warn(f"{len(self._waiting)} points are not in MLflow yet; metrics.jsonl has them")
-        self._record(len(self._waiting))
+        if self._waiting or self._missed:
+            self._warn("not all of it is in MLflow yet; the next run that builds something sends the rest")
+        self._record(None if self._missed else len(self._waiting))
+
+    def abandon(self) -> None:
+        """Somebody else goes on with the attempt, its records and its run: leave them alone."""
+        self._closed.set()
+        self._thread.join()
+        if self.run_id is not None:
+            self._tracking.leave_stage(self.run_id)
 
     def _loop(self) -> None:
         while not self._closed.wait(SECONDS_BETWEEN_BATCHES):
@@ -93,18 +114,26 @@ class StageFeed:
 
     def _open(self) -> None:
         self.run_id = self._start(self._earlier)
+        if self.run_id != self._earlier:  # there was none, or it is gone with its database
+            with self._lock:
+                self._waiting[:0] = self._sent
+        self._sent = []
         self._record(None)
 
     def _record(self, unsent: int | None) -> None:
-        known = self.run_id or self._earlier
-        self._store.write_json(self._attempt, RUN, {"mlflow_run_id": known, "unsent": unsent})
+        with self._lock:
+            record = {"mlflow_run_id": self.run_id or self._earlier, "unsent": unsent, "files": list(self._files)}
+        try:
+            self._store.write_json(self._attempt, RUN, record)
+        except StoreError as error:  # what is there makes a later command send more than it needs to
+            self._warn(str(error))
 
     def _reach(self, action: Callable[[], Any]) -> bool:
         try:
             action()
         except TrackingError as error:
             if not self._warned:
-                self._warn(f"{error}; the run goes on, its numbers wait in metrics.jsonl")
+                self._warn(f"{error}; the run goes on, its numbers wait in {METRICS}")
                 self._warned = True
             return False
         if self._warned:
@@ -113,21 +142,61 @@ class StageFeed:
         return True
 
 
-def catch_up(store: ArtifactStore, attempt: Attempt, tracking: Tracking) -> int:
-    """Send what an earlier command could not; the number of points sent. Raises TrackingError."""
-    record = store.read_json(attempt, RUN)
-    if record is None or record["unsent"] == 0 or record["mlflow_run_id"] is None:
-        return 0
-    points = _unsent(store, attempt, record["unsent"])
-    tracking.log_metrics(record["mlflow_run_id"], points)
-    tracking.end_stage(record["mlflow_run_id"], "FINISHED")
+def open_run(
+    tracking: Tracking,
+    parent: str,
+    uri: str,
+    artifact: Mapping[str, Any],
+    run_id: str | None = None,
+    sampled: bool = True,
+) -> str:
+    """The tracker's run of an artifact at `uri`, below `parent`: a new one, or `run_id`, which an interrupted try
+    began. `artifact` is its manifest, or what of that is known from the start."""
+    return tracking.start_stage(
+        parent,
+        artifact["stage"],
+        artifact["artifact_id"],
+        uri,
+        artifact["fingerprint"],
+        artifact["attempt"],
+        dict(flatten(artifact["payload"]["config"])),
+        {name: (source["artifact_id"], source["content_digest"]) for name, source in artifact["inputs"].items()},
+        run_id=run_id,
+        sampled=sampled,
+    )
+
+
+def catch_up(
+    store: ArtifactStore, attempt: Attempt, manifest: Mapping[str, Any], tracking: Tracking, parent: str
+) -> tuple[str, int]:
+    """Send what an earlier command could not of a complete attempt, to a new run below `parent` if it has none or that
+    is gone. Returns the run's id and the number of points sent. Raises TrackingError."""
+    record = _record_of(store, attempt)
+    run_id = record["mlflow_run_id"]
+    if run_id is not None and record["unsent"] == 0:
+        return run_id, 0
+    sent, points = _points(store, attempt, record["unsent"])
+    if run_id is None or not tracking.has_run(run_id):
+        run_id = open_run(tracking, parent, store.uri(attempt), manifest, sampled=False)
+        record |= {"mlflow_run_id": run_id, "unsent": None}
+        store.write_json(attempt, RUN, record)
+        points = sent + points
+    tracking.log_metrics(run_id, points)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in {MANIFEST: None} | dict.fromkeys(record["files"]):
+            if (path := store.fetch(attempt, name, folder)) is not None:
+                tracking.log_file(run_id, path, name.rpartition("/")[0])
+    tracking.end_stage(run_id, "FINISHED")
     store.write_json(attempt, RUN, record | {"unsent": 0})
-    return len(points)
+    return run_id, len(points)
 
 
-def _unsent(store: ArtifactStore, attempt: Attempt, count: int | None) -> list[Point]:
-    """The last `count` points; all of them for None."""
-    if count == 0:
-        return []
+def _record_of(store: ArtifactStore, attempt: Attempt) -> dict[str, Any]:
+    return _NO_RECORD | (store.read_json(attempt, RUN) or {})
+
+
+def _points(store: ArtifactStore, attempt: Attempt, unsent: int | None) -> tuple[list[Point], list[Point]]:
+    """Those that the tracker has, and the last `unsent`; None is all."""
     points = read_points(store.read_text(attempt, METRICS) or "")
-    return points if count is None else points[len(points) - count :]
+    sent = 0 if unsent is None else len(points) - unsent
+    return points[:sent], points[sent:]

@@ -17,8 +17,8 @@ from graphlib import TopologicalSorter
 from jobs import ray_setup
 from jobs.configs import Execution
 from jobs.context import Interrupted, Look, StageError
-from pipelines.artifacts import FAILURE, ArtifactStore
-from pipelines.attempt import Build, Surroundings
+from pipelines.artifacts import FAILURE, ArtifactStore, StoreError
+from pipelines.attempt import Build, StageFailed, Surroundings
 from pipelines.display import Board, short_path
 from pipelines.failures import headline, summary
 from pipelines.feed import catch_up
@@ -64,19 +64,14 @@ class Runner:
                 self._say_reused(self._statuses[target.name])
             return DONE
         self._check(work)
-        around = Surroundings(
-            self.store,
-            self.execution,
-            self.tracking,
-            self.board,
-            self.invocation,
-            self._start_tracking(fresh),
-            self._stop,
-            self.times,
-        )
+        parent = self.tracking.start_run(self.invocation.command, self.invocation.overrides)
         code = FAILED
         try:
+            around = Surroundings(
+                self.store, self.execution, self.tracking, self.board, self.invocation, parent, self._stop, self.times
+            )
             with self._signals():
+                self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
         except KeyboardInterrupt:  # the second Ctrl-C: threads, Ray and leases end with the process
             self.board.close()
@@ -103,33 +98,32 @@ class Runner:
             {name: [up.name for up in stage.inputs.values() if up.name in targets] for name, stage in targets.items()}
         )
         sorter.prepare()
-        pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
         ready: list[str] = []
         running: dict[Future[None], str] = {}
         codes = {DONE}
-        while True:
-            # in the order of the curriculum, so that a reader of the log sees the stages as they build on each other
-            ready = sorted([*ready, *sorter.get_ready()], key=list(targets).index)
-            while ready and len(running) < self.execution.parallel_stages and not self._stop.is_set():
-                name = ready.pop(0)
-                status = self._statuses[name] = examine(targets[name], self._statuses, self.store)
-                if status.is_complete and name not in fresh:
-                    self._say_reused(status)
-                    sorter.done(name)
-                    ready += sorter.get_ready()
-                else:
-                    build = Build(around, status, dict(self._statuses), name in fresh)
-                    running[pool.submit(build.run)] = name
-            if not running:
-                break
-            for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
-                name = running.pop(future)
-                code = self._judge(name, future.exception())
-                codes.add(code)
-                if code == DONE:
-                    self._statuses[name] = examine(targets[name], self._statuses, self.store)
-                    sorter.done(name)
-        pool.shutdown()
+        with self._threads() as pool:
+            while True:
+                # in the order of the curriculum, so that a reader of the log sees how the stages build on each other
+                ready = sorted([*ready, *sorter.get_ready()], key=list(targets).index)
+                while ready and len(running) < self.execution.parallel_stages and not self._stop.is_set():
+                    name = ready.pop(0)
+                    status = self._statuses[name] = examine(targets[name], self._statuses, self.store)
+                    if status.is_complete and name not in fresh:
+                        self._say_reused(status)
+                        sorter.done(name)
+                        ready += sorter.get_ready()
+                    else:
+                        build = Build(around, status, dict(self._statuses), name in fresh)
+                        running[pool.submit(build.run)] = name
+                if not running:
+                    break
+                for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    code = self._judge(name, future.exception())
+                    codes.add(code)
+                    if code == DONE:
+                        self._statuses[name] = examine(targets[name], self._statuses, self.store)
+                        sorter.done(name)
         if self._stop.is_set() and sorter.is_active():
             self.board.line(f"stopped; go on with: {self.invocation.run()}")
             return INTERRUPTED
@@ -141,18 +135,20 @@ class Runner:
         if isinstance(error, Interrupted):
             self.board.line(f"{name}: stopped, what it had is saved")
             return INTERRUPTED
-        if isinstance(error, LeaseHeld):
+        if isinstance(error, StageFailed):
+            self._explain(name, error)
+            return FAILED
+        if isinstance(error, StageError):
             self.board.line(f"error: {error}\n  next     {self.invocation.next(error.remedy, name)}", "red")
-            return REFUSED
-        self._explain(name, error)
-        return FAILED
+            return REFUSED if isinstance(error, LeaseHeld) else FAILED
+        raise error
 
-    def _explain(self, name: str, error: BaseException) -> None:
-        attempt = self.store.newest(name, self._statuses[name].fingerprint)
-        failure = self.store.read_json(attempt, FAILURE) if attempt else None
-        if failure is None:  # it failed before or after its attempt: nothing else tells about it
-            raise error
-        record = self.store.read_json(attempt, "checkpoints.json")
+    def _explain(self, name: str, error: StageFailed) -> None:
+        attempt, failure = error.attempt, error.failure
+        try:
+            record = self.store.read_json(attempt, "checkpoints.json")
+        except StoreError:
+            record = None
         steps = [checkpoint["step"] for checkpoint in record["checkpoints"]] if record else []
         message = summary(failure).replace("\n", "\n    ")
         lines = [f"error: {headline(name, failure)}", f"  {message}"]
@@ -168,14 +164,18 @@ class Runner:
             ]
         self.board.line("\n".join(lines), "red")
 
-    def _start_tracking(self, fresh: set[str]) -> str:
+    def _link_reused(self, parent: str, fresh: set[str]) -> None:
+        """From this run to those of what is complete, once they have what earlier commands could not send."""
         complete = {n: s for n, s in self._statuses.items() if s.is_complete and n not in fresh}
-        reused = {n: s.manifest["mlflow_run_id"] for n, s in complete.items() if s.manifest["mlflow_run_id"]}
-        parent = self.tracking.start_run(self.invocation.command, self.invocation.overrides, reused)
-        for name, status in complete.items():
-            if count := catch_up(self.store, status.attempt, self.tracking):
-                self.board.line(f"{name}: {count} points that MLflow had missed are sent")
-        return parent
+        runs: dict[str, str] = {}
+        try:
+            for name, status in complete.items():
+                runs[name], count = catch_up(self.store, status.attempt, status.manifest, self.tracking, parent)
+                if count:
+                    self.board.line(f"{name}: {count} points that MLflow had missed are sent")
+            self.tracking.note_reused(runs)
+        except TrackingError as error:
+            self.board.line(f"warning: {error}; a later run tries again")
 
     def _end_tracking(self, outcome: str) -> None:
         try:
@@ -186,6 +186,19 @@ class Runner:
     def _say_reused(self, status: StageStatus) -> None:
         note = f"   {status.reason}" if status.reason else ""
         self.board.line(f"{status.stage.name}: reused {status.attempt.artifact_id}{note}")
+
+    @contextmanager
+    def _threads(self) -> Iterator[ThreadPoolExecutor]:
+        """For the stages. An error here stops them and waits, so that Ray is not pulled from under them; the second
+        Ctrl-C does not wait."""
+        pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
+        try:
+            yield pool
+        except Exception:
+            self._stop.set()
+            pool.shutdown()
+            raise
+        pool.shutdown()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ The artifact store decides what is complete; a lost tracking database costs curv
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from jobs.context import StageError
+from pipelines.processes import is_gone, this_process
 from pipelines.revision import commit
 from pipelines.system_metrics import SystemMetrics
 
@@ -35,6 +37,7 @@ SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
 PROBE_SECONDS = 3
 PAUSE_SECONDS = 30
 LONGEST_PARAM = 500
+PROCESS = "rxt.process"  # tag of a parent run: who drives it
 LONGEST_DIGEST = 36
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
 
@@ -98,19 +101,28 @@ class Tracking:
         except TrackingUnavailable as error:
             raise TrackingError(str(error), self._remedy) from error
 
-    def start_run(self, command: str, overrides: Sequence[str], reused: Mapping[str, str]) -> str:
-        """The parent run of one `rxt run`. `reused` maps stages to the MLflow runs that built them earlier."""
+    def start_run(self, command: str, overrides: Sequence[str]) -> str:
+        """The parent run of one `rxt run`. Ends those whose process was killed on this machine."""
         tags = {
             **_source_tags(command),
             "rxt.preset": self.preset,
             "rxt.command": command,
             "rxt.overrides": " ".join(overrides),
-            **{f"rxt.reused.{stage}": run_id for stage, run_id in reused.items()},
+            PROCESS: json.dumps(this_process()),
         }
         with self._reaching():
+            self._end_killed()
             run = self._client.create_run(self._experiment_id, tags=tags, run_name=command)
         self._parent = run.info.run_id
         return self._parent
+
+    def note_reused(self, runs: Mapping[str, str]) -> None:
+        """`runs` maps stages to the MLflow runs that built them earlier: tags of the parent, to be followed."""
+        from mlflow.entities import RunTag
+
+        with self._reaching():
+            tags = [RunTag(f"rxt.reused.{stage}", run_id) for stage, run_id in runs.items()]
+            self._client.log_batch(self._parent, tags=tags)
 
     def start_stage(
         self,
@@ -123,8 +135,9 @@ class Tracking:
         params: Mapping[str, object],
         inputs: Mapping[str, tuple[str, str]],
         run_id: str | None = None,
+        sampled: bool = True,
     ) -> str:
-        """The child run of one artifact, with system metrics sampled until `end_stage`.
+        """The child run of one artifact, with system metrics `sampled` until `end_stage`.
 
         `run_id` is the run of an interrupted attempt: it goes on, so that its curves continue. `inputs` maps names to
         (artifact id, digest). Returns the run's id.
@@ -150,9 +163,15 @@ class Tracking:
             self._log_params(run.info.run_id, {k: v for k, v in params.items() if k not in known})
             self._log_inputs(run.info.run_id, inputs)
         run_id = run.info.run_id
-        self._samplers[run_id] = SystemMetrics(run.info.start_time, partial(self.log_metrics, run_id))
-        self._samplers[run_id].start()
+        if sampled:
+            self._samplers[run_id] = SystemMetrics(run.info.start_time, partial(self.log_metrics, run_id))
+            self._samplers[run_id].start()
         return run_id
+
+    def has_run(self, run_id: str) -> bool:
+        """False if the run or its database was deleted since."""
+        with self._reaching():
+            return self._find(run_id) is not None
 
     def log_metrics(self, run_id: str, points: Sequence[Point]) -> None:
         """Append to curves. All of `points` are logged, or TrackingUnavailable is raised and may be tried again."""
@@ -170,11 +189,15 @@ class Tracking:
 
     def end_stage(self, run_id: str, status: str) -> None:
         """`status` is FINISHED, FAILED or KILLED."""
+        self.leave_stage(run_id)
+        with self._reaching(at_once=True):
+            self._client.set_terminated(run_id, status)
+
+    def leave_stage(self, run_id: str) -> None:
+        """Have no more to do with a run; another process may go on with it."""
         sampler = self._samplers.pop(run_id, None)
         if sampler:
             sampler.stop()
-        with self._reaching(at_once=True):
-            self._client.set_terminated(run_id, status)
 
     def end_run(self, status: str) -> None:
         """End the parent run, and as KILLED whatever stage was left open. All are tried, then the first failure is
@@ -260,6 +283,18 @@ class Tracking:
                 return None
             raise
         return run if run.info.lifecycle_stage == "active" else None
+
+    def _end_killed(self) -> None:
+        """End the parent runs whose process is no more on this machine, and what is still open below them."""
+        running = self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'")
+        gone = {
+            run.info.run_id
+            for run in running
+            if PROCESS in run.data.tags and is_gone(json.loads(run.data.tags[PROCESS]))
+        }
+        for run in running:
+            if {run.info.run_id, run.data.tags.get("mlflow.parentRunId")} & gone:
+                self._client.set_terminated(run.info.run_id, "KILLED")
 
     def _adopt(self, run, tags: Mapping[str, str]) -> None:
         """Continue `run` below a new parent. The old one was killed if it still says RUNNING: we hold the lease."""

@@ -75,6 +75,7 @@ class MemoryTracking:
         self.away = False
         self.runs: dict[str, dict] = {}
         self.parents: list[dict] = []
+        self.left: list[str] = []
 
     def _reach(self) -> None:
         if self.away:
@@ -82,14 +83,27 @@ class MemoryTracking:
 
     check = _reach
 
-    def start_run(self, command, overrides, reused):
+    def start_run(self, command, overrides):
         self._reach()
-        self.parents.append({"command": command, "reused": dict(reused), "status": "RUNNING"})
+        self.parents.append({"command": command, "reused": {}, "status": "RUNNING"})
         return f"parent-{len(self.parents)}"
 
-    def start_stage(self, parent, stage, artifact_id, uri, fingerprint, attempt, params, inputs, run_id=None):
+    def note_reused(self, runs):
         self._reach()
-        run_id = run_id or f"run-{len(self.runs) + 1}"
+        self.parents[-1]["reused"] |= runs
+
+    def has_run(self, run_id):
+        self._reach()
+        return run_id in self.runs
+
+    def leave_stage(self, run_id):
+        self.left.append(run_id)
+
+    def start_stage(
+        self, parent, stage, artifact_id, uri, fingerprint, attempt, params, inputs, run_id=None, sampled=True
+    ):
+        self._reach()
+        run_id = run_id if run_id in self.runs else f"run-{len(self.runs) + 1}"
         run = self.runs.setdefault(run_id, {"points": [], "files": []})
         run |= {"stage": stage, "artifact_id": artifact_id, "params": params, "inputs": inputs, "status": "RUNNING"}
         return run_id

@@ -44,7 +44,8 @@ def client(uri) -> MlflowClient:
 def test_a_run_has_a_child_per_artifact_with_lineage(uri, client, tmp_path):
     tracking = Tracking(uri, "tiny")
     tracking.check()
-    parent = tracking.start_run("rxt run tiny", ["sft.steps=5"], {"corpus": "run-of-corpus"})
+    parent = tracking.start_run("rxt run tiny", ["sft.steps=5"])
+    tracking.note_reused({"corpus": "run-of-corpus"})
     child = stage(tracking, parent, params={"optimizer.lr": 0.001, "none": None, "long": "x" * 9000, "empty": ""})
     tracking.log_metrics(child, [("train/loss", 3.0 - step, step, 1_000 + step) for step in range(3)])
     plot = tmp_path / "recall.png"
@@ -79,13 +80,13 @@ def test_artifacts_lie_beside_the_database_and_not_in_the_current_folder(uri, cl
 
 def test_a_resumed_stage_continues_its_run_below_the_new_parent(uri, client):
     killed = Tracking(uri, "tiny")
-    killed_parent = killed.start_run("rxt run tiny", [], {})
+    killed_parent = killed.start_run("rxt run tiny", [])
     child = stage(killed, killed_parent)
     killed.log_metrics(child, [("train/loss", 2.0, 10, 1_000)])
     killed._samplers[child].stop()  # what a SIGKILL leaves behind: both runs say RUNNING
 
     tracking = Tracking(uri, "tiny")
-    parent = tracking.start_run("rxt run tiny", [], {})
+    parent = tracking.start_run("rxt run tiny", [])
     assert stage(tracking, parent, run_id=child, params={"optimizer.lr": 0.5, "new": 1}) == child
     assert client.get_run(child).info.status == "RUNNING"
     tracking.log_metrics(child, [("train/loss", 1.0, 20, 2_000)])
@@ -100,9 +101,34 @@ def test_a_resumed_stage_continues_its_run_below_the_new_parent(uri, client):
     assert len(run.inputs.dataset_inputs) == 2
 
 
+def test_runs_of_a_killed_process_are_ended_by_the_next_one(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    code = f"""
+import os, signal
+from pipelines.tracking import Tracking
+tracking = Tracking({uri!r}, "tiny")
+parent = tracking.start_run("rxt run tiny", [])
+tracking.start_stage(parent, "sft", "0123456789ab-1", "uri", "f" * 64, 1, {{}}, {{}})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code])
+    living = Tracking(uri, "tiny")
+    parent = living.start_run("rxt stage rerun corpus", [])
+    child = stage(living, parent)
+    tracking = Tracking(uri, "tiny")
+    tracking.start_run("rxt stage rerun sft", [])
+    client = MlflowClient(tracking_uri=uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")
+    status = {run.info.run_id: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert status.pop(parent) == status.pop(child) == "RUNNING"
+    assert sorted(status.values()) == ["KILLED", "KILLED", "RUNNING"]
+    living.end_run("FINISHED")
+    tracking.end_run("FINISHED")
+
+
 def test_a_run_that_was_deleted_is_replaced(uri, client):
     tracking = Tracking(uri, "tiny")
-    parent = tracking.start_run("rxt run tiny", [], {})
+    parent = tracking.start_run("rxt run tiny", [])
     gone = stage(tracking, parent)
     client.delete_run(gone)
     replacement = stage(tracking, parent, run_id=gone)
@@ -116,7 +142,7 @@ def test_a_run_that_was_deleted_is_replaced(uri, client):
 
 def test_many_points_and_parameters_exceed_one_request(uri, client):
     tracking = Tracking(uri, "wide")
-    run_id = stage(tracking, tracking.start_run("rxt run", [], {}), params={f"p{i}": i for i in range(230)})
+    run_id = stage(tracking, tracking.start_run("rxt run", []), params={f"p{i}": i for i in range(230)})
     tracking.log_metrics(run_id, [("m", float(i), i, i) for i in range(2_300)])
     tracking.end_run("FINISHED")
     assert len(client.get_run(run_id).data.params) == 230
@@ -160,7 +186,7 @@ def test_a_dead_server_is_one_clear_message():
 
 def test_a_refused_write_raises_and_the_points_can_be_logged_again(uri, client, monkeypatch):
     tracking = Tracking(uri, "tiny")
-    run_id = stage(tracking, tracking.start_run("rxt run", [], {}))
+    run_id = stage(tracking, tracking.start_run("rxt run", []))
     points = [("train/loss", 1.0, 1, 1)]
     client.delete_run(run_id)
     with pytest.raises(TrackingUnavailable):
@@ -184,7 +210,7 @@ def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client):
         children = process_group_members(ui.pid)
         tracking = Tracking(f"http://127.0.0.1:{port}", "tiny")
         tracking.check()
-        run_id = stage(tracking, tracking.start_run("rxt run tiny", [], {}))
+        run_id = stage(tracking, tracking.start_run("rxt run tiny", []))
         tracking.log_metrics(run_id, [("train/loss", 1.0, 1, 1)])
         assert client.get_run(run_id).data.metrics["train/loss"] == 1.0
         with pytest.raises(TrackingError, match=f"port {port}"):

@@ -62,7 +62,7 @@ def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none
     tracking, client = tracked[0](), tracked[1]
     store, attempt = ArtifactStore(str(tmp_path / "store")), Attempt("count", "0" * 12, 1)
     tracking.check()
-    parent = tracking.start_run("rxt run", (), {})
+    parent = tracking.start_run("rxt run", ())
     run_id = tracking.start_stage(parent, "count", attempt.artifact_id, store.uri(attempt), "0" * 64, 1, {}, {})
     store.write_json(attempt, "run.json", {"mlflow_run_id": run_id, "unsent": None})
     lines = [json.dumps({"time": 1.5 + step, "step": step, "values": {"train/loss": 1 / step}}) for step in (1, 2, 3)]
@@ -74,13 +74,13 @@ def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none
     feed.close("FINISHED")
     found = client.get_metric_history(run_id, "train/loss")
     assert [(point.step, point.value) for point in found] == [(step, 1 / step) for step in range(1, 5)]
-    assert store.read_json(attempt, "run.json") == {"mlflow_run_id": run_id, "unsent": 0}
+    assert store.read_json(attempt, "run.json") == {"mlflow_run_id": run_id, "unsent": 0, "files": []}
 
 
 def test_stages_that_begin_at_once_may_have_the_same_inputs(tracked):
     tracking = tracked[0]()
     tracking.check()
-    parent = tracking.start_run("rxt run", (), {})
+    parent = tracking.start_run("rxt run", ())
 
     def begin(number):
         inputs = {"shards": (f"{number // 4}-1", "d" * 36)}
@@ -90,3 +90,29 @@ def test_stages_that_begin_at_once_may_have_the_same_inputs(tracked):
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(begin, range(16)))) == 16
+
+
+def test_after_the_database_is_lost_what_it_lacked_goes_to_a_new_run(tmp_path, tracked):
+    tracking, client = tracked
+    store = ArtifactStore(str(tmp_path / "store"))
+    base = toy("base", text="b")
+    count = toy("count", base, function="count", steps=3)
+    assert run([base, count], store, tracking=tracking()) == 0
+    attempt = plan([base, count], store)["count"].attempt
+    record = store.read_json(attempt, "run.json")
+    store.write_json(attempt, "run.json", record | {"unsent": 1})
+    (tmp_path / "mlflow.db").unlink()
+
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/another.db"
+    assert run([base, count, toy("last", count)], store, tracking=Tracking(uri, "toy")) == 0
+    client, now = MlflowClient(tracking_uri=uri), store.read_json(attempt, "run.json")
+    sent = client.get_run(now["mlflow_run_id"])
+    assert now["unsent"] == 0 and now["mlflow_run_id"] != record["mlflow_run_id"] and sent.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(sent.info.run_id, "train/loss")] == [1, 2, 3]
+    assert sent.data.params["steps"] == "3" and sent.inputs.dataset_inputs[0].dataset.name.startswith("base ")
+    assert not any(name.startswith("system/") for name in sent.data.metrics)
+    assert [file.path for file in client.list_artifacts(sent.info.run_id)] == ["manifest.json"]
+    parent = client.get_run(sent.data.tags["mlflow.parentRunId"])
+    assert parent.info.status == "FINISHED" and parent.data.tags["rxt.reused.count"] == sent.info.run_id
