@@ -16,6 +16,7 @@ Row = dict[str, Any]
 Batch = dict[str, Tensor]
 
 ROUND_TO = 8
+BESIDE = "text_"  # before the names of what lies beside a batch
 
 
 def text_batch(rows: Sequence[Row]) -> Batch:
@@ -63,6 +64,16 @@ def history_batch(rows: Sequence[Row], length: int) -> Batch:
     )
 
 
+def beside(batch: Batch, text: Batch) -> Batch:
+    """The batch with rows of text, of their own number and length, beside it."""
+    return batch | {BESIDE + name: tensor for name, tensor in text.items()}
+
+
+def text_beside(batch: Batch) -> Batch:
+    """The text batch that lies beside another one; empty where there is none."""
+    return {name.removeprefix(BESIDE): tensor for name, tensor in batch.items() if name.startswith(BESIDE)}
+
+
 def batch_reader(
     reader: ShardReader, seed: int, batch_size: int, collate: Callable[[list[Row], int], Batch]
 ) -> Callable[[int], Batch]:
@@ -76,9 +87,11 @@ def batch_reader(
 
 def rank_slice(batch: Batch, rank: int, world_size: int) -> Batch:
     """This rank's rows of a global batch; parts differ by at most one row."""
-    size = len(batch["input_ids"])
-    part = slice(rank * size // world_size, (rank + 1) * size // world_size)
-    return {name: tensor[part] for name, tensor in batch.items()}
+
+    def part(tensor: Tensor) -> Tensor:
+        return tensor[rank * len(tensor) // world_size : (rank + 1) * len(tensor) // world_size]
+
+    return {name: part(tensor) for name, tensor in batch.items()}
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

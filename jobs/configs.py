@@ -140,6 +140,22 @@ class TrainingConfig(OptimisationConfig):
     steps: PositiveInt
     batch_size: PositiveInt
 
+    @property
+    def smallest_batch(self) -> int:
+        """What limits the number of workers: each has a row."""
+        return self.batch_size
+
+
+class ConversationTrainingConfig(TrainingConfig):
+    """Training on conversations. `text_batch_size`: rows of text beside them in every step, so that text is not
+    forgotten; 0 is the published form."""
+
+    text_batch_size: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def smallest_batch(self) -> int:
+        return min(self.batch_size, self.text_batch_size or self.batch_size)
+
 
 class JointLossConfig(Config):
     """Joint language modelling with a leaked context (`pretrain`, `sft`): noise and masking of the encoder's output
@@ -165,7 +181,7 @@ class SftConfig(TrainingConfig):
     loss: JointLossConfig = JointLossConfig()
 
 
-class MemoryPretrainConfig(TrainingConfig):
+class MemoryPretrainConfig(ConversationTrainingConfig):
     """`reading`: decoder and encoder learn to read the raw encoder states of all earlier interactions.
     `self-supervised`: the memory attention alone learns to blend encoder states into slots (the published stage)."""
 
@@ -174,6 +190,12 @@ class MemoryPretrainConfig(TrainingConfig):
     write_start: Fraction = 0.5
     write_decrease: Fraction = 0.05
     write_minimum: Fraction = 0.05
+
+    @model_validator(mode="after")
+    def _text_trains_something(self) -> MemoryPretrainConfig:
+        if self.objective == "self-supervised" and self.text_batch_size:
+            raise ValueError(f"text_batch_size = {self.text_batch_size}: must be 0, as no decoder is trained")
+        return self
 
 
 class SmatPhase(Config):
@@ -184,7 +206,7 @@ class SmatPhase(Config):
     train: tuple[Literal["decoder", "memory", "encoder"], ...]
 
 
-class SmatConfig(TrainingConfig):
+class SmatConfig(ConversationTrainingConfig):
     """Supervised memory-aware training. `horizon`: memory writes a loss may flow back through (None: all)."""
 
     phases: tuple[SmatPhase, ...]
@@ -200,11 +222,13 @@ class BaselinePart(Config):
 
 class BaselineConfig(OptimisationConfig):
     """The stateless decoder of equal active parameters, trained on text, then interactions, then whole conversations.
-    The same tokens as the reactive model when the parts repeat `pretrain`, `sft`, and both memory stages."""
+    The same tokens as the reactive model when the parts repeat `pretrain`, `sft`, and both memory stages;
+    `text_batch_size` are the rows of text beside the conversations of `talks`, as there."""
 
     text: BaselinePart
     pairs: BaselinePart
     talks: BaselinePart
+    text_batch_size: Annotated[int, Field(ge=0)] = 0
 
     @property
     def parts(self) -> tuple[BaselinePart, ...]:
@@ -215,9 +239,9 @@ class BaselineConfig(OptimisationConfig):
         return sum(part.steps for part in self.parts)
 
     @property
-    def batch_size(self) -> int:
-        """The smallest of its batches: what limits the number of workers."""
-        return min(part.batch_size for part in self.parts)
+    def smallest_batch(self) -> int:
+        sizes = [*(part.batch_size for part in self.parts), self.text_batch_size]
+        return min(size for size in sizes if size)
 
 
 StageConfig = TrainingConfig | BaselineConfig

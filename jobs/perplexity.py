@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jobs.batches import text_batch
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.heads import TokenLoss, cross_entropy
+from rxt_model.heads import TokenLoss, cross_entropy, next_tokens
 from rxt_model.model import ReactiveTransformer
 from tokenization.reader import ShardReader
 from tokenization.records import LANGUAGES
@@ -32,12 +32,6 @@ def load_rows(reader: ShardReader, rows: int, seed: int) -> dict[str, list[dict]
     return chosen
 
 
-def next_tokens(logits: Callable[[Tensor], Tensor], hidden: Tensor, ids: Tensor, documents: Tensor) -> TokenLoss:
-    """Sums over predictions of the next token of the same document; hidden [B, T, d]."""
-    selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
-    return cross_entropy(logits, hidden[:, :-1], ids[:, 1:], selected)
-
-
 def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
     """The decoder with a memory that nothing was written to, the same for every row; the encoder by masked tokens."""
     start = model.initial_memory(1, torch.Generator().manual_seed(seed))
@@ -46,7 +40,7 @@ def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
     def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
         memory = start.expand(-1, len(ids), -1, -1)
         hidden = model.decode(ids, memory, mask=documents >= 0, documents=documents).hidden
-        result = {"next": next_tokens(model.logits, hidden, ids, documents)}
+        result = {"next": next_tokens(model.decoder.head, hidden, ids, documents)}
         if model.mlm_head is not None:
             masked = _masked(ids, documents, seed) & (ids > tokens.highest)
             encoded = model.encode(ids.masked_fill(masked, tokens.mask), documents >= 0, documents)
@@ -59,7 +53,7 @@ def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
 def stateless_scorer(model: StatelessDecoder) -> Scorer:
     def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
         hidden = model.decode(ids, mask=documents >= 0, documents=documents).hidden
-        return {"next": next_tokens(model.logits, hidden, ids, documents)}
+        return {"next": next_tokens(model.decoder.head, hidden, ids, documents)}
 
     return scores
 

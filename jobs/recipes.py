@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs import configs
-from jobs.batches import Batch, Row, batch_reader, conversation_batch, history_batch, interaction_batch, text_batch
+from jobs.batches import (
+    Batch,
+    Row,
+    batch_reader,
+    beside,
+    conversation_batch,
+    history_batch,
+    interaction_batch,
+    text_batch,
+)
 from jobs.context import Artifact, Look, Rerun, StageError
 from jobs.model_folder import load_model, local_folder
 from jobs.objectives.base import Objective
 from jobs.objectives.joint_lm import JointLM
 from jobs.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.objectives.next_token import NextToken
+from jobs.objectives.rehearsal import Rehearsal
 from jobs.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.checkpoint import CONFIG, load_config
@@ -91,7 +101,8 @@ def _memory_pretrain(config: configs.MemoryPretrainConfig, inputs: Uris) -> Reci
     reader = ShardReader(inputs["shards"], "train")
     kind = Reading if config.objective == "reading" else SelfSupervised
     collate = _conversations(reader.length, lambda step: None)
-    return _recipe(kind(_upstream(inputs), config), config, reader, inputs["shards"], collate)
+    talks = _recipe(kind(_upstream(inputs), config), config, reader, inputs["shards"], collate)
+    return _rehearsing(talks, config, inputs)
 
 
 def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
@@ -101,7 +112,8 @@ def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
         return next((phase for phase in config.phases if step < phase.until), config.phases[-1]).turns
 
     collate = _conversations(reader.length, turns)
-    return _recipe(Smat(_upstream(inputs), config), config, reader, inputs["shards"], collate)
+    talks = _recipe(Smat(_upstream(inputs), config), config, reader, inputs["shards"], collate)
+    return _rehearsing(talks, config, inputs)
 
 
 def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
@@ -110,19 +122,22 @@ def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
     objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config.balance_weight)
     readers = [ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks")]
     collates = [_text, _interactions(readers[1].length), lambda rows, step: history_batch(rows, readers[2].length)]
-    batches = [
+    *earlier, last = [
         batch_reader(reader, config.seed, part.batch_size, collate)
         for reader, part, collate in zip(readers, config.parts, collates, strict=True)
     ]
 
+    held_out = _validation(inputs["talks"], config.talks.batch_size, collates[-1], config.talks.steps - 1)
+    talks = _rehearsing(Recipe(objective, last, held_out), config, inputs)
+
     def batch_at(step: int) -> Batch:
-        for part, batch in zip(config.parts[:-1], batches[:-1], strict=True):
+        for part, batch in zip(config.parts[:-1], earlier, strict=True):
             if step < part.steps:
                 return batch(step)
             step -= part.steps
-        return batches[-1](step)
+        return talks.batch_at(step)
 
-    return Recipe(objective, batch_at, _validation(inputs["talks"], config.talks, collates[-1]))
+    return replace(talks, batch_at=batch_at)
 
 
 _RECIPES: Mapping[type, Callable[..., Recipe]] = {
@@ -138,15 +153,30 @@ def _recipe(
     objective: Objective, config: configs.TrainingConfig, reader: ShardReader, uri: str, collate: Collate
 ) -> Recipe:
     batch_at = batch_reader(reader, config.seed, config.batch_size, collate)
-    return Recipe(objective, batch_at, _validation(uri, config, collate))
+    return Recipe(objective, batch_at, _validation(uri, config.batch_size, collate, config.steps - 1))
 
 
-def _validation(uri: str, config: configs.TrainingConfig | configs.BaselinePart, collate: Collate) -> Batch | None:
-    """One batch of the first held-out rows, as at the last step."""
-    if read_index(uri).rows("validation") < config.batch_size:
+def _rehearsing(
+    talks: Recipe, config: configs.ConversationTrainingConfig | configs.BaselineConfig, inputs: Uris
+) -> Recipe:
+    """The same with rows of text beside the conversations of every batch, if `config` wants any."""
+    size = config.text_batch_size
+    if not size:
+        return talks
+    text_at = batch_reader(ShardReader(inputs["text"], "train"), config.seed, size, _text)
+    held_out = _validation(inputs["text"], size, _text, config.steps - 1)
+    return Recipe(
+        Rehearsal(talks.objective, config.balance_weight),
+        lambda step: beside(talks.batch_at(step), text_at(step)),
+        beside(talks.validation, held_out) if talks.validation and held_out else talks.validation,
+    )
+
+
+def _validation(uri: str, batch_size: int, collate: Collate, step: int) -> Batch | None:
+    """One batch of the first held-out rows, as at `step`."""
+    if read_index(uri).rows("validation") < batch_size:
         return None
-    rows = ShardReader(uri, "validation").rows(range(config.batch_size))
-    return collate(rows, config.steps - 1)
+    return collate(ShardReader(uri, "validation").rows(range(batch_size)), step)
 
 
 def _upstream(inputs: Uris) -> ReactiveTransformer:

@@ -116,10 +116,11 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
 
 
 def _check_execution(config: configs.StageConfig, execution: configs.TrainExecution) -> None:
-    if config.batch_size < execution.workers:
+    rows = config.smallest_batch
+    if rows < execution.workers:
         raise StageError(
-            f"batch_size = {config.batch_size} leaves some of {execution.workers} workers without a row",
-            Change("execution.train.workers", config.batch_size),
+            f"a batch of {rows} rows leaves some of {execution.workers} workers without one",
+            Change("execution.train.workers", rows),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobs.configs import ConversationTrainingConfig
 from pipelines.config import PipelineConfig
 from pipelines.stage import Stage
 
@@ -24,9 +25,9 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                 c.pretrain, {"shards": text})
     sft = Stage("sft", "joint fine-tuning on interactions", "jobs.train:sft", c.sft, {"model": pre, "shards": pairs})
     mem = Stage("memory-pretrain", "teach reading before compressing", "jobs.train:memory_pretrain",
-                c.memory_pretrain, {"model": sft, "shards": talks})
+                c.memory_pretrain, {"model": sft, "shards": talks, **_rehearsed(text, c.memory_pretrain)})
     smat = Stage("smat", "train through several memory writes", "jobs.train:smat",
-                 c.smat, {"model": mem, "shards": talks})
+                 c.smat, {"model": mem, "shards": talks, **_rehearsed(text, c.smat)})
     mrl = Stage("mrl", "reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
                 c.mrl, {"model": smat, "shards": talks, "tokenizer": tok})
     base = Stage("baseline", "a stateless decoder of equal active size", "jobs.train:baseline",
@@ -36,3 +37,8 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     exp = Stage("export", "hand-over folder with model card", "jobs.export:export",
                 c.export, {"model": mrl, "tokenizer": tok, "evaluation": eva})
     return [docs, tok, text, pairs, talks, pre, sft, mem, smat, mrl, base, eva, exp]
+
+
+def _rehearsed(text: Stage, config: ConversationTrainingConfig) -> dict[str, Stage]:
+    """An input only of a stage that takes rows of text beside its conversations."""
+    return {"text": text} if config.text_batch_size else {}

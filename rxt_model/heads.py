@@ -59,6 +59,12 @@ def cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Te
     return TokenLoss(sum(loss for loss, _ in parts), torch.cat([right for _, right in parts]))
 
 
+def next_tokens(head: nn.Module, hidden: Tensor, ids: Tensor, documents: Tensor) -> TokenLoss:
+    """Predictions of the next token of the same document from hidden [B, T, d]; documents [B, T], padding is -1."""
+    selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
+    return cross_entropy(head, hidden[:, :-1], ids[:, 1:], selected)
+
+
 def _chunk(head: nn.Module, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     logits = head(rows).float()
     return F.cross_entropy(logits, labels, reduction="sum"), logits.detach().argmax(-1) == labels

@@ -8,7 +8,7 @@ from torch import Tensor
 from jobs.objectives.balance import global_balance_loss
 from jobs.objectives.base import Moment, Objective, global_count, metric
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.heads import cross_entropy
+from rxt_model.heads import cross_entropy, next_tokens
 
 
 class NextToken(Objective):
@@ -23,11 +23,11 @@ class NextToken(Objective):
         real = ids != self.model.config.tokens.pad
         documents = batch.get("documents")
         output = self.model.decode(ids, mask=real, documents=documents)
+        head, hidden = self.model.decoder.head, output.hidden
         if documents is None:
-            supervised = batch["loss_mask"][:, 1:]
+            lm = cross_entropy(head, hidden[:, :-1], ids[:, 1:], batch["loss_mask"][:, 1:])
         else:
-            supervised = real[:, 1:] & (documents[:, 1:] == documents[:, :-1])
-        lm = cross_entropy(self.model.decoder.head, output.hidden[:, :-1], ids[:, 1:], supervised)
+            lm = next_tokens(head, hidden, ids, documents)
         loss = lm.loss / global_count(lm.count) + self.balance_weight * global_balance_loss(output.routing)
         return loss, {
             "train/loss": metric(lm.loss, lm.count),

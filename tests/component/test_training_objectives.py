@@ -1,14 +1,22 @@
 """What the objectives compute, against formulas written out one row, slot or turn at a time."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from training_toys import toy_model
+import torch.nn.functional as F
+from training_toys import toy_config, toy_model
 
+from jobs.batches import beside, text_batch
 from jobs.configs import SmatConfig, SmatPhase
 from jobs.objectives.base import Moment
 from jobs.objectives.memory_pretrain import _resample
+from jobs.objectives.next_token import NextToken
+from jobs.objectives.rehearsal import Rehearsal
 from jobs.objectives.smat import Smat
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.model import seeded
 
 
 @pytest.mark.parametrize("slots", [3, 4, 7, 8, 12])
@@ -64,3 +72,37 @@ def test_smat_tells_the_accuracy_of_every_turn():
     found = [metrics.pop(f"train/accuracy_turn_{turn}").tolist() for turn in range(1, 6)]
     assert found == [*expected, [0, 0]]  # the fifth is asked nowhere in this batch, and has its name all the same
     assert metrics["train/accuracy"].tolist() == np.sum(expected, 0).tolist()
+
+
+@pytest.mark.parametrize("kind", ["reactive", "stateless"])
+def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind):
+    """Text by hand: every document of a row alone, from the start memory that is drawn after the talks' own."""
+    model = toy_model() if kind == "reactive" else seeded(lambda: StatelessDecoder(toy_config()), 0)
+    rows = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 3], [0])]
+    text = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in rows])
+    if kind == "reactive":
+        phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
+        objective = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases, balance_weight=0))
+        batch = ragged_talks()
+    else:
+        objective = NextToken(model, 0)
+        batch = {name: tensor.flatten(1) for name, tensor in ragged_talks((2, 2)).items() if name != "turn_mask"}
+
+    generator = torch.Generator().manual_seed(1)
+    alone, _ = objective(batch, Moment(0, 9, generator))
+    memory = model.initial_memory(2, generator) if kind == "reactive" else None
+    nats, hits = [], 0
+    for row, (ids, starts) in enumerate(rows):
+        for first, end in itertools.pairwise([*starts, len(ids)]):
+            document = torch.tensor([ids[first:end]])
+            read = [] if memory is None else [memory[:, row : row + 1]]
+            logits = model.logits(model.decode(document, *read).hidden)[0, :-1]
+            nats += F.cross_entropy(logits, document[0, 1:], reduction="none").tolist()
+            hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
+
+    moment = Moment(0, 9, torch.Generator().manual_seed(1))
+    loss, metrics = Rehearsal(objective, 0)(beside(batch, text), moment)
+    assert loss.item() == pytest.approx(alone.item() + sum(nats) / len(nats), rel=1e-5)
+    assert metrics["train/text_loss"].tolist() == pytest.approx([sum(nats), 9])
+    assert metrics["train/text_accuracy"].tolist() == [hits, 9]
+    assert metrics["train/tokens"].tolist() == [(batch["input_ids"] != 0).sum() + 12, 1]

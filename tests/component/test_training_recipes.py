@@ -6,6 +6,7 @@ import pytest
 import torch
 from training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards
 
+from jobs.batches import text_beside
 from jobs.configs import (
     BaselineConfig,
     BaselinePart,
@@ -14,36 +15,35 @@ from jobs.configs import (
     SftConfig,
     SmatConfig,
     SmatPhase,
+    TrainExecution,
 )
 from jobs.context import Rerun, StageError
 from jobs.optimizer import StageOptimizer
 from jobs.recipes import build, check
+from jobs.train import _check_execution
 from jobs.train_loop import Cadence, train
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer
 
 COMMON = dict(steps=4, batch_size=4)
+TALKS = {"shards": "conversations", "model": "model"}
 ONE, TWO = BaselinePart(steps=1, batch_size=4), BaselinePart(steps=2, batch_size=4)
 PARTS = dict(text=ONE, pairs=ONE, talks=TWO)
 PHASES = (
     SmatPhase(until=2, turns=2, train=("decoder",)),
     SmatPhase(until=4, turns=4, train=("decoder", "memory", "encoder")),
 )
+ALL = {"text": "text", "pairs": "interactions", "talks": "conversations", "model": "model"}
 STAGES = {
     "pretrain": (PretrainConfig, dict(model=ARCHITECTURE), {"shards": "text"}),
     "sft": (SftConfig, {}, {"shards": "interactions", "model": "model"}),
-    "reading": (MemoryPretrainConfig, {}, {"shards": "conversations", "model": "model"}),
-    "writing": (
-        MemoryPretrainConfig,
-        dict(objective="self-supervised"),
-        {"shards": "conversations", "model": "model"},
-    ),
-    "smat": (SmatConfig, dict(phases=PHASES), {"shards": "conversations", "model": "model"}),
-    "baseline": (
-        BaselineConfig,
-        PARTS,
-        {"text": "text", "pairs": "interactions", "talks": "conversations", "model": "model"},
-    ),
+    "reading": (MemoryPretrainConfig, {}, TALKS),
+    "reading-rehearsing": (MemoryPretrainConfig, dict(text_batch_size=3), TALKS | {"text": "text"}),
+    "writing": (MemoryPretrainConfig, dict(objective="self-supervised"), TALKS),
+    "smat": (SmatConfig, dict(phases=PHASES), TALKS),
+    "smat-rehearsing": (SmatConfig, dict(phases=PHASES, text_batch_size=3), TALKS | {"text": "text"}),
+    "baseline": (BaselineConfig, PARTS, ALL),
+    "baseline-rehearsing": (BaselineConfig, PARTS | dict(text_batch_size=3), ALL),
 }
 
 
@@ -64,12 +64,15 @@ def test_every_stage_takes_steps(uris, stage, precision):
     check(artifacts(inputs))
     recipe = build(config, inputs)
     optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
-    before = {name: p.clone() for name, p in recipe.objective.named_parameters()}
+    before = {name: p.clone() for name, p in recipe.objective.model.named_parameters()}
     outcome = train(recipe.objective, optimizer, recipe.batch_at, config, Cadence(1, 4), validation=recipe.validation)
     assert outcome.step == 4
     assert all(math.isfinite(value) for value in outcome.values.values())
     assert {"train/loss", "eval/loss", "train/tokens_per_second"} <= outcome.values.keys()
-    moved = {name.split(".")[1] for name, p in recipe.objective.named_parameters() if not torch.equal(p, before[name])}
+    rehearsed = {"train/text_loss", "train/text_accuracy", "eval/text_loss", "eval/text_accuracy"}
+    assert rehearsed & outcome.values.keys() == (rehearsed if "rehearsing" in stage else set())
+    after = recipe.objective.model.named_parameters()
+    moved = {name.split(".")[0] for name, p in after if not torch.equal(p, before[name])}
     expected = {
         "pretrain": {"embedding", "encoder", "decoder", "mlm_head"},
         "sft": {"embedding", "encoder", "decoder", "mlm_head"},
@@ -78,7 +81,7 @@ def test_every_stage_takes_steps(uris, stage, precision):
         "smat": {"embedding", "encoder", "decoder", "memory_attention"},
         "baseline": {"embedding", "decoder"},
     }
-    assert moved == expected[stage]
+    assert moved == expected[stage.removesuffix("-rehearsing")]
 
 
 def test_conversations_grow_with_the_phases(uris):
@@ -87,16 +90,17 @@ def test_conversations_grow_with_the_phases(uris):
 
 
 def test_the_baseline_goes_from_text_to_conversations(uris):
-    inputs = {
-        "text": uris["text"],
-        "pairs": uris["interactions"],
-        "talks": uris["conversations"],
-        "model": uris["model"],
-    }
-    recipe = build(BaselineConfig(**PARTS), inputs)
+    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), {name: uris[key] for name, key in ALL.items()})
     assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
+    assert [len(text_beside(recipe.batch_at(step)).get("input_ids", ())) for step in range(4)] == [0, 0, 3, 3]
     lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
     assert max(lengths[:2]) < min(lengths[2:])
+
+
+def test_every_worker_has_a_row_of_every_batch():
+    config = SmatConfig(**COMMON, phases=PHASES, text_batch_size=1)
+    with pytest.raises(StageError, match="a batch of 1 rows leaves some of 2 workers without one"):
+        _check_execution(config, TrainExecution(workers=2))
 
 
 def test_the_same_seed_gives_the_same_weights_and_batches(uris):

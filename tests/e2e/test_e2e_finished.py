@@ -68,7 +68,8 @@ def test_mlflow_has_one_run_below_the_parent_for_each_artifact(nano):
     smat = children["smat"]
     assert smat.data.params["steps"] == "12" and smat.data.params["phases.0.turns"] == "2"
     assert smat.data.tags["rxt.upstream.model"] == status["memory-pretrain"]["artifact_id"]
-    assert len(smat.inputs.dataset_inputs) == 2
+    assert len(smat.inputs.dataset_inputs) == 3  # model, conversations, and text beside them
+    assert {"train/accuracy_turn_1", "train/accuracy_turn_4", "train/text_loss"} <= smat.data.metrics.keys()
     curve = client.get_metric_history(smat.info.run_id, "train/loss")
     assert [point.step for point in curve] == list(range(1, 13))
     rewards = client.get_metric_history(children["mrl"].info.run_id, "rl/reward_mean")

@@ -2,7 +2,15 @@
 
 import torch
 
-from jobs.batches import conversation_batch, history_batch, interaction_batch, rank_slice, text_batch
+from jobs.batches import (
+    beside,
+    conversation_batch,
+    history_batch,
+    interaction_batch,
+    rank_slice,
+    text_batch,
+    text_beside,
+)
 
 
 def interaction(*ids, answer=1):
@@ -51,3 +59,13 @@ def test_ranks_share_the_rows_and_the_shape():
     parts = [rank_slice(batch, rank, 3) for rank in range(3)]
     assert [len(part["input_ids"]) for part in parts] == [2, 2, 3]
     assert torch.equal(torch.cat([part["input_ids"] for part in parts]), batch["input_ids"])
+
+
+def test_text_beside_a_batch_is_shared_out_by_itself():
+    batch = interaction_batch([interaction(11, 12)] * 4, length=8)
+    text = text_batch([{"input_ids": [20 + i] * 9, "document_starts": [0]} for i in range(3)])
+    assert text_beside(batch) == {}
+    parts = [rank_slice(beside(batch, text), rank, 2) for rank in range(2)]
+    assert [len(part["input_ids"]) for part in parts] == [2, 2]
+    assert [text_beside(part)["input_ids"][:, 0].tolist() for part in parts] == [[20], [21, 22]]
+    assert text_beside(parts[1])["documents"].shape == (2, 16)

@@ -1,0 +1,29 @@
+"""The DAG follows the configuration where it says which data a stage takes."""
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.configs import MemoryPretrainConfig
+from pipelines.curriculum import curriculum
+from pipelines.presets import PRESETS
+
+
+def fed_by_text(changed):
+    """Names of the stages that take text shards, with rows of text beside the conversations of `changed`."""
+    tiny = PRESETS["tiny"]()
+    rows = {name: 4 if name in changed else 0 for name in ("memory_pretrain", "smat")}
+    changes = {name: getattr(tiny, name).model_copy(update={"text_batch_size": n}) for name, n in rows.items()}
+    stages = curriculum(tiny.model_copy(update=changes))
+    return {stage.name for stage in stages if "text-shards" in {source.name for source in stage.inputs.values()}}
+
+
+def test_memory_stages_take_text_shards_only_if_they_rehearse():
+    always = {"pretrain", "baseline", "evaluate"}
+    assert fed_by_text([]) == always
+    assert fed_by_text(["memory_pretrain"]) == always | {"memory-pretrain"}
+    assert fed_by_text(["smat"]) == always | {"smat"}
+
+
+def test_text_is_refused_where_no_decoder_is_trained():
+    with pytest.raises(ValidationError, match="text_batch_size = 4: must be 0"):
+        MemoryPretrainConfig(steps=1, batch_size=1, objective="self-supervised", text_batch_size=4)
