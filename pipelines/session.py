@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.context import StageError
 from pipelines import overrides
-from pipelines.artifacts import RUN, ArtifactStore
+from pipelines.artifacts import RUN, ArtifactStore, Attempt
 from pipelines.code_digest import ROOT
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
@@ -104,6 +104,11 @@ class Session:
             "stages": [self._stage_object(status) for status in statuses.values()],
         }
 
+    def mlflow_run(self, attempt: Attempt) -> str | None:
+        """Its id; a manifest does not know it where MLflow was away and another command sent what it had missed."""
+        record = self.store.read_json(attempt, RUN)
+        return record["mlflow_run_id"] if record else None
+
     def next_command(self, statuses: Mapping[str, StageStatus]) -> str:
         """The line below the stage table, which shows all stages or those up to one."""
         until = () if len(statuses) == len(self.stages) else ("--until", list(statuses)[-1])
@@ -120,7 +125,6 @@ class Session:
 
     def _stage_object(self, status: StageStatus) -> dict[str, Any]:
         attempt, manifest = status.attempt, status.manifest
-        record = self.store.read_json(attempt, RUN) if attempt else None
         return {
             "stage": status.stage.name,
             "state": status.state,
@@ -128,7 +132,7 @@ class Session:
             "uri": self.store.uri(attempt) if attempt else None,
             "fingerprint": status.fingerprint,
             "attempt": attempt.number if attempt else None,
-            "mlflow_run_id": record["mlflow_run_id"] if record else None,
+            "mlflow_run_id": self.mlflow_run(attempt) if attempt else None,
             "seconds": manifest["seconds"] if manifest else None,
             "result": manifest["result"] if manifest else None,
             "reason": status.reason,

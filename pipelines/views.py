@@ -82,7 +82,7 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
         header = ("artifact", "state", "took", "result", "finished", "uri")
         print_table(console_on(sys.stdout), table_of(header, rows))
     if status.manifest:
-        print(f"\nmetrics of {status.attempt.artifact_id}   mlflow run {status.manifest['mlflow_run_id']}")
+        print(f"\nmetrics of {status.attempt.artifact_id}   mlflow run {session.mlflow_run(status.attempt)}")
         for key, value in status.manifest["metrics"].items():
             print(f"  {key} = {value:.6g}" if isinstance(value, float) else f"  {key} = {value}")
         report = session.store.read_text(status.attempt, "report.md")
@@ -135,5 +135,5 @@ def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:
         "took": duration(manifest["seconds"]) if manifest else "-",
         "result": manifest["result"] if manifest else "",
         "finished": time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest["finished"])) if manifest else "-",
-        "mlflow_run_id": manifest["mlflow_run_id"] if manifest else None,
+        "mlflow_run_id": session.mlflow_run(attempt),
     }

@@ -196,6 +196,15 @@ def test_stage_show(rxt, built):
     assert json.loads(rxt("stage", "show", "sft", "--json").stdout)["attempts"][0]["state"] == "complete"
 
 
+def test_the_run_that_a_later_command_opened_is_shown(rxt, built, tmp_path):
+    store = ArtifactStore(str(tmp_path / "store"))
+    store.write_json(
+        plan(built, store)["sft"].attempt, "run.json", {"mlflow_run_id": "later", "unsent": 0, "files": []}
+    )
+    assert "mlflow run later" in rxt("stage", "show", "sft").stdout
+    assert json.loads(rxt("stage", "show", "sft", "--json").stdout)["attempts"][0]["mlflow_run_id"] == "later"
+
+
 def test_discard_asks_lists_what_was_built_and_gives_way_to_nothing(rxt, built, tmp_path):
     store = ArtifactStore(str(tmp_path / "store"))
     attempt = plan(built, store)["sft"].attempt
