@@ -274,13 +274,14 @@ class RewardConfig(Config):
 
 
 class MrlConfig(Config):
-    """Memory reinforcement learning: IMPO, or PPO with generalised advantages.
+    """Memory reinforcement learning: IMPO, or PPO with generalised advantages. The policy answers what probes memory
+    (in conversations without probes, everything); other interactions are only written.
 
     `turns`: interactions per episode, rising from the first to the second over the stage. `unfreeze`: the memory
     attention trains from the start; from these fractions of the iterations on also the decoder's memory reads and
     norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy. `samples`: how
     often each conversation is played within the `episodes` of an iteration; from 2 on an answer is judged against the
-    others to the same question, which the critic of a short stage cannot foresee.
+    others to the same question, and there is no critic.
     """
 
     algorithm: Literal["impo", "ppo"] = "impo"

@@ -60,6 +60,7 @@ def tiny() -> PipelineConfig:
         copy_start=True,
     )
     dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
+    talks = dialogues.model_copy(update={"echo": 0.0, "update": 0.3, "unknown": 0.3})
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
     every = ("decoder", "memory", "encoder")
     return PipelineConfig(
@@ -69,7 +70,7 @@ def tiny() -> PipelineConfig:
         interactions=InteractionShardsConfig(
             length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
-        conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=250, dialogues=dialogues),
+        conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=400, dialogues=talks),
         pretrain=PretrainConfig(model=model, steps=100, batch_size=32, optimizer=fast),
         sft=SftConfig(
             steps=250,

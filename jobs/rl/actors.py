@@ -23,8 +23,10 @@ class Actors:
 
     @classmethod
     def start(cls, model_uri: str, work_uri: str, config: MrlConfig, execution: RlExecution) -> Actors:
-        # rollouts and updates take turns, so the learner claims no CPU of its own
-        learner = ray.remote(num_cpus=0)(Learner).remote(model_uri, config, execution.threads)
+        # rollouts and updates take turns, so the learner claims no CPU of its own and uses the workers'
+        learner = ray.remote(num_cpus=0)(Learner).remote(
+            model_uri, config, execution.threads * execution.rollout_workers
+        )
         worker = ray.remote(
             num_cpus=execution.threads, max_restarts=execution.max_restarts, max_task_retries=execution.max_restarts
         )(RolloutWorker)
@@ -57,7 +59,6 @@ class Actors:
             playing = [(worker, own, batch) for worker, own, batch in busy if len(own[0].turns) > turn]
             answers = ray.get([worker.interact.remote(batch, turn, policy) for worker, _, batch in playing])
             for (_, own, _), rows in zip(playing, answers, strict=True):
-                # finished episodes stand last, and turn 0 has no answers
-                for episode, sample in zip(own, rows, strict=False):
+                for episode, sample in zip((e for e in own if turn in e.asked), rows, strict=True):
                     samples[episode.id].append(sample)
         return [Trajectory(episode, policy.version, tuple(samples[episode.id])) for episode in episodes]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from jobs.configs import MrlConfig
+from jobs.context import Look, StageError
 from tokenization.reader import ShardReader, global_batch
 
 REFERENCE_TURNS = 8  # up to here memory is told the reference answers, beyond it the policy's own (as published)
@@ -15,10 +17,12 @@ REFERENCE_TURNS = 8  # up to here memory is told the reference answers, beyond i
 @dataclass(frozen=True)
 class Turn:
     """One interaction. `prompt` ends with the first token of the answer part ([A] or [T]), which is given, not
-    sampled; `reference` is the rest of the answer, [EOS] included."""
+    sampled; `reference` is the rest of the answer, [EOS] included. `asked`: the policy answers it and is rewarded; an
+    interaction that memory does not decide is only written."""
 
     prompt: tuple[int, ...]
     reference: tuple[int, ...]
+    asked: bool = True
 
     @property
     def interaction(self) -> tuple[int, ...]:
@@ -27,15 +31,20 @@ class Turn:
 
 @dataclass(frozen=True)
 class Episode:
-    """A conversation from an empty memory on. Turn 0 is only written; every later one is answered and rewarded.
+    """A conversation from an empty memory on. Turn 0 is only written.
 
-    `id` is unique within a batch and fixes the initial memory and the sampling noise of the conversation. Episodes
-    of one `group` play the same conversation.
+    `id` is unique within a batch and fixes the sampling noise. Episodes of one `group` play the same conversation from
+    the same initial memory.
     """
 
     id: str
     turns: tuple[Turn, ...]
     group: str = ""
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The turns that are answered and rewarded."""
+        return tuple(n for n, turn in enumerate(self.turns) if n and turn.asked)
 
     def told(self, turn: int, answer: Sequence[int] | None) -> Sequence[int]:
         """What memory is told of a turn that was answered with `answer` (None: the turn was not asked)."""
@@ -56,10 +65,16 @@ def episode_turns(iteration: int, config: MrlConfig) -> int:
 
 
 def as_episode(row: dict, turns: int, prefix: str) -> Episode:
-    """The first `turns` interactions of a conversation row (fewer where it is shorter)."""
+    """The first `turns` interactions of a conversation row (fewer where it is shorter). Asked are those that probe
+    memory; in conversations that were not made to probe it, all."""
+    probed = {probe["turn"] for probe in row["probes"]} or range(turns)
     interactions = [
-        Turn(tuple(i["input_ids"][: i["answer_start"] + 1]), tuple(i["input_ids"][i["answer_start"] + 1 :]))
-        for i in row["interactions"][:turns]
+        Turn(
+            tuple(i["input_ids"][: i["answer_start"] + 1]),
+            tuple(i["input_ids"][i["answer_start"] + 1 :]),
+            asked=number in probed,
+        )
+        for number, i in enumerate(row["interactions"][:turns])
     ]
     name = f"{prefix}:{row['conversation_id']}"
     return Episode(name, tuple(interactions), name)
@@ -77,21 +92,24 @@ def running(episodes: Sequence[Episode], turn: int) -> int:
 
 def training_episodes(reader: ShardReader, config: MrlConfig, iteration: int) -> tuple[Episode, ...]:
     """The episodes of one iteration: a function of seed and iteration alone, so that a resume needs no cursor."""
-    rows = reader.rows(global_batch(len(reader), config.seed, iteration, config.episodes // config.samples))
+    first = global_batch(len(reader), config.seed, iteration, config.episodes // config.samples)
     turns = episode_turns(iteration, config)
-    played = _asked(as_episode(row, turns, f"{iteration}/{i}") for i, row in enumerate(rows))
+    played = [_asking(reader, int(row), turns, f"{iteration}/{i}") for i, row in enumerate(first)]
     return tuple(replace(e, id=f"{e.id}#{sample}") for e in played for sample in range(config.samples))
 
 
 def held_out_episodes(readers: Iterable[ShardReader], config: MrlConfig) -> tuple[Episode, ...]:
-    """`held_out_episodes` conversations of the given splits, at full length: the same for every seed and run."""
-    rows: list[dict] = []
-    for reader in readers:
-        wanted = min(len(reader), config.held_out_episodes - len(rows))
-        rows += reader.rows(global_batch(len(reader), 0, 0, wanted)) if wanted else []
-    return _asked(as_episode(row, config.turns[1], f"held-out/{i}") for i, row in enumerate(rows))
+    """`held_out_episodes` conversations of the given splits in which something is asked (fewer, if they hold fewer), at
+    full length: the same for every seed and run."""
+    rows = (reader.row(int(row)) for reader in readers for row in global_batch(len(reader), 0, 0, len(reader)))
+    episodes = (as_episode(row, config.turns[1], f"held-out/{i}") for i, row in enumerate(rows))
+    return tuple(islice((episode for episode in episodes if episode.asked), config.held_out_episodes))
 
 
-def _asked(episodes: Iterable[Episode]) -> tuple[Episode, ...]:
-    """Without conversations of a single interaction, in which nothing is answered."""
-    return tuple(episode for episode in episodes if len(episode.turns) > 1)
+def _asking(reader: ShardReader, row: int, turns: int, prefix: str) -> Episode:
+    """The first conversation from `row` on that asks something within `turns` interactions."""
+    for step in range(len(reader)):
+        episode = as_episode(reader.row((row + step) % len(reader)), turns, prefix)
+        if episode.asked:
+            return episode
+    raise StageError(f"mrl.turns: no conversation asks anything within {turns} interactions", Look())

@@ -26,20 +26,23 @@ from rxt_model.moe import balance_loss
 
 
 class Learner:
-    """`version` counts updates. Rewards are learned as shares of the largest possible one."""
+    """`version` counts updates. Rewards are learned as shares of the largest possible one.
+
+    An answer is judged against a critic's expectation, or, where every question is answered several times, against
+    the other answers: the critic, who sees the question and not the answer, would say the same of all of them.
+    """
 
     def __init__(self, model_uri: str, config: MrlConfig, threads: int) -> None:
         torch.set_num_threads(threads)
         self.config, self.version = config, 0
         self.model = load_model(model_uri)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
-        self.critic = Critic(self.model)
+        self.critic = Critic(self.model) if config.samples == 1 else None
         steps = config.iterations * config.update_epochs
-        # two, so that the critic's gradients do not eat up the policy's share of the clipped norm
-        self.optimizers = {
-            "policy": StageOptimizer(self.model, config.optimizer, steps),
-            "critic": StageOptimizer(self.critic, config.optimizer, steps),
-        }
+        self.optimizers = {"policy": StageOptimizer(self.model, config.optimizer, steps)}
+        if self.critic is not None:
+            # an own one, so that the critic's gradients do not eat up the policy's share of the clipped norm
+            self.optimizers["critic"] = StageOptimizer(self.critic, config.optimizer, steps)
 
     def weights(self, version: int) -> dict[str, Tensor]:
         """The policy's weights, which must be those of `version`."""
@@ -59,7 +62,8 @@ class Learner:
         for epoch in range(self.config.update_epochs):
             step = self.version * self.config.update_epochs + epoch
             self.optimizers["policy"].begin(step, self.trained(self.version))
-            self.optimizers["critic"].begin(step, [self.critic])
+            if self.critic is not None:
+                self.optimizers["critic"].begin(step, [self.critic])
             loss, metrics = self._loss(batch, fixed)
             if not loss.isfinite():
                 break
@@ -85,7 +89,9 @@ class Learner:
         """What stays the same over the epochs: the critic's first opinion, the advantages, the frozen reference
         policy (with a memory of its own) and the policy one memory write earlier."""
         seed, temperature = self.config.seed, self.config.temperature
-        values = batch.dense(self.critic(batch.critic_inputs))
+        values = torch.zeros_like(batch.rewards)
+        if self.critic is not None:
+            values = batch.dense(self.critic(batch.critic_inputs))
         estimate = losses.gae_advantages if self.config.algorithm == "ppo" else losses.impo_advantages
         advantages, returns = estimate(batch.rewards, values, batch.mask, batch.group)
         own = replay.rebuild(self.reference, batch, seed).read
@@ -114,36 +120,38 @@ class Learner:
         change = replay.memory_change(memories)
         drift = (batch.turn.sqrt() * change).mean()
         entropy = mean(scores.entropy)
-        values = self.critic(batch.critic_inputs)
-        if config.algorithm == "ppo":
-            value_loss = losses.clipped_value_loss(values, fixed["values"], fixed["returns"], config.clip).mean()
-        else:
-            value_loss = (values - fixed["returns"]).pow(2).mean()
         policy_loss = -mean(gain)
         loss = (
             policy_loss
-            + value_loss
             + config.kl_reference * kl_reference
             + config.kl_turns * kl_turns
             + config.memory_drift * drift
             - config.entropy * entropy
             + config.balance_weight * balance_loss(scores.routing)
         )
-        explained = losses.explained_variance(fixed["values"], fixed["returns"])
         size = memories.before.pow(2).mean((0, 2, 3))
-        metrics = {
+        metrics = {"rl/policy_loss": policy_loss}
+        if self.critic is not None:
+            value_loss = self._value_loss(batch, fixed)
+            loss = loss + value_loss
+            metrics["rl/value_loss"] = value_loss
+            metrics["rl/explained_variance"] = losses.explained_variance(fixed["values"], fixed["returns"])
+        metrics |= {
             "rl/loss": loss,
-            "rl/policy_loss": policy_loss,
-            "rl/value_loss": value_loss,
             "rl/kl": mean(losses.divergence(batch.old, scores.log_probs, batch.old)),
             "rl/kl_reference": kl_reference,
             "rl/kl_turns": kl_turns,
             "rl/entropy": entropy,
             "rl/clip_fraction": held.float().mean(),
-            "rl/explained_variance": explained,
             "rl/stm_change": (change / size.clamp(min=1e-12)).sqrt().mean(),
         }
         return loss, {name: float(value.detach()) for name, value in metrics.items()}
+
+    def _value_loss(self, batch: replay.Batch, fixed: dict[str, Tensor]) -> Tensor:
+        values = self.critic(batch.critic_inputs)
+        if self.config.algorithm == "ppo":
+            return losses.clipped_value_loss(values, fixed["values"], fixed["returns"], self.config.clip).mean()
+        return (values - fixed["returns"]).pow(2).mean()
 
     def _turn_divergence(self, scores: TokenScores, earlier: Tensor, batch: replay.Batch) -> Tensor:
         """KL between consecutive turns' policies: that of an answer before and after the last memory write, for the
@@ -163,12 +171,14 @@ class Learner:
     def save(self, folder_uri: str) -> None:
         """Policy, critic and moments; the version is the caller's to record."""
         files.put(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
-        files.put(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
+        if self.critic is not None:
+            files.put(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
         files.put(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.moments())))
 
     def load(self, folder_uri: str, version: int) -> None:
         self.model.load_state_dict(_read(f"{folder_uri}/policy.safetensors"))
-        self.critic.load_state_dict(_read(f"{folder_uri}/critic.safetensors"))
+        if self.critic is not None:
+            self.critic.load_state_dict(_read(f"{folder_uri}/critic.safetensors"))
         saved = _read(f"{folder_uri}/optimizer.safetensors")
         for name, moment in self.moments().items():
             moment.copy_(saved[name])

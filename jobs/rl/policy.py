@@ -29,10 +29,11 @@ class TokenScores(NamedTuple):
 
 
 def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed: int) -> Tensor:
-    """STM_0 of each episode, which depends on seed and episode alone: the learner starts where the rollout did."""
+    """STM_0 of each episode, which depends on seed and conversation alone: the learner starts where the rollout did,
+    and answers that are judged against each other come from the same memory."""
     device = model.embedding.weight.device
     rows = [
-        model.initial_memory(1, torch.Generator(device).manual_seed(stable_hash(seed, "memory", episode.id)))
+        model.initial_memory(1, torch.Generator(device).manual_seed(stable_hash(seed, "memory", episode.group)))
         for episode in episodes
     ]
     return torch.cat(rows, 1)

@@ -1,18 +1,19 @@
 """Trajectories as one batch for the learner: memory is rebuilt from the interactions, with gradient through all writes.
 
-Answers are numbered turn by turn, longest episode first within a turn.
+Answers are numbered by their place among the answers of an episode, longest episode first within a place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from jobs.rl import policy
-from jobs.rl.episodes import running
+from jobs.rl.episodes import Episode
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rewards import Ids
 from rxt_model.model import ReactiveTransformer
@@ -20,35 +21,42 @@ from rxt_model.model import ReactiveTransformer
 
 class Batch:
     """The answers of E trajectories, at most A each. `mask` [E, A] marks those that exist; `group` [E] numbers
-    the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A]."""
+    the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A].
+
+    Where memories of one group were told the same they are the same, and written once: `started` has one episode of
+    each, longest first, `told` the interactions that memory was told turn by turn, and `written` [answers] is which
+    of these, counted over all turns, was the last before an answer."""
 
     def __init__(self, trajectories: Sequence[Trajectory], device: torch.device) -> None:
         ordered = sorted(trajectories, key=lambda t: (-len(t.episode.turns), t.episode.id))
         self.episodes = [t.episode for t in ordered]
         names = {name: i for i, name in enumerate(dict.fromkeys(e.group for e in self.episodes))}
         self.group = torch.tensor([names[e.group] for e in self.episodes], device=device)
-        turns = len(self.episodes[0].turns)
-        answered = [len(t.samples) for t in ordered]
-        self.mask = torch.arange(turns - 1) < torch.tensor(answered)[:, None]
-        self.mask = self.mask.to(device)
+        answered = torch.tensor([len(t.samples) for t in ordered], device=device)
+        self.mask = torch.arange(int(answered.max()), device=device) < answered[:, None]
         self.rewards = torch.zeros(self.mask.shape, device=device)
         self.rewards[self.mask] = torch.tensor([r for t in ordered for r in t.rewards], device=device)
 
-        asked = [(t, turn) for turn in range(1, turns) for t in ordered if len(t.episode.turns) > turn]
-        self.answers = [t.samples[turn - 1].answer for t, turn in asked]
-        self.prompts = [t.episode.turns[turn].prompt for t, turn in asked]
-        self.told = [
-            [t.episode.told(turn, t.samples[turn - 1].answer if turn else None) for t in ordered[: self.active(turn)]]
-            for turn in range(turns)
-        ]
-        self.turn = torch.tensor([turn for _, turn in asked], device=device)
-        self.old = torch.tensor([p for t, turn in asked for p in t.samples[turn - 1].log_probs], device=device)
-        states = [(*self.told[turn - 1][row], *e.turns[turn].prompt)
-                  for turn in range(1, turns) for row, e in enumerate(self.episodes[: self.active(turn)])]  # fmt: skip
+        talks = [(t.episode.group, tuple(tuple(t.told(n)) for n in range(len(t.episode.turns) - 1))) for t in ordered]
+        first: dict[tuple, Episode] = {}
+        for talk, episode in zip(talks, self.episodes, strict=True):
+            first.setdefault(talk, episode)
+        self.started = list(first.values())
+        place_of = {talk: place for place, talk in enumerate(first)}
+        self.told = [[talk[turn] for _, talk in first if len(talk) > turn] for turn in range(len(talks[0][1]))]
+        starts = list(accumulate(map(len, self.told), initial=0))
+        rows, places = (index.tolist() for index in self.mask.T.nonzero(as_tuple=True)[::-1])
+        asked = [self.episodes[row].asked[place] for row, place in zip(rows, places, strict=True)]
+        samples = [ordered[row].samples[place] for row, place in zip(rows, places, strict=True)]
+        self.answers = [sample.answer for sample in samples]
+        self.prompts = [self.episodes[row].turns[turn].prompt for row, turn in zip(rows, asked, strict=True)]
+        self.turn = torch.tensor(asked, device=device)
+        last = [starts[turn - 1] + place_of[talks[row]] for row, turn in zip(rows, asked, strict=True)]
+        self.written = torch.tensor(last, device=device)
+        self.old = torch.tensor([p for sample in samples for p in sample.log_probs], device=device)
+        previous = [talks[row][1][turn - 1] for row, turn in zip(rows, asked, strict=True)]
+        states = [(*told, *prompt) for told, prompt in zip(previous, self.prompts, strict=True)]
         self.critic_inputs = Ids.pad(states, device)
-
-    def active(self, turn: int) -> int:
-        return running(self.episodes, turn)
 
     def flat(self, dense: Tensor) -> Tensor:
         """[E, A] -> one value per answer, in this batch's order."""
@@ -70,21 +78,16 @@ class Memories(NamedTuple):
 
 def rebuild(model: ReactiveTransformer, batch: Batch, seed: int) -> Memories:
     """Encode every interaction at once, then write turn by turn. The last interaction is read by nobody."""
-    told = [row for rows in batch.told[:-1] for row in rows]
-    rows = Ids.pad(told, model.embedding.weight.device)
-    mask = rows.mask
-    sizes = [len(rows) for rows in batch.told[:-1]]
+    rows = Ids.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
+    mask, sizes = rows.mask, [len(turn) for turn in batch.told]
     projected = model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
-    memory = policy.initial_memory(model, batch.episodes, seed)
+    memory = policy.initial_memory(model, batch.started, seed)
     read, before = [], []
-    for turn, (taken, real) in enumerate(zip(projected, mask.split(sizes), strict=True)):
-        memory = memory[:, : len(real)]
-        updated = model.memory_attention(memory, taken, real)
-        following = batch.active(turn + 1)
-        read.append(updated[:, :following])
-        before.append(memory[:, :following])
-        memory = updated
-    return Memories(torch.cat(read, 1), torch.cat(before, 1))
+    for taken, real in zip(projected, mask.split(sizes), strict=True):
+        before.append(memory[:, : len(real)])
+        memory = model.memory_attention(before[-1], taken, real)
+        read.append(memory)
+    return Memories(torch.cat(read, 1)[:, batch.written], torch.cat(before, 1)[:, batch.written])
 
 
 def memory_change(memories: Memories) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from jobs.rl.episodes import Episode, Turn
@@ -19,12 +19,21 @@ class Sample:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """An episode with the answers to its turns 1, 2, ..; `rewards` has one number per answer."""
+    """An episode with the answers to its asked turns; `rewards` has one number per answer."""
 
     episode: Episode
     policy_version: int
     samples: tuple[Sample, ...]
     rewards: tuple[float, ...] = ()
+
+    @property
+    def answers(self) -> dict[int, tuple[int, ...]]:
+        """What the policy said, by turn."""
+        return {turn: sample.answer for turn, sample in zip(self.episode.asked, self.samples, strict=True)}
+
+    def told(self, turn: int) -> Sequence[int]:
+        """The interaction that was written to memory after `turn`."""
+        return self.episode.told(turn, self.answers.get(turn))
 
 
 class ReplayBuffer:
@@ -57,7 +66,7 @@ class ReplayBuffer:
             Trajectory(
                 Episode(
                     t["episode"]["id"],
-                    tuple(Turn(tuple(u["prompt"]), tuple(u["reference"])) for u in t["episode"]["turns"]),
+                    tuple(Turn(tuple(u["prompt"]), tuple(u["reference"]), u["asked"]) for u in t["episode"]["turns"]),
                     t["episode"]["group"],
                 ),
                 t["policy_version"],

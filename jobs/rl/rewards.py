@@ -139,19 +139,20 @@ def reward_trajectories(
 ) -> Reward:
     """Rewards of all answers, trajectory by trajectory. Control tokens are no content: the [EOS] that ends an answer
     and those inside the interactions that memory holds do not count; any other in an answer is a wrong token."""
-    answers, references, previous, counts = [], [], [], []
+    answers, references, told, counts, last = [], [], [], [], []
     for trajectory in trajectories:
-        episode, given = trajectory.episode, [None, *(sample.answer for sample in trajectory.samples)]
-        told = [episode.told(turn, answer) for turn, answer in enumerate(given)]
-        previous += [[i for i in ids if i not in control] for ids in told[:-1]]
+        asked = trajectory.episode.asked
+        last += [len(told) + turn - 1 for turn in asked]
+        told += [[i for i in trajectory.told(turn) if i not in control] for turn in range(asked[-1])]
         answers += [_content(sample.answer, eos) for sample in trajectory.samples]
-        references += [_content(turn.reference, eos) for turn in episode.turns[1:]]
-        counts.append(len(trajectory.samples))
-    held = Ids.pad(previous)
+        references += [_content(trajectory.episode.turns[turn].reference, eos) for turn in asked]
+        counts.append(asked[-1])
+    held = Ids.pad(told)
     means = mean_embedding(held, embedding).split(counts)
-    older = torch.cat([_running_mean(rows) for rows in means])
-    has_older = torch.cat([torch.arange(count) > 0 for count in counts])
-    return score(config, embedding, Ids.pad(answers), Ids.pad(references), held, older, has_older)
+    older = torch.cat([_running_mean(rows) for rows in means])[last]
+    has_older = torch.cat([torch.arange(count) > 0 for count in counts])[last]
+    previous = Ids(held.ids[last], held.lengths[last])
+    return score(config, embedding, Ids.pad(answers), Ids.pad(references), previous, older, has_older)
 
 
 def _content(ids: Sequence[int], eos: int) -> Sequence[int]:

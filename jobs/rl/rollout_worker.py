@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -60,10 +59,10 @@ class RolloutWorker:
         return self._writes
 
     def interact(self, batch: RolloutBatch, turn: int, weights: Policy) -> list[Sample]:
-        """Answer `turn` of every conversation that has it, then write it to memory; one sample per such conversation.
+        """Answer `turn` of every conversation that asks in it, then write it to memory in all that have it; one sample
+        per answer.
 
-        Turn 0 starts from a fresh memory and is only written: no samples. Turns come in order; a done turn is
-        answered from the record.
+        Turn 0 starts from a fresh memory. Turns come in order; a done turn is answered from the record.
         """
         if self._identity == batch.identity and turn < len(self._turns):
             return self._turns[turn]
@@ -85,22 +84,24 @@ class RolloutWorker:
     def _advance(self, batch: RolloutBatch, turn: int) -> list[Sample]:
         active = batch.episodes[: running(batch.episodes, turn)]
         self._memory = self._memory[:, : len(active)]
-        samples = self._answer(batch, active, turn) if turn > 0 else []
-        answers: Sequence = [s.answer for s in samples] or [None] * len(active)
-        told = [e.told(turn, a) for e, a in zip(active, answers, strict=True)]
+        asked = [row for row, episode in enumerate(active) if turn in episode.asked]
+        samples = self._answer(batch, asked, turn) if asked else []
+        answers = {row: sample.answer for row, sample in zip(asked, samples, strict=True)}
+        told = [episode.told(turn, answers.get(row)) for row, episode in enumerate(active)]
         self._memory = policy.write(self._model, self._memory, told)
         self._writes += len(active)
         return samples
 
-    def _answer(self, batch: RolloutBatch, active: Sequence[Episode], turn: int) -> list[Sample]:
-        prompts = [e.turns[turn].prompt for e in active]
+    def _answer(self, batch: RolloutBatch, rows: list[int], turn: int) -> list[Sample]:
+        episodes, memory = [batch.episodes[row] for row in rows], self._memory[:, rows]
+        prompts = [e.turns[turn].prompt for e in episodes]
         rooms = [max(1, self._model.config.length - len(prompt)) for prompt in prompts]
-        seeds = [stable_hash(batch.seed, "answer", e.id, turn) for e in active]
+        seeds = [stable_hash(batch.seed, "answer", e.id, turn) for e in episodes]
         sampling = Sampling(temperature=batch.temperature)
-        answers = answer(self._model, self._memory, prompts, rooms, sampling, seeds)
+        answers = answer(self._model, memory, prompts, rooms, sampling, seeds)
         if batch.temperature == 0:
             return [Sample(tuple(a), ()) for a in answers]
-        scores = policy.score_answers(self._model, self._memory, prompts, answers, batch.temperature)
+        scores = policy.score_answers(self._model, memory, prompts, answers, batch.temperature)
         parts = scores.log_probs.split([len(a) for a in answers])
         return [Sample(tuple(a), tuple(p.tolist())) for a, p in zip(answers, parts, strict=True)]
 

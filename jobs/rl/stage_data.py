@@ -64,16 +64,9 @@ class StageData:
 
     def transcript(self, when: str, trajectory: Trajectory) -> dict:
         turns = [
-            {
-                "query": self.tokenizer.decode(turn.prompt),
-                "answer": decode_answer(self.tokenizer, sample.answer),
-                "reference": decode_answer(self.tokenizer, turn.reference),
-                "reward": round(reward, 3),
-            }
-            for turn, sample, reward in zip(
-                trajectory.episode.turns[1:], trajectory.samples, trajectory.rewards, strict=True
-            )
+            {"query": self.tokenizer.decode(turn.prompt), "reference": decode_answer(self.tokenizer, turn.reference)}
+            for turn in trajectory.episode.turns
         ]
-        first = trajectory.episode.turns[0]
-        told = {"query": self.tokenizer.decode(first.prompt), "told": decode_answer(self.tokenizer, first.reference)}
-        return {"when": when, "episode": trajectory.episode.id, "turns": [told, *turns]}
+        for turn, sample, reward in zip(trajectory.episode.asked, trajectory.samples, trajectory.rewards, strict=True):
+            turns[turn] |= {"answer": decode_answer(self.tokenizer, sample.answer), "reward": round(reward, 3)}
+        return {"when": when, "episode": trajectory.episode.id, "turns": turns}

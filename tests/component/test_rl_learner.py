@@ -268,3 +268,16 @@ def test_a_worker_without_the_earlier_turns_says_so(world):
     batch = RolloutBatch("train-0", tuple(episodes_of(4)), 1.0, 0)
     with pytest.raises(RuntimeError, match="turn 2 of train-0"):
         RolloutWorker(uri, f"{folder}/empty.safetensors", 1).interact(batch, 2, weights)
+
+
+def test_memory_of_answers_to_the_same_question_is_written_once(world):
+    learner = Learner(world[0], CONFIG, 1)
+    talks = episodes_of(4)
+    samples = [dataclasses.replace(e, id=f"{e.id}#{i}") for e in talks for i in range(3)]
+    trajectories = roll_out(world, learner, by_length(samples), wants_short)
+    batch = replay.Batch(trajectories, torch.device("cpu"))
+    assert [len(told) for told in batch.told] == [sum(len(e.turns) - 1 > turn for e in talks) for turn in range(3)]
+    with torch.no_grad():
+        memories = replay.rebuild(learner.model, batch, CONFIG.seed)
+        scores = replay.score(learner.model, memories.read, batch, 1.0)
+    assert (scores.log_probs - batch.old).abs().max() < 1e-5

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rl_data import toy_row, toy_world
 
 from jobs.configs import MrlConfig
+from jobs.context import StageError
 from jobs.rl.episodes import (
     REFERENCE_TURNS,
     Episode,
@@ -116,3 +117,26 @@ def test_trajectories_of_another_policy_are_refused():
     with pytest.raises(ValueError, match=r"version \[1\].*version 2"):
         buffer.take(2)
     assert len(buffer) == 2
+
+
+def test_what_does_not_probe_memory_is_written_but_not_asked():
+    row = toy_row(0, 0, 30, 4)
+    assert as_episode(row, 4, "x").asked == (1, 2, 3)  # not made to probe: everything
+    probed = row | {"probes": [{"turn": 0}, {"turn": 2}]}
+    episode = as_episode(probed, 4, "x")
+    assert episode.asked == (2,)
+    trajectory = Trajectory(episode, 0, (Sample((9, EOS), (0.0, 0.0)),))
+    assert [tuple(trajectory.told(turn)) for turn in range(4)] == [turn.interaction for turn in episode.turns]
+    assert as_episode(probed, 2, "x").asked == ()
+
+
+def test_a_conversation_that_asks_nothing_in_time_gives_way_to_the_next():
+    class Rows(list):
+        row = list.__getitem__
+
+    rows = Rows(toy_row(i, 0, 30, 4) | {"conversation_id": str(i), "probes": [{"turn": i}]} for i in range(4))
+    config = MrlConfig(iterations=1, episodes=4, samples=1, turns=(3, 3))
+    assert {e.asked for e in training_episodes(rows, config, 0)} == {(1,), (2,)}
+    assert [e.asked for e in held_out_episodes([rows], config)] in ([(1,), (2,)], [(2,), (1,)])
+    with pytest.raises(StageError, match="within 3 interactions"):
+        training_episodes(Rows([rows[3]]), config, 0)

@@ -18,8 +18,8 @@ class DialogueSpec:
     `update`: how often an asked fact is changed before. `unknown`: share of questions about what was never told.
     `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too). In short
     conversations fewer facts are told than `facts` says, so that at least one is asked. `again`: share of the small
-    talk of the training split that asks once more for a fact told before; elsewhere each fact is asked once, as an
-    answered question writes the fact into memory again."""
+    talk of the training split that asks once more for a fact told before, or, in a share of `unknown`, for one never
+    told; elsewhere each fact is asked once, as an answered question writes the fact into memory again."""
 
     turns: tuple[int, int] = (4, 8)
     facts: tuple[int, int] = (1, 4)
@@ -95,15 +95,21 @@ def _distance(length: int, rng: Random) -> int:
     return int(length ** rng.random())
 
 
-def _ask_again(turns: list[Turn], share: float, rng: Random) -> list[Turn]:
-    """The plan with `share` of its small talk replaced by questions about facts that were told before."""
+def _ask_again(spec: DialogueSpec, turns: list[Turn], rng: Random) -> list[Turn]:
+    """The plan with a share `again` of its small talk replaced by questions about facts that were told before, or
+    never, in the shares that all questions have."""
     told: list[int] = []
+    never = range(1 + max(turn.fact for turn in turns), len(SLOT_NAMES))
     asked: list[Turn] = []
     for turn in turns:
         if turn.kind == "tell":
             told.append(turn.fact)
-        again = turn.kind == "distract" and told and rng.random() < share
-        asked.append(Turn("ask", rng.choice(told)) if again else turn)
+        if turn.kind != "distract" or not told or rng.random() >= spec.again:
+            asked.append(turn)
+        elif never and rng.random() < spec.unknown:
+            asked.append(Turn("unknown", rng.choice(never)))
+        else:
+            asked.append(Turn("ask", rng.choice(told)))
     return asked
 
 
@@ -137,7 +143,7 @@ def generate(
     name = f"dialogue-{language}-{split}-{seed}-{index}"
     turns = plan(spec, rng)
     if split == "train":
-        turns = _ask_again(turns, spec.again, rng)
+        turns = _ask_again(spec, turns, rng)
     return _converse(name, turns, spec.echo, language, split, rng, distractors)
 
 
