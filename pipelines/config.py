@@ -14,6 +14,7 @@ class PipelineConfig(Config):
     text: configs.TextShardsConfig
     interactions: configs.InteractionShardsConfig
     conversations: configs.ConversationShardsConfig
+    episodes: configs.ConversationShardsConfig
     pretrain: configs.PretrainConfig
     sft: configs.SftConfig
     memory_pretrain: configs.MemoryPretrainConfig

@@ -21,6 +21,8 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                   c.interactions, data, deterministic=True)
     talks = Stage("conversation-shards", "conversations that need memory",
                   "jobs.build_shards:build_conversation_shards", c.conversations, data, deterministic=True)
+    longer = Stage("episode-shards", "longer conversations than those of supervised training",
+                   "jobs.build_shards:build_conversation_shards", c.episodes, data, deterministic=True)
     pre = Stage("pretrain", "joint language modelling with a leaked context", "jobs.train:pretrain",
                 c.pretrain, {"shards": text})
     sft = Stage("sft", "joint fine-tuning on interactions", "jobs.train:sft", c.sft, {"model": pre, "shards": pairs})
@@ -29,14 +31,14 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     smat = Stage("smat", "train through several memory writes", "jobs.train:smat",
                  c.smat, {"model": mem, "shards": talks, **_rehearsed(text, c.smat)})
     mrl = Stage("mrl", "reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
-                c.mrl, {"model": smat, "shards": talks, "tokenizer": tok})
+                c.mrl, {"model": smat, "shards": longer, "tokenizer": tok})
     base = Stage("baseline", "a stateless decoder of equal active size", "jobs.train:baseline",
                  c.baseline, {"text": text, "pairs": pairs, "talks": talks, "model": pre})
     eva = Stage("evaluate", "perplexity, recall against controls, latency", "jobs.evaluate:evaluate", c.evaluate,
                 {"model": mrl, "baseline": base, "text": text, "shards": talks, "tokenizer": tok})
     exp = Stage("export", "hand-over folder with model card", "jobs.export:export",
                 c.export, {"model": mrl, "tokenizer": tok, "evaluation": eva})
-    return [docs, tok, text, pairs, talks, pre, sft, mem, smat, mrl, base, eva, exp]
+    return [docs, tok, text, pairs, talks, longer, pre, sft, mem, smat, mrl, base, eva, exp]
 
 
 def _rehearsed(text: Stage, config: ConversationTrainingConfig) -> dict[str, Stage]:

@@ -11,6 +11,7 @@ from jobs.configs import (
     CorpusConfig,
     DialoguesConfig,
     EvaluateConfig,
+    Execution,
     ExportConfig,
     InteractionShardsConfig,
     JointLossConfig,
@@ -25,6 +26,7 @@ from jobs.configs import (
     SourceConfig,
     TextShardsConfig,
     TokenizerConfig,
+    TrainExecution,
 )
 from pipelines.config import PipelineConfig
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
@@ -60,9 +62,8 @@ def tiny() -> PipelineConfig:
         copy_start=True,
     )
     dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
-    talks = dialogues.model_copy(update={"echo": 0.0, "update": 0.3, "unknown": 0.3})
+    talks = dialogues.model_copy(update={"echo": 0.0, "update": 0.3, "unknown": 0.2})
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
-    every = ("decoder", "memory", "encoder")
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(_package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
         tokenizer=TokenizerConfig(vocab_size=2560, document_bytes=300_000, dialogues=24_000, dialogue_plan=dialogues),
@@ -71,6 +72,14 @@ def tiny() -> PipelineConfig:
             length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
         conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=400, dialogues=talks),
+        episodes=ConversationShardsConfig(
+            length=64,
+            shards=2,
+            train=1_500,
+            validation=150,
+            test=1,
+            dialogues=talks.model_copy(update={"turns": (8, 12), "facts": (3, 6)}),
+        ),
         pretrain=PretrainConfig(model=model, steps=100, batch_size=32, optimizer=fast),
         sft=SftConfig(
             steps=250,
@@ -78,28 +87,42 @@ def tiny() -> PipelineConfig:
             optimizer=fast,
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
-        memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, optimizer=fast),
+        memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, text_batch_size=2, optimizer=fast),
         smat=SmatConfig(
             steps=700,
             batch_size=16,
+            text_batch_size=2,
             optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40, decay=0.3),
-            phases=(SmatPhase(until=700, turns=8, train=every),),
+            phases=(
+                SmatPhase(until=150, turns=5, train=("decoder", "memory")),
+                SmatPhase(until=700, turns=8, train=("decoder", "memory", "encoder")),
+            ),
         ),
         mrl=MrlConfig(
-            iterations=12,
+            iterations=10,
+            episodes=96,
+            samples=6,
+            turns=(12, 12),
+            update_epochs=3,
             unfreeze=(0, 0, 0),
             entropy=0,
+            # weak rewards must not drown in what holds the policy back
+            kl_reference=0,
+            kl_turns=0,
+            balance_weight=0,
             reward=RewardConfig(bleu_parts=(1, 0), cosine_parts=(1, 0, 0)),
-            optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4),
+            optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4, decay=0.5, weight_decay=0),
         ),
         baseline=BaselineConfig(
             text=BaselinePart(steps=100, batch_size=32),
             pairs=BaselinePart(steps=250, batch_size=64),
             talks=BaselinePart(steps=600, batch_size=32),
+            text_batch_size=4,
             optimizer=fast,
         ),
         evaluate=EvaluateConfig(),
         export=ExportConfig(name="rxt-tiny"),
+        execution=Execution(train=TrainExecution(checkpoint_every_steps=25), parallel_stages=2),
     )
 
 

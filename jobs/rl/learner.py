@@ -96,15 +96,16 @@ class Learner:
         advantages, returns = estimate(batch.rewards, values, batch.mask, batch.group)
         own = replay.rebuild(self.reference, batch, seed).read
         reference = replay.score(self.reference, own, batch, temperature).log_probs
-        before = replay.rebuild(self.model, batch, seed).before
-        earlier = replay.score(self.model, before, batch, temperature).log_probs
-        return {
+        fixed = {
             "values": batch.flat(values),
             "advantages": batch.flat(advantages),
             "returns": batch.flat(returns),
             "reference": reference,
-            "earlier": earlier,
         }
+        if self.config.kl_turns:
+            before = replay.rebuild(self.model, batch, seed).before
+            fixed["earlier"] = replay.score(self.model, before, batch, temperature).log_probs
+        return fixed
 
     def _loss(self, batch: replay.Batch, fixed: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         config, answers = self.config, len(batch.answers)
@@ -116,7 +117,6 @@ class Learner:
 
         gain, held = losses.surrogate(scores.log_probs, batch.old, fixed["advantages"][scores.row], config.clip)
         kl_reference = mean(losses.divergence(scores.log_probs, fixed["reference"], batch.old))
-        kl_turns = self._turn_divergence(scores, fixed["earlier"], batch)
         change = replay.memory_change(memories)
         drift = (batch.turn.sqrt() * change).mean()
         entropy = mean(scores.entropy)
@@ -124,13 +124,16 @@ class Learner:
         loss = (
             policy_loss
             + config.kl_reference * kl_reference
-            + config.kl_turns * kl_turns
             + config.memory_drift * drift
             - config.entropy * entropy
             + config.balance_weight * balance_loss(scores.routing)
         )
         size = memories.before.pow(2).mean((0, 2, 3))
         metrics = {"rl/policy_loss": policy_loss}
+        if config.kl_turns:
+            kl_turns = self._turn_divergence(scores, fixed["earlier"], batch)
+            loss = loss + config.kl_turns * kl_turns
+            metrics["rl/kl_turns"] = kl_turns
         if self.critic is not None:
             value_loss = self._value_loss(batch, fixed)
             loss = loss + value_loss
@@ -140,7 +143,6 @@ class Learner:
             "rl/loss": loss,
             "rl/kl": mean(losses.divergence(batch.old, scores.log_probs, batch.old)),
             "rl/kl_reference": kl_reference,
-            "rl/kl_turns": kl_turns,
             "rl/entropy": entropy,
             "rl/clip_fraction": held.float().mean(),
             "rl/stm_change": (change / size.clamp(min=1e-12)).sqrt().mean(),
