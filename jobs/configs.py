@@ -148,9 +148,10 @@ class TrainingConfig(OptimisationConfig):
 
 class ConversationTrainingConfig(TrainingConfig):
     """Training on conversations. `text_batch_size`: rows of text beside them in every step, so that text is not
-    forgotten; 0 is the published form."""
+    forgotten, and `text_weight` of their loss; 0 rows are the published form."""
 
     text_batch_size: Annotated[int, Field(ge=0)] = 0
+    text_weight: PositiveFloat = 1.0
 
     @property
     def smallest_batch(self) -> int:
@@ -223,12 +224,14 @@ class BaselinePart(Config):
 class BaselineConfig(OptimisationConfig):
     """The stateless decoder of equal active parameters, trained on text, then interactions, then whole conversations.
     The same tokens as the reactive model when the parts repeat `pretrain`, `sft`, and both memory stages;
-    `text_batch_size` are the rows of text beside the conversations of `talks`, as there."""
+    `text_batch_size` are the rows of text beside the conversations of `talks`, and `text_weight` that of their loss, as
+    there."""
 
     text: BaselinePart
     pairs: BaselinePart
     talks: BaselinePart
     text_batch_size: Annotated[int, Field(ge=0)] = 0
+    text_weight: PositiveFloat = 1.0
 
     @property
     def parts(self) -> tuple[BaselinePart, ...]:

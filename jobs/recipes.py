@@ -166,7 +166,7 @@ def _rehearsing(
     text_at = batch_reader(ShardReader(inputs["text"], "train"), config.seed, size, _text)
     held_out = _validation(inputs["text"], size, _text, config.steps - 1)
     return Recipe(
-        Rehearsal(talks.objective, config.balance_weight),
+        Rehearsal(talks.objective, config.text_weight, config.balance_weight),
         lambda step: beside(talks.batch_at(step), text_at(step)),
         beside(talks.validation, held_out) if talks.validation and held_out else talks.validation,
     )

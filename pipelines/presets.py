@@ -62,7 +62,7 @@ def tiny() -> PipelineConfig:
         copy_start=True,
     )
     dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
-    talks = dialogues.model_copy(update={"echo": 0.0, "update": 0.3, "unknown": 0.2})
+    talks = dialogues.model_copy(update={"update": 0.3, "unknown": 0.2})
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(_package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
@@ -80,27 +80,30 @@ def tiny() -> PipelineConfig:
             test=1,
             dialogues=talks.model_copy(update={"turns": (8, 12), "facts": (3, 6)}),
         ),
-        pretrain=PretrainConfig(model=model, steps=100, batch_size=32, optimizer=fast),
+        pretrain=PretrainConfig(model=model, steps=80, batch_size=32, optimizer=fast),
         sft=SftConfig(
-            steps=250,
+            steps=220,
             batch_size=64,
             optimizer=fast,
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
-        memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, text_batch_size=2, optimizer=fast),
+        memory_pretrain=MemoryPretrainConfig(
+            steps=400, batch_size=16, text_batch_size=2, text_weight=0.1, optimizer=fast
+        ),
         smat=SmatConfig(
-            steps=700,
+            steps=650,
             batch_size=16,
             text_batch_size=2,
+            text_weight=0.1,
             optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40, decay=0.3),
             phases=(
                 SmatPhase(until=150, turns=5, train=("decoder", "memory")),
-                SmatPhase(until=700, turns=8, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=650, turns=8, train=("decoder", "memory", "encoder")),
             ),
         ),
         mrl=MrlConfig(
             iterations=10,
-            episodes=96,
+            episodes=192,
             samples=6,
             turns=(12, 12),
             update_epochs=3,
@@ -114,15 +117,16 @@ def tiny() -> PipelineConfig:
             optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4, decay=0.5, weight_decay=0),
         ),
         baseline=BaselineConfig(
-            text=BaselinePart(steps=100, batch_size=32),
-            pairs=BaselinePart(steps=250, batch_size=64),
-            talks=BaselinePart(steps=600, batch_size=32),
+            text=BaselinePart(steps=80, batch_size=32),
+            pairs=BaselinePart(steps=220, batch_size=64),
+            talks=BaselinePart(steps=525, batch_size=32),
             text_batch_size=4,
+            text_weight=0.1,
             optimizer=fast,
         ),
         evaluate=EvaluateConfig(),
         export=ExportConfig(name="rxt-tiny"),
-        execution=Execution(train=TrainExecution(checkpoint_every_steps=25), parallel_stages=2),
+        execution=Execution(train=TrainExecution(checkpoint_every_steps=25)),
     )
 
 

@@ -13,15 +13,16 @@ from rxt_model.model import ReactiveTransformer
 
 
 class Rehearsal(Objective):
-    """Another objective, plus the next tokens of the rows of text that lie beside its batch (`batches.beside`), if any.
+    """Another objective, plus `weight` times the loss of the next tokens of the rows of text that lie beside its batch
+    (`batches.beside`), if any.
 
     A reactive model reads its random start memory meanwhile. Either term is a mean of its own: all tokens of text are
     supervised, but of a conversation only the answers, which would count for little in one mean over all of them.
     """
 
-    def __init__(self, talks: Objective, balance_weight: float) -> None:
+    def __init__(self, talks: Objective, weight: float, balance_weight: float) -> None:
         super().__init__()
-        self.talks, self.balance_weight = talks, balance_weight
+        self.talks, self.weight, self.balance_weight = talks, weight, balance_weight
 
     @property
     def model(self) -> nn.Module:
@@ -41,7 +42,9 @@ class Rehearsal(Objective):
         real = documents >= 0
         output = model.decode(ids, *memory, mask=real, documents=documents)
         lm = next_tokens(model.decoder.head, output.hidden, ids, documents)
-        added = lm.loss / global_count(lm.count) + self.balance_weight * global_balance_loss(output.routing)
+        added = self.weight * lm.loss / global_count(lm.count) + self.balance_weight * global_balance_loss(
+            output.routing
+        )
         return loss + added, {
             **metrics,
             "train/text_loss": metric(lm.loss, lm.count),

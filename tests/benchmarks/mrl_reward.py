@@ -3,7 +3,7 @@
 For every seed the stage runs twice from the same model: as configured, and with rewards shuffled between answers.
 Greedy mean reward on fixed held-out episodes before and after, with the 95 % interval of the paired difference.
 
-    python tests/benchmarks/mrl_reward.py SMAT_ARTIFACT CONVERSATION_SHARDS TOKENIZER [--set mrl.iterations=12]
+    python tests/benchmarks/mrl_reward.py SMAT_ARTIFACT EPISODE_SHARDS TOKENIZER [--set mrl.iterations=20]
 
 The first folder holds `model/`, the second `index.json`, the third `tokenizer.json`. One JSON line per run is appended
 to results/mrl_reward.jsonl; the exit code is 1 if a reward did not rise or a control's did.
@@ -22,12 +22,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import ray
+import torch
+
 from jobs.configs import MrlConfig
 from jobs.context import Artifact, StageContext
+from jobs.latency import device_name
 from jobs.ray_setup import ensure_ray, shutdown
 from pipelines.config import PipelineConfig
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
+from pipelines.revision import commit
 
 RESULTS = Path(__file__).parent / "results" / "mrl_reward.jsonl"
 
@@ -70,7 +75,12 @@ def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlCon
         "iterations": config.iterations,
         "algorithm": config.algorithm,
         "config": config.model_dump(mode="json"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "commit": commit(),
+        "device": device_name(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "ray": ray.__version__,
     }
 
 

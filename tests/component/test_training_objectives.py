@@ -101,8 +101,8 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
             hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
 
     moment = Moment(0, 9, torch.Generator().manual_seed(1))
-    loss, metrics = Rehearsal(objective, 0)(beside(batch, text), moment)
-    assert loss.item() == pytest.approx(alone.item() + sum(nats) / len(nats), rel=1e-5)
+    loss, metrics = Rehearsal(objective, 0.25, 0)(beside(batch, text), moment)
+    assert loss.item() == pytest.approx(alone.item() + 0.25 * sum(nats) / len(nats), rel=1e-5)
     assert metrics["train/text_loss"].tolist() == pytest.approx([sum(nats), 9])
     assert metrics["train/text_accuracy"].tolist() == [hits, 9]
     assert metrics["train/tokens"].tolist() == [(batch["input_ids"] != 0).sum() + 12, 1]

@@ -27,3 +27,12 @@ def test_memory_stages_take_text_shards_only_if_they_rehearse():
 def test_text_is_refused_where_no_decoder_is_trained():
     with pytest.raises(ValidationError, match="text_batch_size = 4: must be 0"):
         MemoryPretrainConfig(steps=1, batch_size=1, objective="self-supervised", text_batch_size=4)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_kill_in_the_middle_of_a_stage_finds_a_checkpoint(name):
+    c = PRESETS[name]()
+    parts = (c.baseline.text, c.baseline.pairs, c.baseline.talks)
+    steps = [c.pretrain.steps, c.sft.steps, c.memory_pretrain.steps, c.smat.steps, sum(part.steps for part in parts)]
+    assert min(steps) >= 3 * c.execution.train.checkpoint_every_steps
+    assert c.mrl.iterations >= 3 * c.execution.rl.checkpoint_every_iterations
