@@ -77,21 +77,31 @@ def text_beside(batch: Batch) -> Batch:
 def batch_reader(
     reader: ShardReader, seed: int, batch_size: int, collate: Callable[[list[Row], int], Batch]
 ) -> Callable[[int], Batch]:
-    """The global batch of each step, a pure function of (seed, step); `collate` gets the rows and the step."""
+    """The global batch of each step, a pure function of (seed, step); `collate` gets the rows, longest first, and the
+    step."""
 
     def batch_at(step: int) -> Batch:
-        return collate(reader.rows(global_batch(len(reader), seed, step, batch_size)), step)
+        rows = reader.rows(global_batch(len(reader), seed, step, batch_size))
+        return collate(sorted(rows, key=_tokens, reverse=True), step)
 
     return batch_at
 
 
 def rank_slice(batch: Batch, rank: int, world_size: int) -> Batch:
-    """This rank's rows of a global batch; parts differ by at most one row."""
+    """This rank's rows of a global batch; parts differ by at most one row. Rows are dealt to and fro, so that parts of
+    a batch in order of length are about equally long, and no rank waits for another."""
 
     def part(tensor: Tensor) -> Tensor:
-        return tensor[rank * len(tensor) // world_size : (rank + 1) * len(tensor) // world_size]
+        rows = torch.arange(len(tensor))
+        place = rows % world_size
+        dealt = torch.where(rows // world_size % 2 == 0, place, world_size - 1 - place)
+        return tensor[dealt == rank]
 
     return {name: part(tensor) for name, tensor in batch.items()}
+
+
+def _tokens(row: Row) -> int:
+    return sum(len(turn["input_ids"]) for turn in row.get("interactions", [row]))
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

@@ -87,22 +87,18 @@ def tiny() -> PipelineConfig:
             optimizer=fast,
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
-        memory_pretrain=MemoryPretrainConfig(
-            steps=400, batch_size=16, text_batch_size=2, text_weight=0.1, optimizer=fast
-        ),
+        memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, optimizer=fast),
         smat=SmatConfig(
-            steps=650,
+            steps=700,
             batch_size=16,
-            text_batch_size=2,
-            text_weight=0.1,
             optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40, decay=0.3),
             phases=(
-                SmatPhase(until=150, turns=5, train=("decoder", "memory")),
-                SmatPhase(until=650, turns=8, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=250, turns=5, train=("decoder", "memory")),
+                SmatPhase(until=700, turns=8, train=("decoder", "memory", "encoder")),
             ),
         ),
         mrl=MrlConfig(
-            iterations=10,
+            iterations=6,
             episodes=192,
             samples=6,
             turns=(12, 12),
@@ -119,9 +115,7 @@ def tiny() -> PipelineConfig:
         baseline=BaselineConfig(
             text=BaselinePart(steps=80, batch_size=32),
             pairs=BaselinePart(steps=220, batch_size=64),
-            talks=BaselinePart(steps=525, batch_size=32),
-            text_batch_size=4,
-            text_weight=0.1,
+            talks=BaselinePart(steps=575, batch_size=32),
             optimizer=fast,
         ),
         evaluate=EvaluateConfig(),

@@ -57,8 +57,8 @@ def test_a_history_is_all_turns_in_a_row():
 def test_ranks_share_the_rows_and_the_shape():
     batch = interaction_batch([interaction(*range(11, 12 + i)) for i in range(7)], length=8)
     parts = [rank_slice(batch, rank, 3) for rank in range(3)]
-    assert [len(part["input_ids"]) for part in parts] == [2, 2, 3]
-    assert torch.equal(torch.cat([part["input_ids"] for part in parts]), batch["input_ids"])
+    assert [len(part["input_ids"]) for part in parts] == [3, 2, 2]
+    assert [(part["input_ids"] != 0).sum(1).tolist() for part in parts] == [[1, 6, 7], [2, 5], [3, 4]]
 
 
 def test_text_beside_a_batch_is_shared_out_by_itself():
