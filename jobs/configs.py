@@ -284,7 +284,7 @@ class MrlConfig(Config):
     attention trains from the start; from these fractions of the iterations on also the decoder's memory reads and
     norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy. `samples`: how
     often each conversation is played within the `episodes` of an iteration; from 2 on an answer is judged against the
-    others to the same question, and there is no critic.
+    others to the same question, and there is no critic (PPO then expects nothing of later turns).
     """
 
     algorithm: Literal["impo", "ppo"] = "impo"

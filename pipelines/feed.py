@@ -198,5 +198,5 @@ def _record_of(store: ArtifactStore, attempt: Attempt) -> dict[str, Any]:
 def _points(store: ArtifactStore, attempt: Attempt, unsent: int | None) -> tuple[list[Point], list[Point]]:
     """Those that the tracker has, and the last `unsent`; None is all."""
     points = read_points(store.read_text(attempt, METRICS) or "")
-    sent = 0 if unsent is None else len(points) - unsent
+    sent = 0 if unsent is None else max(0, len(points) - unsent)
     return points[:sent], points[sent:]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from jobs.context import Remedy
-from pipelines.artifacts import METRICS, ArtifactStore, Attempt
+from pipelines.artifacts import METRICS, ArtifactStore, Attempt, StoreError
 from pipelines.invocation import Invocation
 from pipelines.tracking import Point
 
@@ -52,7 +52,10 @@ class StageReporter:
             self.step = step
             self._lines.append(line + "\n")
             if self._store.is_local or time.monotonic() - self._written > SECONDS_BETWEEN_REWRITES:
-                self._write()
+                try:
+                    self._write()
+                except StoreError:  # for a moment, perhaps: the lines wait, and `close` tells if it stays away
+                    self._written = time.monotonic()
             self._sink.add(_points(json.loads(line)))
 
     def progress(self, done: int, total: int, note: str = "") -> None:

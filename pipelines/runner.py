@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 from jobs import ray_setup
 from jobs.configs import Execution
 from jobs.context import Interrupted, Look, StageError
-from pipelines.artifacts import FAILURE, ArtifactStore, StoreError
+from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
 from pipelines.display import Board, short_path
 from pipelines.failures import headline, summary
@@ -147,9 +147,9 @@ class Runner:
         attempt, failure = error.attempt, error.failure
         try:
             record = self.store.read_json(attempt, "checkpoints.json")
-        except StoreError:
-            record = None
-        steps = [checkpoint["step"] for checkpoint in record["checkpoints"]] if record else []
+            steps = [checkpoint["step"] for checkpoint in record["checkpoints"]] if record else []
+        except (StageError, KeyError, TypeError):  # the store is away, or the record is what failed the stage
+            steps = []
         message = summary(failure).replace("\n", "\n    ")
         lines = [f"error: {headline(name, failure)}", f"  {message}"]
         if failure["next_command"]:
@@ -168,11 +168,17 @@ class Runner:
         """From this run to those of what is complete, once they have what earlier commands could not send."""
         complete = {n: s for n, s in self._statuses.items() if s.is_complete and n not in fresh}
         runs: dict[str, str] = {}
-        try:
-            for name, status in complete.items():
+        for name, status in complete.items():
+            try:
                 runs[name], count = catch_up(self.store, status.attempt, status.manifest, self.tracking, parent)
-                if count:
-                    self.board.line(f"{name}: {count} points that MLflow had missed are sent")
+            except (StageError, OSError) as error:
+                self.board.line(f"warning: {name}: {error}; a later run tries again")
+                if isinstance(error, TrackingError):  # the others would wait for it in vain
+                    break
+                continue
+            if count:
+                self.board.line(f"{name}: {count} points that MLflow had missed are sent")
+        try:
             self.tracking.note_reused(runs)
         except TrackingError as error:
             self.board.line(f"warning: {error}; a later run tries again")

@@ -163,7 +163,7 @@ class Learner:
         return later.mean() if later.numel() else scores.log_probs.sum() * 0
 
     def moments(self) -> dict[str, Tensor]:
-        """The state of both optimizers by name, as the tensors themselves."""
+        """The state of the optimizers by name, as the tensors themselves."""
         return {
             f"{part}.{name}": moment
             for part, optimizer in self.optimizers.items()
@@ -171,7 +171,7 @@ class Learner:
         }
 
     def save(self, folder_uri: str) -> None:
-        """Policy, critic and moments; the version is the caller's to record."""
+        """Policy, critic if there is one, and moments; the version is the caller's to record."""
         files.put(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
         if self.critic is not None:
             files.put(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))

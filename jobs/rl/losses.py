@@ -43,8 +43,9 @@ def gae_advantages(rewards: Tensor, values: Tensor, mask: Tensor, group: Tensor)
 
 
 def centre(values: Tensor, group: Tensor) -> Tensor:
-    """Minus the mean over the episodes of the same group [E], turn by turn: they answer the same question from the
-    same memory, so what is left is the answer's own merit. An episode that is alone in its group stays as it is."""
+    """Minus the mean over the episodes of the same group [E], turn by turn: they answer the same question, from the
+    same memory as long as that is told reference answers, so what is left is the answer's own merit. An episode that
+    is alone in its group stays as it is."""
     groups = int(group.max()) + 1
     size = torch.bincount(group, minlength=groups)
     mean = values.new_zeros(groups, values.shape[1]).index_add(0, group, values) / size[:, None]

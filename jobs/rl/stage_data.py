@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from jobs.configs import MrlConfig
-from jobs.context import Change, StageContext, StageError
+from jobs.context import Change, Look, StageContext, StageError
 from jobs.model_folder import local_folder, require_tokenizer
 from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
@@ -48,8 +48,8 @@ class StageData:
         if len(held_out) < config.held_out_episodes:
             raise StageError(
                 f"mrl.held_out_episodes = {config.held_out_episodes}, but {shards} holds {len(held_out)} conversations "
-                "outside the train split",
-                Change("mrl.held_out_episodes", len(held_out)),
+                f"outside the train split that ask something within {config.turns[1]} interactions",
+                Change("mrl.held_out_episodes", len(held_out)) if held_out else Look(),
             )
         tokens = model.tokens
         return cls(

@@ -293,3 +293,15 @@ def test_a_stage_that_fails_names_the_command_of_its_own_run(store, monkeypatch,
     assert f"sft: foretold: {expected}" in lines and f"  next     {expected}" in lines
     again = [line.split()[0] for line in lines if line.startswith(("  resume", "  restart"))]
     assert again == ([] if repeats else ["resume", "restart"])
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "{}"])
+def test_a_damaged_record_of_checkpoints_does_not_hide_why_the_stage_failed(store, record):
+    def meet(ctx, config):
+        Path(ctx.output_uri, "checkpoints.json").write_text(record)
+        raise StageError("checkpoints.json is damaged", Restart())
+
+    toy_graph.meet = meet
+    out = io.StringIO()
+    assert run([toy("alone", function="meet")], store, file=out) == 1
+    assert "checkpoints.json is damaged" in out.getvalue() and "rxt stage rerun alone" in out.getvalue()
