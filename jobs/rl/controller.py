@@ -37,7 +37,7 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     actors = Actors.start(model_uri, work_uri, config, ctx.execution.rl)
     try:
         data = StageData.open(ctx, config, model_uri)
-        before = _before(ctx, actors, data, config, work_uri)
+        before = _before(actors, data, config, work_uri)
         in_steps = _iterate(ctx, config, actors, data, f"{work_uri}/checkpoints")
         after = _held_out(actors, data, config, publish(actors.learner, config.iterations))
         ray.get(actors.learner.export.remote(f"{ctx.output_uri}/model"))
@@ -118,11 +118,10 @@ def shuffled(trajectories: Sequence[Trajectory], seed: int) -> list[Trajectory]:
     return [replace(t, rewards=tuple(p.tolist())) for t, p in zip(trajectories, parts, strict=True)]
 
 
-def _before(ctx: StageContext, actors: Actors, data: StageData, config: MrlConfig, work_uri: str) -> dict:
+def _before(actors: Actors, data: StageData, config: MrlConfig, work_uri: str) -> dict:
     """The upstream model's held-out rewards, measured once per attempt."""
     held = files.get(f"{work_uri}/held_out_before.json")
     if held is not None:
-        ctx.reporter.message("resumed after the measurement of the model it began with")
         return json.loads(held)
     before = _held_out(actors, data, config, publish(actors.learner, 0))
     files.put(f"{work_uri}/held_out_before.json", json.dumps(before).encode())

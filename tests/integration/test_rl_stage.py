@@ -66,7 +66,7 @@ def test_the_stage_leaves_a_model_a_comparison_and_curves(straight, inputs):
 
     assert sorted(reporter.points) == [1, 2, 3, 4, 5]
     wanted = {"reward_mean", "reward_min", "reward_max", "reward_bleu", "reward_cosine", "reward_length", "kl",
-              "entropy", "clip_fraction", "explained_variance", "stm_change", "reward_turn_1"}  # fmt: skip
+              "entropy", "clip_fraction", "policy_loss", "stm_change", "reward_turn_1"}  # fmt: skip
     assert {f"rl/{name}" for name in wanted} <= reporter.points[1].keys()
     assert "rl/reward_turn_3" in reporter.points[5]
     assert "rl/reward_turn_3" not in reporter.points[1]  # the curriculum starts with two interactions
