@@ -59,7 +59,7 @@ class CorpusConfig(Config):
 class DialoguesConfig(Config):
     """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
     acknowledgement of a fact repeats its value. `again`: share of the training split's small talk that asks once more
-    for a fact already told."""
+    for a fact already told, or, in a share of `unknown`, for one never told."""
 
     turns: tuple[PositiveInt, PositiveInt] = (4, 8)
     facts: tuple[PositiveInt, PositiveInt] = (1, 4)

@@ -167,7 +167,9 @@ def test_a_dead_local_holder_is_outlived_after_the_grace_time(store):
 
 def test_a_reused_process_id_is_not_the_holder(store):
     holder_record(store, started=1.0)
-    take(store, ATTEMPT, print, times=QUICK).release()
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    assert lease.is_ours() and holder_of(store, ATTEMPT).number == 2
+    lease.release()
 
 
 def test_a_holder_elsewhere_is_watched_on_our_own_clock(store):
