@@ -7,6 +7,7 @@ import io
 import resource
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,15 @@ def store(tmp_path):
     return ArtifactStore(str(tmp_path / "store"))
 
 
-@pytest.fixture
-def full_disk():
-    """A function after which no file of this process can grow."""
+@contextmanager
+def disk_that_fills():
+    """Yields a function after which no file of this process can grow, until the block ends: pytest's own report of the
+    test, which may go to a file, comes before any fixture is torn down."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def wait_until_stopped(ctx):
@@ -41,15 +45,17 @@ def wait_until_stopped(ctx):
     raise Interrupted("asked to stop")
 
 
-def test_a_full_disk_is_told_with_the_next_command_by_every_stage_that_meets_it(store, full_disk, monkeypatch):
-    def fills(ctx, config):
-        full_disk()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(toy_graph, "fills", fills, raising=False)
+def test_a_full_disk_is_told_with_the_next_command_by_every_stage_that_meets_it(store, monkeypatch):
     out, tracking = io.StringIO(), MemoryTracking()
     stages = [toy("left", function="fills"), toy("right")]
-    assert run(stages, store, file=out, tracking=tracking) == 1
+    with disk_that_fills() as fill:
+
+        def fills(ctx, config):
+            fill()
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(toy_graph, "fills", fills, raising=False)
+        assert run(stages, store, file=out, tracking=tracking) == 1
     text = out.getvalue()
     assert "error: left failed\n  OSError: [Errno 28] No space left on device" in text
     assert "failure.json could not be written: store" in text and "resume   rxt run " in text
@@ -82,26 +88,26 @@ def test_an_error_of_the_runner_stops_and_awaits_what_runs(store, monkeypatch):
     assert tracking.of("right")[0]["status"] == "KILLED"
 
 
-def test_the_heartbeat_outlives_a_store_that_is_away_for_a_while(store, full_disk):
+def test_the_heartbeat_outlives_a_store_that_is_away_for_a_while(store):
     lease = take(store, ATTEMPT, print, times=QUICK)
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    full_disk()
-    time.sleep(4 * QUICK.heartbeat)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    with disk_that_fills() as fill:
+        fill()
+        time.sleep(4 * QUICK.heartbeat)
     before = store.read_json(ATTEMPT, "lease-000001.json")["beat"]
     wait_for(lambda: store.read_json(ATTEMPT, "lease-000001.json")["beat"] > before)
     assert lease.is_ours()
     lease.release()
 
 
-def test_a_lease_is_lost_when_no_heartbeat_came_through_until_it_expired(store, full_disk):
+def test_a_lease_is_lost_when_no_heartbeat_came_through_until_it_expired(store):
     lease = take(store, ATTEMPT, print, times=QUICK)
-    full_disk()
-    wait_for(lambda: lease.lost)
-    assert isinstance(lease.lost, StoreError)
-    with pytest.raises(StoreError):
-        lease.commit({})
-    lease.release()
+    with disk_that_fills() as fill:
+        fill()
+        wait_for(lambda: lease.lost)
+        assert isinstance(lease.lost, StoreError)
+        with pytest.raises(StoreError):
+            lease.commit({})
+        lease.release()
 
 
 def test_who_lost_the_lease_leaves_records_and_run_to_the_new_holder(store, monkeypatch):
