@@ -284,8 +284,7 @@ class MrlConfig(Config):
     attention trains from the start; from these fractions of the iterations on also the decoder's memory reads and
     norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy. `samples`: how
     often each conversation is played within the `episodes` of an iteration; from 2 on an answer is judged against the
-    others to the same question, and there is no critic (PPO then expects nothing of later turns). An iteration passes
-    over its episodes `update_epochs` times, with an optimizer step for each of `minibatches` parts of them.
+    others to the same question, and there is no critic (PPO then expects nothing of later turns).
     """
 
     algorithm: Literal["impo", "ppo"] = "impo"
@@ -294,7 +293,6 @@ class MrlConfig(Config):
     samples: PositiveInt = 4
     turns: tuple[PositiveInt, PositiveInt] = (4, 6)
     update_epochs: PositiveInt = 2
-    minibatches: PositiveInt = 1
     clip: PositiveFloat = 0.2
     temperature: PositiveFloat = 1.0
     entropy: float = 0.01
@@ -317,11 +315,6 @@ class MrlConfig(Config):
             )
         if self.episodes % self.samples:
             raise ValueError(f"samples = {self.samples}: must divide episodes = {self.episodes}")
-        if self.episodes // self.samples < self.minibatches:
-            raise ValueError(
-                f"minibatches = {self.minibatches}: more than the {self.episodes // self.samples} conversations "
-                "(episodes / samples) of an iteration"
-            )
         if list(self.unfreeze) != sorted(self.unfreeze):
             raise ValueError(f"unfreeze = {self.unfreeze}: must rise")
         return self

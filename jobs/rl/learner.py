@@ -6,7 +6,6 @@ All of its arithmetic is a function of weights, moments and trajectories; it dra
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +38,7 @@ class Learner:
         self.model = load_model(model_uri)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
         self.critic = Critic(self.model) if config.samples == 1 else None
-        steps = config.iterations * config.update_epochs * config.minibatches
+        steps = config.iterations * config.update_epochs
         self.optimizers = {"policy": StageOptimizer(self.model, config.optimizer, steps)}
         if self.critic is not None:
             # an own one, so that the critic's gradients do not eat up the policy's share of the clipped norm
@@ -52,35 +51,26 @@ class Learner:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """`update_epochs` passes of `minibatches` optimizer steps each over one batch; returns the metrics of the last
-        pass. A loss that is not finite changes nothing more: it is returned for the caller to report."""
+        """`update_epochs` optimizer steps on one batch; returns metrics. A loss that is not finite changes nothing
+        more: it is returned for the caller to report."""
         wrong = sorted({t.policy_version for t in trajectories} - {self.version})
         if wrong:
             raise ValueError(f"trajectories of policy version {wrong}, but the learner has version {self.version}")
-        device, scale = self.model.embedding.weight.device, self.config.reward.scale
-        batches = [replay.Batch(part, scale, device) for part in replay.split(trajectories, self.config.minibatches)]
-        fixed = [self._fixed(batch) for batch in batches]
-        step = self.version * self.config.update_epochs * len(batches)
-        for _ in range(self.config.update_epochs):
-            seen = []
-            for batch, kept in zip(batches, fixed, strict=True):
-                seen.append(self._step(step, batch, kept))
-                step += 1
-            metrics = {name: sum(each[name] for each in seen) / len(seen) for name in seen[0]}
-            if not math.isfinite(metrics["rl/loss"]):
+        batch = replay.Batch(trajectories, self.model.embedding.weight.device)
+        batch.rewards = batch.rewards / self.config.reward.scale
+        fixed = self._fixed(batch)
+        for epoch in range(self.config.update_epochs):
+            step = self.version * self.config.update_epochs + epoch
+            self.optimizers["policy"].begin(step, self.trained(self.version))
+            if self.critic is not None:
+                self.optimizers["critic"].begin(step, [self.critic])
+            loss, metrics = self._loss(batch, fixed)
+            if not loss.isfinite():
                 break
-        self.version += 1
-        return metrics
-
-    def _step(self, step: int, batch: replay.Batch, fixed: dict[str, Tensor]) -> dict[str, float]:
-        self.optimizers["policy"].begin(step, self.trained(self.version))
-        if self.critic is not None:
-            self.optimizers["critic"].begin(step, [self.critic])
-        loss, metrics = self._loss(batch, fixed)
-        if loss.isfinite():
             loss.backward()
             for name, optimizer in self.optimizers.items():
                 metrics[f"rl/{name}_gradient_norm"] = float(optimizer.step())
+        self.version += 1
         return metrics
 
     def trained(self, iteration: int) -> list[nn.Module]:

@@ -22,14 +22,13 @@ from rxt_model.model import ReactiveTransformer
 
 class Batch:
     """The answers of E trajectories, at most A each. `mask` [E, A] marks those that exist; `group` [E] numbers
-    the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A] are shares of
-    `scale`.
+    the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A].
 
     Where memories of one group were told the same they are the same, and written once: `started` has one episode of
     each, longest first, `told` the interactions that memory was told turn by turn, and `written` [answers] is which
     of these, counted over all turns, was the last before an answer."""
 
-    def __init__(self, trajectories: Sequence[Trajectory], scale: float, device: torch.device) -> None:
+    def __init__(self, trajectories: Sequence[Trajectory], device: torch.device) -> None:
         ordered = sorted(trajectories, key=lambda t: (-len(t.episode.turns), t.episode.id))
         self.episodes = [t.episode for t in ordered]
         names = {name: i for i, name in enumerate(dict.fromkeys(e.group for e in self.episodes))}
@@ -37,7 +36,7 @@ class Batch:
         answered = torch.tensor([len(t.samples) for t in ordered], device=device)
         self.mask = torch.arange(int(answered.max()), device=device) < answered[:, None]
         self.rewards = torch.zeros(self.mask.shape, device=device)
-        self.rewards[self.mask] = torch.tensor([r / scale for t in ordered for r in t.rewards], device=device)
+        self.rewards[self.mask] = torch.tensor([r for t in ordered for r in t.rewards], device=device)
 
         talks = [(t.episode.group, tuple(tuple(t.told(n)) for n in range(len(t.episode.turns) - 1))) for t in ordered]
         first: dict[tuple, Episode] = {}
@@ -58,12 +57,12 @@ class Batch:
         self.old = torch.tensor([p for sample in samples for p in sample.log_probs], device=device)
         previous = [talks[row][1][turn - 1] for row, turn in zip(rows, asked, strict=True)]
         states = [(*told, *prompt) for told, prompt in zip(previous, self.prompts, strict=True)]
-        self._states, self._device = states, device
+        self._states = states
 
     @cached_property
     def critic_inputs(self) -> Ids:
         """What a critic sees of each answer: the interaction before it and the question."""
-        return Ids.pad(self._states, self._device)
+        return Ids.pad(self._states, self.written.device)
 
     def flat(self, dense: Tensor) -> Tensor:
         """[E, A] -> one value per answer, in this batch's order."""
@@ -74,15 +73,6 @@ class Batch:
         out = flat.new_zeros(self.mask.T.shape)
         out[self.mask.T] = flat
         return out.T
-
-
-def split(trajectories: Sequence[Trajectory], parts: int) -> list[list[Trajectory]]:
-    """Whole groups, dealt out in the order in which they come."""
-    groups: dict[str, list[Trajectory]] = {}
-    for trajectory in trajectories:
-        groups.setdefault(trajectory.episode.group, []).append(trajectory)
-    dealt = list(groups.values())
-    return [[t for group in dealt[part::parts] for t in group] for part in range(parts)]
 
 
 class Memories(NamedTuple):
