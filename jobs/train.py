@@ -63,7 +63,7 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
     execution = ctx.execution.train
     inputs = {name: artifact.uri for name, artifact in ctx.inputs.items()}
     check(ctx.inputs)
-    _check_execution(config, execution)
+    _check_execution(ctx.stage, config, execution)
     point = resume_point(ctx.output_uri)
     if point.begun and not point.step:
         ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
@@ -99,27 +99,27 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
         ),
     )
     running = _in_background(trainer.fit)
-    outcome = {}
-    while True:
-        finished = wait([running], timeout=POLL_SECONDS).done
-        for kind, *arguments in ray.get(monitor.drain.remote(ctx.should_stop())):
-            if kind == "outcome":
-                (outcome,) = arguments
-            else:
-                getattr(ctx.reporter, kind)(*arguments)
-        if finished:
-            break
-    ray.kill(monitor)
+    outcome, finished = {}, False
+    try:
+        while not finished:
+            finished = bool(wait([running], timeout=POLL_SECONDS).done)
+            for kind, *arguments in ray.get(monitor.drain.remote(ctx.should_stop())):
+                if kind == "outcome":
+                    (outcome,) = arguments
+                else:
+                    getattr(ctx.reporter, kind)(*arguments)
+    finally:
+        ray.kill(monitor)
     seconds = time.perf_counter() - began
     running.result()
     return _conclude(ctx, config, outcome, seconds)
 
 
-def _check_execution(config: configs.StageConfig, execution: configs.TrainExecution) -> None:
+def _check_execution(stage: str, config: configs.StageConfig, execution: configs.TrainExecution) -> None:
     rows = config.smallest_batch
     if rows < execution.workers:
         raise StageError(
-            f"a batch of {rows} rows leaves some of {execution.workers} workers without one",
+            f"{stage}: a batch of {rows} rows leaves some of {execution.workers} workers without one",
             Change("execution.train.workers", rows),
         )
 

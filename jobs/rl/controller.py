@@ -24,6 +24,7 @@ from jobs.rl.stage_data import StageData
 from jobs.rl.weight_sync import Policy, publish
 
 TRANSCRIPTS = 2
+HELD_OUT_BEFORE = "held_out_before.json"
 
 
 def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
@@ -37,8 +38,9 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     actors = Actors.start(model_uri, work_uri, config, ctx.execution.rl)
     try:
         data = StageData.open(ctx, config, model_uri)
+        start = _restore(ctx, actors, work_uri)
         before = _before(actors, data, config, work_uri)
-        in_steps = _iterate(ctx, config, actors, data, f"{work_uri}/checkpoints")
+        in_steps = _iterate(ctx, config, actors, data, start, f"{work_uri}/checkpoints")
         after = _held_out(actors, data, config, publish(actors.learner, config.iterations))
         ray.get(actors.learner.export.remote(f"{ctx.output_uri}/model"))
     finally:
@@ -62,13 +64,27 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     }
 
 
-def _iterate(ctx: StageContext, config: MrlConfig, actors: Actors, data: StageData, folder_uri: str) -> float:
-    """The loop. Returns the seconds spent in rollouts and updates."""
-    iteration, buffer = 0, ReplayBuffer()
-    restored = checkpoints.restore(folder_uri, actors.learner)
+def _restore(ctx: StageContext, actors: Actors, work_uri: str) -> checkpoints.Progress:
+    """Where an earlier try of this attempt came to."""
+    restored = checkpoints.restore(f"{work_uri}/checkpoints", actors.learner)
     if restored is not None:
-        iteration, buffer = restored
-        ctx.reporter.message(f"resumed at step {iteration}")
+        ctx.reporter.message(f"resumed at step {restored.iteration}")
+        return restored
+    if files.get(f"{work_uri}/{HELD_OUT_BEFORE}") is not None:
+        ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
+    return checkpoints.Progress(0, ReplayBuffer())
+
+
+def _iterate(
+    ctx: StageContext,
+    config: MrlConfig,
+    actors: Actors,
+    data: StageData,
+    start: checkpoints.Progress,
+    folder_uri: str,
+) -> float:
+    """The loop, from `start` on. Returns the seconds spent in rollouts and updates."""
+    iteration, buffer = start
     in_steps, every = 0.0, ctx.execution.rl.checkpoint_every_iterations
     while iteration < config.iterations:
         begun = time.monotonic()
@@ -120,11 +136,11 @@ def shuffled(trajectories: Sequence[Trajectory], seed: int) -> list[Trajectory]:
 
 def _before(actors: Actors, data: StageData, config: MrlConfig, work_uri: str) -> dict:
     """The upstream model's held-out rewards, measured once per attempt."""
-    held = files.get(f"{work_uri}/held_out_before.json")
+    held = files.get(f"{work_uri}/{HELD_OUT_BEFORE}")
     if held is not None:
         return json.loads(held)
     before = _held_out(actors, data, config, publish(actors.learner, 0))
-    files.put(f"{work_uri}/held_out_before.json", json.dumps(before).encode())
+    files.put(f"{work_uri}/{HELD_OUT_BEFORE}", json.dumps(before).encode())
     return before
 
 
