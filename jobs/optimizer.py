@@ -90,6 +90,7 @@ def _groups(module: nn.Module, weight_decay: float) -> list[dict]:
     embeddings = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
     decayed, plain = [], []
     for name, parameter in module.named_parameters():
-        vector = parameter.dim() < 2 or parameter in embeddings or name.endswith("slot_identity")
+        stacked = name.endswith(("slot_identity", "b_in", "b_out"))  # vectors of slots and of experts
+        vector = parameter.dim() < 2 or parameter in embeddings or stacked
         (plain if vector else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 stage_app = typer.Typer(help="One stage: list, show, rerun, discard.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
+model_app = typer.Typer(help="One model: show.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
 
 Preset = Annotated[str, typer.Argument(metavar="[PRESET]", help="A named configuration.", show_default=True)]
 PresetOption = Annotated[str, typer.Option("--preset", help="A named configuration.")]
@@ -159,6 +161,18 @@ def stage_discard(
     except typer.Abort as error:  # end of input, or Ctrl-C
         again = session.invocation.stage("discard", stage, artifact, "--yes")
         raise StageError("nobody said yes: nothing was deleted", again) from error
+
+
+@model_app.command("show")
+@reporting_errors
+def model_show(
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A published model, or a preset of the pipeline.")],
+    as_json: Json = False,
+) -> None:
+    """Parameters, FLOPs and memory of its parts."""
+    from pipelines import models
+
+    models.show(preset, as_json)
 
 
 @app.command()

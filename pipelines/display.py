@@ -132,8 +132,11 @@ def stage_table(statuses: Iterable[StageStatus]) -> Table:
     return table
 
 
-def table_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def table_of(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> Table:
+    """With `numbers`, all columns but the first stand on the right."""
     table = _table(*header)
+    for column in table.columns[1:] if numbers else ():
+        column.justify = "right"
     for row in rows:
         table.add_row(*row)
     return table
@@ -157,6 +160,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def byte_size(count: int) -> str:
+    """`24.0 KiB`, `2.73 GiB`: three digits."""
+    power = min(3, max(0, count.bit_length() - 1) // 10)
+    shown = count / 1024**power
+    decimals = 0 if power == 0 or shown >= 100 else 1 if shown >= 10 else 2
+    return f"{shown:,.{decimals}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"
 
 
 def short_path(url: str) -> str:

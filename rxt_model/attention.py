@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rxt_model.cache import KeyValueCache
 from rxt_model.config import AttentionConfig
-from rxt_model.layers import rotate
+from rxt_model.layers import norm, rotate
 from rxt_model.layout import Layout
 
 
@@ -29,17 +29,23 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = 
     return out.transpose(1, 2).flatten(-2)
 
 
+def _head_norms(head_dim: int, config: AttentionConfig, eps: float) -> tuple[nn.RMSNorm | None, nn.RMSNorm | None]:
+    """Norms of query heads and of key heads, before the rotation."""
+    return (norm(head_dim, eps), norm(head_dim, eps)) if config.qk_norm else (None, None)
+
+
 class SelfAttention(nn.Module):
     """Attention over one interaction with rotary positions and an optional sigmoid gate from the layer's input
     (arXiv 2505.06708): out = W_O(A * sigmoid(W_g x))."""
 
-    def __init__(self, dim: int, head_dim: int, config: AttentionConfig) -> None:
+    def __init__(self, dim: int, head_dim: int, config: AttentionConfig, eps: float = 1e-6) -> None:
         super().__init__()
         self.query_heads, self.kv_heads = config.query_heads, config.kv_heads
         heads = config.query_heads + 2 * config.kv_heads
         gate_width = {"none": 0, "elementwise": config.query_heads * head_dim, "headwise": config.query_heads}
         self.widths = [heads * head_dim, gate_width[config.gate]]
         self.project = nn.Linear(dim, sum(self.widths), bias=False)
+        self.query_norm, self.key_norm = _head_norms(head_dim, config, eps)
         self.out = nn.Linear(config.query_heads * head_dim, dim, bias=config.output_bias)
 
     def forward(
@@ -56,6 +62,9 @@ class SelfAttention(nn.Module):
         heads, gate = self.project(x).split(self.widths, -1)
         heads = heads.unflatten(-1, (self.query_heads + 2 * self.kv_heads, -1))
         turned, v = heads.split((self.query_heads + self.kv_heads, self.kv_heads), 1)
+        if self.query_norm is not None:
+            q, k = turned.split((self.query_heads, self.kv_heads), 1)
+            turned = torch.cat((self.query_norm(q), self.key_norm(k)), 1)
         joined = layout.pad(torch.cat((rotate(turned, rope[:, None]), v), 1)).transpose(1, 2)
         q, k, v = joined.split((self.query_heads, self.kv_heads, self.kv_heads), 1)
         if cache is not None:
@@ -73,9 +82,10 @@ class CrossAttention(nn.Module):
     """Attention from one set of vectors to another; never gated. Positions are rotary on the side that has an order:
     queries when tokens read memory, keys when slots read an interaction, neither among slots."""
 
-    def __init__(self, dim: int, head_dim: int, config: AttentionConfig) -> None:
+    def __init__(self, dim: int, head_dim: int, config: AttentionConfig, eps: float = 1e-6) -> None:
         super().__init__()
         self.query_heads, self.kv_heads = config.query_heads, config.kv_heads
+        self.query_norm, self.key_norm = _head_norms(head_dim, config, eps)
         self.query = nn.Linear(dim, config.query_heads * head_dim, bias=False)
         self.key_value = nn.Linear(dim, 2 * config.kv_heads * head_dim, bias=False)
         self.out = nn.Linear(config.query_heads * head_dim, dim, bias=config.output_bias)
@@ -83,6 +93,7 @@ class CrossAttention(nn.Module):
     def keys_values(self, source: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Projected keys and values [B, kv_heads, S, head_dim] of source [B, S, d]; they can be kept for a turn."""
         k, v = (split_heads(part, self.kv_heads) for part in self.key_value(source).chunk(2, -1))
+        k = k if self.key_norm is None else self.key_norm(k)
         return (k if rope is None else rotate(k, rope)), v
 
     def forward(
@@ -99,6 +110,7 @@ class CrossAttention(nn.Module):
         conversation), without being copied. `mask` is broadcastable to [rows, 1, T, S].
         """
         q = self.query(x).unflatten(-1, (self.query_heads, -1))
+        q = q if self.query_norm is None else self.query_norm(q)
         if rope is not None:
             q = rotate(q, rope[:, None])
         q = layout.pad(q)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Literal, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 
 class ConfigError(ValueError):
@@ -16,6 +16,14 @@ def _require(condition: bool, field_name: str, value: object, rule: str) -> None
         raise ConfigError(f"{field_name} = {value!r}: {rule}")
 
 
+def _require_choices(config: object, prefix: str = "") -> None:
+    """Fields of fixed words hold one of them: a dataclass takes anything, and a typo must not choose a network."""
+    for name, hint in get_type_hints(type(config)).items():
+        if get_origin(hint) is Literal:
+            value = getattr(config, name)
+            _require(value in get_args(hint), f"{prefix}{name}", value, f"must be one of {', '.join(get_args(hint))}")
+
+
 class _Strict:
     """pydantic reads this attribute when such a dataclass is a field of a user's configuration."""
 
@@ -24,14 +32,20 @@ class _Strict:
 
 @dataclass(frozen=True)
 class AttentionConfig(_Strict):
-    """Sparse query attention (arXiv 2510.01817): `query_heads` <= heads and `kv_heads` of the model's head width."""
+    """Sparse query attention (arXiv 2510.01817): `query_heads` <= heads and `kv_heads` of the model's head width.
+
+    `gate`: sigmoid gate on what the heads attended (arXiv 2505.06708), a value per channel or per head;
+    `qk_norm`: RMS norm of every query and key head before the rotation (an option; no published model has it).
+    """
 
     query_heads: int
     kv_heads: int
     gate: Literal["none", "elementwise", "headwise"] = "none"
     output_bias: bool = False
+    qk_norm: bool = False
 
     def __post_init__(self) -> None:
+        _require_choices(self)
         _require(self.query_heads > 0, "query_heads", self.query_heads, "must be positive")
         _require(self.kv_heads > 0, "kv_heads", self.kv_heads, "must be positive")
         _require(
@@ -44,18 +58,26 @@ class AttentionConfig(_Strict):
 
 @dataclass(frozen=True)
 class MoEConfig(_Strict):
-    """Mixture of experts: `top_k` of `experts` SwiGLU experts per token, plus always-on shared experts."""
+    """Mixture of experts: `top_k` of `experts` SwiGLU experts per token, plus always-on shared experts.
+
+    `bias`: one output vector per layer for the routed and one for the shared experts (Beta), or biases of their own in
+    every expert (Alpha).
+    """
 
     experts: int
     top_k: int
     expert_dim: int
     shared_experts: int = 0
     shared_dim: int = 0
+    bias: Literal["layer", "expert"] = "layer"
 
     def __post_init__(self) -> None:
+        _require_choices(self, "moe.")
         _require(self.experts > 0, "moe.experts", self.experts, "must be positive")
         _require(0 < self.top_k <= self.experts, "moe.top_k", self.top_k, f"must be 1 to experts = {self.experts}")
         _require(self.expert_dim > 0, "moe.expert_dim", self.expert_dim, "must be positive")
+        _require(self.shared_experts >= 0, "moe.shared_experts", self.shared_experts, "must not be negative")
+        _require(self.shared_dim >= 0, "moe.shared_dim", self.shared_dim, "must not be negative")
         _require(
             (self.shared_experts == 0) == (self.shared_dim == 0),
             "moe.shared_dim",
@@ -70,7 +92,9 @@ class MemoryConfig(_Strict):
 
     `variant`: the published preparations of the memory (simple, self, interlayer, gated, grouped) followed by a
     residual-gated write, or `competitive`: slots compete for tokens (softmax over slots).
+    `attention`: heads of the published variants (None: the encoder's), never gated, always with an output bias.
     `gate`: what the residual gate sees; `gate_init`: its initial weight (elementwise) or logit (static, linear).
+    `init_std`: a conversation starts from N(0, init_std^2): 0.02 as on the Alpha card, or 1.
     """
 
     slots: int
@@ -84,6 +108,7 @@ class MemoryConfig(_Strict):
     exclude_self: bool = False
 
     def __post_init__(self) -> None:
+        _require_choices(self, "memory.")
         _require(self.slots > 0, "memory.slots", self.slots, "must be positive")
         _require(self.init_std > 0, "memory.init_std", self.init_std, "must be positive: equal slots never separate")
         _require(self.groups > 0, "memory.groups", self.groups, "must be positive")
@@ -93,12 +118,21 @@ class MemoryConfig(_Strict):
             self.groups,
             f"only the grouped variant has groups, not {self.variant}",
         )
+        if self.attention is not None:
+            used = self.attention
+            _require(self.variant != "competitive", "memory.attention", used, "the competitive write has its own")
+            _require(used.gate == "none", "memory.attention.gate", used.gate, "must be none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(_Strict):
     """Everything about a model but its vocabulary. Sizes in values; `length` is the longest interaction in tokens;
-    `copy_start`: fresh weights already turn what attention reads into the token read (`initialise.start_copying`)."""
+    `copy_start`: fresh weights already turn what attention reads into the token read (`initialise.start_copying`).
+
+    `dense_dim` is the width of the first stateless layer's feed-forward, 0 where no layer precedes the stateful ones.
+    `encoder_memory_attention`: heads with which encoder layers read the memory, as in the first Alpha encoders (None:
+    they read the interaction alone). `head_norm`: the decoder's last norm, RMS (Beta) or layer norm (Alpha).
+    """
 
     dim: int
     heads: int
@@ -116,23 +150,33 @@ class Architecture(_Strict):
     rope_base: float = 10_000.0
     norm_eps: float = 1e-6
     copy_start: bool = False
+    encoder_memory_attention: AttentionConfig | None = None
+    head_norm: Literal["rms", "layer"] = "rms"
 
     def __post_init__(self) -> None:
+        _require_choices(self)
         _require(self.dim > 0, "dim", self.dim, "must be positive")
         _require(
             self.heads > 0 and self.dim % self.heads == 0, "heads", self.heads, f"must divide dim = {self.dim} evenly"
         )
         _require(self.head_dim % 2 == 0, "heads", self.heads, f"head width dim / heads = {self.head_dim} must be even")
         _require(self.stateful_layers > 0, "stateful_layers", self.stateful_layers, "must be positive")
-        for name in ("decoder_attention", "cross_attention", "encoder_attention"):
-            used = getattr(self, name)
+        for name in ("initial_layers", "final_layers"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        least = min(1, self.initial_layers)
+        rule = f"must be at least {least} with initial_layers = {self.initial_layers}"
+        _require(self.dense_dim >= least, "dense_dim", self.dense_dim, rule)
+        for name in ("encoder_dim", "rope_base", "norm_eps"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
+        for name, used in self._attentions().items():
             _require(
                 used.query_heads <= self.heads and used.kv_heads <= self.heads,
                 name,
                 (used.query_heads, used.kv_heads),
                 f"has more heads than the nominal {self.heads}",
             )
-        _require(self.cross_attention.gate == "none", "cross_attention.gate", self.cross_attention.gate, "must be none")
+            reads_memory = name in ("cross_attention", "encoder_memory_attention")
+            _require(used.gate == "none" or not reads_memory, f"{name}.gate", used.gate, "must be none")
         _require(self.length > 1, "length", self.length, "must be at least 2")
         _require(
             self.stateful_layers % self.memory.groups == 0,
@@ -140,12 +184,24 @@ class Architecture(_Strict):
             self.memory.groups,
             f"must divide stateful_layers = {self.stateful_layers}",
         )
+        _require(
+            not self.memory.exclude_self or self.stateful_layers > self.memory.groups,
+            "memory.exclude_self",
+            True,
+            f"leaves no layer in groups of 1 (stateful_layers = groups = {self.memory.groups})",
+        )
+
+    def _attentions(self) -> dict[str, AttentionConfig]:
+        """Those that are there, by field."""
+        names = ("decoder_attention", "cross_attention", "encoder_attention", "encoder_memory_attention")
+        found = {name: getattr(self, name) for name in names} | {"memory.attention": self.memory.attention}
+        return {name: used for name, used in found.items() if used is not None}
 
     @property
     def head_dim(self) -> int:
         return self.dim // self.heads
 
-    def with_vocabulary(self, vocab_size: int, tokenizer_digest: str) -> ModelConfig:
+    def with_vocabulary(self, vocab_size: int, tokenizer_digest: str = "") -> ModelConfig:
         own = {f.name: getattr(self, f.name) for f in fields(Architecture)}
         return ModelConfig(**own, vocab_size=vocab_size, tokenizer_digest=tokenizer_digest)
 

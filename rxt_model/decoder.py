@@ -30,11 +30,11 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: Architecture, *, stateful: bool, dense: bool) -> None:
         super().__init__()
         self.attention_norm = norm(config.dim, config.norm_eps)
-        self.attention = SelfAttention(config.dim, config.head_dim, config.decoder_attention)
+        self.attention = SelfAttention(config.dim, config.head_dim, config.decoder_attention, config.norm_eps)
         if stateful:
             self.memory_query_norm = norm(config.dim, config.norm_eps)
             self.memory_norm = norm(config.dim, config.norm_eps)
-            self.memory_read = CrossAttention(config.dim, config.head_dim, config.cross_attention)
+            self.memory_read = CrossAttention(config.dim, config.head_dim, config.cross_attention, config.norm_eps)
         self.feed_forward_norm = norm(config.dim, config.norm_eps)
         self.feed_forward = SwiGLU(config.dim, config.dense_dim) if dense else MoELayer(config.dim, config.moe)
 
@@ -77,7 +77,8 @@ class Decoder(nn.Module):
         self.final = nn.ModuleList(
             DecoderLayer(config, stateful=False, dense=False) for _ in range(config.final_layers)
         )
-        self.norm = norm(config.dim, config.norm_eps)
+        make_norm = nn.LayerNorm if config.head_norm == "layer" else nn.RMSNorm
+        self.norm = make_norm(config.dim, eps=config.norm_eps)
         self.head = nn.Linear(config.dim, vocab_size)
 
     def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -5,22 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rxt_model.attention import SelfAttention
+from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import Architecture
 from rxt_model.layers import SwiGLU, norm
 from rxt_model.layout import Layout
 
 
 class EncoderLayer(nn.Module):
+    """Pre-norm: bidirectional self-attention, memory read (first Alpha encoders only), dense feed-forward."""
+
     def __init__(self, config: Architecture) -> None:
         super().__init__()
+        reader = config.encoder_memory_attention
         self.attention_norm = norm(config.dim, config.norm_eps)
-        self.attention = SelfAttention(config.dim, config.head_dim, config.encoder_attention)
+        self.attention = SelfAttention(config.dim, config.head_dim, config.encoder_attention, config.norm_eps)
+        if reader is not None:
+            self.memory_query_norm = norm(config.dim, config.norm_eps)
+            self.memory_norm = norm(config.dim, config.norm_eps)
+            self.memory_read = CrossAttention(config.dim, config.head_dim, reader, config.norm_eps)
         self.feed_forward_norm = norm(config.dim, config.norm_eps)
         self.feed_forward = SwiGLU(config.dim, config.encoder_dim)
 
-    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor, memory: Tensor | None) -> Tensor:
+        """x [R, d] real tokens -> [R, d]; `memory` [B, S, d] of this layer, if it reads one."""
         x = x + self.attention(self.attention_norm(x), rope, layout, mask)
+        if memory is not None:
+            keys_values = self.memory_read.keys_values(self.memory_norm(memory))
+            x = x + self.memory_read(self.memory_query_norm(x), layout, keys_values, rope=rope)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -29,13 +40,20 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
+        self.reads_memory = config.encoder_memory_attention is not None
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.stateful_layers))
 
-    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor, memory: Tensor | None = None) -> Tensor:
         """x [R, d] real tokens, rope [R, head_dim / 2], mask broadcastable to [B, 1, T, T] -> [L, B, T, d], zero at
-        padding."""
+        padding. `memory` [L, B, S, d] is left alone by an encoder that reads none; one that does raises ValueError
+        without it."""
+        if self.reads_memory and memory is None:
+            raise ValueError(
+                "memory = None: an encoder with encoder_memory_attention reads the memory before the write"
+            )
+        slots = memory.unbind(0) if self.reads_memory else [None] * len(self.layers)
         outputs = []
-        for layer in self.layers:
-            x = layer(x, rope, layout, mask)
+        for layer, read in zip(self.layers, slots, strict=True):
+            x = layer(x, rope, layout, mask, read)
             outputs.append(x)
         return layout.pad(torch.stack(outputs, 1)).movedim(2, 0)

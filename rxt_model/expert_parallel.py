@@ -22,9 +22,10 @@ class SpreadExperts(Experts):
     def __init__(self, whole: Experts, mesh: DeviceMesh) -> None:
         nn.Module.__init__(self)
         self.mesh = mesh
+        self.b_in = self.b_out = None
         for name, weight in whole.named_parameters():
             share = weight.detach().chunk(mesh.size(), 0)[mesh.get_local_rank()].clone()
-            self.register_parameter(name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
+            setattr(self, name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
 
     def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
         """rows [R, d] of this rank sorted by expert, counts [E] -> [R, d]."""
@@ -37,7 +38,9 @@ class SpreadExperts(Experts):
         # rows arrive by (source, expert); the experts want them by (expert, source)
         expert = torch.arange(received.shape[1], device=rows.device).repeat(degree)
         order = expert.repeat_interleave(received.flatten()).argsort(stable=True)
-        done = run_experts(arrived[order], received.sum(0), self.w_in.to_local(), self.w_out.to_local())
+        weights = (self.w_in, self.w_out, self.b_in, self.b_out)
+        local = (None if weight is None else weight.to_local() for weight in weights)
+        done = run_experts(arrived[order], received.sum(0), *local)
         back = torch.empty_like(order)
         back[order] = torch.arange(order.numel(), device=order.device)
         return all_to_all_single_autograd(done[back].contiguous(), outward, inward, group)

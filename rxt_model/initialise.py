@@ -15,7 +15,7 @@ from rxt_model.memory import CompetitiveWrite, MemoryAttention
 def initialise(module: nn.Module, layers: int) -> None:
     """Normal weights of variance 1 / fan-in; projections back into the residual stream shrink with its depth."""
     for name, parameter in module.named_parameters():
-        if parameter.dim() < 2 or name.endswith("slot_identity"):
+        if parameter.dim() < 2 or name.endswith(("slot_identity", "b_in", "b_out")):
             continue
         if "embedding" in name:
             nn.init.normal_(parameter, std=0.5)

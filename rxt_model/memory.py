@@ -9,6 +9,7 @@ the rest goes turn by turn.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -60,15 +61,15 @@ class GatedWrite(nn.Module):
         super().__init__()
         memory = config.memory
         heads = memory.attention or config.encoder_attention
-        plain = AttentionConfig(heads.query_heads, heads.kv_heads, output_bias=True)
+        plain = replace(heads, gate="none", output_bias=True)
         self.variant = memory.variant
         self.memory_norm = norm(config.dim, config.norm_eps)
         self.input_norm = norm(config.dim, config.norm_eps)
-        self.read = CrossAttention(config.dim, config.head_dim, plain)
+        self.read = CrossAttention(config.dim, config.head_dim, plain, config.norm_eps)
         self.write_gate = ResidualGate(memory)
         if self.variant != "simple":
             self.slot_norm = norm(config.dim, config.norm_eps)
-            self.slot_attention = CrossAttention(config.dim, config.head_dim, plain)
+            self.slot_attention = CrossAttention(config.dim, config.head_dim, plain, config.norm_eps)
             self.slot_gate = ResidualGate(memory)
         if self.variant in ("gated", "grouped"):
             self.source_gate = ResidualGate(memory)
@@ -107,7 +108,8 @@ class CompetitiveWrite(nn.Module):
         super().__init__()
         dim = config.dim
         self.input_norm = norm(dim, config.norm_eps)
-        self.context = SelfAttention(dim, config.head_dim, AttentionConfig(config.heads, config.heads))
+        heads = AttentionConfig(config.heads, config.heads)
+        self.context = SelfAttention(dim, config.head_dim, heads, config.norm_eps)
         self.memory_norm = norm(dim, config.norm_eps)
         self.slot_identity = nn.Parameter(torch.randn(config.memory.slots, dim))
         self.query, self.key, self.value, self.out = (nn.Linear(dim, dim, bias=False) for _ in range(4))

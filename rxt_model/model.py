@@ -79,12 +79,17 @@ class ReactiveTransformer(TokenModel):
         device = self.embedding.weight.device
         return torch.randn(shape, generator=generator, device=device) * c.memory.init_std
 
-    def encode(self, ids: Tensor, mask: Tensor, documents: Tensor | None = None) -> Tensor:
-        """Encoded data [L, B, T, d]; with `documents` [B, T] tokens see only their own document."""
+    def encode(
+        self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None
+    ) -> Tensor:
+        """Encoded data [L, B, T, d]; with `documents` [B, T] tokens see only their own document.
+
+        `memory` [L, B, S, d] before the write is read by encoders that have `encoder_memory_attention`, which need it.
+        """
         documents = mask.long() - 1 if documents is None else documents
         layout = Layout.of(ids.shape, mask)
         rope = self._rope(layout.pack(_positions(documents)))
-        return self.encoder(self.embedding(layout.pack(ids)), rope, layout, _same(documents))
+        return self.encoder(self.embedding(layout.pack(ids)), rope, layout, _same(documents), memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]."""

@@ -21,28 +21,45 @@ class Routing(NamedTuple):
 
 
 class Experts(nn.Module):
-    """Stacked SwiGLU experts without biases; rows come sorted by expert."""
+    """Stacked SwiGLU experts; rows come sorted by expert."""
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
         self.w_in = nn.Parameter(torch.empty(config.experts, dim, 2 * config.expert_dim))
         self.w_out = nn.Parameter(torch.empty(config.experts, config.expert_dim, dim))
+        own = config.bias == "expert"
+        self.b_in = nn.Parameter(torch.zeros(config.experts, 2 * config.expert_dim)) if own else None
+        self.b_out = nn.Parameter(torch.zeros(config.experts, dim)) if own else None
 
     def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
         """rows [R, d] sorted by expert, counts [E] rows of each -> [R, d]."""
-        return run_experts(rows, counts, self.w_in, self.w_out)
+        return run_experts(rows, counts, self.w_in, self.w_out, self.b_in, self.b_out)
 
 
-def run_experts(rows: Tensor, counts: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
-    """rows [R, d] sorted by expert, counts [E], weights [E, d, 2f] and [E, f, d] -> [R, d]."""
+def run_experts(
+    rows: Tensor,
+    counts: Tensor,
+    w_in: Tensor,
+    w_out: Tensor,
+    b_in: Tensor | None = None,
+    b_out: Tensor | None = None,
+) -> Tensor:
+    """rows [R, d] sorted by expert, counts [E], weights [E, d, 2f] and [E, f, d], biases [E, 2f], [E, d] -> [R, d]."""
     outputs = []
     # unbind gives one gradient node for the stack; indexing w_in[e] would allocate a full gradient per expert
-    for part, up, down in zip(rows.split(counts.tolist()), w_in.unbind(0), w_out.unbind(0), strict=True):
+    none = [None] * w_in.shape[0]
+    biases = (none if b is None else b.unbind(0) for b in (b_in, b_out))
+    parts = zip(rows.split(counts.tolist()), w_in.unbind(0), w_out.unbind(0), *biases, strict=True)
+    for part, up, down, up_bias, down_bias in parts:
         if part.shape[0] == 0:
             continue
-        linear, gate = (part @ up).chunk(2, -1)
-        outputs.append((linear * F.silu(gate)) @ down)
+        linear, gate = _affine(part, up, up_bias).chunk(2, -1)
+        outputs.append(_affine(linear * F.silu(gate), down, down_bias))
     return torch.cat(outputs) if outputs else rows
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return x @ weight if bias is None else torch.addmm(bias, x, weight)
 
 
 class SharedExperts(nn.Module):
@@ -50,26 +67,32 @@ class SharedExperts(nn.Module):
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
-        self.experts = nn.ModuleList(SwiGLU(dim, config.shared_dim, bias=False) for _ in range(config.shared_experts))
+        own = config.bias == "expert"
+        self.experts = nn.ModuleList(SwiGLU(dim, config.shared_dim, bias=own) for _ in range(config.shared_experts))
         self.gate = nn.Linear(dim, config.shared_experts, bias=False) if config.shared_experts > 1 else None
-        self.bias = nn.Parameter(torch.zeros(dim))
+        self.bias = None if own else nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gate is None:
-            return self.experts[0](x) + self.bias
-        weights = self.gate(x).softmax(-1)
-        return sum(expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts)) + self.bias
+            y = self.experts[0](x)
+        else:
+            weights = self.gate(x).softmax(-1)
+            y = sum(expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts))
+        return y if self.bias is None else y + self.bias
 
 
 class MoELayer(nn.Module):
-    """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax in fp32."""
+    """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax in fp32.
+
+    Experts with biases of their own take the place of b.
+    """
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
         self.top_k = config.top_k
         self.router = nn.Linear(dim, config.experts, bias=False)
         self.experts = Experts(dim, config)
-        self.bias = nn.Parameter(torch.zeros(dim))
+        self.bias = nn.Parameter(torch.zeros(dim)) if config.bias == "layer" else None
         self.shared = SharedExperts(dim, config) if config.shared_experts else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
@@ -84,7 +107,9 @@ class MoELayer(nn.Module):
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(order.numel(), device=order.device)
         # a gather and a weighted sum in fixed order: the same bits every time, unlike a scatter-add
-        y = (rows[inverse].unflatten(0, (-1, self.top_k)) * weights[..., None].to(rows.dtype)).sum(1) + self.bias
+        y = (rows[inverse].unflatten(0, (-1, self.top_k)) * weights[..., None].to(rows.dtype)).sum(1)
+        if self.bias is not None:
+            y = y + self.bias
         if self.shared is not None:
             y = y + self.shared(x)
         tokens = torch.tensor(float(x.shape[0]), device=x.device)

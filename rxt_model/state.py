@@ -30,7 +30,8 @@ class ConversationState:
         """The state after one whole interaction (query and answer ids)."""
         ids = torch.tensor([list(interaction)], device=self.memory.device)
         mask = torch.ones_like(ids, dtype=torch.bool)
-        return replace(self, memory=model.write(self.memory, model.encode(ids, mask), mask), turns=self.turns + 1)
+        encoded = model.encode(ids, mask, memory=self.memory)
+        return replace(self, memory=model.write(self.memory, encoded, mask), turns=self.turns + 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file; loading it gives the same bits."""

@@ -14,6 +14,7 @@ from jobs.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, record
 from jobs.context import Restart, StageError
 from jobs.optimizer import StageOptimizer, learning_rate
 from jobs.train_loop import Cadence, NotFinite, evaluate, train
+from rxt_model.config import MoEConfig
 from rxt_model.parallelize import parallelize
 
 
@@ -234,3 +235,12 @@ def test_the_schedule_warms_up_and_decays():
     assert rates[2] == config.lr
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(config.lr * config.final_lr)
+
+
+def test_matrices_decay_and_vectors_do_not():
+    model = toy_model(moe=MoEConfig(experts=4, top_k=2, expert_dim=8, bias="expert"))
+    optimizer = StageOptimizer(model, toy_training(1).optimizer, 1)
+    decayed = {id(p) for group in optimizer.adamw.param_groups if group["weight_decay"] for p in group["params"]}
+    names = {name.rsplit(".", 1)[-1] for name, p in model.named_parameters() if id(p) not in decayed}
+    assert {"bias", "b_in", "b_out", "slot_identity"} <= names and not names & {"w_in", "w_out"}
+    assert id(model.embedding.weight) not in decayed and id(model.decoder.head.weight) in decayed

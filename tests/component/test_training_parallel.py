@@ -1,5 +1,7 @@
 """Sharded training is the same training: against one process, with unequal token counts on the ranks."""
 
+import itertools
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -64,14 +66,14 @@ def worker(rank, world_size, folder, steps):
         if rank == 0:
             torch.save(found, f"{folder}/{name}.pt")
     if world_size == 2:
-        for counts in ROUTES:
-            check_route(rank, counts)
+        for counts, bias in itertools.product(ROUTES, ("layer", "expert")):
+            check_route(rank, counts, bias)
 
 
-def check_route(rank, counts):
+def check_route(rank, counts, bias):
     """Rows of rank r go to expert e as counts[r][e] says; outputs and gradients are those of the whole experts."""
     torch.manual_seed(0)
-    whole_experts = Experts(16, MoEConfig(experts=4, top_k=2, expert_dim=8))
+    whole_experts = Experts(16, MoEConfig(experts=4, top_k=2, expert_dim=8, bias=bias))
     for parameter in whole_experts.parameters():
         torch.nn.init.normal_(parameter)
     rows = [torch.randn(sum(of_rank), 16) for of_rank in counts]
@@ -84,8 +86,9 @@ def check_route(rank, counts):
     out = spread(mine, torch.tensor(counts[rank]))
     (out * weights[rank]).sum().backward()
     torch.testing.assert_close(out, expected[rank])
-    for name in ("w_in", "w_out"):
-        reference = getattr(whole_experts, name).grad[2 * rank : 2 * rank + 2]
+    assert len(list(spread.parameters())) == len(list(whole_experts.parameters()))
+    for name, parameter in whole_experts.named_parameters():
+        reference = parameter.grad[2 * rank : 2 * rank + 2]
         found = getattr(spread, name).grad
         torch.testing.assert_close(torch.zeros_like(reference) if found is None else found.to_local(), reference)
 

@@ -237,9 +237,36 @@ def test_rerun_with_downstream_names_all_that_follow(rxt, built):
     assert [s.name for s in session.targets_of_rerun("smat", True)] == ["smat", "mrl", "evaluate", "export"]
 
 
+def test_model_show_prints_the_exact_figures_and_the_card(rxt):
+    text = rxt("model", "show", "beta").stdout
+    rows = {line.split("  ")[0]: line.split() for line in text.splitlines()}
+    assert rows["decoder"][1:3] == ["2,841,937,920", "194,807,808"]
+    assert rows["whole"][1:2] == ["2,927,674,880"] and "190,089,216 active" in text
+    assert "card: decoder 2.85B, 190M active; encoder 97M; MLM head 33.8M" in text
+    assert "(21 layers x 4,096 slots x 512)  44,040,192   168 MiB" in text
+
+
+def test_model_show_json_has_every_part_in_values_and_bytes(rxt):
+    found = json.loads(rxt("model", "show", "beta", "--json").stdout)
+    parts = {part["name"]: part for part in found["parts"]}
+    assert parts["encoder"]["parameters"] == 96_958_976
+    assert parts["encoder"]["bytes"] == {"fp32": 4 * 96_958_976, "bf16": 2 * 96_958_976}
+    assert parts["decoder"]["flops"].keys() == {"matrices", "attention"}
+    assert found["bytes_held"]["memory"]["fp32"] == 4 * 44_040_192
+    assert found["config"]["vocab_size"] == 65_536 and found["preset"] == "beta"
+
+
+def test_model_show_of_a_preset_is_the_model_that_it_trains(rxt):
+    config = PRESETS["tiny"]()
+    found = json.loads(rxt("model", "show", "tiny", "--json").stdout)
+    assert found["config"]["vocab_size"] == config.tokenizer.vocab_size and found["card"] == ""
+    assert found["parts"][-1]["parameters"] == 1_451_170  # as the README says: 1.45 M with the head of training
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["model", "show", "betta"], "betta: unknown model; did you mean beta?"),
         (["run", "tny"], "tny: unknown preset; did you mean tiny?"),
         (["run", "--until", "smta"], "smta: unknown stage; did you mean smat?"),
         (["status", "--why", "sff"], "sff: unknown stage; did you mean sft?"),
@@ -281,7 +308,7 @@ def test_unknown_command_and_option_are_code_2(rxt):
 def test_progress_lines_off_a_terminal(tmp_path):
     import io
 
-    from pipelines.display import Board, console_on, duration
+    from pipelines.display import Board, byte_size, console_on, duration
 
     out = io.StringIO()
     with Board(console_on(out)) as board:
@@ -292,6 +319,8 @@ def test_progress_lines_off_a_terminal(tmp_path):
         board.progress("smat", 100, 100, "loss 0.10")
     assert out.getvalue() == "smat: 10/100   loss 2.10, 900 tokens/s\nsmat: 100/100   loss 0.10\n"
     assert [duration(s) for s in (0.25, 48, 125, 660, 3900)] == ["0.2 s", "48 s", "2 min 5 s", "11 min", "1 h 05 min"]
+    sizes = [byte_size(n) for n in (0, 1023, 24 * 1024, 1_030_000, 11_367_751_680, 2**43)]
+    assert sizes == ["0 B", "1,023 B", "24.0 KiB", "1,006 KiB", "10.6 GiB", "8,192 GiB"]
 
 
 def test_with_json_whatever_libraries_print_goes_to_stderr(rxt, built, monkeypatch):

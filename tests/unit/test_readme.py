@@ -13,6 +13,7 @@ from pipelines.code_digest import ROOT
 from pipelines.curriculum import curriculum
 from pipelines.overrides import known_keys
 from pipelines.presets import PRESETS
+from rxt_model.family import FAMILY
 
 UsageError = typer.BadParameter.__base__  # wherever typer keeps it
 STAGES = {stage.name for stage in curriculum(PRESETS["tiny"]())}
@@ -43,7 +44,8 @@ def check(words: list[str]) -> None:
     if not words:  # the name of a command
         return
     given = command.make_context(command.name, words).params
-    assert given.get("preset", "tiny") in PRESETS
+    known = {*PRESETS, *FAMILY} if command.callback.__name__ == "model_show" else PRESETS
+    assert given.get("preset", "tiny") in known
     for name in ("stage", "until", "why"):
         assert given.get(name) in {None, *STAGES}, given
     for setting in given.get("sets") or ():
@@ -62,7 +64,10 @@ def test_commands_are_found_in_blocks_and_in_text():
     assert {"chat", "status", "stage rerun sft", "submit run tiny", "run tiny"} <= set(shown())
 
 
-@pytest.mark.parametrize("words", ["run tyni", "stage rerun stf", "run --untill sft", "run --set sft.lr=1", "rnu"])
+@pytest.mark.parametrize(
+    "words",
+    ["run tyni", "run beta", "model show bet", "stage rerun stf", "run --untill sft", "run --set sft.lr=1", "rnu"],
+)
 def test_what_cannot_be_typed_is_found(words):
     with pytest.raises((AssertionError, UsageError)):
         check(words.split())

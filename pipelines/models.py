@@ -1,0 +1,83 @@
+"""`rxt model show`: what a model consists of and what it costs, counted from the built model."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from dataclasses import asdict
+
+from jobs.context import StageError
+from pipelines.display import byte_size, console_on, print_table, table_of
+from pipelines.presets import PRESETS
+from rxt_model.config import ModelConfig
+from rxt_model.family import FAMILY
+
+BYTES = {"fp32": 4, "bf16": 2}
+
+
+def show(preset: str, as_json: bool) -> None:
+    """Print the sizes of a published model or of a preset's. Raises StageError for an unknown name."""
+    config, card = _named(preset)
+    from rxt_model.size import size_of  # builds on torch
+
+    size = size_of(config)
+    state = {
+        f"short-term memory of a conversation ({_shape(config)})": size.memory,
+        f"KV cache of an interaction ({config.length:,} tokens)": size.cache,
+        "keys and values of the memory, once per turn": size.memory_cache,
+    }
+    if as_json:
+        parts = [asdict(part) | {"bytes": _bytes(part.parameters)} for part in size.parts]
+        held = {"memory": size.memory, "kv_cache": size.cache, "memory_kv": size.memory_cache}
+        found = {
+            "preset": preset,
+            "card": card,
+            "parts": parts,
+            "decoder_active_without_routers": size.without_routers,
+            "bytes_held": {name: _bytes(values) for name, values in held.items()},
+            "config": asdict(config),
+        }
+        print(json.dumps(found, indent=2))
+        return
+    console = console_on(sys.stdout)
+    rows = [
+        (
+            part.name,
+            f"{part.parameters:,}",
+            f"{part.active:,}",
+            f"{part.flops.matrices / 1e6:,.2f}",
+            f"{part.flops.attention / 1e6:,.2f}",
+            *map(byte_size, _bytes(part.parameters).values()),
+        )
+        for part in size.parts
+    ]
+    header = ("part", "parameters", "active", "MFLOP/token", "attention", *BYTES)
+    print_table(console, table_of(header, rows, numbers=True))
+    print(f"decoder without its routers: {size.without_routers:,} active" + (f"\ncard: {card}" if card else ""))
+    print(
+        f"MFLOP: forward, multiply-add = 2, mean over {config.length:,} tokens; attention: scores and values, on top\n"
+    )
+    rows = [(what, f"{values:,}", *map(byte_size, _bytes(values).values())) for what, values in state.items()]
+    print_table(console, table_of(("held", "values", *BYTES), rows, numbers=True))
+
+
+def _named(name: str) -> tuple[ModelConfig, str]:
+    """The config of that name, and what its card says."""
+    if name in FAMILY:
+        return FAMILY[name]
+    if name in PRESETS:
+        preset = PRESETS[name]()
+        return preset.pretrain.model.with_vocabulary(preset.tokenizer.vocab_size), ""
+    known = [*FAMILY, *PRESETS]
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    raise StageError(f"{name}: unknown model; {hint}", f"rxt model show {near[0] if near else known[-1]}")
+
+
+def _bytes(values: int) -> dict[str, int]:
+    return {dtype: values * width for dtype, width in BYTES.items()}
+
+
+def _shape(config: ModelConfig) -> str:
+    return f"{config.stateful_layers} layers x {config.memory.slots:,} slots x {config.dim}"

@@ -1,0 +1,152 @@
+"""Configurations: what cannot be built is refused with field, value and rule; older files keep their meaning."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from rxt_model.config import AttentionConfig, ConfigError, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.family import FAMILY
+from tests.models import small_config
+
+ADDED = {"encoder_memory_attention": None, "head_norm": "rms"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(heads=3), "heads = 3: must divide dim = 32 evenly"),
+        (dict(heads=32), "heads = 32: head width dim / heads = 1 must be even"),
+        (dict(initial_layers=-1), "initial_layers = -1: must not be negative"),
+        (dict(final_layers=-1), "final_layers = -1: must not be negative"),
+        (dict(dense_dim=0), "dense_dim = 0: must be at least 1 with initial_layers = 1"),
+        (dict(encoder_dim=0), "encoder_dim = 0: must be positive"),
+        (dict(rope_base=0.0), "rope_base = 0.0: must be positive"),
+        (dict(norm_eps=0.0), "norm_eps = 0.0: must be positive"),
+        (dict(head_norm="batch"), "head_norm = 'batch': must be one of rms, layer"),
+        (
+            dict(decoder_attention=AttentionConfig(8, 2)),
+            "decoder_attention = (8, 2): has more heads than the nominal 4",
+        ),
+        (
+            dict(cross_attention=AttentionConfig(2, 1, gate="headwise")),
+            "cross_attention.gate = 'headwise': must be none",
+        ),
+        (
+            dict(encoder_memory_attention=AttentionConfig(2, 1, gate="elementwise")),
+            "encoder_memory_attention.gate = 'elementwise': must be none",
+        ),
+        (
+            dict(memory=MemoryConfig(slots=4, attention=AttentionConfig(8, 8))),
+            "memory.attention = (8, 8): has more heads than the nominal 4",
+        ),
+        (
+            dict(memory=MemoryConfig(slots=4, variant="grouped", groups=3)),
+            "memory.groups = 3: must divide stateful_layers = 2",
+        ),
+        (
+            dict(memory=MemoryConfig(slots=4, variant="grouped", groups=2, exclude_self=True)),
+            "memory.exclude_self = True: leaves no layer in groups of 1",
+        ),
+    ],
+    ids=str,
+)
+def test_an_impossible_architecture_is_refused(change, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        small_config(**change)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (AttentionConfig, dict(query_heads=0, kv_heads=1), "query_heads = 0: must be positive"),
+        (AttentionConfig, dict(query_heads=4, kv_heads=0), "kv_heads = 0: must be positive"),
+        (AttentionConfig, dict(query_heads=4, kv_heads=3), "kv_heads = 3: must divide query_heads = 4"),
+        (
+            AttentionConfig,
+            dict(query_heads=4, kv_heads=4, gate="on"),
+            "gate = 'on': must be one of none, elementwise, headwise",
+        ),
+        (MoEConfig, dict(experts=0, top_k=1, expert_dim=8), "moe.experts = 0: must be positive"),
+        (MoEConfig, dict(experts=4, top_k=5, expert_dim=8), "moe.top_k = 5: must be 1 to experts = 4"),
+        (MoEConfig, dict(experts=4, top_k=0, expert_dim=8), "moe.top_k = 0: must be 1 to experts = 4"),
+        (MoEConfig, dict(experts=4, top_k=2, expert_dim=0), "moe.expert_dim = 0: must be positive"),
+        (
+            MoEConfig,
+            dict(experts=4, top_k=2, expert_dim=8, shared_experts=-1, shared_dim=8),
+            "moe.shared_experts = -1: must not be negative",
+        ),
+        (
+            MoEConfig,
+            dict(experts=4, top_k=2, expert_dim=8, shared_experts=2),
+            "moe.shared_dim = 0: needs shared_experts > 0",
+        ),
+        (
+            MoEConfig,
+            dict(experts=4, top_k=2, expert_dim=8, bias="global"),
+            "moe.bias = 'global': must be one of layer, expert",
+        ),
+        (MemoryConfig, dict(slots=0), "memory.slots = 0: must be positive"),
+        (
+            MemoryConfig,
+            dict(slots=4, variant="self-interlayer"),
+            "memory.variant = 'self-interlayer': must be one of simple, self, interlayer, gated, grouped, competitive",
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, gate="dynamic"),
+            "memory.gate = 'dynamic': must be one of none, static, elementwise, linear",
+        ),
+        (MemoryConfig, dict(slots=4, activation="relu"), "memory.activation = 'relu': must be one of sigmoid, tanh"),
+        (MemoryConfig, dict(slots=4, groups=0), "memory.groups = 0: must be positive"),
+        (
+            MemoryConfig,
+            dict(slots=4, variant="gated", groups=2),
+            "memory.groups = 2: only the grouped variant has groups, not gated",
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, attention=AttentionConfig(2, 2, gate="headwise")),
+            "memory.attention.gate = 'headwise': must be none",
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, variant="competitive", attention=AttentionConfig(2, 2)),
+            "the competitive write has its own",
+        ),
+    ],
+    ids=str,
+)
+def test_an_impossible_part_is_refused(kind, values, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        kind(**values)
+
+
+def test_a_vocabulary_that_does_not_hold_the_control_tokens_is_refused():
+    with pytest.raises(ConfigError, match=re.escape("vocab_size = 10: must exceed the control ids (0..10)")):
+        replace(small_config(), vocab_size=10)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_published_configs_come_back_from_their_files(name):
+    config = FAMILY[name].config
+    assert ModelConfig.from_json(config.to_json()) == config
+
+
+def test_a_file_from_before_a_field_existed_means_what_it_meant():
+    record = json.loads(small_config().to_json())
+    assert {name: record.pop(name) for name in ADDED} == ADDED
+    assert record["moe"].pop("bias") == "layer"
+    for name in ("decoder_attention", "cross_attention", "encoder_attention"):
+        assert record[name].pop("qk_norm") is False
+    assert ModelConfig.from_json(json.dumps(record)) == small_config()
+
+
+def test_a_file_with_an_unknown_choice_is_refused():
+    record = json.loads(small_config().to_json())
+    record["memory"]["variant"] = "grouped-self"
+    with pytest.raises(ConfigError, match="memory.variant = 'grouped-self'"):
+        ModelConfig.from_json(json.dumps(record))
