@@ -69,9 +69,9 @@ def padded(rows, length=9):
     return torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - len(row))) for row in rows])
 
 
-def drawn_memory(of, slots=None, rows=len(LENGTHS)):
+def drawn_memory(of, slots=None):
     """A memory as after many writes, of order 1; or `slots` raw states per row."""
-    shape = (of.config.stateful_layers, rows, slots or of.config.memory.slots, of.config.dim)
+    shape = (of.config.stateful_layers, len(LENGTHS), slots or of.config.memory.slots, of.config.dim)
     return torch.randn(shape, generator=torch.Generator().manual_seed(5)).requires_grad_()
 
 

@@ -127,7 +127,7 @@ def test_self_supervised_writing():
 
 
 def test_joint_language_modelling_on_packed_text():
-    """Each document alone: the encoder predicts its masked words, the decoder its next ones from fixed, noised states."""
+    """Each document alone: the encoder predicts masked words alone, the decoder reads fixed, noised states."""
     model = shaken(toy_model())
     texts = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 34, 35, 36, 37, 3], [0])]
     batch = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts])
