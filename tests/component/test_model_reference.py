@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import AttentionConfig, MemoryConfig
 from rxt_model.generate import Turn
 from rxt_model.layers import SwiGLU, rope
@@ -84,7 +83,7 @@ def leaves_of(of, **inputs):
 @pytest.mark.parametrize("causal", [True, False], ids=["causal", "bidirectional"])
 def test_self_attention(heads, gate, causal):
     config = attention_config(heads, gate, bias=True)
-    attention = shaken(SelfAttention(16, 2, config))
+    attention = model_with(decoder_attention=config).decoder.stateful[0].attention
     x, positions = torch.randn(2, 5, 16, requires_grad=True), torch.tensor([3, 4, 7, 8, 4000]).repeat(2)
     found = attention(x.flatten(0, 1), rope(positions, 2, 100.0), Layout(2, 5, None), causal=causal)
     state = dict(attention.named_parameters())
@@ -96,7 +95,7 @@ def test_self_attention(heads, gate, causal):
 @pytest.mark.parametrize("ordered", ["queries", "keys", "neither"])
 def test_cross_attention(heads, ordered):
     config = attention_config(heads, bias=True)
-    attention = shaken(CrossAttention(16, 2, config))
+    attention = model_with(cross_attention=config).decoder.stateful[0].memory_read
     x, source = torch.randn(2, 5, 16, requires_grad=True), torch.randn(2, 6, 16, requires_grad=True)
     at = rope(torch.arange(6) * 3, 2, 100.0)
     keys_values = attention.keys_values(source, at if ordered == "keys" else None)
@@ -197,8 +196,8 @@ MEMORIES = {name: dict(variant=name) | changes for name, changes in VARIANTS.ite
 @pytest.mark.parametrize("name", MEMORIES)
 def test_memory_after_three_writes(name):
     """All rows, all layers, and the gradient through every write down to the first memory and interaction."""
-    of = model_with(gate="elementwise", stateful_layers=4, memory=MemoryConfig(slots=3, **MEMORIES[name]))
-    assert_written_as_equations(of)
+    memory = MemoryConfig(slots=3, **MEMORIES[name])
+    assert_written_as_equations(model_with(stateful_layers=2 * memory.groups, memory=memory))
 
 
 @pytest.mark.parametrize("heads", HEADS)
