@@ -37,20 +37,11 @@ def attention_config(heads: str, gate: str = "none", bias: bool = False) -> Atte
 
 
 def model_with(heads: str = "SQA", gate: str = "none", **changes):
-    """A model of width 16 and head width 2, all of whose attention has these heads; self-attention has this gate."""
-    changes = (
-        dict(
-            dim=16,
-            heads=8,
-            decoder_attention=attention_config(heads, gate),
-            encoder_attention=attention_config(heads, gate),
-            cross_attention=attention_config(heads),
-            dense_dim=10,
-            encoder_dim=10,
-        )
-        | changes
-    )
-    return shaken(small_model(**changes))
+    """A model of head width 4, all of whose attention has these heads; self-attention has this gate."""
+    narrow = dict(heads=8, dense_dim=10, encoder_dim=10)
+    own = attention_config(heads, gate)
+    attention = dict(decoder_attention=own, encoder_attention=own, cross_attention=attention_config(heads))
+    return shaken(small_model(**narrow | attention | changes))
 
 
 def padded_batch(seed: int = 1):
@@ -84,8 +75,8 @@ def leaves_of(of, **inputs):
 def test_self_attention(heads, gate, causal):
     config = attention_config(heads, gate, bias=True)
     attention = model_with(decoder_attention=config).decoder.stateful[0].attention
-    x, positions = torch.randn(2, 5, 16, requires_grad=True), torch.tensor([3, 4, 7, 8, 4000]).repeat(2)
-    found = attention(x.flatten(0, 1), rope(positions, 2, 100.0), Layout(2, 5, None), causal=causal)
+    x, positions = torch.randn(2, 5, 32, requires_grad=True), torch.tensor([3, 4, 7, 8, 4000]).repeat(2)
+    found = attention(x.flatten(0, 1), rope(positions, 4, 100.0), Layout(2, 5, None), causal=causal)
     state = dict(attention.named_parameters())
     expected = [layers.self_attention(state, row, config, positions[:5].tolist(), 100.0, causal) for row in x]
     assert_agree(found, torch.cat(expected), leaves_of(attention, x=x))
@@ -96,8 +87,8 @@ def test_self_attention(heads, gate, causal):
 def test_cross_attention(heads, ordered):
     config = attention_config(heads, bias=True)
     attention = model_with(cross_attention=config).decoder.stateful[0].memory_read
-    x, source = torch.randn(2, 5, 16, requires_grad=True), torch.randn(2, 6, 16, requires_grad=True)
-    at = rope(torch.arange(6) * 3, 2, 100.0)
+    x, source = torch.randn(2, 5, 32, requires_grad=True), torch.randn(2, 6, 32, requires_grad=True)
+    at = rope(torch.arange(6) * 3, 4, 100.0)
     keys_values = attention.keys_values(source, at if ordered == "keys" else None)
     turned = at[:5].repeat(2, 1) if ordered == "queries" else None
     found = attention(x.flatten(0, 1), Layout(2, 5, None), keys_values, rope=turned)
@@ -160,7 +151,7 @@ def test_encoder(heads, gate):
 
 def test_mlm_head():
     of = model_with()
-    hidden = torch.randn(5, 16, requires_grad=True)
+    hidden = torch.randn(5, 32, requires_grad=True)
     assert_agree(of.mlm_head(hidden), model.mlm_logits(dict(of.named_parameters()), hidden), leaves_of(of, x=hidden))
 
 
