@@ -73,11 +73,12 @@ class ReactiveTransformer(TokenModel):
             start_copying(self.embedding, self.decoder)
 
     def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
-        """Random slots N(0, init_std^2): [L, batch, S, d] in fp32. Equal slots would stay equal for ever."""
+        """Random slots N(0, init_std^2): [L, batch, S, d] in the dtype of the weights. Equal slots would stay equal for
+        ever."""
         c = self.config
         shape = (c.stateful_layers, batch, c.memory.slots, c.dim)
-        device = self.embedding.weight.device
-        return torch.randn(shape, generator=generator, device=device) * c.memory.init_std
+        weight = self.embedding.weight
+        return torch.randn(shape, generator=generator, device=weight.device).to(weight.dtype) * c.memory.init_std
 
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None

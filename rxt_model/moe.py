@@ -97,7 +97,8 @@ class MoELayer(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x [N, d], real tokens only -> ([N, d], load)."""
-        probabilities = F.linear(x.float(), self.router.weight.float()).softmax(-1)
+        with torch.autocast(x.device.type, enabled=False):  # it would take the product back to half precision
+            probabilities = F.linear(x.float(), self.router.weight.float()).softmax(-1)
         weights, chosen = probabilities.topk(self.top_k, -1)
         weights = weights / weights.sum(-1, keepdim=True)
         flat = chosen.flatten()

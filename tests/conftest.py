@@ -21,3 +21,15 @@ def ray_session():
     ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False)
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture
+def in_double(monkeypatch):
+    """Everything in fp64, also what the model computes in fp32 whatever its weights are (rotary angles, router, loss),
+    so that it can be compared with equations to the last digits."""
+    import torch
+
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

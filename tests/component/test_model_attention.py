@@ -102,3 +102,29 @@ def test_copying_start_makes_an_attended_state_predict_its_token(kind):
     assert (predicted == torch.arange(64)).float().mean() > 0.5
     itself = (model.embedding.weight @ model.decoder.head.weight.T).argmax(-1)
     assert (itself == torch.arange(64)).float().mean() < 0.2
+
+
+def test_fresh_gates_are_half_open_and_differ_between_channels():
+    """Not saturated at the start: a gate that is shut or wide open has no gradient."""
+    model, x = small_model(), torch.randn(500, 32)
+    layers = [*model.decoder.initial, *model.decoder.stateful, *model.decoder.final, *model.encoder.layers]
+    for attention in (layer.attention for layer in layers):
+        gates = attention.project(x).split(attention.widths, -1)[1].sigmoid()
+        assert gates.shape[1] == 16
+        assert ((gates < 0.01) | (gates > 0.99)).float().mean() < 0.01
+        assert gates.mean().item() == pytest.approx(0.5, abs=0.1) and gates.std(1).mean() > 0.02
+
+
+def test_one_embedding_serves_encoder_and_decoder_and_the_head_is_its_own_also_after_loading():
+    model = small_model()
+    model.load_state_dict(small_model(seed=1).state_dict(), assign=True)
+    ids, head = ids_of(1, 5), model.decoder.head.weight.clone()
+    memory = model.initial_memory(1, torch.Generator().manual_seed(0))
+    before = model.encode(ids, ids > 0), model.decode(ids, memory).hidden
+    with torch.no_grad():
+        model.embedding.weight += torch.randn(64, 32)
+    after = model.encode(ids, ids > 0), model.decode(ids, memory).hidden
+    assert not any(torch.allclose(a, b) for a, b in zip(before, after, strict=True))
+    assert torch.equal(model.decoder.head.weight, head)
+    names = [name for name, p in model.named_parameters(remove_duplicate=False) if p.shape == (64, 32)]
+    assert names == ["embedding.weight", "decoder.head.weight", "mlm_head.decode.weight"]

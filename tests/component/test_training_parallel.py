@@ -8,17 +8,27 @@ import torch.distributed as dist
 from ranks import on_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
-from training_toys import Talk, toy_batch, toy_model, toy_training
+from training_toys import TURNS, Talk, toy_batch, toy_model, toy_training
 
 from jobs.batches import rank_slice
+from jobs.configs import SmatConfig, SmatPhase
+from jobs.objectives.smat import Smat
 from jobs.optimizer import StageOptimizer
 from jobs.train_loop import moment_of
-from rxt_model.config import ConfigError, MoEConfig
+from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
 from rxt_model.expert_parallel import SpreadExperts, check_degree
 from rxt_model.moe import Experts
 from rxt_model.parallelize import parallelize
 
-LAYOUTS = {"root": ("root", 1), "block": ("block", 1), "experts": ("root", 2), "experts-block": ("block", 2)}
+# what is trained, how it is sharded, and over how many ranks experts are spread
+CASES = {
+    "root": ("talk", "root", 1),
+    "block": ("talk", "block", 1),
+    "experts": ("talk", "root", 2),
+    "experts-block": ("talk", "block", 2),
+    "smat-competitive": ("competitive", "block", 1),
+    "smat-gated": ("gated", "block", 1),
+}
 # balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
 ROUTES = [
     [[2, 2, 2, 2], [1, 3, 2, 2]],
@@ -28,8 +38,28 @@ ROUTES = [
 ]
 
 
-def layouts(world_size):
-    return LAYOUTS if world_size == 2 else ["experts-block"]  # a true (2, 2) mesh
+def cases(world_size):
+    return CASES if world_size == 2 else ["experts-block"]  # a true (2, 2) mesh
+
+
+def objective_of(kind, rank=0, world_size=1):
+    """`Talk`, or Smat with this kind of write, where every conversation starts from a memory of its own."""
+    if kind == "talk":
+        return Talk(toy_model())
+    model = toy_model(memory=MemoryConfig(slots=4, variant=kind))
+    starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
+    mine = rank_slice({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
+    model.initial_memory = lambda conversations, generator: mine
+    phases = (SmatPhase(until=99, turns=TURNS, train=("decoder", "memory", "encoder")),)
+    return Smat(model, SmatConfig(steps=99, batch_size=4, phases=phases))
+
+
+def batch_of(step, rank, world_size):
+    """The rank's part of four conversations, of which one is shorter than the others."""
+    batch = toy_batch(step)
+    batch["input_ids"][0, 2:] = 0
+    real = batch["input_ids"] != 0
+    return rank_slice(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
 
 
 def whole(tensor):
@@ -42,7 +72,7 @@ def run_steps(objective, steps, rank=0, world_size=1):
     optimizer = StageOptimizer(objective, config.optimizer, steps)
     found = {"losses": [], "norms": []}
     for step in range(steps):
-        batch = rank_slice(toy_batch(step), rank, world_size)
+        batch = batch_of(step, rank, world_size)
         optimizer.begin(step, objective.trained(step))
         loss, _ = objective(batch, moment_of(config, step, batch))
         loss.backward()
@@ -55,9 +85,10 @@ def run_steps(objective, steps, rank=0, world_size=1):
 
 
 def worker(rank, world_size, folder, steps):
-    for name in layouts(world_size):
-        shard, expert_parallel = LAYOUTS[name]
-        objective = parallelize(Talk(toy_model()), world_size, shard=shard, expert_parallel=expert_parallel)
+    for name in cases(world_size):
+        kind, shard, expert_parallel = CASES[name]
+        objective = objective_of(kind, rank, world_size)
+        objective = parallelize(objective, world_size, shard=shard, expert_parallel=expert_parallel)
         assert objective.model.embedding.weight.to_local().shape[0] == 40 // world_size
         found = run_steps(objective, steps, rank, world_size)
         losses = torch.stack(found["losses"])
@@ -98,13 +129,15 @@ def runs(request, tmp_path_factory):
     world_size, steps = request.param
     folder = tmp_path_factory.mktemp("layouts")
     on_ranks(world_size, worker, world_size, str(folder), steps)
-    found = {name: torch.load(folder / f"{name}.pt") for name in layouts(world_size)}
-    return run_steps(Talk(toy_model()), steps), found
+    found = {name: torch.load(folder / f"{name}.pt") for name in cases(world_size)}
+    kinds = {CASES[name][0] for name in found}
+    return {kind: run_steps(objective_of(kind), steps) for kind in kinds}, found
 
 
 def test_sharded_training_equals_one_process(runs):
-    reference, layouts_found = runs
-    for layout, found in layouts_found.items():
+    references, cases_found = runs
+    for layout, found in cases_found.items():
+        reference = references[CASES[layout][0]]
         assert found["losses"] == pytest.approx([loss.item() for loss in reference["losses"]], rel=1e-5), layout
         assert found["norms"] == pytest.approx(reference["norms"], rel=1e-4), layout
         assert found["gradients"].keys() == reference["gradients"].keys(), layout
