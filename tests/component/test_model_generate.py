@@ -47,9 +47,9 @@ def test_a_row_is_sampled_alike_alone_in_a_batch_and_streamed():
     model = small_model().eval()
     memory = model.initial_memory(3, torch.Generator().manual_seed(0))
     sampling = Sampling(temperature=1.0, top_k=20)
-    rows = answer(model, memory, QUERIES, [8] * 3, sampling, seeds=[5, 6, 7], first=6)
-    assert answer(model, memory[:, 1:2], QUERIES[1:2], [8], sampling, seeds=[6], first=6)[0] == rows[1]
-    assert list(stream(model, memory[:, 1:2], QUERIES[1], 8, sampling, seed=6, first=6)) == rows[1]
+    rows = answer(model, memory, QUERIES, [8] * 3, sampling, seeds=[5, 6, 7], mode="fast")
+    assert answer(model, memory[:, 1:2], QUERIES[1:2], [8], sampling, seeds=[6], mode="fast")[0] == rows[1]
+    assert list(stream(model, memory[:, 1:2], QUERIES[1], 8, sampling, seed=6, mode="fast")) == rows[1]
     assert all(row[0] == 6 for row in rows)
 
 
