@@ -109,12 +109,13 @@ def measure(
 
 
 def interleaved(calls: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]) -> list[list[float]]:
-    """Times of each call by `clock`, in rounds, so that a busy moment of the machine falls on all alike; a first
-    round warms up."""
+    """Times of each call by `clock`, in rounds that begin with another call each time, so that a busy moment of the
+    machine and what a call leaves behind fall on all alike; a first round warms up."""
     times: list[list[float]] = [[] for _ in calls]
-    for _ in range(repeats + 1):
-        for call, taken in zip(calls, times, strict=True):
+    for round_ in range(repeats + 1):
+        for place in range(len(calls)):
+            number = (round_ + place) % len(calls)
             start = clock()
-            call()
-            taken.append(clock() - start)
+            calls[number]()
+            times[number].append(clock() - start)
     return [taken[1:] for taken in times]
