@@ -85,8 +85,9 @@ class ReactiveTransformer(TokenModel):
         return torch.randn(shape, generator=generator, device=device) * c.memory.init_std
 
     def encode(self, ids: Tensor, mask: Tensor, documents: Tensor | None = None) -> Tensor:
-        """Encoded data [L, B, T, d]; with `documents` [B, T] tokens see only their own document. Raises ValueError for
-        ids beyond the vocabulary or a mask of another shape."""
+        """Encoded data [L, B, T, d], zero at padding; with `documents` [B, T] tokens see only their own document. A row
+        may be all padding, as the turns are that a conversation does not have. Raises ValueError for ids beyond the
+        vocabulary or a mask of another shape."""
         check_ids(ids, self.config.vocab_size, mask)
         documents = mask.long() - 1 if documents is None else documents
         layout = Layout.of(ids.shape, mask)

@@ -28,8 +28,8 @@ from rxt_model.size import active_parameters, parameters
 RESULTS = Path(__file__).parent / "results" / "time_to_first_token.jsonl"
 TARGET = 0.05  # how far a later turn may differ from the first, in time and in bytes
 HEADS = AttentionConfig(query_heads=4, kv_heads=4)
-# The shape of RxT-Alpha Micro with the competitive write. Untrained weights do: what they hold changes no time as long as
-# tokens go to all experts. Untrained slots of the gated variants become alike, and so do the experts that tokens go to.
+# The shape of RxT-Alpha Micro with the competitive write. Untrained weights do: what they hold changes no time as long
+# as tokens go to all experts. Untrained slots of the gated variants become alike, and with them the experts chosen.
 CONFIG = Architecture(
     dim=128,
     heads=8,

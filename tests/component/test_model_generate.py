@@ -5,6 +5,7 @@ import torch
 
 from rxt_model.attention import CrossAttention
 from rxt_model.baseline import StatelessDecoder
+from rxt_model.cache import KeyValueCache
 from rxt_model.config import MemoryConfig
 from rxt_model.generate import Sampling, Turn, answer, stream
 from rxt_model.model import seeded
@@ -70,6 +71,20 @@ def test_logits_of_every_step_equal_those_of_the_whole_interaction():
             assert torch.allclose(turn.logits[row], whole, atol=1e-5)
         if step < 6:
             turn.step(said[:, step])
+
+
+@torch.no_grad()
+def test_a_query_may_be_read_in_pieces_of_different_lengths():
+    model = small_model().eval()
+    memory, ids = model.decoder.read_projections(start(model, 2)), torch.randint(11, 64, (2, 9))
+    cache = KeyValueCache(2, 12, ids.device)
+    model.extend(ids[:, :5], cache, memory, torch.tensor([[True] * 5, [True] * 2 + [False] * 3]))
+    second = torch.stack((ids[0, 5:9], ids[1, 2:6]))
+    hidden = model.extend(second, cache, memory)
+    assert cache.lengths.tolist() == [9, 6]
+    for row, length in enumerate((9, 6)):
+        whole = model.decode(ids[row : row + 1, :length], start(model, 2)[:, row : row + 1]).hidden[0, -4:]
+        assert torch.allclose(hidden[row], whole, atol=1e-5)
 
 
 @torch.no_grad()
