@@ -22,15 +22,14 @@ CHECK_ROWS, CHECK_SEED = 4, 0
 
 
 def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
-    """Writes config.json, model.safetensors, tokenizer.json and README.md below output_uri."""
+    """Writes config.json, weights, tokenizer.json and README.md below output_uri."""
     tokenizer = Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
     model = load_model(f"{ctx.inputs['model'].uri}/model")
     require_tokenizer(model.config.tokenizer_digest, "the model", tokenizer)
     with fsspec.open(f"{ctx.inputs['evaluation'].uri}/report.md", "r", encoding="utf-8") as file:
         report = file.read()
     with TemporaryDirectory(prefix="rxt-export-") as folder:
-        save_pretrained(model, folder)
-        tokenizer.save(f"{folder}/tokenizer.json")
+        save_pretrained(model, folder, tokenizer_json=tokenizer.json)
         card = Path(folder) / "README.md"
         card.write_text(write_card(config.name, model, lineage(ctx.inputs["model"]), report), encoding="utf-8")
         upload(Path(folder), ctx.output_uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jobs.recall import Ids, ReactiveSpeaker, StatelessSpeaker, pad
+from jobs.recall import Ids
 from rxt_model import generate
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import ReactiveTransformer
+from rxt_model.state import remember
 
 REPEATS = 7
 
@@ -47,56 +49,73 @@ def history_bytes(model: StatelessDecoder, tokens: int) -> int:
     return layers * per_token * tokens * next(model.parameters()).element_size()
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A conversation before `turn`: what each model has kept of it, and the query that comes. `prompt` is that query
+    behind the whole history, for the model that has no memory [L, 1, S, d]."""
+
+    turn: int
+    memory: Tensor
+    prompt: Ids
+    query: Ids
+    interaction: Ids
+
+
+@torch.inference_mode()
+def moments(model: ReactiveTransformer, interactions: Sequence[tuple[Ids, Ids]], last: int) -> list[Moment]:
+    """The moments of the grid. `interactions` (query, answer) are repeated in a circle; every turn of the grid asks
+    the first query, so that only what came before differs."""
+    memory, history, found = model.initial_memory(1, torch.Generator().manual_seed(0)), [], []
+    for turn in range(1, last + 1):
+        interaction = sum(interactions[(turn - 1) % len(interactions)], [])
+        if turn in turn_grid(last):
+            query = interactions[0][0]
+            found.append(Moment(turn, memory, history + query, query, interaction))
+        memory, history = remember(model, memory, [interaction]), history + interaction
+    return found
+
+
 @torch.inference_mode()
 def measure(
     model: ReactiveTransformer, baseline: StatelessDecoder, interactions: Sequence[tuple[Ids, Ids]], last: int
 ) -> list[dict[str, Any]]:
-    """One record per turn of the grid, medians in seconds of REPEATS single-row answers, both models in turn.
+    """One record per turn of the grid, medians in seconds of REPEATS single-row answers of one token.
 
-    `interactions` (query, answer) are repeated in a circle; every conversation asks the first query, so that only what
-    came before differs. `write_seconds` (encode and write) is spent after the answer and delays no token.
+    `write_seconds` (encode and write) is spent after the answer and delays no token.
     """
-    reactive, stateless = ReactiveSpeaker(model), StatelessSpeaker(baseline)
-    reactive.begin([0])
-    stateless.begin([0])
-    question = interactions[0][0]
-    records = []
-    for turn in range(1, last + 1):
-        interaction = sum(interactions[(turn - 1) % len(interactions)], [])
-        if turn in turn_grid(last):
-            prompt = stateless.histories[0] + question
-            first, write, again = _medians(
-                partial(generate.answer, model, reactive.memory, [question], max_tokens=[1]),
-                partial(_write, model, reactive.memory, interaction),
-                partial(generate.answer, baseline, None, [prompt], max_tokens=[1]),
-            )
-            records.append(
-                {
-                    "turn": turn,
-                    "history_tokens": len(prompt) - len(question),
-                    "rxt_seconds": first,
-                    "write_seconds": write,
-                    "baseline_seconds": again,
-                    "rxt_bytes": state_bytes(model),
-                    "baseline_bytes": history_bytes(baseline, len(prompt)),
-                }
-            )
-        reactive.remember([0], [interaction])
-        stateless.remember([0], [interaction])
-    return records
+    grid = moments(model, interactions, last)
+    calls = [
+        call
+        for m in grid
+        for call in (
+            partial(generate.answer, model, m.memory, [m.query], max_tokens=[1]),
+            partial(remember, model, m.memory, [m.interaction]),
+            partial(generate.answer, baseline, None, [m.prompt], max_tokens=[1]),
+        )
+    ]
+    medians = iter(median(taken) for taken in interleaved(calls, REPEATS, perf_counter))
+    return [
+        {
+            "turn": m.turn,
+            "history_tokens": len(m.prompt) - len(m.query),
+            "rxt_seconds": next(medians),
+            "write_seconds": next(medians),
+            "baseline_seconds": next(medians),
+            "rxt_bytes": state_bytes(model),
+            "baseline_bytes": history_bytes(baseline, len(m.prompt)),
+        }
+        for m in grid
+    ]
 
 
-def _write(model: ReactiveTransformer, memory: Tensor, interaction: Ids) -> Tensor:
-    ids, mask = pad([interaction])
-    return model.write(memory, model.encode(ids, mask), mask)
-
-
-def _medians(*calls: Callable[[], object]) -> list[float]:
-    """Interleaved, so that a busy moment of the machine falls on all alike; the first round warms up."""
+def interleaved(calls: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]) -> list[list[float]]:
+    """Times of each call by `clock`, in rounds that begin with another call each time, so that a busy moment of the
+    machine and what a call leaves behind fall on all alike; a first round warms up."""
     times: list[list[float]] = [[] for _ in calls]
-    for _ in range(REPEATS + 1):
-        for call, taken in zip(calls, times, strict=True):
-            start = perf_counter()
-            call()
-            taken.append(perf_counter() - start)
-    return [median(taken[1:]) for taken in times]
+    for round_ in range(repeats + 1):
+        for place in range(len(calls)):
+            number = (round_ + place) % len(calls)
+            start = clock()
+            calls[number]()
+            times[number].append(clock() - start)
+    return [taken[1:] for taken in times]

@@ -20,14 +20,14 @@ told in a short-term memory of fixed size. It speaks English and Polish. Trained
 
 USE = """\
 ```python
-from rxt_model.checkpoint import load_pretrained
+from rxt_model.checkpoint import from_pretrained
 from rxt_model.generate import answer
 from rxt_model.state import ConversationState
 from tokenization.records import Interaction
 from tokenization.template import decode_answer, encode_query
 from tokenization.tokenizer import Tokenizer
 
-model, tokenizer = load_pretrained("."), Tokenizer.load("tokenizer.json")
+model, tokenizer = from_pretrained("."), Tokenizer.load("tokenizer.json")
 state = ConversationState.new(model)
 for text in ("My cat is called Luna.", "What is my cat called?"):
     query = encode_query(tokenizer, Interaction(text, ""), model.config.length)

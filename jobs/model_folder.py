@@ -11,28 +11,32 @@ import fsspec
 
 from jobs.context import Look, StageError
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.checkpoint import CONFIG, WEIGHTS, load_pretrained
+from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained
 from rxt_model.model import ReactiveTransformer
+from rxt_model.weights import INDEX
 from tokenization.tokenizer import Tokenizer
 
 
 @contextmanager
-def local_folder(uri: str, names: tuple[str, ...] = (CONFIG, WEIGHTS)) -> Iterator[Path]:
-    """The named files of a folder as a local one: itself, or a copy for as long as the context lasts."""
+def local_folder(uri: str, weights: bool = True) -> Iterator[Path]:
+    """The files of a model folder, or its config alone, as a local folder: itself, or a copy for as long as the
+    context lasts."""
     fs, root = fsspec.core.url_to_fs(uri)
     if "file" in fs.protocol:
         yield Path(root)
         return
     with TemporaryDirectory(prefix="rxt-") as folder:
+        names = [path.rpartition("/")[2] for path in fs.ls(root, detail=False, refresh=True)] if weights else [CONFIG]
         for name in names:
-            fs.get_file(f"{root}/{name}", f"{folder}/{name}")
+            if name in (CONFIG, TOKENIZER, INDEX) or name.endswith(".safetensors"):
+                fs.get_file(f"{root}/{name}", f"{folder}/{name}")
         yield Path(folder)
 
 
 def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
     """The model of the folder at `uri`, in evaluation mode."""
     with local_folder(uri) as folder:
-        return load_pretrained(folder, device)
+        return from_pretrained(folder, device)
 
 
 def upload(folder: Path, uri: str) -> None:

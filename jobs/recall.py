@@ -19,6 +19,7 @@ from jobs.rates import HEADLINE, Outcome, Question, majority_answers
 from rxt_model import generate
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import ReactiveTransformer, TokenModel
+from rxt_model.state import remember
 from tokenization.dialogues.score import chance, score
 from tokenization.reader import ShardReader
 from tokenization.records import LANGUAGES, Language, Probe
@@ -54,13 +55,6 @@ class Speaker(Protocol):
         """Take finished interactions into memory."""
 
 
-def pad(sequences: Sequence[Ids]) -> tuple[Tensor, Tensor]:
-    """Token lists as ids [B, T] with zeros at the end, and the mask of real tokens [B, T]."""
-    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sequences], batch_first=True)
-    lengths = torch.tensor([len(s) for s in sequences])
-    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
-
-
 class ReactiveSpeaker:
     """RxT. `zeroed` reads an empty memory; `shuffled` reads that of another conversation of the batch."""
 
@@ -90,9 +84,8 @@ class ReactiveSpeaker:
         return self.generate(self.read(arm)[:, rows], queries)
 
     def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
-        ids, mask = pad(interactions)
         updated = self.memory.clone()
-        updated[:, rows] = self.model.write(self.memory[:, rows], self.model.encode(ids, mask), mask)
+        updated[:, rows] = remember(self.model, self.memory[:, rows], interactions)
         self.memory = updated
 
 

@@ -25,7 +25,7 @@ from jobs.objectives.next_token import NextToken
 from jobs.objectives.rehearsal import Rehearsal
 from jobs.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.checkpoint import CONFIG, load_config
+from rxt_model.checkpoint import load_config
 from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer, seeded
 from tokenization.reader import ShardReader
@@ -80,7 +80,7 @@ def check(inputs: Mapping[str, Artifact]) -> None:
 
 
 def model_config(artifact_uri: str) -> ModelConfig:
-    with local_folder(f"{artifact_uri}/model", (CONFIG,)) as folder:
+    with local_folder(f"{artifact_uri}/model", weights=False) as folder:
         return load_config(folder)[1]
 
 

@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
         q, k, v = joined.split((self.query_heads, self.kv_heads, self.kv_heads), 1)
         if cache is not None:
             k, v = cache.extend(self, k, v)
-            mask, causal = cache.mask, False
+            mask, causal = cache.mask, cache.mask is None
         attended = layout.pack(attend(q, k, v, mask, causal))
         if gate.shape[-1] == attended.shape[-1]:
             attended = attended * gate.sigmoid()

@@ -1,4 +1,4 @@
-"""Keys and values of the interaction being generated; sized to it, dropped after it."""
+"""Keys and values of the interaction being generated: they grow with it and are dropped after it."""
 
 from __future__ import annotations
 
@@ -10,35 +10,53 @@ class KeyValueCache:
     """One entry per attention layer, for a batch whose rows have different lengths.
 
     `lengths` [B] counts the tokens of each row that are already held. A call adds the same number of new tokens T to
-    every row (rows that need fewer pad on the right; the padding is overwritten by the next call).
+    every row (rows that need fewer pad on the right; the padding is overwritten by the next call). Room is doubled
+    when it is used up, as far as `limit` tokens, and attention runs over what is used: neither time nor memory depends
+    on how long the interaction might have become.
     """
 
-    def __init__(self, batch: int, capacity: int, device: torch.device) -> None:
+    def __init__(self, batch: int, limit: int, device: torch.device) -> None:
         self.lengths = torch.zeros(batch, dtype=torch.long, device=device)
-        self.capacity = capacity
+        self.limit = limit
+        self.used = 0  # places that some row may use: the device is never asked for its longest row
         self.positions = torch.empty(0)
-        self.mask = torch.empty(0)
+        self.mask: Tensor | None = None
         self._held: dict[object, tuple[Tensor, Tensor]] = {}
 
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for pair in self._held.values() for part in pair)
+
     def begin(self, tokens: int) -> Tensor:
-        """Prepare for `tokens` new tokens per row; returns their positions [B, tokens]."""
-        steps = torch.arange(tokens, device=self.lengths.device)
-        self.positions = self.lengths[:, None] + steps
-        slots = torch.arange(self.capacity, device=self.lengths.device)
-        self.mask = (slots <= self.positions[..., None])[:, None]
+        """Prepare for `tokens` new tokens per row; returns their positions [B, tokens]. `mask` is then [B, 1, tokens,
+        used], or None at the first call, where the causal order alone hides the padding."""
+        first, self.used = self.used == 0, self.used + tokens
+        if self.used > self.limit:
+            raise ValueError(f"tokens = {tokens}: the cache has room for {self.limit}, must be at most "
+                             f"{self.limit - self.used + tokens} more")  # fmt: skip
+        self.positions = self.lengths[:, None] + torch.arange(tokens, device=self.lengths.device)
+        places = torch.arange(self.used, device=self.lengths.device)
+        self.mask = None if first else (places <= self.positions[..., None])[:, None]
         return self.positions
 
     def extend(self, layer: object, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k, v [B, heads, T, head_dim] at the current positions; returns all keys and values of the layer."""
-        if layer not in self._held:
-            shape = (*k.shape[:2], self.capacity, k.shape[-1])
-            self._held[layer] = (k.new_zeros(shape), v.new_zeros(shape))
-        keys, values = self._held[layer]
+        keys, values = (self._roomy(part) for part in self._held.get(layer, (k[:, :, :0], v[:, :, :0])))
+        self._held[layer] = keys, values
         index = self.positions[:, None, :, None].expand(-1, k.shape[1], -1, k.shape[-1])
         keys.scatter_(2, index, k)
         values.scatter_(2, index, v)
-        return keys, values
+        return keys[:, :, : self.used], values[:, :, : self.used]
 
-    def advance(self, counts: Tensor) -> None:
+    def advance(self, counts: Tensor | int) -> None:
         """Each row keeps the first `counts` [B] of the tokens just added."""
         self.lengths = self.lengths + counts
+
+    def _roomy(self, held: Tensor) -> Tensor:
+        """The same keys or values with room for all places in use."""
+        room = held.shape[2]
+        if room >= self.used:
+            return held
+        grown = held.new_zeros(*held.shape[:2], min(self.limit, max(self.used, 2 * room)), held.shape[3])
+        grown[:, :, :room] = held
+        return grown

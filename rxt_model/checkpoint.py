@@ -1,78 +1,101 @@
-"""The hand-over folder: config.json and model.safetensors, complete or not at all."""
+"""The hand-over folder: config.json, weights (see weights.py) and tokenizer.json, complete or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer
+from rxt_model.weights import MAX_SHARD_SIZE, ModelFolderError, Tensors, replacing, write_tensors
 
-WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
 
 
-class ModelFolderError(ValueError):
-    """A model folder that cannot be loaded: says which file, what was found and what was expected."""
+def save_pretrained(
+    model: nn.Module,
+    folder: str | os.PathLike[str],
+    state: dict[str, Tensor] | None = None,
+    *,
+    tokenizer_json: str | None = None,
+    max_shard_size: int = MAX_SHARD_SIZE,
+) -> None:
+    """Write `model` (or its gathered `state`) to `folder`: weights first, config.json last, each whole or not at all.
 
-
-def save_pretrained(model: nn.Module, folder: str | os.PathLike[str], state: dict[str, Tensor] | None = None) -> None:
-    """Write `model` (or its gathered `state`) to `folder`; weights first, config.json last, each by rename."""
+    `tokenizer_json` is the content of the tokenizer.json to go with it; ModelFolderError if the model was made with
+    another. Weights of more than `max_shard_size` bytes go to several files.
+    """
     folder = Path(folder)
+    if tokenizer_json is not None:
+        _require_tokenizer(folder, tokenizer_json.encode(), model.config)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in (state or model.state_dict()).items()}
-    temporary = folder / f".{WEIGHTS}"
-    save_file(tensors, temporary, metadata={"format": "pt"})
-    os.replace(temporary, folder / WEIGHTS)
+    (folder / CONFIG).unlink(missing_ok=True)
+    write_tensors(folder, state or model.state_dict(), max_shard_size)
+    if tokenizer_json is not None:
+        with replacing(folder / TOKENIZER) as temporary:
+            temporary.write_bytes(tokenizer_json.encode())
     record = {"kind": "baseline" if isinstance(model, StatelessDecoder) else "rxt"}
     record |= json.loads(model.config.to_json())
-    temporary = folder / f".{CONFIG}"
-    temporary.write_text(json.dumps(record, indent=2, sort_keys=True), encoding="utf-8")
-    os.replace(temporary, folder / CONFIG)
+    with replacing(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def load_config(folder: str | os.PathLike[str]) -> tuple[str, ModelConfig]:
     """Kind (`rxt` or `baseline`) and config of a model folder."""
     path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise ModelFolderError(f"{path}: not found; a model folder holds {CONFIG} and {WEIGHTS}")
-    record = json.loads(path.read_text(encoding="utf-8"))
-    kind = record.pop("kind", None)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"{path}: not found; a model folder holds {CONFIG} and weights") from error
+    except ValueError as error:
+        raise ModelFolderError(f"{path}: damaged ({error}); expected JSON") from error
+    kind = record.pop("kind", None) if isinstance(record, dict) else None
     if kind not in ("rxt", "baseline"):
         raise ModelFolderError(f"{path}: kind = {kind!r}; expected rxt or baseline")
     return kind, ModelConfig.from_json(json.dumps(record))
 
 
-def load_pretrained(folder: str | os.PathLike[str], device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
-    """The model of a folder, in evaluation mode. Missing, extra or misshapen tensors are an error that names them."""
+def from_pretrained(folder: str | os.PathLike[str], device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
+    """The model of a folder, in evaluation mode.
+
+    Raises ModelFolderError before anything is loaded where a file is missing, truncated or damaged, where tensors are
+    missing, unexpected or of another shape than the config's, and where the tokenizer.json beside them is another.
+    """
+    folder = Path(folder)
     kind, config = load_config(folder)
-    path = Path(folder) / WEIGHTS
-    try:
-        tensors = load_file(path, device=device)
-    except FileNotFoundError as error:
-        raise ModelFolderError(f"{path}: not found; a model folder holds {CONFIG} and {WEIGHTS}") from error
-    except SafetensorError as error:
-        raise ModelFolderError(f"{path}: truncated or damaged ({error})") from error
+    if (folder / TOKENIZER).is_file():
+        _require_tokenizer(folder, (folder / TOKENIZER).read_bytes(), config)
+    tensors = Tensors(folder)
     with torch.device("meta"):
         if kind == "baseline":
             model: ReactiveTransformer | StatelessDecoder = StatelessDecoder(config)
         else:
-            model = ReactiveTransformer(config, mlm_head=any(name.startswith("mlm_head.") for name in tensors))
-    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in tensors.items()}
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+            head = any(name.startswith("mlm_head.") for name in tensors.shapes)
+            model = ReactiveTransformer(config, mlm_head=head)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    names = expected.keys() | tensors.shapes.keys()
+    wrong = sorted(name for name in names if expected.get(name) != tensors.shapes.get(name))
     if wrong:
-        first = wrong[0]
+        found, wanted = (of.get(wrong[0], "no such tensor") for of in (tensors.shapes, expected))
         raise ModelFolderError(
-            f"{path}: {len(wrong)} tensors do not fit {CONFIG}, first {first}: "
-            f"found {found.get(first)}, expected {expected.get(first)}"
+            f"{tensors.place(wrong[0])}: {len(wrong)} tensors do not fit {CONFIG}, first {wrong[0]}: "
+            f"found {found}, expected {wanted}"
         )
-    model.load_state_dict(tensors, assign=True)
+    model.load_state_dict(tensors.load(device), assign=True)
     return model.eval()
+
+
+def _require_tokenizer(folder: Path, content: bytes, config: ModelConfig) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != config.tokenizer_digest:
+        raise ModelFolderError(
+            f"{folder / TOKENIZER}: not the tokenizer of this model: found sha256 {digest}, "
+            f"expected {config.tokenizer_digest or 'none, as its config names no tokenizer'}"
+        )

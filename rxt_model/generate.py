@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rxt_model.cache import KeyValueCache
+from rxt_model.check import check_ids, check_memory, check_room, check_rows
+from rxt_model.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
+
+# The first token of an answer: any; [A], an answer at once; [T], thinking before it; the likelier of these two.
+Mode = Literal["free", "fast", "thinking", "auto"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Temperature 0 is greedy. Top-k, top-p (the crossing token is kept) and min-p narrow the choice, in this order."""
+    """Temperature 0 is greedy. Top-k, top-p (the crossing token is kept) and min-p narrow the choice, in this order,
+    each what the one before has left."""
 
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high, rule in (
+            ("temperature", 0, float("inf"), "must not be negative"),
+            ("top_k", 1, float("inf"), "must be at least 1"),
+            ("top_p", 1e-9, 1, "must be above 0 and at most 1"),
+            ("min_p", 0, 1, "must be 0 to 1"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} = {value}: {rule}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """logits [B, V] -> the distribution that is drawn from, [B, V]."""
@@ -29,6 +47,7 @@ class Sampling:
         if self.top_k is not None:
             threshold = p.topk(min(self.top_k, p.shape[-1]), -1).values[:, -1:]
             p = p.where(p >= threshold, 0)
+            p = p / p.sum(-1, keepdim=True)
         if self.top_p is not None:
             ordered, index = p.sort(-1, descending=True)
             before = ordered.cumsum(-1) - ordered
@@ -36,6 +55,14 @@ class Sampling:
         if self.min_p is not None:
             p = p.where(p >= self.min_p * p.amax(-1, keepdim=True), 0)
         return p / p.sum(-1, keepdim=True)
+
+    def draw(self, logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """One id per row of logits [B, V], each from its own generator on the CPU, so that devices draw alike: [B]."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        p = self.probabilities(logits).cpu()
+        drawn = [torch.multinomial(row, 1, generator=g) for row, g in zip(p, generators, strict=True)]
+        return torch.cat(drawn).to(logits.device)
 
 
 GREEDY = Sampling()
@@ -45,30 +72,39 @@ class Turn:
     """One interaction of each conversation being answered. `logits` [B, V] predict each row's next token.
 
     `memory` [L, B, S, d] is projected once and stays as it is; None for a stateless model, whose `queries` then
-    carry whatever history it may see.
+    carry whatever history it may see. Row b takes at most `max_tokens[b]` tokens beside its query.
     """
 
     def __init__(
-        self, model: TokenModel, memory: Tensor | None, queries: Sequence[Sequence[int]], max_tokens: int
+        self, model: TokenModel, memory: Tensor | None, queries: Sequence[Sequence[int]], max_tokens: Sequence[int]
     ) -> None:
-        if any(len(query) == 0 for query in queries):
-            raise ValueError("a query has no tokens; it needs at least the control tokens of its template")
-        device = model.embedding.weight.device
-        lengths = torch.tensor([len(query) for query in queries], device=device)
-        longest = int(lengths.max())
-        ids = torch.full((len(queries), longest), model.config.tokens.pad, device=device)
-        for row, query in enumerate(queries):
-            ids[row, : len(query)] = torch.tensor(query, device=device)
+        """Raises ValueError for what the model was not made for: a memory of another shape, ids beyond the vocabulary,
+        a query without tokens of its own, an interaction longer than the model's `length` (stateless: any length)."""
+        config = model.config
+        check_rows("queries", queries, config)
+        if memory is not None:
+            check_memory(memory, config, len(queries), config.memory.slots)
+        check_room(queries, max_tokens, None if memory is None else config.length)
+        ids, mask = pad_rows(queries, config.tokens.pad)
+        check_ids(ids, config.vocab_size)
+        device, ragged = model.embedding.weight.device, not mask.all()
+        limit = ids.shape[1] + max(max_tokens)
         self.model = model
         self.memory = [] if memory is None else model.decoder.read_projections(memory)
-        self.cache = KeyValueCache(len(queries), longest + max_tokens, device)
-        hidden = model.extend(ids, lengths, self.cache, self.memory)
-        self.logits = model.logits(hidden[torch.arange(len(queries), device=device), lengths - 1])
+        self.cache = KeyValueCache(len(queries), limit, device)
+        hidden = model.extend(ids.to(device), self.cache, self.memory, mask.to(device) if ragged else None)
+        self.logits = model.logits(hidden[torch.arange(len(queries), device=device), self.cache.lengths - 1])
+
+    def opening(self, mode: Literal["fast", "thinking", "auto"]) -> Tensor:
+        """The first id of each row's answer in this mode, [B]."""
+        tokens = self.model.config.tokens
+        likelier = self.logits[:, tokens.think] > self.logits[:, tokens.answer]
+        thinks = {"fast": torch.zeros_like(likelier), "thinking": torch.ones_like(likelier), "auto": likelier}[mode]
+        return torch.where(thinks, tokens.think, tokens.answer)
 
     def step(self, ids: Tensor) -> None:
         """Append one id per row, [B]."""
-        hidden = self.model.extend(ids[:, None], torch.ones_like(ids), self.cache, self.memory)
-        self.logits = self.model.logits(hidden[:, 0])
+        self.logits = self.model.logits(self.model.extend(ids[:, None], self.cache, self.memory)[:, 0])
 
 
 @torch.no_grad()
@@ -79,28 +115,27 @@ def answer(
     max_tokens: Sequence[int],
     sampling: Sampling = GREEDY,
     seeds: Sequence[int] | None = None,
-    first: int | None = None,
+    mode: Mode = "free",
+    stop: Collection[int] = (),
 ) -> list[list[int]]:
-    """Generated ids per row, with the [EOS] that ended them; rows that reach their own `max_tokens` have none.
+    """Generated ids per row, with the [EOS] or other `stop` token that ended them; a row that ends in none of these
+    reached its own `max_tokens`.
 
-    `first` forces the first token: the answer or the thinking token. Each row has its own limit and draws from its own
-    seed, so that a row is answered alike alone and in a batch.
+    Each row has its own limit and draws from its own seed, so that a row is answered alike alone and in a batch.
+    Raises ValueError as `Turn` does.
     """
-    turn = Turn(model, memory, queries, max(max_tokens))
-    generators = _generators(len(queries), seeds)
+    turn = Turn(model, memory, queries, max_tokens)
+    ends = {model.config.tokens.eos, *stop}
     rows: list[list[int]] = [[] for _ in queries]
     open_rows = set(range(len(queries)))
-    while True:
-        ids = _choose(turn.logits, sampling, generators)
-        if first is not None and not any(rows):
-            ids = torch.full_like(ids, first)
+    for ids in _steps(turn, sampling, range(len(queries)) if seeds is None else seeds, mode):
         for row in sorted(open_rows):
-            rows[row].append(int(ids[row]))
-            if rows[row][-1] == model.config.tokens.eos or len(rows[row]) >= max_tokens[row]:
+            rows[row].append(ids[row])
+            if ids[row] in ends or len(rows[row]) >= max_tokens[row]:
                 open_rows.discard(row)
         if not open_rows:
-            return rows
-        turn.step(ids)
+            break
+    return rows
 
 
 @torch.no_grad()
@@ -111,28 +146,23 @@ def stream(
     max_tokens: int,
     sampling: Sampling = GREEDY,
     seed: int = 0,
-    first: int | None = None,
+    mode: Mode = "free",
+    stop: Collection[int] = (),
 ) -> Iterator[int]:
-    """Ids of one answer as they are made, [EOS] included if it is reached; memory [L, 1, S, d]."""
-    turn = Turn(model, memory, [query], max_tokens)
-    generators = _generators(1, [seed])
-    for position in range(max_tokens):
-        ids = _choose(turn.logits, sampling, generators)
-        if position == 0 and first is not None:
-            ids = torch.full_like(ids, first)
-        yield int(ids[0])
-        if int(ids[0]) == model.config.tokens.eos or position + 1 == max_tokens:
+    """The ids of `answer` for one conversation, memory [L, 1, S, d], as they are made."""
+    ends = {model.config.tokens.eos, *stop}
+    steps = _steps(Turn(model, memory, [query], [max_tokens]), sampling, [seed], mode)
+    for made, (token,) in enumerate(steps, start=1):
+        yield token
+        if token in ends or made == max_tokens:
             return
+
+
+def _steps(turn: Turn, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
+    """The next id of every row, for as long as somebody asks."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    ids = sampling.draw(turn.logits, generators) if mode == "free" else turn.opening(mode)
+    while True:
+        yield ids.tolist()
         turn.step(ids)
-
-
-def _generators(rows: int, seeds: Sequence[int] | None) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in (seeds if seeds is not None else range(rows))]
-
-
-def _choose(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> Tensor:
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    p = sampling.probabilities(logits)
-    drawn = [torch.multinomial(row.cpu(), 1, generator=g) for row, g in zip(p, generators, strict=True)]
-    return torch.cat(drawn).to(p.device)
+        ids = sampling.draw(turn.logits, generators)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,3 +31,13 @@ class Layout(NamedTuple):
         if self.index is not None:
             x = x.new_zeros(self.rows * self.length, *x.shape[1:]).index_copy(0, self.index, x)
         return x.unflatten(0, (self.rows, self.length))
+
+
+def pad_rows(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Lists of ids as one batch: ids [B, T] with `pad` on the right, and the mask of real tokens [B, T]."""
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.full((len(rows), int(lengths.max())), pad)
+    for target, row in zip(ids, rows, strict=True):
+        target[: len(row)] = torch.tensor(row)
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]
+    return ids, mask

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rxt_model.cache import KeyValueCache
+from rxt_model.check import check_ids, check_memory
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
@@ -35,18 +36,22 @@ class TokenModel(nn.Module):
         """[.., d] -> [.., V]."""
         return self.decoder.head(hidden)
 
-    def extend(self, ids: Tensor, counts: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Hidden states [B, T, d] of new ids [B, T], of which each row keeps `counts` [B]; earlier ones are cached."""
-        layout = Layout.of(ids.shape, None)
+    def extend(
+        self, ids: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]], mask: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states [B, T, d] of new ids [B, T]; earlier ones are cached. `mask` [B, T] marks those that are kept
+        (padding on the right); None: all."""
+        layout = Layout.of(ids.shape, mask)
         tokens = Tokens(layout, self._rope(layout.pack(cache.begin(ids.shape[1]))), cache=cache)
         hidden = self.decoder(self.embedding(layout.pack(ids)), tokens, memory).hidden
-        cache.advance(counts)
+        cache.advance(ids.shape[1] if mask is None else mask.sum(1))
         return hidden
 
     def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)
 
     def _tokens(self, ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tokens:
+        check_ids(ids, self.config.vocab_size, mask)
         layout = Layout.of(ids.shape, mask)
         if documents is None:
             # padding stands on the right, so the causal order alone keeps it out of sight
@@ -83,17 +88,22 @@ class ReactiveTransformer(TokenModel):
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        """Encoded data [L, B, T, d]; with `documents` [B, T] tokens see only their own document.
+        """Encoded data [L, B, T, d], zero at padding; with `documents` [B, T] tokens see only their own document. A row
+        may be all padding, as the turns are that a conversation does not have. Raises ValueError for ids beyond the
+        vocabulary or a mask of another shape.
 
         `memory` [L, B, S, d] before the write is read by encoders that have `encoder_memory_attention`, which need it.
         """
+        check_ids(ids, self.config.vocab_size, mask)
         documents = mask.long() - 1 if documents is None else documents
         layout = Layout.of(ids.shape, mask)
         rope = self._rope(layout.pack(_positions(documents)))
         return self.encoder(self.embedding(layout.pack(ids)), rope, layout, _same(documents), memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
-        """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]."""
+        """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]. Raises ValueError for a memory of
+        another shape."""
+        check_memory(memory, self.config, mask.shape[0], self.config.memory.slots)
         return self.memory_attention(memory, self.project(encoded, mask), mask)
 
     def project(self, encoded: Tensor, mask: Tensor) -> Tensor:
@@ -114,9 +124,11 @@ class ReactiveTransformer(TokenModel):
         [L, B / N, M, d], each serves N consecutive rows of ids.
 
         `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] or [B, T, M] what may be read;
-        `documents` [B, T] confines self-attention to a token's own document (-1: padding).
+        `documents` [B, T] confines self-attention to a token's own document (-1: padding). Raises ValueError for ids
+        beyond the vocabulary, and for a memory or mask of another shape.
         """
         tokens = self._tokens(ids, mask, documents)
+        check_memory(memory, self.config, ids.shape[0], shared=True)
         if memory_mask is not None:
             memory_mask = memory_mask[:, None, None, :] if memory_mask.dim() == 2 else memory_mask[:, None]
         return self.decoder(

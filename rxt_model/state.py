@@ -7,10 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rxt_model.check import check_ids, check_memory, check_rows
+from rxt_model.layout import pad_rows
 from rxt_model.model import ReactiveTransformer
+
+
+def remember(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
+    """The memory [L, B, S, d] after one whole interaction (query and answer ids) of each of its conversations.
+
+    Raises ValueError for a memory of another shape, ids beyond the vocabulary, an interaction without tokens of its
+    own or longer than the model's `length`.
+    """
+    config = model.config
+    check_rows("interactions", interactions, config, longest=config.length)
+    check_memory(memory, config, len(interactions), config.memory.slots)
+    ids, mask = pad_rows(interactions, config.tokens.pad)
+    check_ids(ids, config.vocab_size)
+    ids, mask = ids.to(memory.device), mask.to(memory.device)
+    return model.write(memory, model.encode(ids, mask, memory=memory), mask)
 
 
 @dataclass(frozen=True)
@@ -28,10 +46,7 @@ class ConversationState:
     @torch.no_grad()
     def written(self, model: ReactiveTransformer, interaction: Sequence[int]) -> ConversationState:
         """The state after one whole interaction (query and answer ids)."""
-        ids = torch.tensor([list(interaction)], device=self.memory.device)
-        mask = torch.ones_like(ids, dtype=torch.bool)
-        encoded = model.encode(ids, mask, memory=self.memory)
-        return replace(self, memory=model.write(self.memory, encoded, mask), turns=self.turns + 1)
+        return replace(self, memory=remember(model, self.memory, [interaction]), turns=self.turns + 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """One safetensors file; loading it gives the same bits."""
@@ -39,10 +54,15 @@ class ConversationState:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: ReactiveTransformer) -> ConversationState:
-        """Refuses a memory of another shape."""
-        held = load_file(path)
-        expected = tuple(model.initial_memory(1).shape)
-        if "memory" not in held or tuple(held["memory"].shape) != expected:
-            found = tuple(held["memory"].shape) if "memory" in held else "no memory"
-            raise ValueError(f"{path}: memory {found}, but this model's is {expected}")
+        """Raises ValueError for a damaged file, one that holds something else, and a memory of another shape."""
+        try:
+            held = load_file(path, device=str(model.embedding.weight.device))
+        except SafetensorError as error:
+            raise ValueError(f"{path}: truncated or damaged ({error})") from error
+        if held.keys() != {"memory", "turns"}:
+            raise ValueError(f"{path}: holds {sorted(held)}, but a saved conversation holds memory and turns")
+        try:
+            check_memory(held["memory"], model.config, 1, model.config.memory.slots)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         return cls(held["memory"], int(held["turns"]))

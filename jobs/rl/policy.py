@@ -1,4 +1,4 @@
-"""What rollout workers and learner must compute alike: initial memory, memory writes, log-probabilities of answers.
+"""What rollout workers and learner must compute alike: initial memory and log-probabilities of answers.
 
 Episodes of a batch stand longest first, so that at every turn the running ones are the first rows, and memory
 [L, B, S, d] shrinks with them.
@@ -37,12 +37,6 @@ def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed
         for episode in episodes
     ]
     return torch.cat(rows, 1)
-
-
-def write(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
-    """Memory after one whole interaction per row."""
-    rows = Ids.pad(interactions, memory.device)
-    return model.write(memory, model.encode(rows.ids, rows.mask), rows.mask)
 
 
 def score_answers(

@@ -20,6 +20,7 @@ from jobs.rl.episodes import Episode, running, stable_hash
 from jobs.rl.replay_buffer import Sample
 from jobs.rl.weight_sync import Policy
 from rxt_model.generate import Sampling, answer
+from rxt_model.state import remember
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class RolloutWorker:
         samples = self._answer(batch, asked, turn) if asked else []
         answers = {row: sample.answer for row, sample in zip(asked, samples, strict=True)}
         told = [episode.told(turn, answers.get(row)) for row, episode in enumerate(active)]
-        self._memory = policy.write(self._model, self._memory, told)
+        self._memory = remember(self._model, self._memory, told)
         self._writes += len(active)
         return samples
 

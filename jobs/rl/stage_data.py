@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from safetensors import safe_open
 from torch import Tensor
 
 from jobs.configs import MrlConfig
@@ -14,7 +13,8 @@ from jobs.model_folder import local_folder, require_tokenizer
 from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rewards import Reward, reward_trajectories
-from rxt_model.checkpoint import WEIGHTS, load_config
+from rxt_model.checkpoint import load_config
+from rxt_model.weights import Tensors
 from tokenization.reader import ShardReader
 from tokenization.template import decode_answer
 from tokenization.tokenizer import Tokenizer
@@ -40,8 +40,7 @@ class StageData:
         tokenizer = Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
         with local_folder(model_uri) as folder:
             _, model = load_config(folder)
-            with safe_open(folder / WEIGHTS, framework="pt") as weights:
-                embedding = weights.get_tensor("embedding.weight").float()
+            embedding = Tensors(folder).get("embedding.weight").float()
         require_tokenizer(model.tokenizer_digest, model_uri, tokenizer)
         require_tokenizer(readers["train"].tokenizer_digest, shards, tokenizer)
         held_out = held_out_episodes((readers["validation"], readers["test"]), config)

@@ -1,15 +1,17 @@
-"""The recall benchmark as a user starts it."""
+"""Benchmarks as a user starts them."""
 
 from __future__ import annotations
 
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 from evaluation_data import make_shards, make_tokenizer, save_models
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "recall.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SCRIPT = BENCHMARKS / "recall.py"
 
 
 def test_lines_are_appended_per_arm_mode_and_distance(tmp_path, monkeypatch):
@@ -28,4 +30,21 @@ def test_lines_are_appended_per_arm_mode_and_distance(tmp_path, monkeypatch):
     assert len(headline) == len(set(headline)) == 7
     assert all(line["low"] <= line["accuracy"] <= line["high"] and line["n"] > 0 for line in lines)
     documented = (SCRIPT.parent / "README.md").read_text()
+    assert all(f"`{key}`" in documented for line in lines for key in line)
+
+
+def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatch):
+    results = tmp_path / "time.jsonl"
+    sizes = ["--turns", "2", "--query", "6", "--answer", "6", "--repeats", "1", "--peer-repeats", "1"]
+    script = BENCHMARKS / "time_to_first_token.py"
+    subprocess.run([sys.executable, script, *sizes, "--results", results], check=True, cwd=BENCHMARKS.parents[1])
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(line["model"], line["turn"], line["prompt_tokens"]) for line in lines] == [
+        ("rxt", 1, 6), ("rxt", 2, 6), ("stateless", 1, 6), ("stateless", 2, 18),
+    ]  # fmt: skip
+    first, second, alone, history = lines
+    assert first["bytes"] == second["bytes"] == 2 * 6 * 256 * 128 * 4 + (6 * 6 * 2 * 64 + 7500) * 4
+    assert history["cache_bytes"] == 3 * alone["cache_bytes"] == 18 * 6 * 2 * 64 * 4
+    assert abs(alone["active_parameters"] / first["active_parameters"] - 1) < 0.05
+    documented = (BENCHMARKS / "README.md").read_text()
     assert all(f"`{key}`" in documented for line in lines for key in line)

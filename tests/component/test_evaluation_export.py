@@ -11,8 +11,9 @@ from jobs.configs import ExportConfig
 from jobs.context import StageError
 from jobs.export import export
 from jobs.model_folder import load_model
-from rxt_model.checkpoint import WEIGHTS, load_pretrained, save_pretrained
+from rxt_model.checkpoint import from_pretrained, save_pretrained
 from rxt_model.size import parameters
+from rxt_model.weights import WEIGHTS
 from tokenization.tokenizer import Tokenizer
 
 
@@ -27,7 +28,7 @@ def test_export_is_read_back_bit_for_bit(world, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "README.md",
     }  # fmt: skip
-    model, exported = load_model(f"{world['model'].uri}/model"), load_pretrained(tmp_path / "out")
+    model, exported = load_model(f"{world['model'].uri}/model"), from_pretrained(tmp_path / "out")
     assert all(a.equal(b) for a, b in zip(model.state_dict().values(), exported.state_dict().values(), strict=True))
     assert figures["export/parameters"] == parameters(model)
     assert Tokenizer.load(str(tmp_path / "out" / "tokenizer.json")).digest == digest_of(world["tokenizer"])
@@ -74,7 +75,7 @@ def test_export_notices_weights_that_changed_on_the_way(world, tmp_path, monkeyp
     import jobs.export as module
 
     def upload_damaged(folder, uri):
-        model = load_pretrained(folder)
+        model = from_pretrained(folder)
         model.decoder.head.bias.data[17] += 1e-4
         save_pretrained(model, folder)
         upload(folder, uri)

@@ -13,6 +13,7 @@ from evaluation_data import LENGTH, make_conversations, make_models, make_shards
 from jobs.context import Change, StageError
 from jobs.rates import tabulate
 from jobs.recall import ReactiveSpeaker, StatelessSpeaker, ask, batches, list_questions, load_talks, play
+from rxt_model.config import ControlTokens
 from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values
 from tokenization.reader import ShardReader
 from tokenization.special_tokens import ANSWER, BOS, EOS, QUERY
@@ -32,8 +33,15 @@ def reader(tokenizer, tmp_path_factory):
 class Notebook:
     """A memory that keeps the tokens of every interaction."""
 
-    config = SimpleNamespace(length=LENGTH)
     size = 600
+    config = SimpleNamespace(
+        length=LENGTH,
+        stateful_layers=1,
+        dim=1,
+        vocab_size=1000,
+        memory=SimpleNamespace(slots=size),
+        tokens=ControlTokens(),
+    )
 
     def initial_memory(self, batch, generator):
         return torch.zeros(1, batch, self.size, 1)

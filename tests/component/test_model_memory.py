@@ -183,5 +183,5 @@ def test_conversation_state_saves_and_loads_bit_for_bit(tmp_path):
     loaded = ConversationState.load(tmp_path / "state.safetensors", model)
     assert loaded.turns == 1 and torch.equal(loaded.memory, state.memory)
     other = small_model(memory=MemoryConfig(slots=7, variant="competitive"))
-    with pytest.raises(ValueError, match="this model's is"):
+    with pytest.raises(ValueError, match=r"state.safetensors: memory.shape = \(2, 1, 6, 32\): must be \(2, 1, 7, 32\)"):
         ConversationState.load(tmp_path / "state.safetensors", other)

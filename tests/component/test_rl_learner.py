@@ -14,6 +14,7 @@ from jobs.rl.episodes import as_episode, by_length
 from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
+from rxt_model.state import remember
 
 torch.set_num_threads(1)
 CONFIG = MrlConfig(
@@ -90,7 +91,7 @@ def test_rebuilt_memory_is_the_workers(world):
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         for turn in range(3):
             assert torch.equal(memories.before[:, turn], memory[:, 0])
-            memory = policy.write(learner.model, memory, [episodes[0].turns[turn].interaction])
+            memory = remember(learner.model, memory, [episodes[0].turns[turn].interaction])
             assert torch.allclose(memories.read[:, turn], memory[:, 0], atol=1e-6)
 
 

@@ -15,7 +15,7 @@ from jobs.checkpoints import recorded
 from jobs.configs import OptimizerConfig
 from jobs.context import Interrupted
 from jobs.train import pretrain
-from rxt_model.checkpoint import load_pretrained
+from rxt_model.checkpoint import from_pretrained
 
 STEPS = 160
 DRIVER = """
@@ -106,7 +106,7 @@ def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp
     names = ("model/model.safetensors", "model/config.json")
     for name in names:
         assert (output / name).read_bytes() == (tmp_path / "undisturbed-1" / name).read_bytes()
-    assert load_pretrained(output / "model").config.dim == 32
+    assert from_pretrained(output / "model").config.dim == 32
     assert [path.name for path in output.glob("step-*")] == [f"step-{STEPS:08d}"]
 
 

@@ -1,0 +1,137 @@
+"""Tensors on disk as the ecosystem keeps them: model.safetensors, or from a certain size on several
+model-00001-of-0000N.safetensors beside a model.safetensors.index.json that says which file holds what."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+MAX_SHARD_SIZE = 5 * 10**9  # bytes
+
+
+class ModelFolderError(ValueError):
+    """A model folder that cannot be loaded: says which file, what was found and what was expected."""
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_size: int = MAX_SHARD_SIZE) -> None:
+    """Write `tensors` in their order to files of at most `max_shard_size` bytes (a larger tensor has one for itself);
+    each file appears whole, the index last, and what an earlier model left there is removed."""
+    shards = _split(tensors, max_shard_size)
+    names = [WEIGHTS] if len(shards) == 1 else [
+        f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
+    ]  # fmt: skip
+    earlier = {folder / WEIGHTS, folder / INDEX, *folder.glob("model-[0-9]*-of-[0-9]*.safetensors")}
+    for stale in earlier - {folder / name for name in names}:
+        stale.unlink(missing_ok=True)
+    for name, shard in zip(names, shards, strict=True):
+        with replacing(folder / name) as temporary:
+            on_cpu = {key: tensors[key].detach().cpu().contiguous() for key in shard}
+            save_file(on_cpu, temporary, metadata={"format": "pt"})
+    if len(shards) > 1:
+        total = sum(tensor.nbytes for tensor in tensors.values())
+        places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+        with replacing(folder / INDEX) as temporary:
+            index = {"metadata": {"total_size": total}, "weight_map": places}
+            temporary.write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
+
+
+class Tensors:
+    """What lies in a folder, by name, before anything is loaded: every file is there, whole, and holds what the index
+    says, or ModelFolderError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._places: dict[str, str] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for file, expected in _files(folder).items():
+            with _opened(folder / file) as opened:
+                found = set(opened.keys())
+                for key in found:
+                    self._places[key] = file
+                    self.shapes[key] = tuple(opened.get_slice(key).get_shape())
+            wrong = sorted(found ^ expected) if expected is not None else []
+            if wrong:
+                verdict = "missing" if wrong[0] in expected else "not expected there"
+                raise ModelFolderError(
+                    f"{folder / file}: {len(wrong)} tensors do not fit {INDEX}, first {wrong[0]}: {verdict}"
+                )
+
+    def place(self, name: str) -> Path:
+        """The file that holds a tensor; for one that is missing, the file that should say so."""
+        return self.folder / self._places.get(name, INDEX if (self.folder / INDEX).is_file() else WEIGHTS)
+
+    def get(self, name: str) -> Tensor:
+        """One tensor, on the CPU."""
+        with _opened(self.place(name)) as opened:
+            return opened.get_tensor(name)
+
+    def load(self, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+        """All of them."""
+        loaded: dict[str, Tensor] = {}
+        for file in sorted(set(self._places.values())):
+            with _opened(self.folder / file, str(device)) as opened:
+                loaded |= {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        return loaded
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when everything is written."""
+    temporary = path.with_name(f".{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _split(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    size = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and size + tensor.nbytes > most:
+            shards.append([])
+            size = 0
+        shards[-1].append(name)
+        size += tensor.nbytes
+    return shards
+
+
+def _files(folder: Path) -> dict[str, set[str] | None]:
+    """The files of tensors, each with what the index expects in it (None: there is no index)."""
+    path = folder / INDEX
+    if not path.is_file():
+        return {WEIGHTS: None}
+    if (folder / WEIGHTS).is_file():
+        raise ModelFolderError(f"{folder}: holds both {WEIGHTS} and {INDEX}; expected one of them")
+    try:
+        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        files: dict[str, set[str] | None] = {name: set() for name in sorted(set(places.values()))}
+        for key, name in places.items():
+            files[name].add(key)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{path}: damaged ({error!r}); expected a weight_map of tensors to files") from error
+    if outside := [name for name in files if Path(name).name != name]:
+        raise ModelFolderError(f"{path}: names the file {outside[0]!r}; expected files beside it")
+    return files
+
+
+@contextmanager
+def _opened(path: Path, device: str = "cpu") -> Iterator[safe_open]:
+    try:
+        with safe_open(path, framework="pt", device=device) as opened:
+            yield opened
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"{path}: not found; expected it to hold weights of the model") from error
+    except SafetensorError as error:
+        raise ModelFolderError(f"{path}: truncated or damaged ({error})") from error

@@ -1,0 +1,160 @@
+"""Does a conversation get slower or larger? RxT beside a stateless decoder that reads the whole history again.
+
+python tests/benchmarks/time_to_first_token.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import process_time, time
+
+import torch
+from torch import Tensor
+
+from jobs.latency import Moment, device_name, interleaved, moments
+from pipelines.revision import commit
+from rxt_model.baseline import StatelessDecoder, matching_config
+from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.generate import Turn, answer
+from rxt_model.model import ReactiveTransformer, TokenModel, seeded
+from rxt_model.size import active_parameters, parameters
+
+RESULTS = Path(__file__).parent / "results" / "time_to_first_token.jsonl"
+TARGET = 0.05  # how far a later turn may differ from the first, in time and in bytes
+HEADS = AttentionConfig(query_heads=4, kv_heads=4)
+# The shape of RxT-Alpha Micro with the competitive write. Untrained weights do: what they hold changes no time as long
+# as tokens go to all experts. Untrained slots of the gated variants become alike, and with them the experts chosen.
+CONFIG = Architecture(
+    dim=128,
+    heads=8,
+    stateful_layers=6,
+    initial_layers=0,
+    final_layers=0,
+    decoder_attention=HEADS,
+    cross_attention=HEADS,
+    encoder_attention=HEADS,
+    dense_dim=384,
+    encoder_dim=384,
+    moe=MoEConfig(experts=12, top_k=2, expert_dim=256),
+    memory=MemoryConfig(slots=256, variant="competitive"),
+    length=256,
+).with_vocabulary(7500, "")
+ARMS = ("rxt", "stateless")
+
+
+def build(arm: str) -> TokenModel:
+    if arm == "rxt":
+        return seeded(lambda: ReactiveTransformer(CONFIG, mlm_head=False), 0).eval()
+    return seeded(lambda: StatelessDecoder(matching_config(CONFIG)), 0).eval()
+
+
+def prompt(arm: str, moment: Moment) -> tuple[Tensor | None, list[int]]:
+    return (moment.memory, moment.query) if arm == "rxt" else (None, moment.prompt)
+
+
+def bytes_in_use(model: TokenModel, memory: Tensor | None, query: list[int]) -> dict[str, int]:
+    """Bytes of what a conversation keeps alive while it is answered."""
+    turn = Turn(model, memory, [query], [1])
+    held = {
+        "memory_bytes": 0 if memory is None else memory.nbytes,
+        "projected_bytes": sum(part.nbytes for pair in turn.memory for part in pair),
+        "cache_bytes": turn.cache.nbytes,
+        "logits_bytes": turn.logits.nbytes,
+    }
+    return held | {"bytes": sum(held.values())}
+
+
+def peak_bytes(arm: str, memory: Tensor | None, query: list[int]) -> int:
+    """How far the first token drives the resident memory of a fresh process above what it had with the model loaded."""
+    torch.set_num_threads(1)
+    model, before = build(arm), _resident("VmRSS")
+    answer(model, memory, [query], [1])
+    return max(0, _resident("VmHWM") - before)
+
+
+def _resident(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(1)
+    models = {arm: build(arm) for arm in ARMS}
+    grid = moments(models["rxt"], conversation(CONFIG, arguments.query, arguments.answer), arguments.turns)
+    about = {
+        "case": "time_to_first_token",
+        "time": int(time()),
+        "commit": commit(),
+        "device": device_name(),
+        "threads": 1,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "clock": "process CPU seconds",
+        "query_tokens": arguments.query,
+        "interaction_tokens": arguments.query + arguments.answer,
+    }
+    lines = []
+    for arm, model in models.items():
+        size = {"model": arm, "parameters": parameters(model), "active_parameters": active_parameters(model)}
+        given = [prompt(arm, moment) for moment in grid]
+        with torch.inference_mode():
+            calls = [partial(answer, model, memory, [query], [1]) for memory, query in given]
+            times = interleaved(calls, arguments.repeats if arm == "rxt" else arguments.peer_repeats, process_time)
+            held = [bytes_in_use(model, memory, query) for memory, query in given]
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            peaks = pool.starmap(peak_bytes, [(arm, *pair) for pair in given], chunksize=1)
+        for moment, (_, query), taken, bytes_held, peak in zip(grid, given, times, held, peaks, strict=True):
+            spread = {"median_s": median(taken), "min_s": min(taken), "max_s": max(taken), "repeats": len(taken)}
+            growth = {
+                "time_by_first_turn": median(taken) / median(times[0]),
+                "bytes_by_first_turn": bytes_held["bytes"] / held[0]["bytes"],
+            }
+            where = {"turn": moment.turn, "prompt_tokens": len(query)}
+            lines.append(about | size | where | spread | growth | bytes_held | {"peak_bytes": peak})
+    rivals = {line["turn"]: line["median_s"] for line in lines if line["model"] != "rxt"}
+    for line in lines:
+        if line["model"] == "rxt":
+            line["ratio_to_stateless"] = rivals[line["turn"]] / line["median_s"]
+            line["target"] = TARGET
+            line["met"] = all(abs(line[f"{what}_by_first_turn"] - 1) <= TARGET for what in ("time", "bytes"))
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.results.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    for line in lines:
+        print(
+            f"{line['model']:9} turn {line['turn']:3}  {1e3 * line['median_s']:9.2f} ms "
+            f"({line['time_by_first_turn']:7.3f} x turn 1)  {line['bytes'] / 2**20:7.2f} MiB "
+            f"({line['bytes_by_first_turn']:7.3f} x)  peak + {line['peak_bytes'] / 2**20:7.1f} MiB"
+        )
+
+
+def conversation(config: ModelConfig, query: int, reply: int) -> list[tuple[list[int], list[int]]]:
+    """Interactions of random tokens, all of one length."""
+    generator = torch.Generator().manual_seed(0)
+    low, tokens = config.tokens.highest + 1, config.tokens
+    drawn = torch.randint(low, config.vocab_size, (8, query + reply), generator=generator).tolist()
+    return [
+        ([tokens.bos, tokens.query, *row[2:query]], [tokens.answer, *row[query + 1 : -1], tokens.eos]) for row in drawn
+    ]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=64)
+    parser.add_argument("--query", type=int, default=32, help="tokens of a query")
+    parser.add_argument("--answer", type=int, default=64, help="tokens of an answer")
+    parser.add_argument("--repeats", type=int, default=101, help="of RxT's answers, every turn's in each round")
+    parser.add_argument("--peer-repeats", type=int, default=7, help="of the stateless decoder's, which take seconds")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
