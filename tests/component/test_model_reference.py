@@ -219,7 +219,7 @@ def test_cached_logits_over_two_interactions(around, heads, gate):
     state, memory = dict(of.named_parameters()), drawn_memory(of)
     for turn in range(2):
         rows = rows_of(padded_batch(turn)[0])
-        cached = Turn(of, memory, rows, max_tokens=3)
+        cached = Turn(of, memory, rows, max_tokens=[3] * len(rows))
         for step in range(3):
             for row, own, found in zip(rows, memory.unbind(1), cached.logits, strict=True):
                 hidden = model.decode(state, of.config, row, own)[0]
