@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
+from rxt_model.experts import routed_experts
 from rxt_model.layers import SwiGLU
 
 
@@ -21,28 +22,16 @@ class Routing(NamedTuple):
 
 
 class Experts(nn.Module):
-    """Stacked SwiGLU experts without biases; rows come sorted by expert."""
+    """Stacked SwiGLU experts without biases."""
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
         self.w_in = nn.Parameter(torch.empty(config.experts, dim, 2 * config.expert_dim))
         self.w_out = nn.Parameter(torch.empty(config.experts, config.expert_dim, dim))
 
-    def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
-        """rows [R, d] sorted by expert, counts [E] rows of each -> [R, d]."""
-        return run_experts(rows, counts, self.w_in, self.w_out)
-
-
-def run_experts(rows: Tensor, counts: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
-    """rows [R, d] sorted by expert, counts [E], weights [E, d, 2f] and [E, f, d] -> [R, d]."""
-    outputs = []
-    # unbind gives one gradient node for the stack; indexing w_in[e] would allocate a full gradient per expert
-    for part, up, down in zip(rows.split(counts.tolist()), w_in.unbind(0), w_out.unbind(0), strict=True):
-        if part.shape[0] == 0:
-            continue
-        linear, gate = (part @ up).chunk(2, -1)
-        outputs.append((linear * F.silu(gate)) @ down)
-    return torch.cat(outputs) if outputs else rows
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """x [N, d], weights and chosen experts [N, K] -> weighted sums [N, d], assignments per expert [E]."""
+        return routed_experts(x, weights, chosen, self.w_in, self.w_out)
 
 
 class SharedExperts(nn.Module):
@@ -77,14 +66,8 @@ class MoELayer(nn.Module):
         probabilities = F.linear(x.float(), self.router.weight.float()).softmax(-1)
         weights, chosen = probabilities.topk(self.top_k, -1)
         weights = weights / weights.sum(-1, keepdim=True)
-        flat = chosen.flatten()
-        counts = torch.bincount(flat, minlength=probabilities.shape[-1])
-        order = flat.argsort(stable=True)
-        rows = self.experts(x[order // self.top_k], counts)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(order.numel(), device=order.device)
-        # a gather and a weighted sum in fixed order: the same bits every time, unlike a scatter-add
-        y = (rows[inverse].unflatten(0, (-1, self.top_k)) * weights[..., None].to(rows.dtype)).sum(1) + self.bias
+        y, counts = self.experts(x, weights, chosen)
+        y = y + self.bias
         if self.shared is not None:
             y = y + self.shared(x)
         tokens = torch.tensor(float(x.shape[0]), device=x.device)
