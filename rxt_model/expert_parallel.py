@@ -9,11 +9,12 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from rxt_model.config import ConfigError
-from rxt_model.moe import Experts, MoELayer, run_experts
+from rxt_model.experts import routed_experts
+from rxt_model.moe import Experts, MoELayer
 
 
 class SpreadExperts(Experts):
-    """This rank's share of `whole` (dimension 0 over `mesh`); takes and returns the same rows as the whole.
+    """This rank's share of `whole` (dimension 0 over `mesh`); takes and returns the same as the whole.
 
     The weights are DTensors of the full logical shape under the same names, so that checkpoints do not depend on the
     degree. Every rank of the axis must call it equally often.
@@ -27,23 +28,26 @@ class SpreadExperts(Experts):
             share = weight.detach().chunk(mesh.size(), 0)[mesh.get_local_rank()].clone()
             setattr(self, name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
 
-    def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
-        """rows [R, d] of this rank sorted by expert, counts [E] -> [R, d]."""
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """x [N, d] of this rank, weights and chosen experts [N, K] -> weighted sums [N, d], its assignments [E]."""
         group, degree = self.mesh.get_group(), self.mesh.size()
-        sent = counts.unflatten(0, (degree, -1))  # [ep, E / ep]
-        received = all_to_all_single(sent.contiguous(), None, None, group)
-        outward, inward = sent.sum(1).tolist(), received.sum(1).tolist()
+        own = self.w_in.to_local().shape[0]
+        expert, order = chosen.flatten().sort(stable=True)
+        counts = torch.bincount(expert, minlength=degree * own)
+        received = all_to_all_single(counts, None, None, group).unflatten(0, (degree, own))
+        outward, inward = counts.unflatten(0, (degree, own)).sum(1).tolist(), received.sum(1).tolist()
 
-        arrived = all_to_all_single_autograd(rows.contiguous(), inward, outward, group)
-        # rows arrive by (source, expert); the experts want them by (expert, source)
-        expert = torch.arange(received.shape[1], device=rows.device).repeat(degree)
-        order = expert.repeat_interleave(received.flatten()).argsort(stable=True)
-        weights = (self.w_in, self.w_out, self.b_in, self.b_out)
-        local = (None if weight is None else weight.to_local() for weight in weights)
-        done = run_experts(arrived[order], received.sum(0), *local)
-        back = torch.empty_like(order)
-        back[order] = torch.arange(order.numel(), device=order.device)
-        return all_to_all_single_autograd(done[back].contiguous(), outward, inward, group)
+        arrived = all_to_all_single_autograd(x[order // chosen.shape[1]], inward, outward, group)
+        # rows arrive by (source, expert)
+        local = torch.arange(own, device=x.device).repeat(degree).repeat_interleave(received.flatten())[:, None]
+        ones = torch.ones_like(local, dtype=weights.dtype)
+        stacks = (self.w_in, self.w_out, self.b_in, self.b_out)
+        shares = (None if stack is None else stack.to_local() for stack in stacks)
+        done, _ = routed_experts(arrived, ones, local, *shares)
+        rows = all_to_all_single_autograd(done, outward, inward, group)
+        inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(order.numel(), device=order.device))
+        y = rows[inverse].unflatten(0, chosen.shape) * weights[..., None].to(rows.dtype)
+        return y.sum(1), counts
 
 
 def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:

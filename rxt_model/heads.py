@@ -7,11 +7,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from rxt_model.config import ModelConfig
-
-CHUNK_ROWS = 8192
+from rxt_model.linear_cross_entropy import linear_cross_entropy
 
 
 class MLMHead(nn.Module):
@@ -23,8 +21,12 @@ class MLMHead(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.decode = nn.Linear(config.dim, config.vocab_size)
 
+    def features(self, hidden: Tensor) -> Tensor:
+        """What the last projection sees [.., d]."""
+        return self.norm(F.gelu(self.dense(hidden)))
+
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.decode(self.norm(F.gelu(self.dense(hidden))))
+        return self.decode(self.features(hidden))
 
 
 class TokenLoss(NamedTuple):
@@ -43,28 +45,20 @@ class TokenLoss(NamedTuple):
         return self.right.new_tensor(self.right.numel(), dtype=torch.float32)
 
 
-def cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor) -> TokenLoss:
+def cross_entropy(head: nn.Linear | MLMHead, hidden: Tensor, targets: Tensor, selected: Tensor) -> TokenLoss:
     """Summed cross entropy of head(hidden) [.., d] against targets [..] where `selected` [..] is True.
 
-    Positions are gathered before the head; above CHUNK_ROWS rows logits are recomputed in the backward pass.
+    Positions are gathered before the head, and logits exist chunk by chunk.
     """
     index = selected.flatten().nonzero().squeeze(1)
     rows, labels = hidden.flatten(0, -2)[index], targets.flatten()[index]
-    if index.numel() <= CHUNK_ROWS:
-        return TokenLoss(*_chunk(head, rows, labels))
-    parts = [
-        checkpoint(_chunk, head, r, t, use_reentrant=False)
-        for r, t in zip(rows.split(CHUNK_ROWS), labels.split(CHUNK_ROWS), strict=True)
-    ]
-    return TokenLoss(sum(loss for loss, _ in parts), torch.cat([right for _, right in parts]))
+    if isinstance(head, MLMHead):
+        rows, head = head.features(rows), head.decode
+    found = linear_cross_entropy(rows, head.weight, head.bias, labels)
+    return TokenLoss(found.loss, found.right)
 
 
 def next_tokens(head: nn.Module, hidden: Tensor, ids: Tensor, documents: Tensor) -> TokenLoss:
     """Predictions of the next token of the same document from hidden [B, T, d]; documents [B, T], padding is -1."""
     selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
     return cross_entropy(head, hidden[:, :-1], ids[:, 1:], selected)
-
-
-def _chunk(head: nn.Module, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    logits = head(rows).float()
-    return F.cross_entropy(logits, labels, reduction="sum"), logits.detach().argmax(-1) == labels

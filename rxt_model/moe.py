@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
+from rxt_model.experts import routed_experts
 from rxt_model.layers import SwiGLU
 
 
@@ -21,7 +22,7 @@ class Routing(NamedTuple):
 
 
 class Experts(nn.Module):
-    """Stacked SwiGLU experts; rows come sorted by expert."""
+    """Stacked SwiGLU experts."""
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
@@ -31,35 +32,9 @@ class Experts(nn.Module):
         self.b_in = nn.Parameter(torch.zeros(config.experts, 2 * config.expert_dim)) if own else None
         self.b_out = nn.Parameter(torch.zeros(config.experts, dim)) if own else None
 
-    def forward(self, rows: Tensor, counts: Tensor) -> Tensor:
-        """rows [R, d] sorted by expert, counts [E] rows of each -> [R, d]."""
-        return run_experts(rows, counts, self.w_in, self.w_out, self.b_in, self.b_out)
-
-
-def run_experts(
-    rows: Tensor,
-    counts: Tensor,
-    w_in: Tensor,
-    w_out: Tensor,
-    b_in: Tensor | None = None,
-    b_out: Tensor | None = None,
-) -> Tensor:
-    """rows [R, d] sorted by expert, counts [E], weights [E, d, 2f] and [E, f, d], biases [E, 2f], [E, d] -> [R, d]."""
-    outputs = []
-    # unbind gives one gradient node for the stack; indexing w_in[e] would allocate a full gradient per expert
-    none = [None] * w_in.shape[0]
-    biases = (none if b is None else b.unbind(0) for b in (b_in, b_out))
-    parts = zip(rows.split(counts.tolist()), w_in.unbind(0), w_out.unbind(0), *biases, strict=True)
-    for part, up, down, up_bias, down_bias in parts:
-        if part.shape[0] == 0:
-            continue
-        linear, gate = _affine(part, up, up_bias).chunk(2, -1)
-        outputs.append(_affine(linear * F.silu(gate), down, down_bias))
-    return torch.cat(outputs) if outputs else rows
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return x @ weight if bias is None else torch.addmm(bias, x, weight)
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """x [N, d], weights and chosen experts [N, K] -> weighted sums [N, d], assignments per expert [E]."""
+        return routed_experts(x, weights, chosen, self.w_in, self.w_out, self.b_in, self.b_out)
 
 
 class SharedExperts(nn.Module):
@@ -101,14 +76,7 @@ class MoELayer(nn.Module):
             probabilities = F.linear(x.float(), self.router.weight.float()).softmax(-1)
         weights, chosen = probabilities.topk(self.top_k, -1)
         weights = weights / weights.sum(-1, keepdim=True)
-        flat = chosen.flatten()
-        counts = torch.bincount(flat, minlength=probabilities.shape[-1])
-        order = flat.argsort(stable=True)
-        rows = self.experts(x[order // self.top_k], counts)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(order.numel(), device=order.device)
-        # a gather and a weighted sum in fixed order: the same bits every time, unlike a scatter-add
-        y = (rows[inverse].unflatten(0, (-1, self.top_k)) * weights[..., None].to(rows.dtype)).sum(1)
+        y, counts = self.experts(x, weights, chosen)
         if self.bias is not None:
             y = y + self.bias
         if self.shared is not None:

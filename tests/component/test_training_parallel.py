@@ -109,12 +109,15 @@ def check_route(rank, counts, bias):
         torch.nn.init.normal_(parameter)
     rows = [torch.randn(sum(of_rank), 16) for of_rank in counts]
     weights = [torch.randn(sum(of_rank), 16) for of_rank in counts]
-    expected = [whole_experts(r, torch.tensor(c)) for r, c in zip(rows, counts, strict=True)]
+    scores = [torch.rand(sum(of_rank), 1) for of_rank in counts]
+    chosen = [torch.arange(4).repeat_interleave(torch.tensor(of_rank))[:, None] for of_rank in counts]
+    expected = [whole_experts(*inputs)[0] for inputs in zip(rows, scores, chosen, strict=True)]
     sum((out * w).sum() for out, w in zip(expected, weights, strict=True)).backward()
 
     spread = SpreadExperts(whole_experts, init_device_mesh("cpu", (2,), mesh_dim_names=("ep",))["ep"])
     mine = rows[rank].clone().requires_grad_()
-    out = spread(mine, torch.tensor(counts[rank]))
+    out, found_counts = spread(mine, scores[rank], chosen[rank])
+    assert found_counts.tolist() == counts[rank]
     (out * weights[rank]).sum().backward()
     torch.testing.assert_close(out, expected[rank])
     assert len(list(spread.parameters())) == len(list(whole_experts.parameters()))

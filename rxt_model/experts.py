@@ -1,0 +1,142 @@
+"""Routed SwiGLU experts as one autograd node: rows sorted by expert, two matrix products per expert and direction.
+
+Saved for the backward pass are only x, the pre-activation and the indices; activations are recomputed. The gradient of
+the stacked weights is written straight into one tensor of their shape, since autograd would make one per expert.
+Time follows the assignments, however they fall on the experts, and every sum has a fixed order, so bits repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+GROUP_ROWS = 512  # rows, at least, whose temporaries exist at once: they stay in cache, and calls are amortised
+
+
+def routed_experts(
+    x: Tensor,
+    weights: Tensor,
+    chosen: Tensor,
+    w_in: Tensor,
+    w_out: Tensor,
+    b_in: Tensor | None = None,
+    b_out: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """y_n = sum_k weights[n, k] * SwiGLU_e(x_n) with e = chosen[n, k], and how many assignments each expert got.
+
+    x [N, d], weights [N, K], chosen [N, K] integers below E, distinct within a row; experts w_in [E, d, 2f] to
+    (linear, gate), w_out [E, f, d], optional biases b_in [E, 2f], b_out [E, d] -> (y [N, d], counts [E]).
+    Differentiable once. Under autocast x and the experts take its dtype; activations are computed in fp32 at least.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, w_in, w_out = x.to(dtype), w_in.to(dtype), w_out.to(dtype)
+    weights = weights.to(torch.promote_types(x.dtype, torch.float32))
+    counts = torch.bincount(chosen.flatten(), minlength=w_in.shape[0])
+    y = _RoutedExperts.apply(x, weights, chosen, counts, w_in, w_out, b_in)
+    if b_out is not None:
+        share = weights.new_zeros(chosen.shape[0], w_out.shape[0]).scatter(1, chosen, weights)
+        y = y + share.to(b_out.dtype) @ b_out
+    return y, counts
+
+
+class _RoutedExperts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weights, chosen, counts, w_in, w_out, b_in):
+        plan = _Plan(chosen, counts, weights)
+        hidden = x.new_empty(plan.token.numel(), w_in.shape[2])
+        out = x.new_empty(plan.token.numel(), x.shape[1])
+        ups, downs = w_in.unbind(0), w_out.unbind(0)
+        for rows, experts, sizes in plan.groups():
+            taken = x.index_select(0, plan.token[rows])
+            _products(taken.split(sizes), ups[experts], hidden[rows].split(sizes))
+            if b_in is not None:
+                hidden[rows] += b_in[experts].repeat_interleave(counts[experts], 0)
+            linear, gate = hidden[rows].to(weights.dtype).chunk(2, -1)
+            active = F.silu(gate).mul_(linear).mul_(plan.weight[rows]).to(x.dtype)
+            _products(active.split(sizes), downs[experts], out[rows].split(sizes))
+        ctx.save_for_backward(x, weights, chosen, counts, hidden, w_in, w_out, b_in)
+        return plan.combine(out)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_y):
+        x, weights, chosen, counts, hidden, w_in, w_out, b_in = ctx.saved_tensors
+        plan = _Plan(chosen, counts, weights)
+        need_x, need_weights, _, _, *need_experts = ctx.needs_input_grad
+        d_w_in, d_w_out, d_b_in = (
+            torch.empty_like(stack) if needed else None
+            for stack, needed in zip((w_in, w_out, b_in), need_experts, strict=True)
+        )
+        d_rows = x.new_empty(plan.token.numel(), x.shape[1]) if need_x else None
+        d_weights = torch.empty_like(plan.weight)
+        ups, downs = w_in.transpose(1, 2).unbind(0), w_out.transpose(1, 2).unbind(0)
+        for rows, experts, sizes in plan.groups():
+            token, weight = plan.token[rows], plan.weight[rows]
+            d_out = d_y.index_select(0, token)
+            d_active = x.new_empty(token.numel(), w_out.shape[1])
+            _products(d_out.split(sizes), downs[experts], d_active.split(sizes))
+            active, d_hidden, d_weights[rows] = _swiglu_backward(hidden[rows], d_active, weight)
+            if d_w_out is not None:
+                _products(active.t().split(sizes, 1), d_out.split(sizes), d_w_out[experts].unbind(0))
+            if d_w_in is not None:
+                taken = x.index_select(0, token)
+                _products(taken.t().split(sizes, 1), d_hidden.split(sizes), d_w_in[experts].unbind(0))
+            if d_b_in is not None:
+                d_b_in[experts] = torch.stack([part.sum(0) for part in d_hidden.split(sizes)])
+            if d_rows is not None:
+                _products(d_hidden.split(sizes), ups[experts], d_rows[rows].split(sizes))
+        d_x = plan.combine(d_rows) if need_x else None
+        d_weights = d_weights.view(-1)[plan.inverse] if need_weights else None
+        return d_x, d_weights, None, None, d_w_in, d_w_out, d_b_in
+
+
+def _swiglu_backward(hidden: Tensor, d_active: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of weight * linear * SiLU(gate) with hidden = [linear, gate]: the value, d hidden and d weight."""
+    linear, gate = hidden.to(weight.dtype).chunk(2, -1)
+    d_active = d_active.to(weight.dtype)
+    silu = F.silu(gate)
+    active = linear * silu
+    d_weight = (d_active * active).sum(1, keepdim=True)
+    d_active *= weight
+    d_hidden = torch.empty_like(hidden)
+    d_linear, d_gate = d_hidden.chunk(2, -1)
+    d_linear.copy_(silu.mul_(d_active))
+    d_gate.copy_(torch.ops.aten.silu_backward(d_active.mul_(linear), gate))
+    return active.mul_(weight).to(hidden.dtype), d_hidden, d_weight
+
+
+def _products(left: Sequence[Tensor], right: Sequence[Tensor], out: Sequence[Tensor]) -> None:
+    """out[i] = left[i] @ right[i]; empty products are zero."""
+    for a, b, c in zip(left, right, out, strict=True):
+        torch.mm(a, b, out=c)
+
+
+class _Plan:
+    """Assignments in the order of their experts: the `token` [R] that a row reads, R = N * K, its `weight` [R, 1], and
+    `inverse` [N, K], the row of each assignment."""
+
+    def __init__(self, chosen: Tensor, counts: Tensor, weights: Tensor) -> None:
+        order = chosen.flatten().argsort(stable=True)
+        self.token = order // chosen.shape[1]
+        self.weight = weights.flatten()[order][:, None]
+        self.inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
+        self.inverse = self.inverse.view(chosen.shape)
+        self.counts = counts.tolist()
+
+    def groups(self) -> Iterator[tuple[slice, slice, list[int]]]:
+        """Consecutive experts together: (their rows, which experts, rows of each of them)."""
+        first = row = rows = 0
+        for last, count in enumerate(self.counts, 1):
+            rows += count
+            if rows >= GROUP_ROWS or last == len(self.counts):
+                yield slice(row, row + rows), slice(first, last), self.counts[first:last]
+                first, row, rows = last, row + rows, 0
+
+    def combine(self, rows: Tensor) -> Tensor:
+        """The sum of each token's K rows, in the order of its choices: rows [R, d] -> [N, d]."""
+        return F.embedding_bag(self.inverse, rows, mode="sum")

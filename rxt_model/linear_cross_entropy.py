@@ -1,0 +1,102 @@
+"""Output projection and cross entropy together, chunk by chunk, so that full logits [rows, V] never exist.
+
+The gradient is made in the forward pass while a chunk's logits are at hand: three matrix products, none repeated.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+IGNORED = -100
+CHUNK_LOGITS = {"cpu": 1 << 20}  # logits of a chunk: on a processor they stay in its cache
+LARGE_CHUNK = 1 << 28  # elsewhere: small chunks would read and write the gradient of the weights too often
+
+
+class LinearLoss(NamedTuple):
+    """Sum of the cross entropies in nats (plus z_weight * z), the differentiable one; rows counted []; z, the sum of
+    squared log-sum-exps; and of which rows [R] no logit is above the label's."""
+
+    loss: Tensor
+    count: Tensor
+    z: Tensor
+    right: Tensor
+
+
+def linear_cross_entropy(
+    rows: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float = 0.0
+) -> LinearLoss:
+    """Cross entropy of logits rows [R, d] @ weight [V, d]^T + bias [V] against labels [R]; rows whose label is IGNORED
+    count for nothing.
+
+    Differentiable once. Under autocast the products are computed in its dtype; logits are fp32 at least.
+    """
+    if torch.is_autocast_enabled(rows.device.type):
+        dtype = torch.get_autocast_dtype(rows.device.type)
+        rows, weight = rows.to(dtype), weight.to(dtype)
+    return LinearLoss(*_LinearCrossEntropy.apply(rows, weight, bias, labels, z_weight, torch.is_grad_enabled()))
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows, weight, bias, labels, z_weight, differentiate):
+        wide = torch.promote_types(rows.dtype, torch.float32)
+        need_rows, need_weight, need_bias = (differentiate and need for need in ctx.needs_input_grad[:3])
+        d_rows = torch.empty_like(rows) if need_rows else None
+        d_weight = torch.zeros_like(weight, dtype=wide) if need_weight else None
+        d_bias = torch.zeros_like(bias, dtype=wide) if need_bias else None
+        loss, z = rows.new_zeros(2, dtype=wide)
+        counted = labels != IGNORED
+        right = torch.zeros_like(counted)
+        size = max(1, CHUNK_LOGITS.get(rows.device.type, LARGE_CHUNK) // weight.shape[0])
+        for start in range(0, rows.shape[0], size):
+            part = slice(start, start + size)
+            valid, target = counted[part, None], labels[part, None].where(counted[part, None], 0)
+            taken = rows[part].where(valid, 0)
+            logits = F.linear(taken, weight).to(wide)
+            if bias is not None:
+                logits += bias
+            own, highest = logits.gather(1, target), logits.amax(1, keepdim=True)
+            right[part] = (valid & (own == highest)).squeeze(1)
+            slope = logits.softmax(1)
+            normaliser = highest - slope.amax(1, keepdim=True).log()  # log-sum-exp of the row
+            loss += (normaliser - own).where(valid, 0).sum()
+            z += normaliser.square().where(valid, 0).sum()
+            if not (need_rows or need_weight or need_bias):
+                continue
+            # d loss / d logits = p (1 + 2 z_weight lse) - onehot
+            if z_weight:
+                slope *= 1 + 2 * z_weight * normaliser
+            slope.scatter_add_(1, target, torch.full_like(own, -1))
+            if need_bias:
+                d_bias += valid.to(wide).squeeze(1) @ slope
+            slope = slope.to(rows.dtype)
+            if need_rows:
+                torch.mm(slope, weight, out=d_rows[part]).masked_fill_(~valid, 0)
+            if need_weight and wide == rows.dtype:
+                d_weight.addmm_(slope.t(), taken)
+            elif need_weight:
+                d_weight += slope.t() @ taken
+        ctx.save_for_backward(d_rows, d_weight, d_bias)
+        ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
+        count = counted.sum()
+        ctx.mark_non_differentiable(count, z, right)
+        return loss + z_weight * z, count, z, right
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_loss, *_):
+        d_rows, d_weight, d_bias = ctx.saved_tensors
+        weight_dtype, bias_dtype = ctx.dtypes
+        return (
+            None if d_rows is None else d_rows * d_loss.to(d_rows.dtype),
+            None if d_weight is None else (d_weight * d_loss).to(weight_dtype),
+            None if d_bias is None else (d_bias * d_loss).to(bias_dtype),
+            None,
+            None,
+            None,
+        )

@@ -1,0 +1,149 @@
+"""One step of joint pre-training on one CPU thread, against the same step done plainly.
+
+    python tests/benchmarks/joint_step.py [--rounds 9]
+
+Shape of RxT-Alpha Micro: dim 128, 6 layers, 12 experts top-2 of width 256, vocabulary 7,500, 8 rows of 256 tokens;
+forward, backward, clipping and AdamW in fp32. The peer (`plain`) loops over unbound views of the experts under
+autograd, makes full logits and applies the masked-token head to all positions. CPU seconds, since machines are shared;
+both take turns, from the same weights and random numbers. One JSON line per case is appended to
+results/joint_step.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from time import process_time
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jobs.configs import JointLossConfig, TrainingConfig
+from jobs.latency import device_name
+from jobs.objectives.joint_lm import JointLM
+from jobs.optimizer import StageOptimizer
+from jobs.train_loop import moment_of
+from pipelines.revision import commit
+from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.heads import TokenLoss
+from rxt_model.model import ReactiveTransformer, seeded
+from rxt_model.moe import Experts
+
+RESULTS = Path(__file__).parent / "results" / "joint_step.jsonl"
+ROWS, LENGTH, TARGET = 8, 256, 0.75
+HEADS = AttentionConfig(query_heads=4, kv_heads=4, output_bias=True)
+CONFIG = ModelConfig(
+    dim=128,
+    heads=8,
+    stateful_layers=6,
+    initial_layers=0,
+    final_layers=0,
+    decoder_attention=HEADS,
+    cross_attention=HEADS,
+    encoder_attention=HEADS,
+    dense_dim=384,
+    encoder_dim=384,
+    moe=MoEConfig(experts=12, top_k=2, expert_dim=256),
+    memory=MemoryConfig(slots=256, variant="gated", attention=HEADS),
+    length=LENGTH,
+    vocab_size=7500,
+)
+
+
+def loop_over_experts(experts: Experts, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """`Experts.forward` under autograd, one expert's view after the other."""
+    order = chosen.flatten().argsort(stable=True)
+    counts = torch.bincount(chosen.flatten(), minlength=experts.w_in.shape[0])
+    rows = x[order // chosen.shape[1]].split(counts.tolist())
+    outputs = []
+    for part, up, down in zip(rows, experts.w_in.unbind(0), experts.w_out.unbind(0), strict=True):
+        linear, gate = (part @ up).chunk(2, -1)
+        outputs.append((linear * F.silu(gate)) @ down)
+    picked = torch.cat(outputs)[order.argsort()].unflatten(0, chosen.shape)
+    return (picked * weights[..., None]).sum(1), counts
+
+
+def full_logits(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor) -> TokenLoss:
+    """`heads.cross_entropy` with the head on all positions."""
+    logits = head(hidden).flatten(0, 1)
+    labels = targets.masked_fill(~selected, -100).flatten()
+    loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
+    return TokenLoss(loss, (logits.detach().argmax(-1) == labels)[selected.flatten()])
+
+
+class Training:
+    """A fresh model with its optimizer, and how long each of its steps took."""
+
+    def __init__(self, plain: bool) -> None:
+        self.config = TrainingConfig(steps=1000, batch_size=ROWS)
+        self.objective = JointLM(seeded(lambda: ReactiveTransformer(CONFIG), 0), JointLossConfig(), balance_weight=0.01)
+        self.optimizer = StageOptimizer(self.objective, self.config.optimizer, self.config.steps)
+        self.plain, self.milliseconds, self.losses = plain, [], []
+
+    def step(self, number: int) -> None:
+        generator = torch.Generator().manual_seed(number)
+        ids = torch.randint(CONFIG.tokens.highest + 1, CONFIG.vocab_size, (ROWS, LENGTH), generator=generator)
+        batch = {"input_ids": ids, "documents": torch.zeros_like(ids)}
+        with ExitStack() as patches:
+            if self.plain:
+                patches.enter_context(patch.object(Experts, "forward", loop_over_experts))
+                patches.enter_context(patch("jobs.objectives.joint_lm.cross_entropy", full_logits))
+            began = process_time()
+            self.optimizer.begin(number, self.objective.trained(number))
+            loss, _ = self.objective(batch, moment_of(self.config, number, batch))
+            loss.backward()
+            self.optimizer.step()
+            self.milliseconds.append(1e3 * (process_time() - began))
+        self.losses.append(loss.item())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cases = {"plain": Training(plain=True), "ours": Training(plain=False)}
+    for number in range(arguments.rounds + 1):
+        for case in cases.values():
+            case.step(number)
+    torch.testing.assert_close(cases["ours"].losses[0], cases["plain"].losses[0], rtol=1e-5, atol=0)
+    peer = median(cases["plain"].milliseconds[1:])
+    lines = []
+    for name, case in cases.items():
+        turns = case.milliseconds[1:]
+        lines.append({
+            "benchmark": "joint_step",
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
+            "device": device_name(),
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "load": round(os.getloadavg()[0], 1),
+            "case": name,
+            "tokens": ROWS * LENGTH,
+            "turns": len(turns),
+            "median_ms": round(median(turns), 1),
+            "min_ms": round(min(turns), 1),
+            "max_ms": round(max(turns), 1),
+            "to_plain": round(median(turns) / peer, 3),
+            "target": TARGET,
+        })  # fmt: skip
+        print(
+            f"{name:6} {lines[-1]['median_ms']:8.1f} ms [{min(turns):.1f}, {max(turns):.1f}]  x {lines[-1]['to_plain']}"
+        )
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
