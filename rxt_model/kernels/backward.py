@@ -51,11 +51,28 @@ def weight_gradient(
 
 
 @jit
-def swiglu_backward(
-    d_active, hidden, d_hidden, scaled, weight, first, local, columns, inside, N: tl.constexpr
+def halves(block):
+    """Left and right columns of [M, C]; moves nothing between threads."""
+    pairs = tl.reshape(block, [block.shape[0], 2, block.shape[1] // 2])
+    return tl.split(tl.permute(pairs, (0, 2, 1)))
+
+
+@jit
+def swiglu_backward_halves(
+    d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
 ):  # fmt: skip
+    """swiglu_backward of one half after the other: a whole one does not fit the registers."""
+    left, right = halves(d_active)
+    HALF: tl.constexpr = d_active.shape[1] // 2
+    d_weight = swiglu_backward(left, hidden, d_hidden, scaled, weight, first, local, column, inside, N)
+    return d_weight + swiglu_backward(right, hidden, d_hidden, scaled, weight, first, local, column + HALF, inside, N)
+
+
+@jit
+def swiglu_backward(d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr):
     """From the gradient of the unweighted activations [M, C]: stores those of the pre-activations and the weighted
     activations, returns <d_active, active> per row."""
+    columns = column + tl.arange(0, d_active.shape[1])
     at = first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
     stored = inside[:, None] & (columns < N)[None, :]
     linear = tl.load(hidden + at, mask=stored, other=0.0).to(tl.float32)
@@ -91,8 +108,8 @@ def d_hidden_kernel(
     local = tl.arange(0, BLOCK_M)
     inside = first + local < end
     assignment = tl.load(order + tl.minimum(first + local, end - 1))
-    wide = part * (BLOCK_N + HALF) + tl.arange(0, BLOCK_N)
-    narrow = part * (BLOCK_N + HALF) + BLOCK_N + tl.arange(0, HALF)
+    column = part * (BLOCK_N + HALF)
+    wide, narrow = column + tl.arange(0, BLOCK_N), column + BLOCK_N + tl.arange(0, HALF)
     depth = tl.arange(0, BLOCK_K)
     ragged: tl.constexpr = D % BLOCK_K != 0 or N % (BLOCK_N + HALF) != 0
 
@@ -110,8 +127,12 @@ def d_hidden_kernel(
 
     weight = tl.load(weights + assignment).to(tl.float32)
     row = first.to(tl.int64)
-    d_weight = swiglu_backward(in_wide, hidden, d_hidden, scaled, weight, row, local, wide, inside, N)
-    d_weight += swiglu_backward(in_narrow, hidden, d_hidden, scaled, weight, row, local, narrow, inside, N)
+    left, right = halves(in_wide)
+    d_weight = swiglu_backward_halves(left, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    column += HALF
+    d_weight += swiglu_backward_halves(right, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    column += HALF
+    d_weight += swiglu_backward_halves(in_narrow, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
     tl.store(d_weights + assignment.to(tl.int64) * parts + part, d_weight, mask=inside)
 
 

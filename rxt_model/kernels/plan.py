@@ -101,8 +101,8 @@ def place_kernel(chosen, before, starts, order, inverse, total, BINS: tl.constex
     at = base + local
     mine = tl.load(chosen + at, mask=at < total, other=BINS - 1).to(tl.int32)
     earlier = tl.zeros([BLOCK], tl.int32)
-    for first in range(0, BLOCK, 32):
-        there = first + tl.arange(0, 32)
+    for first in range(0, BLOCK, 16):
+        there = first + tl.arange(0, 16)
         others = tl.load(chosen + base + there, mask=base + there < total, other=BINS - 1).to(tl.int32)
         same = (mine[:, None] == others[None, :]) & (there[None, :] < local[:, None])
         earlier += tl.sum(same.to(tl.int32), 1)

@@ -34,6 +34,6 @@ BETA = Tiles(
     features=128,
     up=Tile(64, 64, 8, 3),
     matmul=Tile(128, 64, 8, 3),
-    d_hidden=Tile(128, 64, 8, 3),
+    d_hidden=Tile(64, 64, 8, 3),
     d_weight=Tile(128, 64, 8, 3),
 )
