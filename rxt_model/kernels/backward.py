@@ -22,7 +22,7 @@ def hidden_gradient(
     d_hidden, scaled = torch.empty_like(hidden), hidden.new_empty(hidden.shape[0], width)
     d_weights = hidden.new_empty(*weights.shape, parts, dtype=torch.float32)
     d_hidden_kernel[(plan.tile_expert.numel() * parts,)](
-        dy, w_out, hidden, weights, d_hidden, scaled, d_weights, *plan[:1], *plan[2:], weights.shape[1], dim, width,
+        dy, w_out, hidden, weights, d_hidden, scaled, d_weights, plan.order, *plan[2:], weights.shape[1], dim, width,
         tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return d_hidden, scaled, d_weights.sum(-1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
-from rxt_model.kernels.forward import experts_forward
+from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.plan import Plan, plan_rows
 from rxt_model.kernels.tiles import BETA, Tiles
@@ -53,7 +53,8 @@ class RoutedExperts(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         x, weights, w_in, w_out = (tensor.contiguous() for tensor in (x, weights, w_in, w_out))
         plan = plan_rows(chosen, w_in.shape[0], tiles.rows)
-        y, hidden = experts_forward(x, weights, plan, w_in, w_out, tiles)
+        active, hidden = swiglu_rows(x, plan, w_in, weights.shape[1], tiles)
+        y = sum_rows(rows_times_experts(active, plan, w_out, False, tiles.rows, tiles.matmul), plan, weights)
         ctx.save_for_backward(x, weights, w_in, w_out, hidden, *plan)
         ctx.main_gradients, ctx.tiles = main_gradients, tiles
         return y

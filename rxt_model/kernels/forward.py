@@ -11,21 +11,18 @@ from rxt_model.kernels.tiles import Tile, Tiles
 BLOCK_T = 4  # tokens of a program that sums rows
 
 
-def experts_forward(
-    x: Tensor, weights: Tensor, plan: Plan, w_in: Tensor, w_out: Tensor, tiles: Tiles
-) -> tuple[Tensor, Tensor]:
-    """x [T, d], weights [T, K], w_in [E, d, 2n], w_out [E, n, d] -> y [T, d], pre-activations [T * K, 2n]."""
-    width, dim = w_out.shape[1:]
+def swiglu_rows(x: Tensor, plan: Plan, w_in: Tensor, top_k: int, tiles: Tiles) -> tuple[Tensor, Tensor]:
+    """x [T, d], w_in [E, d, 2n] -> activations [R, n] and pre-activations [R, 2n], rows sorted by expert."""
+    dim, width = w_in.shape[1], w_in.shape[2] // 2
     rows = plan.order.numel()
     hidden, active = x.new_empty(rows, 2 * width), x.new_empty(rows, width)
     tile = tiles.up
     grid = (plan.tile_expert.numel() * triton.cdiv(width, tile.columns),)
     up_kernel[grid](
-        x, w_in, hidden, active, *plan[:1], *plan[2:], weights.shape[1], dim, width,
+        x, w_in, hidden, active, plan.order, *plan[2:], top_k, dim, width,
         tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
-    outputs = rows_times_experts(active, plan, w_out, False, tiles.rows, tiles.matmul)
-    return sum_rows(outputs, plan, weights), hidden
+    return active, hidden
 
 
 def rows_times_experts(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
