@@ -83,11 +83,11 @@ def swiglu_backward(d_active, hidden, d_hidden, scaled, weight, first, local, co
     d_weight = tl.sum(d_active * active, 1)
     element = d_hidden.dtype.element_ty
     d_active *= weight[:, None]
-    tl.store(d_hidden + at, (d_active * silu).to(element), mask=stored)
+    tl.store(d_hidden + at, (d_active * silu).to(element), mask=stored, eviction_policy="evict_first")
     d_gate = d_active * linear * (sigmoid + silu - silu * sigmoid)
-    tl.store(d_hidden + at + N, d_gate.to(element), mask=stored)
+    tl.store(d_hidden + at + N, d_gate.to(element), mask=stored, eviction_policy="evict_first")
     there = scaled + first * N + local[:, None] * N + columns[None, :]
-    tl.store(there, (active * weight[:, None]).to(element), mask=stored)
+    tl.store(there, (active * weight[:, None]).to(element), mask=stored, eviction_policy="evict_first")
     return d_weight
 
 
@@ -137,9 +137,8 @@ def d_hidden_kernel(
 
 
 @jit
-def store_gradient(
-    out, values, features, columns, D: tl.constexpr, N: tl.constexpr, T: tl.constexpr, ADD: tl.constexpr
-):
+def store_gradient(out, values, features, column, D: tl.constexpr, N: tl.constexpr, T: tl.constexpr, ADD: tl.constexpr):
+    columns = column + tl.arange(0, values.shape[1])
     at = features[:, None] + columns[None, :] * D if T else features[:, None] * N + columns[None, :]
     inside = (features < D)[:, None] & (columns < N)[None, :]
     if ADD:
@@ -178,5 +177,7 @@ def d_weight_kernel(
         right = tl.load(b + narrow[None, :], mask=inside & (narrow < N)[None, :], other=0.0)
         in_narrow = tl.dot(left, right, in_narrow)
     out += expert.to(tl.int64) * (D * N)
-    store_gradient(out, in_wide, features, wide, D, N, TRANSPOSED, ADD)
-    store_gradient(out, in_narrow, features, narrow, D, N, TRANSPOSED, ADD)
+    left, right = halves(in_wide)
+    store_gradient(out, left, features, first_column, D, N, TRANSPOSED, ADD)
+    store_gradient(out, right, features, first_column + HALF, D, N, TRANSPOSED, ADD)
+    store_gradient(out, in_narrow, features, first_column + BLOCK_N, D, N, TRANSPOSED, ADD)

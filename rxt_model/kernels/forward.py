@@ -94,10 +94,12 @@ def up_kernel(
     stored = (first + local < end)[:, None] & (columns < N)[None, :]
     row = first.to(tl.int64)
     h = hidden + row * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
-    tl.store(h, rounded_linear, mask=stored)
-    tl.store(h + N, rounded_gate, mask=stored)
+    # far more than the L2 cache holds, read once and later: it shall not drive out x, which is read K times
+    tl.store(h, rounded_linear, mask=stored, eviction_policy="evict_first")
+    tl.store(h + N, rounded_gate, mask=stored, eviction_policy="evict_first")
     swiglu = linear * gate * tl.sigmoid(gate)
-    tl.store(active + row * N + local[:, None] * N + columns[None, :], swiglu.to(active.dtype.element_ty), mask=stored)
+    a = active + row * N + local[:, None] * N + columns[None, :]
+    tl.store(a, swiglu.to(active.dtype.element_ty), mask=stored, eviction_policy="evict_first")
 
 
 @jit
@@ -132,7 +134,8 @@ def matmul_kernel(
             right = load_block(b + depth[:, None] * N + columns[None, :] + k * N, wanted, ragged)
             total = tl.dot(left, right, total)
     stored = (first + local < end)[:, None] & (columns < N)[None, :]
-    tl.store(out + row * N + local[:, None] * N + columns[None, :], total.to(out.dtype.element_ty), mask=stored)
+    o = out + row * N + local[:, None] * N + columns[None, :]
+    tl.store(o, total.to(out.dtype.element_ty), mask=stored, eviction_policy="evict_first")
 
 
 @jit

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
 
-BLOCK_T = 4  # tokens of a program
+BLOCK_T = 2  # tokens of a program
+WARPS = 1  # maxima over a row then stay inside a warp
 
 
 class Selection(NamedTuple):
@@ -40,7 +41,9 @@ class _Select(torch.autograd.Function):
         weights = logits.new_empty(tokens, top_k)
         chosen = logits.new_empty(tokens, top_k, dtype=torch.int32)
         mass, log_total = logits.new_empty(blocks, experts), logits.new_empty(tokens)
-        select_kernel[(blocks,)](logits, weights, chosen, mass, log_total, tokens, *_shape(experts, top_k))
+        select_kernel[(blocks,)](
+            logits, weights, chosen, mass, log_total, tokens, *_shape(experts, top_k), num_warps=WARPS
+        )
         ctx.save_for_backward(logits, weights, chosen, log_total)
         ctx.mark_non_differentiable(chosen)
         return weights, chosen, mass.sum(0), log_total
@@ -52,8 +55,9 @@ class _Select(torch.autograd.Function):
         d_logits = torch.empty_like(logits)
         gradients = [d.contiguous() for d in (d_weights, d_mass, d_log_total)]
         select_backward_kernel[(triton.cdiv(tokens, BLOCK_T),)](
-            logits, weights, chosen, log_total, *gradients, d_logits, tokens, *_shape(experts, weights.shape[1])
-        )
+            logits, weights, chosen, log_total, *gradients, d_logits, tokens, *_shape(experts, weights.shape[1]),
+            num_warps=WARPS,
+        )  # fmt: skip
         return d_logits, None
 
 

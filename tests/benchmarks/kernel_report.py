@@ -45,10 +45,10 @@ def kernels() -> dict[str, tuple]:
     """Name -> kernel, values of its constexpr arguments in their order, launch options, whether it multiplies matrices,
     types that differ from the usual ones."""
     height, features, up, matmul, d_hidden, d_weight = BETA
-    choice = (E, K, topk.BLOCK_T, 512, 16)
+    choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
     return {
-        "select": (topk.select_kernel, choice, {}, False, {}),
-        "select_backward": (topk.select_backward_kernel, choice, {}, False, {}),
+        "select": (topk.select_kernel, choice, warp, False, {}),
+        "select_backward": (topk.select_backward_kernel, choice, warp, False, {}),
         "count": (plan.count_kernel, (BINS, plan.BLOCK), {}, False, {}),
         "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
         "tile": (plan.tile_kernel, (E, BINS, height, plan.BLOCK), {}, False, {}),
