@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
 from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
@@ -60,6 +61,7 @@ class RoutedExperts(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dy: Tensor):
         x, weights, w_in, w_out, hidden, *rest = ctx.saved_tensors
         plan, tiles, top_k, dy = Plan(*rest), ctx.tiles, weights.shape[1], dy.contiguous()

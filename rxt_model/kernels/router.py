@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def router_logits(x: Tensor, w: Tensor) -> Tensor:
@@ -23,6 +24,7 @@ class _RouterLogits(torch.autograd.Function):
             return x.float() @ w.float().T
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d: Tensor):
         x, w = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels.language import jit, tl, triton
 
@@ -49,6 +50,7 @@ class _Select(torch.autograd.Function):
         return weights, chosen, mass.sum(0), log_total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d_weights: Tensor, _, d_mass: Tensor, d_log_total: Tensor):
         logits, weights, chosen, log_total = ctx.saved_tensors
         tokens, experts = logits.shape

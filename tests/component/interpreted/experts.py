@@ -71,6 +71,20 @@ def test_output_and_every_gradient_equal_a_loop_over_tokens(name):
         assert close(mine.grad, other.grad), what
 
 
+def test_half_precision_stays_half_and_differs_by_rounding_alone():
+    (x, weights, chosen, w_in, w_out), tiles = problem("even")
+    ours = [t.half().requires_grad_() if t is not weights else t.requires_grad_() for t in (x, weights, w_in, w_out)]
+    theirs = [tensor.detach().double().requires_grad_() for tensor in ours]
+    y = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+    expected = reference(theirs[0], theirs[1], chosen, *theirs[2:])
+    dy = torch.randn(x.shape).half()
+    y.backward(dy)
+    expected.backward(dy.double())
+    assert [t.grad.dtype for t in ours] == [torch.float16, torch.float32, torch.float16, torch.float16]
+    for mine, other in zip((y, *(t.grad for t in ours)), (expected, *(t.grad for t in theirs)), strict=True):
+        assert (mine.double() - other).norm() < 5e-3 * other.norm()
+
+
 def test_weight_gradients_are_added_to_the_main_gradients():
     (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
     theirs = [w_in.clone().requires_grad_(), w_out.clone().requires_grad_()]
