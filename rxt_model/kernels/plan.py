@@ -10,7 +10,7 @@ from torch import Tensor
 from rxt_model.kernels.language import jit, tl, triton
 
 BLOCK = 256  # assignments counted and placed by a program
-BLOCKS = 64  # blocks, and
+BLOCKS = 256  # blocks, and
 COLUMNS = 16  # experts of one step of the prefix sum
 
 

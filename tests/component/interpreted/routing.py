@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rxt_model.kernels.plan import plan_rows
+from rxt_model.kernels.plan import plan_rows, prefix_kernel
 from rxt_model.kernels.topk import select_experts
 
 
@@ -35,7 +35,7 @@ def routes() -> dict[str, tuple[torch.Tensor, int]]:
     torch.manual_seed(0)
     return {
         "random": (torch.stack([torch.randperm(37)[:3] for _ in range(211)]), 37),
-        "many blocks": (torch.randint(0, 5, (8300, 2)), 5),
+        "several blocks": (torch.randint(0, 5, (300, 2)), 5),
         "one hot expert": (torch.full((90, 1), 4), 6),
         "empty experts": (torch.randint(2, 4, (50, 2)).int(), 9),
         "one row": (torch.tensor([[2]]), 3),
@@ -58,3 +58,12 @@ def test_rows_are_sorted_by_expert_and_tiles_cover_them_once(name):
     assert used <= plan.tile_expert.numel() == flat.numel() // tile + min(experts, flat.numel())
     assert list(zip(plan.tile_expert[:used].tolist(), plan.tile_row[:used].tolist(), strict=True)) == tiles
     assert (plan.tile_expert[used:] == -1).all()
+
+
+def test_the_prefix_sum_goes_on_from_one_step_to_the_next():
+    torch.manual_seed(0)
+    counts = torch.randint(0, 9, (11, 32)).int()
+    before, totals = counts.clone(), torch.empty(32, dtype=torch.int32)
+    prefix_kernel[(2,)](before, totals, 11, 32, 4, 16)
+    assert torch.equal(before, counts.cumsum(0).int() - counts)
+    assert torch.equal(totals, counts.sum(0).int())
