@@ -23,7 +23,7 @@ check: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11")'
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@echo "installing into $(VENV) (2.2 GB with the CPU build of torch, 6.2 GB with CUDA; a few minutes the first time)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[s3,test]"
+	@echo "installing into $(VENV) (2.9 GB with the CPU build of torch, 6.2 GB with CUDA; a few minutes the first time)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[s3,kernels,test]"
 	@$(VENV)/bin/python -c 'import torch; v = torch.version.cuda; v and not torch.cuda.is_available() and print("note: this torch is a CUDA build and no GPU is visible; it works, only larger; README.md, Dependencies, says how to get the other")'
 	@touch $@

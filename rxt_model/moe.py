@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
 from rxt_model.experts import routed_experts
+from rxt_model.kernels.language import triton
+from rxt_model.kernels.router import router_logits
+from rxt_model.kernels.topk import select_experts
 from rxt_model.layers import SwiGLU
 
 
@@ -56,6 +58,17 @@ class SharedExperts(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
+def select(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
+    they are [N, K], and the sum of the probabilities of each expert [E]."""
+    if logits.is_cuda and triton is not None and logits.shape[0]:
+        selection = select_experts(logits, top_k)
+        return selection.weights, selection.chosen, selection.mass
+    probabilities = logits.softmax(-1)
+    weights, chosen = probabilities.topk(top_k, -1)
+    return weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0)
+
+
 class MoELayer(nn.Module):
     """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax in fp32.
 
@@ -72,17 +85,14 @@ class MoELayer(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x [N, d], real tokens only -> ([N, d], load)."""
-        with torch.autocast(x.device.type, enabled=False):  # it would take the product back to half precision
-            probabilities = F.linear(x.float(), self.router.weight.float()).softmax(-1)
-        weights, chosen = probabilities.topk(self.top_k, -1)
-        weights = weights / weights.sum(-1, keepdim=True)
+        weights, chosen, mass = select(router_logits(x, self.router.weight), self.top_k)
         y, counts = self.experts(x, weights, chosen)
         if self.bias is not None:
             y = y + self.bias
         if self.shared is not None:
             y = y + self.shared(x)
         tokens = torch.tensor(float(x.shape[0]), device=x.device)
-        return y, Routing(counts.float(), probabilities.sum(0), tokens)
+        return y, Routing(counts.float(), mass, tokens)
 
 
 def balance_loss(routing: list[Routing]) -> Tensor:

@@ -1,0 +1,183 @@
+"""Gradients of the experts from X, the pre-activations and the plan alone: nothing else is saved."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rxt_model.kernels.forward import load_block, rows_times_experts, sum_rows
+from rxt_model.kernels.language import jit, tl, triton
+from rxt_model.kernels.plan import Plan
+from rxt_model.kernels.tiles import Tiles
+
+
+def hidden_gradient(
+    dy: Tensor, hidden: Tensor, weights: Tensor, plan: Plan, w_out: Tensor, tiles: Tiles
+) -> tuple[Tensor, Tensor, Tensor]:
+    """dy [T, d] -> gradient of the pre-activations [R, 2n], activations times combine weight [R, n], and gradient of
+    the combine weights [T, K] fp32."""
+    width, dim = w_out.shape[1:]
+    tile = tiles.d_hidden
+    parts = triton.cdiv(width, tile.columns * 3 // 2)
+    d_hidden, scaled = torch.empty_like(hidden), hidden.new_empty(hidden.shape[0], width)
+    d_weights = hidden.new_empty(*weights.shape, parts, dtype=torch.float32)
+    d_hidden_kernel[(plan.tile_expert.numel() * parts,)](
+        dy, w_out, hidden, weights, d_hidden, scaled, d_weights, plan.order, *plan[2:], weights.shape[1], dim, width,
+        tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+    )  # fmt: skip
+    return d_hidden, scaled, d_weights.sum(-1)
+
+
+def input_gradient(d_hidden: Tensor, weights: Tensor, plan: Plan, w_in: Tensor, tiles: Tiles) -> Tensor:
+    """d_hidden [R, 2n] -> [T, d]: each assignment's, then their sum per token."""
+    rows = rows_times_experts(d_hidden, plan, w_in, True, tiles.rows, tiles.matmul)
+    return sum_rows(rows, plan, weights, weighted=False)
+
+
+def weight_gradient(
+    by_token: Tensor, rows: Tensor, plan: Plan, top_k: int, transposed: bool, tiles: Tiles, out: Tensor, add: bool
+) -> None:
+    """by_token [T, d]^T @ rows [R, c] of every expert into `out` [E, d, c], or [E, c, d] and `transposed`.
+
+    Accumulates over the rows in fp32, in their order; adds to what `out` holds if `add`.
+    """
+    dim, width = by_token.shape[1], rows.shape[1]
+    tile = tiles.d_weight
+    grid = (out.shape[0] * triton.cdiv(dim, tiles.features) * triton.cdiv(width, tile.columns * 3 // 2),)
+    d_weight_kernel[grid](
+        by_token, rows, out, plan.order, plan.starts, top_k, dim, width, transposed, add,
+        tiles.features, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+    )  # fmt: skip
+
+
+@jit
+def halves(block):
+    """Left and right columns of [M, C]; moves nothing between threads."""
+    pairs = tl.reshape(block, [block.shape[0], 2, block.shape[1] // 2])
+    return tl.split(tl.permute(pairs, (0, 2, 1)))
+
+
+@jit
+def swiglu_backward_halves(
+    d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
+):  # fmt: skip
+    """swiglu_backward of one half after the other: a whole one does not fit the registers."""
+    left, right = halves(d_active)
+    HALF: tl.constexpr = d_active.shape[1] // 2
+    d_weight = swiglu_backward(left, hidden, d_hidden, scaled, weight, first, local, column, inside, N)
+    return d_weight + swiglu_backward(right, hidden, d_hidden, scaled, weight, first, local, column + HALF, inside, N)
+
+
+@jit
+def swiglu_backward(d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr):
+    """From the gradient of the unweighted activations [M, C]: stores those of the pre-activations and the weighted
+    activations, returns <d_active, active> per row."""
+    columns = column + tl.arange(0, d_active.shape[1])
+    at = first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
+    stored = inside[:, None] & (columns < N)[None, :]
+    linear = tl.load(hidden + at, mask=stored, other=0.0).to(tl.float32)
+    gate = tl.load(hidden + at + N, mask=stored, other=0.0).to(tl.float32)
+    sigmoid = tl.sigmoid(gate)
+    silu = gate * sigmoid
+    active = linear * silu
+    d_weight = tl.sum(d_active * active, 1)
+    element = d_hidden.dtype.element_ty
+    d_active *= weight[:, None]
+    tl.store(d_hidden + at, (d_active * silu).to(element), mask=stored, eviction_policy="evict_first")
+    d_gate = d_active * linear * (sigmoid + silu - silu * sigmoid)
+    tl.store(d_hidden + at + N, d_gate.to(element), mask=stored, eviction_policy="evict_first")
+    there = scaled + first * N + local[:, None] * N + columns[None, :]
+    tl.store(there, (active * weight[:, None]).to(element), mask=stored, eviction_policy="evict_first")
+    return d_weight
+
+
+@jit
+def d_hidden_kernel(
+    dy, w_out, hidden, weights, d_hidden, scaled, d_weights, order, starts, tile_expert, tile_row,
+    K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """dA = dy[token] @ w_out[expert]^T over BLOCK_N + BLOCK_N / 2 columns, then SwiGLU backward on the accumulators."""
+    HALF: tl.constexpr = BLOCK_N // 2
+    parts: tl.constexpr = (N + BLOCK_N + HALF - 1) // (BLOCK_N + HALF)
+    tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
+    expert = tl.load(tile_expert + tile)
+    if expert < 0:
+        return
+    first, end = tl.load(tile_row + tile), tl.load(starts + expert + 1)
+    local = tl.arange(0, BLOCK_M)
+    inside = first + local < end
+    assignment = tl.load(order + tl.minimum(first + local, end - 1))
+    column = part * (BLOCK_N + HALF)
+    wide, narrow = column + tl.arange(0, BLOCK_N), column + BLOCK_N + tl.arange(0, HALF)
+    depth = tl.arange(0, BLOCK_K)
+    ragged: tl.constexpr = D % BLOCK_K != 0 or N % (BLOCK_N + HALF) != 0
+
+    a = dy + (assignment // K).to(tl.int64)[:, None] * D + depth[None, :]
+    b = w_out + expert.to(tl.int64) * (D * N) + depth[None, :]
+    in_wide = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+    in_narrow = tl.zeros([BLOCK_M, HALF], tl.float32)
+    for k in range(0, D, BLOCK_K):
+        deep = (k + depth < D)[None, :]
+        left = load_block(a + k, deep, ragged)
+        right = load_block(b + k + wide[:, None] * D, deep & (wide < N)[:, None], ragged)
+        in_wide = tl.dot(left, tl.trans(right), in_wide)
+        right = load_block(b + k + narrow[:, None] * D, deep & (narrow < N)[:, None], ragged)
+        in_narrow = tl.dot(left, tl.trans(right), in_narrow)
+
+    weight = tl.load(weights + assignment).to(tl.float32)
+    row = first.to(tl.int64)
+    left, right = halves(in_wide)
+    d_weight = swiglu_backward_halves(left, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    column += HALF
+    d_weight += swiglu_backward_halves(right, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    column += HALF
+    d_weight += swiglu_backward_halves(in_narrow, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    tl.store(d_weights + assignment.to(tl.int64) * parts + part, d_weight, mask=inside)
+
+
+@jit
+def store_gradient(out, values, features, column, D: tl.constexpr, N: tl.constexpr, T: tl.constexpr, ADD: tl.constexpr):
+    columns = column + tl.arange(0, values.shape[1])
+    at = features[:, None] + columns[None, :] * D if T else features[:, None] * N + columns[None, :]
+    inside = (features < D)[:, None] & (columns < N)[None, :]
+    if ADD:
+        values += tl.load(out + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + at, values.to(out.dtype.element_ty), mask=inside)
+
+
+@jit
+def d_weight_kernel(
+    by_token, rows, out, order, starts,
+    K: tl.constexpr, D: tl.constexpr, N: tl.constexpr, TRANSPOSED: tl.constexpr, ADD: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr,
+):  # fmt: skip
+    """out[expert] (+)= by_token[token]^T @ rows over the expert's rows, for BLOCK_M features by 3/2 BLOCK_N columns."""
+    HALF: tl.constexpr = BLOCK_N // 2
+    parts: tl.constexpr = (N + BLOCK_N + HALF - 1) // (BLOCK_N + HALF)
+    heights: tl.constexpr = (D + BLOCK_M - 1) // BLOCK_M
+    expert = tl.program_id(0) // (parts * heights)
+    features = (tl.program_id(0) // parts) % heights * BLOCK_M + tl.arange(0, BLOCK_M)
+    first_column = tl.program_id(0) % parts * (BLOCK_N + HALF)
+    wide, narrow = first_column + tl.arange(0, BLOCK_N), first_column + BLOCK_N + tl.arange(0, HALF)
+    local = tl.arange(0, BLOCK_R)
+    start, end = tl.load(starts + expert), tl.load(starts + expert + 1)
+
+    in_wide = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+    in_narrow = tl.zeros([BLOCK_M, HALF], tl.float32)
+    for r in range(start, end, BLOCK_R):
+        row = r + local
+        inside = (row < end)[:, None]
+        token = tl.load(order + row, mask=row < end, other=0) // K
+        a = by_token + token.to(tl.int64)[:, None] * D + features[None, :]
+        left = tl.trans(tl.load(a, mask=inside & (features < D)[None, :], other=0.0))
+        b = rows + row.to(tl.int64)[:, None] * N
+        right = tl.load(b + wide[None, :], mask=inside & (wide < N)[None, :], other=0.0)
+        in_wide = tl.dot(left, right, in_wide)
+        right = tl.load(b + narrow[None, :], mask=inside & (narrow < N)[None, :], other=0.0)
+        in_narrow = tl.dot(left, right, in_narrow)
+    out += expert.to(tl.int64) * (D * N)
+    left, right = halves(in_wide)
+    store_gradient(out, left, features, first_column, D, N, TRANSPOSED, ADD)
+    store_gradient(out, right, features, first_column + HALF, D, N, TRANSPOSED, ADD)
+    store_gradient(out, in_narrow, features, first_column + BLOCK_N, D, N, TRANSPOSED, ADD)

@@ -1,0 +1,69 @@
+"""The routed experts of a mixture-of-experts layer as one autograd node of Triton kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
+from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
+from rxt_model.kernels.language import triton
+from rxt_model.kernels.plan import Plan, plan_rows
+from rxt_model.kernels.tiles import BETA, Tiles
+
+MainGradients = tuple[Tensor, Tensor]
+
+
+def routed_experts(
+    x: Tensor, weights: Tensor, chosen: Tensor, w_in: Tensor, w_out: Tensor, main_gradients: MainGradients | None = None
+) -> tuple[Tensor, Tensor]:
+    """y[t] = sum over k of weights[t, k] * SwiGLU of expert chosen[t, k] of x[t] (rxt.md 1.9), and how many assignments
+    each expert got; no token is dropped.
+
+    x [T, d], weights [T, K], chosen [T, K] integers, T * K >= 1, w_in [E, d, 2n] with (linear, gate) halves, w_out
+    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients`, shaped like w_in and w_out, any float dtype:
+    the backward pass adds the weight gradients there, accumulated in fp32, and gives w_in and w_out none. Raises
+    ValueError where the kernels do not run.
+    """
+    if not kernels_run(x):
+        raise ValueError(f"x: kernels run on rows of bf16 or fp16 on a GPU, not {x.dtype} on {x.device}")
+    y, starts = RoutedExperts.apply(x, weights, chosen, w_in, w_out, main_gradients, BETA)
+    return y, starts.diff()
+
+
+def kernels_run(x: Tensor) -> bool:
+    """Whether there are kernels for the device and dtype of x."""
+    return triton is not None and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
+
+
+class RoutedExperts(torch.autograd.Function):
+    """The kernels, whatever the device; also where each expert's rows start [E + 1]. Between the passes live x, weights, pre-activations and the plan."""
+
+    @staticmethod
+    def forward(
+        ctx, x: Tensor, weights: Tensor, chosen: Tensor, w_in: Tensor, w_out: Tensor,
+        main_gradients: MainGradients | None, tiles: Tiles,
+    ) -> Tensor:  # fmt: skip
+        x, weights, w_in, w_out = (tensor.contiguous() for tensor in (x, weights, w_in, w_out))
+        plan = plan_rows(chosen, w_in.shape[0], tiles.rows)
+        active, hidden = swiglu_rows(x, plan, w_in, weights.shape[1], tiles)
+        y = sum_rows(rows_times_experts(active, plan, w_out, False, tiles.rows, tiles.matmul), plan, weights)
+        ctx.save_for_backward(x, weights, w_in, w_out, hidden, *plan)
+        ctx.main_gradients, ctx.tiles = main_gradients, tiles
+        ctx.mark_non_differentiable(plan.starts)
+        return y, plan.starts
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor, _):
+        x, weights, w_in, w_out, hidden, *rest = ctx.saved_tensors
+        plan, tiles, top_k, dy = Plan(*rest), ctx.tiles, weights.shape[1], dy.contiguous()
+        d_hidden, scaled, d_weights = hidden_gradient(dy, hidden, weights, plan, w_out, tiles)
+        add = ctx.main_gradients is not None
+        d_in, d_out = ctx.main_gradients or (torch.empty_like(w_in), torch.empty_like(w_out))
+        weight_gradient(dy, scaled, plan, top_k, True, tiles, d_out, add)
+        weight_gradient(x, d_hidden, plan, top_k, False, tiles, d_in, add)
+        dx = input_gradient(d_hidden, weights, plan, w_in, tiles)
+        gradients = (None, None) if add else (d_in, d_out)
+        return dx, d_weights.to(weights.dtype), None, *gradients, None, None

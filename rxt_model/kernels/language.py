@@ -1,0 +1,17 @@
+"""Triton, or a stand-in with which the kernels can be imported, but not run, where Triton is missing."""
+
+from __future__ import annotations
+
+try:
+    import triton
+    import triton.language as tl
+
+    jit = triton.jit
+except ImportError:
+    triton = tl = None
+
+    def jit(function):
+        return function
+
+
+__all__ = ["jit", "tl", "triton"]

@@ -1,0 +1,112 @@
+"""Which row of the sorted batch belongs to which token: a counting sort of the assignments by expert, on the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rxt_model.kernels.language import jit, tl, triton
+
+BLOCK = 256  # assignments counted and placed by a program
+BLOCKS = 256  # blocks, and
+COLUMNS = 16  # experts of one step of the prefix sum
+
+
+class Plan(NamedTuple):
+    """R = T * K rows, sorted by expert, rows of one expert in the order of their tokens; all int32.
+
+    order [R]: the assignment t * K + k of each row; inverse [R]: the row of each assignment; starts [E + 1]: where each
+    expert's rows begin. Rows are worked on in tiles that never cross experts: tile_expert [tiles] (-1: none, there are
+    as many tiles as the worst routing needs) and tile_row [tiles], a tile's first row.
+    """
+
+    order: Tensor
+    inverse: Tensor
+    starts: Tensor
+    tile_expert: Tensor
+    tile_row: Tensor
+
+
+def plan_rows(chosen: Tensor, experts: int, tile: int) -> Plan:
+    """chosen [T, K], any integer type, values in [0, experts), T * K >= 1; `tile` rows, a power of two.
+
+    Nothing is read back by the host and nothing is added atomically: capturable, and the same bits every time.
+    """
+    flat = chosen.contiguous().view(-1)
+    count = flat.numel()
+    blocks, bins = triton.cdiv(count, BLOCK), max(triton.next_power_of_2(experts + 1), COLUMNS)
+    tiles = count // tile + min(experts, count)
+    order, inverse, before, totals, starts, tile_expert, tile_row = (
+        torch.empty(size, dtype=torch.int32, device=chosen.device)
+        for size in (count, count, blocks * bins, bins, experts + 1, tiles, tiles)
+    )
+    count_kernel[(blocks,)](flat, before, count, bins, BLOCK)
+    prefix_kernel[(bins // COLUMNS,)](before, totals, blocks, bins, BLOCKS, COLUMNS)
+    tile_kernel[(experts + 1,)](totals, starts, tile_expert, tile_row, tiles, experts, bins, tile, BLOCK)
+    place_kernel[(blocks,)](flat, before, starts, order, inverse, count, bins, BLOCK)
+    return Plan(order, inverse, starts, tile_expert, tile_row)
+
+
+@jit
+def count_kernel(chosen, counts, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
+    """counts [blocks, BINS]: how often each expert occurs in a block of assignments; the last bin takes the padding."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    experts = tl.load(chosen + at, mask=at < total, other=BINS - 1).to(tl.int32)
+    bins = tl.arange(0, BINS)
+    tl.store(counts + tl.program_id(0) * BINS + bins, tl.histogram(experts, BINS))
+
+
+@jit
+def prefix_kernel(counts, totals, blocks, BINS: tl.constexpr, BLOCKS: tl.constexpr, COLUMNS: tl.constexpr):
+    """counts, in place: occurrences of each expert in all earlier blocks; totals [BINS]: in all blocks."""
+    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    carry = tl.zeros([COLUMNS], tl.int32)
+    for first in range(0, blocks, BLOCKS):
+        rows = (first + tl.arange(0, BLOCKS))[:, None]
+        at = counts + rows * BINS + columns[None, :]
+        mine = tl.load(at, mask=rows < blocks, other=0)
+        tl.store(at, carry[None, :] + tl.cumsum(mine, 0) - mine, mask=rows < blocks)
+        carry += tl.sum(mine, 0)
+    tl.store(totals + columns, carry)
+
+
+@jit
+def tile_kernel(
+    totals, starts, tile_expert, tile_row, tiles,
+    E: tl.constexpr, BINS: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """A program for each expert writes where its rows start and its tiles; the one past the last marks spare tiles."""
+    expert = tl.program_id(0)
+    bins = tl.arange(0, BINS)
+    sizes = tl.load(totals + bins, mask=bins < E, other=0)
+    first_row = tl.sum(tl.where(bins < expert, sizes, 0), 0)
+    first_tile = tl.sum(tl.where(bins < expert, (sizes + TILE - 1) // TILE, 0), 0)
+    mine = tl.sum(tl.where(bins == expert, (sizes + TILE - 1) // TILE, 0), 0)
+    mine = tl.where(expert == E, tiles - first_tile, mine)
+    tl.store(starts + expert, first_row)
+    for begin in range(0, mine, BLOCK):
+        index = begin + tl.arange(0, BLOCK)
+        owner = tl.where(expert == E, -1, expert) + tl.zeros([BLOCK], tl.int32)
+        tl.store(tile_expert + first_tile + index, owner, mask=index < mine)
+        tl.store(tile_row + first_tile + index, first_row + index * TILE, mask=index < mine)
+
+
+@jit
+def place_kernel(chosen, before, starts, order, inverse, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
+    """Every assignment's row: its expert's first row, plus those of earlier blocks, plus those earlier in its own."""
+    base = tl.program_id(0) * BLOCK
+    local = tl.arange(0, BLOCK)
+    at = base + local
+    mine = tl.load(chosen + at, mask=at < total, other=BINS - 1).to(tl.int32)
+    earlier = tl.zeros([BLOCK], tl.int32)
+    for first in range(0, BLOCK, 16):
+        there = first + tl.arange(0, 16)
+        others = tl.load(chosen + base + there, mask=base + there < total, other=BINS - 1).to(tl.int32)
+        same = (mine[:, None] == others[None, :]) & (there[None, :] < local[:, None])
+        earlier += tl.sum(same.to(tl.int32), 1)
+    row = tl.load(before + tl.program_id(0) * BINS + mine) + earlier
+    row += tl.load(starts + mine, mask=at < total, other=0)
+    tl.store(inverse + at, row, mask=at < total)
+    tl.store(order + row, at, mask=at < total)

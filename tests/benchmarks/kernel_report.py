@@ -1,0 +1,143 @@
+"""What the Triton kernels become on an H100 (sm_90), without one: every kernel cross-compiled at its production tile.
+
+    python tests/benchmarks/kernel_report.py [--only NAME ...]
+
+Asks of every kernel: no spill (a stack of 0 bytes), at most 227 KB of shared memory, no atomic on floats; of matrix
+kernels, that they use the warp-group matrix instructions (wgmma). One JSON line per kernel is appended to
+results/kernel_report.jsonl; the exit code is 1 if a kernel breaks a rule. Needs Triton 3.6 or newer, no driver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from pipelines.revision import commit
+from rxt_model.kernels import backward, forward, plan, topk
+from rxt_model.kernels.tiles import BETA
+
+RESULTS = Path(__file__).parent / "results" / "kernel_report.jsonl"
+TARGET = GPUTarget("cuda", 90, 32)
+SHARED_LIMIT = 227 * 1024
+D, N, E, K = 512, 192, 384, 10
+BINS = 512
+TYPES = {
+    "x w_in w_out hidden active rows w out dy d_hidden scaled by_token": "*bf16",
+    "weights logits mass log_total d_weights d_mass d_log_total d_logits": "*fp32",
+    "chosen counts totals before starts order inverse tile_expert tile_row": "*i32",
+    "tokens total blocks tiles": "i32",
+}
+SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split()}
+
+
+def kernels() -> dict[str, tuple]:
+    """Name -> kernel, values of its constexpr arguments in their order, launch options, whether it multiplies matrices,
+    types that differ from the usual ones."""
+    height, features, up, matmul, d_hidden, d_weight = BETA
+    choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
+    return {
+        "select": (topk.select_kernel, choice, warp, False, {}),
+        "select_backward": (topk.select_backward_kernel, choice, warp, False, {}),
+        "count": (plan.count_kernel, (BINS, plan.BLOCK), {}, False, {}),
+        "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
+        "tile": (plan.tile_kernel, (E, BINS, height, plan.BLOCK), {}, False, {}),
+        "place": (plan.place_kernel, (BINS, plan.BLOCK), {}, False, {}),
+        "up": (forward.up_kernel, (K, D, N, height, *up[:2]), options(up), True, {}),
+        "down": (forward.matmul_kernel, (N, D, False, height, *matmul[:2]), options(matmul), True, {}),
+        "combine": (forward.sum_kernel, (True, K, D, forward.BLOCK_T, D), {}, False, {}),
+        "d_hidden": (backward.d_hidden_kernel, (K, D, N, height, *d_hidden[:2]), options(d_hidden), True, {}),
+        "d_w_out": weights(N, True, False, features, d_weight),
+        "d_w_in": weights(2 * N, False, False, features, d_weight),
+        "d_w_out_main": weights(N, True, True, features, d_weight),
+        "d_w_in_main": weights(2 * N, False, True, features, d_weight),
+        "d_x": (forward.matmul_kernel, (2 * N, D, True, height, *matmul[:2]), options(matmul), True, {}),
+        "d_x_sum": (forward.sum_kernel, (False, K, D, forward.BLOCK_T, D), {}, False, {}),
+    }
+
+
+def weights(width: int, transposed: bool, add: bool, features: int, tile) -> tuple:
+    shape = (K, D, width, transposed, add, features, *tile[:2])
+    return backward.d_weight_kernel, shape, options(tile), True, {"out": "*fp32"} if add else {}
+
+
+def options(tile) -> dict[str, int]:
+    return {"num_warps": tile.warps, "num_stages": tile.stages}
+
+
+def compiled(kernel, constants: tuple, launch: dict[str, int], types: dict[str, str]):
+    """The kernel for sm_90, pointers and sizes divisible by 16 as PyTorch gives them."""
+    runtime = [p.name for p in kernel.params if not p.is_constexpr]
+    fixed = [p.name for p in kernel.params if p.is_constexpr]
+    signature = {name: (SIGNATURE | types)[name] for name in runtime} | dict.fromkeys(fixed, "constexpr")
+    aligned = {(kernel.arg_names.index(n),): [["tt.divisibility", 16]] for n in runtime if signature[n][0] == "*"}
+    source = ASTSource(kernel, signature, dict(zip(fixed, constants, strict=True)), aligned)
+    return triton.compile(source, target=TARGET, options=launch)
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """Registers of a thread, and bytes of stack and local memory, as cuobjdump says them."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        text = subprocess.run([tool, "-res-usage", file.name], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)", text)
+    return dict(zip(("registers", "stack", "local"), map(int, found.groups()), strict=True))
+
+
+def report(name: str) -> dict:
+    """One line of the results, with the rules it breaks."""
+    kernel, constants, launch, multiplies, types = kernels()[name]
+    made = compiled(kernel, constants, launch, types)
+    ptx = made.asm["ptx"]
+    line = {"kernel": name, **resources(made.asm["cubin"]), "shared": made.metadata.shared}
+    line |= {"wgmma": len(re.findall(r"wgmma\.mma_async", ptx)), "warps": made.metadata.num_warps}
+    line |= {"stages": made.metadata.num_stages, "constants": list(constants)}
+    line["cp_async"] = len(re.findall(r"cp\.async\.cg", ptx))
+    broken = {
+        "spills": line["stack"] > 0 or line["local"] > 0,
+        "no wgmma": multiplies and not line["wgmma"],
+        "too much shared memory": line["shared"] > SHARED_LIMIT,
+        "atomic on floats": re.search(r"\b(atom|red)\.[\w.:]*\.(b?f16|f32|f64)", ptx) is not None,
+    }
+    return line | {"broken": [rule for rule, breaks in broken.items() if breaks]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=kernels(), default=list(kernels()), metavar="NAME")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    common = {
+        "case": "kernel_report",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "target": "sm_90",
+        "python": platform.python_version(),
+        "triton": triton.__version__,
+    }
+    lines = [report(name) for name in arguments.only]
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.results.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(common | line) + "\n" for line in lines)
+    for line in lines:
+        print(
+            f"{line['kernel']:16} {line['registers']:4} registers  {line['stack']:5} B stack  "
+            f"{line['shared'] / 1024:6.1f} KB shared  {line['wgmma']:3} wgmma  {', '.join(line['broken']) or 'ok'}"
+        )
+    return int(any(line["broken"] for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

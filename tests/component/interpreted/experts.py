@@ -1,0 +1,137 @@
+"""Forward and backward kernels against an fp64 loop over tokens, under every load and with ragged sizes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
+from rxt_model.kernels.experts import RoutedExperts
+from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
+from rxt_model.kernels.plan import plan_rows
+from rxt_model.kernels.tiles import BETA, Tile, Tiles
+
+SMALL = Tiles(16, 16, *[Tile(16, 16, 4, 2)] * 4)
+# tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
+CASES = {
+    "ragged": (29, 26, 20, 5, 3, SMALL),
+    "even": (32, 32, 48, 4, 2, SMALL),
+    "one row": (1, 17, 9, 3, 1, SMALL),
+    "one hot expert": (35, 19, 50, 6, 1, SMALL),
+    "empty experts": (20, 16, 24, 11, 2, SMALL),
+    "production tiles": (70, 144, 192, 3, 2, BETA),
+}
+
+
+def problem(name: str) -> tuple[list[torch.Tensor], Tiles]:
+    tokens, d, n, experts, top_k, tiles = CASES[name]
+    torch.manual_seed(0)
+    chosen = torch.stack([torch.randperm(experts)[:top_k] for _ in range(tokens)])
+    if name == "one hot expert":
+        chosen = torch.full_like(chosen, 4)
+    if name == "empty experts":
+        chosen = torch.tensor([[3, 9], [9, 7]])[torch.randint(0, 2, (tokens,))]
+    weights = torch.rand(tokens, top_k)
+    x, w_in, w_out = (
+        torch.randn(tokens, d),
+        torch.randn(experts, d, 2 * n) / d**0.5,
+        torch.randn(experts, n, d) / n**0.5,
+    )
+    return [x, weights, chosen, w_in, w_out], tiles
+
+
+def reference(x, weights, chosen, w_in, w_out):
+    """Token by token in fp64, from the equation."""
+    x, weights, w_in, w_out = (tensor.double() for tensor in (x, weights, w_in, w_out))
+    tokens = []
+    for t in range(len(x)):
+        y = 0
+        for w, e in zip(weights[t], chosen[t].tolist(), strict=True):
+            linear, gate = (x[t] @ w_in[e]).chunk(2)
+            y = y + w * ((linear * F.silu(gate)) @ w_out[e])
+        tokens.append(y)
+    return torch.stack(tokens)
+
+
+def close(a, b):
+    return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_output_and_every_gradient_equal_a_loop_over_tokens(name):
+    (x, weights, chosen, w_in, w_out), tiles = problem(name)
+    ours = [tensor.clone().requires_grad_() for tensor in (x, weights, w_in, w_out)]
+    theirs = [tensor.clone().requires_grad_() for tensor in (x, weights, w_in, w_out)]
+    y, starts = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+    expected = reference(theirs[0], theirs[1], chosen, *theirs[2:])
+    assert close(y, expected)
+    assert torch.equal(starts.diff(), chosen.flatten().bincount(minlength=len(w_in)))
+    dy = torch.randn_like(x)
+    y.backward(dy)
+    expected.backward(dy.double())
+    for what, mine, other in zip(("x", "weights", "w_in", "w_out"), ours, theirs, strict=True):
+        assert close(mine.grad, other.grad), what
+
+
+def test_half_precision_stays_half_and_differs_by_rounding_alone():
+    (x, weights, chosen, w_in, w_out), tiles = problem("even")
+    ours = [t.half().requires_grad_() if t is not weights else t.requires_grad_() for t in (x, weights, w_in, w_out)]
+    theirs = [tensor.detach().double().requires_grad_() for tensor in ours]
+    y, _ = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+    expected = reference(theirs[0], theirs[1], chosen, *theirs[2:])
+    dy = torch.randn(x.shape).half()
+    y.backward(dy)
+    expected.backward(dy.double())
+    assert [t.grad.dtype for t in ours] == [torch.float16, torch.float32, torch.float16, torch.float16]
+    for mine, other in zip((y, *(t.grad for t in ours)), (expected, *(t.grad for t in theirs)), strict=True):
+        assert (mine.double() - other).norm() < 5e-3 * other.norm()
+
+
+def test_weight_gradients_are_added_to_the_main_gradients():
+    (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
+    theirs = [w_in.clone().requires_grad_(), w_out.clone().requires_grad_()]
+    dy = torch.randn_like(x)
+    reference(x, weights, chosen, *theirs).backward(dy.double())
+    before = [torch.randn_like(w_in), torch.randn_like(w_out)]
+    main = [tensor.clone() for tensor in before]
+    ours = [w_in.clone().requires_grad_(), w_out.clone().requires_grad_()]
+    RoutedExperts.apply(x, weights, chosen, *ours, tuple(main), tiles)[0].backward(dy)
+    for weight, buffer, start, other in zip(ours, main, before, theirs, strict=True):
+        assert weight.grad is None
+        assert close(buffer - start, other.grad)
+
+
+def test_each_kernel_equals_its_own_reference():
+    """The chain's intermediate results, in rows sorted by expert."""
+    (x, weights, chosen, w_in, w_out), tiles = problem("ragged")
+    top_k, width = weights.shape[1], w_out.shape[1]
+    plan = plan_rows(chosen, len(w_in), tiles.rows)
+    order = plan.order.long()
+    tokens, expert, weight = order // top_k, chosen.flatten()[order], weights.flatten()[order]
+
+    made, hidden = swiglu_rows(x, plan, w_in, top_k, tiles)
+    h = torch.einsum("rd,rdc->rc", x[tokens], w_in[expert])
+    assert close(hidden, h)
+    h.requires_grad_()
+    active = h[:, :width] * F.silu(h[:, width:])
+    assert close(made, active)
+    rows = torch.einsum("rn,rnd->rd", active, w_out[expert]).detach()
+    assert close(rows_times_experts(active.detach(), plan, w_out, False, tiles.rows, tiles.matmul), rows)
+    by_assignment = rows[plan.inverse.long()].unflatten(0, weights.shape)
+    assert close(sum_rows(rows, plan, weights), (by_assignment * weights[..., None]).sum(1))
+    assert close(sum_rows(rows, plan, weights, weighted=False), by_assignment.sum(1))
+
+    dy = torch.randn_like(x)
+    d_hidden, scaled, d_weights = hidden_gradient(dy, hidden, weights, plan, w_out, tiles)
+    d_active = torch.einsum("rd,rnd->rn", dy[tokens], w_out[expert])
+    active.backward(d_active * weight[:, None])
+    assert close(d_hidden, h.grad)
+    assert close(scaled, active * weight[:, None])
+    assert close(d_weights.flatten()[order], (d_active * active).sum(1))
+    dx = torch.zeros_like(x).index_add(0, tokens, torch.einsum("rc,rdc->rd", h.grad, w_in[expert]))
+    assert close(input_gradient(d_hidden, weights, plan, w_in, tiles), dx)
+    one_hot = F.one_hot(expert, len(w_in)).float()
+    for by_token, by_row, transposed, like in ((x, h.grad, False, w_in), (dy, scaled, True, w_out)):
+        made = torch.empty_like(like)
+        weight_gradient(by_token, by_row, plan, top_k, transposed, tiles, made, False)
+        expected = torch.einsum("re,rd,rc->edc", one_hot, by_token[tokens], by_row)
+        assert close(made, expected.mT if transposed else expected)
