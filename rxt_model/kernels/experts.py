@@ -22,9 +22,9 @@ def routed_experts(
     each expert got; no token is dropped.
 
     x [T, d], weights [T, K], chosen [T, K] integers, T * K >= 1, w_in [E, d, 2n] with (linear, gate) halves, w_out
-    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients`, shaped like w_in and w_out, any float dtype:
-    the backward pass adds the weight gradients there, accumulated in fp32, and gives w_in and w_out none. Raises
-    ValueError where the kernels do not run.
+    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients`, shaped like w_in and w_out, any float
+    dtype: the backward pass adds the weight gradients there, accumulated in fp32, and gives w_in and w_out none.
+    Raises ValueError where the kernels do not run.
     """
     if not kernels_run(x):
         raise ValueError(f"x: kernels run on rows of bf16 or fp16 on a GPU, not {x.dtype} on {x.device}")
@@ -38,13 +38,14 @@ def kernels_run(x: Tensor) -> bool:
 
 
 class RoutedExperts(torch.autograd.Function):
-    """The kernels, whatever the device; also where each expert's rows start [E + 1]. Between the passes live x, weights, pre-activations and the plan."""
+    """The kernels, whatever the device; also where the rows of each expert start [E + 1]. Between the passes live x,
+    weights, pre-activations and the plan."""
 
     @staticmethod
     def forward(
         ctx, x: Tensor, weights: Tensor, chosen: Tensor, w_in: Tensor, w_out: Tensor,
         main_gradients: MainGradients | None, tiles: Tiles,
-    ) -> Tensor:  # fmt: skip
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         x, weights, w_in, w_out = (tensor.contiguous() for tensor in (x, weights, w_in, w_out))
         plan = plan_rows(chosen, w_in.shape[0], tiles.rows)
         active, hidden = swiglu_rows(x, plan, w_in, weights.shape[1], tiles)

@@ -99,8 +99,8 @@ def test_the_baseline_goes_from_text_to_conversations(uris):
 
 def test_every_worker_has_a_row_of_every_batch():
     config = SmatConfig(**COMMON, phases=PHASES, text_batch_size=1)
-    with pytest.raises(StageError, match="a batch of 1 rows leaves some of 2 workers without one"):
-        _check_execution(config, TrainExecution(workers=2))
+    with pytest.raises(StageError, match="smat: a batch of 1 rows leaves some of 2 workers without one"):
+        _check_execution("smat", config, TrainExecution(workers=2))
 
 
 def test_the_same_seed_gives_the_same_weights_and_batches(uris):
