@@ -38,7 +38,7 @@ from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.moe import Experts
 
 RESULTS = Path(__file__).parent / "results" / "joint_step.jsonl"
-ROWS, LENGTH, TARGET = 8, 256, 0.75
+ROWS, LENGTH = 8, 256
 HEADS = AttentionConfig(query_heads=4, kv_heads=4, output_bias=True)
 CONFIG = ModelConfig(
     dim=128,
@@ -127,6 +127,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "python": platform.python_version(),
             "torch": torch.__version__,
+            "allocator": os.environ.get("GLIBC_TUNABLES", "default"),
             "load": round(os.getloadavg()[0], 1),
             "case": name,
             "tokens": ROWS * LENGTH,
@@ -135,7 +136,6 @@ def main() -> None:
             "min_ms": round(min(turns), 1),
             "max_ms": round(max(turns), 1),
             "to_plain": round(median(turns) / peer, 3),
-            "target": TARGET,
         })  # fmt: skip
         print(
             f"{name:6} {lines[-1]['median_ms']:8.1f} ms [{min(turns):.1f}, {max(turns):.1f}]  x {lines[-1]['to_plain']}"

@@ -34,7 +34,6 @@ from rxt_model.moe import MoELayer
 
 RESULTS = Path(__file__).parent / "results" / "moe_cpu.jsonl"
 DIM, WIDTH, EXPERTS, TOP_K, TOKENS = 512, 192, 384, 10, 1024
-TARGETS = {"dense": 2.4, "padded_bmm": 0.70, "balanced": 1.1, "beyond_mb": 150}
 
 
 class Peer(MoELayer):
