@@ -89,12 +89,12 @@ def tiny() -> PipelineConfig:
         ),
         memory_pretrain=MemoryPretrainConfig(steps=500, batch_size=16, optimizer=fast),
         smat=SmatConfig(
-            steps=700,
+            steps=780,
             batch_size=16,
             optimizer=OptimizerConfig(lr=2e-3, warmup_steps=40, decay=0.3),
             phases=(
                 SmatPhase(until=250, turns=5, train=("decoder", "memory")),
-                SmatPhase(until=700, turns=8, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=780, turns=8, train=("decoder", "memory", "encoder")),
             ),
         ),
         mrl=MrlConfig(
@@ -115,7 +115,7 @@ def tiny() -> PipelineConfig:
         baseline=BaselineConfig(
             text=BaselinePart(steps=80, batch_size=32),
             pairs=BaselinePart(steps=220, batch_size=64),
-            talks=BaselinePart(steps=575, batch_size=32),
+            talks=BaselinePart(steps=612, batch_size=32),
             optimizer=fast,
         ),
         evaluate=EvaluateConfig(),
