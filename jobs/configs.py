@@ -175,6 +175,15 @@ class PretrainConfig(TrainingConfig):
     model: Architecture
     loss: JointLossConfig = JointLossConfig()
 
+    @model_validator(mode="after")
+    def _the_encoder_reads_no_memory(self) -> PretrainConfig:
+        if self.model.encoder_memory_attention is not None:
+            raise ValueError(
+                "model.encoder_memory_attention: must be left out, as the stages encode all interactions of a "
+                "conversation before there is a memory to read"
+            )
+        return self
+
 
 class SftConfig(TrainingConfig):
     """Joint fine-tuning on single interactions."""

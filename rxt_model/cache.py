@@ -30,10 +30,11 @@ class KeyValueCache:
     def begin(self, tokens: int) -> Tensor:
         """Prepare for `tokens` new tokens per row; returns their positions [B, tokens]. `mask` is then [B, 1, tokens,
         used], or None at the first call, where the causal order alone hides the padding."""
+        if self.used + tokens > self.limit:
+            raise ValueError(
+                f"tokens = {tokens}: must be at most the {self.limit - self.used} that the cache has room for"
+            )
         first, self.used = self.used == 0, self.used + tokens
-        if self.used > self.limit:
-            raise ValueError(f"tokens = {tokens}: the cache has room for {self.limit}, must be at most "
-                             f"{self.limit - self.used + tokens} more")  # fmt: skip
         self.positions = self.lengths[:, None] + torch.arange(tokens, device=self.lengths.device)
         places = torch.arange(self.used, device=self.lengths.device)
         self.mask = None if first else (places <= self.positions[..., None])[:, None]

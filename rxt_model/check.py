@@ -61,6 +61,8 @@ def check_rows(field: str, rows: Sequence[Sequence[int]], config: ModelConfig, l
 
 def check_room(queries: Sequence[Sequence[int]], max_tokens: Sequence[int], length: int | None) -> None:
     """Every query leaves room for its answer in an interaction of `length` tokens (None: of any length)."""
+    if len(max_tokens) != len(queries):
+        raise ValueError(f"max_tokens has {len(max_tokens)} values: must be {len(queries)}, one for each query")
     for number, (query, most) in enumerate(zip(queries, max_tokens, strict=True)):
         if most < 1:
             raise ValueError(f"max_tokens[{number}] = {most}: must be at least 1")

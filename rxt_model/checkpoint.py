@@ -37,6 +37,7 @@ def save_pretrained(
         _require_tokenizer(folder, tokenizer_json.encode(), model.config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
+    (folder / TOKENIZER).unlink(missing_ok=True)  # of an earlier model, perhaps
     write_tensors(folder, state or model.state_dict(), max_shard_size)
     if tokenizer_json is not None:
         with replacing(folder / TOKENIZER) as temporary:

@@ -46,8 +46,8 @@ class SpreadExperts(Experts):
         done, _ = routed_experts(arrived, ones, local, *shares)
         rows = all_to_all_single_autograd(done, outward, inward, group)
         inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(order.numel(), device=order.device))
-        y = rows[inverse].unflatten(0, chosen.shape) * weights[..., None].to(rows.dtype)
-        return y.sum(1), counts
+        y = (rows[inverse].unflatten(0, chosen.shape) * weights[..., None]).sum(1)  # in fp32, as in one process
+        return y.to(rows.dtype), counts
 
 
 def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:

@@ -97,6 +97,8 @@ class Turn:
 
     def opening(self, mode: Literal["fast", "thinking", "auto"]) -> Tensor:
         """The first id of each row's answer in this mode, [B]."""
+        if mode not in ("fast", "thinking", "auto"):
+            raise ValueError(f"mode = {mode!r}: must be free, fast, thinking or auto")
         tokens = self.model.config.tokens
         likelier = self.logits[:, tokens.think] > self.logits[:, tokens.answer]
         thinks = {"fast": torch.zeros_like(likelier), "thinking": torch.ones_like(likelier), "auto": likelier}[mode]

@@ -38,7 +38,8 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled(rows.device.type):
         dtype = torch.get_autocast_dtype(rows.device.type)
         rows, weight = rows.to(dtype), weight.to(dtype)
-    return LinearLoss(*_LinearCrossEntropy.apply(rows, weight, bias, labels, z_weight, torch.is_grad_enabled()))
+    with torch.autocast(rows.device.type, enabled=False):  # it would take the sums back to half precision
+        return LinearLoss(*_LinearCrossEntropy.apply(rows, weight, bias, labels, z_weight, torch.is_grad_enabled()))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

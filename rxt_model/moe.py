@@ -62,7 +62,8 @@ def select(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
     they are [N, K], and the sum of the probabilities of each expert [E]."""
     if logits.is_cuda and triton is not None and logits.shape[0]:
-        selection = select_experts(logits, top_k)
+        with torch.cuda.device(logits.device):
+            selection = select_experts(logits, top_k)
         return selection.weights, selection.chosen, selection.mass
     probabilities = logits.softmax(-1)
     weights, chosen = probabilities.topk(top_k, -1)
@@ -91,7 +92,7 @@ class MoELayer(nn.Module):
             y = y + self.bias
         if self.shared is not None:
             y = y + self.shared(x)
-        tokens = torch.tensor(float(x.shape[0]), device=x.device)
+        tokens = torch.full((), float(x.shape[0]), device=x.device)
         return y, Routing(counts.float(), mass, tokens)
 
 

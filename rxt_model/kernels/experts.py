@@ -18,7 +18,7 @@ MainGradients = tuple[Tensor, Tensor]
 def routed_experts(
     x: Tensor, weights: Tensor, chosen: Tensor, w_in: Tensor, w_out: Tensor, main_gradients: MainGradients | None = None
 ) -> tuple[Tensor, Tensor]:
-    """y[t] = sum over k of weights[t, k] * SwiGLU of expert chosen[t, k] of x[t] (rxt.md 1.9), and how many assignments
+    """y[t] = sum over k of weights[t, k] * SwiGLU of expert chosen[t, k] of x[t], and how many assignments
     each expert got; no token is dropped.
 
     x [T, d], weights [T, K], chosen [T, K] integers, T * K >= 1, w_in [E, d, 2n] with (linear, gate) halves, w_out
@@ -28,13 +28,19 @@ def routed_experts(
     """
     if not kernels_run(x):
         raise ValueError(f"x: kernels run on rows of bf16 or fp16 on a GPU, not {x.dtype} on {x.device}")
-    y, starts = RoutedExperts.apply(x, weights, chosen, w_in, w_out, main_gradients, BETA)
+    with torch.cuda.device(x.device):
+        y, starts = RoutedExperts.apply(x, weights, chosen, w_in, w_out, main_gradients, BETA)
     return y, starts.diff()
 
 
 def kernels_run(x: Tensor) -> bool:
     """Whether there are kernels for the device and dtype of x."""
-    return triton is not None and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
+    return (
+        triton is not None
+        and x.is_cuda
+        and x.dtype in (torch.bfloat16, torch.float16)
+        and torch.cuda.get_device_capability(x.device) >= (8, 0)  # tiles take more shared memory than older ones have
+    )
 
 
 class RoutedExperts(torch.autograd.Function):

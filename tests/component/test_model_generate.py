@@ -113,7 +113,7 @@ def test_the_cache_is_as_large_as_what_was_said_whatever_might_have_been():
     short = Turn(model, start(model), QUERIES, [1] * 3)
     short.step(torch.tensor([20, 21, 22]))
     assert short.cache.nbytes == 3 * 9 * layers * token
-    with pytest.raises(ValueError, match="tokens = 1: the cache has room for 9, must be at most 0 more"):
+    with pytest.raises(ValueError, match="tokens = 1: must be at most the 0 that the cache has room for"):
         short.step(torch.tensor([20, 21, 22]))
 
 
@@ -228,6 +228,8 @@ def test_impossible_sampling_is_refused(options, message):
         ({"queries": [[2, 5, 20], [2, 64]]}, r"ids\[1, 1\] = 64: must lie in 0..63, the vocabulary"),
         ({"queries": [[2, -1, 20], [2, 6]]}, r"ids\[0, 1\] = -1: must lie in 0..63"),
         ({"max_tokens": [29, 30]}, r"max_tokens\[1\] = 30: with the 3 tokens of its query it must be at most length"),
+        ({"max_tokens": [4]}, "max_tokens has 1 values: must be 2, one for each query"),
+        ({"mode": "fats"}, "mode = 'fats': must be free, fast, thinking or auto"),
         ({"max_tokens": [0, 3]}, r"max_tokens\[0\] = 0: must be at least 1"),
         ({"memory": torch.zeros(2, 1, 6, 32)}, r"memory.shape = \(2, 1, 6, 32\): must be \(2, 2, 6, 32\)"),
         ({"memory": torch.zeros(2, 2, 7, 32)}, r"memory.shape = \(2, 2, 7, 32\): must be \(2, 2, 6, 32\)"),

@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from jobs.configs import MemoryPretrainConfig
+from jobs.configs import MemoryPretrainConfig, PretrainConfig
 from pipelines.curriculum import curriculum
 from pipelines.presets import PRESETS
+from rxt_model.family import ALPHA_MINI
 
 
 def fed_by_text(changed):
@@ -27,6 +28,11 @@ def test_memory_stages_take_text_shards_only_if_they_rehearse():
 def test_text_is_refused_where_no_decoder_is_trained():
     with pytest.raises(ValidationError, match="text_batch_size = 4: must be 0"):
         MemoryPretrainConfig(steps=1, batch_size=1, objective="self-supervised", text_batch_size=4)
+
+
+def test_an_encoder_that_reads_memory_is_refused_before_anything_is_trained():
+    with pytest.raises(ValidationError, match="model.encoder_memory_attention: must be left out"):
+        PretrainConfig(steps=1, batch_size=1, model=ALPHA_MINI)
 
 
 @pytest.mark.parametrize("name", PRESETS)
