@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
 from rxt_model.experts import routed_experts
-from rxt_model.kernels.language import triton
-from rxt_model.kernels.router import router_logits
-from rxt_model.kernels.topk import select_experts
 from rxt_model.layers import SwiGLU
+from rxt_model.router import router_logits, select
 
 
 class Routing(NamedTuple):
@@ -56,18 +54,6 @@ class SharedExperts(nn.Module):
             weights = self.gate(x).softmax(-1)
             y = sum(expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts))
         return y if self.bias is None else y + self.bias
-
-
-def select(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
-    they are [N, K], and the sum of the probabilities of each expert [E]."""
-    if logits.is_cuda and triton is not None and logits.shape[0]:
-        with torch.cuda.device(logits.device):
-            selection = select_experts(logits, top_k)
-        return selection.weights, selection.chosen, selection.mass
-    probabilities = logits.softmax(-1)
-    weights, chosen = probabilities.topk(top_k, -1)
-    return weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0)
 
 
 class MoELayer(nn.Module):

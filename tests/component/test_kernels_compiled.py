@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rxt_model.kernels.experts import kernels_run, routed_experts
-from rxt_model.kernels.router import router_logits
+from rxt_model.router import router_logits
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

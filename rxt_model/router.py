@@ -1,10 +1,13 @@
-"""Router logits in fp32 that save nothing but their inputs."""
+"""Which experts a token goes to: logits in fp32 that save nothing but their inputs, softmax, the top-k."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from rxt_model.kernels.language import triton
+from rxt_model.kernels.topk import select_experts
 
 
 def router_logits(x: Tensor, w: Tensor) -> Tensor:
@@ -14,6 +17,18 @@ def router_logits(x: Tensor, w: Tensor) -> Tensor:
     is torch's setting (`torch.backends.cuda.matmul`).
     """
     return _RouterLogits.apply(x, w)
+
+
+def select(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
+    they are [N, K], and the sum of the probabilities of each expert [E]."""
+    if logits.is_cuda and triton is not None and logits.shape[0]:
+        with torch.cuda.device(logits.device):
+            selection = select_experts(logits, top_k)
+        return selection.weights, selection.chosen, selection.mass
+    probabilities = logits.softmax(-1)
+    weights, chosen = probabilities.topk(top_k, -1)
+    return weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0)
 
 
 class _RouterLogits(torch.autograd.Function):
