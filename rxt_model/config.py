@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from types import NoneType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 
@@ -247,17 +248,40 @@ class ModelConfig(Architecture):
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
+        """Raises ConfigError for an unknown or a missing key and for a value of another type."""
         return _build(cls, json.loads(text), "config.json")
 
 
-def _build(cls: type, values: dict, where: str):
+def _build(cls: type, values: object, where: str):
     """A dataclass from plain data; refuses unknown keys, as a silent drop would change the model."""
-    hints = get_type_hints(cls)
-    known = {f.name for f in fields(cls)}
-    unknown = sorted(set(values) - known)
-    _require(not unknown, where, unknown, f"unknown keys; known are {sorted(known)}")
+    _require(isinstance(values, dict), where, values, "must be object")
+    known, hints = fields(cls), get_type_hints(cls)
+    unknown = sorted(set(values) - {f.name for f in known})
+    _require(not unknown, where, unknown, f"unknown keys; known are {sorted(f.name for f in known)}")
     built = {}
-    for name, value in values.items():
-        kinds = [k for k in getattr(hints[name], "__args__", (hints[name],)) if is_dataclass(k)]
-        built[name] = _build(kinds[0], value, f"{where}: {name}") if kinds and isinstance(value, dict) else value
+    for f in known:
+        hint, path = hints[f.name], f"{where}: {f.name}"
+        if f.name in values:
+            built[f.name] = _read(hint, values[f.name], path)
+        elif f.default is MISSING and f.default_factory is MISSING:
+            raise ConfigError(f"{path} is missing; must be {_type_names(hint)}")
     return cls(**built)
+
+
+def _read(hint: object, value: object, where: str):
+    """A field from plain data. JSON has one type of number, so an integer may stand for a float."""
+    if get_origin(hint) is Literal:
+        return value  # the dataclass refuses other words itself
+    kinds = get_args(hint) or (hint,)
+    for kind in kinds:
+        if is_dataclass(kind) and isinstance(value, dict):
+            return _build(kind, value, where)
+    fits = type(value) in kinds or (float in kinds and type(value) is int)
+    _require(fits, where, value, f"must be {_type_names(hint)}")
+    return value
+
+
+def _type_names(hint: object) -> str:
+    names = {NoneType: "null"}
+    kinds = get_args(hint) or (hint,)
+    return " or ".join("object" if is_dataclass(k) else names.get(k) or getattr(k, "__name__", repr(k)) for k in kinds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,31 +21,28 @@ from torch import Tensor
 from jobs.latency import Moment, device_name, interleaved, moments
 from pipelines.revision import commit
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
+from rxt_model.family import ALPHA_MICRO
 from rxt_model.generate import Turn, answer
 from rxt_model.model import ReactiveTransformer, TokenModel, seeded
 from rxt_model.size import active_parameters, parameters
 
 RESULTS = Path(__file__).parent / "results" / "time_to_first_token.jsonl"
-TARGET = 0.05  # how far a later turn may differ from the first, in time and in bytes
+TARGET = 0.05  # how far a later turn may differ from the first, in time, in live bytes and at the peak
 HEADS = AttentionConfig(query_heads=4, kv_heads=4)
-# The shape of RxT-Alpha Micro with the competitive write. Untrained weights do: what they hold changes no time as long
-# as tokens go to all experts. Untrained slots of the gated variants become alike, and with them the experts chosen.
-CONFIG = Architecture(
-    dim=128,
-    heads=8,
-    stateful_layers=6,
-    initial_layers=0,
-    final_layers=0,
+# The sizes of RxT-Alpha Micro with the competitive write, no biases in attention and in each expert, and an RMS norm
+# before the head. Untrained weights do: what they hold changes no time as long as tokens go to all experts. Untrained
+# slots of the gated variants become alike, and with them the experts chosen.
+CONFIG = replace(
+    ALPHA_MICRO,
     decoder_attention=HEADS,
     cross_attention=HEADS,
     encoder_attention=HEADS,
-    dense_dim=384,
-    encoder_dim=384,
-    moe=MoEConfig(experts=12, top_k=2, expert_dim=256),
-    memory=MemoryConfig(slots=256, variant="competitive"),
-    length=256,
-).with_vocabulary(7500, "")
+    moe=replace(ALPHA_MICRO.moe, bias="layer"),
+    memory=MemoryConfig(slots=ALPHA_MICRO.memory.slots, variant="competitive"),
+    head_norm="rms",
+).with_vocabulary(7500)
+GROWTH = ("time", "bytes", "peak")
 ARMS = ("rxt", "stateless")
 
 
@@ -115,6 +113,7 @@ def main() -> None:
             growth = {
                 "time_by_first_turn": median(taken) / median(times[0]),
                 "bytes_by_first_turn": bytes_held["bytes"] / held[0]["bytes"],
+                "peak_by_first_turn": peak / peaks[0],
             }
             where = {"turn": moment.turn, "prompt_tokens": len(query)}
             lines.append(about | size | where | spread | growth | bytes_held | {"peak_bytes": peak})
@@ -123,7 +122,7 @@ def main() -> None:
         if line["model"] == "rxt":
             line["ratio_to_stateless"] = rivals[line["turn"]] / line["median_s"]
             line["target"] = TARGET
-            line["met"] = all(abs(line[f"{what}_by_first_turn"] - 1) <= TARGET for what in ("time", "bytes"))
+            line["met"] = all(abs(line[f"{what}_by_first_turn"] - 1) <= TARGET for what in GROWTH)
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     with arguments.results.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
@@ -131,7 +130,8 @@ def main() -> None:
         print(
             f"{line['model']:9} turn {line['turn']:3}  {1e3 * line['median_s']:9.2f} ms "
             f"({line['time_by_first_turn']:7.3f} x turn 1)  {line['bytes'] / 2**20:7.2f} MiB "
-            f"({line['bytes_by_first_turn']:7.3f} x)  peak + {line['peak_bytes'] / 2**20:7.1f} MiB"
+            f"({line['bytes_by_first_turn']:7.3f} x)  peak + {line['peak_bytes'] / 2**20:7.1f} MiB "
+            f"({line['peak_by_first_turn']:7.3f} x)"
         )
 
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from rxt_model import linear_cross_entropy as module
-from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
-from rxt_model.heads import MLMHead, cross_entropy
+from rxt_model.heads import cross_entropy
 from rxt_model.linear_cross_entropy import IGNORED, linear_cross_entropy
+from tests.models import small_model
 
 ROWS, DIM, VOCABULARY = 23, 8, 31
 
@@ -123,27 +123,36 @@ def test_no_tensor_of_full_logits_is_ever_made(monkeypatch):
     assert 0 < largest.seen <= max(4 * VOCABULARY, VOCABULARY * DIM)
 
 
-def heads():
-    attention = AttentionConfig(2, 2)
-    config = ModelConfig(
-        dim=DIM, heads=2, stateful_layers=1, initial_layers=0, final_layers=0, decoder_attention=attention,
-        cross_attention=attention, encoder_attention=attention, dense_dim=8, encoder_dim=8, moe=MoEConfig(2, 1, 4),
-        memory=MemoryConfig(2), length=8, vocab_size=VOCABULARY,
-    )  # fmt: skip
-    return torch.nn.Linear(DIM, VOCABULARY), MLMHead(config)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("chunk_rows", [1, 5, 8192])
+@pytest.mark.parametrize("kind", ["decoder", "mlm"])
+def test_heads_are_scored_at_the_selected_positions_only(kind, chunk_rows, dtype, monkeypatch):
+    model = small_model().to(dtype)
+    monkeypatch.setitem(module.CHUNK_LOGITS, "cpu", chunk_rows * model.config.vocab_size)
+    head = model.decoder.head if kind == "decoder" else model.mlm_head
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(3, 9, model.config.dim, generator=generator, dtype=dtype).requires_grad_()
+    targets = torch.randint(model.config.vocab_size, (3, 9), generator=generator)
+    selected = torch.rand(3, 9, generator=generator) < 0.6
+    assert not selected.all() and selected.sum() > 10
 
-
-@pytest.mark.parametrize("which", [0, 1], ids=["decoder", "mlm"])
-def test_heads_are_scored_at_the_selected_positions_only(which):
-    torch.manual_seed(0)
-    head = heads()[which].double()
-    hidden = torch.randn(2, 5, DIM, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(VOCABULARY, (2, 5))
-    selected = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 0, 1, 0]]).bool()
     found = cross_entropy(head, hidden, targets, selected)
-    logits = head(hidden)[selected]
-    torch.testing.assert_close(found.loss, F.cross_entropy(logits, targets[selected], reduction="sum"))
-    assert torch.equal(found.right, logits.argmax(-1) == targets[selected]) and found.count == 4
+    logits = head(hidden)
+    every = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").unflatten(0, (3, 9))
+    expected = every[selected].sum()
+    exact = dtype == torch.float64
+    torch.testing.assert_close(found.loss, expected, rtol=1e-7 if exact else 1e-6, atol=1e-7 if exact else 1e-6)
+    assert torch.equal(found.right, (logits.argmax(-1) == targets)[selected]) and found.count == selected.sum()
+    leaves = [hidden, *head.parameters()]
+    mine, theirs = torch.autograd.grad(found.loss, leaves), torch.autograd.grad(expected, leaves)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7 if exact else 1e-5, atol=1e-7 if exact else 1e-6)
+    assert not mine[0][~selected].any() and mine[0][selected].any(-1).all()
+
+
+def test_nothing_selected_costs_nothing():
+    model = small_model()
+    hidden = torch.randn(2, 4, model.config.dim, requires_grad=True)
+    found = cross_entropy(model.mlm_head, hidden, torch.zeros(2, 4, dtype=torch.long), torch.zeros(2, 4) > 0)
     found.loss.backward()
-    assert not hidden.grad[~selected].any() and hidden.grad[selected].any(-1).all()
-    assert all(parameter.grad is not None for parameter in head.parameters())
+    assert found.loss == 0 and found.count == 0 and not hidden.grad.any()

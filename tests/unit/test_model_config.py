@@ -150,3 +150,58 @@ def test_a_file_with_an_unknown_choice_is_refused():
     record["memory"]["variant"] = "grouped-self"
     with pytest.raises(ConfigError, match="memory.variant = 'grouped-self'"):
         ModelConfig.from_json(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (["dim"], "config.json: dim is missing; must be int"),
+        (["vocab_size"], "config.json: vocab_size is missing; must be int"),
+        (["memory"], "config.json: memory is missing; must be object"),
+        (["moe", "top_k"], "config.json: moe: top_k is missing; must be int"),
+        (["cross_attention", "kv_heads"], "config.json: cross_attention: kv_heads is missing; must be int"),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, list) else None,
+)
+def test_a_file_without_a_key_is_refused(path, message):
+    record = json.loads(small_config().to_json())
+    *parents, key = path
+    part = record
+    for parent in parents:
+        part = part[parent]
+    del part[key]
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        ModelConfig.from_json(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dim": "512"}, "config.json: dim = '512': must be int"),
+        ({"dim": 512.0}, "config.json: dim = 512.0: must be int"),
+        ({"length": True}, "config.json: length = True: must be int"),
+        ({"moe": None}, "config.json: moe = None: must be object"),
+        ({"memory": [6]}, "config.json: memory = [6]: must be object"),
+        ({"memory": {"slots": "6"}}, "config.json: memory: slots = '6': must be int"),
+        ({"rope_base": "1e4"}, "config.json: rope_base = '1e4': must be float"),
+        ({"copy_start": 1}, "config.json: copy_start = 1: must be bool"),
+        ({"tokenizer_digest": None}, "config.json: tokenizer_digest = None: must be str"),
+        ({"encoder_memory_attention": 4}, "config.json: encoder_memory_attention = 4: must be object or null"),
+        ({"head_norm": ["rms"]}, "head_norm = ['rms']: must be one of rms, layer"),
+    ],
+    ids=str,
+)
+def test_a_file_with_a_value_of_another_type_is_refused(change, message):
+    record = json.loads(small_config().to_json()) | change
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        ModelConfig.from_json(json.dumps(record))
+
+
+def test_a_file_that_is_no_object_is_refused():
+    with pytest.raises(ConfigError, match=re.escape("config.json = [1]: must be object")):
+        ModelConfig.from_json("[1]")
+
+
+def test_a_whole_number_may_stand_for_a_float():
+    record = json.loads(small_config().to_json()) | {"rope_base": 10_000}
+    assert ModelConfig.from_json(json.dumps(record)) == small_config()
