@@ -37,7 +37,7 @@ def save_pretrained(
         _require_tokenizer(folder, tokenizer_json.encode(), model.config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
-    (folder / TOKENIZER).unlink(missing_ok=True)  # of an earlier model, perhaps
+    _drop_stranger(folder / TOKENIZER, model.config)
     write_tensors(folder, state or model.state_dict(), max_shard_size)
     if tokenizer_json is not None:
         with replacing(folder / TOKENIZER) as temporary:
@@ -91,6 +91,12 @@ def from_pretrained(folder: str | os.PathLike[str], device: str = "cpu") -> Reac
         )
     model.load_state_dict(tensors.load(device), assign=True)
     return model.eval()
+
+
+def _drop_stranger(tokenizer: Path, config: ModelConfig) -> None:
+    """Remove the tokenizer.json that an earlier model of another tokenizer left."""
+    if tokenizer.is_file() and hashlib.sha256(tokenizer.read_bytes()).hexdigest() != config.tokenizer_digest:
+        tokenizer.unlink()
 
 
 def _require_tokenizer(folder: Path, content: bytes, config: ModelConfig) -> None:

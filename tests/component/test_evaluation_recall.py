@@ -46,7 +46,7 @@ class Notebook:
     def initial_memory(self, batch, generator):
         return torch.zeros(1, batch, self.size, 1)
 
-    def encode(self, ids, mask):
+    def encode(self, ids, mask, memory):
         return (ids * mask)[None, :, :, None].float()
 
     def write(self, memory, encoded, mask):

@@ -197,6 +197,11 @@ def test_the_tokenizer_goes_along_and_another_one_is_refused(tmp_path):
     assert from_pretrained(tmp_path).config.tokenizer_digest == digest
     (tmp_path / "tokenizer.json").write_text(other, encoding="utf-8")
     refused(tmp_path, rf"found sha256 {hashlib.sha256(other.encode()).hexdigest()}, expected {digest}")
+    save_pretrained(model, tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists() and from_pretrained(tmp_path).config.tokenizer_digest == digest
+    save_pretrained(model, tmp_path, tokenizer_json=text)
+    save_pretrained(from_pretrained(tmp_path), tmp_path)
+    assert (tmp_path / "tokenizer.json").read_text(encoding="utf-8") == text
 
 
 def test_a_write_that_fails_leaves_no_folder_that_looks_complete(tmp_path, monkeypatch):

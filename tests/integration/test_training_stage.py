@@ -69,7 +69,7 @@ def kill_the_driver(output, shards):
         os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     # orphans write on for a moment; the lease of a real run waits for that
-    _, alive = psutil.wait_procs(helpers, timeout=30)
+    _, alive = psutil.wait_procs(helpers, timeout=8)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive)
