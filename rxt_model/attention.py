@@ -22,10 +22,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = 
 
     `mask` is boolean, True where a key is seen, broadcastable to [B, heads, T, S]; every query must see some key.
     """
-    repeat = q.shape[1] // k.shape[1]
-    if repeat > 1:
-        k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal and mask is None)
+    grouped = q.shape[1] != k.shape[1]
+    if grouped and mask is not None and q.is_cuda:  # no fused kernel there takes both a mask and fewer key heads
+        repeat = q.shape[1] // k.shape[1]
+        k, v, grouped = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), False
+    causal = causal and mask is None
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
     return out.transpose(1, 2).flatten(-2)
 
 

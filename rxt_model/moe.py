@@ -31,10 +31,13 @@ class Experts(nn.Module):
         own = config.bias == "expert"
         self.b_in = nn.Parameter(torch.zeros(config.experts, 2 * config.expert_dim)) if own else None
         self.b_out = nn.Parameter(torch.zeros(config.experts, dim)) if own else None
+        self.main_gradients: tuple[Tensor, Tensor] | None = None  # of w_in and w_out, see `MainWeights`
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """x [N, d], weights and chosen experts [N, K] -> weighted sums [N, d], assignments per expert [E]."""
-        return routed_experts(x, weights, chosen, self.w_in, self.w_out, self.b_in, self.b_out)
+        return routed_experts(
+            x, weights, chosen, self.w_in, self.w_out, self.b_in, self.b_out, main_gradients=self.main_gradients
+        )
 
 
 class SharedExperts(nn.Module):
@@ -72,14 +75,19 @@ class MoELayer(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x [N, d], real tokens only -> ([N, d], load)."""
-        weights, chosen, mass = select(router_logits(x, self.router.weight), self.top_k)
-        y, counts = self.experts(x, weights, chosen)
+        y, counts, mass = self.routed(x)
         if self.bias is not None:
             y = y + self.bias
         if self.shared is not None:
             y = y + self.shared(x)
         tokens = torch.full((), float(x.shape[0]), device=x.device)
         return y, Routing(counts.float(), mass, tokens)
+
+    def routed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the routed experts make of x [N, d], and per expert its assignments and probabilities, summed [E]."""
+        weights, chosen, mass = select(router_logits(x, self.router.weight), self.top_k)
+        y, counts = self.experts(x, weights, chosen)
+        return y, counts, mass
 
 
 def balance_loss(routing: list[Routing]) -> Tensor:
