@@ -46,9 +46,7 @@ class JointLM(Objective):
         kept = torch.rand((1, *ids.shape, 1), generator=moment.generator, device=ids.device) >= masking
         drawn = torch.randn(states.shape, generator=moment.generator, device=ids.device)
         memory = states * kept + noise * drawn
-        output = model.decode(
-            ids, memory, mask=real, memory_mask=documents[:, :, None] == documents[:, None, :], documents=documents
-        )
+        output = model.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
         supervised = batch.get("loss_mask", real)[:, 1:] & (documents[:, 1:] == documents[:, :-1])
         lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], ids[:, 1:], supervised)
 
