@@ -18,6 +18,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -75,6 +76,10 @@ def implementations(rows: int, length: int, document: int) -> Iterator[tuple[str
     yield "varlen_attn", varlen
 
 
+def forward_and_backward(call: Callable, q: Tensor, k: Tensor, v: Tensor, d_out: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(call(q, k, v), [q, k, v], d_out)
+
+
 def error(call: Callable, q: Tensor, k: Tensor, v: Tensor, document: int) -> float:
     """Relative error (Frobenius norm) of the first row's output against fp64, document by document."""
     found = call(q, k, v)[0].double()
@@ -116,9 +121,8 @@ def main() -> int:
             try:
                 with torch.no_grad():
                     line["error_to_fp64"] = error(call, q, k, v, document)
-                times = triton.testing.do_bench(
-                    lambda call=call: torch.autograd.grad(call(q, k, v), [q, k, v], d_out), rep=50, return_mode="all"
-                )
+                step = partial(forward_and_backward, call, q, k, v, d_out)
+                times = triton.testing.do_bench(step, rep=50, return_mode="all")
             except (RuntimeError, TypeError) as failure:  # no kernel for this case, or another signature
                 line["error"] = f"{type(failure).__name__}: {failure}"[:200]
             else:
