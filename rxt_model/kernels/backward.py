@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rxt_model.kernels.forward import load_block, rows_times_experts, sum_rows
+from rxt_model.kernels.forward import halves, load_block, rows_times_experts, sum_rows
 from rxt_model.kernels.language import jit, tl, triton
 from rxt_model.kernels.plan import Plan
 from rxt_model.kernels.tiles import Tiles
@@ -48,13 +48,6 @@ def weight_gradient(
         by_token, rows, out, plan.order, plan.starts, top_k, dim, width, transposed, add,
         tiles.features, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
-
-
-@jit
-def halves(block):
-    """Left and right columns of [M, C]; moves nothing between threads."""
-    pairs = tl.reshape(block, [block.shape[0], 2, block.shape[1] // 2])
-    return tl.split(tl.permute(pairs, (0, 2, 1)))
 
 
 @jit

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 
 class Tile(NamedTuple):
-    """Columns and depth of a program's tile, powers of two, and how it runs on the device."""
+    """Columns and depth of a program's tile, powers of two, and how it runs on the device; the up-projection can take
+    `narrow` more columns in a second accumulator."""
 
     columns: int
     depth: int
     warps: int
     stages: int
+    narrow: int = 0
 
 
 class Tiles(NamedTuple):

@@ -53,7 +53,7 @@ def kernels() -> dict[str, tuple]:
         "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
         "tile": (plan.tile_kernel, (E, BINS, height, plan.BLOCK), {}, False, {}),
         "place": (plan.place_kernel, (BINS, plan.BLOCK), {}, False, {}),
-        "up": (forward.up_kernel, (K, D, N, height, *up[:2]), options(up), True, {}),
+        "up": (forward.up_kernel, (K, D, N, height, *up[:2], up.narrow), options(up), True, {}),
         "down": (forward.matmul_kernel, (N, D, False, height, *matmul[:2]), options(matmul), True, {}),
         "combine": (forward.sum_kernel, (True, K, D, forward.BLOCK_T, D), {}, False, {}),
         "d_hidden": (backward.d_hidden_kernel, (K, D, N, height, *d_hidden[:2]), options(d_hidden), True, {}),
