@@ -35,7 +35,7 @@ BINS = 512
 TYPES = {
     "x w_in w_out hidden active rows w out dy d_hidden scaled by_token": "*bf16",
     "weights logits mass log_total d_weights d_mass d_log_total d_logits": "*fp32",
-    "chosen counts totals before starts order inverse tile_expert tile_row": "*i32",
+    "chosen counts totals before within starts order inverse tile_expert tile_row": "*i32",
     "tokens total blocks tiles": "i32",
 }
 SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split()}
@@ -51,7 +51,7 @@ def kernels() -> dict[str, tuple]:
         "select_backward": (topk.select_backward_kernel, choice, warp, False, {}),
         "count": (plan.count_kernel, (BINS, plan.BLOCK), {}, False, {}),
         "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
-        "tile": (plan.tile_kernel, (E, BINS, height, plan.BLOCK), {}, False, {}),
+        "tile": (plan.tile_kernel, (E, BINS, height, plan.TILES), {}, False, {}),
         "place": (plan.place_kernel, (BINS, plan.BLOCK), {}, False, {}),
         "up": (forward.up_kernel, (K, D, N, height, *up[:2], up.narrow), options(up), True, {}),
         "down": (forward.matmul_kernel, (N, D, False, height, *matmul[:2]), options(matmul), True, {}),
