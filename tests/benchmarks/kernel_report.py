@@ -34,7 +34,7 @@ D, N, E, K = 512, 192, 384, 10
 BINS = 512
 TYPES = {
     "x w_in w_out hidden active rows w out dy d_hidden scaled by_token": "*bf16",
-    "weights logits mass log_total d_weights d_mass d_log_total d_logits": "*fp32",
+    "weights logits bias mass log_total d_weights d_mass d_log_total d_logits": "*fp32",
     "chosen counts totals before within starts order inverse tile_expert tile_row": "*i32",
     "tokens total blocks tiles": "i32",
 }
@@ -47,7 +47,7 @@ def kernels() -> dict[str, tuple]:
     height, features, up, matmul, d_hidden, d_weight = BETA
     choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
     return {
-        "select": (topk.select_kernel, choice, warp, False, {}),
+        "select": (topk.select_kernel, (*choice, topk.STEPS), warp, False, {}),
         "select_backward": (topk.select_backward_kernel, choice, warp, False, {}),
         "count": (plan.count_kernel, (BINS, plan.BLOCK), {}, False, {}),
         "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
