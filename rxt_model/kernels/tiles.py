@@ -39,3 +39,23 @@ BETA = Tiles(
     d_hidden=Tile(64, 64, 8, 3),
     d_weight=Tile(128, 64, 8, 3),
 )
+
+
+class RouterTiles(NamedTuple):
+    """`rows` is the height of all tiles: of tokens, or of experts in the weight gradient, which adds up `runs` runs of
+    tokens side by side."""
+
+    rows: int
+    runs: int
+    logits: Tile
+    d_x: Tile
+    d_w: Tile  # depth is tokens
+
+
+ROUTER = RouterTiles(
+    rows=128,
+    runs=22,  # 132 programs
+    logits=Tile(128, 64, 8, 3),
+    d_x=Tile(128, 32, 8, 3),
+    d_w=Tile(256, 32, 8, 3),
+)
