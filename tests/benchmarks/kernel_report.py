@@ -24,7 +24,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from pipelines.revision import commit
-from rxt_model.kernels import backward, described, forward, logits, plan, topk
+from rxt_model.kernels import backward, forward, logits, plan, topk
 from rxt_model.kernels.tiles import BETA, ROUTER
 
 RESULTS = Path(__file__).parent / "results" / "kernel_report.jsonl"
@@ -61,7 +61,13 @@ def kernels() -> dict[str, tuple]:
         "up": (forward.up_kernel, (K, D, N, height, *up[:2], up.narrow), options(up), True, {}),
         "down": (forward.matmul_kernel, (N, D, False, height, *matmul[:2]), options(matmul), True, {}),
         "combine": (forward.sum_kernel, (True, K, D, forward.BLOCK_T, D), {}, False, {}),
-        "d_hidden": (backward.d_hidden_kernel, (K, D, N, height, *d_hidden[:2]), options(d_hidden), True, {}),
+        "d_hidden": (
+            backward.d_hidden_kernel,
+            (K, D, N, height, *d_hidden[:2], d_hidden.narrow),
+            options(d_hidden),
+            True,
+            {},
+        ),
         "d_w_out": weights(N, True, False, features, d_weight),
         "d_w_in": weights(2 * N, False, False, features, d_weight),
         "d_w_out_main": weights(N, True, True, features, d_weight),
