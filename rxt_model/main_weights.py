@@ -43,5 +43,6 @@ class MainWeights:
 
 
 def _add(weight: Tensor, total: Tensor) -> None:
-    total += weight.grad
-    weight.grad = None
+    if weight.grad is not None:  # None where a kernel has added it already
+        total += weight.grad
+        weight.grad = None
