@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rxt_model.decoder import DecoderLayer
+from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.encoder import EncoderLayer
 from rxt_model.moe import MoELayer
 
@@ -20,4 +20,6 @@ def compile_layers(module: nn.Module, backend: str = "inductor") -> nn.Module:
             part.routed = torch.compiler.disable(part.routed)
         elif isinstance(part, DecoderLayer | EncoderLayer):
             part.compile(backend=backend)
+        elif isinstance(part, Decoder):
+            part.read_projections = torch.compile(part.read_projections, backend=backend)
     return module
