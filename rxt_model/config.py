@@ -119,10 +119,20 @@ class MemoryConfig(_Strict):
             self.groups,
             f"only the grouped variant has groups, not {self.variant}",
         )
+        if self.variant == "competitive":
+            self._require_default("the competitive write has its own", "attention", "gate", "activation", "gate_init")
+        if self.variant not in ("interlayer", "gated", "grouped"):
+            self._require_default(f"{self.variant} takes no mean over layers", "exclude_self")
+        if self.gate == "none":
+            self._require_default("gate = 'none' has no gate", "activation", "gate_init")
         if self.attention is not None:
-            used = self.attention
-            _require(self.variant != "competitive", "memory.attention", used, "the competitive write has its own")
-            _require(used.gate == "none", "memory.attention.gate", used.gate, "must be none")
+            _require(self.attention.gate == "none", "memory.attention.gate", self.attention.gate, "must be none")
+
+    def _require_default(self, reason: str, *names: str) -> None:
+        """A value that would be ignored is refused: its author believes that it does something."""
+        for name in names:
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            _require(value == default, f"memory.{name}", value, f"must be {default!r}, as {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,7 +115,28 @@ def test_an_impossible_architecture_is_refused(change, message):
         (
             MemoryConfig,
             dict(slots=4, variant="competitive", attention=AttentionConfig(2, 2)),
-            "the competitive write has its own",
+            "memory.attention = AttentionConfig(query_heads=2, kv_heads=2, gate='none', output_bias=False, "
+            "qk_norm=False): must be None, as the competitive write has its own",
+        ),
+        *(
+            (MemoryConfig, dict(slots=4, variant="competitive") | {name: value}, f"memory.{name} = {value!r}: {rule}")
+            for name, value, rule in (
+                ("gate", "linear", "must be 'elementwise', as the competitive write has its own"),
+                ("activation", "tanh", "must be 'sigmoid', as the competitive write has its own"),
+                ("gate_init", 1.0, "must be 3.0, as the competitive write has its own"),
+                ("groups", 2, "only the grouped variant has groups, not competitive"),
+                ("exclude_self", True, "must be False, as competitive takes no mean over layers"),
+            )
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, variant="self", exclude_self=True),
+            "memory.exclude_self = True: must be False, as self takes no mean over layers",
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, gate="none", gate_init=1.0),
+            "memory.gate_init = 1.0: must be 3.0, as gate = 'none' has no gate",
         ),
     ],
     ids=str,
