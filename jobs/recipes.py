@@ -88,13 +88,13 @@ def _pretrain(config: configs.PretrainConfig, inputs: Uris) -> Recipe:
     reader = ShardReader(inputs["shards"], "train")
     shape = config.model.with_vocabulary(reader.vocab_size, reader.tokenizer_digest)
     model = seeded(lambda: ReactiveTransformer(shape), config.seed)
-    return _recipe(JointLM(model, config.loss, config.balance_weight), config, reader, inputs["shards"], _text)
+    return _recipe(JointLM(model, config), config, reader, inputs["shards"], _text)
 
 
 def _sft(config: configs.SftConfig, inputs: Uris) -> Recipe:
     reader = ShardReader(inputs["shards"], "train")
-    objective = JointLM(_upstream(inputs), config.loss, config.balance_weight)
-    return _recipe(objective, config, reader, inputs["shards"], _interactions(reader.length))
+    collate = _interactions(reader.length)
+    return _recipe(JointLM(_upstream(inputs), config), config, reader, inputs["shards"], collate)
 
 
 def _memory_pretrain(config: configs.MemoryPretrainConfig, inputs: Uris) -> Recipe:
@@ -119,7 +119,7 @@ def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
 def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
     """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
     shape = matching_config(model_config(inputs[MODEL]))
-    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config.balance_weight)
+    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
     readers = [ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks")]
     collates = [_text, _interactions(readers[1].length), lambda rows, step: history_batch(rows, readers[2].length)]
     *earlier, last = [
@@ -166,7 +166,7 @@ def _rehearsing(
     text_at = batch_reader(ShardReader(inputs["text"], "train"), config.seed, size, _text)
     held_out = _validation(inputs["text"], size, _text, config.steps - 1)
     return Recipe(
-        Rehearsal(talks.objective, config.text_weight, config.balance_weight),
+        Rehearsal(talks.objective, config),
         lambda step: beside(talks.batch_at(step), text_at(step)),
         beside(talks.validation, held_out) if talks.validation and held_out else talks.validation,
     )

@@ -14,11 +14,13 @@ from rxt_model.router import router_logits, select
 
 
 class Routing(NamedTuple):
-    """Load of one layer: assignments per expert [E], sum of router probabilities per expert [E], tokens routed []."""
+    """Load of one layer: assignments per expert [E], sum of router probabilities per expert [E], tokens routed [], and
+    the sum over them of the squared log-sum-exp of the router's logits []."""
 
     assignments: Tensor
     probabilities: Tensor
     tokens: Tensor
+    z: Tensor
 
 
 class Experts(nn.Module):
@@ -72,14 +74,14 @@ class MoELayer(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x [N, d], real tokens only -> ([N, d], load)."""
-        weights, chosen, mass = select(router_logits(x, self.router.weight), self.top_k)
-        y, counts = self.experts(x, weights, chosen)
+        selection = select(router_logits(x, self.router.weight), self.top_k)
+        y, counts = self.experts(x, selection.weights, selection.chosen)
         if self.bias is not None:
             y = y + self.bias
         if self.shared is not None:
             y = y + self.shared(x)
         tokens = torch.full((), float(x.shape[0]), device=x.device)
-        return y, Routing(counts.float(), mass, tokens)
+        return y, Routing(counts.float(), selection.mass, tokens, selection.log_total.square().sum())
 
 
 def balance_loss(routing: list[Routing]) -> Tensor:
@@ -93,3 +95,11 @@ def balance_loss(routing: list[Routing]) -> Tensor:
         mean = load.probabilities / load.tokens.clamp(min=1)
         losses.append(share.numel() * (share * mean).sum())
     return torch.stack(losses).mean()
+
+
+def router_z_loss(routing: list[Routing]) -> Tensor:
+    """mean of logsumexp(logits)^2 over tokens, averaged over layers: keeps logits where softmax is exact.
+
+    ST-MoE (arXiv 2202.08906); not divided by K, as OLMoE's code does.
+    """
+    return torch.stack([load.z / load.tokens.clamp(min=1) for load in routing]).mean()

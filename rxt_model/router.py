@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels.language import triton
-from rxt_model.kernels.topk import select_experts
+from rxt_model.kernels.topk import Selection, select_experts
 
 
 def router_logits(x: Tensor, w: Tensor) -> Tensor:
@@ -19,16 +19,15 @@ def router_logits(x: Tensor, w: Tensor) -> Tensor:
     return _RouterLogits.apply(x, w)
 
 
-def select(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+def select(logits: Tensor, top_k: int) -> Selection:
     """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
-    they are [N, K], and the sum of the probabilities of each expert [E]."""
+    they are [N, K], the sum of the probabilities of each expert [E], and the log-sum-exp of each row [N]."""
     if logits.is_cuda and triton is not None and logits.shape[0]:
         with torch.cuda.device(logits.device):
-            selection = select_experts(logits, top_k)
-        return selection.weights, selection.chosen, selection.mass
+            return select_experts(logits, top_k)
     probabilities = logits.softmax(-1)
     weights, chosen = probabilities.topk(top_k, -1)
-    return weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0)
+    return Selection(weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0), logits.logsumexp(-1))
 
 
 class _RouterLogits(torch.autograd.Function):

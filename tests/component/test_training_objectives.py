@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from training_toys import toy_config, toy_model
 
 from jobs.batches import beside, text_batch
-from jobs.configs import SmatConfig, SmatPhase
+from jobs.configs import ConversationTrainingConfig, OptimisationConfig, SmatConfig, SmatPhase
 from jobs.objectives.base import Moment
 from jobs.objectives.memory_pretrain import _resample
 from jobs.objectives.next_token import NextToken
@@ -85,7 +85,7 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
         objective = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases, balance_weight=0))
         batch = ragged_talks()
     else:
-        objective = NextToken(model, 0)
+        objective = NextToken(model, OptimisationConfig(balance_weight=0))
         batch = {name: tensor.flatten(1) for name, tensor in ragged_talks((2, 2)).items() if name != "turn_mask"}
 
     generator = torch.Generator().manual_seed(1)
@@ -101,7 +101,8 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
             hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
 
     moment = Moment(0, 9, torch.Generator().manual_seed(1))
-    loss, metrics = Rehearsal(objective, 0.25, 0)(beside(batch, text), moment)
+    config = ConversationTrainingConfig(steps=9, batch_size=4, text_batch_size=2, text_weight=0.25, balance_weight=0)
+    loss, metrics = Rehearsal(objective, config)(beside(batch, text), moment)
     assert loss.item() == pytest.approx(alone.item() + 0.25 * sum(nats) / len(nats), rel=1e-5)
     assert metrics["train/text_loss"].tolist() == pytest.approx([sum(nats), 9])
     assert metrics["train/text_accuracy"].tolist() == [hits, 9]
