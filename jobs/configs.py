@@ -131,7 +131,8 @@ class OptimisationConfig(Config):
 
     Beside the cross entropy are minimised: `balance_weight` times the load balance of the experts, 1 at best;
     `router_z_weight` times the mean over real tokens and layers of logsumexp(router logits)^2; `head_z_weight` times
-    the mean over supervised tokens of logsumexp(logits of the next token)^2.
+    the mean over supervised tokens of logsumexp(logits of the next token)^2. `bias_speed` balances the experts without
+    a loss, by selection biases on the router's logits that move so much per step; 0 leaves biases where they are.
     """
 
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -139,6 +140,7 @@ class OptimisationConfig(Config):
     balance_weight: Weight = 0.01
     router_z_weight: Weight = 0.0
     head_z_weight: Weight = 0.0
+    bias_speed: Weight = 0.0
     seed: int = 0
 
 
@@ -212,7 +214,7 @@ class MemoryPretrainConfig(ConversationTrainingConfig):
     @model_validator(mode="after")
     def _what_is_set_trains_something(self) -> MemoryPretrainConfig:
         if self.objective == "self-supervised":
-            for name in ("text_batch_size", "router_z_weight", "head_z_weight"):
+            for name in ("text_batch_size", "router_z_weight", "head_z_weight", "bias_speed"):
                 if value := getattr(self, name):
                     raise ValueError(f"{name} = {value}: must be 0, as no decoder is trained")
         return self

@@ -28,6 +28,7 @@ from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.checkpoint import load_config
 from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer, seeded
+from rxt_model.selection_bias import add_selection_bias
 from tokenization.reader import ShardReader
 from tokenization.shards import ShardError, read_index
 
@@ -48,8 +49,12 @@ class Recipe:
 
 def build(config: configs.StageConfig, inputs: Uris) -> Recipe:
     """The recipe of the stage that `config` belongs to; `inputs` by name: shard folders, and the upstream artifact as
-    `model`. Fresh weights depend on the seed alone."""
-    return _RECIPES[type(config)](config, inputs)
+    `model`. Fresh weights depend on the seed alone. A stage that moves selection biases gives them to a model without.
+    """
+    recipe = _RECIPES[type(config)](config, inputs)
+    if config.bias_speed:
+        add_selection_bias(recipe.objective.model)
+    return recipe
 
 
 def check(inputs: Mapping[str, Artifact]) -> None:

@@ -62,7 +62,8 @@ class MoEConfig(_Strict):
     """Mixture of experts: `top_k` of `experts` SwiGLU experts per token, plus always-on shared experts.
 
     `bias`: one output vector per layer for the routed and one for the shared experts (Beta), or biases of their own in
-    every expert (Alpha).
+    every expert (Alpha). `selection_bias`: one number per expert that steers the choice of experts alone; stages with a
+    `bias_speed` give it to a model and move it (`rxt_model.selection_bias`).
     """
 
     experts: int
@@ -71,6 +72,7 @@ class MoEConfig(_Strict):
     shared_experts: int = 0
     shared_dim: int = 0
     bias: Literal["layer", "expert"] = "layer"
+    selection_bias: bool = False
 
     def __post_init__(self) -> None:
         _require_choices(self, "moe.")

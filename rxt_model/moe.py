@@ -61,7 +61,8 @@ class SharedExperts(nn.Module):
 class MoELayer(nn.Module):
     """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax in fp32.
 
-    Experts with biases of their own take the place of b.
+    Experts with biases of their own take the place of b. `selection_bias` [E], fp32, if there is one, is added to the
+    logits where the top-k are sought: state that no gradient moves (`rxt_model.selection_bias`).
     """
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
@@ -71,10 +72,12 @@ class MoELayer(nn.Module):
         self.experts = Experts(dim, config)
         self.bias = nn.Parameter(torch.zeros(dim)) if config.bias == "layer" else None
         self.shared = SharedExperts(dim, config) if config.shared_experts else None
+        start = torch.zeros(config.experts, dtype=torch.float32) if config.selection_bias else None
+        self.register_buffer("selection_bias", start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x [N, d], real tokens only -> ([N, d], load)."""
-        selection = select(router_logits(x, self.router.weight), self.top_k)
+        selection = select(router_logits(x, self.router.weight), self.top_k, self.selection_bias)
         y, counts = self.experts(x, selection.weights, selection.chosen)
         if self.bias is not None:
             y = y + self.bias

@@ -160,7 +160,7 @@ def test_published_configs_come_back_from_their_files(name):
 def test_a_file_from_before_a_field_existed_means_what_it_meant():
     record = json.loads(small_config().to_json())
     assert {name: record.pop(name) for name in ADDED} == ADDED
-    assert record["moe"].pop("bias") == "layer"
+    assert record["moe"].pop("bias") == "layer" and record["moe"].pop("selection_bias") is False
     for name in ("decoder_attention", "cross_attention", "encoder_attention"):
         assert record[name].pop("qk_norm") is False
     assert ModelConfig.from_json(json.dumps(record)) == small_config()
