@@ -366,13 +366,15 @@ class DataExecution(Config):
 
 class TrainExecution(Config):
     """Ray Train runs. `shard` is where `fully_shard` cuts: `root` (one group, for small models) or `block`.
-    `expert_parallel` ranks share the experts of a layer."""
+    `expert_parallel` ranks share the experts of a layer. `activation_checkpointing` recomputes layers in the backward
+    pass instead of keeping what they computed."""
 
     workers: PositiveInt = 2
     threads: PositiveInt = 1
     gpus: bool = False
     expert_parallel: PositiveInt = 1
     shard: Literal["root", "block"] = "root"
+    activation_checkpointing: bool = False
     checkpoint_every_steps: PositiveInt = 100
     log_every_steps: PositiveInt = 10
     keep_checkpoints: PositiveInt = 2
