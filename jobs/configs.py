@@ -11,6 +11,7 @@ from tokenization.fetch import PACKAGES
 from tokenization.records import Language
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
 Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
 
 
@@ -118,7 +119,7 @@ class OptimizerConfig(Config):
 
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.95)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    weight_decay: Weight = 0.02
     clip: PositiveFloat = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     decay: Fraction = 1.0
@@ -126,11 +127,20 @@ class OptimizerConfig(Config):
 
 
 class OptimisationConfig(Config):
-    """How weights are trained, whatever on."""
+    """How weights are trained, whatever on.
+
+    Beside the cross entropy are minimised: `balance_weight` times the load balance of the experts, 1 at best;
+    `router_z_weight` times the mean over real tokens and layers of logsumexp(router logits)^2; `head_z_weight` times
+    the mean over supervised tokens of logsumexp(logits of the next token)^2. `bias_speed` balances the experts without
+    a loss, by selection biases on the router's logits that move so much per step; 0 leaves biases where they are.
+    """
 
     optimizer: OptimizerConfig = OptimizerConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
-    balance_weight: Annotated[float, Field(ge=0)] = 0.01
+    balance_weight: Weight = 0.01
+    router_z_weight: Weight = 0.0
+    head_z_weight: Weight = 0.0
+    bias_speed: Weight = 0.0
     seed: int = 0
 
 
@@ -202,9 +212,11 @@ class MemoryPretrainConfig(ConversationTrainingConfig):
     write_minimum: Fraction = 0.05
 
     @model_validator(mode="after")
-    def _text_trains_something(self) -> MemoryPretrainConfig:
-        if self.objective == "self-supervised" and self.text_batch_size:
-            raise ValueError(f"text_batch_size = {self.text_batch_size}: must be 0, as no decoder is trained")
+    def _what_is_set_trains_something(self) -> MemoryPretrainConfig:
+        if self.objective == "self-supervised":
+            for name in ("text_batch_size", "router_z_weight", "head_z_weight", "bias_speed"):
+                if value := getattr(self, name):
+                    raise ValueError(f"{name} = {value}: must be 0, as no decoder is trained")
         return self
 
 
@@ -308,7 +320,8 @@ class MrlConfig(Config):
     kl_reference: float = 0.05
     kl_turns: float = 1e-3
     memory_drift: float = 0.0
-    balance_weight: Annotated[float, Field(ge=0)] = 0.01
+    balance_weight: Weight = 0.01
+    router_z_weight: Weight = 0.0
     unfreeze: tuple[Fraction, Fraction, Fraction] = (0.25, 0.5, 0.75)
     reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=0)
@@ -353,13 +366,15 @@ class DataExecution(Config):
 
 class TrainExecution(Config):
     """Ray Train runs. `shard` is where `fully_shard` cuts: `root` (one group, for small models) or `block`.
-    `expert_parallel` ranks share the experts of a layer."""
+    `expert_parallel` ranks share the experts of a layer. `activation_checkpointing` recomputes layers in the backward
+    pass instead of keeping what they computed."""
 
     workers: PositiveInt = 2
     threads: PositiveInt = 1
     gpus: bool = False
     expert_parallel: PositiveInt = 1
     shard: Literal["root", "block"] = "root"
+    activation_checkpointing: bool = False
     checkpoint_every_steps: PositiveInt = 100
     log_every_steps: PositiveInt = 10
     keep_checkpoints: PositiveInt = 2

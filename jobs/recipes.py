@@ -28,6 +28,7 @@ from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.checkpoint import load_config
 from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer, seeded
+from rxt_model.selection_bias import add_selection_bias
 from tokenization.reader import ShardReader
 from tokenization.shards import ShardError, read_index
 
@@ -48,8 +49,12 @@ class Recipe:
 
 def build(config: configs.StageConfig, inputs: Uris) -> Recipe:
     """The recipe of the stage that `config` belongs to; `inputs` by name: shard folders, and the upstream artifact as
-    `model`. Fresh weights depend on the seed alone."""
-    return _RECIPES[type(config)](config, inputs)
+    `model`. Fresh weights depend on the seed alone. A stage that moves selection biases gives them to a model without.
+    """
+    recipe = _RECIPES[type(config)](config, inputs)
+    if config.bias_speed:
+        add_selection_bias(recipe.objective.model)
+    return recipe
 
 
 def check(inputs: Mapping[str, Artifact]) -> None:
@@ -88,13 +93,13 @@ def _pretrain(config: configs.PretrainConfig, inputs: Uris) -> Recipe:
     reader = ShardReader(inputs["shards"], "train")
     shape = config.model.with_vocabulary(reader.vocab_size, reader.tokenizer_digest)
     model = seeded(lambda: ReactiveTransformer(shape), config.seed)
-    return _recipe(JointLM(model, config.loss, config.balance_weight), config, reader, inputs["shards"], _text)
+    return _recipe(JointLM(model, config), config, reader, inputs["shards"], _text)
 
 
 def _sft(config: configs.SftConfig, inputs: Uris) -> Recipe:
     reader = ShardReader(inputs["shards"], "train")
-    objective = JointLM(_upstream(inputs), config.loss, config.balance_weight)
-    return _recipe(objective, config, reader, inputs["shards"], _interactions(reader.length))
+    collate = _interactions(reader.length)
+    return _recipe(JointLM(_upstream(inputs), config), config, reader, inputs["shards"], collate)
 
 
 def _memory_pretrain(config: configs.MemoryPretrainConfig, inputs: Uris) -> Recipe:
@@ -119,7 +124,7 @@ def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
 def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
     """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
     shape = matching_config(model_config(inputs[MODEL]))
-    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config.balance_weight)
+    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
     readers = [ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks")]
     collates = [_text, _interactions(readers[1].length), lambda rows, step: history_batch(rows, readers[2].length)]
     *earlier, last = [
@@ -166,7 +171,7 @@ def _rehearsing(
     text_at = batch_reader(ShardReader(inputs["text"], "train"), config.seed, size, _text)
     held_out = _validation(inputs["text"], size, _text, config.steps - 1)
     return Recipe(
-        Rehearsal(talks.objective, config.text_weight, config.balance_weight),
+        Rehearsal(talks.objective, config),
         lambda step: beside(talks.batch_at(step), text_at(step)),
         beside(talks.validation, held_out) if talks.validation and held_out else talks.validation,
     )

@@ -61,6 +61,7 @@ def run_stage(
         world_size,
         shard=execution.shard,
         expert_parallel=execution.expert_parallel,
+        activation_checkpointing=execution.activation_checkpointing,
         device=device.type,
     )
     optimizer = StageOptimizer(objective, config.optimizer, config.steps)

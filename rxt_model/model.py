@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rxt_model.cache import KeyValueCache
-from rxt_model.check import check_ids, check_memory
+from rxt_model.check import check_ids, check_memory, check_padding
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
@@ -41,7 +41,9 @@ class TokenModel(nn.Module):
         self, ids: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]], mask: Tensor | None = None
     ) -> Tensor:
         """Hidden states [B, T, d] of new ids [B, T]; earlier ones are cached. `mask` [B, T] marks those that are kept
-        (padding on the right); None: all."""
+        (padding on the right, or ValueError); None: all."""
+        if mask is not None:
+            check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         tokens = Tokens(layout, self._rope(layout.pack(cache.begin(ids.shape[1]))), cache=cache)
         hidden = self.decoder(self.embedding(layout.pack(ids)), tokens, memory).hidden
@@ -53,6 +55,8 @@ class TokenModel(nn.Module):
 
     def _tokens(self, ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tokens:
         check_ids(ids, self.config.vocab_size, mask)
+        if mask is not None:
+            check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         if documents is None:
             # padding stands on the right, so the causal order alone keeps it out of sight
@@ -128,8 +132,8 @@ class ReactiveTransformer(TokenModel):
 
         `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] what may be read; `documents`
         [B, T] confines self-attention to a token's own document (-1: padding), and `memory_documents` [B, M] beside it
-        what is read of the memory. Raises ValueError for ids beyond the vocabulary, and for a memory or mask of
-        another shape.
+        what is read of the memory. Raises ValueError for ids beyond the vocabulary, for a memory or mask of another
+        shape, and for padding elsewhere.
         """
         tokens = self._tokens(ids, mask, documents)
         check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from rxt_model.kernels import logits as tensor_cores
 from rxt_model.kernels.experts import kernels_run
 from rxt_model.kernels.language import triton
-from rxt_model.kernels.topk import select_experts
+from rxt_model.kernels.topk import Selection, select_experts
 
 
 def router_logits(x: Tensor, w: Tensor) -> Tensor:
@@ -25,16 +25,21 @@ def router_logits(x: Tensor, w: Tensor) -> Tensor:
     return _RouterLogits.apply(x, w)
 
 
-def select(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
+def select(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Selection:
     """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
-    they are [N, K], and the sum of the probabilities of each expert [E]."""
+    they are [N, K], the sum of the probabilities of each expert [E], and the log-sum-exp of each row [N].
+
+    `bias` [E] is added to the logits where the largest are sought, and nowhere else."""
     if logits.is_cuda and triton is not None and logits.shape[0]:
         with torch.cuda.device(logits.device):
-            selection = select_experts(logits, top_k)
-        return selection.weights, selection.chosen, selection.mass
+            return select_experts(logits, top_k, bias)
     probabilities = logits.softmax(-1)
-    weights, chosen = probabilities.topk(top_k, -1)
-    return weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0)
+    if bias is None:
+        weights, chosen = probabilities.topk(top_k, -1)
+    else:
+        chosen = (logits.detach() + bias).topk(top_k, -1).indices
+        weights = probabilities.gather(-1, chosen)
+    return Selection(weights / weights.sum(-1, keepdim=True), chosen, probabilities.sum(0), logits.logsumexp(-1))
 
 
 class SplitLogits(torch.autograd.Function):

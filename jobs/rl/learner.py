@@ -22,7 +22,7 @@ from jobs.rl.critic import Critic
 from jobs.rl.policy import TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
 from rxt_model.checkpoint import save_pretrained
-from rxt_model.moe import balance_loss
+from rxt_model.moe import balance_loss, router_z_loss
 
 
 class Learner:
@@ -130,6 +130,10 @@ class Learner:
         )
         size = memories.before.pow(2).mean((0, 2, 3))
         metrics = {"rl/policy_loss": policy_loss}
+        if config.router_z_weight:
+            router_z = router_z_loss(scores.routing)
+            loss = loss + config.router_z_weight * router_z
+            metrics["rl/router_z"] = router_z
         if config.kl_turns:
             kl_turns = self._turn_divergence(scores, fixed["earlier"], batch)
             loss = loss + config.kl_turns * kl_turns

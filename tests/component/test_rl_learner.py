@@ -282,3 +282,17 @@ def test_memory_of_answers_to_the_same_question_is_written_once(world):
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         scores = replay.score(learner.model, memories.read, batch, 1.0)
     assert (scores.log_probs - batch.old).abs().max() < 1e-5
+
+
+def test_the_z_loss_of_the_router_is_learned_with_the_policy(world):
+    """The first loss is larger by the weighted term, and further steps make that term smaller."""
+
+    def told(weight, epochs):
+        changes = {"router_z_weight": weight, "update_epochs": epochs, "unfreeze": (0, 0, 0)}
+        learner = Learner(world[0], CONFIG.model_copy(update=changes), 1)
+        return learner.update(roll_out(world, learner, episodes_of(6), wants_short))
+
+    plain, first, fourth = told(0.0, 1), told(0.5, 1), told(0.5, 4)
+    assert "rl/router_z" not in plain
+    assert first["rl/loss"] == pytest.approx(plain["rl/loss"] + 0.5 * first["rl/router_z"], rel=1e-5)
+    assert fourth["rl/router_z"] < first["rl/router_z"]
