@@ -15,8 +15,8 @@ from typing import Any
 
 import fsspec
 
-from jobs.configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.context import Interrupted, Rerun, StageContext, StageError
+from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.ray_setup import ensure_ray
 from jobs.shard_manifest import Shard, conversation_shards, interaction_shards, text_shards
 from jobs.shard_rows import ConversationRows, InteractionRows, Row, TextRows, choose_distractors

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.configs import Config, Execution
+from jobs.config_base import Config
+from jobs.configs import Execution
 from jobs.context import Interrupted, StageContext, StageError
 from pipelines.artifacts import ArtifactStore
 from pipelines.display import Board, console_on
