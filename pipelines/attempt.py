@@ -197,8 +197,8 @@ class Build:
         if not self.stage.deterministic:
             return
         for earlier in self.around.store.attempts(self.stage.name):
-            other = self.around.store.manifest(earlier) if earlier.short == attempt.short else None
-            if other and other["content_digest"] != manifest["content_digest"]:
+            other = self.around.store.read_note(earlier, MANIFEST) if earlier.short == attempt.short else None
+            if other and other.get("content_digest", manifest["content_digest"]) != manifest["content_digest"]:
                 self._warn(f"not deterministic: its content differs from that of {earlier.artifact_id}")
 
     def _say(self, text: str) -> None:

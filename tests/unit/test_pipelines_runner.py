@@ -17,7 +17,7 @@ import toy_graph
 from ray.exceptions import ActorUnavailableError
 from toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 
-from jobs.context import Change, Look, Rerun, Restart, StageError
+from jobs.context import Change, Discard, Look, Rerun, Restart, StageError, Talk
 from pipelines.artifacts import ArtifactStore
 from pipelines.failures import failure_record, headline, root_cause, summary
 from pipelines.invocation import Invocation
@@ -308,6 +308,9 @@ def test_ray_that_goes_away_after_a_signal_is_no_failure(store, monkeypatch, ask
     [
         (Rerun("base"), "rxt stage rerun base", False),
         (Look(), "rxt status", False),
+        (Look("base"), "rxt stage show base", False),
+        (Discard("base", "0-1"), "rxt stage discard base 0-1", False),
+        (Talk("base"), "rxt chat --stage base", False),
         (Restart(), "rxt stage rerun sft", True),
         (Change("sft.optimizer.lr", 0.5), "rxt run", True),
     ],
