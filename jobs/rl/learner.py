@@ -6,6 +6,7 @@ All of its arithmetic is a function of weights, moments and trajectories; it dra
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,8 +52,8 @@ class Learner:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """`update_epochs` optimizer steps on one batch; returns metrics. A loss that is not finite changes nothing
-        more: it is returned for the caller to report."""
+        """`update_epochs` optimizer steps on one batch; returns metrics. A loss or a gradient norm that is not finite
+        ends the update: it is returned for the caller to report, and the weights are of no use any more."""
         wrong = sorted({t.policy_version for t in trajectories} - {self.version})
         if wrong:
             raise ValueError(f"trajectories of policy version {wrong}, but the learner has version {self.version}")
@@ -68,8 +69,10 @@ class Learner:
             if not loss.isfinite():
                 break
             loss.backward()
-            for name, optimizer in self.optimizers.items():
-                metrics[f"rl/{name}_gradient_norm"] = float(optimizer.step())
+            norms = {f"rl/{name}_gradient_norm": float(optimizer.step()) for name, optimizer in self.optimizers.items()}
+            metrics |= norms
+            if not all(map(math.isfinite, norms.values())):
+                break
         self.version += 1
         return metrics
 

@@ -61,8 +61,8 @@ def uris(tmp_path_factory):
 def test_every_stage_takes_steps(uris, stage, precision):
     kind, changes, wanted = STAGES[stage]
     config = kind(**({} if kind is BaselineConfig else COMMON), **changes, precision=precision)
-    inputs = {name: uris[key] for name, key in wanted.items()}
-    check(artifacts(inputs))
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
+    check(inputs)
     recipe = build(config, inputs)
     optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
     before = {name: p.clone() for name, p in recipe.objective.model.named_parameters()}
@@ -116,12 +116,14 @@ def test_what_needs_a_decoder_is_refused_where_none_is_trained(name):
 
 
 def test_conversations_grow_with_the_phases(uris):
-    recipe = build(SmatConfig(**COMMON, phases=PHASES), {"shards": uris["conversations"], "model": uris["model"]})
+    inputs = artifacts({"shards": uris["conversations"], "model": uris["model"]})
+    recipe = build(SmatConfig(**COMMON, phases=PHASES), inputs)
     assert [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)] == [2, 2, 4, 4]
 
 
 def test_the_baseline_goes_from_text_to_conversations(uris):
-    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), {name: uris[key] for name, key in ALL.items()})
+    inputs = artifacts({name: uris[key] for name, key in ALL.items()})
+    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), inputs)
     assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
     assert [len(text_beside(recipe.batch_at(step)).get("input_ids", ())) for step in range(4)] == [0, 0, 3, 3]
     lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
@@ -136,7 +138,7 @@ def test_every_worker_has_a_row_of_every_batch():
 
 def test_the_same_seed_gives_the_same_weights_and_batches(uris):
     def first(seed):
-        recipe = build(PretrainConfig(**COMMON, model=ARCHITECTURE, seed=seed), {"shards": uris["text"]})
+        recipe = build(PretrainConfig(**COMMON, model=ARCHITECTURE, seed=seed), artifacts({"shards": uris["text"]}))
         return recipe.objective.model.embedding.weight, recipe.batch_at(3)["input_ids"]
 
     assert all(torch.equal(a, b) for a, b in zip(first(1), first(1), strict=True))
