@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from jobs.configs import CorpusConfig, SourceConfig
 from jobs.context import Interrupted, Restart, StageContext, StageError
+from jobs.data_configs import CorpusConfig, SourceConfig
 from jobs.ray_setup import ensure_ray
 from tokenization.clean import Cleaner, document_id, split_of
 from tokenization.fetch import PACKAGES, Fetched, fetch, path_of

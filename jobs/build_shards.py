@@ -15,8 +15,9 @@ from typing import Any
 
 import fsspec
 
-from jobs.configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.context import Interrupted, Rerun, StageContext, StageError
+from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.inputs import open_tokenizer
 from jobs.ray_setup import ensure_ray
 from jobs.shard_manifest import Shard, conversation_shards, interaction_shards, text_shards
 from jobs.shard_rows import ConversationRows, InteractionRows, Row, TextRows, choose_distractors
@@ -33,7 +34,7 @@ from tokenization.shards import (
     write_json,
     write_shard,
 )
-from tokenization.tokenizer import Tokenizer, TokenizerError
+from tokenization.tokenizer import Tokenizer
 
 SAMPLE_DOCUMENTS = 200  # per language, to estimate bytes per token
 SECONDS_WITHOUT_PROGRESS = 300
@@ -71,11 +72,10 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
 def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
     try:
         corpus = Corpus(ctx.inputs["corpus"].uri)
-        return corpus, corpus.catalogue(), Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
+        catalogue = corpus.catalogue()
     except CorpusError as error:
         raise StageError(str(error), Rerun("corpus")) from error
-    except (TokenizerError, FileNotFoundError) as error:
-        raise StageError(f"cannot read the tokenizer: {error}", Rerun("tokenizer")) from error
+    return corpus, catalogue, open_tokenizer(ctx.inputs["tokenizer"])
 
 
 def _bytes_per_token(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer) -> dict[Language, float]:

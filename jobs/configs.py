@@ -1,115 +1,16 @@
-"""What a user may set, stage by stage. Everything here is identity, except `Execution`: where and how to compute it."""
+"""What a user may set for the stages that train, measure and hand over (those that make data: `jobs.data_configs`).
+Everything here is identity, except `Execution`: where and how to compute it."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from jobs.config_base import Config, Fraction
 from rxt_model.config import Architecture
-from tokenization.fetch import PACKAGES
-from tokenization.records import Language
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
-
-
-class Config(BaseModel):
-    """Frozen, and a key that nobody declared is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SourceConfig(Config):
-    """One source of documents.
-
-    `kind`: `package` (a name of `tokenization.fetch`), `files` (Parquet, JSONL or text at `path`, any fsspec URL, with
-    wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and `hub`.
-    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    kind: Literal["package", "files", "hub"]
-    language: Language
-    licence: Annotated[str, Field(min_length=1)]
-    path: str = ""
-    subset: str = ""
-    revision: str = ""
-    text_column: str = "text"
-    max_bytes: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> SourceConfig:
-        if self.kind == "package" and self.name not in PACKAGES:
-            raise ValueError(f"no package {self.name!r} is known; there are {', '.join(PACKAGES)}")
-        if self.kind != "package" and not self.path:
-            raise ValueError(f"source {self.name!r} of kind {self.kind!r} needs a path")
-        return self
-
-
-class CorpusConfig(Config):
-    """Documents in both languages. Splits go by a stable hash of the text."""
-
-    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
-    min_characters: PositiveInt = 40
-    validation_fraction: Fraction = 0.02
-    test_fraction: Fraction = 0.02
-
-
-class DialoguesConfig(Config):
-    """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
-    acknowledgement of a fact repeats its value. `again`: share of the training split's small talk that asks once more
-    for a fact already told, or, in a share of `unknown`, for one never told."""
-
-    turns: tuple[PositiveInt, PositiveInt] = (4, 8)
-    facts: tuple[PositiveInt, PositiveInt] = (1, 4)
-    echo: Fraction = 0.3
-    update: Fraction = 0.15
-    unknown: Fraction = 0.08
-    distract: Fraction = 0.25
-    again: Fraction = 0.0
-
-
-class TokenizerConfig(Config):
-    """One byte-level BPE vocabulary for both languages, trained on documents and on generated dialogues."""
-
-    vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
-    document_bytes: PositiveInt = 4_000_000
-    dialogues: PositiveInt = 2_000
-    dialogue_plan: DialoguesConfig = DialoguesConfig()
-    seed: int = 0
-
-
-class TextShardsConfig(Config):
-    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries."""
-
-    length: Length
-    shards: PositiveInt = 4
-    max_tokens: PositiveInt | None = None
-    polish_share: Fraction = 0.5
-
-
-class InteractionShardsConfig(Config):
-    """Single interactions of at most `length` tokens: real ones from the corpus and those of generated dialogues."""
-
-    length: Length
-    shards: PositiveInt = 4
-    generated: PositiveInt = 4_000
-    documents: PositiveInt = 4_000
-    dialogues: DialoguesConfig = DialoguesConfig()
-    seed: int = 0
-
-
-class ConversationShardsConfig(Config):
-    """Conversations whose interactions have at most `length` tokens each. Counts are per language."""
-
-    length: Length
-    shards: PositiveInt = 4
-    train: PositiveInt = 8_000
-    validation: PositiveInt = 200
-    test: PositiveInt = 400
-    dialogues: DialoguesConfig = DialoguesConfig()
-    seed: int = 0
+Weight = Annotated[float, Field(ge=0)]
 
 
 class OptimizerConfig(Config):
@@ -118,7 +19,7 @@ class OptimizerConfig(Config):
 
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.95)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    weight_decay: Weight = 0.02
     clip: PositiveFloat = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     decay: Fraction = 1.0
@@ -126,11 +27,20 @@ class OptimizerConfig(Config):
 
 
 class OptimisationConfig(Config):
-    """How weights are trained, whatever on."""
+    """How weights are trained, whatever on.
+
+    Beside the cross entropy are minimised: `balance_weight` times the load balance of the experts, 1 at best;
+    `router_z_weight` times the mean over real tokens and layers of logsumexp(router logits)^2; `head_z_weight` times
+    the mean over supervised tokens of logsumexp(logits of the next token)^2. `bias_speed` balances the experts without
+    a loss, by selection biases on the router's logits that move so much per step; 0 leaves biases where they are.
+    """
 
     optimizer: OptimizerConfig = OptimizerConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
-    balance_weight: Annotated[float, Field(ge=0)] = 0.01
+    balance_weight: Weight = 0.01
+    router_z_weight: Weight = 0.0
+    head_z_weight: Weight = 0.0
+    bias_speed: Weight = 0.0
     seed: int = 0
 
 
@@ -162,11 +72,11 @@ class JointLossConfig(Config):
     """Joint language modelling with a leaked context (`pretrain`, `sft`): noise and masking of the encoder's output
     rise linearly from their first to their second value over the stage."""
 
-    noise: tuple[float, float] = (0.5, 1.0)
+    noise: tuple[Weight, Weight] = (0.5, 1.0)
     masking: tuple[Fraction, Fraction] = (0.15, 0.5)
     mlm_probability: Fraction = 0.15
-    decoder_weight: float = 1.0
-    mlm_weight: float = 1.0
+    decoder_weight: Weight = 1.0
+    mlm_weight: Weight = 1.0
 
 
 class PretrainConfig(TrainingConfig):
@@ -202,9 +112,11 @@ class MemoryPretrainConfig(ConversationTrainingConfig):
     write_minimum: Fraction = 0.05
 
     @model_validator(mode="after")
-    def _text_trains_something(self) -> MemoryPretrainConfig:
-        if self.objective == "self-supervised" and self.text_batch_size:
-            raise ValueError(f"text_batch_size = {self.text_batch_size}: must be 0, as no decoder is trained")
+    def _what_is_set_trains_something(self) -> MemoryPretrainConfig:
+        if self.objective == "self-supervised":
+            for name in ("text_batch_size", "router_z_weight", "head_z_weight", "bias_speed"):
+                if value := getattr(self, name):
+                    raise ValueError(f"{name} = {value}: must be 0, as no decoder is trained")
         return self
 
 
@@ -213,14 +125,25 @@ class SmatPhase(Config):
 
     until: PositiveInt
     turns: PositiveInt
-    train: tuple[Literal["decoder", "memory", "encoder"], ...]
+    train: Annotated[tuple[Literal["decoder", "memory", "encoder"], ...], Field(min_length=1)]
 
 
 class SmatConfig(ConversationTrainingConfig):
     """Supervised memory-aware training. `horizon`: memory writes a loss may flow back through (None: all)."""
 
-    phases: tuple[SmatPhase, ...]
+    phases: Annotated[tuple[SmatPhase, ...], Field(min_length=1)]
     horizon: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _every_phase_has_steps(self) -> SmatConfig:
+        begins = 0
+        for number, phase in enumerate(self.phases):
+            if phase.until <= begins:
+                raise ValueError(f"phases.{number}.until = {phase.until}: must be above {begins}, where it begins")
+            if begins >= self.steps:
+                raise ValueError(f"phases.{number} begins at step {begins}: must be below steps = {self.steps}")
+            begins = phase.until
+        return self
 
 
 class BaselinePart(Config):
@@ -308,7 +231,8 @@ class MrlConfig(Config):
     kl_reference: float = 0.05
     kl_turns: float = 1e-3
     memory_drift: float = 0.0
-    balance_weight: Annotated[float, Field(ge=0)] = 0.01
+    balance_weight: Weight = 0.01
+    router_z_weight: Weight = 0.0
     unfreeze: tuple[Fraction, Fraction, Fraction] = (0.25, 0.5, 0.75)
     reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=0)
@@ -353,13 +277,15 @@ class DataExecution(Config):
 
 class TrainExecution(Config):
     """Ray Train runs. `shard` is where `fully_shard` cuts: `root` (one group, for small models) or `block`.
-    `expert_parallel` ranks share the experts of a layer."""
+    `expert_parallel` ranks share the experts of a layer. `activation_checkpointing` recomputes layers in the backward
+    pass instead of keeping what they computed."""
 
     workers: PositiveInt = 2
     threads: PositiveInt = 1
     gpus: bool = False
     expert_parallel: PositiveInt = 1
     shard: Literal["root", "block"] = "root"
+    activation_checkpointing: bool = False
     checkpoint_every_steps: PositiveInt = 100
     log_every_steps: PositiveInt = 10
     keep_checkpoints: PositiveInt = 2

@@ -31,12 +31,29 @@ class Change:
 
 @dataclass(frozen=True)
 class Look:
-    """See where all stages stand."""
+    """See where all stages stand, or everything about `stage`."""
+
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Drop an attempt whose records are of no use."""
+
+    stage: str
+    artifact_id: str
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Chat with the model of `stage`."""
+
+    stage: str
 
 
 # What to do next. A stage does not know preset and overrides of its run, which the command has to repeat: so it says
 # what to do, and `pipelines.invocation` in which words. A text is a command in which neither plays a part.
-Remedy = Rerun | Restart | Change | Look | str
+Remedy = Rerun | Restart | Change | Look | Discard | Talk | str
 
 
 class StageError(RuntimeError):

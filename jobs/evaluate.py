@@ -15,15 +15,15 @@ from ray.exceptions import RayTaskError
 
 from jobs import latency, perplexity, plots
 from jobs.configs import EvaluateConfig
-from jobs.context import Change, Interrupted, StageContext, StageError
-from jobs.model_folder import load_model, require_tokenizer, upload
+from jobs.context import Artifact, Change, Interrupted, StageContext, StageError
+from jobs.inputs import open_model, open_reader, open_tokenizer
+from jobs.model_folder import require_tokenizer, upload
 from jobs.rates import HEADLINE, Outcome, tabulate
 from jobs.ray_setup import ensure_ray
 from jobs.recall import ReactiveSpeaker, StatelessSpeaker, Talk, ask, load_talks
 from jobs.report import write_report
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
-from tokenization.reader import ShardReader
 from tokenization.template import decode_answer
 from tokenization.tokenizer import Tokenizer
 
@@ -33,13 +33,13 @@ LATENCY_INTERACTIONS = 16
 
 
 class Sources(NamedTuple):
-    """URIs of what is measured and what it is measured on, and the threads each task may use."""
+    """What is measured and what it is measured on, and the threads each task may use."""
 
-    model: str
-    baseline: str
-    text: str
-    conversations: str
-    tokenizer: str
+    model: Artifact
+    baseline: Artifact
+    text: Artifact
+    conversations: Artifact
+    tokenizer: Artifact
     threads: int
 
 
@@ -56,15 +56,15 @@ class Measured(NamedTuple):
 def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str]:
     """Writes evaluation.json, report.md, samples.jsonl and plots/; returns the headline figures."""
     sources = Sources(
-        model=f"{ctx.inputs['model'].uri}/model",
-        baseline=f"{ctx.inputs['baseline'].uri}/model",
-        text=ctx.inputs["text"].uri,
-        conversations=ctx.inputs["shards"].uri,
-        tokenizer=f"{ctx.inputs['tokenizer'].uri}/tokenizer.json",
+        model=ctx.inputs["model"],
+        baseline=ctx.inputs["baseline"],
+        text=ctx.inputs["text"],
+        conversations=ctx.inputs["shards"],
+        tokenizer=ctx.inputs["tokenizer"],
         threads=ctx.execution.train.threads,
     )
-    tokenizer = Tokenizer.load(sources.tokenizer)
-    reader = ShardReader(sources.conversations, "test")
+    tokenizer = open_tokenizer(sources.tokenizer)
+    reader = open_reader(sources.conversations, "test")
     require_tokenizer(reader.tokenizer_digest, "the conversation shards", tokenizer)
     talks = load_talks(reader, config.questions, config.seed)
     _require_questions(ctx, talks, config.questions)
@@ -99,28 +99,28 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
 def measure(sources: Sources, name: str, config: EvaluateConfig) -> Measured:
     """Recall and text figures of one of the two models."""
     torch.set_num_threads(sources.threads)
-    tokenizer = Tokenizer.load(sources.tokenizer)
-    model = load_model(getattr(sources, name))
+    tokenizer = open_tokenizer(sources.tokenizer)
+    model = open_model(getattr(sources, name))
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
-    talks = load_talks(ShardReader(sources.conversations, "test"), config.questions, config.seed)
+    talks = load_talks(open_reader(sources.conversations, "test"), config.questions, config.seed)
     if isinstance(model, StatelessDecoder):
         speaker, scorer = StatelessSpeaker(model), perplexity.stateless_scorer(model)
     else:
         speaker, scorer = ReactiveSpeaker(model, config.seed), perplexity.reactive_scorer(model, config.seed)
     outcomes, said = ask(speaker, tokenizer, talks, config.batch_size)
     forced, _ = ask(speaker, tokenizer, talks, config.batch_size, teacher_forced=True, controls=False)
-    rows = perplexity.load_rows(ShardReader(sources.text, "test"), config.text_rows, config.seed)
+    rows = perplexity.load_rows(open_reader(sources.text, "test"), config.text_rows, config.seed)
     text = {language: perplexity.measure(scorer, found, config.batch_size) for language, found in rows.items() if found}
     return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
 
 
 def measure_latency(sources: Sources, config: EvaluateConfig) -> list[dict[str, Any]]:
     torch.set_num_threads(sources.threads)
-    talks = load_talks(ShardReader(sources.conversations, "test"), config.questions, config.seed)
+    talks = load_talks(open_reader(sources.conversations, "test"), config.questions, config.seed)
     interactions = [pair for talk in talks for pair in zip(talk.queries, talk.answers, strict=True)]
     return latency.measure(
-        load_model(sources.model),
-        load_model(sources.baseline),
+        open_model(sources.model),
+        open_model(sources.baseline),
         interactions[:LATENCY_INTERACTIONS],
         config.latency_turns,
     )

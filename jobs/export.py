@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jobs.configs import ExportConfig
 from jobs.context import Restart, StageContext, StageError
+from jobs.inputs import open_model, open_tokenizer, usable
 from jobs.model_card import lineage, write_card
 from jobs.model_folder import load_model, require_tokenizer, upload
 from rxt_model.checkpoint import save_pretrained
@@ -23,11 +24,12 @@ CHECK_ROWS, CHECK_SEED = 4, 0
 
 def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
     """Writes config.json, weights, tokenizer.json and README.md below output_uri."""
-    tokenizer = Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
-    model = load_model(f"{ctx.inputs['model'].uri}/model")
+    tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
+    model = open_model(ctx.inputs["model"])
     require_tokenizer(model.config.tokenizer_digest, "the model", tokenizer)
-    with fsspec.open(f"{ctx.inputs['evaluation'].uri}/report.md", "r", encoding="utf-8") as file:
-        report = file.read()
+    with usable(ctx.inputs["evaluation"]):
+        with fsspec.open(f"{ctx.inputs['evaluation'].uri}/report.md", "r", encoding="utf-8") as file:
+            report = file.read()
     with TemporaryDirectory(prefix="rxt-export-") as folder:
         save_pretrained(model, folder, tokenizer_json=tokenizer.json)
         card = Path(folder) / "README.md"

@@ -13,7 +13,7 @@ from jobs.context import Look, StageError
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained
 from rxt_model.model import ReactiveTransformer
-from rxt_model.weights import INDEX
+from rxt_model.weights import INDEX, ModelFolderError
 from tokenization.tokenizer import Tokenizer
 
 
@@ -30,7 +30,10 @@ def local_folder(uri: str, weights: bool = True) -> Iterator[Path]:
         for name in names:
             if name in (CONFIG, TOKENIZER, INDEX) or name.endswith(".safetensors"):
                 fs.get_file(f"{root}/{name}", f"{folder}/{name}")
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        except ModelFolderError as error:  # names the copy, which nobody will find
+            raise ModelFolderError(str(error).replace(folder, uri)) from error
 
 
 def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:

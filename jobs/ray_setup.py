@@ -119,6 +119,11 @@ def _start_local(execution: Execution) -> None:
 
 
 def _join(address: str) -> None:
+    if address.startswith(("http://", "https://")):
+        raise RayUnavailable(
+            f"RAY_ADDRESS={address}: that is the dashboard's address; `rxt run` joins HOST:6379",
+            f"export RAY_ADDRESS=HOST:6379, or `rxt submit --address {address} run`",
+        )
     _probe(address)
     import ray
     from ray.exceptions import RayError

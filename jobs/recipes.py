@@ -16,8 +16,8 @@ from jobs.batches import (
     interaction_batch,
     text_batch,
 )
-from jobs.context import Artifact, Look, Rerun, StageError
-from jobs.model_folder import load_model, local_folder
+from jobs.context import Artifact, Look, StageError
+from jobs.inputs import open_index, open_model, open_model_config, open_reader
 from jobs.objectives.base import Objective
 from jobs.objectives.joint_lm import JointLM
 from jobs.objectives.memory_pretrain import Reading, SelfSupervised
@@ -25,13 +25,11 @@ from jobs.objectives.next_token import NextToken
 from jobs.objectives.rehearsal import Rehearsal
 from jobs.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.checkpoint import load_config
-from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer, seeded
+from rxt_model.selection_bias import add_selection_bias
 from tokenization.reader import ShardReader
-from tokenization.shards import ShardError, read_index
 
-Uris = Mapping[str, str]
+Inputs = Mapping[str, Artifact]
 Collate = Callable[[list[Row], int], Batch]
 
 MODEL = "model"  # the input that is a model; every other input of a training stage is a set of shards
@@ -46,25 +44,25 @@ class Recipe:
     validation: Batch | None
 
 
-def build(config: configs.StageConfig, inputs: Uris) -> Recipe:
-    """The recipe of the stage that `config` belongs to; `inputs` by name: shard folders, and the upstream artifact as
-    `model`. Fresh weights depend on the seed alone."""
-    return _RECIPES[type(config)](config, inputs)
+def build(config: configs.StageConfig, inputs: Inputs) -> Recipe:
+    """The recipe of the stage that `config` belongs to; `inputs` by name: shards, and the upstream model as `model`.
+    Fresh weights depend on the seed alone. A stage that moves selection biases gives them to a model without. Raises
+    StageError for what is damaged."""
+    recipe = _RECIPES[type(config)](config, inputs)
+    if config.bias_speed:
+        add_selection_bias(recipe.objective.model)
+    return recipe
 
 
-def check(inputs: Mapping[str, Artifact]) -> None:
+def check(inputs: Inputs) -> None:
     """Before anything is started: whole shards, made with the tokenizer of the model. StageError otherwise."""
-    model = model_config(inputs[MODEL].uri) if MODEL in inputs else None
+    model = open_model_config(inputs[MODEL]) if MODEL in inputs else None
     for name, artifact in inputs.items():
         if name == MODEL:
             continue
-        uri = artifact.uri
-        try:
-            index = read_index(uri)
-            for split in {record.split for record in index.files}:
-                ShardReader(uri, split)
-        except ShardError as error:
-            raise StageError(str(error), Rerun(artifact.stage)) from error
+        uri, index = artifact.uri, open_index(artifact)
+        for split in {record.split for record in index.files}:
+            open_reader(artifact, split)
         if not index.rows("train"):
             raise StageError(f"{uri} holds no training rows", Look())
         if model is None:
@@ -79,34 +77,29 @@ def check(inputs: Mapping[str, Artifact]) -> None:
             raise StageError(f"{uri} has {index.vocab_size} token ids, the model only {model.vocab_size}", Look())
 
 
-def model_config(artifact_uri: str) -> ModelConfig:
-    with local_folder(f"{artifact_uri}/model", weights=False) as folder:
-        return load_config(folder)[1]
-
-
-def _pretrain(config: configs.PretrainConfig, inputs: Uris) -> Recipe:
-    reader = ShardReader(inputs["shards"], "train")
+def _pretrain(config: configs.PretrainConfig, inputs: Inputs) -> Recipe:
+    reader = open_reader(inputs["shards"], "train")
     shape = config.model.with_vocabulary(reader.vocab_size, reader.tokenizer_digest)
     model = seeded(lambda: ReactiveTransformer(shape), config.seed)
-    return _recipe(JointLM(model, config.loss, config.balance_weight), config, reader, inputs["shards"], _text)
+    return _recipe(JointLM(model, config), config, reader, inputs["shards"], _text)
 
 
-def _sft(config: configs.SftConfig, inputs: Uris) -> Recipe:
-    reader = ShardReader(inputs["shards"], "train")
-    objective = JointLM(_upstream(inputs), config.loss, config.balance_weight)
-    return _recipe(objective, config, reader, inputs["shards"], _interactions(reader.length))
+def _sft(config: configs.SftConfig, inputs: Inputs) -> Recipe:
+    reader = open_reader(inputs["shards"], "train")
+    collate = _interactions(reader.length)
+    return _recipe(JointLM(_upstream(inputs), config), config, reader, inputs["shards"], collate)
 
 
-def _memory_pretrain(config: configs.MemoryPretrainConfig, inputs: Uris) -> Recipe:
-    reader = ShardReader(inputs["shards"], "train")
+def _memory_pretrain(config: configs.MemoryPretrainConfig, inputs: Inputs) -> Recipe:
+    reader = open_reader(inputs["shards"], "train")
     kind = Reading if config.objective == "reading" else SelfSupervised
     collate = _conversations(reader.length, lambda step: None)
     talks = _recipe(kind(_upstream(inputs), config), config, reader, inputs["shards"], collate)
     return _rehearsing(talks, config, inputs)
 
 
-def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
-    reader = ShardReader(inputs["shards"], "train")
+def _smat(config: configs.SmatConfig, inputs: Inputs) -> Recipe:
+    reader = open_reader(inputs["shards"], "train")
 
     def turns(step: int) -> int:
         return next((phase for phase in config.phases if step < phase.until), config.phases[-1]).turns
@@ -116,11 +109,11 @@ def _smat(config: configs.SmatConfig, inputs: Uris) -> Recipe:
     return _rehearsing(talks, config, inputs)
 
 
-def _baseline(config: configs.BaselineConfig, inputs: Uris) -> Recipe:
+def _baseline(config: configs.BaselineConfig, inputs: Inputs) -> Recipe:
     """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
-    shape = matching_config(model_config(inputs[MODEL]))
-    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config.balance_weight)
-    readers = [ShardReader(inputs[name], "train") for name in ("text", "pairs", "talks")]
+    shape = matching_config(open_model_config(inputs[MODEL]))
+    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
+    readers = [open_reader(inputs[name], "train") for name in ("text", "pairs", "talks")]
     collates = [_text, _interactions(readers[1].length), lambda rows, step: history_batch(rows, readers[2].length)]
     *earlier, last = [
         batch_reader(reader, config.seed, part.batch_size, collate)
@@ -150,37 +143,37 @@ _RECIPES: Mapping[type, Callable[..., Recipe]] = {
 
 
 def _recipe(
-    objective: Objective, config: configs.TrainingConfig, reader: ShardReader, uri: str, collate: Collate
+    objective: Objective, config: configs.TrainingConfig, reader: ShardReader, shards: Artifact, collate: Collate
 ) -> Recipe:
     batch_at = batch_reader(reader, config.seed, config.batch_size, collate)
-    return Recipe(objective, batch_at, _validation(uri, config.batch_size, collate, config.steps - 1))
+    return Recipe(objective, batch_at, _validation(shards, config.batch_size, collate, config.steps - 1))
 
 
 def _rehearsing(
-    talks: Recipe, config: configs.ConversationTrainingConfig | configs.BaselineConfig, inputs: Uris
+    talks: Recipe, config: configs.ConversationTrainingConfig | configs.BaselineConfig, inputs: Inputs
 ) -> Recipe:
     """The same with rows of text beside the conversations of every batch, if `config` wants any."""
     size = config.text_batch_size
     if not size:
         return talks
-    text_at = batch_reader(ShardReader(inputs["text"], "train"), config.seed, size, _text)
+    text_at = batch_reader(open_reader(inputs["text"], "train"), config.seed, size, _text)
     held_out = _validation(inputs["text"], size, _text, config.steps - 1)
     return Recipe(
-        Rehearsal(talks.objective, config.text_weight, config.balance_weight),
+        Rehearsal(talks.objective, config),
         lambda step: beside(talks.batch_at(step), text_at(step)),
         beside(talks.validation, held_out) if talks.validation and held_out else talks.validation,
     )
 
 
-def _validation(uri: str, batch_size: int, collate: Collate, step: int) -> Batch | None:
+def _validation(shards: Artifact, batch_size: int, collate: Collate, step: int) -> Batch | None:
     """One batch of the first held-out rows, as at `step`."""
-    if read_index(uri).rows("validation") < batch_size:
+    if open_index(shards).rows("validation") < batch_size:
         return None
-    return collate(ShardReader(uri, "validation").rows(range(batch_size)), step)
+    return collate(open_reader(shards, "validation").rows(range(batch_size)), step)
 
 
-def _upstream(inputs: Uris) -> ReactiveTransformer:
-    return load_model(f"{inputs[MODEL]}/model")
+def _upstream(inputs: Inputs) -> ReactiveTransformer:
+    return open_model(inputs[MODEL])
 
 
 def _text(rows: list[Row], step: int) -> Batch:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from jobs.configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from tokenization.documents import Catalogue
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 

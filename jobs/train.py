@@ -61,7 +61,6 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
     exceptions in `worker_failures`.
     """
     execution = ctx.execution.train
-    inputs = {name: artifact.uri for name, artifact in ctx.inputs.items()}
     check(ctx.inputs)
     _check_execution(ctx.stage, config, execution)
     point = resume_point(ctx.output_uri)
@@ -81,7 +80,7 @@ def fit(ctx: StageContext, config: configs.StageConfig) -> dict:
         train_loop_config=dict(
             config=config,
             execution=execution,
-            inputs=inputs,
+            inputs=ctx.inputs,
             output_uri=ctx.output_uri,
             run_folder=point.run_folder,
             monitor=monitor,
@@ -148,7 +147,8 @@ def _conclude(ctx: StageContext, config: configs.StageConfig, outcome: dict, sec
     ctx.reporter.message(f"{share:.0%} of {seconds:.0f} s were spent in steps")
     values = outcome["values"]
     metrics = {name.replace("/", "_"): value for name, value in values.items() if name.endswith(("loss", "accuracy"))}
-    metrics |= {"steps": outcome["step"], "step_share": share, "seconds_in_steps": outcome["seconds"]}
+    metrics |= {"steps": outcome["step"], "step_share": share}
+    metrics |= {"seconds_in_steps": outcome["seconds"], "seconds_in_fit": seconds}
     if outcome["seconds"]:
         metrics["tokens_per_second"] = outcome["tokens"] / outcome["seconds"]
     loss = values["eval/loss"] if "eval/loss" in values else values.get("train/loss")

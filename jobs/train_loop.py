@@ -16,6 +16,7 @@ from jobs.batches import Batch
 from jobs.configs import StageConfig
 from jobs.objectives.base import Moment, Objective
 from jobs.optimizer import StageOptimizer
+from rxt_model.selection_bias import LoadBalancer
 
 TOKENS = "train/tokens"  # the metric from which speed is computed
 
@@ -66,6 +67,7 @@ def train(
     """
     objective.train()
     outcome, meter = Outcome(start), Meter()
+    balancer = LoadBalancer(objective.model.decoder, config.bias_speed) if config.bias_speed else None
     for step in range(start, config.steps):
         began = time.perf_counter()
         batch = batch_at(step)
@@ -78,6 +80,8 @@ def train(
         norm = optimizer.step().item()
         if not np.isfinite(norm):
             raise NotFinite(f"gradient is not finite (norm {norm}) at step {step}")
+        if balancer:
+            balancer.step()
         meter.add(metrics, total)
         meter.seconds += time.perf_counter() - began
 
@@ -89,6 +93,8 @@ def train(
             values = meter.drain()
             outcome.tokens += values.pop(TOKENS)
             values |= {"train/gradient_norm": norm, "train/lr": optimizer.lr}
+            if balancer:
+                values["router/bias_range"] = balancer.range()
             outcome.values |= values
             log(done, values)
         if saving:
@@ -99,6 +105,8 @@ def train(
         if stop and done < config.steps:
             outcome.interrupted = True
             break
+    if balancer:
+        balancer.close()
     if start == config.steps and validation is not None:  # stopped between its last checkpoint and its end
         outcome.values |= evaluate(objective, validation, config)
     return outcome

@@ -7,8 +7,8 @@ from typing import Any
 
 import fsspec
 
-from jobs.configs import TokenizerConfig
 from jobs.context import Rerun, StageContext, StageError
+from jobs.data_configs import TokenizerConfig
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.records import LANGUAGES, Language

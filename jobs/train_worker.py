@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from jobs.batches import Batch, rank_slice
 from jobs.checkpoints import Checkpointer, step_folder
 from jobs.configs import StageConfig, TrainExecution
+from jobs.context import Artifact
 from jobs.model_folder import upload
 from jobs.monitor import Channel
 from jobs.optimizer import StageOptimizer
@@ -40,15 +41,15 @@ def run_stage(
     *,
     config: StageConfig,
     execution: TrainExecution,
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, Artifact],
     output_uri: str,
     run_folder: str,
     monitor: ActorHandle,
 ) -> None:
     """Train from the newest checkpoint in `output_uri` to the end and write `model/` there.
 
-    `inputs` are URIs by name; `run_folder` is Ray's, relative to `output_uri`. How the run ended goes through the
-    monitor, from rank 0.
+    `inputs` are the upstream results by name; `run_folder` is Ray's, relative to `output_uri`. How the run ended goes
+    through the monitor, from rank 0.
     """
     rank, world_size = dist.get_rank(), dist.get_world_size()
     device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
@@ -61,6 +62,7 @@ def run_stage(
         world_size,
         shard=execution.shard,
         expert_parallel=execution.expert_parallel,
+        activation_checkpointing=execution.activation_checkpointing,
         device=device.type,
     )
     optimizer = StageOptimizer(objective, config.optimizer, config.steps)

@@ -22,12 +22,16 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from jobs.context import StageError
+from jobs.context import Discard, Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
 FAILURE, RUN, METRICS = "failure.json", "run.json", "metrics.jsonl"
+MANIFEST_KEYS = (
+    "stage", "artifact_id", "attempt", "fingerprint", "payload", "inputs", "outputs", "content_digest", "result",
+    "metrics", "provenance", "mlflow_run_id", "seconds", "finished",
+)  # fmt: skip
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _TOMBSTONE = "discarded-"
@@ -51,6 +55,14 @@ class Attempt:
     @property
     def artifact_id(self) -> str:
         return f"{self.short}-{self.number}"
+
+
+class RecordDamaged(StageError):
+    """A record of an attempt is not what was written."""
+
+    def __init__(self, store: ArtifactStore, attempt: Attempt, name: str, reason: str) -> None:
+        remedy = Discard(attempt.stage, attempt.artifact_id)
+        super().__init__(f"{store.uri(attempt)}/{name} is damaged: {reason}", remedy)
 
 
 class StoreError(StageError):
@@ -123,12 +135,17 @@ class ArtifactStore:
         if artifact_id not in names:
             raise StageError(
                 f"{stage} has no artifact {artifact_id}; there are: {', '.join(names) or 'none'}",
-                f"rxt stage show {stage}",
+                Look(stage),
             )
         return self._attempt(stage, artifact_id)
 
     def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
-        return self.read_json(attempt, MANIFEST)
+        """What the attempt is, None while it is not complete. Raises RecordDamaged where a part of it is missing."""
+        manifest = self.read_json(attempt, MANIFEST)
+        missing = [key for key in MANIFEST_KEYS if key not in manifest] if manifest is not None else []
+        if missing:
+            raise RecordDamaged(self, attempt, MANIFEST, f"it has no {', '.join(missing[:3])}")
+        return manifest
 
     def names(self, attempt: Attempt) -> list[str]:
         """What lies directly in the attempt's folder, looked up afresh."""
@@ -137,21 +154,29 @@ class ArtifactStore:
     @_reaching
     def read_text(self, attempt: Attempt, name: str) -> str | None:
         try:
-            return self.fs.cat_file(f"{self._path(attempt)}/{name}").decode()
+            return self.fs.cat_file(f"{self._path(attempt)}/{name}").decode(errors="replace")
         except FileNotFoundError:
             return None
 
     def read_json(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
+        """A record, None where there is none. Raises RecordDamaged."""
         text = self.read_text(attempt, name)
         if text is None:
             return None
         try:
-            return json.loads(text)
+            record = json.loads(text)
         except json.JSONDecodeError as error:
-            raise StageError(
-                f"{self.uri(attempt)}/{name} is damaged: {error}",
-                f"rxt stage discard {attempt.stage} {attempt.artifact_id}",
-            ) from error
+            raise RecordDamaged(self, attempt, name, str(error)) from error
+        if not isinstance(record, dict):
+            raise RecordDamaged(self, attempt, name, f"{text.strip()[:40]} is no object")
+        return record
+
+    def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
+        """A record that nothing depends on: a damaged one counts as absent."""
+        try:
+            return self.read_json(attempt, name)
+        except RecordDamaged:
+            return None
 
     @_reaching
     def fetch(self, attempt: Attempt, name: str, folder: str) -> str | None:

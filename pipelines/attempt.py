@@ -14,7 +14,7 @@ from jobs.configs import Execution
 from jobs.context import Artifact, Interrupted, StageContext
 from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
-from pipelines.failures import failure_record
+from pipelines.failures import failure_record, is_loss_of_ray
 from pipelines.feed import StageFeed, open_run
 from pipelines.fingerprint import plain
 from pipelines.invocation import Invocation
@@ -101,6 +101,8 @@ class Build:
                 raise lease.lost from error
             if isinstance(error, Interrupted):
                 raise
+            if around.stop.is_set() and is_loss_of_ray(error):  # the same signal ended it: a group of processes gets it
+                raise Interrupted("Ray ended before the stage could save once more") from error
             outcome = "FAILED"
             raise self._failed(attempt, error, reporter.step, feed) from error
         finally:
@@ -195,8 +197,8 @@ class Build:
         if not self.stage.deterministic:
             return
         for earlier in self.around.store.attempts(self.stage.name):
-            other = self.around.store.manifest(earlier) if earlier.short == attempt.short else None
-            if other and other["content_digest"] != manifest["content_digest"]:
+            other = self.around.store.read_note(earlier, MANIFEST) if earlier.short == attempt.short else None
+            if other and other.get("content_digest", manifest["content_digest"]) != manifest["content_digest"]:
                 self._warn(f"not deterministic: its content differs from that of {earlier.artifact_id}")
 
     def _say(self, text: str) -> None:

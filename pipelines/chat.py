@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from safetensors import SafetensorError
 from torch import Tensor
 
-from jobs.context import StageError
+from jobs.context import Look, StageError, Talk
 from jobs.model_folder import load_model, require_tokenizer
 from rxt_model.checkpoint import ModelFolderError
 from rxt_model.generate import stream
@@ -111,10 +111,10 @@ def open_conversation(model_uri: str, tokenizer_url: str) -> Conversation:
         model = load_model(model_uri)
         tokenizer = Tokenizer.load(tokenizer_url)
     except (ModelFolderError, TokenizerError, OSError) as error:
-        raise ChatError(str(error), "rxt status") from error
+        raise ChatError(str(error), Look()) from error
     require_tokenizer(model.config.tokenizer_digest, model_uri, tokenizer)
     if not isinstance(model, ReactiveTransformer):
-        raise ChatError(f"{model_uri} is a stateless baseline: it has no memory to talk to", "rxt chat --stage smat")
+        raise ChatError(f"{model_uri} is a stateless baseline: it has no memory to talk to", Talk("smat"))
     return Conversation(model, tokenizer)
 
 
@@ -126,7 +126,7 @@ def chat(
     examples: Sequence[Language] = (),
     seed: int | None = None,
 ) -> int:
-    """Talk on the terminal; returns the exit code.
+    """Talk on the terminal; returns the exit code. `title` is what is printed first, before what the model is.
 
     `examples` plays a drawn conversation in each language, `prompts` what was given; with neither, standard input is
     read until it ends. `seed` draws the examples; None draws the seed, which is printed.

@@ -29,7 +29,7 @@ app.add_typer(stage_app, name="stage")
 model_app = typer.Typer(help="One model: show.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
 
-Preset = Annotated[str, typer.Argument(metavar="[PRESET]", help="A named configuration.", show_default=True)]
+Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A named configuration.", show_default=True)]
 PresetOption = Annotated[str, typer.Option("--preset", help="A named configuration.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML with the keys that differ.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; repeatable.")]
@@ -46,10 +46,13 @@ def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
         try:
             code = command(*args, **kwargs)
         except StageError as error:
+            following = _invocation(kwargs).next(error.remedy, kwargs.get("stage") or "")
             print(f"error: {error}", file=sys.stderr)
-            if error.remedy:
-                print(f"next: {_invocation(kwargs).next(error.remedy, kwargs.get('stage') or '')}", file=sys.stderr)
+            if following:
+                print(f"next: {following}", file=sys.stderr)
             code = REFUSED
+            if kwargs.get("as_json"):
+                _print_json({"error": str(error), "next": following or None, "exit_code": code})
         except KeyboardInterrupt:
             code = INTERRUPTED
         raise typer.Exit(code or 0)
@@ -200,7 +203,7 @@ def chat(
     model_uri, tokenizer_url, title = session.model(stage)
     from pipelines.chat import chat as talk
 
-    return talk(model_uri, tokenizer_url, title, prompt or (), example or ())
+    return talk(model_uri, tokenizer_url, f"{session.header}\n{title}", prompt or (), example or ())
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from jobs import configs
-from jobs.configs import Config
+from jobs import configs, data_configs
+from jobs.config_base import Config
 
 
 class PipelineConfig(Config):
     """A preset is a function that returns one of these; `--config` and `--set` overlay it."""
 
-    corpus: configs.CorpusConfig
-    tokenizer: configs.TokenizerConfig
-    text: configs.TextShardsConfig
-    interactions: configs.InteractionShardsConfig
-    conversations: configs.ConversationShardsConfig
-    episodes: configs.ConversationShardsConfig
+    corpus: data_configs.CorpusConfig
+    tokenizer: data_configs.TokenizerConfig
+    text: data_configs.TextShardsConfig
+    interactions: data_configs.InteractionShardsConfig
+    conversations: data_configs.ConversationShardsConfig
+    episodes: data_configs.ConversationShardsConfig
     pretrain: configs.PretrainConfig
     sft: configs.SftConfig
     memory_pretrain: configs.MemoryPretrainConfig

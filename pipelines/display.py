@@ -132,6 +132,17 @@ def stage_table(statuses: Iterable[StageStatus]) -> Table:
     return table
 
 
+def training_share(statuses: Iterable[StageStatus]) -> str | None:
+    """One line about all stages that trained, made now or earlier: the share of their time, from the start of `fit`
+    to its end, that was spent in steps. None where none is complete."""
+    metrics = {status.stage.name: status.manifest["metrics"] for status in statuses if status.is_complete}
+    trained = {stage: found for stage, found in metrics.items() if "seconds_in_fit" in found}
+    if not trained:
+        return None
+    in_steps, whole = (sum(found[key] for found in trained.values()) for key in ("seconds_in_steps", "seconds_in_fit"))
+    return f"{in_steps / whole:.0%} of {duration(whole)} of training were spent in steps: {', '.join(trained)}"
+
+
 def table_of(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> Table:
     """With `numbers`, all columns but the first stand on the right."""
     table = _table(*header)

@@ -9,6 +9,8 @@ from typing import Any
 from jobs.context import Change, Restart, StageError
 from pipelines.invocation import Invocation
 
+OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
+
 
 def failure_record(
     error: BaseException, stage: str, step: int | None, workers: int, invocation: Invocation
@@ -33,8 +35,8 @@ def failure_record(
 
 
 def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[int]]:
-    """The innermost exception, or the StageError above it, which is made to be read; the lowest rank it happened on,
-    and all ranks that failed.
+    """The innermost exception, or the one of this project above it, whose message is made to be read; the lowest rank
+    it happened on, and all ranks that failed.
 
     Ray Train keeps the workers' exceptions by rank (`worker_failures`), Ray tasks theirs as `cause`, Python as
     `__cause__`. The lowest rank is not always the first to fail, but the others often only say that it is gone: so a
@@ -48,11 +50,17 @@ def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[in
             rank = min(ranks, key=lambda r: (_blames_a_peer(workers[r]), r))
             inner = workers[rank]
         else:
-            below = None if isinstance(error, StageError) else error.__cause__
+            below = None if _package(error) in OUR_PACKAGES else error.__cause__
             inner = getattr(error, "cause", None) or below
         if not isinstance(inner, BaseException) or inner is error:
             return error, rank, ranks
         error = inner
+
+
+def is_loss_of_ray(error: BaseException) -> bool:
+    """Ray, or a process of it, is gone; nothing that the stage itself did wrong."""
+    cause, _, _ = root_cause(error)
+    return _package(cause) == "ray" or _blames_a_peer(cause)
 
 
 def headline(stage: str, failure: dict[str, Any]) -> str:
@@ -66,6 +74,11 @@ def summary(failure: dict[str, Any]) -> str:
     """The message, with the exception's type where it was not written for the user."""
     message = failure["message"].strip()
     return message if failure["type"] == StageError.__name__ else f"{failure['type']}: {message}"
+
+
+def _package(error: BaseException) -> str:
+    """The top package of its class. What Ray makes of a task's exception is a class of Ray."""
+    return type(error).__module__.partition(".")[0]
 
 
 def _blames_a_peer(error: BaseException) -> bool:

@@ -192,7 +192,7 @@ def catch_up(
 
 
 def _record_of(store: ArtifactStore, attempt: Attempt) -> dict[str, Any]:
-    return _NO_RECORD | (store.read_json(attempt, RUN) or {})
+    return _NO_RECORD | (store.read_note(attempt, RUN) or {})
 
 
 def _points(store: ArtifactStore, attempt: Attempt, unsent: int | None) -> tuple[list[Point], list[Point]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.context import Change, Look, Remedy, Rerun, Restart
+from jobs.context import Change, Discard, Look, Remedy, Rerun, Restart, Talk
 
 DEFAULT_PRESET = "tiny"
 JOB_CONFIG = "RXT_JOB_CONFIG"  # where a submitted job finds the file that `--config` named on the user's machine
@@ -39,8 +39,14 @@ class Invocation:
                 return self.stage("rerun", stage)
             case Change(key, value):
                 return self._with(key, value).run()
-            case Look():
+            case Look(""):
                 return self.status()
+            case Look(other):
+                return self.stage("show", other)
+            case Discard(other, artifact_id):
+                return self.stage("discard", other, artifact_id)
+            case Talk(other):
+                return self.chat("--stage", other)
             case _:
                 return remedy
 

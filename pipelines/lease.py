@@ -48,6 +48,8 @@ class Holder:
     record: dict[str, Any]
 
     def __str__(self) -> str:
+        if "pid" not in self.record:
+            return "whoever damaged its lease"
         job = f", job {self.record['job']}" if self.record["job"] else ""
         return f"pid {self.record['pid']} on {self.record['host']}{job}"
 
@@ -71,8 +73,9 @@ def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
     numbers = _numbers(store, attempt)
     if not numbers:
         return None
-    record = store.read_json(attempt, _name(numbers[-1]))
-    return Holder(numbers[-1], record) if record else None
+    record = store.read_note(attempt, _name(numbers[-1]))
+    # a holder that lives would write its record again, and finds that it lost the lease if somebody else came first
+    return Holder(numbers[-1], record if record and "released" in record else {"released": True})
 
 
 class Lease:

@@ -37,7 +37,7 @@ def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str
     try:
         return PipelineConfig.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [_explain(problem) for problem in _first_hand(error.errors())]
         raise StageError("\n  ".join(dict.fromkeys(lines)), SHOW_KEYS) from error
 
 
@@ -46,7 +46,7 @@ def read(file: Path | None, sets: Sequence[str]) -> dict[str, Any]:
     found = _from_file(file) if file else {}
     for text in sets:
         key, equals, value = text.partition("=")
-        if not equals:
+        if not equals or not key.strip():
             raise StageError(f"--set {text}: not KEY=VALUE", "rxt run --set pretrain.optimizer.lr=0.0003")
         found |= _leaves({key.strip(): _value(value.strip())})
     return found
@@ -111,6 +111,15 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _first_hand(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without those that only follow from others: pydantic calls a list too short whose members it refused."""
+
+    def holds_another(place: tuple[int | str, ...]) -> bool:
+        return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in problems)
+
+    return [p for p in problems if p["type"] != "too_short" or not holds_another(p["loc"])]
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

@@ -141,7 +141,9 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
     if holder is not None and holder.looks_alive(DEFAULT_TIMES):
         return status("running", f"written by {holder}")
     if FAILURE in names:
-        return status("failed", summary(store.read_json(attempt, FAILURE)).partition("\n")[0])
+        failure = store.read_note(attempt, FAILURE) or {}
+        told = summary(failure).partition("\n")[0] if {"type", "message"} <= failure.keys() else f"{FAILURE} is damaged"
+        return status("failed", told)
     return status("interrupted", "rxt run goes on where it was")
 
 

@@ -7,13 +7,9 @@ from collections.abc import Callable
 from jobs.configs import (
     BaselineConfig,
     BaselinePart,
-    ConversationShardsConfig,
-    CorpusConfig,
-    DialoguesConfig,
     EvaluateConfig,
     Execution,
     ExportConfig,
-    InteractionShardsConfig,
     JointLossConfig,
     MemoryPretrainConfig,
     MrlConfig,
@@ -23,10 +19,16 @@ from jobs.configs import (
     SftConfig,
     SmatConfig,
     SmatPhase,
+    TrainExecution,
+)
+from jobs.data_configs import (
+    ConversationShardsConfig,
+    CorpusConfig,
+    DialoguesConfig,
+    InteractionShardsConfig,
     SourceConfig,
     TextShardsConfig,
     TokenizerConfig,
-    TrainExecution,
 )
 from pipelines.config import PipelineConfig
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig

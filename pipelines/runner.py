@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
 
 from jobs import ray_setup
@@ -19,11 +20,12 @@ from jobs.configs import Execution
 from jobs.context import Interrupted, Look, StageError
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
-from pipelines.display import Board, short_path
+from pipelines.display import Board, byte_size, short_path, training_share
 from pipelines.failures import headline, summary
 from pipelines.feed import catch_up
 from pipelines.invocation import Invocation
 from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes
+from pipelines.peak_memory import PeakMemory
 from pipelines.planner import StageStatus, examine, plan
 from pipelines.stage import Stage
 from pipelines.tracking import Tracking, TrackingError
@@ -70,9 +72,10 @@ class Runner:
             around = Surroundings(
                 self.store, self.execution, self.tracking, self.board, self.invocation, parent, self._stop, self.times
             )
-            with self._signals():
+            with self._signals(), PeakMemory() as memory:
                 self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
+            self._sum_up(targets, parent, memory.bytes)
         except KeyboardInterrupt:  # the second Ctrl-C: threads, Ray and leases end with the process
             self.board.close()
             sys.stdout.flush()
@@ -182,6 +185,16 @@ class Runner:
             self.tracking.note_reused(runs)
         except TrackingError as error:
             self.board.line(f"warning: {error}; a later run tries again")
+
+    def _sum_up(self, targets: list[Stage], parent: str, peak_bytes: int) -> None:
+        """The closing lines: what the run cost, in time and memory."""
+        line = training_share(self._statuses[target.name] for target in targets)
+        if line:
+            self.board.line(line)
+        self.board.line(f"at most {byte_size(peak_bytes)} of memory were in use by this run's processes")
+        with suppress(TrackingError):  # ending the run, which comes next, will say the same
+            now = time.time_ns() // 1_000_000
+            self.tracking.log_metrics(parent, [("system/peak_memory_megabytes", peak_bytes / 1e6, 0, now)])
 
     def _end_tracking(self, outcome: str) -> None:
         try:

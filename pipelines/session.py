@@ -94,11 +94,14 @@ class Session:
         tokenizer = f"{self.store.uri(statuses['tokenizer'].attempt)}/tokenizer.json"
         return model, tokenizer, f"{wanted.name}/{status.attempt.artifact_id}"
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is looked at: the beginning of every object that `--json` prints."""
+        return {"preset": self.invocation.preset, "overrides": list(self.invocation.overrides)}
+
     def as_object(self, statuses: Mapping[str, StageStatus]) -> dict[str, Any]:
-        """What `--json` prints."""
-        return {
-            "preset": self.invocation.preset,
-            "overrides": list(self.invocation.overrides),
+        """Where all stages stand, as `--json` prints it."""
+        return self.identity | {
             "store": self.store.url,
             "tracking_uri": self.tracking_uri,
             "stages": [self._stage_object(status) for status in statuses.values()],
@@ -106,8 +109,8 @@ class Session:
 
     def mlflow_run(self, attempt: Attempt) -> str | None:
         """Its id; a manifest does not know it where MLflow was away and another command sent what it had missed."""
-        record = self.store.read_json(attempt, RUN)
-        return record["mlflow_run_id"] if record else None
+        record = self.store.read_note(attempt, RUN) or {}
+        return record.get("mlflow_run_id")
 
     def next_command(self, statuses: Mapping[str, StageStatus]) -> str:
         """The line below the stage table, which shows all stages or those up to one."""

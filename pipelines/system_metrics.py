@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from jobs.context import StageError
+from pipelines.gpu_metrics import gpu_sampler
 
 SAMPLE_SECONDS = 5
 
@@ -29,6 +30,7 @@ class SystemMetrics(threading.Thread):
 
     def run(self) -> None:
         psutil.cpu_percent()  # measures from one call to the next
+        self._gpus = gpu_sampler()
         last = False
         while not last:
             last = self._stopped.wait(SAMPLE_SECONDS)
@@ -47,6 +49,7 @@ class SystemMetrics(threading.Thread):
             "system_memory_usage_percentage": memory.percent,
             "disk_usage_megabytes": disk.used / 1e6,
             "disk_usage_percentage": disk.percent,
+            **self._gpus(),
         }
         step = (now - self._started_ms) // 1000
         self._waiting += [(f"system/{name}", value, step, now) for name, value in values.items()]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.context import Look, StageError
-from pipelines.artifacts import Attempt
+from pipelines.artifacts import MANIFEST, Attempt, RecordDamaged
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import flatten, plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
@@ -30,7 +30,8 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
     """Everything that is behind a stage's state."""
     status = statuses[named(session.stages, name).name]
     if as_json:
-        print(json.dumps({"stage": name, "state": status.state, "reason": status.reason, "changes": status.changes}))
+        found = {"stage": name, "state": status.state, "reason": status.reason, "changes": status.changes}
+        print(json.dumps(session.identity | found))
         return
     print(session.header)
     print(f"{name} is {status.state}" + (f": {status.reason}" if status.reason and not status.changes else ""))
@@ -51,8 +52,10 @@ def config(session: Session) -> None:
 def stage_list(session: Session, as_json: bool) -> None:
     rows = [(stage.name, stage.summary, [up.name for up in stage.inputs.values()]) for stage in session.stages]
     if as_json:
-        print(json.dumps({"stages": [{"stage": n, "summary": s, "inputs": i} for n, s, i in rows]}, indent=2))
+        stages = [{"stage": name, "summary": summary, "inputs": inputs} for name, summary, inputs in rows]
+        print(json.dumps(session.identity | {"stages": stages}, indent=2))
         return
+    print(session.header)
     shown = [(name, summary, ", ".join(inputs)) for name, summary, inputs in rows]
     print_table(console_on(sys.stdout), table_of(("stage", "what it does", "inputs"), shown))
 
@@ -63,7 +66,7 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
     status = session.plan()[name]
     attempts = [_attempt_object(session, attempt) for attempt in session.store.attempts(name)]
     if as_json:
-        found = {
+        found = session.identity | {
             "stage": name,
             "state": status.state,
             "reason": status.reason,
@@ -95,11 +98,12 @@ def discard(session: Session, name: str, artifact_id: str, as_json: bool, confir
     named(session.stages, name)
     attempt = session.store.find(name, artifact_id)
     holder = holder_of(session.store, attempt)
-    if session.store.manifest(attempt) is None and holder is not None and holder.looks_alive(DEFAULT_TIMES):
+    is_complete = MANIFEST in session.store.names(attempt)  # a damaged one, too, must be possible to discard
+    if not is_complete and holder is not None and holder.looks_alive(DEFAULT_TIMES):
         raise StageError(f"{name} {artifact_id} is being written by {holder}", Look())
     users = _built_from(session, attempt)
     out = sys.stderr if as_json else sys.stdout
-    print(f"{name} {artifact_id}: {session.store.uri(attempt)}", file=out)
+    print(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", file=out)
     for user in users:
         print(f"  {user} was built from it", file=out)
     if confirm is not None and not confirm("delete it?"):
@@ -107,7 +111,7 @@ def discard(session: Session, name: str, artifact_id: str, as_json: bool, confir
         return 2
     session.store.discard(attempt)
     if as_json:
-        print(json.dumps({"discarded": artifact_id, "built_from_it": users}))
+        print(json.dumps(session.identity | {"discarded": artifact_id, "built_from_it": users}))
     else:
         print(f"deleted\nnext: {session.invocation.status()}")
     return 0
@@ -117,7 +121,10 @@ def _built_from(session: Session, attempt: Attempt) -> list[str]:
     found = []
     for stage in session.stages:
         for other in session.store.attempts(stage.name):
-            manifest = session.store.manifest(other)
+            try:
+                manifest = session.store.manifest(other)
+            except RecordDamaged:  # whoever needs that one will say so
+                continue
             sources = manifest["inputs"].values() if manifest else ()
             if any((s["stage"], s["artifact_id"]) == (attempt.stage, attempt.artifact_id) for s in sources):
                 found.append(f"{stage.name} {other.artifact_id}")

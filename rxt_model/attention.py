@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,10 @@ from rxt_model.cache import KeyValueCache
 from rxt_model.config import AttentionConfig
 from rxt_model.layers import norm, rotate
 from rxt_model.layout import Layout
+from rxt_model.visibility import compiled_flex_attention
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -17,15 +23,21 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | BlockMask | None, causal: bool = False) -> Tensor:
     """Scaled dot-product attention, joined heads [B, T, heads * head_dim].
 
-    `mask` is boolean, True where a key is seen, broadcastable to [B, heads, T, S]; every query must see some key.
+    `mask` is boolean, True where a key is seen, broadcastable to [B, heads, T, S], or what `visibility.same_document`
+    makes; every query must see some key.
     """
-    repeat = q.shape[1] // k.shape[1]
-    if repeat > 1:
-        k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal and mask is None)
+    grouped = q.shape[1] != k.shape[1]
+    if not (mask is None or isinstance(mask, Tensor)):
+        out = compiled_flex_attention()(q, k, v, block_mask=mask, enable_gqa=grouped)
+        return out.transpose(1, 2).flatten(-2)
+    if grouped and mask is not None and q.is_cuda:  # no fused kernel there takes both a mask and fewer key heads
+        repeat = q.shape[1] // k.shape[1]
+        k, v, grouped = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), False
+    causal = causal and mask is None
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
     return out.transpose(1, 2).flatten(-2)
 
 

@@ -33,6 +33,20 @@ def check_ids(ids: Tensor, vocab_size: int, mask: Tensor | None = None) -> None:
         raise ValueError(f"ids[{row}, {column}] = {int(ids[row, column])}: {rule}")
 
 
+def check_padding(mask: Tensor) -> None:
+    """The real tokens of every row of mask [B, T] are its first ones: a token's place is its position, and only the
+    causal order hides padding. On an accelerator looked at behind the call, by an assertion."""
+    if mask.is_meta:
+        return
+    late = mask[:, 1:] & ~mask[:, :-1]
+    rule = "must be False from a row's first padding on: padding stands on the right"
+    if not mask.is_cpu:
+        torch._assert_async(~late.any(), f"mask {rule}")
+    elif late.any():
+        row, column = late.nonzero()[0].tolist()
+        raise ValueError(f"mask[{row}, {column + 1}] = True: {rule}")
+
+
 def check_memory(
     memory: Tensor, config: ModelConfig, rows: int, slots: int | None = None, shared: bool = False
 ) -> None:

@@ -62,7 +62,8 @@ class MoEConfig(_Strict):
     """Mixture of experts: `top_k` of `experts` SwiGLU experts per token, plus always-on shared experts.
 
     `bias`: one output vector per layer for the routed and one for the shared experts (Beta), or biases of their own in
-    every expert (Alpha).
+    every expert (Alpha). `selection_bias`: one number per expert that steers the choice of experts alone; stages with a
+    `bias_speed` give it to a model and move it (`rxt_model.selection_bias`).
     """
 
     experts: int
@@ -71,6 +72,7 @@ class MoEConfig(_Strict):
     shared_experts: int = 0
     shared_dim: int = 0
     bias: Literal["layer", "expert"] = "layer"
+    selection_bias: bool = False
 
     def __post_init__(self) -> None:
         _require_choices(self, "moe.")
@@ -119,10 +121,20 @@ class MemoryConfig(_Strict):
             self.groups,
             f"only the grouped variant has groups, not {self.variant}",
         )
+        if self.variant == "competitive":
+            self._require_default("the competitive write has its own", "attention", "gate", "activation", "gate_init")
+        if self.variant not in ("interlayer", "gated", "grouped"):
+            self._require_default(f"{self.variant} takes no mean over layers", "exclude_self")
+        if self.gate == "none":
+            self._require_default("gate = 'none' has no gate", "activation", "gate_init")
         if self.attention is not None:
-            used = self.attention
-            _require(self.variant != "competitive", "memory.attention", used, "the competitive write has its own")
-            _require(used.gate == "none", "memory.attention.gate", used.gate, "must be none")
+            _require(self.attention.gate == "none", "memory.attention.gate", self.attention.gate, "must be none")
+
+    def _require_default(self, reason: str, *names: str) -> None:
+        """A value that would be ignored is refused: its author believes that it does something."""
+        for name in names:
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            _require(value == default, f"memory.{name}", value, f"must be {default!r}, as {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)

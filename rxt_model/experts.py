@@ -28,18 +28,22 @@ def routed_experts(
     w_out: Tensor,
     b_in: Tensor | None = None,
     b_out: Tensor | None = None,
+    *,
+    main_gradients: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """y_n = sum_k weights[n, k] * SwiGLU_e(x_n) with e = chosen[n, k], and how many assignments each expert got.
 
     x [N, d], weights [N, K], chosen [N, K] integers below E, distinct within a row; experts w_in [E, d, 2f] to
     (linear, gate), w_out [E, f, d], optional biases b_in [E, 2f], b_out [E, d] -> (y [N, d], counts [E]).
-    Differentiable once. Under autocast x and the experts take its dtype; activations are computed in fp32 at least.
+    Differentiable once. `main_gradients`, shaped like w_in and w_out: where kernels run, the backward pass adds the
+    gradients of the weights there, in the precision of these tensors, and gives w_in and w_out none. Under autocast x
+    and the experts take its dtype; activations are computed in fp32 at least.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, w_in, w_out = x.to(dtype), w_in.to(dtype), w_out.to(dtype)
     if b_in is None and b_out is None and kernels_run(x) and chosen.numel():
-        return kernels.routed_experts(x, weights, chosen, w_in, w_out)
+        return kernels.routed_experts(x, weights, chosen, w_in, w_out, main_gradients)
     weights = weights.to(torch.promote_types(x.dtype, torch.float32))
     counts = torch.bincount(chosen.flatten(), minlength=w_in.shape[0])
     y = _RoutedExperts.apply(x, weights, chosen, counts, w_in, w_out, b_in)

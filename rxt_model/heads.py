@@ -30,11 +30,14 @@ class MLMHead(nn.Module):
 
 
 class TokenLoss(NamedTuple):
-    """Over the selected positions, in their order: the sum of the cross entropies in nats, and which predictions [n]
-    are right."""
+    """Over the selected positions: `loss`, the sum of the cross entropies plus z_weight * z, which is minimised; which
+    predictions [n] are right, in order; and without gradient the cross entropies alone, `nats`, and the sum of the
+    squared log-sum-exps of the logits, `z`."""
 
     loss: Tensor
     right: Tensor
+    nats: Tensor
+    z: Tensor
 
     @property
     def correct(self) -> Tensor:
@@ -45,8 +48,11 @@ class TokenLoss(NamedTuple):
         return self.right.new_tensor(self.right.numel(), dtype=torch.float32)
 
 
-def cross_entropy(head: nn.Linear | MLMHead, hidden: Tensor, targets: Tensor, selected: Tensor) -> TokenLoss:
-    """Summed cross entropy of head(hidden) [.., d] against targets [..] where `selected` [..] is True.
+def cross_entropy(
+    head: nn.Linear | MLMHead, hidden: Tensor, targets: Tensor, selected: Tensor, z_weight: float = 0.0
+) -> TokenLoss:
+    """Summed cross entropy of head(hidden) [.., d] against targets [..] where `selected` [..] is True, with the z-loss
+    of PaLM (arXiv 2204.02311): z_weight * logsumexp(logits)^2.
 
     Positions are gathered before the head, and logits exist chunk by chunk.
     """
@@ -54,11 +60,11 @@ def cross_entropy(head: nn.Linear | MLMHead, hidden: Tensor, targets: Tensor, se
     rows, labels = hidden.flatten(0, -2)[index], targets.flatten()[index]
     if isinstance(head, MLMHead):
         rows, head = head.features(rows), head.decode
-    found = linear_cross_entropy(rows, head.weight, head.bias, labels)
-    return TokenLoss(found.loss, found.right)
+    found = linear_cross_entropy(rows, head.weight, head.bias, labels, z_weight)
+    return TokenLoss(found.loss, found.right, found.loss.detach() - z_weight * found.z, found.z)
 
 
-def next_tokens(head: nn.Module, hidden: Tensor, ids: Tensor, documents: Tensor) -> TokenLoss:
+def next_tokens(head: nn.Module, hidden: Tensor, ids: Tensor, documents: Tensor, z_weight: float = 0.0) -> TokenLoss:
     """Predictions of the next token of the same document from hidden [B, T, d]; documents [B, T], padding is -1."""
     selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
-    return cross_entropy(head, hidden[:, :-1], ids[:, 1:], selected)
+    return cross_entropy(head, hidden[:, :-1], ids[:, 1:], selected, z_weight)

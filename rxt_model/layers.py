@@ -24,6 +24,10 @@ def rope(positions: Tensor, head_dim: int, base: float) -> Tensor:
 
 def rotate(x: Tensor, rope: Tensor) -> Tensor:
     """Rotary embedding of x [.., head_dim] on interleaved pairs (0,1), (2,3), ...; `rope` broadcasts against them."""
+    if torch.compiler.is_compiling():  # it fuses real numbers alone
+        a, b = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+        cos, sin = torch.view_as_real(rope).unbind(-1)
+        return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(x.dtype)
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * rope).flatten(-2).to(x.dtype)
 

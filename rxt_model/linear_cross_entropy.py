@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rxt_model.kernels.cross_entropy import RowLosses, row_losses
+from rxt_model.kernels.language import triton
+
 IGNORED = -100
 CHUNK_LOGITS = {"cpu": 1 << 20}  # logits of a chunk: on a processor they stay in its cache
 LARGE_CHUNK = 1 << 28  # elsewhere: small chunks would read and write the gradient of the weights too often
@@ -56,32 +59,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         size = max(1, CHUNK_LOGITS.get(rows.device.type, LARGE_CHUNK) // weight.shape[0])
         for start in range(0, rows.shape[0], size):
             part = slice(start, start + size)
-            valid, target = counted[part, None], labels[part, None].where(counted[part, None], 0)
-            taken = rows[part].where(valid, 0)
-            logits = F.linear(taken, weight).to(wide)
-            if bias is not None:
-                logits += bias
-            own, highest = logits.gather(1, target), logits.amax(1, keepdim=True)
-            right[part] = (valid & (own == highest)).squeeze(1)
-            slope = logits.softmax(1)
-            normaliser = highest - slope.amax(1, keepdim=True).log()  # log-sum-exp of the row
-            loss += (normaliser - own).where(valid, 0).sum()
-            z += normaliser.square().where(valid, 0).sum()
-            if not (need_rows or need_weight or need_bias):
-                continue
-            # d loss / d logits = p (1 + 2 z_weight lse) - onehot
-            if z_weight:
-                slope *= 1 + 2 * z_weight * normaliser
-            slope.scatter_add_(1, target, torch.full_like(own, -1))
+            taken = rows[part].where(counted[part, None], 0)
+            differentiate = need_rows or need_weight or need_bias
+            found, slope = _row_losses(F.linear(taken, weight), bias, labels[part], z_weight, differentiate)
+            right[part] = found.right
+            loss += found.loss.sum()
+            z += found.normaliser.square().sum()
             if need_bias:
-                d_bias += valid.to(wide).squeeze(1) @ slope
-            slope = slope.to(rows.dtype)
+                d_bias += slope.sum(0, dtype=wide)
             if need_rows:
-                torch.mm(slope, weight, out=d_rows[part]).masked_fill_(~valid, 0)
-            if need_weight and wide == rows.dtype:
-                d_weight.addmm_(slope.t(), taken)
-            elif need_weight:
-                d_weight += slope.t() @ taken
+                torch.mm(slope, weight, out=d_rows[part])
+            if need_weight:
+                _add_product(d_weight, slope.t(), taken)
         ctx.save_for_backward(d_rows, d_weight, d_bias)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
         count = counted.sum()
@@ -101,3 +90,39 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _row_losses(
+    logits: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float, differentiate: bool
+) -> tuple[RowLosses, Tensor]:
+    """Losses of the rows, and the slope of loss + z_weight * normaliser^2 with respect to their logits [R, V], which
+    takes the place of the logits on a GPU."""
+    if logits.is_cuda and triton is not None:
+        with torch.cuda.device(logits.device):
+            return row_losses(logits, bias, labels, z_weight, differentiate), logits
+    counted = labels[:, None] != IGNORED
+    target = labels[:, None].where(counted, 0)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if bias is not None:
+        wide += bias
+    own, highest = wide.gather(1, target), wide.amax(1, keepdim=True)
+    slope = wide.softmax(1)
+    normaliser = highest - slope.amax(1, keepdim=True).log()  # log-sum-exp of the row
+    columns = (normaliser - own).where(counted, 0), normaliser.where(counted, 0), counted & (own == highest)
+    found = RowLosses(*(column.squeeze(1) for column in columns))
+    if differentiate:
+        # d loss / d logits = p (1 + 2 z_weight lse) - onehot
+        if z_weight:
+            slope *= 1 + 2 * z_weight * normaliser
+        slope.scatter_add_(1, target, torch.full_like(own, -1)).masked_fill_(~counted, 0)
+    return found, slope.to(logits.dtype)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, accumulated in the precision of `total`."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    elif left.is_cuda:
+        torch.addmm(total, left, right, out_dtype=total.dtype, out=total)
+    else:
+        total += left @ right

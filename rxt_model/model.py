@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rxt_model.cache import KeyValueCache
-from rxt_model.check import check_ids, check_memory
+from rxt_model.check import check_ids, check_memory, check_padding
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
@@ -23,6 +23,7 @@ from rxt_model.initialise import initialise, start_copying, start_storing
 from rxt_model.layers import rope
 from rxt_model.layout import Layout
 from rxt_model.memory import MemoryAttention
+from rxt_model.visibility import same_document
 
 
 class TokenModel(nn.Module):
@@ -40,7 +41,9 @@ class TokenModel(nn.Module):
         self, ids: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]], mask: Tensor | None = None
     ) -> Tensor:
         """Hidden states [B, T, d] of new ids [B, T]; earlier ones are cached. `mask` [B, T] marks those that are kept
-        (padding on the right); None: all."""
+        (padding on the right, or ValueError); None: all."""
+        if mask is not None:
+            check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         tokens = Tokens(layout, self._rope(layout.pack(cache.begin(ids.shape[1]))), cache=cache)
         hidden = self.decoder(self.embedding(layout.pack(ids)), tokens, memory).hidden
@@ -52,13 +55,16 @@ class TokenModel(nn.Module):
 
     def _tokens(self, ids: Tensor, mask: Tensor | None, documents: Tensor | None) -> Tokens:
         check_ids(ids, self.config.vocab_size, mask)
+        if mask is not None:
+            check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         if documents is None:
             # padding stands on the right, so the causal order alone keeps it out of sight
             positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
             return Tokens(layout, self._rope(layout.pack(positions)))
-        causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
-        return Tokens(layout, self._rope(layout.pack(_positions(documents))), _same(documents) & causal)
+        return Tokens(
+            layout, self._rope(layout.pack(_positions(documents))), same_document(documents, documents, causal=True)
+        )
 
 
 class ReactiveTransformer(TokenModel):
@@ -98,7 +104,7 @@ class ReactiveTransformer(TokenModel):
         documents = mask.long() - 1 if documents is None else documents
         layout = Layout.of(ids.shape, mask)
         rope = self._rope(layout.pack(_positions(documents)))
-        return self.encoder(self.embedding(layout.pack(ids)), rope, layout, _same(documents), memory)
+        return self.encoder(self.embedding(layout.pack(ids)), rope, layout, same_document(documents, documents), memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]. Raises ValueError for a memory of
@@ -119,26 +125,26 @@ class ReactiveTransformer(TokenModel):
         mask: Tensor | None = None,
         memory_mask: Tensor | None = None,
         documents: Tensor | None = None,
+        memory_documents: Tensor | None = None,
     ) -> DecoderOutput:
         """Teacher-forced pass over ids. `memory` [L, B, M, d] may be slots or raw encoder states; with fewer rows,
         [L, B / N, M, d], each serves N consecutive rows of ids.
 
-        `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] or [B, T, M] what may be read;
-        `documents` [B, T] confines self-attention to a token's own document (-1: padding). Raises ValueError for ids
-        beyond the vocabulary, and for a memory or mask of another shape.
+        `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] what may be read; `documents`
+        [B, T] confines self-attention to a token's own document (-1: padding), and `memory_documents` [B, M] beside it
+        what is read of the memory. Raises ValueError for ids beyond the vocabulary, for a memory or mask of another
+        shape, and for padding elsewhere.
         """
         tokens = self._tokens(ids, mask, documents)
-        check_memory(memory, self.config, ids.shape[0], shared=True)
-        if memory_mask is not None:
-            memory_mask = memory_mask[:, None, None, :] if memory_mask.dim() == 2 else memory_mask[:, None]
+        check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)
+        if memory_documents is not None and documents is None:
+            raise ValueError("memory_documents without documents: must be given together, as equal numbers meet")
+        visible = None if memory_mask is None else memory_mask[:, None, None, :]
+        if memory_documents is not None:
+            visible = same_document(documents, memory_documents)
         return self.decoder(
-            self.embedding(tokens.layout.pack(ids)), tokens, self.decoder.read_projections(memory), memory_mask
+            self.embedding(tokens.layout.pack(ids)), tokens, self.decoder.read_projections(memory), visible
         )
-
-
-def _same(documents: Tensor) -> Tensor:
-    """[B, 1, T, T]: True where query and key lie in one document. Padding (-1) sees padding, so no row is empty."""
-    return (documents[:, :, None] == documents[:, None, :])[:, None]
 
 
 def _positions(documents: Tensor) -> Tensor:

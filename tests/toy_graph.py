@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.configs import Config, Execution
+from jobs.config_base import Config
+from jobs.configs import Execution
 from jobs.context import Interrupted, StageContext, StageError
 from pipelines.artifacts import ArtifactStore
 from pipelines.display import Board, console_on
@@ -85,8 +86,11 @@ class MemoryTracking:
 
     def start_run(self, command, overrides):
         self._reach()
-        self.parents.append({"command": command, "reused": {}, "status": "RUNNING"})
+        self.parents.append({"command": command, "reused": {}, "status": "RUNNING", "points": []})
         return f"parent-{len(self.parents)}"
+
+    def _parent(self, run_id):
+        return self.parents[int(run_id.removeprefix("parent-")) - 1]
 
     def note_reused(self, runs):
         self._reach()
@@ -110,7 +114,8 @@ class MemoryTracking:
 
     def log_metrics(self, run_id, points):
         self._reach()
-        self.runs[run_id]["points"] += points
+        run = self.runs[run_id] if run_id in self.runs else self._parent(run_id)
+        run["points"] += points
 
     def log_file(self, run_id, path, folder=""):
         self._reach()

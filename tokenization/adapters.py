@@ -1,46 +1,14 @@
-"""Public dialogue schemas -> conversations, and corpus documents -> interactions."""
+"""Corpus documents -> interactions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from tokenization.records import Conversation, Document, Interaction, Language, Split
+from tokenization.records import Document, Interaction
 
-# Data sets disagree on the names of the optional parts.
-FIELDS = {
-    "query": ("query",),
-    "answer": ("answer",),
-    "internal": ("internal",),
-    "tool_result": ("tool_response", "tool_use", "tool_result"),
-    "think": ("think",),
-    "tool_call": ("tool_call",),
-}
 WHAT_IS = {"en": "What does “{}” mean?", "pl": "Co znaczy „{}”?"}
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=[\"“„‘(—–A-ZĄĆĘŁŃÓŚŹŻ0-9])")
-
-
-class AdapterError(ValueError):
-    """A record of no known schema."""
-
-
-def conversation_of(
-    record: Mapping[str, Any], name: str, language: Language, source: str, split: Split
-) -> Conversation:
-    """A record with role/content `messages` (or `conversation`), or with query and answer, `interactions`, or both:
-    then the first turn lies outside the list and comes first. A system prompt becomes an interaction of its own."""
-    messages = record.get("messages") or record.get("conversation")
-    if messages:
-        interactions = list(_from_messages(messages))
-    elif "query" in record or record.get("interactions"):
-        first = [record] if "query" in record else []
-        turns = [*first, *(record.get("interactions") or ())]
-        interactions = [*_system(record.get("system")), *map(_interaction, turns)]
-    else:
-        raise AdapterError(f"record {name} of {source} has no dialogue in its fields {sorted(record)}")
-    return Conversation(name, language, source, split, tuple(interactions))
 
 
 def interactions_of(document: Document) -> Iterator[Interaction]:
@@ -77,33 +45,3 @@ SOURCES: dict[str, Callable[[Document], Iterator[Interaction]]] = {
 
 def _lines(document: Document) -> list[str]:
     return [line.strip() for line in document.text.splitlines() if line.strip()]
-
-
-def _system(prompt: str | None) -> Iterator[Interaction]:
-    if prompt:
-        yield Interaction(query="", answer="", internal=prompt)
-
-
-def _interaction(turn: Mapping[str, Any]) -> Interaction:
-    """Fields may be missing, null, or stand in any order."""
-    parts = {part: next((turn[name] for name in names if turn.get(name)), "") for part, names in FIELDS.items()}
-    return Interaction(**parts)
-
-
-def _from_messages(messages: Iterable[Mapping[str, Any]]) -> Iterator[Interaction]:
-    """Runs of one role are one turn. What the assistant says before anybody asked, and a last question without an
-    answer, are left out."""
-    waiting: dict[str, str] = {}
-    for role, run in groupby(messages, key=lambda message: message["role"]):
-        text = "\n".join(message["content"] for message in run if message["content"])
-        if role == "system":
-            yield from _system(text)
-        elif role == "user":
-            waiting = {"query": text}
-        elif role == "tool":
-            waiting = {"query": "", "tool_result": text}
-        elif role != "assistant":
-            raise AdapterError(f"unknown role {role!r} in a message")
-        elif waiting:
-            yield Interaction(**waiting, answer=text)
-            waiting = {}

@@ -128,11 +128,15 @@ def read_index(uri: str) -> ShardIndex:
             content = json.load(file)
     except FileNotFoundError as error:
         raise ShardError(f"{url} is missing: these shards were never finished") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not even text
         raise ShardError(f"{url} is damaged: {error}") from error
-    if content["schema_version"] != SCHEMA_VERSION:
-        raise ShardError(f"{url} has schema version {content['schema_version']}, this code reads {SCHEMA_VERSION}")
-    return ShardIndex(**content | {"files": tuple(ShardRecord(**record) for record in content["files"])})
+    try:
+        version = content["schema_version"]
+        if version == SCHEMA_VERSION:
+            return ShardIndex(**content | {"files": tuple(ShardRecord(**record) for record in content["files"])})
+    except (KeyError, TypeError) as error:
+        raise ShardError(f"{url} is damaged: {error!r} where an index of shards should be") from error
+    raise ShardError(f"{url} has schema version {version}, this code reads {SCHEMA_VERSION}")
 
 
 def sha256_of(url: str) -> str:

@@ -27,7 +27,7 @@ class SourceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where texts come from; fields as in `jobs.configs.SourceConfig`. `package` is a package file's content."""
+    """Where texts come from; fields as in `jobs.data_configs.SourceConfig`. `package` is a package file's content."""
 
     name: str
     kind: Literal["package", "files", "hub"]

@@ -76,11 +76,11 @@ class Tokenizer:
     @classmethod
     def load(cls, url: str) -> Tokenizer:
         """From a tokenizer.json at a local path or any fsspec URL. Raises TokenizerError with the place."""
-        with fsspec.open(url, "r", encoding="utf-8") as file:
-            text = file.read()
+        with fsspec.open(url, "rb") as file:
+            content = file.read()
         try:
-            return cls.from_json(text)
-        except TokenizerError as error:
+            return cls.from_json(content.decode())
+        except (TokenizerError, UnicodeDecodeError) as error:
             raise TokenizerError(f"{url}: {error}") from error
 
     def save(self, url: str) -> None:

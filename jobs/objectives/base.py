@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rxt_model.heads import TokenLoss
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -46,6 +48,15 @@ def global_count(count: Tensor) -> Tensor:
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
     return total.clamp(min=1.0)
+
+
+def token_metrics(found: TokenLoss, kind: str = "") -> dict[str, Tensor]:
+    """Per token: cross entropy in nats, accuracy, and squared log-sum-exp of the logits."""
+    return {
+        f"train/{kind}loss": metric(found.nats, found.count),
+        f"train/{kind}accuracy": metric(found.correct, found.count),
+        f"train/{kind}head_z": metric(found.z, found.count),
+    }
 
 
 def metric(total: Tensor, count: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jobs.configs import MemoryPretrainConfig
-from jobs.objectives.balance import global_balance_loss
-from jobs.objectives.base import Moment, Objective, global_count, metric
+from jobs.objectives.balance import routing_loss
+from jobs.objectives.base import Moment, Objective, global_count, metric, token_metrics
 from rxt_model.heads import cross_entropy
 from rxt_model.memory import memory_statistics
 from rxt_model.model import ReactiveTransformer
@@ -50,11 +50,12 @@ class Reading(Objective):
 
         output = model.decode(flat, torch.cat((start, states), 2), mask=flat_real, memory_mask=readable)
         supervised = batch["loss_mask"].flatten(0, 1)[:, 1:]
-        lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], flat[:, 1:], supervised)
-        loss = lm.loss / global_count(lm.count) + self.config.balance_weight * global_balance_loss(output.routing)
-        return loss, {
-            "train/loss": metric(lm.loss, lm.count),
-            "train/accuracy": metric(lm.correct, lm.count),
+        head, z_weight = model.decoder.head, self.config.head_z_weight
+        lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
+        routing, routing_metrics = routing_loss(output.routing, self.config)
+        return lm.loss / global_count(lm.count) + routing, {
+            **token_metrics(lm),
+            **routing_metrics,
             "train/tokens": metric(real.sum(), torch.ones(())),
         }
 

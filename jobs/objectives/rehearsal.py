@@ -6,23 +6,24 @@ import torch
 from torch import Tensor, nn
 
 from jobs.batches import text_beside
-from jobs.objectives.balance import global_balance_loss
-from jobs.objectives.base import Moment, Objective, global_count, metric
+from jobs.configs import BaselineConfig, ConversationTrainingConfig
+from jobs.objectives.balance import routing_loss
+from jobs.objectives.base import Moment, Objective, global_count, metric, token_metrics
 from rxt_model.heads import next_tokens
 from rxt_model.model import ReactiveTransformer
 
 
 class Rehearsal(Objective):
-    """Another objective, plus `weight` times the loss of the next tokens of the rows of text that lie beside its batch
-    (`batches.beside`), if any.
+    """Another objective, plus `text_weight` times the loss of the next tokens of the rows of text that lie beside its
+    batch (`batches.beside`), if any.
 
     A reactive model reads its random start memory meanwhile. Either term is a mean of its own: all tokens of text are
     supervised, but of a conversation only the answers, which would count for little in one mean over all of them.
     """
 
-    def __init__(self, talks: Objective, weight: float, balance_weight: float) -> None:
+    def __init__(self, talks: Objective, config: ConversationTrainingConfig | BaselineConfig) -> None:
         super().__init__()
-        self.talks, self.weight, self.balance_weight = talks, weight, balance_weight
+        self.talks, self.config = talks, config
 
     @property
     def model(self) -> nn.Module:
@@ -41,13 +42,13 @@ class Rehearsal(Objective):
         memory = [model.initial_memory(len(ids), moment.generator)] if reactive else []
         real = documents >= 0
         output = model.decode(ids, *memory, mask=real, documents=documents)
-        lm = next_tokens(model.decoder.head, output.hidden, ids, documents)
-        added = self.weight * lm.loss / global_count(lm.count) + self.balance_weight * global_balance_loss(
-            output.routing
-        )
-        return loss + added, {
+        lm = next_tokens(model.decoder.head, output.hidden, ids, documents, self.config.head_z_weight)
+        routing, routing_metrics = routing_loss(output.routing, self.config)
+        # both passes' routing under one name: the mean of the two
+        both = {name: metrics[name] + pair for name, pair in routing_metrics.items()}
+        return loss + self.config.text_weight * lm.loss / global_count(lm.count) + routing, {
             **metrics,
-            "train/text_loss": metric(lm.loss, lm.count),
-            "train/text_accuracy": metric(lm.correct, lm.count),
+            **both,
+            **token_metrics(lm, "text_"),
             "train/tokens": metrics["train/tokens"] + metric(real.sum(), torch.zeros(())),
         }

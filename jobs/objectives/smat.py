@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from jobs.configs import SmatConfig, SmatPhase
-from jobs.objectives.balance import global_balance_loss
-from jobs.objectives.base import Moment, Objective, global_count, metric
+from jobs.objectives.balance import routing_loss
+from jobs.objectives.base import Moment, Objective, global_count, metric, token_metrics
 from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
@@ -48,16 +48,17 @@ class Smat(Objective):
         output = model.decode(flat, memories.flatten(1, 2)[:, rows], mask=flat_real)
 
         supervised = loss_mask.flatten(0, 1)[rows, 1:]
-        lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], flat[:, 1:], supervised)
-        loss = lm.loss / global_count(lm.count) + self.config.balance_weight * global_balance_loss(output.routing)
+        head, z_weight = model.decoder.head, self.config.head_z_weight
+        lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
+        routing, routing_metrics = routing_loss(output.routing, self.config)
         turn = (rows % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
         # as many turns as the phase has, whatever this rank's conversations have: all ranks name the same metrics
         by_turn = hits.new_zeros(limit, 2).index_add_(0, turn, hits)
         one = torch.ones(())
-        return loss, {
-            "train/loss": metric(lm.loss, lm.count),
-            "train/accuracy": metric(lm.correct, lm.count),
+        return lm.loss / global_count(lm.count) + routing, {
+            **token_metrics(lm),
+            **routing_metrics,
             **{f"train/accuracy_turn_{number}": pair for number, pair in enumerate(by_turn, 1)},
             "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
             "train/tokens": metric(real.sum(), one),

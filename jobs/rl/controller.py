@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ray
 import torch
 
 from jobs.configs import MrlConfig
 from jobs.context import Change, Interrupted, StageContext, StageError
+from jobs.inputs import model_uri
+from jobs.model_folder import upload
 from jobs.ray_setup import ensure_ray
 from jobs.rl import checkpoints, files
 from jobs.rl.actors import Actors
@@ -33,11 +37,11 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     Writes `model/`, `held_out.json` and `samples.jsonl`. Called again after a kill it goes on from its checkpoint.
     """
     started = time.monotonic()
+    data = StageData.open(ctx, config)
     ensure_ray(ctx.execution)
-    model_uri, work_uri = f"{ctx.inputs['model'].uri}/model", f"{ctx.output_uri}/rl"
-    actors = Actors.start(model_uri, work_uri, config, ctx.execution.rl)
+    work_uri = f"{ctx.output_uri}/rl"
+    actors = Actors.start(model_uri(ctx.inputs["model"]), work_uri, config, ctx.execution.rl)
     try:
-        data = StageData.open(ctx, config, model_uri)
         start = _restore(ctx, actors, work_uri)
         before = _before(actors, data, config, work_uri)
         in_steps = _iterate(ctx, config, actors, data, start, f"{work_uri}/checkpoints")
@@ -47,9 +51,8 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
         actors.stop()
     files.remove(f"{work_uri}/workers")
     result = compare(before["rewards"], after["rewards"])
-    files.put(f"{ctx.output_uri}/held_out.json", json.dumps(result, indent=2).encode())
     samples = [json.dumps(line, ensure_ascii=False) for line in (*before["transcripts"], *after["transcripts"])]
-    files.put(f"{ctx.output_uri}/samples.jsonl", ("\n".join(samples) + "\n").encode())
+    _show(ctx, {"held_out.json": json.dumps(result, indent=2), "samples.jsonl": "\n".join(samples) + "\n"})
     seconds = time.monotonic() - started
     ctx.reporter.message(f"{in_steps / seconds:.0%} of {seconds:.0f} s were spent in steps")
     difference = result["difference"]
@@ -60,8 +63,20 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
         "held_out_difference_low": difference["low"],
         "held_out_difference_high": difference["high"],
         "step_share": in_steps / seconds,
+        "seconds_in_steps": in_steps,
+        "seconds_in_fit": seconds,
         "result": f"reward {result['before']['mean']:.2f} -> {result['after']['mean']:.2f}",
     }
+
+
+def _show(ctx: StageContext, texts: Mapping[str, str]) -> None:
+    """Small files by name, into the artifact and to whoever browses the run."""
+    with TemporaryDirectory(prefix="rxt-mrl-") as folder:
+        for name, text in texts.items():
+            path = Path(folder) / name
+            path.write_text(text, encoding="utf-8")
+            ctx.reporter.file(str(path))
+        upload(Path(folder), ctx.output_uri)
 
 
 def _restore(ctx: StageContext, actors: Actors, work_uri: str) -> checkpoints.Progress:
@@ -99,9 +114,7 @@ def _iterate(
         if config.shuffle_rewards:
             trajectories = shuffled(trajectories, stable_hash(config.seed, "shuffle", iteration))
         metrics = ray.get(actors.learner.update.remote(trajectories))
-        if not math.isfinite(metrics["rl/loss"]):
-            slower = Change("mrl.optimizer.lr", config.optimizer.lr / 2)
-            raise StageError(f"the loss is not finite in iteration {iteration}: {metrics}", slower)
+        require_finite(metrics, iteration, config)
         iteration += 1
         in_steps += time.monotonic() - begun
         ctx.reporter.metrics(iteration, _reward_metrics(reward, trajectories) | metrics)
@@ -110,6 +123,15 @@ def _iterate(
         if iteration % every == 0 or iteration == config.iterations:
             checkpoints.save(folder_uri, actors.learner, checkpoints.Progress(iteration, buffer))
     return in_steps
+
+
+def require_finite(metrics: Mapping[str, float], iteration: int, config: MrlConfig) -> None:
+    """Raises StageError where the loss or a gradient was no number: such weights are neither saved nor handed over."""
+    checked = {name: value for name, value in metrics.items() if name.endswith(("rl/loss", "gradient_norm"))}
+    if not all(map(math.isfinite, checked.values())):
+        told = ", ".join(f"{name.removeprefix('rl/').replace('_', ' ')} {value:g}" for name, value in checked.items())
+        slower = Change("mrl.optimizer.lr", config.optimizer.lr / 2)
+        raise StageError(f"not finite in iteration {iteration}: {told}", slower)
 
 
 def _reward_metrics(reward: Reward, trajectories: Sequence[Trajectory]) -> dict[str, float]:

@@ -6,6 +6,7 @@ All of its arithmetic is a function of weights, moments and trajectories; it dra
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from jobs.rl.critic import Critic
 from jobs.rl.policy import TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
 from rxt_model.checkpoint import save_pretrained
-from rxt_model.moe import balance_loss
+from rxt_model.moe import balance_loss, router_z_loss
 
 
 class Learner:
@@ -51,8 +52,8 @@ class Learner:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """`update_epochs` optimizer steps on one batch; returns metrics. A loss that is not finite changes nothing
-        more: it is returned for the caller to report."""
+        """`update_epochs` optimizer steps on one batch; returns metrics. A loss or a gradient norm that is not finite
+        ends the update: it is returned for the caller to report, and the weights are of no use any more."""
         wrong = sorted({t.policy_version for t in trajectories} - {self.version})
         if wrong:
             raise ValueError(f"trajectories of policy version {wrong}, but the learner has version {self.version}")
@@ -68,8 +69,10 @@ class Learner:
             if not loss.isfinite():
                 break
             loss.backward()
-            for name, optimizer in self.optimizers.items():
-                metrics[f"rl/{name}_gradient_norm"] = float(optimizer.step())
+            norms = {f"rl/{name}_gradient_norm": float(optimizer.step()) for name, optimizer in self.optimizers.items()}
+            metrics |= norms
+            if not all(map(math.isfinite, norms.values())):
+                break
         self.version += 1
         return metrics
 
@@ -130,6 +133,10 @@ class Learner:
         )
         size = memories.before.pow(2).mean((0, 2, 3))
         metrics = {"rl/policy_loss": policy_loss}
+        if config.router_z_weight:
+            router_z = router_z_loss(scores.routing)
+            loss = loss + config.router_z_weight * router_z
+            metrics["rl/router_z"] = router_z
         if config.kl_turns:
             kl_turns = self._turn_divergence(scores, fixed["earlier"], batch)
             loss = loss + config.kl_turns * kl_turns

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from jobs.configs import MrlConfig
 from jobs.context import Change, Look, StageContext, StageError
+from jobs.inputs import model_uri, open_reader, open_tokenizer, usable
 from jobs.model_folder import local_folder, require_tokenizer
 from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
@@ -34,14 +35,15 @@ class StageData:
     config: MrlConfig
 
     @classmethod
-    def open(cls, ctx: StageContext, config: MrlConfig, model_uri: str) -> StageData:
-        shards = ctx.inputs["shards"].uri
-        readers = {split: ShardReader(shards, split) for split in ("train", "validation", "test")}
-        tokenizer = Tokenizer.load(f"{ctx.inputs['tokenizer'].uri}/tokenizer.json")
-        with local_folder(model_uri) as folder:
+    def open(cls, ctx: StageContext, config: MrlConfig) -> StageData:
+        """Raises StageError for what is damaged, too little, or does not belong together."""
+        shards, upstream = ctx.inputs["shards"].uri, ctx.inputs["model"]
+        readers = {split: open_reader(ctx.inputs["shards"], split) for split in ("train", "validation", "test")}
+        tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
+        with usable(upstream), local_folder(model_uri(upstream)) as folder:
             _, model = load_config(folder)
             embedding = Tensors(folder).get("embedding.weight").float()
-        require_tokenizer(model.tokenizer_digest, model_uri, tokenizer)
+        require_tokenizer(model.tokenizer_digest, model_uri(upstream), tokenizer)
         require_tokenizer(readers["train"].tokenizer_digest, shards, tokenizer)
         held_out = held_out_episodes((readers["validation"], readers["test"]), config)
         if len(held_out) < config.held_out_episodes:

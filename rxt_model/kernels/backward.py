@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rxt_model.kernels.forward import load_block, rows_times_experts, sum_rows
+from rxt_model.kernels.forward import halves, load_block, rows_times_experts, sum_rows
 from rxt_model.kernels.language import jit, tl, triton
 from rxt_model.kernels.plan import Plan
 from rxt_model.kernels.tiles import Tiles
@@ -23,7 +23,7 @@ def hidden_gradient(
     d_weights = hidden.new_empty(*weights.shape, parts, dtype=torch.float32)
     d_hidden_kernel[(plan.tile_expert.numel() * parts,)](
         dy, w_out, hidden, weights, d_hidden, scaled, d_weights, plan.order, *plan[2:], weights.shape[1], dim, width,
-        tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+        tiles.rows, tile.columns, tile.depth, tile.narrow, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return d_hidden, scaled, d_weights.sum(-1)
 
@@ -51,32 +51,24 @@ def weight_gradient(
 
 
 @jit
-def halves(block):
-    """Left and right columns of [M, C]; moves nothing between threads."""
-    pairs = tl.reshape(block, [block.shape[0], 2, block.shape[1] // 2])
-    return tl.split(tl.permute(pairs, (0, 2, 1)))
+def load_hidden(hidden, first, local, column, inside, N: tl.constexpr, WIDTH: tl.constexpr):
+    """WIDTH columns of the linear half and the same of the gate."""
+    columns = column + tl.arange(0, WIDTH)
+    at = hidden + first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
+    stored = inside[:, None] & (columns < N)[None, :]
+    return tl.load(at, mask=stored, other=0.0), tl.load(at + N, mask=stored, other=0.0)
 
 
 @jit
-def swiglu_backward_halves(
-    d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
+def swiglu_backward(
+    d_active, linear, gate, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
 ):  # fmt: skip
-    """swiglu_backward of one half after the other: a whole one does not fit the registers."""
-    left, right = halves(d_active)
-    HALF: tl.constexpr = d_active.shape[1] // 2
-    d_weight = swiglu_backward(left, hidden, d_hidden, scaled, weight, first, local, column, inside, N)
-    return d_weight + swiglu_backward(right, hidden, d_hidden, scaled, weight, first, local, column + HALF, inside, N)
-
-
-@jit
-def swiglu_backward(d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr):
     """From the gradient of the unweighted activations [M, C]: stores those of the pre-activations and the weighted
     activations, returns <d_active, active> per row."""
     columns = column + tl.arange(0, d_active.shape[1])
     at = first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
     stored = inside[:, None] & (columns < N)[None, :]
-    linear = tl.load(hidden + at, mask=stored, other=0.0).to(tl.float32)
-    gate = tl.load(hidden + at + N, mask=stored, other=0.0).to(tl.float32)
+    linear, gate = linear.to(tl.float32), gate.to(tl.float32)
     sigmoid = tl.sigmoid(gate)
     silu = gate * sigmoid
     active = linear * silu
@@ -95,7 +87,7 @@ def swiglu_backward(d_active, hidden, d_hidden, scaled, weight, first, local, co
 def d_hidden_kernel(
     dy, w_out, hidden, weights, d_hidden, scaled, d_weights, order, starts, tile_expert, tile_row,
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """dA = dy[token] @ w_out[expert]^T over BLOCK_N + BLOCK_N / 2 columns, then SwiGLU backward on the accumulators."""
     HALF: tl.constexpr = BLOCK_N // 2
@@ -125,14 +117,20 @@ def d_hidden_kernel(
         right = load_block(b + k + narrow[:, None] * D, deep & (narrow < N)[:, None], ragged)
         in_narrow = tl.dot(left, tl.trans(right), in_narrow)
 
-    weight = tl.load(weights + assignment).to(tl.float32)
     row = first.to(tl.int64)
+    l0, g0 = load_hidden(hidden, row, local, column, inside, N, HALF)
+    if AHEAD:
+        l1, g1 = load_hidden(hidden, row, local, column + HALF, inside, N, HALF)
+        l2, g2 = load_hidden(hidden, row, local, column + BLOCK_N, inside, N, HALF)
+    weight = tl.load(weights + assignment).to(tl.float32)
     left, right = halves(in_wide)
-    d_weight = swiglu_backward_halves(left, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
-    column += HALF
-    d_weight += swiglu_backward_halves(right, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
-    column += HALF
-    d_weight += swiglu_backward_halves(in_narrow, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    d_weight = swiglu_backward(left, l0, g0, d_hidden, scaled, weight, row, local, column, inside, N)
+    if not AHEAD:
+        l1, g1 = load_hidden(hidden, row, local, column + HALF, inside, N, HALF)
+    d_weight += swiglu_backward(right, l1, g1, d_hidden, scaled, weight, row, local, column + HALF, inside, N)
+    if not AHEAD:
+        l2, g2 = load_hidden(hidden, row, local, column + BLOCK_N, inside, N, HALF)
+    d_weight += swiglu_backward(in_narrow, l2, g2, d_hidden, scaled, weight, row, local, column + BLOCK_N, inside, N)
     tl.store(d_weights + assignment.to(tl.int64) * parts + part, d_weight, mask=inside)
 
 
@@ -165,12 +163,14 @@ def d_weight_kernel(
 
     in_wide = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     in_narrow = tl.zeros([BLOCK_M, HALF], tl.float32)
+    # a token is loaded one step early: loads that wait for a load of their own step take twice the stages
+    token = tl.load(order + start + local, mask=start + local < end, other=0) // K
     for r in range(start, end, BLOCK_R):
         row = r + local
         inside = (row < end)[:, None]
-        token = tl.load(order + row, mask=row < end, other=0) // K
         a = by_token + token.to(tl.int64)[:, None] * D + features[None, :]
         left = tl.trans(tl.load(a, mask=inside & (features < D)[None, :], other=0.0))
+        token = tl.load(order + row + BLOCK_R, mask=row + BLOCK_R < end, other=0) // K
         b = rows + row.to(tl.int64)[:, None] * N
         right = tl.load(b + wide[None, :], mask=inside & (wide < N)[None, :], other=0.0)
         in_wide = tl.dot(left, right, in_wide)

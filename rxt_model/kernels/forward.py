@@ -17,10 +17,10 @@ def swiglu_rows(x: Tensor, plan: Plan, w_in: Tensor, top_k: int, tiles: Tiles) -
     rows = plan.order.numel()
     hidden, active = x.new_empty(rows, 2 * width), x.new_empty(rows, width)
     tile = tiles.up
-    grid = (plan.tile_expert.numel() * triton.cdiv(width, tile.columns),)
+    grid = (plan.tile_expert.numel() * triton.cdiv(width, tile.columns + tile.narrow),)
     up_kernel[grid](
         x, w_in, hidden, active, plan.order, *plan[2:], top_k, dim, width,
-        tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+        tiles.rows, tile.columns, tile.depth, tile.narrow, num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return active, hidden
 
@@ -60,46 +60,78 @@ def load_block(pointers, mask, MASKED: tl.constexpr):
 
 
 @jit
+def halves(block):
+    """Left and right columns of [M, C]; moves nothing between threads."""
+    pairs = tl.reshape(block, [block.shape[0], 2, block.shape[1] // 2])
+    return tl.split(tl.permute(pairs, (0, 2, 1)))
+
+
+@jit
+def both_halves(column, N: tl.constexpr, WIDTH: tl.constexpr):
+    """WIDTH columns from `column` of the linear half, then the same of the gate: which column of [.., 2N], and which of
+    a half."""
+    both = tl.arange(0, 2 * WIDTH)
+    columns = column + both % WIDTH
+    return columns + both // WIDTH * N, columns
+
+
+@jit
+def store_swiglu(both, hidden, active, first, local, column, inside, N: tl.constexpr):
+    """both [M, (linear, gate)] -> stored rounded, and linear * silu(gate) of the rounded halves, so that what the
+    backward pass recomputes is what the forward pass used."""
+    linear, gate = halves(both.to(hidden.dtype.element_ty))
+    columns = column + tl.arange(0, linear.shape[1])
+    stored = inside[:, None] & (columns < N)[None, :]
+    h = hidden + first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
+    # far more than the L2 cache holds, read once and later: it shall not drive out x, which is read K times
+    tl.store(h, linear, mask=stored, eviction_policy="evict_first")
+    tl.store(h + N, gate, mask=stored, eviction_policy="evict_first")
+    linear, gate = linear.to(tl.float32), gate.to(tl.float32)
+    swiglu = linear * gate * tl.sigmoid(gate)
+    a = active + first * N + local[:, None] * N + columns[None, :]
+    tl.store(a, swiglu.to(active.dtype.element_ty), mask=stored, eviction_policy="evict_first")
+
+
+@jit
 def up_kernel(
     x, w_in, hidden, active, order, starts, tile_expert, tile_row,
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, NARROW: tl.constexpr,
 ):  # fmt: skip
-    """hidden = x[token] @ w_in[expert] = (linear, gate), rounded; active = linear * silu(gate) of the rounded halves,
-    so that what the backward pass recomputes is what the forward pass used."""
+    """hidden = x[token] @ w_in[expert] = (linear, gate); active = linear * silu(gate). BLOCK_N + NARROW columns of each
+    half: linear and gate in one product, because the wider it is, the less often shared memory is read."""
     # parts of one tile are neighbours: they share its rows of x and its expert in the L2 cache
-    parts: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
+    parts: tl.constexpr = (N + BLOCK_N + NARROW - 1) // (BLOCK_N + NARROW)
     tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
     expert = tl.load(tile_expert + tile)
     if expert < 0:
         return
     first, end = tl.load(tile_row + tile), tl.load(starts + expert + 1)
-    local = tl.arange(0, BLOCK_M)
+    local, depth = tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_K)
     tokens = tl.load(order + tl.minimum(first + local, end - 1)) // K
-    columns, depth = part * BLOCK_N + tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_K)
-    ragged: tl.constexpr = D % BLOCK_K != 0 or N % BLOCK_N != 0
+    column = part * (BLOCK_N + NARROW)
+    ragged: tl.constexpr = D % BLOCK_K != 0 or N % (BLOCK_N + NARROW) != 0
 
     a = x + tokens.to(tl.int64)[:, None] * D + depth[None, :]
-    b = w_in + expert.to(tl.int64) * (2 * D * N) + depth[:, None] * (2 * N) + columns[None, :]
-    linear = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
-    gate = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+    b = w_in + expert.to(tl.int64) * (2 * D * N) + depth[:, None] * (2 * N)
+    wide, of_half = both_halves(column, N, BLOCK_N)
+    in_wide = tl.zeros([BLOCK_M, 2 * BLOCK_N], tl.float32)
+    if NARROW:
+        narrow, of_narrow = both_halves(column + BLOCK_N, N, NARROW)
+        in_narrow = tl.zeros([BLOCK_M, 2 * NARROW], tl.float32)
     for k in range(0, D, BLOCK_K):
-        left = load_block(a + k, (k + depth < D)[None, :], ragged)
-        wanted = (k + depth < D)[:, None] & (columns < N)[None, :]
-        linear = tl.dot(left, load_block(b + k * (2 * N), wanted, ragged), linear)
-        gate = tl.dot(left, load_block(b + k * (2 * N) + N, wanted, ragged), gate)
+        deep = k + depth < D
+        left = load_block(a + k, deep[None, :], ragged)
+        right = load_block(b + k * (2 * N) + wide[None, :], deep[:, None] & (of_half < N)[None, :], ragged)
+        in_wide = tl.dot(left, right, in_wide)
+        if NARROW:
+            right = load_block(b + k * (2 * N) + narrow[None, :], deep[:, None] & (of_narrow < N)[None, :], ragged)
+            in_narrow = tl.dot(left, right, in_narrow)
 
-    rounded_linear, rounded_gate = linear.to(hidden.dtype.element_ty), gate.to(hidden.dtype.element_ty)
-    linear, gate = rounded_linear.to(tl.float32), rounded_gate.to(tl.float32)
-    stored = (first + local < end)[:, None] & (columns < N)[None, :]
-    row = first.to(tl.int64)
-    h = hidden + row * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
-    # far more than the L2 cache holds, read once and later: it shall not drive out x, which is read K times
-    tl.store(h, rounded_linear, mask=stored, eviction_policy="evict_first")
-    tl.store(h + N, rounded_gate, mask=stored, eviction_policy="evict_first")
-    swiglu = linear * gate * tl.sigmoid(gate)
-    a = active + row * N + local[:, None] * N + columns[None, :]
-    tl.store(a, swiglu.to(active.dtype.element_ty), mask=stored, eviction_policy="evict_first")
+    inside, row = first + local < end, first.to(tl.int64)
+    store_swiglu(in_wide, hidden, active, row, local, column, inside, N)
+    if NARROW:
+        store_swiglu(in_narrow, hidden, active, row, local, column + BLOCK_N, inside, N)
 
 
 @jit

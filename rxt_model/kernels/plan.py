@@ -9,9 +9,10 @@ from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
 
-BLOCK = 256  # assignments counted and placed by a program
-BLOCKS = 256  # blocks, and
-COLUMNS = 16  # experts of one step of the prefix sum
+BLOCK = 1024  # assignments counted and placed by a program
+BLOCKS = 512  # blocks, and
+COLUMNS = 8  # experts of one step of the prefix sum
+TILES = 128  # tiles of an expert written at once
 
 
 class Plan(NamedTuple):
@@ -29,33 +30,36 @@ class Plan(NamedTuple):
     tile_row: Tensor
 
 
-def plan_rows(chosen: Tensor, experts: int, tile: int) -> Plan:
+def plan_rows(chosen: Tensor, experts: int, tile: int, block: int = BLOCK) -> Plan:
     """chosen [T, K], any integer type, values in [0, experts), T * K >= 1; `tile` rows, a power of two.
 
     Nothing is read back by the host and nothing is added atomically: capturable, and the same bits every time.
     """
     flat = chosen.contiguous().view(-1)
     count = flat.numel()
-    blocks, bins = triton.cdiv(count, BLOCK), max(triton.next_power_of_2(experts + 1), COLUMNS)
+    blocks, bins = triton.cdiv(count, block), max(triton.next_power_of_2(experts + 1), COLUMNS)
     tiles = count // tile + min(experts, count)
-    order, inverse, before, totals, starts, tile_expert, tile_row = (
+    order, inverse, before, within, totals, starts, tile_expert, tile_row = (
         torch.empty(size, dtype=torch.int32, device=chosen.device)
-        for size in (count, count, blocks * bins, bins, experts + 1, tiles, tiles)
+        for size in (count, count, blocks * bins, blocks * bins, bins, experts + 1, tiles, tiles)
     )
-    count_kernel[(blocks,)](flat, before, count, bins, BLOCK)
+    count_kernel[(blocks,)](flat, before, within, count, bins, block)
     prefix_kernel[(bins // COLUMNS,)](before, totals, blocks, bins, BLOCKS, COLUMNS)
-    tile_kernel[(experts + 1,)](totals, starts, tile_expert, tile_row, tiles, experts, bins, tile, BLOCK)
-    place_kernel[(blocks,)](flat, before, starts, order, inverse, count, bins, BLOCK)
+    tile_kernel[(experts + 1,)](totals, starts, tile_expert, tile_row, tiles, experts, bins, tile, TILES)
+    place_kernel[(blocks,)](flat, before, within, starts, order, inverse, count, bins, block)
     return Plan(order, inverse, starts, tile_expert, tile_row)
 
 
 @jit
-def count_kernel(chosen, counts, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
-    """counts [blocks, BINS]: how often each expert occurs in a block of assignments; the last bin takes the padding."""
+def count_kernel(chosen, counts, within, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
+    """counts [blocks, BINS]: how often each expert occurs in a block of assignments, the last bin takes the padding;
+    within, alike: how many of the block's assignments go to lower experts."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     experts = tl.load(chosen + at, mask=at < total, other=BINS - 1).to(tl.int32)
-    bins = tl.arange(0, BINS)
-    tl.store(counts + tl.program_id(0) * BINS + bins, tl.histogram(experts, BINS))
+    there = tl.program_id(0) * BINS + tl.arange(0, BINS)
+    mine = tl.histogram(experts, BINS)
+    tl.store(counts + there, mine)
+    tl.store(within + there, tl.cumsum(mine, 0) - mine)
 
 
 @jit
@@ -94,19 +98,19 @@ def tile_kernel(
 
 
 @jit
-def place_kernel(chosen, before, starts, order, inverse, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
-    """Every assignment's row: its expert's first row, plus those of earlier blocks, plus those earlier in its own."""
+def place_kernel(chosen, before, within, starts, order, inverse, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
+    """Every assignment's row: its expert's first row, plus those of earlier blocks, plus those earlier in its own.
+
+    The block is sorted by expert and then by place, so that the last of these is a place among the sorted less the
+    assignments to lower experts, and neighbours write neighbouring rows.
+    """
     base = tl.program_id(0) * BLOCK
     local = tl.arange(0, BLOCK)
-    at = base + local
-    mine = tl.load(chosen + at, mask=at < total, other=BINS - 1).to(tl.int32)
-    earlier = tl.zeros([BLOCK], tl.int32)
-    for first in range(0, BLOCK, 16):
-        there = first + tl.arange(0, 16)
-        others = tl.load(chosen + base + there, mask=base + there < total, other=BINS - 1).to(tl.int32)
-        same = (mine[:, None] == others[None, :]) & (there[None, :] < local[:, None])
-        earlier += tl.sum(same.to(tl.int32), 1)
-    row = tl.load(before + tl.program_id(0) * BINS + mine) + earlier
-    row += tl.load(starts + mine, mask=at < total, other=0)
-    tl.store(inverse + at, row, mask=at < total)
-    tl.store(order + row, at, mask=at < total)
+    experts = tl.load(chosen + base + local, mask=base + local < total, other=BINS - 1).to(tl.int32)
+    keys = tl.sort(experts * BLOCK + local)
+    expert, at = keys // BLOCK, base + keys % BLOCK
+    exists = at < total
+    there = tl.program_id(0) * BINS + expert
+    row = local + tl.load(before + there) - tl.load(within + there) + tl.load(starts + expert, mask=exists, other=0)
+    tl.store(inverse + at, row, mask=exists)
+    tl.store(order + row, at, mask=exists)

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 
 class Tile(NamedTuple):
-    """Columns and depth of a program's tile, powers of two, and how it runs on the device."""
+    """Columns and depth of a program's tile, powers of two, and how it runs on the device; the up-projection can take
+    `narrow` more columns in a second accumulator."""
 
     columns: int
     depth: int
     warps: int
     stages: int
+    narrow: int = 0
 
 
 class Tiles(NamedTuple):
@@ -36,4 +38,24 @@ BETA = Tiles(
     matmul=Tile(128, 64, 8, 3),
     d_hidden=Tile(64, 64, 8, 3),
     d_weight=Tile(128, 64, 8, 3),
+)
+
+
+class RouterTiles(NamedTuple):
+    """`rows` is the height of all tiles: of tokens, or of experts in the weight gradient, which adds up `runs` runs of
+    tokens side by side."""
+
+    rows: int
+    runs: int
+    logits: Tile
+    d_x: Tile
+    d_w: Tile  # depth is tokens
+
+
+ROUTER = RouterTiles(
+    rows=128,
+    runs=22,  # 132 programs
+    logits=Tile(128, 64, 8, 3),
+    d_x=Tile(128, 32, 8, 3),
+    d_w=Tile(256, 32, 8, 3),
 )

@@ -10,8 +10,10 @@ from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels.language import jit, tl, triton
 
-BLOCK_T = 2  # tokens of a program
+BLOCK_T = 2  # tokens worked on at a time
+STEPS = 4  # times that a program does so: the more, the fewer partial sums of the probability mass
 WARPS = 1  # maxima over a row then stay inside a warp
+LEAST = tl.constexpr(-(2**31)) if tl else None
 
 
 class Selection(NamedTuple):
@@ -24,26 +26,27 @@ class Selection(NamedTuple):
     log_total: Tensor
 
 
-def select_experts(logits: Tensor, top_k: int) -> Selection:
-    """Softmax over all experts, the `top_k` largest, renormalised; of equal logits the lower index wins.
+def select_experts(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Selection:
+    """Softmax over all experts, the `top_k` largest, renormalised; of equals the lower index wins.
 
-    logits [T, E] fp32, T >= 1. Renormalised probabilities are a softmax over the chosen logits alone, and are computed
-    as such. Repeatable to the bit: sums run in a fixed order.
+    logits [T, E] fp32, T >= 1. `bias` [E] fp32 counts for which experts are chosen, and for nothing else; it gets no
+    gradient. Renormalised probabilities are a softmax over the chosen logits alone, and are computed as such.
+    Repeatable to the bit: sums run in a fixed order.
     """
-    return Selection(*_Select.apply(logits, top_k))
+    return Selection(*_Select.apply(logits, top_k, bias))
 
 
 class _Select(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits: Tensor, top_k: int):
+    def forward(ctx, logits: Tensor, top_k: int, bias: Tensor | None):
         logits = logits.contiguous()
         tokens, experts = logits.shape
-        blocks = triton.cdiv(tokens, BLOCK_T)
+        blocks = triton.cdiv(tokens, BLOCK_T * STEPS)
         weights = logits.new_empty(tokens, top_k)
         chosen = logits.new_empty(tokens, top_k, dtype=torch.int32)
         mass, log_total = logits.new_empty(blocks, experts), logits.new_empty(tokens)
         select_kernel[(blocks,)](
-            logits, weights, chosen, mass, log_total, tokens, *_shape(experts, top_k), num_warps=WARPS
+            logits, bias, weights, chosen, mass, log_total, tokens, *_shape(experts, top_k), STEPS, num_warps=WARPS
         )
         ctx.save_for_backward(logits, weights, chosen, log_total)
         ctx.mark_non_differentiable(chosen)
@@ -60,7 +63,7 @@ class _Select(torch.autograd.Function):
             logits, weights, chosen, log_total, *gradients, d_logits, tokens, *_shape(experts, weights.shape[1]),
             num_warps=WARPS,
         )  # fmt: skip
-        return d_logits, None
+        return d_logits, None, None
 
 
 def _shape(experts: int, top_k: int) -> tuple[int, ...]:
@@ -68,37 +71,48 @@ def _shape(experts: int, top_k: int) -> tuple[int, ...]:
 
 
 @jit
+def ordered(z):
+    """Integers in the order of the floats z: integers are compared by one instruction over a whole warp."""
+    bits = (z + 0.0).to(tl.int32, bitcast=True)  # + 0.0 turns -0.0 into 0.0
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@jit
 def select_kernel(
-    logits, weights, chosen, mass, log_total, tokens,
+    logits, bias, weights, chosen, mass, log_total, tokens,
     E: tl.constexpr, K: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_K: tl.constexpr,
+    STEPS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
     experts, ranks = tl.arange(0, BLOCK_E), tl.arange(0, BLOCK_K)
-    inside = (rows < tokens)[:, None]
-    real = (experts < E)[None, :]
-    z = tl.load(logits + rows[:, None].to(tl.int64) * E + experts[None, :], mask=inside & real, other=0.0)
-    z = tl.where(real, z, float("-inf"))
+    real, valid = (experts < E)[None, :], (ranks < K)[None, :]
+    in_mass = tl.zeros([BLOCK_T, BLOCK_E], tl.float32)
+    for step in range(STEPS):
+        rows = (tl.program_id(0) * STEPS + step) * BLOCK_T + tl.arange(0, BLOCK_T)
+        inside, row = (rows < tokens)[:, None], rows[:, None].to(tl.int64)
+        z = tl.load(logits + row * E + experts[None, :], mask=inside & real, other=0.0)
+        largest = tl.max(tl.where(real, z, float("-inf")), 1)
+        p = tl.where(real, tl.exp(z - largest[:, None]), 0.0)
+        total = tl.sum(p, 1)
+        tl.store(log_total + rows, largest + tl.log(total), mask=rows < tokens)
+        in_mass += tl.where(inside, p * (1 / total)[:, None], 0.0)
 
-    largest = tl.max(z, 1)
-    e = tl.exp(z - largest[:, None])
-    total = tl.sum(e, 1)
-    tl.store(log_total + rows, largest + tl.log(total), mask=rows < tokens)
-    p = tl.where(inside, e / total[:, None], 0.0)
-    tl.store(mass + tl.program_id(0).to(tl.int64) * E + experts, tl.sum(p, 0), mask=experts < E)
+        if bias is not None:
+            z += tl.load(bias + experts, mask=experts < E, other=0.0)[None, :]
+        key = tl.where(real, ordered(z), LEAST)
+        indices = tl.zeros([BLOCK_T, BLOCK_K], tl.int32)
+        for k in tl.static_range(K):
+            best = tl.max(key, 1)
+            index = tl.min(tl.where(key == best[:, None], experts[None, :], BLOCK_E), 1)
+            index = tl.minimum(index, E - 1)  # a row of NaN must still name an expert that exists
+            indices = tl.where((ranks == k)[None, :], index[:, None], indices)
+            key = tl.where(experts[None, :] == index[:, None], LEAST, key)
 
-    picked = tl.zeros([BLOCK_T, BLOCK_K], tl.float32)
-    indices = tl.zeros([BLOCK_T, BLOCK_K], tl.int32)
-    for k in tl.static_range(K):
-        best, index = tl.max(z, 1, return_indices=True)
-        index = tl.minimum(index, E - 1)  # a row of NaN must still name an expert that exists
-        here = (ranks == k)[None, :]
-        picked = tl.where(here, tl.exp(best - largest)[:, None], picked)
-        indices = tl.where(here, index[:, None], indices)
-        z = tl.where(experts[None, :] == index[:, None], float("-inf"), z)
-    at = rows[:, None].to(tl.int64) * K + ranks[None, :]
-    stored = inside & (ranks < K)[None, :]
-    tl.store(weights + at, picked / tl.sum(picked, 1)[:, None], mask=stored)
-    tl.store(chosen + at, indices, mask=stored)
+        stored = inside & valid
+        picked = tl.load(logits + row * E + indices, mask=stored, other=float("-inf"))
+        picked = tl.exp(picked - tl.where(inside, tl.max(picked, 1)[:, None], 0.0))
+        tl.store(weights + row * K + ranks[None, :], picked / tl.sum(picked, 1)[:, None], mask=stored)
+        tl.store(chosen + row * K + ranks[None, :], indices, mask=stored)
+    tl.store(mass + tl.program_id(0).to(tl.int64) * E + experts, tl.sum(in_mass, 0), mask=experts < E)
 
 
 @jit
@@ -114,17 +128,15 @@ def select_backward_kernel(
     z = tl.load(logits + at, mask=inside, other=float("-inf"))
     p = tl.exp(z - tl.load(log_total + rows, mask=exists, other=0.0)[:, None])
     dm = tl.load(d_mass + experts, mask=experts < E, other=0.0)[None, :]
-    dl = tl.load(d_log_total + rows, mask=exists, other=0.0)[:, None]
-    dz = p * (dm - tl.sum(p * dm, 1)[:, None] + dl)
+    # what is the same for all experts of a token
+    shift = tl.load(d_log_total + rows, mask=exists, other=0.0)[:, None] - tl.sum(p * dm, 1)[:, None]
+    tl.store(d_logits + at, p * (dm + shift), mask=inside)
 
-    first = rows.to(tl.int64) * K
-    slots = first[:, None] + ranks[None, :]
     valid = exists[:, None] & (ranks < K)[None, :]
+    slots = rows.to(tl.int64)[:, None] * K + ranks[None, :]
     w = tl.load(weights + slots, mask=valid, other=0.0)
-    mean = tl.sum(w * tl.load(d_weights + slots, mask=valid, other=0.0), 1)
-    for k in tl.static_range(K):
-        wk = tl.load(weights + first + k, mask=exists, other=0.0)
-        dwk = tl.load(d_weights + first + k, mask=exists, other=0.0)
-        index = tl.load(chosen + first + k, mask=exists, other=-1)
-        dz += tl.where(experts[None, :] == index[:, None], (wk * (dwk - mean))[:, None], 0.0)
-    tl.store(d_logits + at, dz, mask=inside)
+    dw = tl.load(d_weights + slots, mask=valid, other=0.0)
+    index = tl.load(chosen + slots, mask=valid, other=0)
+    tl.debug_barrier()  # the chosen experts get their share on top of what has just been stored
+    there = d_logits + rows.to(tl.int64)[:, None] * E + index
+    tl.store(there, tl.load(there, mask=valid, other=0.0) + w * (dw - tl.sum(w * dw, 1)[:, None]), mask=valid)

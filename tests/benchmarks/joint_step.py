@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jobs.configs import JointLossConfig, TrainingConfig
+from jobs.configs import SftConfig
 from jobs.latency import device_name
 from jobs.objectives.joint_lm import JointLM
 from jobs.optimizer import StageOptimizer
@@ -64,20 +64,21 @@ def loop_over_experts(experts: Experts, x: Tensor, weights: Tensor, chosen: Tens
     return (picked * weights[..., None]).sum(1), counts
 
 
-def full_logits(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor) -> TokenLoss:
-    """`heads.cross_entropy` with the head on all positions."""
+def full_logits(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor, z_weight: float = 0.0) -> TokenLoss:
+    """`heads.cross_entropy` with the head on all positions, without its z-loss."""
     logits = head(hidden).flatten(0, 1)
     labels = targets.masked_fill(~selected, -100).flatten()
     loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
-    return TokenLoss(loss, (logits.detach().argmax(-1) == labels)[selected.flatten()])
+    right = (logits.detach().argmax(-1) == labels)[selected.flatten()]
+    return TokenLoss(loss, right, loss.detach(), torch.zeros(()))
 
 
 class Training:
     """A fresh model with its optimizer, and how long each of its steps took."""
 
     def __init__(self, plain: bool) -> None:
-        self.config = TrainingConfig(steps=1000, batch_size=ROWS)
-        self.objective = JointLM(seeded(lambda: ReactiveTransformer(CONFIG), 0), JointLossConfig(), balance_weight=0.01)
+        self.config = SftConfig(steps=1000, batch_size=ROWS)
+        self.objective = JointLM(seeded(lambda: ReactiveTransformer(CONFIG), 0), self.config)
         self.optimizer = StageOptimizer(self.objective, self.config.optimizer, self.config.steps)
         self.plain, self.milliseconds, self.losses = plain, [], []
 

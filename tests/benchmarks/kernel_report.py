@@ -24,8 +24,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from pipelines.revision import commit
-from rxt_model.kernels import backward, forward, plan, topk
-from rxt_model.kernels.tiles import BETA
+from rxt_model.kernels import backward, forward, logits, plan, topk
+from rxt_model.kernels.tiles import BETA, ROUTER
 
 RESULTS = Path(__file__).parent / "results" / "kernel_report.jsonl"
 TARGET = GPUTarget("cuda", 90, 32)
@@ -33,10 +33,10 @@ SHARED_LIMIT = 227 * 1024
 D, N, E, K = 512, 192, 384, 10
 BINS = 512
 TYPES = {
-    "x w_in w_out hidden active rows w out dy d_hidden scaled by_token": "*bf16",
-    "weights logits mass log_total d_weights d_mass d_log_total d_logits": "*fp32",
-    "chosen counts totals before starts order inverse tile_expert tile_row": "*i32",
-    "tokens total blocks tiles": "i32",
+    "x w_in w_out hidden active rows w out dy d_hidden scaled by_token parts": "*bf16",
+    "weights logits bias mass log_total d_weights d_mass d_log_total d_logits d": "*fp32",
+    "chosen counts totals before within starts order inverse tile_expert tile_row": "*i32",
+    "tokens total blocks tiles run": "i32",
 }
 SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split()}
 
@@ -45,18 +45,29 @@ def kernels() -> dict[str, tuple]:
     """Name -> kernel, values of its constexpr arguments in their order, launch options, whether it multiplies matrices,
     types that differ from the usual ones."""
     height, features, up, matmul, d_hidden, d_weight = BETA
+    fp32, router = {"out": "*fp32"}, ROUTER
     choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
     return {
-        "select": (topk.select_kernel, choice, warp, False, {}),
+        "split": (logits.split_kernel, (logits.BLOCK,), {}, False, {"w": "*fp32"}),
+        "logits": (logits.logits_kernel, (D, E, router.rows, *router.logits[:2]), options(router.logits), True, fp32),
+        "d_router_x": (logits.d_x_kernel, (E, D, router.rows, *router.d_x[:2]), options(router.d_x), True, {}),
+        "d_router_w": (logits.d_w_kernel, (E, D, router.rows, *router.d_w[:2]), options(router.d_w), True, fp32),
+        "select": (topk.select_kernel, (*choice, topk.STEPS), warp, False, {}),
         "select_backward": (topk.select_backward_kernel, choice, warp, False, {}),
         "count": (plan.count_kernel, (BINS, plan.BLOCK), {}, False, {}),
         "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
-        "tile": (plan.tile_kernel, (E, BINS, height, plan.BLOCK), {}, False, {}),
+        "tile": (plan.tile_kernel, (E, BINS, height, plan.TILES), {}, False, {}),
         "place": (plan.place_kernel, (BINS, plan.BLOCK), {}, False, {}),
-        "up": (forward.up_kernel, (K, D, N, height, *up[:2]), options(up), True, {}),
+        "up": (forward.up_kernel, (K, D, N, height, *up[:2], up.narrow), options(up), True, {}),
         "down": (forward.matmul_kernel, (N, D, False, height, *matmul[:2]), options(matmul), True, {}),
         "combine": (forward.sum_kernel, (True, K, D, forward.BLOCK_T, D), {}, False, {}),
-        "d_hidden": (backward.d_hidden_kernel, (K, D, N, height, *d_hidden[:2]), options(d_hidden), True, {}),
+        "d_hidden": (
+            backward.d_hidden_kernel,
+            (K, D, N, height, *d_hidden[:2], d_hidden.narrow),
+            options(d_hidden),
+            True,
+            {},
+        ),
         "d_w_out": weights(N, True, False, features, d_weight),
         "d_w_in": weights(2 * N, False, False, features, d_weight),
         "d_w_out_main": weights(N, True, True, features, d_weight),

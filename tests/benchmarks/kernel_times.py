@@ -24,22 +24,52 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 
 from pipelines.revision import commit
+from rxt_model.kernels import logits, topk
 from rxt_model.kernels.backward import hidden_gradient, weight_gradient
+from rxt_model.kernels.described import described_rows_times_experts
 from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
 from rxt_model.kernels.language import triton
-from rxt_model.kernels.plan import plan_rows
-from rxt_model.kernels.tiles import BETA, Tile
-from rxt_model.kernels.topk import select_experts
+from rxt_model.kernels.plan import BLOCK, plan_rows
+from rxt_model.kernels.tiles import BETA, ROUTER, Tile
 
 RESULTS = Path(__file__).parent / "results" / "kernel_times.jsonl"
 D, N, E, K = 512, 192, 384, 10
 # the tile in use comes first; candidates cross-compile for sm_90 without a spill
-UP = [BETA.up, Tile(64, 64, 8, 4), Tile(64, 64, 8, 2), Tile(64, 32, 8, 4)]
-MATMUL = [BETA.matmul, Tile(256, 64, 8, 3), Tile(128, 64, 8, 2), Tile(128, 64, 4, 3), Tile(64, 64, 8, 3)]
-D_HIDDEN = [BETA.d_hidden, Tile(128, 64, 8, 3), Tile(128, 64, 8, 2), Tile(64, 64, 8, 4), Tile(64, 64, 8, 2)]
-D_WEIGHT = [BETA.d_weight, Tile(128, 32, 8, 5), Tile(128, 64, 8, 5), Tile(64, 64, 8, 3), Tile(64, 128, 8, 3)]
+SELECT = [(topk.BLOCK_T, topk.STEPS), (1, 8), (2, 2), (1, 4), (2, 8)]  # tokens at a time, steps
+PLAN = [BLOCK, 512, 2048]
+LOGITS = [ROUTER.logits, Tile(128, 64, 8, 4), Tile(128, 32, 8, 4), Tile(128, 64, 4, 3)]
+D_ROUTER_X = [ROUTER.d_x, Tile(128, 32, 8, 4), Tile(256, 32, 8, 3), Tile(256, 32, 8, 4), Tile(128, 64, 8, 3)]
+D_ROUTER_W = [  # runs of tokens, tile
+    (ROUTER.runs, ROUTER.d_w), (22, Tile(256, 64, 8, 3)), (22, Tile(128, 32, 8, 3)), (22, Tile(128, 64, 8, 3)),
+    (44, Tile(128, 32, 8, 3)),
+]  # fmt: skip
+UP = [
+    BETA.up, Tile(64, 64, 8, 4), Tile(64, 32, 8, 5), Tile(64, 64, 4, 3), Tile(64, 64, 8, 3, 32),
+    Tile(64, 64, 16, 3, 32), Tile(64, 64, 16, 4, 32), Tile(64, 32, 8, 5, 32), Tile(128, 64, 8, 3), Tile(128, 64, 16, 3),
+]  # fmt: skip
+MATMUL = [BETA.matmul, Tile(128, 64, 4, 3), Tile(128, 64, 8, 4), Tile(256, 64, 8, 4)]
+DESCRIBED = [
+    Tile(128, 64, 8, 3), Tile(128, 64, 4, 3), Tile(256, 64, 8, 3), Tile(256, 64, 8, 4), Tile(128, 64, 8, 4),
+    Tile(256, 32, 8, 4),
+]  # fmt: skip
+D_HIDDEN = [  # narrow: whether all pre-activations are loaded ahead
+    BETA.d_hidden, Tile(64, 64, 8, 4), Tile(64, 32, 8, 4), Tile(64, 32, 8, 5), Tile(128, 64, 16, 3),
+    Tile(128, 64, 16, 4), Tile(128, 64, 16, 3, 1), Tile(128, 64, 16, 4, 1), Tile(128, 32, 16, 6, 1),
+    Tile(64, 64, 8, 3, 1),
+]  # fmt: skip
+D_WEIGHT = [  # features, tile
+    (BETA.features, BETA.d_weight), (128, Tile(128, 32, 8, 4)), (128, Tile(128, 32, 8, 5)), (256, Tile(128, 64, 8, 3)),
+    (256, Tile(128, 32, 8, 4)), (256, Tile(128, 32, 8, 5)), (256, Tile(128, 64, 16, 3)), (256, Tile(128, 32, 16, 5)),
+    (128, Tile(128, 64, 8, 2)),
+]  # fmt: skip
+D_WEIGHT_MAIN = [D_WEIGHT[0], *D_WEIGHT[2:4], *D_WEIGHT[6:8]]
 
-Case = tuple[str, Tile | None, int, Callable]
+Case = tuple[str, object, int, Callable]
+
+
+def select_with(block: int, steps: int, scores: torch.Tensor) -> None:
+    topk.BLOCK_T, topk.STEPS = block, steps
+    topk.select_experts(scores, K)
 
 
 def cases(tokens: int) -> Iterator[Case]:
@@ -49,8 +79,8 @@ def cases(tokens: int) -> Iterator[Case]:
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, device="cuda", generator=draw).bfloat16()
 
-    logits = random(tokens, E).float()
-    weights, chosen, *_ = select_experts(logits, K)
+    scores = random(tokens, E).float()
+    weights, chosen, *_ = topk.select_experts(scores, K)
     plan = plan_rows(chosen, E, BETA.rows)
     x, w_in, w_out, rows, hidden, active = (
         random(*shape)
@@ -58,31 +88,68 @@ def cases(tokens: int) -> Iterator[Case]:
     )
     d_in, d_out = torch.empty_like(w_in), torch.empty_like(w_out)
     main_in, main_out = d_in.float(), d_out.float()
+    router = logits.split(random(E, D).float(), torch.bfloat16)
 
     def size(*tensors: torch.Tensor) -> int:
         return sum(tensor.nbytes for tensor in tensors)
 
-    yield "select", None, size(logits, weights, chosen), lambda: select_experts(logits, K)
-    yield "plan", None, size(chosen, plan.order, plan.inverse), lambda: plan_rows(chosen, E, BETA.rows)
+    yield "split", None, size(router) * 2, lambda: logits.split(router[0].float(), torch.bfloat16)
+    for tile in LOGITS:
+        tiles = ROUTER._replace(logits=tile)
+        yield "logits", tile, size(x, router, scores), lambda tiles=tiles: logits.logits_of(x, router, tiles)
+    for tile in D_ROUTER_X:
+        tiles = ROUTER._replace(d_x=tile)
+        yield (
+            "d_router_x",
+            tile,
+            size(x, router, scores),
+            lambda tiles=tiles: logits.input_gradient(scores, router, tiles),
+        )
+    for runs, tile in D_ROUTER_W:
+        tiles = ROUTER._replace(runs=runs, d_w=tile)
+        yield (
+            "d_router_w",
+            (runs, tile),
+            size(x, router, scores),
+            lambda tiles=tiles: logits.weight_gradient(scores, x, tiles),
+        )
+    for shape in SELECT:
+        yield "select", shape, size(scores, weights, chosen), lambda shape=shape: select_with(*shape, scores)
+    inputs = scores.clone().requires_grad_()
+    selection = topk.select_experts(inputs, K)
+    outputs = (selection.weights, selection.mass)
+    like = [torch.ones_like(output) for output in outputs]
+    yield (
+        "d_select",
+        None,
+        2 * size(scores),
+        lambda: torch.autograd.grad(outputs, inputs, like, retain_graph=True),
+    )
+    for block in PLAN:
+        least = size(chosen, plan.order, plan.inverse)
+        yield "plan", block, least, lambda block=block: plan_rows(chosen, E, BETA.rows, block)
     for tile in UP:
         least, tiles = size(x, w_in, hidden, active), BETA._replace(up=tile)
         yield "up", tile, least, lambda tiles=tiles: swiglu_rows(x, plan, w_in, K, tiles)
     for name, inner, w, transposed, out in (("down", active, w_out, False, rows), ("d_x", hidden, w_in, True, rows)):
-        for tile in MATMUL:
-            call = [inner, plan, w, transposed, BETA.rows, tile]
-            yield name, tile, size(inner, w, out), lambda call=call: rows_times_experts(*call)
+        for multiply, shapes in ((rows_times_experts, MATMUL), (described_rows_times_experts, DESCRIBED)):
+            for tile in shapes:
+                call = [inner, plan, w, transposed, BETA.rows, tile]
+                label = (multiply.__name__.split("_")[0], tile)
+                yield name, label, size(inner, w, out), lambda multiply=multiply, call=call: multiply(*call)
     yield "combine", None, size(rows, x, weights), lambda: sum_rows(rows, plan, weights)
     yield "d_x_sum", None, size(rows, x), lambda: sum_rows(rows, plan, weights, False)
     for tile in D_HIDDEN:
         least, tiles = size(x, w_out, hidden, hidden, active), BETA._replace(d_hidden=tile)
         yield "d_hidden", tile, least, lambda tiles=tiles: hidden_gradient(x, hidden, weights, plan, w_out, tiles)
     for name, inner, out, main in (("d_w_out", active, d_out, main_out), ("d_w_in", hidden, d_in, main_in)):
-        for suffix, target, add in (("", out, False), ("_main", main, True)):
-            for tile in D_WEIGHT:
-                call = [x, inner, plan, K, inner is active, BETA._replace(d_weight=tile), target, add]
+        for suffix, target, add, shapes in (("", out, False, D_WEIGHT), ("_main", main, True, D_WEIGHT_MAIN)):
+            for features, tile in shapes:
+                tiles = BETA._replace(features=features, d_weight=tile)
+                call = [x, inner, plan, K, inner is active, tiles, target, add]
                 yield (
                     name + suffix,
-                    tile,
+                    (features, tile),
                     size(x, inner, target) + add * target.nbytes,
                     (lambda call=call: weight_gradient(*call)),
                 )
@@ -121,10 +188,10 @@ def main() -> int:
     for name, tile, least, call in cases(arguments.tokens):
         if arguments.only and name not in arguments.only:
             continue
-        line = common | {"kernel": name, "tile": tile and tile._asdict(), "in_use": name not in seen}
+        line = common | {"kernel": name, "tile": tile and str(tile), "in_use": name not in seen}
         seen.add(name)
         try:
-            times = triton.testing.do_bench(call, warmup=10, rep=50, return_mode="all")
+            times = triton.testing.do_bench(call, warmup=8, rep=30, return_mode="all")
         except Exception as error:  # too much shared memory, say: the other tiles are still worth knowing
             line["error"] = f"{type(error).__name__}: {error}"[:200]
         else:

@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from jobs import build_corpus as stage
-from jobs.configs import CorpusConfig, DataExecution, Execution, SourceConfig
+from jobs.configs import DataExecution, Execution
 from jobs.context import Interrupted, Restart, StageContext, StageError
+from jobs.data_configs import CorpusConfig, SourceConfig
 from tokenization.fetch import PACKAGES
 from tokenization.records import Document
 

@@ -67,8 +67,7 @@ def test_a_packed_document_reads_as_if_alone(model):
     real = documents >= 0
     encoded = model.encode(ids, real, documents)
     assert torch.allclose(encoded[:, :, 4:9], model.encode(ids[:, 4:9], real[:, 4:9]), atol=1e-5)
-    own = documents[:, :, None] == documents[:, None, :]
-    packed = model.decode(ids, encoded, mask=real, memory_mask=own, documents=documents).hidden
+    packed = model.decode(ids, encoded, mask=real, documents=documents, memory_documents=documents).hidden
     alone = model.decode(ids[:, 4:9], encoded[:, :, 4:9]).hidden
     assert torch.allclose(packed[:, 4:9], alone, atol=1e-5)
 

@@ -265,10 +265,10 @@ def test_what_cannot_be_remembered_is_refused(interaction, message):
 def test_passes_over_batches_refuse_what_does_not_fit():
     model, ids = small_model().eval(), torch.full((2, 4), 20)
     mask, memory = torch.ones(2, 4, dtype=torch.bool), start(model, 2)
-    beyond = ids.masked_fill(torch.tensor([[False] * 4, [False, False, True, False]]), 70)
+    beyond = ids.masked_fill(torch.tensor([[False] * 4, [False, False, False, True]]), 70)
     for call in (lambda i, m: model.encode(i, m), lambda i, m: model.decode(i, memory, mask=m)):
         call(beyond, mask & (beyond < 64))  # nobody looks at padding
-        with pytest.raises(ValueError, match=r"ids\[1, 2\] = 70: must lie in 0..63, the vocabulary"):
+        with pytest.raises(ValueError, match=r"ids\[1, 3\] = 70: must lie in 0..63, the vocabulary"):
             call(beyond, mask)
         with pytest.raises(ValueError, match=r"ids.dtype = torch.float32"):
             call(ids.float(), mask)
@@ -281,3 +281,21 @@ def test_passes_over_batches_refuse_what_does_not_fit():
             model.decode(ids, wrong)
     with pytest.raises(ValueError, match=r"memory.shape = \(2, 2, 5, 32\): must be \(2, 2, 6, 32\)"):
         model.write(memory[:, :, :5], model.encode(ids, mask), mask)
+
+
+@pytest.mark.parametrize(
+    ("row", "place"), [([False, True, True, True], 1), ([True, False, True, True], 2)], ids=["left", "interior"]
+)
+@torch.no_grad()
+def test_padding_that_does_not_stand_on_the_right_is_refused(row, place):
+    """It would shift the positions of what follows it, or be read as a token, without a word."""
+    model, ids = small_model().eval(), torch.full((2, 4), 20)
+    mask, memory = torch.tensor([[True] * 4, row]), start(model, 2)
+    reads = model.decoder.read_projections(memory)
+    refused = pytest.raises(ValueError, match=rf"mask\[1, {place}\] = True: .*padding stands on the right")
+    with refused:
+        model.decode(ids, memory, mask=mask)
+    with refused:
+        model.extend(ids, KeyValueCache(2, 12, ids.device), reads, mask)
+    nothing = torch.tensor([[True] * 4, [False] * 4])
+    assert not model.decode(ids, memory, mask=nothing).hidden[1].any()

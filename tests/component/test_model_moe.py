@@ -72,10 +72,11 @@ def test_collapsed_routing_equals_the_reference():
 
 
 def test_balance_loss_rises_from_one_to_experts_over_top_k():
-    experts, top_k, tokens = 8, 2, 100.0
-    balanced = Routing(torch.full((8,), tokens * top_k / 8), torch.full((8,), tokens / 8), torch.tensor(tokens))
+    experts, top_k = 8, 2
+    tokens, none = torch.tensor(100.0), torch.tensor(0.0)
+    balanced = Routing(tokens * top_k * torch.full((8,), 1 / 8), torch.full((8,), 1 / 8) * tokens, tokens, none)
     one_hot = torch.tensor([1.0, 1.0] + [0.0] * 6)
-    collapsed = Routing(one_hot * tokens, one_hot * tokens / 2, torch.tensor(tokens))
+    collapsed = Routing(one_hot * tokens, one_hot * tokens / 2, tokens, none)
     assert balance_loss([balanced]).item() == pytest.approx(1.0)
     assert balance_loss([collapsed]).item() == pytest.approx(experts / top_k)
     assert balance_loss([balanced, collapsed]).item() == pytest.approx((1 + experts / top_k) / 2)

@@ -163,8 +163,7 @@ def test_packed_documents_are_rows_of_their_own():
     real = documents >= 0
     state = dict(of.named_parameters())
     memory = drawn_memory(of, slots=9)
-    own = documents[:, :, None] == documents[:, None, :]
-    output = of.decode(ids, memory, mask=real, memory_mask=own, documents=documents)
+    output = of.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
     encoded = of.encode(ids, real, documents)
     hidden, states = torch.zeros_like(output.hidden), torch.zeros_like(encoded)
     for row, number in {(r, n) for r, numbers in enumerate(documents.tolist()) for n in numbers if n >= 0}:

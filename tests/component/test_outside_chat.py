@@ -10,6 +10,7 @@ import pytest
 import torch
 from evaluation_data import make_conversations, make_tokenizer, save_models
 
+from jobs.context import Look, Talk
 from pipelines.chat import ChatError, Conversation, chat, open_conversation
 from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
@@ -186,10 +187,12 @@ def test_a_right_answer_gets_its_mark(say, monkeypatch):
 
 
 def test_what_cannot_be_talked_to_is_explained(folders, tokenizer, tmp_path):
-    with pytest.raises(ChatError, match="no memory"):
+    with pytest.raises(ChatError, match="no memory") as caught:
         open_conversation(folders["baseline"], folders["tokenizer"])
-    with pytest.raises(ChatError, match="nowhere"):
+    assert caught.value.remedy == Talk("smat")
+    with pytest.raises(ChatError, match="nowhere") as caught:
         open_conversation(str(tmp_path / "nowhere"), folders["tokenizer"])
+    assert caught.value.remedy == Look()
     with pytest.raises(ChatError, match="tokenizer.json"):
         open_conversation(folders["rxt"], str(tmp_path / "tokenizer.json"))
     other = Tokenizer.train([i.query for talk in make_conversations(3) for i in talk.interactions], 300)

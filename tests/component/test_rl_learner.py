@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from rl_data import toy_row, toy_world
 
 from jobs.configs import MrlConfig, OptimizerConfig
+from jobs.context import Change, StageError
 from jobs.rl import policy, replay
+from jobs.rl.controller import require_finite
 from jobs.rl.episodes import as_episode, by_length
 from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Trajectory
@@ -222,6 +225,19 @@ def test_reward_rises_on_a_toy_task(world, algorithm):
     assert means[-1] > 5 * max(means[0], 0.05)
 
 
+def test_a_gradient_that_is_no_number_ends_the_update_and_the_stage(world):
+    learner = Learner(world[0], CONFIG, 1)
+    trajectories = roll_out(world, learner, episodes_of(6), lambda turn, answer: 1.0)
+    name, weight = next(iter(learner.model.memory_attention.named_parameters()))
+    weight.register_hook(lambda gradient: gradient * float("nan"))
+    metrics = learner.update(trajectories)
+    assert math.isfinite(metrics["rl/loss"]) and math.isnan(metrics["rl/policy_gradient_norm"])
+    with pytest.raises(StageError, match="not finite in iteration 3: .*policy gradient norm nan") as caught:
+        require_finite(metrics, 3, CONFIG)
+    assert caught.value.remedy == Change("mrl.optimizer.lr", CONFIG.optimizer.lr / 2)
+    require_finite(metrics | {"rl/policy_gradient_norm": 1.0, "rl/explained_variance": math.nan}, 3, CONFIG)
+
+
 def test_a_trajectory_of_another_policy_is_refused(world):
     learner = Learner(world[0], CONFIG, 1)
     trajectories = roll_out(world, learner, episodes_of(4), wants_short)
@@ -282,3 +298,17 @@ def test_memory_of_answers_to_the_same_question_is_written_once(world):
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         scores = replay.score(learner.model, memories.read, batch, 1.0)
     assert (scores.log_probs - batch.old).abs().max() < 1e-5
+
+
+def test_the_z_loss_of_the_router_is_learned_with_the_policy(world):
+    """The first loss is larger by the weighted term, and further steps make that term smaller."""
+
+    def told(weight, epochs):
+        changes = {"router_z_weight": weight, "update_epochs": epochs, "unfreeze": (0, 0, 0)}
+        learner = Learner(world[0], CONFIG.model_copy(update=changes), 1)
+        return learner.update(roll_out(world, learner, episodes_of(6), wants_short))
+
+    plain, first, fourth = told(0.0, 1), told(0.5, 1), told(0.5, 4)
+    assert "rl/router_z" not in plain
+    assert first["rl/loss"] == pytest.approx(plain["rl/loss"] + 0.5 * first["rl/router_z"], rel=1e-5)
+    assert fourth["rl/router_z"] < first["rl/router_z"]

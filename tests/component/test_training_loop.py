@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from ranks import on_ranks
+from torch.distributed.tensor import DTensor
 from training_toys import Talk, toy_batch, toy_model, toy_training
 
 from jobs.batches import rank_slice
@@ -16,6 +17,7 @@ from jobs.optimizer import StageOptimizer, learning_rate
 from jobs.train_loop import Cadence, NotFinite, evaluate, train
 from rxt_model.config import MoEConfig
 from rxt_model.parallelize import parallelize
+from rxt_model.selection_bias import add_selection_bias
 
 
 class Run:
@@ -25,6 +27,8 @@ class Run:
         self.config = toy_training(steps, **changes)
         self.rank, self.world_size = (dist.get_rank(), world_size) if world_size else (0, 1)
         self.objective = Talk(toy_model(), frozen_until)
+        if self.config.bias_speed:
+            add_selection_bias(self.objective.model)
         if world_size:
             parallelize(self.objective, world_size, shard="block")
         self.optimizer = StageOptimizer(self.objective, self.config.optimizer, steps)
@@ -56,7 +60,8 @@ class Run:
         )
 
     def weights(self):
-        return [p.full_tensor() if self.world_size > 1 else p.detach() for p in self.objective.parameters()]
+        tensors = self.objective.state_dict().values()
+        return [t.full_tensor() if isinstance(t, DTensor) else t.detach() for t in tensors]
 
 
 def stopping_at(step):
@@ -66,23 +71,23 @@ def stopping_at(step):
 
 
 def sharded(rank, folder):
-    undisturbed = Run(f"{folder}/undisturbed", 6, world_size=2)
+    undisturbed = Run(f"{folder}/undisturbed", 6, world_size=2, bias_speed=0.01)
     outcome = undisturbed.go()
     assert (outcome.step, outcome.interrupted, undisturbed.registered) == (6, False, [2, 4, 6])
 
-    first = Run(f"{folder}/resumed", 6, world_size=2)
+    first = Run(f"{folder}/resumed", 6, world_size=2, bias_speed=0.01)
     stopped = first.go(should_stop=stopping_at(2) if rank == 1 else lambda: False)
     assert (stopped.step, stopped.interrupted, first.registered) == (3, True, [2, 3])
-    second = Run(f"{folder}/resumed", 6, world_size=2)
+    second = Run(f"{folder}/resumed", 6, world_size=2, bias_speed=0.01)
     second.go()
     assert (second.started_at, second.registered) == (3, [4, 6])
     assert all(torch.equal(a, b) for a, b in zip(undisturbed.weights(), second.weights(), strict=True))
 
-    third = Run(f"{folder}/resumed", 6, world_size=2)
+    third = Run(f"{folder}/resumed", 6, world_size=2, bias_speed=0.01)
     third.go()
     assert (third.started_at, third.registered) == (6, [])  # a finished stage: nothing is trained twice
 
-    poisoned = Run(f"{folder}/poisoned", 6, world_size=2)
+    poisoned = Run(f"{folder}/poisoned", 6, world_size=2, bias_speed=0.01)
     poison(poisoned.objective, step=3, rank=1)
     with pytest.raises(NotFinite, match=r"^loss is not finite \(nan on rank 1\) at step 3$"):
         poisoned.go()
@@ -107,10 +112,11 @@ def test_two_ranks_resume_bit_for_bit_and_one_rank_loads_what_they_saved(tmp_pat
     on_ranks(2, sharded, str(tmp_path))
     assert [entry.step for entry in recorded(str(tmp_path / "poisoned"))] == [2]
 
-    alone = Run(tmp_path / "resumed", 6)
+    alone = Run(tmp_path / "resumed", 6, bias_speed=0.01)
     assert alone.checkpointer.restore() == 6
     saved = torch.load(tmp_path / "weights.pt")
     assert all(torch.equal(a, b) for a, b in zip(alone.weights(), saved, strict=True))
+    assert alone.objective.model.decoder.final[0].feed_forward.selection_bias.any()
 
 
 def test_frozen_parts_are_untouched_and_moments_survive_the_switch(tmp_path):

@@ -1,6 +1,7 @@
 """What the objectives compute, against formulas written out one row, slot or turn at a time."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch.nn.functional as F
 from training_toys import toy_config, toy_model
 
 from jobs.batches import beside, text_batch
-from jobs.configs import SmatConfig, SmatPhase
+from jobs.configs import ConversationTrainingConfig, OptimisationConfig, SmatConfig, SmatPhase
+from jobs.objectives.balance import routing_loss
 from jobs.objectives.base import Moment
 from jobs.objectives.memory_pretrain import _resample
 from jobs.objectives.next_token import NextToken
@@ -17,6 +19,7 @@ from jobs.objectives.rehearsal import Rehearsal
 from jobs.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import seeded
+from rxt_model.moe import Routing
 
 
 @pytest.mark.parametrize("slots", [3, 4, 7, 8, 12])
@@ -85,7 +88,7 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
         objective = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases, balance_weight=0))
         batch = ragged_talks()
     else:
-        objective = NextToken(model, 0)
+        objective = NextToken(model, OptimisationConfig(balance_weight=0))
         batch = {name: tensor.flatten(1) for name, tensor in ragged_talks((2, 2)).items() if name != "turn_mask"}
 
     generator = torch.Generator().manual_seed(1)
@@ -101,8 +104,29 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
             hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
 
     moment = Moment(0, 9, torch.Generator().manual_seed(1))
-    loss, metrics = Rehearsal(objective, 0.25, 0)(beside(batch, text), moment)
+    config = ConversationTrainingConfig(steps=9, batch_size=4, text_batch_size=2, text_weight=0.25, balance_weight=0)
+    loss, metrics = Rehearsal(objective, config)(beside(batch, text), moment)
     assert loss.item() == pytest.approx(alone.item() + 0.25 * sum(nats) / len(nats), rel=1e-5)
     assert metrics["train/text_loss"].tolist() == pytest.approx([sum(nats), 9])
     assert metrics["train/text_accuracy"].tolist() == [hits, 9]
     assert metrics["train/tokens"].tolist() == [(batch["input_ids"] != 0).sum() + 12, 1]
+
+
+def test_metrics_of_the_routing_by_hand():
+    """Two layers of four experts: one balanced, one whose load lies on two experts, three to one."""
+    even = Routing(torch.full((4,), 4.0), torch.full((4,), 2.0), torch.tensor(8.0), torch.tensor(16.0))
+    skewed = Routing(torch.tensor([12.0, 4, 0, 0]), torch.tensor([4.0, 2, 1, 1]), torch.tensor(8.0), torch.tensor(48.0))
+    config = OptimisationConfig(balance_weight=0.5, router_z_weight=0.25)
+    loss, metrics = routing_loss([even, skewed], config)
+    found = {name.removeprefix("router/"): pair.tolist() for name, pair in metrics.items()}
+    skewed_balance = 4 * (12 / 16 * 4 / 8 + 4 / 16 * 2 / 8)
+    entropy = -sum(p * math.log(p) for p in (1 / 2, 1 / 4, 1 / 8, 1 / 8))
+    expected = {
+        "max_load": 3,
+        "dead_experts": 2,
+        "entropy": (math.log(4) + entropy) / 2,
+        "balance": (1 + skewed_balance) / 2,
+        "z": (2 + 6) / 2,
+    }
+    assert found == {name: pytest.approx([value, 1]) for name, value in expected.items()}
+    assert loss.item() == pytest.approx(0.5 * expected["balance"] + 0.25 * expected["z"])

@@ -19,15 +19,19 @@ from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
 from rxt_model.expert_parallel import SpreadExperts, check_degree
 from rxt_model.moe import Experts
 from rxt_model.parallelize import parallelize
+from rxt_model.selection_bias import LoadBalancer, add_selection_bias
 
-# what is trained, how it is sharded, and over how many ranks experts are spread
+# what is trained, how it is sharded, over how many ranks experts are spread, and whether layers are recomputed
 CASES = {
-    "root": ("talk", "root", 1),
-    "block": ("talk", "block", 1),
-    "experts": ("talk", "root", 2),
-    "experts-block": ("talk", "block", 2),
-    "smat-competitive": ("competitive", "block", 1),
-    "smat-gated": ("gated", "block", 1),
+    "root": ("talk", "root", 1, False),
+    "block": ("talk", "block", 1, False),
+    "experts": ("talk", "root", 2, False),
+    "experts-block": ("talk", "block", 2, False),
+    "recomputed": ("talk", "block", 1, True),
+    "biased": ("biased", "root", 1, False),
+    "biased-experts-recomputed": ("biased", "block", 2, True),
+    "smat-competitive": ("competitive", "block", 1, False),
+    "smat-gated": ("gated", "block", 1, True),
 }
 # balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
 ROUTES = [
@@ -39,13 +43,17 @@ ROUTES = [
 
 
 def cases(world_size):
-    return CASES if world_size == 2 else ["experts-block"]  # a true (2, 2) mesh
+    return CASES if world_size == 2 else ["experts-block", "biased-experts-recomputed"]  # a true (2, 2) mesh
 
 
 def objective_of(kind, rank=0, world_size=1):
-    """`Talk`, or Smat with this kind of write, where every conversation starts from a memory of its own."""
-    if kind == "talk":
-        return Talk(toy_model())
+    """`Talk`, also with selection biases, or Smat with this kind of write, where every conversation starts from a
+    memory of its own."""
+    if kind in ("talk", "biased"):
+        talk = Talk(toy_model())
+        if kind == "biased":
+            add_selection_bias(talk.model)
+        return talk
     model = toy_model(memory=MemoryConfig(slots=4, variant=kind))
     starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
     mine = rank_slice({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
@@ -67,10 +75,12 @@ def whole(tensor):
 
 
 def run_steps(objective, steps, rank=0, world_size=1):
-    """Losses, gradients of the first step, gradient norms and final weights."""
+    """Losses, gradients of the first step, gradient norms, final weights, and selection biases if there are any."""
     config = toy_training(steps)
     optimizer = StageOptimizer(objective, config.optimizer, steps)
-    found = {"losses": [], "norms": []}
+    found = {"losses": [], "norms": [], "biases": []}
+    biased = objective.model.config.moe.selection_bias
+    balancer = LoadBalancer(objective.model.decoder, 0.05) if biased else None
     for step in range(steps):
         batch = batch_of(step, rank, world_size)
         optimizer.begin(step, objective.trained(step))
@@ -80,20 +90,34 @@ def run_steps(objective, steps, rank=0, world_size=1):
             found["gradients"] = {name: whole(p.grad) for name, p in objective.named_parameters() if p.grad is not None}
         found["norms"].append(optimizer.step().item())
         found["losses"].append(loss.detach())
+        if balancer:
+            balancer.step()
+            found["biases"] += [layer.selection_bias.tolist() for layer in balancer.layers]
     found["weights"] = {name: whole(p) for name, p in objective.named_parameters()}
     return found
 
 
 def worker(rank, world_size, folder, steps):
     for name in cases(world_size):
-        kind, shard, expert_parallel = CASES[name]
+        kind, shard, expert_parallel, recomputed = CASES[name]
         objective = objective_of(kind, rank, world_size)
-        objective = parallelize(objective, world_size, shard=shard, expert_parallel=expert_parallel)
+        names = list(objective.state_dict())
+        objective = parallelize(
+            objective,
+            world_size,
+            shard=shard,
+            expert_parallel=expert_parallel,
+            activation_checkpointing=recomputed,
+        )
+        assert list(objective.state_dict()) == names
         assert objective.model.embedding.weight.to_local().shape[0] == 40 // world_size
         found = run_steps(objective, steps, rank, world_size)
         losses = torch.stack(found["losses"])
         dist.all_reduce(losses)
         found["losses"] = losses.tolist()
+        everywhere = [None] * world_size
+        dist.all_gather_object(everywhere, found["biases"])
+        assert all(biases == found["biases"] for biases in everywhere)
         if rank == 0:
             torch.save(found, f"{folder}/{name}.pt")
     if world_size == 2:
@@ -106,7 +130,7 @@ def check_route(rank, counts, bias):
     torch.manual_seed(0)
     whole_experts = Experts(16, MoEConfig(experts=4, top_k=2, expert_dim=8, bias=bias))
     for parameter in whole_experts.parameters():
-        torch.nn.init.normal_(parameter)
+        torch.nn.init.normal_(parameter, std=0.3)  # outputs near 1, whose rounding the tolerances are for
     rows = [torch.randn(sum(of_rank), 16) for of_rank in counts]
     weights = [torch.randn(sum(of_rank), 16) for of_rank in counts]
     scores = [torch.rand(sum(of_rank), 1) for of_rank in counts]
@@ -143,6 +167,9 @@ def test_sharded_training_equals_one_process(runs):
         reference = references[CASES[layout][0]]
         assert found["losses"] == pytest.approx([loss.item() for loss in reference["losses"]], rel=1e-5), layout
         assert found["norms"] == pytest.approx(reference["norms"], rel=1e-4), layout
+        assert len(found["biases"]) == len(reference["biases"]), layout
+        for biases, expected in zip(found["biases"], reference["biases"], strict=True):
+            assert biases == pytest.approx(expected), layout
         assert found["gradients"].keys() == reference["gradients"].keys(), layout
         for kind, tolerance in (("gradients", 1e-5), ("weights", 1e-4)):
             for name, expected in reference[kind].items():

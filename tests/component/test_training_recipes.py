@@ -22,8 +22,9 @@ from jobs.optimizer import StageOptimizer
 from jobs.recipes import build, check
 from jobs.train import _check_execution
 from jobs.train_loop import Cadence, train
-from rxt_model.checkpoint import save_pretrained
+from rxt_model.checkpoint import from_pretrained, save_pretrained
 from rxt_model.model import ReactiveTransformer
+from rxt_model.weights import Tensors
 
 COMMON = dict(steps=4, batch_size=4)
 TALKS = {"shards": "conversations", "model": "model"}
@@ -60,8 +61,8 @@ def uris(tmp_path_factory):
 def test_every_stage_takes_steps(uris, stage, precision):
     kind, changes, wanted = STAGES[stage]
     config = kind(**({} if kind is BaselineConfig else COMMON), **changes, precision=precision)
-    inputs = {name: uris[key] for name, key in wanted.items()}
-    check(artifacts(inputs))
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
+    check(inputs)
     recipe = build(config, inputs)
     optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
     before = {name: p.clone() for name, p in recipe.objective.model.named_parameters()}
@@ -84,13 +85,45 @@ def test_every_stage_takes_steps(uris, stage, precision):
     assert moved == expected[stage.removesuffix("-rehearsing")]
 
 
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "writing"])
+def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
+    """Weights reach the loss, biases the model that is handed on, and what is asked for is told."""
+    kind, changes, wanted = STAGES[stage]
+    inputs = {name: uris[key] for name, key in wanted.items()}
+    found = []
+    for asked in ({}, dict(router_z_weight=0.1), dict(head_z_weight=0.1), dict(bias_speed=0.02)):
+        config = kind(**({} if kind is BaselineConfig else COMMON), **changes, **asked)
+        recipe = build(config, inputs)
+        optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
+        outcome = train(recipe.objective, optimizer, recipe.batch_at, config, Cadence(1, 4))
+        found.append(outcome.values)
+        told = {"router/max_load", "router/dead_experts", "router/entropy", "router/z", "train/head_z"}
+        assert told <= outcome.values.keys()
+        assert ("router/bias_range" in outcome.values) == ("bias_speed" in asked)
+    plain, router, head, biased = found
+    assert all(values["train/total_loss"] != plain["train/total_loss"] for values in (router, head, biased))
+    assert router["router/z"] < plain["router/z"] and head["train/head_z"] < plain["train/head_z"]
+    assert biased["router/bias_range"] > 0
+    save_pretrained(recipe.objective.model, tmp_path)
+    assert sum(name.endswith("selection_bias") for name in Tensors(tmp_path).shapes) > 0
+    assert from_pretrained(tmp_path).config.moe.selection_bias
+
+
+@pytest.mark.parametrize("name", ["router_z_weight", "head_z_weight", "bias_speed"])
+def test_what_needs_a_decoder_is_refused_where_none_is_trained(name):
+    with pytest.raises(ValueError, match=f"{name} = 0.1: must be 0, as no decoder is trained"):
+        MemoryPretrainConfig(**COMMON, objective="self-supervised", **{name: 0.1})
+
+
 def test_conversations_grow_with_the_phases(uris):
-    recipe = build(SmatConfig(**COMMON, phases=PHASES), {"shards": uris["conversations"], "model": uris["model"]})
+    inputs = artifacts({"shards": uris["conversations"], "model": uris["model"]})
+    recipe = build(SmatConfig(**COMMON, phases=PHASES), inputs)
     assert [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)] == [2, 2, 4, 4]
 
 
 def test_the_baseline_goes_from_text_to_conversations(uris):
-    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), {name: uris[key] for name, key in ALL.items()})
+    inputs = artifacts({name: uris[key] for name, key in ALL.items()})
+    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), inputs)
     assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
     assert [len(text_beside(recipe.batch_at(step)).get("input_ids", ())) for step in range(4)] == [0, 0, 3, 3]
     lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
@@ -105,7 +138,7 @@ def test_every_worker_has_a_row_of_every_batch():
 
 def test_the_same_seed_gives_the_same_weights_and_batches(uris):
     def first(seed):
-        recipe = build(PretrainConfig(**COMMON, model=ARCHITECTURE, seed=seed), {"shards": uris["text"]})
+        recipe = build(PretrainConfig(**COMMON, model=ARCHITECTURE, seed=seed), artifacts({"shards": uris["text"]}))
         return recipe.objective.model.embedding.weight, recipe.batch_at(3)["input_ids"]
 
     assert all(torch.equal(a, b) for a, b in zip(first(1), first(1), strict=True))

@@ -7,7 +7,7 @@ import torch
 from training_toys import toy_model
 
 from jobs.batches import conversation_batch, text_batch
-from jobs.configs import JointLossConfig, MemoryPretrainConfig, SmatConfig, SmatPhase
+from jobs.configs import JointLossConfig, MemoryPretrainConfig, SftConfig, SmatConfig, SmatPhase
 from jobs.objectives.base import Moment
 from jobs.objectives.joint_lm import JointLM
 from jobs.objectives.memory_pretrain import Reading, SelfSupervised
@@ -15,11 +15,13 @@ from jobs.objectives.smat import Smat
 from rxt_model.config import MemoryConfig
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
-from tests.reference.layers import balance
+from tests.reference.layers import balance, router_z
 
 pytestmark = pytest.mark.usefixtures("in_double")
 
-BALANCE = 0.7  # large, so that an error in it cannot hide
+# large, so that an error in them cannot hide
+BALANCE, ROUTER_Z, HEAD_Z = 0.7, 0.4, 0.3
+WEIGHTS = dict(balance_weight=BALANCE, router_z_weight=ROUTER_Z, head_z_weight=HEAD_Z)
 
 
 def moment():
@@ -39,17 +41,29 @@ def drawn_talks(turns, lengths=(4, 7), seed=2):
 
 
 def answered(state, config, interaction, memory):
-    """Summed cross entropy of the supervised tokens of one interaction, their number, and the load of the experts."""
+    """Of the supervised tokens of one interaction: summed cross entropy, summed squared log-sum-exp of their logits,
+    their number; and the load of the experts."""
     ids, mask = interaction["input_ids"], interaction["loss_mask"]
     hidden, loads = equations.decode(state, config, ids, memory)
     at = [i for i in range(1, len(ids)) if mask[i]]
     rows = equations.logits(state, hidden[[i - 1 for i in at]])
-    return equations.cross_entropy(rows, [ids[i] for i in at]), len(at), loads
+    z = rows.exp().sum(-1).log()
+    return equations.cross_entropy(rows, [ids[i] for i in at]), (z * z).sum(), len(at), loads
 
 
-def mean_with_balance(parts):
-    losses, counts, loads = zip(*parts, strict=True)
-    return sum(losses) / sum(counts) + BALANCE * balance(loads)
+def minimised(parts):
+    losses, z, counts, loads = zip(*parts, strict=True)
+    own = (sum(losses) + HEAD_Z * sum(z)) / sum(counts)
+    return own + BALANCE * balance(loads) + ROUTER_Z * router_z(loads)
+
+
+def assert_told(metrics, parts):
+    """Metrics are without weights, and the loss without the z-loss."""
+    losses, z, counts, loads = zip(*parts, strict=True)
+    expected = {"train/loss": sum(losses) / sum(counts), "train/head_z": sum(z) / sum(counts)}
+    expected |= {"router/balance": balance(loads), "router/z": router_z(loads)}
+    found = {name: float(metrics[name][0] / metrics[name][1]) for name in expected}
+    assert found == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
 
 
 @pytest.mark.parametrize("variant", ["competitive", "gated"])
@@ -59,8 +73,8 @@ def test_smat(variant, horizon):
     model = shaken(toy_model(memory=MemoryConfig(slots=4, variant=variant)))
     talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
     phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
-    smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, balance_weight=BALANCE))
-    loss, _ = smat(conversation_batch(talks, 16), moment())
+    smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, **WEIGHTS))
+    loss, metrics = smat(conversation_batch(talks, 16), moment())
 
     start, parts = model.initial_memory(3, moment().generator), []
     for talk, memory in zip(talks, start.unbind(1), strict=True):
@@ -73,7 +87,8 @@ def test_smat(variant, horizon):
             held[turn:] = [memory]
             encoded.append(equations.encode(state, model.config, interaction["input_ids"]))
             parts.append(answered(state, model.config, interaction, memory))
-    assert_agree(loss, mean_with_balance(parts), state)
+    assert_agree(loss, minimised(parts), state)
+    assert_told(metrics, parts)
 
 
 @pytest.mark.parametrize(("horizon", "reaches"), [(1, False), (2, True), (None, True)])
@@ -95,15 +110,16 @@ def test_reading():
     """Turn t reads the raw encoder states of the turns before it, and the start memory."""
     model = shaken(toy_model())
     talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
-    reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, balance_weight=BALANCE))
-    loss, _ = reading(conversation_batch(talks, 16), moment())
+    reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
+    loss, metrics = reading(conversation_batch(talks, 16), moment())
 
     start, parts = model.initial_memory(3, moment().generator), []
     for talk, memory in zip(talks, start.unbind(1), strict=True):
         for interaction in talk["interactions"]:
             parts.append(answered(state, model.config, interaction, memory))
             memory = torch.cat((memory, equations.encode(state, model.config, interaction["input_ids"])), 1)
-    assert_agree(loss, mean_with_balance(parts), state)
+    assert_agree(loss, minimised(parts), state)
+    assert_told(metrics, parts)
 
 
 def test_self_supervised_writing():
@@ -131,8 +147,9 @@ def test_joint_language_modelling_on_packed_text():
     model = shaken(toy_model())
     texts = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 34, 35, 36, 37, 3], [0])]
     batch = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts])
-    config = JointLossConfig(noise=(0.2, 0.4), masking=(0.1, 0.5), mlm_probability=0.5, mlm_weight=0.6)
-    loss, metrics = JointLM(model, config, BALANCE)(batch, moment())
+    weights = JointLossConfig(noise=(0.2, 0.4), masking=(0.1, 0.5), mlm_probability=0.5, mlm_weight=0.6)
+    config = SftConfig(steps=9, batch_size=2, loss=weights, **WEIGHTS)
+    loss, metrics = JointLM(model, config)(batch, moment())
 
     state, generator, shape = dict(model.named_parameters()), moment().generator, batch["input_ids"].shape
     masked = (torch.rand(shape, generator=generator) < 0.5) & (batch["input_ids"] > 10)
@@ -151,13 +168,15 @@ def test_joint_language_modelling_on_packed_text():
             interaction = {"input_ids": document, "loss_mask": [True] * len(document)}
             lm.append(answered(state, model.config, interaction, memory))
     assert 0 < metrics["train/mlm_loss"][1] == sum(count for _, count in mlm) < sum(len(ids) for ids, _ in texts)
-    expected = mean_with_balance(lm) + 0.6 * sum(part for part, _ in mlm) / sum(count for _, count in mlm)
+    expected = minimised(lm) + 0.6 * sum(part for part, _ in mlm) / sum(count for _, count in mlm)
     assert_agree(loss, expected, state)
+    assert_told(metrics, lm)
 
 
 def test_the_decoder_teaches_the_encoder_nothing_in_joint_language_modelling():
     model = toy_model()
     batch = text_batch([{"input_ids": [12, 15, 17, 20, 21, 22, 3], "document_starts": [0]}])
-    JointLM(model, JointLossConfig(mlm_weight=0), 0.01)(batch, moment())[0].backward()
+    config = SftConfig(steps=9, batch_size=1, loss=JointLossConfig(mlm_weight=0))
+    JointLM(model, config)(batch, moment())[0].backward()
     assert not any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
     assert model.embedding.weight.grad.any()

@@ -3,7 +3,7 @@
 import torch
 
 from jobs.configs import OptimizerConfig, TrainingConfig
-from jobs.objectives.balance import global_balance_loss
+from jobs.objectives.balance import routing_loss
 from jobs.objectives.base import Objective, global_count, metric
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.heads import cross_entropy
@@ -51,6 +51,7 @@ class Talk(Objective):
     def __init__(self, model, frozen_until=0):
         super().__init__()
         self.model, self.frozen_until = model, frozen_until
+        self.config = toy_training(1, router_z_weight=0.01, head_z_weight=0.01)
 
     def trained(self, step):
         if step < self.frozen_until:
@@ -65,11 +66,12 @@ class Talk(Objective):
         for turn in range(ids.shape[1]):
             now, real = ids[:, turn], ids[:, turn] != 0
             output = self.model.decode(now, memory, mask=real)
-            losses.append(cross_entropy(self.model.decoder.head, output.hidden[:, :-1], now[:, 1:], mask[:, turn, 1:]))
-            balance = balance + global_balance_loss(output.routing)
+            head, selected = self.model.decoder.head, mask[:, turn, 1:]
+            losses.append(cross_entropy(head, output.hidden[:, :-1], now[:, 1:], selected, self.config.head_z_weight))
+            balance = balance + routing_loss(output.routing, self.config)[0]
             memory = self.model.write(memory, self.model.encode(now, real), real)
         loss, count = sum(part.loss for part in losses), sum(part.count for part in losses)
-        total = loss / global_count(count) + 0.01 * balance + 0.001 * memory.square().sum()
+        total = loss / global_count(count) + balance + 0.001 * memory.square().sum()
         return total, {
             "train/loss": metric(loss, count),
             "train/tokens": metric((ids != 0).sum(), torch.ones(())),

@@ -80,10 +80,11 @@ def test_mlflow_has_one_run_below_the_parent_for_each_artifact(nano):
 def test_chat_answers_what_it_is_told_and_plays_examples(nano):
     said = nano.nano("chat", "tiny", "--prompt", "The code of my locker is 4182.", "--prompt", "/memory")
     export = nano.status()["export"]["artifact_id"]
-    assert said.startswith(f"export/{export}   ")
+    header, title = said.splitlines()[:2]
+    assert header.endswith("preset tiny   config nano.toml") and title.startswith(f"export/{export}   ")
     assert re.search(r"^you> The code of my locker is 4182\.\n(.*\n)?rxt> ", said, re.MULTILINE)
     assert "turns 1   layers 2   slots 4 x 32" in said
     played = nano.nano("chat", "--example", "en", "--example", "pl", "--stage", "smat")
-    assert played.startswith(f"smat/{nano.status()['smat']['artifact_id']}   ")
+    assert played.splitlines()[1].startswith(f"smat/{nano.status()['smat']['artifact_id']}   ")
     assert re.findall(r"^example (..), seed \d+", played, re.MULTILINE) == ["en", "pl"]
     assert len(re.findall(r"^\d of [1-9] remembered$", played, re.MULTILINE)) == 2

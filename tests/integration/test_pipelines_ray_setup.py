@@ -35,6 +35,14 @@ def join(**environment):
     )
 
 
+def test_the_address_of_a_dashboard_is_told_from_that_of_a_cluster():
+    refused = join(RAY_ADDRESS="http://head:8265")
+    message, _, remedy = refused.stdout.strip().partition(" | ")
+    assert refused.returncode == 2
+    assert message == "RAY_ADDRESS=http://head:8265: that is the dashboard's address; `rxt run` joins HOST:6379"
+    assert remedy == "export RAY_ADDRESS=HOST:6379, or `rxt submit --address http://head:8265 run`"
+
+
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
     """A cluster on this machine that demands a token: its address and the file of its token."""

@@ -74,6 +74,8 @@ def test_the_stage_leaves_a_model_a_comparison_and_curves(straight, inputs):
     samples = [json.loads(line) for line in (output / "samples.jsonl").read_text().splitlines()]
     assert [line["when"] for line in samples] == ["before", "before", "after", "after"]
     assert samples[0]["turns"][1].keys() == {"query", "answer", "reference", "reward"}
+    assert [Path(path).name for path in reporter.files] == ["held_out.json", "samples.jsonl"]
+    assert 0 < result["seconds_in_steps"] == pytest.approx(result["step_share"] * result["seconds_in_fit"])
     assert not (output / "rl" / "workers").exists()
     assert len([p for p in (output / "rl" / "checkpoints").iterdir() if p.is_dir()]) == 1
 

@@ -15,15 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.build_shards import build_conversation_shards, build_interaction_shards, build_text_shards
-from jobs.configs import (
-    ConversationShardsConfig,
-    DataExecution,
-    Execution,
-    InteractionShardsConfig,
-    TextShardsConfig,
-    TokenizerConfig,
-)
+from jobs.configs import DataExecution, Execution
 from jobs.context import Artifact, Interrupted, Rerun, StageContext, StageError
+from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
 from jobs.train_tokenizer import train_tokenizer
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.reader import ShardReader

@@ -1,4 +1,5 @@
-"""A training stage on Ray: stopped in every way, it ends with the same weights, bit for bit."""
+"""A training stage on Ray: stopped in every way, with layers recomputed or not, it ends with the same weights, bit for
+bit."""
 
 import os
 import signal
@@ -16,6 +17,7 @@ from jobs.configs import OptimizerConfig
 from jobs.context import Interrupted
 from jobs.train import pretrain
 from rxt_model.checkpoint import from_pretrained
+from rxt_model.selection_bias import expert_layers
 
 STEPS = 160
 DRIVER = """
@@ -26,7 +28,8 @@ from jobs.configs import Execution
 from jobs.ray_setup import ensure_ray
 from jobs.train import pretrain
 ensure_ray(Execution())
-pretrain(context("pretrain", {output!r}, {{"shards": {shards!r}}}, checkpoint_every_steps=20), pretrain_config({steps}))
+ctx = context("pretrain", {output!r}, {{"shards": {shards!r}}}, checkpoint_every_steps=20)
+pretrain(ctx, pretrain_config({steps}, bias_speed=0.01))
 """
 
 
@@ -44,10 +47,11 @@ class At(Memory):
             self.action()
 
 
-def run(output, shards, reporter=None, should_stop=lambda: False):
+def run(output, shards, reporter=None, should_stop=lambda: False, **execution):
     reporter = reporter or Memory()
-    ctx = context("pretrain", output, {"shards": shards}, reporter, should_stop, checkpoint_every_steps=20)
-    return pretrain(ctx, pretrain_config(STEPS)), reporter
+    execution |= {"checkpoint_every_steps": 20}
+    ctx = context("pretrain", output, {"shards": shards}, reporter, should_stop, **execution)
+    return pretrain(ctx, pretrain_config(STEPS, bias_speed=0.01)), reporter
 
 
 def kill_a_worker():
@@ -98,7 +102,7 @@ def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp
     assert saved < stopped < STEPS
 
     reporter = At(stopped + 21, kill_a_worker)
-    run(output, shards, reporter)
+    run(output, shards, reporter, activation_checkpointing=True)
     assert reporter.messages[0] == f"resumed at step {stopped}"
     again = int(reporter.messages[1].removeprefix("resumed at step "))
     assert again >= stopped // 20 * 20 + 20  # at most one interval was done twice
@@ -106,7 +110,9 @@ def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp
     names = ("model/model.safetensors", "model/config.json")
     for name in names:
         assert (output / name).read_bytes() == (tmp_path / "undisturbed-1" / name).read_bytes()
-    assert from_pretrained(output / "model").config.dim == 32
+    model = from_pretrained(output / "model")
+    assert model.config.dim == 32
+    assert all(layer.selection_bias.any() for layer in expert_layers(model.decoder))
     assert [path.name for path in output.glob("step-*")] == [f"step-{STEPS:08d}"]
 
 

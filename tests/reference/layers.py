@@ -104,18 +104,21 @@ def swiglu(state: State, x: Tensor) -> Tensor:
 
 
 class Load(NamedTuple):
-    """Of the tokens of one layer: the experts that each chose, and its probabilities over all of them [T, E]."""
+    """Of the tokens of one layer: the experts that each chose, its probabilities over all of them [T, E], and the log
+    of the denominator of these [T]."""
 
     chosen: list[int]
     probabilities: Tensor
+    log_totals: Tensor
 
 
 def mixture(state: State, x: Tensor, top_k: int) -> tuple[Tensor, Load]:
     """Each token to its top-k experts, weights renormalised, plus the shared experts under their own softmax."""
-    rows, chosen, probabilities = [], [], []
+    rows, chosen, probabilities, log_totals = [], [], [], []
     shared = sorted({name.split(".")[2] for name in state if name.startswith("shared.experts.")})
     for token in x:
-        p = torch.einsum("ei,i->e", state["router.weight"], token).softmax(0)
+        z = torch.einsum("ei,i->e", state["router.weight"], token)
+        p = z.softmax(0)
         best = sorted(range(len(p)), key=lambda e: -p[e].item())[:top_k]
         y = state["bias"]
         for e in best:
@@ -132,7 +135,8 @@ def mixture(state: State, x: Tensor, top_k: int) -> tuple[Tensor, Load]:
         rows.append(y)
         chosen += best
         probabilities.append(p)
-    return torch.stack(rows), Load(chosen, torch.stack(probabilities))
+        log_totals.append(z.exp().sum().log())
+    return torch.stack(rows), Load(chosen, torch.stack(probabilities), torch.stack(log_totals))
 
 
 def balance(rows: Sequence[Sequence[Load]]) -> Tensor:
@@ -144,3 +148,9 @@ def balance(rows: Sequence[Sequence[Load]]) -> Tensor:
         experts = probabilities.shape[1]
         losses.append(sum(experts * chosen.count(e) / len(chosen) * probabilities[:, e].mean() for e in range(experts)))
     return sum(losses) / len(losses)
+
+
+def router_z(rows: Sequence[Sequence[Load]]) -> Tensor:
+    """(log sum exp)^2 of the router's logits, mean over tokens, then over layers."""
+    layers = [torch.cat([load.log_totals for load in layer]) for layer in zip(*rows, strict=True)]
+    return sum((totals * totals).mean() for totals in layers) / len(layers)

@@ -115,7 +115,28 @@ def test_an_impossible_architecture_is_refused(change, message):
         (
             MemoryConfig,
             dict(slots=4, variant="competitive", attention=AttentionConfig(2, 2)),
-            "the competitive write has its own",
+            "memory.attention = AttentionConfig(query_heads=2, kv_heads=2, gate='none', output_bias=False, "
+            "qk_norm=False): must be None, as the competitive write has its own",
+        ),
+        *(
+            (MemoryConfig, dict(slots=4, variant="competitive") | {name: value}, f"memory.{name} = {value!r}: {rule}")
+            for name, value, rule in (
+                ("gate", "linear", "must be 'elementwise', as the competitive write has its own"),
+                ("activation", "tanh", "must be 'sigmoid', as the competitive write has its own"),
+                ("gate_init", 1.0, "must be 3.0, as the competitive write has its own"),
+                ("groups", 2, "only the grouped variant has groups, not competitive"),
+                ("exclude_self", True, "must be False, as competitive takes no mean over layers"),
+            )
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, variant="self", exclude_self=True),
+            "memory.exclude_self = True: must be False, as self takes no mean over layers",
+        ),
+        (
+            MemoryConfig,
+            dict(slots=4, gate="none", gate_init=1.0),
+            "memory.gate_init = 1.0: must be 3.0, as gate = 'none' has no gate",
         ),
     ],
     ids=str,
@@ -139,7 +160,7 @@ def test_published_configs_come_back_from_their_files(name):
 def test_a_file_from_before_a_field_existed_means_what_it_meant():
     record = json.loads(small_config().to_json())
     assert {name: record.pop(name) for name in ADDED} == ADDED
-    assert record["moe"].pop("bias") == "layer"
+    assert record["moe"].pop("bias") == "layer" and record["moe"].pop("selection_bias") is False
     for name in ("decoder_attention", "cross_attention", "encoder_attention"):
         assert record[name].pop("qk_norm") is False
     assert ModelConfig.from_json(json.dumps(record)) == small_config()

@@ -289,6 +289,36 @@ def test_wrong_use_is_one_message_the_next_command_and_code_2(rxt, words, messag
     assert first == f"error: {message}" and last.startswith("next: rxt ")
 
 
+@pytest.mark.parametrize(
+    "words", [["run"], ["status"], ["stage", "list"], ["stage", "show", "sft"], ["stage", "discard", "sft", "x"]]
+)
+def test_with_json_an_error_is_an_object_too(rxt, words):
+    result = rxt(*words, "--json", "--set", "sft.sed=1")
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)
+    assert found["error"].startswith("sft.sed: unknown") and found["exit_code"] == 2
+    assert result.stderr.splitlines()[-1] == f"next: {found['next']}"
+
+
+def test_every_command_prints_preset_and_overrides(rxt, built, tmp_path, monkeypatch):
+    words = ["--set", "sft.seed=0"]
+    artifact = plan(built, ArtifactStore(str(tmp_path / "store")))["sft"].attempt.artifact_id
+    monkeypatch.setattr("pipelines.chat.chat", lambda model, tokenizer, title, *_: print(title))
+    monkeypatch.setattr("pipelines.session.Session.model", lambda self, stage: ("", "", "export/x-1"))
+    commands = [["status"], ["status", "--why", "sft"], ["run"], ["stage", "list"], ["stage", "show", "sft"]]
+    for command in commands:
+        found = json.loads(rxt(*command, *words, "--json").stdout)
+        assert (found["preset"], found["overrides"]) == ("tiny", ["sft.seed=0"]), command
+    for command in (*commands, ["chat"], ["stage", "discard", "sft", artifact, "--yes"]):
+        assert rxt(*command, *words).stdout.splitlines()[0].endswith("preset tiny   set sft.seed=0"), command
+
+
+def test_usage_shows_what_can_be_left_out_once(rxt):
+    for command in ("run", "status", "chat"):
+        usage = rxt(command, "--help").stdout
+        assert "[PRESET]" in usage and "[[" not in usage
+
+
 def test_unknown_and_unwritable_stores(rxt, tmp_path, monkeypatch):
     monkeypatch.setenv("RXT_STORE", "nosuch://bucket")
     assert rxt("status").exit_code == 2

@@ -68,6 +68,7 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
         ("pretrian.steps=3", "pretrian.steps: unknown; did you mean pretrain.steps?"),
         ("zzz=3", "zzz: unknown"),
         ("pretrain.steps", "--set pretrain.steps: not KEY=VALUE"),
+        ("=3", "--set =3: not KEY=VALUE"),
         ("pretrain.optimizer.lr=fast", 'pretrain.optimizer.lr = "fast": expected a valid number'),
         ("pretrain.steps=true", "pretrain.steps = true: expected a valid integer"),
         ("pretrain.steps=1.5", "pretrain.steps = 1.5: expected a valid integer"),
@@ -81,6 +82,32 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
         ("sft.optimizer={seed=1}", "sft.optimizer.seed: unknown; did you mean sft.optimizer?"),
         ("pretrain.model.memory.slots=0", "pretrain.model.memory.slots = 0: must be positive"),
         ("export.name=5", "export.name = 5: expected a valid string"),
+        ("sft.optimizer.lr=inf", "sft.optimizer.lr = Infinity: expected a finite number"),
+        (
+            "pretrain.loss.noise=[-1, -1]",
+            "pretrain.loss.noise.0 = -1: expected greater than or equal to 0\n"
+            "  pretrain.loss.noise.1 = -1: expected greater than or equal to 0",
+        ),
+        ("conversations.dialogues.turns=[8, 3]", "conversations.dialogues.turns = [8, 3]: must not fall"),
+        ("tokenizer.dialogue_plan.facts=[5, 1]", "tokenizer.dialogue_plan.facts = [5, 1]: must not fall"),
+        (
+            "corpus={validation_fraction=0.5, test_fraction=0.5}",
+            "corpus.validation_fraction + test_fraction = 1: must be below 1",
+        ),
+        ("smat.phases=[]", "smat.phases = []: Tuple should have at least 1 item after validation, not 0"),
+        (
+            "smat.phases=[{until=2, turns=2, train=[]}]",
+            "smat.phases.0.train = []: Tuple should have at least 1 item after validation, not 0",
+        ),
+        (
+            'smat.phases=[{until=9, turns=2, train=["memory"]}, {until=5, turns=2, train=["memory"]}]',
+            "smat.phases.1.until = 5: must be above 9, where it begins",
+        ),
+        ("smat.steps=10", f"smat.phases.1 begins at step {TINY.smat.phases[0].until}: must be below steps = 10"),
+        (
+            'corpus.sources=[{name="x", kind="files", language="en", licence="MIT"}]',
+            "corpus.sources.0.path = '': source 'x' of kind 'files' needs one",
+        ),
     ],
 )
 def test_mistakes_name_key_value_and_expectation(text, message):

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 import toy_graph
+from ray.exceptions import ActorUnavailableError
 from toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 
-from jobs.context import Change, Look, Rerun, Restart, StageError
+from jobs.context import Change, Discard, Look, Rerun, Restart, StageError, Talk
 from pipelines.artifacts import ArtifactStore
 from pipelines.failures import failure_record, headline, root_cause, summary
 from pipelines.invocation import Invocation
 from pipelines.lease import take
 from pipelines.planner import plan
+from tokenization.tokenizer import TokenizerError
 
 
 @pytest.fixture
@@ -269,11 +271,46 @@ def test_what_is_written_for_the_user_is_shown_in_place_of_what_caused_it():
     assert record["next_command"] == "rxt stage rerun shards"
 
 
+def test_an_error_of_our_own_libraries_keeps_its_message_below_ray():
+    told = TokenizerError("/store/tokenizer.json: not a tokenizer.json")
+    told.__cause__ = ValueError("EOF at line 1")
+
+    class TaskError(Exception):
+        cause = told
+
+    record = failure_record(TaskError(), "export", None, 2, Invocation("rxt run"))
+    assert summary(record) == "TokenizerError: /store/tokenizer.json: not a tokenizer.json"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_ray_that_goes_away_after_a_signal_is_no_failure(store, monkeypatch, asked):
+    """A signal to the group of processes ends Ray's, too."""
+
+    def loses(ctx, config):
+        if asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not ctx.should_stop():
+                time.sleep(0.01)
+        raise ActorUnavailableError("the monitor is gone", None)
+
+    monkeypatch.setattr(toy_graph, "loses", loses, raising=False)
+    out = io.StringIO()
+    stages = [toy("alone", function="loses")]
+    assert run(stages, store, file=out) == (130 if asked else 1)
+    (attempt,) = store.attempts("alone")
+    assert (store.read_json(attempt, "failure.json") is None) == asked
+    assert states(stages, store) == ["interrupted" if asked else "failed"]
+    assert ("go on with: rxt run" in out.getvalue()) == asked
+
+
 @pytest.mark.parametrize(
     ("remedy", "command", "repeats"),
     [
         (Rerun("base"), "rxt stage rerun base", False),
         (Look(), "rxt status", False),
+        (Look("base"), "rxt stage show base", False),
+        (Discard("base", "0-1"), "rxt stage discard base 0-1", False),
+        (Talk("base"), "rxt chat --stage base", False),
         (Restart(), "rxt stage rerun sft", True),
         (Change("sft.optimizer.lr", 0.5), "rxt run", True),
     ],

@@ -60,7 +60,7 @@ def test_check_writable_leaves_nothing(store):
 def test_create_is_exclusive_and_keeps_the_first(store):
     assert store.create_json(ATTEMPT, "manifest.json", {"by": 1})
     assert not store.create_json(ATTEMPT, "manifest.json", {"by": 2})
-    assert store.manifest(ATTEMPT) == {"by": 1}
+    assert store.read_json(ATTEMPT, "manifest.json") == {"by": 1}
     assert store.names(ATTEMPT) == ["manifest.json"]
 
 

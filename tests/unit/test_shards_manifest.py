@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jobs.configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.shard_manifest import conversation_shards, interaction_shards, mixture, text_shards
 from tokenization.documents import Catalogue
 

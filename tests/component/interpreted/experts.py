@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
+from rxt_model.kernels.described import described_rows_times_experts
 from rxt_model.kernels.experts import RoutedExperts
 from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
 from rxt_model.kernels.plan import plan_rows
@@ -135,3 +136,12 @@ def test_each_kernel_equals_its_own_reference():
         weight_gradient(by_token, by_row, plan, top_k, transposed, tiles, made, False)
         expected = torch.einsum("re,rd,rc->edc", one_hot, by_token[tokens], by_row)
         assert close(made, expected.mT if transposed else expected)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_blocks_loaded_by_descriptors_give_the_same_rows(transposed):
+    torch.manual_seed(0)
+    plan = plan_rows(torch.randint(0, 5, (300, 2)), 6, 16)
+    rows, w = torch.randn(600, 20), torch.randn(6, 28, 20)
+    call = plan, w if transposed else w.mT.contiguous(), transposed, 16, Tile(16, 16, 4, 2)
+    assert close(described_rows_times_experts(rows, *call), rows_times_experts(rows, *call))

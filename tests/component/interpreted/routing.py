@@ -27,15 +27,32 @@ def test_selection_and_its_gradient_equal_torch(tokens, experts, top_k):
 
 def test_equal_logits_go_to_the_lower_index_and_nan_names_an_expert_that_exists():
     assert select_experts(torch.zeros(3, 5), 3).chosen.tolist() == [[0, 1, 2]] * 3
+    assert select_experts(torch.tensor([[-0.0, 0.0, -0.0]]), 2).chosen.tolist() == [[0, 1]]
+    assert select_experts(torch.tensor([[-1.0, float("-inf"), -2.0]]), 3).chosen.tolist() == [[0, 2, 1]]
     chosen = select_experts(torch.full((2, 5), float("nan")), 3).chosen
     assert chosen.min() >= 0 and chosen.max() < 5
+
+
+def test_a_bias_counts_for_which_experts_are_chosen_and_not_for_their_weights():
+    torch.manual_seed(0)
+    logits, bias = torch.randn(9, 21), torch.linspace(-2, 2, 21)
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    made = select_experts(ours, 4, bias)
+    chosen = (logits + bias).topk(4, -1).indices
+    weights = theirs.gather(1, chosen).softmax(-1)
+    factors = torch.randn(9, 4)
+    (made.weights * factors).sum().backward()
+    (weights * factors).sum().backward()
+    assert torch.equal(made.chosen.long(), chosen)
+    assert torch.allclose(made.weights, weights) and torch.allclose(made.mass, logits.softmax(-1).sum(0))
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)
 
 
 def routes() -> dict[str, tuple[torch.Tensor, int]]:
     torch.manual_seed(0)
     return {
         "random": (torch.stack([torch.randperm(37)[:3] for _ in range(211)]), 37),
-        "several blocks": (torch.randint(0, 5, (300, 2)), 5),
+        "several blocks": (torch.randint(0, 5, (1100, 2)), 5),
         "one hot expert": (torch.full((90, 1), 4), 6),
         "empty experts": (torch.randint(2, 4, (50, 2)).int(), 9),
         "one row": (torch.tensor([[2]]), 3),

@@ -1,0 +1,47 @@
+"""How much memory a run took: this process and all below it, Ray's among them, measured together now and then."""
+
+from __future__ import annotations
+
+import threading
+
+import psutil
+
+SAMPLE_SECONDS = 3
+
+
+class PeakMemory(threading.Thread):
+    """A context; `bytes` is the largest sum seen so far. On a cluster it knows this machine's part alone."""
+
+    def __init__(self) -> None:
+        super().__init__(name="peak-memory", daemon=True)
+        self.bytes = 0
+        self._left = threading.Event()
+
+    def __enter__(self) -> PeakMemory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self.join()
+
+    def run(self) -> None:
+        last = False
+        while not last:
+            self.bytes = max(self.bytes, tree_bytes())
+            last = self._left.wait(SAMPLE_SECONDS)
+
+
+def tree_bytes() -> int:
+    """Memory of this process and its descendants. Pages that several of them share (Ray's object store, libraries)
+    count once where the system tells (PSS, on Linux), else in each (RSS)."""
+    this = psutil.Process()
+    return sum(_bytes(process) for process in (this, *this.children(recursive=True)))
+
+
+def _bytes(process: psutil.Process) -> int:
+    try:
+        held = process.memory_full_info()
+    except psutil.Error:  # it ended meanwhile, or belongs to somebody else
+        return 0
+    return getattr(held, "pss", held.rss)

@@ -1,0 +1,124 @@
+"""What is damaged in an upstream artifact is named by whoever reads it, with the stage to make again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fsspec
+import pytest
+import ray
+from evaluation_data import context, make_world
+from rl_data import RecordingReporter, toy_context, toy_world
+
+from jobs.configs import EvaluateConfig, ExportConfig, MrlConfig
+from jobs.context import Look, Rerun, StageError
+from jobs.evaluate import Sources, evaluate, measure
+from jobs.export import export
+from jobs.inputs import open_index, open_model, open_model_config, open_reader, open_tokenizer
+from jobs.rl.controller import run_mrl
+
+EVALUATE, MRL = EvaluateConfig(questions=4, text_rows=2), MrlConfig(iterations=1, episodes=4, held_out_episodes=4)
+
+
+@pytest.fixture
+def world(tmp_path):
+    return make_world(tmp_path / "world")
+
+
+@pytest.fixture
+def episodes(tmp_path):
+    return toy_world(tmp_path)
+
+
+def cut(path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def flip(path):
+    content = bytearray(Path(path).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path(path).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "open_it"),
+    [
+        ("tokenizer", "tokenizer.json", open_tokenizer),
+        ("model", "model/config.json", open_model_config),
+        ("model", "model/config.json", open_model),
+        ("model", "model/model.safetensors", open_model),
+        ("shards", "index.json", open_index),
+        ("shards", "test-00000.arrow", lambda artifact: open_reader(artifact, "test")),
+    ],
+)
+@pytest.mark.parametrize("harm", [cut, lambda p: p.write_bytes(b"\xff\xfe"), lambda p: p.unlink()])
+def test_a_damaged_file_is_named_with_the_stage_to_make_again(world, name, file, open_it, harm):
+    open_it(world[name])
+    harm(Path(world[name].uri, file))
+    with pytest.raises(StageError) as caught:
+        open_it(world[name])
+    assert f"{world[name].uri}/{file}" in str(caught.value) and caught.value.remedy == Rerun(world[name].stage)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"schema_version": 1}, {"schema_version": 1, "files": [{}]}])
+def test_an_index_of_another_shape_is_damaged(world, content):
+    Path(world["shards"].uri, "index.json").write_text(json.dumps(content))
+    with pytest.raises(StageError, match="index.json is damaged"):
+        open_index(world["shards"])
+
+
+def test_a_split_that_nobody_wrote_is_not_damage(world):
+    with pytest.raises(StageError, match="holds no shard of the train split") as caught:
+        open_reader(world["shards"], "train")
+    assert caught.value.remedy == Look()
+
+
+def test_a_damaged_model_on_an_object_store_is_named_where_it_lies(world):
+    fs = fsspec.filesystem("memory")
+    fs.put(f"{world['model'].uri}/model", "/damaged/model", recursive=True)
+    fs.pipe_file("/damaged/model/model.safetensors", b"short")
+    artifact = type(world["model"])("mrl", "x-1", "memory://damaged", {})
+    with pytest.raises(StageError, match="memory://damaged/model/model.safetensors"):
+        open_model(artifact)
+
+
+def test_evaluate_explains_what_is_damaged_before_it_starts_ray(world, tmp_path):
+    harmed = {"tokenizer": "tokenizer.json", "shards": "test-00000.arrow"}
+    for name, file in harmed.items():
+        path = Path(world[name].uri, file)
+        before = path.read_bytes()
+        cut(path)
+        with pytest.raises(StageError, match=file) as caught:
+            evaluate(context(world, tmp_path / "out"), EVALUATE)
+        assert caught.value.remedy == Rerun(world[name].stage) and not ray.is_initialized()
+        path.write_bytes(before)
+
+
+def test_a_task_of_evaluate_explains_what_is_damaged(world):
+    names = ("model", "baseline", "text", "shards", "tokenizer")
+    sources = Sources(*(world[name] for name in names), threads=1)
+    flip(Path(world["text"].uri, "test-00000.arrow"))
+    with pytest.raises(StageError, match="text-shards/.*/test-00000.arrow is damaged") as caught:
+        measure(sources, "model", EVALUATE)
+    assert caught.value.remedy == Rerun("text-shards")
+
+
+def test_export_explains_what_is_damaged(world, tmp_path):
+    for name, file in (("evaluation", "report.md"), ("model", "model/config.json"), ("tokenizer", "tokenizer.json")):
+        Path(world[name].uri, file).unlink()
+        with pytest.raises(StageError, match=file) as caught:
+            export(context(world, tmp_path / "out"), ExportConfig())
+        assert caught.value.remedy == Rerun(world[name].stage)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("shards", "validation-00000.arrow"), ("model", "model/model.safetensors"), ("tokenizer", "tokenizer.json")],
+)
+def test_mrl_explains_what_is_damaged_before_it_starts_actors(episodes, tmp_path, name, file):
+    cut(f"{episodes[name].uri}/{file}")
+    with pytest.raises(StageError, match=file) as caught:
+        run_mrl(toy_context(episodes, tmp_path / "out", RecordingReporter()), MRL)
+    assert caught.value.remedy == Rerun(name) and not ray.is_initialized()
