@@ -89,7 +89,7 @@ def test_every_stage_takes_steps(uris, stage, precision):
 def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
     """Weights reach the loss, biases the model that is handed on, and what is asked for is told."""
     kind, changes, wanted = STAGES[stage]
-    inputs = {name: uris[key] for name, key in wanted.items()}
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
     found = []
     for asked in ({}, dict(router_z_weight=0.1), dict(head_z_weight=0.1), dict(bias_speed=0.02)):
         config = kind(**({} if kind is BaselineConfig else COMMON), **changes, **asked)
