@@ -13,11 +13,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from jobs.configs import Execution
 from jobs.context import StageError
 
 OBJECT_STORE_BYTES = 300 << 20
 PROBE_SECONDS = 5
+SERVERS = ("gcs_server", "raylet")  # without one of them a Ray is dead
 _REMEDY = "unset RAY_ADDRESS     to run on this machine"
 
 DRIVER_ENVIRONMENT = {
@@ -73,6 +76,12 @@ def shutdown() -> None:
             _keeper = None
 
 
+def has_ended() -> bool:
+    """Whether the Ray that was started here is gone, though nobody called `shutdown`: whoever waits for it waits in
+    vain, until Ray itself ends this process."""
+    return _keeper is not None and not all(map(_is_alive, _keeper.servers))
+
+
 class _Keeper(threading.Thread):
     """The thread that starts Ray, and stays: Linux kills Ray's processes when the thread that made them ends, and
     stages run on threads that come and go."""
@@ -82,12 +91,14 @@ class _Keeper(threading.Thread):
         self._execution = execution
         self.started: Future[None] = Future()
         self.left = threading.Event()
+        self.servers: list[psutil.Process] = []
 
     def run(self) -> None:
         address = os.environ.get("RAY_ADDRESS", "")
         try:
             if address in ("", "local"):
                 _start_local(self._execution)
+                self.servers = [child for child in psutil.Process().children() if child.name() in SERVERS]
             else:
                 _join(address)
         except BaseException as error:
@@ -95,6 +106,13 @@ class _Keeper(threading.Thread):
             return
         self.started.set_result(None)
         self.left.wait()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _start_local(execution: Execution) -> None:

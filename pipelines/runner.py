@@ -76,7 +76,7 @@ class Runner:
                 self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
             self._sum_up(targets, parent, memory.bytes)
-        except KeyboardInterrupt:  # the second Ctrl-C: threads, Ray and leases end with the process
+        except KeyboardInterrupt:  # the second Ctrl-C, or no Ray: threads, Ray and leases end with the process
             self.board.close()
             sys.stdout.flush()
             os._exit(INTERRUPTED)
@@ -118,6 +118,7 @@ class Runner:
                     else:
                         build = Build(around, status, dict(self._statuses), name in fresh)
                         running[pool.submit(build.run)] = name
+                self._leave_without_ray()
                 if not running:
                     break
                 for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
@@ -131,6 +132,12 @@ class Runner:
             self.board.line(f"stopped; go on with: {self.invocation.run()}")
             return INTERRUPTED
         return next(code for code in (INTERRUPTED, FAILED, REFUSED, DONE) if code in codes)
+
+    def _leave_without_ray(self) -> None:
+        """A signal to all processes of a run ends Ray, too, and stages would wait for it in vain."""
+        if self._stop.is_set() and ray_setup.has_ended():
+            self.board.line(f"stopped, and Ray with it: what was saved counts; go on with: {self.invocation.run()}")
+            raise KeyboardInterrupt
 
     def _judge(self, name: str, error: BaseException | None) -> int:
         if error is None:
@@ -227,6 +234,7 @@ class Runner:
             return
 
         def handle(number: int, frame: object) -> None:
+            signal.alarm(0)  # Ray's own handler of SIGTERM, called before, has set one that aborts this process in 3 s
             if self._stop.is_set():
                 raise KeyboardInterrupt
             self._stop.set()

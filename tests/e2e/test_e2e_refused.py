@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 
@@ -43,6 +44,12 @@ CLUSTER = f"127.0.0.1:{free_port()}"
         ("run", {"RXT_STORE": "english.jsonl"}, "english.jsonl is a file, not a folder", "RXT_STORE=URL rxt"),
         ("run", {"RXT_STORE": "gopher://hole"}, "store gopher://hole: Protocol not known", "RXT_STORE=URL rxt"),
         ("run", {"MLFLOW_TRACKING_URI": SERVER}, f"MLflow at {SERVER} cannot be used: ", "start that server"),
+        (
+            "run",
+            {"RAY_ADDRESS": f"http://{CLUSTER}"},
+            "that is the dashboard's address",
+            "export RAY_ADDRESS=HOST:6379",
+        ),
         ("run", {"RAY_ADDRESS": CLUSTER}, f"no Ray cluster answers at {CLUSTER}: ", "unset RAY_ADDRESS"),
     ],
 )
@@ -58,7 +65,8 @@ def test_what_cannot_be_is_refused_before_anything_is_started(empty, words, envi
 def explained(workspace, stage, *parts):
     """Run up to a stage that must fail: the message that is printed, and shown by status, holds all `parts`."""
     output = workspace.nano("run", "--until", stage, code=1)
-    lines = output.partition("\nerror: ")[2].partition("\nstage ")[0].splitlines()
+    headline, *rest = output.partition("\nerror: ")[2].splitlines()
+    lines = [headline, *itertools.takewhile(lambda line: line.startswith("  "), rest)]
     status = workspace.status()[stage]
     assert lines[0] == f"{stage} failed"
     assert lines[1] == f"  {status['reason']}" and all(part in lines[1] for part in parts)
@@ -91,3 +99,21 @@ def test_a_tokenizer_that_does_not_fit_is_told_by_its_digest(copy):
     file.write_text(json.dumps(config | {"tokenizer_digest": other.digest}))
     shutil.rmtree(copy.store / "sft")
     explained(copy, "sft", ours, other.digest, str(copy.artifact("interaction-shards")))
+
+
+def test_damaged_weights_are_named_by_the_worker_that_reads_them(copy):
+    weights = copy.artifact("pretrain") / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-50])
+    shutil.rmtree(copy.store / "sft")
+    output = copy.nano("run", "--until", "sft", code=1)
+    lines = output.partition("\nerror: ")[2].splitlines()
+    assert lines[0].startswith("sft failed on rank ") and str(weights) in lines[1]
+    assert lines[2] == "  next     rxt stage rerun pretrain --config nano.toml"
+
+
+def test_a_damaged_tokenizer_is_named_by_the_stage_that_reads_it(copy):
+    tokenizer = copy.artifact("tokenizer") / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes()[:-50])
+    shutil.rmtree(copy.store / "export")
+    lines = explained(copy, "export", f"{tokenizer}: not a tokenizer.json")
+    assert lines[2] == "  next     rxt stage rerun tokenizer --config nano.toml"

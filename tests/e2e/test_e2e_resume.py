@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 
 from mlflow import MlflowClient
 from nano import built, resumed, reused
@@ -51,6 +53,17 @@ def test_killed_while_shards_are_written_and_in_pretrain(nano, copy):
     assert 0 < resumed(last, "pretrain") == step <= 16
     assert built(last) == ["pretrain"] and len(reused(last)) == 13  # what followed is found again
     assert copy.weights("pretrain") == nano.weights("pretrain")
+
+
+def test_a_signal_to_all_processes_of_a_run_is_a_stop_and_no_failure(copy):
+    shutil.rmtree(copy.store / "pretrain")
+    command = copy.start(*RUN).until(lambda: saved(copy, "pretrain"))
+    os.killpg(command.process.pid, signal.SIGTERM)
+    output = command.ends_with(130)
+    assert "error:" not in output and "go on with: rxt run --config nano.toml" in output
+    assert copy.status()["pretrain"]["state"] == "interrupted"
+    step = saved(copy, "pretrain")
+    assert 0 < resumed(copy.nano("run", "--until", "pretrain"), "pretrain") == step
 
 
 def test_after_a_rerun_all_becomes_complete_again_through_two_kills_and_a_stop(nano, copy):
