@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rxt_model.kernels.forward import halves, load_block, rows_times_experts, sum_rows
+from rxt_model.kernels.forward import halves, sum_rows
 from rxt_model.kernels.language import jit, tl, triton
-from rxt_model.kernels.plan import Plan
-from rxt_model.kernels.tiles import Tiles
+from rxt_model.kernels.plan import Plan, load_tile
+from rxt_model.kernels.products import load_block, rows_times_experts
+from rxt_model.kernels.tiles import Tile, Tiles
 
 
 def hidden_gradient(
@@ -21,32 +22,31 @@ def hidden_gradient(
     parts = triton.cdiv(width, tile.columns * 3 // 2)
     d_hidden, scaled = torch.empty_like(hidden), hidden.new_empty(hidden.shape[0], width)
     d_weights = hidden.new_empty(*weights.shape, parts, dtype=torch.float32)
-    d_hidden_kernel[(plan.tile_expert.numel() * parts,)](
-        dy, w_out, hidden, weights, d_hidden, scaled, d_weights, plan.order, *plan[2:], weights.shape[1], dim, width,
-        tiles.rows, tile.columns, tile.depth, tile.narrow, num_warps=tile.warps, num_stages=tile.stages,
+    d_hidden_kernel[(plan.tile_expert.numel() * (tiles.height // tile.rows) * parts,)](
+        dy, w_out, hidden, weights, d_hidden, scaled, d_weights, plan.order, *plan[3:], weights.shape[1], dim, width,
+        tiles.height, *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
-    return d_hidden, scaled, d_weights.sum(-1)
+    return d_hidden, scaled, d_weights.squeeze(-1) if parts == 1 else d_weights.sum(-1)
 
 
 def input_gradient(d_hidden: Tensor, weights: Tensor, plan: Plan, w_in: Tensor, tiles: Tiles) -> Tensor:
     """d_hidden [R, 2n] -> [T, d]: each assignment's, then their sum per token."""
-    rows = rows_times_experts(d_hidden, plan, w_in, True, tiles.rows, tiles.matmul)
+    rows = rows_times_experts(d_hidden, plan, w_in, True, tiles.height, tiles.d_x)
     return sum_rows(rows, plan, weights, weighted=False)
 
 
 def weight_gradient(
-    by_token: Tensor, rows: Tensor, plan: Plan, top_k: int, transposed: bool, tiles: Tiles, out: Tensor, add: bool
+    by_token: Tensor, rows: Tensor, plan: Plan, top_k: int, transposed: bool, tile: Tile, out: Tensor, add: bool
 ) -> None:
     """by_token [T, d]^T @ rows [R, c] of every expert into `out` [E, d, c], or [E, c, d] and `transposed`.
 
     Accumulates over the rows in fp32, in their order; adds to what `out` holds if `add`.
     """
     dim, width = by_token.shape[1], rows.shape[1]
-    tile = tiles.d_weight
-    grid = (out.shape[0] * triton.cdiv(dim, tiles.features) * triton.cdiv(width, tile.columns * 3 // 2),)
+    grid = (out.shape[0] * triton.cdiv(dim, tile.rows) * triton.cdiv(width, tile.columns * 3 // 2),)
     d_weight_kernel[grid](
         by_token, rows, out, plan.order, plan.starts, top_k, dim, width, transposed, add,
-        tiles.features, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+        tile.early, *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
 
 
@@ -85,18 +85,17 @@ def swiglu_backward(
 
 @jit
 def d_hidden_kernel(
-    dy, w_out, hidden, weights, d_hidden, scaled, d_weights, order, starts, tile_expert, tile_row,
+    dy, w_out, hidden, weights, d_hidden, scaled, d_weights, order, tile_expert, tile_row, tile_end,
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, AHEAD: tl.constexpr,
+    HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """dA = dy[token] @ w_out[expert]^T over BLOCK_N + BLOCK_N / 2 columns, then SwiGLU backward on the accumulators."""
     HALF: tl.constexpr = BLOCK_N // 2
     parts: tl.constexpr = (N + BLOCK_N + HALF - 1) // (BLOCK_N + HALF)
     tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
-    expert = tl.load(tile_expert + tile)
-    if expert < 0:
+    expert, first, end = load_tile(tile_expert, tile_row, tile_end, tile, HEIGHT, BLOCK_M)
+    if first >= end:
         return
-    first, end = tl.load(tile_row + tile), tl.load(starts + expert + 1)
     local = tl.arange(0, BLOCK_M)
     inside = first + local < end
     assignment = tl.load(order + tl.minimum(first + local, end - 1))
@@ -119,17 +118,12 @@ def d_hidden_kernel(
 
     row = first.to(tl.int64)
     l0, g0 = load_hidden(hidden, row, local, column, inside, N, HALF)
-    if AHEAD:
-        l1, g1 = load_hidden(hidden, row, local, column + HALF, inside, N, HALF)
-        l2, g2 = load_hidden(hidden, row, local, column + BLOCK_N, inside, N, HALF)
+    l1, g1 = load_hidden(hidden, row, local, column + HALF, inside, N, HALF)
+    l2, g2 = load_hidden(hidden, row, local, column + BLOCK_N, inside, N, HALF)
     weight = tl.load(weights + assignment).to(tl.float32)
     left, right = halves(in_wide)
     d_weight = swiglu_backward(left, l0, g0, d_hidden, scaled, weight, row, local, column, inside, N)
-    if not AHEAD:
-        l1, g1 = load_hidden(hidden, row, local, column + HALF, inside, N, HALF)
     d_weight += swiglu_backward(right, l1, g1, d_hidden, scaled, weight, row, local, column + HALF, inside, N)
-    if not AHEAD:
-        l2, g2 = load_hidden(hidden, row, local, column + BLOCK_N, inside, N, HALF)
     d_weight += swiglu_backward(in_narrow, l2, g2, d_hidden, scaled, weight, row, local, column + BLOCK_N, inside, N)
     tl.store(d_weights + assignment.to(tl.int64) * parts + part, d_weight, mask=inside)
 
@@ -148,7 +142,7 @@ def store_gradient(out, values, features, column, D: tl.constexpr, N: tl.constex
 def d_weight_kernel(
     by_token, rows, out, order, starts,
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr, TRANSPOSED: tl.constexpr, ADD: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr,
+    EARLY: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_R: tl.constexpr,
 ):  # fmt: skip
     """out[expert] (+)= by_token[token]^T @ rows over the expert's rows, for BLOCK_M features by 3/2 BLOCK_N columns."""
     HALF: tl.constexpr = BLOCK_N // 2
@@ -163,14 +157,17 @@ def d_weight_kernel(
 
     in_wide = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     in_narrow = tl.zeros([BLOCK_M, HALF], tl.float32)
-    # a token is loaded one step early: loads that wait for a load of their own step take twice the stages
-    token = tl.load(order + start + local, mask=start + local < end, other=0) // K
+    if EARLY:
+        token = tl.load(order + start + local, mask=start + local < end, other=0) // K
     for r in range(start, end, BLOCK_R):
         row = r + local
         inside = (row < end)[:, None]
+        if not EARLY:
+            token = tl.load(order + row, mask=row < end, other=0) // K
         a = by_token + token.to(tl.int64)[:, None] * D + features[None, :]
         left = tl.trans(tl.load(a, mask=inside & (features < D)[None, :], other=0.0))
-        token = tl.load(order + row + BLOCK_R, mask=row + BLOCK_R < end, other=0) // K
+        if EARLY:
+            token = tl.load(order + row + BLOCK_R, mask=row + BLOCK_R < end, other=0) // K
         b = rows + row.to(tl.int64)[:, None] * N
         right = tl.load(b + wide[None, :], mask=inside & (wide < N)[None, :], other=0.0)
         in_wide = tl.dot(left, right, in_wide)

@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
-from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
+from rxt_model.kernels.forward import sum_rows, swiglu_rows
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.plan import Plan, plan_rows
+from rxt_model.kernels.products import rows_times_experts
 from rxt_model.kernels.tiles import BETA, Tiles
 
 MainGradients = tuple[Tensor, Tensor]
@@ -53,9 +54,9 @@ class RoutedExperts(torch.autograd.Function):
         main_gradients: MainGradients | None, tiles: Tiles,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         x, weights, w_in, w_out = (tensor.contiguous() for tensor in (x, weights, w_in, w_out))
-        plan = plan_rows(chosen, w_in.shape[0], tiles.rows)
+        plan = plan_rows(chosen, w_in.shape[0], tiles.height)
         active, hidden = swiglu_rows(x, plan, w_in, weights.shape[1], tiles)
-        y = sum_rows(rows_times_experts(active, plan, w_out, False, tiles.rows, tiles.matmul), plan, weights)
+        y = sum_rows(rows_times_experts(active, plan, w_out, False, tiles.height, tiles.down), plan, weights)
         ctx.save_for_backward(x, weights, w_in, w_out, hidden, *plan)
         ctx.main_gradients, ctx.tiles = main_gradients, tiles
         ctx.mark_non_differentiable(plan.starts)
@@ -69,8 +70,9 @@ class RoutedExperts(torch.autograd.Function):
         d_hidden, scaled, d_weights = hidden_gradient(dy, hidden, weights, plan, w_out, tiles)
         add = ctx.main_gradients is not None
         d_in, d_out = ctx.main_gradients or (torch.empty_like(w_in), torch.empty_like(w_out))
-        weight_gradient(dy, scaled, plan, top_k, True, tiles, d_out, add)
-        weight_gradient(x, d_hidden, plan, top_k, False, tiles, d_in, add)
+        tile = tiles.d_weight_main if add else tiles.d_weight
+        weight_gradient(dy, scaled, plan, top_k, True, tile, d_out, add)
+        weight_gradient(x, d_hidden, plan, top_k, False, tile, d_in, add)
         dx = input_gradient(d_hidden, weights, plan, w_in, tiles)
         gradients = (None, None) if add else (d_in, d_out)
         return dx, d_weights.to(weights.dtype), None, *gradients, None, None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
-from rxt_model.kernels.plan import Plan
-from rxt_model.kernels.tiles import Tile, Tiles
+from rxt_model.kernels.plan import Plan, load_tile
+from rxt_model.kernels.products import load_block
+from rxt_model.kernels.tiles import Tiles
 
 BLOCK_T = 4  # tokens of a program that sums rows
 
@@ -17,25 +18,12 @@ def swiglu_rows(x: Tensor, plan: Plan, w_in: Tensor, top_k: int, tiles: Tiles) -
     rows = plan.order.numel()
     hidden, active = x.new_empty(rows, 2 * width), x.new_empty(rows, width)
     tile = tiles.up
-    grid = (plan.tile_expert.numel() * triton.cdiv(width, tile.columns + tile.narrow),)
+    grid = (plan.tile_expert.numel() * (tiles.height // tile.rows) * triton.cdiv(width, tile.columns),)
     up_kernel[grid](
-        x, w_in, hidden, active, plan.order, *plan[2:], top_k, dim, width,
-        tiles.rows, tile.columns, tile.depth, tile.narrow, num_warps=tile.warps, num_stages=tile.stages,
+        x, w_in, hidden, active, plan.order, *plan[3:], top_k, dim, width,
+        tiles.height, *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return active, hidden
-
-
-def rows_times_experts(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
-    """rows [R, a] sorted by expert, w [E, a, b], or [E, b, a] and `transposed` -> [R, b]."""
-    depth = rows.shape[1]
-    width = w.shape[1 if transposed else 2]
-    out = rows.new_empty(rows.shape[0], width)
-    grid = (plan.tile_expert.numel() * triton.cdiv(width, tile.columns),)
-    matmul_kernel[grid](
-        rows, w, out, *plan[2:], depth, width, transposed,
-        height, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
-    )  # fmt: skip
-    return out
 
 
 def sum_rows(rows: Tensor, plan: Plan, weights: Tensor, weighted: bool = True) -> Tensor:
@@ -49,14 +37,6 @@ def sum_rows(rows: Tensor, plan: Plan, weights: Tensor, weighted: bool = True) -
         rows, plan.inverse, weights, out, tokens, weighted, top_k, dim, BLOCK_T, triton.next_power_of_2(dim)
     )
     return out
-
-
-@jit
-def load_block(pointers, mask, MASKED: tl.constexpr):
-    """Zeros where the mask is false; an unmasked load where the shape leaves no remainder."""
-    if MASKED:
-        return tl.load(pointers, mask=mask, other=0.0)
-    return tl.load(pointers)
 
 
 @jit
@@ -94,80 +74,32 @@ def store_swiglu(both, hidden, active, first, local, column, inside, N: tl.const
 
 @jit
 def up_kernel(
-    x, w_in, hidden, active, order, starts, tile_expert, tile_row,
+    x, w_in, hidden, active, order, tile_expert, tile_row, tile_end,
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, NARROW: tl.constexpr,
+    HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """hidden = x[token] @ w_in[expert] = (linear, gate); active = linear * silu(gate). BLOCK_N + NARROW columns of each
-    half: linear and gate in one product, because the wider it is, the less often shared memory is read."""
+    """hidden = x[token] @ w_in[expert] = (linear, gate); active = linear * silu(gate). BLOCK_N columns of each half:
+    linear and gate in one product, because the wider it is, the less often shared memory is read."""
     # parts of one tile are neighbours: they share its rows of x and its expert in the L2 cache
-    parts: tl.constexpr = (N + BLOCK_N + NARROW - 1) // (BLOCK_N + NARROW)
+    parts: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
     tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
-    expert = tl.load(tile_expert + tile)
-    if expert < 0:
+    expert, first, end = load_tile(tile_expert, tile_row, tile_end, tile, HEIGHT, BLOCK_M)
+    if first >= end:
         return
-    first, end = tl.load(tile_row + tile), tl.load(starts + expert + 1)
     local, depth = tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_K)
     tokens = tl.load(order + tl.minimum(first + local, end - 1)) // K
-    column = part * (BLOCK_N + NARROW)
-    ragged: tl.constexpr = D % BLOCK_K != 0 or N % (BLOCK_N + NARROW) != 0
+    both, columns = both_halves(part * BLOCK_N, N, BLOCK_N)
+    ragged: tl.constexpr = D % BLOCK_K != 0 or N % BLOCK_N != 0
 
     a = x + tokens.to(tl.int64)[:, None] * D + depth[None, :]
-    b = w_in + expert.to(tl.int64) * (2 * D * N) + depth[:, None] * (2 * N)
-    wide, of_half = both_halves(column, N, BLOCK_N)
-    in_wide = tl.zeros([BLOCK_M, 2 * BLOCK_N], tl.float32)
-    if NARROW:
-        narrow, of_narrow = both_halves(column + BLOCK_N, N, NARROW)
-        in_narrow = tl.zeros([BLOCK_M, 2 * NARROW], tl.float32)
+    b = w_in + expert.to(tl.int64) * (2 * D * N) + depth[:, None] * (2 * N) + both[None, :]
+    total = tl.zeros([BLOCK_M, 2 * BLOCK_N], tl.float32)
     for k in range(0, D, BLOCK_K):
         deep = k + depth < D
         left = load_block(a + k, deep[None, :], ragged)
-        right = load_block(b + k * (2 * N) + wide[None, :], deep[:, None] & (of_half < N)[None, :], ragged)
-        in_wide = tl.dot(left, right, in_wide)
-        if NARROW:
-            right = load_block(b + k * (2 * N) + narrow[None, :], deep[:, None] & (of_narrow < N)[None, :], ragged)
-            in_narrow = tl.dot(left, right, in_narrow)
-
-    inside, row = first + local < end, first.to(tl.int64)
-    store_swiglu(in_wide, hidden, active, row, local, column, inside, N)
-    if NARROW:
-        store_swiglu(in_narrow, hidden, active, row, local, column + BLOCK_N, inside, N)
-
-
-@jit
-def matmul_kernel(
-    rows, w, out, starts, tile_expert, tile_row,
-    D: tl.constexpr, N: tl.constexpr, TRANSPOSED: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-):  # fmt: skip
-    """out = rows @ w[expert], of depth D and width N."""
-    parts: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
-    tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
-    expert = tl.load(tile_expert + tile)
-    if expert < 0:
-        return
-    first, end = tl.load(tile_row + tile), tl.load(starts + expert + 1)
-    local = tl.arange(0, BLOCK_M)
-    columns, depth = part * BLOCK_N + tl.arange(0, BLOCK_N), tl.arange(0, BLOCK_K)
-    ragged: tl.constexpr = D % BLOCK_K != 0 or N % BLOCK_N != 0
-
-    row = first.to(tl.int64)
-    a = rows + row * D + tl.minimum(local, end - 1 - first)[:, None] * D + depth[None, :]
-    b = w + expert.to(tl.int64) * (D * N)
-    total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
-    for k in range(0, D, BLOCK_K):
-        left = load_block(a + k, (k + depth < D)[None, :], ragged)
-        if TRANSPOSED:
-            wanted = (columns < N)[:, None] & (k + depth < D)[None, :]
-            right = load_block(b + columns[:, None] * D + depth[None, :] + k, wanted, ragged)
-            total = tl.dot(left, tl.trans(right), total)
-        else:
-            wanted = (k + depth < D)[:, None] & (columns < N)[None, :]
-            right = load_block(b + depth[:, None] * N + columns[None, :] + k * N, wanted, ragged)
-            total = tl.dot(left, right, total)
-    stored = (first + local < end)[:, None] & (columns < N)[None, :]
-    o = out + row * N + local[:, None] * N + columns[None, :]
-    tl.store(o, total.to(out.dtype.element_ty), mask=stored, eviction_policy="evict_first")
+        right = load_block(b + k * (2 * N), deep[:, None] & (columns < N)[None, :], ragged)
+        total = tl.dot(left, right, total)
+    store_swiglu(total, hidden, active, first.to(tl.int64), local, part * BLOCK_N, first + local < end, N)
 
 
 @jit

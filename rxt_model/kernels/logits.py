@@ -29,9 +29,9 @@ def logits_of(x: Tensor, w: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
     """x [T, d] and the split w [2, E, d] -> x w^T [T, E] fp32."""
     (tokens, dim), experts, tile = x.shape, w.shape[1], tiles.logits
     out = x.new_empty(tokens, experts, dtype=torch.float32)
-    logits_kernel[(triton.cdiv(tokens, tiles.rows) * triton.cdiv(experts, tile.columns),)](
+    logits_kernel[(triton.cdiv(tokens, tile.rows) * triton.cdiv(experts, tile.columns),)](
         x, w, out, tokens, dim, experts,
-        tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+        *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return out
 
@@ -40,9 +40,9 @@ def input_gradient(d: Tensor, w: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
     """d [T, E] fp32 and the split w [2, E, d] -> d w [T, d] in the dtype of the split."""
     (tokens, experts), dim, tile = d.shape, w.shape[2], tiles.d_x
     out = w.new_empty(tokens, dim)
-    d_x_kernel[(triton.cdiv(tokens, tiles.rows) * triton.cdiv(dim, tile.columns),)](
+    d_x_kernel[(triton.cdiv(tokens, tile.rows) * triton.cdiv(dim, tile.columns),)](
         d, w, out, tokens, experts, dim,
-        tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+        *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return out
 
@@ -52,9 +52,9 @@ def weight_gradient(d: Tensor, x: Tensor, tiles: RouterTiles = ROUTER) -> Tensor
     (tokens, experts), dim, tile = d.shape, x.shape[1], tiles.d_w
     run = triton.cdiv(triton.cdiv(tokens, tiles.runs), tile.depth) * tile.depth
     out = d.new_empty(triton.cdiv(tokens, run), experts, dim)
-    d_w_kernel[(triton.cdiv(experts, tiles.rows) * triton.cdiv(dim, tile.columns), out.shape[0])](
+    d_w_kernel[(triton.cdiv(experts, tile.rows) * triton.cdiv(dim, tile.columns), out.shape[0])](
         d, x, out, tokens, run, experts, dim,
-        tiles.rows, tile.columns, tile.depth, num_warps=tile.warps, num_stages=tile.stages,
+        *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return out.sum(0)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
 
-BLOCK = 1024  # assignments counted and placed by a program
+BLOCK = 512  # assignments counted and placed by a program
 BLOCKS = 512  # blocks, and
 COLUMNS = 8  # experts of one step of the prefix sum
 TILES = 128  # tiles of an expert written at once
@@ -20,7 +20,8 @@ class Plan(NamedTuple):
 
     order [R]: the assignment t * K + k of each row; inverse [R]: the row of each assignment; starts [E + 1]: where each
     expert's rows begin. Rows are worked on in tiles that never cross experts: tile_expert [tiles] (-1: none, there are
-    as many tiles as the worst routing needs) and tile_row [tiles], a tile's first row.
+    as many tiles as the worst routing needs), tile_row [tiles], a tile's first row, and tile_end [tiles], where its
+    expert's rows end, at or before tile_row if there is no tile.
     """
 
     order: Tensor
@@ -28,6 +29,7 @@ class Plan(NamedTuple):
     starts: Tensor
     tile_expert: Tensor
     tile_row: Tensor
+    tile_end: Tensor
 
 
 def plan_rows(chosen: Tensor, experts: int, tile: int, block: int = BLOCK) -> Plan:
@@ -39,15 +41,15 @@ def plan_rows(chosen: Tensor, experts: int, tile: int, block: int = BLOCK) -> Pl
     count = flat.numel()
     blocks, bins = triton.cdiv(count, block), max(triton.next_power_of_2(experts + 1), COLUMNS)
     tiles = count // tile + min(experts, count)
-    order, inverse, before, within, totals, starts, tile_expert, tile_row = (
+    order, inverse, before, within, totals, starts, tile_expert, tile_row, tile_end = (
         torch.empty(size, dtype=torch.int32, device=chosen.device)
-        for size in (count, count, blocks * bins, blocks * bins, bins, experts + 1, tiles, tiles)
+        for size in (count, count, blocks * bins, blocks * bins, bins, experts + 1, tiles, tiles, tiles)
     )
     count_kernel[(blocks,)](flat, before, within, count, bins, block)
     prefix_kernel[(bins // COLUMNS,)](before, totals, blocks, bins, BLOCKS, COLUMNS)
-    tile_kernel[(experts + 1,)](totals, starts, tile_expert, tile_row, tiles, experts, bins, tile, TILES)
+    tile_kernel[(experts + 1,)](totals, starts, tile_expert, tile_row, tile_end, tiles, experts, bins, tile, TILES)
     place_kernel[(blocks,)](flat, before, within, starts, order, inverse, count, bins, block)
-    return Plan(order, inverse, starts, tile_expert, tile_row)
+    return Plan(order, inverse, starts, tile_expert, tile_row, tile_end)
 
 
 @jit
@@ -78,7 +80,7 @@ def prefix_kernel(counts, totals, blocks, BINS: tl.constexpr, BLOCKS: tl.constex
 
 @jit
 def tile_kernel(
-    totals, starts, tile_expert, tile_row, tiles,
+    totals, starts, tile_expert, tile_row, tile_end, tiles,
     E: tl.constexpr, BINS: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """A program for each expert writes where its rows start and its tiles; the one past the last marks spare tiles."""
@@ -87,14 +89,15 @@ def tile_kernel(
     sizes = tl.load(totals + bins, mask=bins < E, other=0)
     first_row = tl.sum(tl.where(bins < expert, sizes, 0), 0)
     first_tile = tl.sum(tl.where(bins < expert, (sizes + TILE - 1) // TILE, 0), 0)
-    mine = tl.sum(tl.where(bins == expert, (sizes + TILE - 1) // TILE, 0), 0)
-    mine = tl.where(expert == E, tiles - first_tile, mine)
+    size = tl.sum(tl.where(bins == expert, sizes, 0), 0)
+    mine = tl.where(expert == E, tiles - first_tile, (size + TILE - 1) // TILE)
     tl.store(starts + expert, first_row)
     for begin in range(0, mine, BLOCK):
         index = begin + tl.arange(0, BLOCK)
         owner = tl.where(expert == E, -1, expert) + tl.zeros([BLOCK], tl.int32)
         tl.store(tile_expert + first_tile + index, owner, mask=index < mine)
         tl.store(tile_row + first_tile + index, first_row + index * TILE, mask=index < mine)
+        tl.store(tile_end + first_tile + index, first_row + size + 0 * index, mask=index < mine)
 
 
 @jit
@@ -114,3 +117,13 @@ def place_kernel(chosen, before, within, starts, order, inverse, total, BINS: tl
     row = local + tl.load(before + there) - tl.load(within + there) + tl.load(starts + expert, mask=exists, other=0)
     tl.store(inverse + at, row, mask=exists)
     tl.store(order + row, at, mask=exists)
+
+
+@jit
+def load_tile(tile_expert, tile_row, tile_end, index, HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr):
+    """Of the piece `index` of BLOCK_M rows of the plan's tiles: expert, first row and where the expert's rows end. Three
+    loads side by side: what a program waits for before its first product counts once per tile. Empty if first >= end."""
+    pieces: tl.constexpr = HEIGHT // BLOCK_M
+    tile = index // pieces
+    first = tl.load(tile_row + tile) + index % pieces * BLOCK_M
+    return tl.load(tile_expert + tile), first, tl.load(tile_end + tile)

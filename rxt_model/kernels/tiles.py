@@ -6,56 +6,53 @@ from typing import NamedTuple
 
 
 class Tile(NamedTuple):
-    """Columns and depth of a program's tile, powers of two, and how it runs on the device; the up-projection can take
-    `narrow` more columns in a second accumulator."""
+    """Rows, columns and depth of a program's tile, powers of two, and how it runs on the device. Kernels with columns
+    "one and a half" take half as many again in a second accumulator: 192 = 128 + 64."""
 
+    rows: int
     columns: int
     depth: int
     warps: int
     stages: int
-    narrow: int = 0
+    early: int = 0  # d_weight: whether the tokens of a step are loaded one step before
 
 
 class Tiles(NamedTuple):
-    """`rows` is the height of all tiles over sorted rows, `features` that of weight gradients over d.
+    """`height` is that of the plan's tiles, a multiple of the rows of all that work on sorted rows."""
 
-    Kernels with columns "one and a half" take half as many again in a second accumulator: 192 = 128 + 64.
-    """
-
-    rows: int
-    features: int
+    height: int
     up: Tile  # columns of each half
-    matmul: Tile
+    down: Tile
     d_hidden: Tile  # columns one and a half
-    d_weight: Tile  # columns one and a half; depth is rows
+    d_x: Tile
+    d_weight: Tile  # rows are features, columns one and a half; depth is sorted rows
+    d_weight_main: Tile  # alike, where gradients are added in fp32
 
 
 # d 512, expert width 192, bf16, about 850 rows per expert
 BETA = Tiles(
-    rows=128,
-    features=128,
-    up=Tile(64, 64, 8, 3),
-    matmul=Tile(128, 64, 8, 3),
-    d_hidden=Tile(64, 64, 8, 3),
-    d_weight=Tile(128, 64, 8, 3),
+    height=128,
+    up=Tile(128, 64, 64, 8, 3),
+    down=Tile(128, 128, 64, 4, 3),
+    d_hidden=Tile(128, 128, 64, 16, 4),
+    d_x=Tile(128, 256, 64, 8, 4),
+    d_weight=Tile(128, 128, 32, 8, 5),
+    d_weight_main=Tile(256, 128, 64, 16, 3, early=1),
 )
 
 
 class RouterTiles(NamedTuple):
-    """`rows` is the height of all tiles: of tokens, or of experts in the weight gradient, which adds up `runs` runs of
-    tokens side by side."""
+    """The weight gradient adds up `runs` runs of tokens side by side."""
 
-    rows: int
     runs: int
     logits: Tile
     d_x: Tile
-    d_w: Tile  # depth is tokens
+    d_w: Tile  # rows are experts, depth is tokens
 
 
 ROUTER = RouterTiles(
-    rows=128,
     runs=22,  # 132 programs
-    logits=Tile(128, 64, 8, 3),
-    d_x=Tile(128, 32, 8, 3),
-    d_w=Tile(256, 32, 8, 3),
+    logits=Tile(128, 128, 32, 8, 4),
+    d_x=Tile(128, 128, 32, 8, 3),
+    d_w=Tile(128, 256, 32, 8, 3),
 )

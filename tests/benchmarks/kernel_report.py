@@ -24,7 +24,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from pipelines.revision import commit
-from rxt_model.kernels import backward, forward, logits, plan, topk
+from rxt_model.kernels import backward, forward, logits, plan, products, topk
 from rxt_model.kernels.tiles import BETA, ROUTER
 
 RESULTS = Path(__file__).parent / "results" / "kernel_report.jsonl"
@@ -35,7 +35,7 @@ BINS = 512
 TYPES = {
     "x w_in w_out hidden active rows w out dy d_hidden scaled by_token parts": "*bf16",
     "weights logits bias mass log_total d_weights d_mass d_log_total d_logits d": "*fp32",
-    "chosen counts totals before within starts order inverse tile_expert tile_row": "*i32",
+    "chosen counts totals before within starts order inverse tile_expert tile_row tile_end": "*i32",
     "tokens total blocks tiles run": "i32",
 }
 SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split()}
@@ -44,41 +44,48 @@ SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split
 def kernels() -> dict[str, tuple]:
     """Name -> kernel, values of its constexpr arguments in their order, launch options, whether it multiplies matrices,
     types that differ from the usual ones."""
-    height, features, up, matmul, d_hidden, d_weight = BETA
+    height, up, down, d_hidden, d_x, d_weight, d_weight_main = BETA
     fp32, router = {"out": "*fp32"}, ROUTER
     choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
     return {
         "split": (logits.split_kernel, (logits.BLOCK,), {}, False, {"w": "*fp32"}),
-        "logits": (logits.logits_kernel, (D, E, router.rows, *router.logits[:2]), options(router.logits), True, fp32),
-        "d_router_x": (logits.d_x_kernel, (E, D, router.rows, *router.d_x[:2]), options(router.d_x), True, {}),
-        "d_router_w": (logits.d_w_kernel, (E, D, router.rows, *router.d_w[:2]), options(router.d_w), True, fp32),
+        "logits": (logits.logits_kernel, (D, E, *router.logits[:3]), options(router.logits), True, fp32),
+        "d_router_x": (logits.d_x_kernel, (E, D, *router.d_x[:3]), options(router.d_x), True, {}),
+        "d_router_w": (logits.d_w_kernel, (E, D, *router.d_w[:3]), options(router.d_w), True, fp32),
         "select": (topk.select_kernel, (*choice, topk.STEPS), warp, False, {}),
         "select_backward": (topk.select_backward_kernel, choice, warp, False, {}),
         "count": (plan.count_kernel, (BINS, plan.BLOCK), {}, False, {}),
         "prefix": (plan.prefix_kernel, (BINS, plan.BLOCKS, plan.COLUMNS), {}, False, {}),
         "tile": (plan.tile_kernel, (E, BINS, height, plan.TILES), {}, False, {}),
         "place": (plan.place_kernel, (BINS, plan.BLOCK), {}, False, {}),
-        "up": (forward.up_kernel, (K, D, N, height, *up[:2], up.narrow), options(up), True, {}),
-        "down": (forward.matmul_kernel, (N, D, False, height, *matmul[:2]), options(matmul), True, {}),
+        "up": (forward.up_kernel, (K, D, N, height, *up[:3]), options(up), True, {}),
+        "down": rows_times(N, D, False, height, down),
+        "down_described": described(N, D, False, height, down),
         "combine": (forward.sum_kernel, (True, K, D, forward.BLOCK_T, D), {}, False, {}),
-        "d_hidden": (
-            backward.d_hidden_kernel,
-            (K, D, N, height, *d_hidden[:2], d_hidden.narrow),
-            options(d_hidden),
-            True,
-            {},
-        ),
-        "d_w_out": weights(N, True, False, features, d_weight),
-        "d_w_in": weights(2 * N, False, False, features, d_weight),
-        "d_w_out_main": weights(N, True, True, features, d_weight),
-        "d_w_in_main": weights(2 * N, False, True, features, d_weight),
-        "d_x": (forward.matmul_kernel, (2 * N, D, True, height, *matmul[:2]), options(matmul), True, {}),
+        "d_hidden": (backward.d_hidden_kernel, (K, D, N, height, *d_hidden[:3]), options(d_hidden), True, {}),
+        "d_w_out": weights(N, True, False, d_weight),
+        "d_w_in": weights(2 * N, False, False, d_weight),
+        "d_w_out_main": weights(N, True, True, d_weight_main),
+        "d_w_in_main": weights(2 * N, False, True, d_weight_main),
+        "d_x": rows_times(2 * N, D, True, height, d_x),
+        "d_x_described": described(2 * N, D, True, height, d_x),
         "d_x_sum": (forward.sum_kernel, (False, K, D, forward.BLOCK_T, D), {}, False, {}),
     }
 
 
-def weights(width: int, transposed: bool, add: bool, features: int, tile) -> tuple:
-    shape = (K, D, width, transposed, add, features, *tile[:2])
+def rows_times(depth: int, width: int, transposed: bool, height: int, tile) -> tuple:
+    return products.matmul_kernel, (depth, width, transposed, height, *tile[:3]), options(tile), True, {}
+
+
+def described(depth: int, width: int, transposed: bool, height: int, tile) -> tuple:
+    _, shape, launch, *_ = rows_times(depth, width, transposed, height, tile)
+    w = (tile.columns, tile.depth) if transposed else (tile.depth, tile.columns)
+    types = {"rows_block": f"tensordesc<bf16[{tile.rows}, {tile.depth}]>", "w_block": f"tensordesc<bf16{list(w)}>"}
+    return products.described_matmul_kernel, shape, launch, True, types
+
+
+def weights(width: int, transposed: bool, add: bool, tile) -> tuple:
+    shape = (K, D, width, transposed, add, tile.early, *tile[:3])
     return backward.d_weight_kernel, shape, options(tile), True, {"out": "*fp32"} if add else {}
 
 

@@ -37,7 +37,7 @@ import sys
 sys.argv = ["kernel_report.py", "--only", "up", "--results", sys.argv[1]]
 import kernel_report
 from rxt_model.kernels.tiles import Tile
-kernel_report.BETA = kernel_report.BETA._replace(up=Tile(128, 64, 4, 2))
+kernel_report.BETA = kernel_report.BETA._replace(up=Tile(128, 128, 64, 4, 2))
 sys.exit(kernel_report.main())
 """
     script = tmp_path / "spill.py"

@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from rxt_model.kernels.backward import hidden_gradient, input_gradient, weight_gradient
-from rxt_model.kernels.described import described_rows_times_experts
 from rxt_model.kernels.experts import RoutedExperts
-from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
+from rxt_model.kernels.forward import sum_rows, swiglu_rows
 from rxt_model.kernels.plan import plan_rows
+from rxt_model.kernels.products import rows_times_experts, through_descriptors, through_pointers
 from rxt_model.kernels.tiles import BETA, Tile, Tiles
 
-SMALL = Tiles(16, 16, *[Tile(16, 16, 4, 2)] * 4)
+SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, Tile(16, 16, 16, 4, 2, early=1))
 # tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
 CASES = {
     "ragged": (29, 26, 20, 5, 3, SMALL),
@@ -105,7 +105,7 @@ def test_each_kernel_equals_its_own_reference():
     """The chain's intermediate results, in rows sorted by expert."""
     (x, weights, chosen, w_in, w_out), tiles = problem("ragged")
     top_k, width = weights.shape[1], w_out.shape[1]
-    plan = plan_rows(chosen, len(w_in), tiles.rows)
+    plan = plan_rows(chosen, len(w_in), tiles.height)
     order = plan.order.long()
     tokens, expert, weight = order // top_k, chosen.flatten()[order], weights.flatten()[order]
 
@@ -116,7 +116,7 @@ def test_each_kernel_equals_its_own_reference():
     active = h[:, :width] * F.silu(h[:, width:])
     assert close(made, active)
     rows = torch.einsum("rn,rnd->rd", active, w_out[expert]).detach()
-    assert close(rows_times_experts(active.detach(), plan, w_out, False, tiles.rows, tiles.matmul), rows)
+    assert close(rows_times_experts(active.detach(), plan, w_out, False, tiles.height, tiles.down), rows)
     by_assignment = rows[plan.inverse.long()].unflatten(0, weights.shape)
     assert close(sum_rows(rows, plan, weights), (by_assignment * weights[..., None]).sum(1))
     assert close(sum_rows(rows, plan, weights, weighted=False), by_assignment.sum(1))
@@ -133,7 +133,7 @@ def test_each_kernel_equals_its_own_reference():
     one_hot = F.one_hot(expert, len(w_in)).float()
     for by_token, by_row, transposed, like in ((x, h.grad, False, w_in), (dy, scaled, True, w_out)):
         made = torch.empty_like(like)
-        weight_gradient(by_token, by_row, plan, top_k, transposed, tiles, made, False)
+        weight_gradient(by_token, by_row, plan, top_k, transposed, tiles.d_weight, made, False)
         expected = torch.einsum("re,rd,rc->edc", one_hot, by_token[tokens], by_row)
         assert close(made, expected.mT if transposed else expected)
 
@@ -141,7 +141,7 @@ def test_each_kernel_equals_its_own_reference():
 @pytest.mark.parametrize("transposed", [False, True])
 def test_blocks_loaded_by_descriptors_give_the_same_rows(transposed):
     torch.manual_seed(0)
-    plan = plan_rows(torch.randint(0, 5, (300, 2)), 6, 16)
+    plan = plan_rows(torch.randint(0, 5, (300, 2)), 6, 32)
     rows, w = torch.randn(600, 20), torch.randn(6, 28, 20)
-    call = plan, w if transposed else w.mT.contiguous(), transposed, 16, Tile(16, 16, 4, 2)
-    assert close(described_rows_times_experts(rows, *call), rows_times_experts(rows, *call))
+    call = plan, w if transposed else w.mT.contiguous(), transposed, 32, Tile(16, 16, 16, 4, 2)
+    assert close(through_descriptors(rows, *call), through_pointers(rows, *call))

@@ -74,7 +74,8 @@ def test_rows_are_sorted_by_expert_and_tiles_cover_them_once(name):
     used = len(tiles)
     assert used <= plan.tile_expert.numel() == flat.numel() // tile + min(experts, flat.numel())
     assert list(zip(plan.tile_expert[:used].tolist(), plan.tile_row[:used].tolist(), strict=True)) == tiles
-    assert (plan.tile_expert[used:] == -1).all()
+    assert torch.equal(plan.tile_end[:used], plan.starts[1:][plan.tile_expert[:used].long()])
+    assert (plan.tile_expert[used:] == -1).all() and (plan.tile_end[used:] <= plan.tile_row[used:]).all()
 
 
 def test_the_prefix_sum_goes_on_from_one_step_to_the_next():
