@@ -84,6 +84,21 @@ def swiglu_backward(
 
 
 @jit
+def swiglu_backward_halves(
+    d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
+):  # fmt: skip
+    """swiglu_backward of one half after the other, each with its pre-activations: a whole one does not fit the
+    registers."""
+    HALF: tl.constexpr = d_active.shape[1] // 2
+    left, right = halves(d_active)
+    linear, gate = load_hidden(hidden, first, local, column, inside, N, HALF)
+    d_weight = swiglu_backward(left, linear, gate, d_hidden, scaled, weight, first, local, column, inside, N)
+    column += HALF
+    linear, gate = load_hidden(hidden, first, local, column, inside, N, HALF)
+    return d_weight + swiglu_backward(right, linear, gate, d_hidden, scaled, weight, first, local, column, inside, N)
+
+
+@jit
 def d_hidden_kernel(
     dy, w_out, hidden, weights, d_hidden, scaled, d_weights, order, tile_expert, tile_row, tile_end,
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
@@ -117,14 +132,13 @@ def d_hidden_kernel(
         in_narrow = tl.dot(left, tl.trans(right), in_narrow)
 
     row = first.to(tl.int64)
-    l0, g0 = load_hidden(hidden, row, local, column, inside, N, HALF)
-    l1, g1 = load_hidden(hidden, row, local, column + HALF, inside, N, HALF)
-    l2, g2 = load_hidden(hidden, row, local, column + BLOCK_N, inside, N, HALF)
     weight = tl.load(weights + assignment).to(tl.float32)
     left, right = halves(in_wide)
-    d_weight = swiglu_backward(left, l0, g0, d_hidden, scaled, weight, row, local, column, inside, N)
-    d_weight += swiglu_backward(right, l1, g1, d_hidden, scaled, weight, row, local, column + HALF, inside, N)
-    d_weight += swiglu_backward(in_narrow, l2, g2, d_hidden, scaled, weight, row, local, column + BLOCK_N, inside, N)
+    d_weight = swiglu_backward_halves(left, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    column += HALF
+    d_weight += swiglu_backward_halves(right, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
+    column += HALF
+    d_weight += swiglu_backward_halves(in_narrow, hidden, d_hidden, scaled, weight, row, local, column, inside, N)
     tl.store(d_weights + assignment.to(tl.int64) * parts + part, d_weight, mask=inside)
 
 

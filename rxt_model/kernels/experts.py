@@ -70,9 +70,9 @@ class RoutedExperts(torch.autograd.Function):
         d_hidden, scaled, d_weights = hidden_gradient(dy, hidden, weights, plan, w_out, tiles)
         add = ctx.main_gradients is not None
         d_in, d_out = ctx.main_gradients or (torch.empty_like(w_in), torch.empty_like(w_out))
-        tile = tiles.d_weight_main if add else tiles.d_weight
-        weight_gradient(dy, scaled, plan, top_k, True, tile, d_out, add)
-        weight_gradient(x, d_hidden, plan, top_k, False, tile, d_in, add)
+        out_tile, in_tile = (tiles.d_w_out_main, tiles.d_w_in_main) if add else (tiles.d_weight, tiles.d_weight)
+        weight_gradient(dy, scaled, plan, top_k, True, out_tile, d_out, add)
+        weight_gradient(x, d_hidden, plan, top_k, False, in_tile, d_in, add)
         dx = input_gradient(d_hidden, weights, plan, w_in, tiles)
         gradients = (None, None) if add else (d_in, d_out)
         return dx, d_weights.to(weights.dtype), None, *gradients, None, None

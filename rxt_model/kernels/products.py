@@ -30,7 +30,8 @@ def through_descriptors(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, h
     out = rows.new_empty(rows.shape[0], width)
     block = [tile.columns, tile.depth] if transposed else [tile.depth, tile.columns]
     described_matmul_kernel[(plan.tile_expert.numel() * (height // tile.rows) * triton.cdiv(width, tile.columns),)](
-        TensorDescriptor.from_tensor(rows, [tile.rows, tile.depth]), TensorDescriptor.from_tensor(w.flatten(0, 1), block),
+        TensorDescriptor.from_tensor(rows, [tile.rows, tile.depth]),
+        TensorDescriptor.from_tensor(w.flatten(0, 1), block),
         out, *plan[3:], depth, width, transposed,
         height, *tile[:3], num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip

@@ -26,7 +26,8 @@ class Tiles(NamedTuple):
     d_hidden: Tile  # columns one and a half
     d_x: Tile
     d_weight: Tile  # rows are features, columns one and a half; depth is sorted rows
-    d_weight_main: Tile  # alike, where gradients are added in fp32
+    d_w_in_main: Tile  # alike, where gradients are added in fp32
+    d_w_out_main: Tile
 
 
 # d 512, expert width 192, bf16, about 850 rows per expert
@@ -37,7 +38,8 @@ BETA = Tiles(
     d_hidden=Tile(128, 128, 64, 16, 4),
     d_x=Tile(128, 256, 64, 8, 4),
     d_weight=Tile(128, 128, 32, 8, 5),
-    d_weight_main=Tile(256, 128, 64, 16, 3, early=1),
+    d_w_in_main=Tile(256, 128, 64, 16, 3, early=1),
+    d_w_out_main=Tile(128, 128, 64, 8, 3, early=1),  # taller ones spill
 )
 
 

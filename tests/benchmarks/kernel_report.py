@@ -44,7 +44,7 @@ SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split
 def kernels() -> dict[str, tuple]:
     """Name -> kernel, values of its constexpr arguments in their order, launch options, whether it multiplies matrices,
     types that differ from the usual ones."""
-    height, up, down, d_hidden, d_x, d_weight, d_weight_main = BETA
+    height, up, down, d_hidden, d_x, d_weight, d_w_in_main, d_w_out_main = BETA
     fp32, router = {"out": "*fp32"}, ROUTER
     choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
     return {
@@ -65,8 +65,8 @@ def kernels() -> dict[str, tuple]:
         "d_hidden": (backward.d_hidden_kernel, (K, D, N, height, *d_hidden[:3]), options(d_hidden), True, {}),
         "d_w_out": weights(N, True, False, d_weight),
         "d_w_in": weights(2 * N, False, False, d_weight),
-        "d_w_out_main": weights(N, True, True, d_weight_main),
-        "d_w_in_main": weights(2 * N, False, True, d_weight_main),
+        "d_w_out_main": weights(N, True, True, d_w_out_main),
+        "d_w_in_main": weights(2 * N, False, True, d_w_in_main),
         "d_x": rows_times(2 * N, D, True, height, d_x),
         "d_x_described": described(2 * N, D, True, height, d_x),
         "d_x_sum": (forward.sum_kernel, (False, K, D, forward.BLOCK_T, D), {}, False, {}),

@@ -26,10 +26,10 @@ import torch
 from pipelines.revision import commit
 from rxt_model.kernels import logits, topk
 from rxt_model.kernels.backward import hidden_gradient, weight_gradient
-from rxt_model.kernels.described import described_rows_times_experts
-from rxt_model.kernels.forward import rows_times_experts, sum_rows, swiglu_rows
+from rxt_model.kernels.forward import sum_rows, swiglu_rows
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.plan import BLOCK, plan_rows
+from rxt_model.kernels.products import rows_times_experts
 from rxt_model.kernels.tiles import BETA, ROUTER, Tile
 
 RESULTS = Path(__file__).parent / "results" / "kernel_times.jsonl"
@@ -37,32 +37,21 @@ D, N, E, K = 512, 192, 384, 10
 # the tile in use comes first; candidates cross-compile for sm_90 without a spill
 SELECT = [(topk.BLOCK_T, topk.STEPS), (1, 8), (2, 2), (1, 4), (2, 8)]  # tokens at a time, steps
 PLAN = [BLOCK, 512, 2048]
-LOGITS = [ROUTER.logits, Tile(128, 64, 8, 4), Tile(128, 32, 8, 4), Tile(128, 64, 4, 3)]
-D_ROUTER_X = [ROUTER.d_x, Tile(128, 32, 8, 4), Tile(256, 32, 8, 3), Tile(256, 32, 8, 4), Tile(128, 64, 8, 3)]
-D_ROUTER_W = [  # runs of tokens, tile
-    (ROUTER.runs, ROUTER.d_w), (22, Tile(256, 64, 8, 3)), (22, Tile(128, 32, 8, 3)), (22, Tile(128, 64, 8, 3)),
-    (44, Tile(128, 32, 8, 3)),
-]  # fmt: skip
-UP = [
-    BETA.up, Tile(64, 64, 8, 4), Tile(64, 32, 8, 5), Tile(64, 64, 4, 3), Tile(64, 64, 8, 3, 32),
-    Tile(64, 64, 16, 3, 32), Tile(64, 64, 16, 4, 32), Tile(64, 32, 8, 5, 32), Tile(128, 64, 8, 3), Tile(128, 64, 16, 3),
-]  # fmt: skip
-MATMUL = [BETA.matmul, Tile(128, 64, 4, 3), Tile(128, 64, 8, 4), Tile(256, 64, 8, 4)]
-DESCRIBED = [
-    Tile(128, 64, 8, 3), Tile(128, 64, 4, 3), Tile(256, 64, 8, 3), Tile(256, 64, 8, 4), Tile(128, 64, 8, 4),
-    Tile(256, 32, 8, 4),
-]  # fmt: skip
-D_HIDDEN = [  # narrow: whether all pre-activations are loaded ahead
-    BETA.d_hidden, Tile(64, 64, 8, 4), Tile(64, 32, 8, 4), Tile(64, 32, 8, 5), Tile(128, 64, 16, 3),
-    Tile(128, 64, 16, 4), Tile(128, 64, 16, 3, 1), Tile(128, 64, 16, 4, 1), Tile(128, 32, 16, 6, 1),
-    Tile(64, 64, 8, 3, 1),
-]  # fmt: skip
-D_WEIGHT = [  # features, tile
-    (BETA.features, BETA.d_weight), (128, Tile(128, 32, 8, 4)), (128, Tile(128, 32, 8, 5)), (256, Tile(128, 64, 8, 3)),
-    (256, Tile(128, 32, 8, 4)), (256, Tile(128, 32, 8, 5)), (256, Tile(128, 64, 16, 3)), (256, Tile(128, 32, 16, 5)),
-    (128, Tile(128, 64, 8, 2)),
-]  # fmt: skip
-D_WEIGHT_MAIN = [D_WEIGHT[0], *D_WEIGHT[2:4], *D_WEIGHT[6:8]]
+LOGITS = [ROUTER.logits, Tile(128, 128, 64, 8, 3), Tile(128, 128, 64, 4, 3)]
+D_ROUTER_X = [ROUTER.d_x, Tile(128, 128, 32, 8, 4), Tile(128, 256, 32, 8, 3)]
+D_ROUTER_W = [(ROUTER.runs, ROUTER.d_w), (22, Tile(128, 256, 64, 8, 3)), (44, Tile(128, 128, 32, 8, 3))]  # runs, tile
+UP = [BETA.up, Tile(128, 64, 32, 8, 5), Tile(128, 64, 64, 4, 2), Tile(128, 64, 32, 4, 4)]
+PRODUCTS = {
+    "down": [BETA.down, Tile(128, 128, 64, 8, 3), Tile(128, 256, 64, 8, 4)],
+    "d_x": [BETA.d_x, Tile(128, 128, 64, 8, 3), Tile(128, 128, 64, 4, 3)],
+}
+D_HIDDEN = [BETA.d_hidden, Tile(128, 128, 64, 16, 3), Tile(128, 128, 32, 16, 6)]
+D_WEIGHT = {
+    "d_w_out": [BETA.d_weight, Tile(128, 128, 64, 8, 2), Tile(256, 128, 64, 16, 3, 1)],
+    "d_w_in": [BETA.d_weight, Tile(128, 128, 64, 8, 2), Tile(256, 128, 64, 16, 3, 1)],
+    "d_w_out_main": [BETA.d_w_out_main, Tile(128, 128, 64, 8, 5), Tile(128, 128, 32, 8, 5)],
+    "d_w_in_main": [BETA.d_w_in_main, Tile(128, 128, 64, 8, 5), Tile(256, 128, 64, 8, 3, 1)],
+}
 
 Case = tuple[str, object, int, Callable]
 
@@ -81,7 +70,7 @@ def cases(tokens: int) -> Iterator[Case]:
 
     scores = random(tokens, E).float()
     weights, chosen, *_ = topk.select_experts(scores, K)
-    plan = plan_rows(chosen, E, BETA.rows)
+    plan = plan_rows(chosen, E, BETA.height)
     x, w_in, w_out, rows, hidden, active = (
         random(*shape)
         for shape in ((tokens, D), (E, D, 2 * N), (E, N, D), (tokens * K, D), (tokens * K, 2 * N), (tokens * K, N))
@@ -127,32 +116,25 @@ def cases(tokens: int) -> Iterator[Case]:
     )
     for block in PLAN:
         least = size(chosen, plan.order, plan.inverse)
-        yield "plan", block, least, lambda block=block: plan_rows(chosen, E, BETA.rows, block)
+        yield "plan", block, least, lambda block=block: plan_rows(chosen, E, BETA.height, block)
     for tile in UP:
         least, tiles = size(x, w_in, hidden, active), BETA._replace(up=tile)
         yield "up", tile, least, lambda tiles=tiles: swiglu_rows(x, plan, w_in, K, tiles)
     for name, inner, w, transposed, out in (("down", active, w_out, False, rows), ("d_x", hidden, w_in, True, rows)):
-        for multiply, shapes in ((rows_times_experts, MATMUL), (described_rows_times_experts, DESCRIBED)):
-            for tile in shapes:
-                call = [inner, plan, w, transposed, BETA.rows, tile]
-                label = (multiply.__name__.split("_")[0], tile)
-                yield name, label, size(inner, w, out), lambda multiply=multiply, call=call: multiply(*call)
+        for tile in PRODUCTS[name]:
+            call = [inner, plan, w, transposed, BETA.height, tile]
+            yield name, tile, size(inner, w, out), lambda call=call: rows_times_experts(*call)
     yield "combine", None, size(rows, x, weights), lambda: sum_rows(rows, plan, weights)
     yield "d_x_sum", None, size(rows, x), lambda: sum_rows(rows, plan, weights, False)
     for tile in D_HIDDEN:
         least, tiles = size(x, w_out, hidden, hidden, active), BETA._replace(d_hidden=tile)
         yield "d_hidden", tile, least, lambda tiles=tiles: hidden_gradient(x, hidden, weights, plan, w_out, tiles)
     for name, inner, out, main in (("d_w_out", active, d_out, main_out), ("d_w_in", hidden, d_in, main_in)):
-        for suffix, target, add, shapes in (("", out, False, D_WEIGHT), ("_main", main, True, D_WEIGHT_MAIN)):
-            for features, tile in shapes:
-                tiles = BETA._replace(features=features, d_weight=tile)
-                call = [x, inner, plan, K, inner is active, tiles, target, add]
-                yield (
-                    name + suffix,
-                    (features, tile),
-                    size(x, inner, target) + add * target.nbytes,
-                    (lambda call=call: weight_gradient(*call)),
-                )
+        for full, target, add in ((name, out, False), (f"{name}_main", main, True)):
+            for tile in D_WEIGHT[full]:
+                call = [x, inner, plan, K, inner is active, tile, target, add]
+                least = size(x, inner, target) + add * target.nbytes
+                yield full, tile, least, lambda call=call: weight_gradient(*call)
 
 
 def copy_bandwidth() -> float:
