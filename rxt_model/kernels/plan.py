@@ -121,7 +121,7 @@ def place_kernel(chosen, before, within, starts, order, inverse, total, BINS: tl
 
 @jit
 def load_tile(tile_expert, tile_row, tile_end, index, HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr):
-    """Of the piece `index` of BLOCK_M rows of the plan's tiles: expert, first row and where the expert's rows end. Empty
+    """Of the piece `index` of BLOCK_M rows of the plan's tiles: expert, first row, where the expert's rows end. Empty
     if first >= end. Three loads side by side: every program waits for them before its first product."""
     pieces: tl.constexpr = HEIGHT // BLOCK_M
     tile = index // pieces

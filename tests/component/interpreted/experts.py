@@ -11,7 +11,7 @@ from rxt_model.kernels.plan import plan_rows
 from rxt_model.kernels.products import rows_times_experts, through_descriptors, through_pointers
 from rxt_model.kernels.tiles import BETA, Tile, Tiles
 
-SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, Tile(16, 16, 16, 4, 2, early=1))
+SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, *[Tile(16, 16, 16, 4, 2, early=1)] * 2)
 # tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
 CASES = {
     "ragged": (29, 26, 20, 5, 3, SMALL),
