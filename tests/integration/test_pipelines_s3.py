@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from jobs.context import StageError
-from pipelines.artifacts import ArtifactStore, Attempt, StoreError
+from pipelines.artifacts import MANIFEST_KEYS, ArtifactStore, Attempt, StoreError
 from pipelines.lease import LeaseHeld, LeaseTimes, take
 
 ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
@@ -54,9 +54,10 @@ def test_store_and_lease(url):
     store.append(ATTEMPT, "metrics.jsonl", "2\n")
     assert store.read_text(ATTEMPT, "metrics.jsonl") == "1\n2\n"
     assert list(store.outputs(ATTEMPT)) == ["model/weights"]
-    lease.commit({"fingerprint": "f"})
+    manifest = dict.fromkeys(MANIFEST_KEYS, "f")
+    lease.commit(manifest)
     lease.release()
-    assert ArtifactStore(url).manifest(ATTEMPT) == {"fingerprint": "f"}
+    assert ArtifactStore(url).manifest(ATTEMPT) == manifest
     assert store.uri(ATTEMPT) == f"{url}/pretrain/0123456789ab-1"
     store.discard(ATTEMPT)
     assert store.attempts("pretrain") == [] and store.next_attempt("pretrain", "0123456789ab" + "0" * 52).number == 2
