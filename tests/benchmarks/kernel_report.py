@@ -24,7 +24,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from pipelines.revision import commit
-from rxt_model.kernels import backward, forward, logits, plan, products, topk
+from rxt_model.kernels import backward, cross_entropy, forward, logits, plan, products, topk
 from rxt_model.kernels.tiles import BETA, ROUTER
 
 RESULTS = Path(__file__).parent / "results" / "kernel_report.jsonl"
@@ -70,6 +70,22 @@ def kernels() -> dict[str, tuple]:
         "d_x": rows_times(2 * N, D, True, height, d_x),
         "d_x_described": described(2 * N, D, True, height, d_x),
         "d_x_sum": (forward.sum_kernel, (False, K, D, forward.BLOCK_T, D), {}, False, {}),
+        "cross_entropy": (
+            cross_entropy.loss_kernel,
+            (True, True, cross_entropy.BLOCK),
+            {"num_warps": cross_entropy.WARPS},
+            False,
+            {
+                "logits": "*bf16",
+                "bias": "*bf16",
+                "labels": "*i64",
+                "loss": "*fp32",
+                "normaliser": "*fp32",
+                "right": "*i1",
+                "z_weight": "fp32",
+                "vocabulary": "i32",
+            },
+        ),
     }
 
 
