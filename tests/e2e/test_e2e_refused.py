@@ -11,8 +11,7 @@ from ports import free_port
 
 from tokenization.tokenizer import Tokenizer
 
-SERVER = f"http://127.0.0.1:{free_port()}"
-CLUSTER = f"127.0.0.1:{free_port()}"
+NOBODY = "127.0.0.1:PORT"  # nobody listens there; the port is found by each test
 
 
 @pytest.mark.parametrize(
@@ -43,20 +42,27 @@ CLUSTER = f"127.0.0.1:{free_port()}"
         ("run", {"RXT_STORE": "/proc/nothing"}, "store /proc/nothing cannot be used: ", "RXT_STORE=URL rxt"),
         ("run", {"RXT_STORE": "english.jsonl"}, "english.jsonl is a file, not a folder", "RXT_STORE=URL rxt"),
         ("run", {"RXT_STORE": "gopher://hole"}, "store gopher://hole: Protocol not known", "RXT_STORE=URL rxt"),
-        ("run", {"MLFLOW_TRACKING_URI": SERVER}, f"MLflow at {SERVER} cannot be used: ", "start that server"),
         (
             "run",
-            {"RAY_ADDRESS": f"http://{CLUSTER}"},
+            {"MLFLOW_TRACKING_URI": f"http://{NOBODY}"},
+            f"MLflow at http://{NOBODY} cannot be used: ",
+            "start that server",
+        ),
+        (
+            "run",
+            {"RAY_ADDRESS": f"http://{NOBODY}"},
             "that is the dashboard's address",
             "export RAY_ADDRESS=HOST:6379",
         ),
-        ("run", {"RAY_ADDRESS": CLUSTER}, f"no Ray cluster answers at {CLUSTER}: ", "unset RAY_ADDRESS"),
+        ("run", {"RAY_ADDRESS": NOBODY}, f"no Ray cluster answers at {NOBODY}: ", "unset RAY_ADDRESS"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_started(empty, words, environment, error, following):
+    port = str(free_port())
+    environment = {name: value.replace("PORT", port) for name, value in environment.items()}
     output = empty.rxt(*words.split(), code=2, **environment)
     message, remedy = output.strip().splitlines()[-2:]
-    assert message.startswith("error: ") and error in message
+    assert message.startswith("error: ") and error.replace("PORT", port) in message
     assert remedy.startswith(f"next: {following}")
     assert "Traceback" not in output
     assert not (empty.folder / "ray").exists() and not list(empty.store.glob("*/*"))
