@@ -12,15 +12,16 @@ import json
 from collections.abc import Iterable, Sequence
 
 import fsspec
+import numpy as np
 import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
+from tokenization.bpe_trainer import BYTE_ALPHABET, learn_merges
+from tokenization.encoder import engine
 from tokenization.special_tokens import SPECIAL_TOKENS
+from tokenization.words import SPLIT
 
-# The GPT-2 split, but every digit stands alone (codes and years must be copied digit by digit).
-SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
-BATCH = 1024
+SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + len(BYTE_ALPHABET)
 
 
 class TokenizerError(ValueError):
@@ -37,7 +38,8 @@ class Tokenizer:
         declared = json.loads(self.json)
         _check(declared, tokenizer)
         self.merges = len(declared["model"]["merges"])
-        self._content = tokenizers.Tokenizer.from_str(json.dumps(declared | {"added_tokens": []}))
+        self._content_json = json.dumps(declared | {"added_tokens": []})
+        self._content = tokenizers.Tokenizer.from_str(self._content_json)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -46,7 +48,10 @@ class Tokenizer:
             raise TokenizerError(
                 f"a vocabulary of {vocab_size} is too small: control tokens and bytes take {SMALLEST_VOCABULARY}"
             )
-        tokenizer = tokenizers.Tokenizer(models.BPE())
+        merges = learn_merges(texts, vocab_size - SMALLEST_VOCABULARY)
+        tokens = (*SPECIAL_TOKENS, *sorted(BYTE_ALPHABET.values()), *(left + right for left, right in merges))
+        vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+        tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges))
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
@@ -54,14 +59,7 @@ class Tokenizer:
             ]
         )
         tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size,
-            min_frequency=2,
-            special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
         return cls(tokenizer)
 
     @classmethod
@@ -90,15 +88,17 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Content ids, without any control token."""
-        return self._content.encode(text, add_special_tokens=False).ids
+        return self.encode_flat([text])[0].tolist()
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` for many texts, several times faster."""
-        ids: list[list[int]] = []
-        for start in range(0, len(texts), BATCH):
-            encodings = self._content.encode_batch_fast(texts[start : start + BATCH], add_special_tokens=False)
-            ids.extend(encoding.ids for encoding in encodings)
-        return ids
+        """`encode` for many texts."""
+        ids, offsets = self.encode_flat(texts)
+        return [ids[start:end].tolist() for start, end in zip(offsets, offsets[1:], strict=False)]
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """`encode` for many texts without a Python object per token: ids int32 [N] and offsets int64 [len(texts) + 1],
+        so that text i has ids[offsets[i] : offsets[i + 1]]. Both may be read-only."""
+        return engine(self._content_json).encode_flat(texts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the content ids; control ids are dropped. An incomplete UTF-8 sequence shows as U+FFFD."""
