@@ -101,14 +101,14 @@ def test_same_bytes_whatever_the_parallelism_and_when_continued(ray_session, sou
     (out / "work").mkdir()
     (out / "work/.00001.parquet.x.tmp").write_bytes(b"half")
     times = {}
-    for steps, damaged in ((1, "work/00000.parquet"), (2, "documents-00000.parquet"), (3, None)):
+    for steps, damaged in ((1, "work/00000.parquet"), (3, "documents-00000.parquet"), (4, None)):
         ctx = context(out, 1, should_stop=lambda: len(ctx.reporter.steps) >= steps)  # noqa: B023
-        with pytest.raises(Interrupted, match=f"{steps} "):
+        with pytest.raises(Interrupted):
             stage.build_corpus(ctx, config(sources))
-        if damaged and (out / damaged).exists():
+        if damaged:
             (out / damaged).write_bytes((out / damaged).read_bytes()[:-1])
         times[steps] = {path.name: path.stat().st_mtime_ns for path in out.glob("work/0000*.json")}
-    assert times[1]["00000.json"] != times[2]["00000.json"] and times[2] == times[3]
+    assert times[1]["00000.json"] != times[3]["00000.json"] and times[3] == times[4]
     stage.build_corpus(context(out), config(sources))
     assert content(out) == expected
 
@@ -144,7 +144,9 @@ def test_says_when_a_source_is_mostly_in_another_language(ray_session, sources, 
 
 def test_errors_of_sources_name_them(ray_session, sources, tmp_path):
     lost = sources[0].model_copy(update={"text_column": "body"})
-    with pytest.raises(StageError, match=r"^source en-book: no column 'body'; it has 'text' \(byte 0 of .*en\.jsonl\)$"):
+    with pytest.raises(
+        StageError, match=r"^source en-book: no column 'body'; it has 'text' \(byte 0 of .*en\.jsonl\)$"
+    ):
         stage.build_corpus(context(tmp_path / "out"), config((lost, sources[1])))
     with pytest.raises(StageError, match="min_characters"):
         stage.build_corpus(context(tmp_path / "empty"), config(sources, min_characters=10_000))

@@ -88,7 +88,10 @@ def test_other_languages_go_and_what_no_rule_knows_is_judged_by_its_letters():
 
 
 def test_other_scripts_and_pictures_stay_as_they_are():
-    text = "The word \u0634\u0643\u0631\u0627 is Arabic for thanks, and \u05e9\u05dc\u05d5\u05dd is Hebrew. 👩\u200d🚀 🇵🇱 👍🏽 are pictures of them all."
+    text = (
+        "The word \u0634\u0643\u0631\u0627 is Arabic for thanks, and \u05e9\u05dc\u05d5\u05dd is Hebrew. "
+        "👩\u200d🚀 🇵🇱 👍🏽 are pictures of them all."
+    )
     assert Cleaner("en", 10)(text) == text
 
 
@@ -154,7 +157,8 @@ def test_split_shares_and_stability():
 
 
 def test_splits_and_ids_do_not_depend_on_the_process():
-    code = "from tokenization.documents import *; print(document_id('s', 'źle'), [split_of(str(n), .3, .3) for n in range(9)])"
+    code = "from tokenization.documents import *; print(document_id('s', 'źle'), "
+    code += "[split_of(str(n), .3, .3) for n in range(9)])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env={"PYTHONHASHSEED": "7"}).stdout  # fmt: skip
     assert said.strip() == f"{document_id('s', 'źle')} {[split_of(str(n), 0.3, 0.3) for n in range(9)]}"

@@ -11,6 +11,7 @@ from tokenization.sources.listing import Slice
 from tokenization.sources.source import Source
 
 BLOCK_BYTES = 1 << 20  # plain text without empty lines is cut here, at a line end
+_BEGINNING, _CHUNK = 1_000, 1 << 20  # bytes of a line that is too long: what is kept, what is skipped at once
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -109,10 +110,13 @@ def _lines(stream: IO[bytes], start: int) -> Iterator[Line]:
 
 def _line(stream: IO[bytes], offset: int) -> Line:
     content = stream.readline(MOST_BYTES)
-    size, last = len(content), content
-    while len(last) == MOST_BYTES and not last.endswith(b"\n"):
-        last = stream.readline(MOST_BYTES)
-        size += len(last)
+    size = len(content)
+    if size == MOST_BYTES and not content.endswith(b"\n"):
+        content = content[:_BEGINNING]
+        while rest := stream.readline(_CHUNK):
+            size += len(rest)
+            if rest.endswith(b"\n"):
+                break
     return Line(offset, size, content)
 
 
