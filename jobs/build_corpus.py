@@ -213,6 +213,8 @@ def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:
         if report["bytes_read"] and foreign > _MOSTLY_FOREIGN * report["bytes_read"]:
             share = foreign / report["bytes_read"]
             ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: better leave it out")
+        if not report["documents"]:
+            ctx.reporter.message(f"{source['name']} gave no document; report.json of the corpus says what was removed")
         if lost := report["quarantined"]:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
             ctx.reporter.message(f"{source['name']}: {counts}; see quarantine.jsonl of the corpus")

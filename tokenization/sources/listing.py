@@ -39,7 +39,7 @@ def pieces_of_files(source: Source) -> list[Piece]:
         found = {}
     except Exception as error:  # every filesystem has exceptions of its own
         raise SourceError(f"source {source.name}: cannot open {source.path}: {error}") from error
-    sizes = {path: info["size"] for path, info in sorted(found.items()) if info["type"] == "file"}
+    sizes = {path: info["size"] or 0 for path, info in sorted(found.items()) if info["type"] == "file"}
     if not sizes:
         raise SourceError(f"source {source.name}: no file matches {source.path}")
     return _pieces((f"{fs.unstrip_protocol(path)}{chained}{outer}", size) for path, size in sizes.items())
@@ -76,10 +76,10 @@ def _sizes(urls: Iterable[str]) -> Iterator[int]:
     folders: dict[str, dict[str, int]] = {}
     for url in urls:
         fs, path = fsspec.url_to_fs(url)
-        folder = path.rsplit("/", 1)[0]
+        folder, _, name = path.rpartition("/")
         if folder not in folders:
-            folders[folder] = {info["name"]: info["size"] for info in fs.ls(folder, detail=True)}
-        yield folders[folder][path]
+            folders[folder] = {info["name"].rpartition("/")[2]: info["size"] for info in fs.ls(folder, detail=True)}
+        yield folders[folder][name]
 
 
 def _pieces(files: Iterable[tuple[str, int]]) -> list[Piece]:
