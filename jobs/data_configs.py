@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from jobs.config_base import Config, Fraction
 from tokenization.fetch import PACKAGES
 from tokenization.records import Language
 
+Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]
 Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
 
 
@@ -18,7 +19,8 @@ class SourceConfig(Config):
 
     `kind`: `package` (a name of `tokenization.fetch`), `files` (Parquet, JSONL or text at `path`, any fsspec URL, with
     wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and `hub`.
-    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order.
+    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order, before what repeats other
+    documents is removed. `skip`: filters that its texts do not go through, such as `repetition` for program code.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -30,6 +32,7 @@ class SourceConfig(Config):
     revision: str = ""
     text_column: str = "text"
     max_bytes: PositiveInt | None = None
+    skip: tuple[Filter, ...] = ()
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> SourceConfig:
@@ -40,13 +43,37 @@ class SourceConfig(Config):
         return self
 
 
+class BenchmarkConfig(Config):
+    """Texts that models will be tested on: files as those of a source."""
+
+    name: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1)]
+    text_column: str = "text"
+
+
 class CorpusConfig(Config):
-    """Documents in both languages. Splits go by a stable hash of the text."""
+    """Documents in both languages. Splits go by a stable hash of the text.
+
+    Of documents whose sets of 5-word sequences have an estimated Jaccard similarity of `near_duplicates` or more only
+    the first stays (1: only equal texts count). Documents that share `benchmark_words` words in a row with a text of
+    `benchmarks` are dropped.
+    """
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
     min_characters: PositiveInt = 40
+    near_duplicates: Annotated[float, Field(ge=0.7, le=1)] = 0.8  # below 0.7 most pairs would not be found
+    benchmarks: tuple[BenchmarkConfig, ...] = ()
+    benchmark_words: PositiveInt = 13
     validation_fraction: Fraction = 0.02
     test_fraction: Fraction = 0.02
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        names = [source.name for source in sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: documents are named after them")
+        return sources
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> CorpusConfig:

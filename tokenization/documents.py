@@ -17,6 +17,19 @@ from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
 COLUMNS = ["id", "text", "language", "source", "licence", "split"]
 
 
+def split_of(text: str, validation_fraction: float, test_fraction: float) -> Split:
+    """By a stable hash of the text: equal texts, of whatever source, are in the same split."""
+    place = stable_hash(f"split {text}") / 2**64
+    if place < test_fraction:
+        return "test"
+    return "validation" if place < test_fraction + validation_fraction else "train"
+
+
+def document_id(source: str, text: str) -> str:
+    """Stable: the same text of the same source has the same id."""
+    return f"{source}-{stable_hash(text):016x}"
+
+
 class CorpusError(ValueError):
     """No corpus where one was expected."""
 

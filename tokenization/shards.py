@@ -97,14 +97,14 @@ class ShardIndex:
 def write_shard(url: str, kind: Kind, rows: Iterable[Mapping[str, Any]], split: Split = "train") -> ShardRecord:
     """Write all rows to one file and describe it. The same rows give the same bytes."""
     counts: list[int] = []
-    size, digest = _publish(url, lambda file: counts.extend(_write_stream(file, kind, rows)))
+    size, digest = publish(url, lambda file: counts.extend(_write_stream(file, kind, rows)))
     return ShardRecord(os.path.basename(url), split, *counts, size, digest)
 
 
 def write_json(url: str, value: Mapping[str, Any]) -> None:
     """A small canonical JSON file, whole or not at all."""
     content = (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    _publish(url, lambda file: file.write(content))
+    publish(url, lambda file: file.write(content))
 
 
 def remove_leftovers(uri: str) -> None:
@@ -145,7 +145,7 @@ def sha256_of(url: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
+def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
     """The file that `fill` writes appears under its name as a whole. Returns its size and sha256."""
     fs, path = fsspec.url_to_fs(url)
     folder = os.path.dirname(path) if isinstance(fs, LocalFileSystem) else None

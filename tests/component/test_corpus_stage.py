@@ -79,13 +79,14 @@ def test_documents_report_and_attribution(ray_session, sources, tmp_path):
     assert report["documents"] == {"en": 300, "pl": 200} and report["missing"] == []
     assert report["bytes"]["pl"] == sum(len(row.text.encode()) for row in rows[300:]) == metrics["bytes_pl"]
     en, pl = report["sources"]
-    assert en["removed"] == {"polish": len(rows[300].text.encode()), "repeated": len(rows[0].text), "short": 0}
+    lost = {reason: (entry["bytes"], entry["documents"]) for reason, entry in en["removed"].items()}
+    assert lost == {"polish": (len(rows[300].text.encode()), 1), "repeated": (len(rows[0].text), 1), "short": (0, 2)}
     assert set(pl["removed"]) == {"english", "repeated", "short"}
     assert sum(en["splits"].values()) == 300
     assert metrics["result"] == "en 0.0 MB, pl 0.0 MB"
     attribution = (tmp_path / "out/ATTRIBUTION.md").read_text()
     assert all(word in attribution for word in ("en-book", "pl-book", "CC0-1.0"))
-    assert {step[:2] for step in ctx.reporter.steps} == {(1, 2), (2, 2)}
+    assert [step[:2] for step in ctx.reporter.steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_same_bytes_whatever_the_parallelism_and_when_continued(ray_session, sources, tmp_path):
@@ -94,14 +95,22 @@ def test_same_bytes_whatever_the_parallelism_and_when_continued(ray_session, sou
     expected = content(tmp_path / "one")
     assert content(tmp_path / "two") == expected
 
-    kept, damaged = (tmp_path / f"two/documents-0000{n}.parquet" for n in (0, 1))
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    (tmp_path / "two/documents-00007.parquet").write_bytes(b"of an attempt with more sources")
-    (tmp_path / "two/report.json").unlink()
-    before = kept.stat().st_mtime_ns
-    stage.build_corpus(context(tmp_path / "two"), config(sources))
-    assert content(tmp_path / "two") == expected
-    assert kept.stat().st_mtime_ns == before
+    out = tmp_path / "stopped"
+    out.mkdir()
+    (out / "documents-00007.parquet").write_bytes(b"of an attempt with more sources")
+    (out / "work").mkdir()
+    (out / "work/.00001.parquet.x.tmp").write_bytes(b"half")
+    times = {}
+    for steps, damaged in ((1, "work/00000.parquet"), (3, "documents-00000.parquet"), (4, None)):
+        ctx = context(out, 1, should_stop=lambda: len(ctx.reporter.steps) >= steps)  # noqa: B023
+        with pytest.raises(Interrupted):
+            stage.build_corpus(ctx, config(sources))
+        if damaged:
+            (out / damaged).write_bytes((out / damaged).read_bytes()[:-1])
+        times[steps] = {path.name: path.stat().st_mtime_ns for path in out.glob("work/0000*.json")}
+    assert times[1]["00000.json"] != times[3]["00000.json"] and times[3] == times[4]
+    stage.build_corpus(context(out), config(sources))
+    assert content(out) == expected
 
 
 def test_sources_are_cut_in_their_own_order(ray_session, sources, tmp_path):
@@ -135,7 +144,9 @@ def test_says_when_a_source_is_mostly_in_another_language(ray_session, sources, 
 
 def test_errors_of_sources_name_them(ray_session, sources, tmp_path):
     lost = sources[0].model_copy(update={"text_column": "body"})
-    with pytest.raises(StageError, match=r"^source en-book: no column 'body' in .*en\.jsonl; it has 'text'$"):
+    with pytest.raises(
+        StageError, match=r"^source en-book: no column 'body'; it has 'text' \(byte 0 of .*en\.jsonl\)$"
+    ):
         stage.build_corpus(context(tmp_path / "out"), config((lost, sources[1])))
     with pytest.raises(StageError, match="min_characters"):
         stage.build_corpus(context(tmp_path / "empty"), config(sources, min_characters=10_000))

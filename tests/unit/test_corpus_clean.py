@@ -6,10 +6,18 @@ from collections import Counter
 
 import pytest
 
-from tokenization.clean import Cleaner, document_id, polish_lead, repair, split_of
+from tokenization.cleaning.cleaner import Cleaner
+from tokenization.cleaning.language import polish_lead
+from tokenization.cleaning.removals import Removals, merged
+from tokenization.cleaning.repair import repair
+from tokenization.documents import document_id, split_of
 
 ENGLISH = "Choose the file that you want to open and click the button."
 POLISH = "Wybierz plik, który chcesz otworzyć, i kliknij przycisk."
+
+
+def lost(clean: Cleaner) -> dict[str, int]:
+    return {reason: entry["bytes"] for reason, entry in clean.removed.as_dict().items()}
 
 
 def test_repair():
@@ -49,7 +57,7 @@ def test_polish_documents_lose_english_and_undecided_paragraphs():
     short = "Menu Format"
     clean = Cleaner("pl", min_characters=10)
     assert clean("\n".join([POLISH, ENGLISH, undecided, short])) == f"{POLISH}\n{short}"
-    assert clean.removed == {"english": len(ENGLISH), "undecided": len(undecided)}
+    assert lost(clean) == {"english": len(ENGLISH), "undecided": len(undecided)}
 
 
 def test_plain_ascii_polish_and_mixed_lines_stay():
@@ -63,14 +71,61 @@ def test_english_documents_lose_polish_paragraphs_alone():
     assert clean(f"{ENGLISH}\n{POLISH}\nW. A. Mozart\nXYZ Writer Calc Impress Draw Base Math Basic") == (
         f"{ENGLISH}\nW. A. Mozart\nXYZ Writer Calc Impress Draw Base Math Basic"
     )
-    assert clean.removed == {"polish": len(POLISH.encode())}
+    assert lost(clean) == {"polish": len(POLISH.encode())}
+
+
+FRENCH = "Saisissez le nom du fichier que vous voulez ouvrir, puis cliquez sur le bouton."
+
+
+def test_other_languages_go_and_what_no_rule_knows_is_judged_by_its_letters():
+    quoted = f"As the book says, \u201c{FRENCH}\u201d; that was all that we could read of it and of what it had in it."
+    rare = "Kosmonauta dotknął palcem lodowatego iluminatora. Astrofizyk gwizdnął."
+    bare = "Serwisant odpowiada: jasne. Ile megabajtow potrzebuje szanowny klient?"
+    clean = Cleaner("en", 10)
+    assert clean("\n".join([ENGLISH, FRENCH, quoted])) == f"{ENGLISH}\n{quoted}"
+    assert lost(clean) == {"foreign": len(FRENCH)}
+    assert polish_lead(bare) == 0 and Cleaner("pl", 10)(f"{rare}\n{bare}\n{FRENCH}") == f"{rare}\n{bare}"
+
+
+def test_other_scripts_and_pictures_stay_as_they_are():
+    text = (
+        "The word \u0634\u0643\u0631\u0627 is Arabic for thanks, and \u05e9\u05dc\u05d5\u05dd is Hebrew. "
+        "👩\u200d🚀 🇵🇱 👍🏽 are pictures of them all."
+    )
+    assert Cleaner("en", 10)(text) == text
+
+
+def test_look_alikes_of_control_tokens_are_text():
+    text = "He wrote [BOS][Q] into the file, then [A] and [EOS] and [PAD], and <s> as well: all of that is text."
+    assert Cleaner("en", 10)(text) == text
+
+
+def test_filters_can_be_skipped_and_examples_are_few():
+    clean = Cleaner("en", 10, skip=("language", "repeated", "vulgar"))
+    assert clean(f"{POLISH}\n{POLISH}\nWhat a shit day.") == f"{POLISH}\n{POLISH}\nWhat a shit day."
+    clean = Cleaner("en", 40)
+    assert [clean(f"{POLISH} {n}\n{POLISH} {n}!") for n in range(5)] == [""] * 5
+    removed = clean.removed.as_dict()
+    assert removed["polish"]["documents"] == 5 and removed["polish"]["examples"][0] == f"{POLISH} 0"
+    assert len(removed["polish"]["examples"]) == 3 and removed["short"] == {"bytes": 0, "documents": 5, "examples": []}
+
+
+def test_removals_of_parts_add_up():
+    one, two = Removals(), Removals()
+    one.add("short", ["a", "bc"])
+    two.add("short", ["ź"])
+    two.add("symbols", ["###"])
+    assert merged([one.as_dict(), two.as_dict()]) == {
+        "short": {"bytes": 5, "documents": 2, "examples": ["a", "bc", "ź"]},
+        "symbols": {"bytes": 3, "documents": 1, "examples": ["###"]},
+    }
 
 
 def test_repeated_paragraphs_count_once_per_source_and_short_ones_may_repeat():
     clean = Cleaner("en", 1)
     assert clean(f"{ENGLISH}\nYes.\n{ENGLISH}\nYes.") == f"{ENGLISH}\nYes.\nYes."
     assert clean(ENGLISH) == ""
-    assert clean.removed == {"repeated": 2 * len(ENGLISH), "short": 0}
+    assert lost(clean) == {"repeated": 2 * len(ENGLISH), "short": 0}
     assert Cleaner("en", 1)(ENGLISH) == ENGLISH
 
 
@@ -79,7 +134,7 @@ def test_whole_documents_keep_their_lines_together():
     clean = Cleaner("en", 1, whole=True)
     assert clean(dialogue) == dialogue
     assert clean(dialogue) == ""
-    assert clean.removed["repeated"] == len(dialogue.encode())
+    assert lost(clean)["repeated"] == len(dialogue.encode())
     assert Cleaner("en", 1, whole=True)(f"{POLISH}\n{POLISH}\nhello") == ""
 
 
@@ -87,7 +142,7 @@ def test_short_and_vulgar_documents_are_dropped():
     clean = Cleaner("pl", 40)
     assert clean("Za krótkie.") == ""
     assert clean(f"{POLISH} Kurwa.") == ""
-    assert clean.removed == {"short": len("Za krótkie.".encode()), "vulgar": len(f"{POLISH} Kurwa.".encode())}
+    assert lost(clean) == {"short": len("Za krótkie.".encode()), "vulgar": len(f"{POLISH} Kurwa.".encode())}
     innocent = "Ktoś przesłuchuje cechujące się szczawiem rachuby, a ciotka naciska pedał i podkochuje się."
     assert clean(innocent) == innocent
 
@@ -102,9 +157,8 @@ def test_split_shares_and_stability():
 
 
 def test_splits_and_ids_do_not_depend_on_the_process():
-    code = (
-        "from tokenization.clean import *; print(document_id('s', 'źle'), [split_of(str(n), .3, .3) for n in range(9)])"
-    )
+    code = "from tokenization.documents import *; print(document_id('s', 'źle'), "
+    code += "[split_of(str(n), .3, .3) for n in range(9)])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env={"PYTHONHASHSEED": "7"}).stdout  # fmt: skip
     assert said.strip() == f"{document_id('s', 'źle')} {[split_of(str(n), 0.3, 0.3) for n in range(9)]}"

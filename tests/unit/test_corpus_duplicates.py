@@ -1,0 +1,111 @@
+"""Words, filters over them and duplicates, each against plain Python that takes its time."""
+
+import random
+import re
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from tokenization.cleaning.filters import Benchmark, flaws
+from tokenization.cleaning.words import Words, repeated
+from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
+
+VOCABULARY = [f"{a}{b}{c}" for a in ("ba", "ko", "żu", "re", "ły") for b in "aeioąę" for c in ("m", "st", "ć", "r")]
+
+
+def some_text(random_numbers: random.Random, words: int) -> str:
+    return " ".join(random_numbers.choices(VOCABULARY, k=words))
+
+
+def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return list(zip(*(words[i:] for i in range(n)), strict=False))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 13])
+def test_ngrams_are_equal_where_words_are(n):
+    rng = random.Random(n)
+    texts = ["", "one", "a b a b a b", "A, b! a-b", *(some_text(rng, rng.randrange(60)) for _ in range(50))]
+    got, expected = Words(texts).ngrams(n), [ngrams(text, n) for text in texts]
+    assert got.counts.tolist() == list(map(len, expected))
+    flat = [gram for grams in expected for gram in grams]
+    assert len(set(zip(flat, got.hashes.tolist(), strict=True))) == len(set(flat)) == len(set(got.hashes.tolist()))
+    again, most = repeated(got)
+    assert again.tolist() == [len(grams) - len(set(grams)) for grams in expected]
+    assert most.tolist() == [max(Counter(grams).values(), default=0) for grams in expected]
+
+
+def test_documents_that_repeat_themselves_or_are_symbols_or_a_benchmark_go():
+    rng = random.Random(0)
+    prose = some_text(rng, 200)
+    sentence = some_text(rng, 12)
+    secret = some_text(rng, 20)
+    texts = {
+        "prose": prose,
+        "refrain": " ".join([some_text(rng, 60), sentence, some_text(rng, 60), sentence]),
+        "spam": " ".join(["buy now", *(f"{word} buy now" for word in VOCABULARY[:60])]),
+        "again": " ".join([sentence] * 8),
+        "short": "ha ha ha ha ha ha ha ha",
+        "table": "# 1 # 2 # 3 # 4 " * 3 + prose[:20] + " # ".join(VOCABULARY[:60]),
+        "digits": " ".join(str(n % 7) + "abcdefg"[n % 5] for n in range(0, 3_000, 17)),
+        "dna": " ".join("".join(rng.choices("acgt", k=60)) for _ in range(80)),
+        "leak": f"{prose} {secret[5:]}",
+    }
+    benchmark = Benchmark.of([secret, "too short to be found"], 13)
+    found = dict(zip(texts, flaws(list(texts.values()), Words(list(texts.values())), benchmark), strict=True))
+    assert found == {"prose": None, "refrain": None, "spam": "repetition", "again": "repetition", "short": None,
+                     "table": "symbols", "digits": "repetition", "dna": "symbols", "leak": "benchmark"}  # fmt: skip
+    rest = [texts[name] for name in ("again", "table", "leak")]
+    skipped = flaws(rest, Words(rest), Benchmark.of([], 13), skip=("repetition", "symbols"))
+    assert skipped == [None, None, None]
+
+
+def decided(texts: list[str], threshold: float = 0.8) -> np.ndarray:
+    words = Words(texts)
+    columns = {name: np.frombuffer(column.buffers()[1], "<u2").reshape(-1, 8)
+               for name, column in signatures(words).items()}  # fmt: skip
+    columns |= {"key": np.array([hash(text) & (2**64 - 1) for text in texts], np.uint64), "words": words.counts}
+    return decide(columns.__getitem__, threshold)
+
+
+def test_near_duplicates_by_the_similarity_of_their_shingles():
+    rng = random.Random(1)
+    texts = []
+    for _ in range(60):
+        words = some_text(rng, 300).split()
+        texts.append(" ".join(words))
+        for changes in (1, 3, 6, 15):
+            changed = list(words)
+            for place in rng.sample(range(300), changes):
+                changed[place] = "other"
+            texts.append(" ".join(changed))
+    rng.shuffle(texts)
+    shingles = [set(ngrams(text, 5)) for text in texts]
+    similar = np.zeros(len(texts))
+    for i, j in combinations(range(len(texts)), 2):
+        similar[j] = max(similar[j], len(shingles[i] & shingles[j]) / len(shingles[i] | shingles[j]))
+    decision = decided(texts)
+    near = decision == NEAR_DUPLICATE
+    assert not (decision == DUPLICATE).any() and near.sum() > 50
+    assert near[similar > 0.9].all() and near[similar > 0.85].mean() > 0.9
+    assert not near[similar < 0.65].any() and near[(similar < 0.75)].mean() < 0.1
+    assert not (decided(texts, threshold=1.0) == NEAR_DUPLICATE).any()
+
+
+def test_exact_duplicates_and_short_documents():
+    long = some_text(random.Random(2), 60)
+    texts = ["one", "two", "one", "", "", long, f"{long} more", "żaba skacze po łące i nad staw", "one", long]
+    expected = [KEEP, KEEP, DUPLICATE, KEEP, DUPLICATE, KEEP, NEAR_DUPLICATE, KEEP, DUPLICATE, DUPLICATE]
+    assert decided(texts).tolist() == expected
+    assert decided([]).tolist() == [] and decided(["a"]).tolist() == [KEEP]
+
+
+def test_signatures_do_not_depend_on_what_else_is_in_the_batch():
+    rng = random.Random(3)
+    texts = [some_text(rng, n) for n in (0, 3, 30, 300, 3_000)]
+    together = signatures(Words(texts))
+    for n, text in enumerate(texts):
+        alone = signatures(Words([text]))
+        assert all(alone[name][0] == together[name][n] for name in BAND_COLUMNS)

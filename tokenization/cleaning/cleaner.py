@@ -1,0 +1,77 @@
+"""One document at a time: repair it, drop paragraphs in the wrong language or repeated, drop it if vulgar or short."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from tokenization.cleaning.language import foreign
+from tokenization.cleaning.removals import Removal, Removals
+from tokenization.cleaning.repair import repair, without_empty_lines
+from tokenization.dialogues.values import stable_hash
+from tokenization.records import Language
+
+REPEATED_FROM = 25  # characters: shorter paragraphs, such as "Yes.", may repeat
+
+_VULGAR = re.compile(
+    r"kurw|kurew|pierdol|pierdal|pizd|jeba|jebi|jebn|cipk|kutas|fuck|shit(s|ty)?\b|"
+    r"\b(chuj|huj|cip[aęy]\b|dup[aąęy]\b|dupie\b|gówn|sra[ćłl]|ruchał|cyck|cunt|nigger|whore)"
+)
+# The expression is slow, and each of its words has one of these in it.
+_PERHAPS_VULGAR = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit", "huj", "dup", "gówn", "sra",
+                   "rucha", "cyck", "cunt", "nigger", "whore")  # fmt: skip
+
+
+@dataclass
+class Cleaner:
+    """Cleans the documents of one piece of a source, in order, and counts what it removes.
+
+    A paragraph is a line. With `whole` a document is kept or dropped as one paragraph, so that the turns of a dialogue
+    and the lines of a dictionary entry stay together. `skip` names filters that are not applied.
+    """
+
+    language: Language
+    min_characters: int
+    whole: bool = False
+    skip: Collection[str] = ()
+    removed: Removals = field(default_factory=Removals)
+    _seen: set[int] = field(default_factory=set)
+
+    def __call__(self, raw: str) -> str:
+        """The clean text, or an empty string where too little is left."""
+        text = repair(raw)
+        if "vulgar" not in self.skip and _vulgar(text.lower()):
+            return self._drop("vulgar", text)
+        dropped: dict[Removal, list[str]] = defaultdict(list)
+        kept = []
+        for paragraph in [text] if self.whole else text.split("\n"):
+            if reason := self._flaw(paragraph):
+                dropped[reason].append(paragraph)
+            else:
+                kept.append(paragraph)
+        for reason, paragraphs in dropped.items():
+            self.removed.add(reason, paragraphs)
+        if dropped:
+            text = without_empty_lines("\n".join(kept))
+        return text if len(text) >= self.min_characters else self._drop("short", text)
+
+    def _flaw(self, paragraph: str) -> Removal | None:
+        if "language" not in self.skip and paragraph and (reason := foreign(paragraph, self.language)):
+            return reason
+        if "repeated" in self.skip or len(paragraph) < REPEATED_FROM:
+            return None
+        digest = stable_hash(paragraph)
+        if digest in self._seen:
+            return "repeated"
+        self._seen.add(digest)
+        return None
+
+    def _drop(self, reason: Removal, text: str) -> str:
+        self.removed.add(reason, [text])
+        return ""
+
+
+def _vulgar(text: str) -> bool:
+    return any(part in text for part in _PERHAPS_VULGAR) and bool(_VULGAR.search(text))

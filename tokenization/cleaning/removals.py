@@ -1,0 +1,44 @@
+"""What cleaning took away, by reason: bytes, documents that lost something, and the first few examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+Removal = Literal["english", "polish", "foreign", "undecided", "repeated", "vulgar", "short", "repetition", "symbols",
+                  "benchmark", "duplicate", "near-duplicate"]  # fmt: skip
+
+EXAMPLES = 3
+_LENGTH = 160  # characters of an example
+
+
+class Removals:
+    """Counts by reason; a document that lost several paragraphs for one reason counts once."""
+
+    def __init__(self) -> None:
+        self._by_reason: dict[Removal, dict[str, Any]] = {}
+
+    def add(self, reason: Removal, texts: Iterable[str]) -> None:
+        """What one document lost for one reason."""
+        entry = self._by_reason.setdefault(reason, {"bytes": 0, "documents": 0, "examples": []})
+        entry["documents"] += 1
+        for text in texts:
+            entry["bytes"] += len(text.encode())
+            if text and len(entry["examples"]) < EXAMPLES:
+                entry["examples"].append(text[:_LENGTH])
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """`{reason: {"bytes", "documents", "examples"}}`."""
+        return dict(sorted(self._by_reason.items()))
+
+
+def merged(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The removals of several parts, given in their order, as one."""
+    total: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for reason, entry in part.items():
+            into = total.setdefault(reason, {"bytes": 0, "documents": 0, "examples": []})
+            into["bytes"] += entry["bytes"]
+            into["documents"] += entry["documents"]
+            into["examples"] = (into["examples"] + entry["examples"])[:EXAMPLES]
+    return dict(sorted(total.items()))

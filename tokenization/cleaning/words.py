@@ -1,0 +1,67 @@
+"""The words of many documents as one array of hashes, so that their n-grams are counted and compared without loops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from rensa import RMinHash
+
+_WORD = re.compile(r"\w+")
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+
+
+class Ngrams(NamedTuple):
+    """All n-grams of all documents: `hashes` uint64 [N], and `counts` int64 [D], how many of them each document has."""
+
+    hashes: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def documents(self) -> np.ndarray:
+        """The document of each n-gram, int64 [N]."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+
+class Words:
+    """Words of D documents, in lower case and without punctuation. `counts` int64 [D]."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        words = RMinHash.hash_token_sets([_WORD.findall(text.lower()) for text in texts])
+        self.counts = np.fromiter(map(len, words), np.int64, len(words))
+        self._hashes = np.fromiter((h for row in words for h in row), np.uint64, int(self.counts.sum()))
+
+    def ngrams(self, n: int) -> Ngrams:
+        """Sequences of n words that lie in one document; a hash depends on the words and their order alone."""
+        begins = np.cumsum(self.counts) - self.counts
+        left = np.repeat(begins + self.counts, self.counts) - np.arange(len(self._hashes))  # words to the end
+        hashes = self._hashes[: max(0, len(self._hashes) - n + 1)].copy()
+        for k in range(1, n):
+            hashes *= _FACTOR
+            hashes += self._hashes[k : k + len(hashes)]
+        hashes = _mixed(hashes)[left[: len(hashes)] >= n]
+        return Ngrams(hashes, np.maximum(self.counts - n + 1, 0))
+
+
+def repeated(ngrams: Ngrams) -> tuple[np.ndarray, np.ndarray]:
+    """For each of at most 65,536 documents, of its n-grams: how many occurred in it before, and how often the most
+    frequent one occurs; both int64 [D]."""
+    documents = ngrams.documents.astype(np.uint64) << np.uint64(48)
+    ordered = np.sort(documents | (ngrams.hashes >> np.uint64(16)))  # of one document, and in it alike, side by side
+    first = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]))
+    times = np.diff(first, append=len(ordered))
+    owner = (ordered[first] >> np.uint64(48)).astype(np.int64)
+    most = np.zeros(len(ngrams.counts), np.int64)
+    np.maximum.at(most, owner, times)
+    return ngrams.counts - np.bincount(owner, minlength=len(ngrams.counts)), most
+
+
+def _mixed(hashes: np.ndarray) -> np.ndarray:
+    """Sums of products have their entropy in the upper bits; sketches want it in all."""
+    hashes ^= hashes >> np.uint64(30)
+    hashes *= _MIX
+    hashes ^= hashes >> np.uint64(27)
+    return hashes

@@ -1,0 +1,75 @@
+"""What could not become text: one JSON line for each piece of bad input, so that nothing vanishes silently."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+MOST_BYTES = 16 << 20  # of one text: longer ones are no documents, and reading one must not fill the memory
+_EXCERPT = 80  # characters
+
+Reason = Literal[
+    "no column", "not text", "null", "empty", "not UTF-8", "NUL", "not JSON", "too long", "unreadable", "gone"
+]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A piece of `file` that gave no document, with its place there (row, line, byte or row group).
+
+    `no column` is about a whole file or row; `unreadable` and `gone` are about everything from `place` on: damaged
+    data, and data that could be listed and then no longer be read.
+    """
+
+    file: str
+    place: str
+    reason: Reason
+    detail: str = ""
+    excerpt: str = ""
+
+
+def flaw(value: object) -> tuple[Reason, str] | None:
+    """Why a value cannot be a document, with a detail; None where it can."""
+    if value is None:
+        return "null", ""
+    if not isinstance(value, str):
+        return "not text", f"{type(value).__name__}"
+    if not value or value.isspace():
+        return "empty", ""
+    if "\0" in value:
+        return "NUL", f"at character {value.index(chr(0))}"
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        return "not UTF-8", f"half a surrogate pair at character {error.start}"
+    return ("too long", f"{size:,} bytes") if size > MOST_BYTES else None
+
+
+def excerpt(value: object) -> str:
+    """The beginning, with what cannot be printed escaped."""
+    if isinstance(value, bytes):
+        value = value[: 4 * _EXCERPT].decode("utf-8", "backslashreplace")
+    text = value if isinstance(value, str) else repr(value)
+    return text[:_EXCERPT].encode("utf-8", "backslashreplace").decode()
+
+
+class Quarantine:
+    """Writes the rejected pieces of one source to an open file, and counts them by reason. `gone` names files."""
+
+    def __init__(self, source: str, file: BinaryIO) -> None:
+        self._source, self._file = source, file
+        self.counts: Counter[Reason] = Counter()
+        self.gone: list[str] = []
+        self.first_without_column: str = ""
+
+    def add(self, rejected: Rejected) -> None:
+        """One line: source, file, place, reason, detail, excerpt."""
+        line = {"source": self._source, **vars(rejected)}
+        self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self.counts[rejected.reason] += 1
+        if rejected.reason == "gone" and rejected.file not in self.gone:
+            self.gone.append(rejected.file)
+        if rejected.reason == "no column" and not self.first_without_column:
+            self.first_without_column = f"{rejected.detail} ({rejected.place} of {rejected.file})"
