@@ -10,7 +10,7 @@ from tokenization.extract.archive import read_members
 from tokenization.extract.plain_text import paragraphs
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_MARKUP = re.compile(r"[{}]|\\[^\\]*\\|\[[^\]]*\]|<[^>]*>")
+_MARKUP = re.compile(r"[{}]| ?\\[^\\]*\\(?: ?\([^)]*\))?|\[[^\]]*\]|<[^>]*>")
 
 
 def entries(archive: bytes) -> Iterator[str]:

@@ -70,9 +70,7 @@ def _words(request: str, rest: str) -> list[str]:
 def unescape(text: str) -> str:
     """Without fonts and sizes, and with characters for their names."""
     text = _CHARACTER.sub(_character, _FONT.sub("", re.sub(r'\\".*', "", text)))
-    return re.sub(
-        r"\\(.)", r"\1", text.replace(r"\-", "-").replace(r"\e", "\\").replace(r"\~", " ").replace(r"\0", " ")
-    )
+    return re.sub(r"\\(.)", lambda match: {"e": "\\", "~": " ", "0": " "}.get(match[1], match[1]), text)
 
 
 def _character(match: re.Match[str]) -> str:

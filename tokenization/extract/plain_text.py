@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 LEAST_WORDS = 5
 _SENTENCE = re.compile(r"[.!?:;)\]”»\"'…]$")
-_WORDS_PER_SIGN = 20
+_WORDS_PER_SIGN = 10
 _CODE = re.compile(r"[{}|\\]|::|->|==|^[$#>%]|^\s*[-=_*+~^.]{4,}")
 
 
