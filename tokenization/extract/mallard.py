@@ -1,4 +1,4 @@
-"""Help pages of GNOME in XML: Mallard (`.page`) and DocBook -> one document per page, one paragraph per line."""
+"""Help pages of GNOME in Mallard, an XML (`.page`) -> one document per page, one paragraph per line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from tokenization.extract.archive import read_members
 from tokenization.extract.plain_text import prose
 
-_PARAGRAPHS = {"p", "para", "simpara"}
-_LEFT_OUT = {"info", "code", "screen", "programlisting", "bookinfo", "articleinfo"}
+_LEFT_OUT = {"info", "code", "screen"}
 _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)[^;\s]*;")
 
 
@@ -30,7 +29,7 @@ def page_text(xml: str) -> str:
 def _paragraphs(element: ET.Element) -> Iterator[ET.Element]:
     for child in element:
         name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
-        if name in _PARAGRAPHS and len("".join(child.itertext()).split()) > 0:
+        if name == "p":
             yield child
         elif name not in _LEFT_OUT:
             yield from _paragraphs(child)
