@@ -157,7 +157,7 @@ def samples(found: dict[str, list[str]], out_of_source: bool) -> dict[str, dict[
         groups = {
             language: {name: [name] for name in found if PACKAGES[name].language == language} for language in LEFT_OUT
         }
-    return {
+    drawn = {
         language: {
             group: first((text[:SAMPLE] for name in names for text in found[name] if out_of_source or held_out(text)),
                          SAMPLE, "sample")
@@ -165,6 +165,9 @@ def samples(found: dict[str, list[str]], out_of_source: bool) -> dict[str, dict[
         }
         for language, by_group in groups.items()
     }  # fmt: skip
+    return {
+        language: {group: texts for group, texts in by_group.items() if texts} for language, by_group in drawn.items()
+    }
 
 
 def mixture(found: dict[str, list[str]], passes: int) -> list[str]:
