@@ -1,5 +1,6 @@
 """Packages as their tools build them, out of made-up files."""
 
+import gzip
 import io
 import struct
 import tarfile
@@ -27,6 +28,17 @@ def deb(files: dict[str, bytes], compression: str = "xz") -> bytes:
     return out
 
 
+def source_archive(files: dict[str, bytes]) -> bytes:
+    """A source archive of PyPI, or a package of npm."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 def wheel(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -45,3 +57,26 @@ def r_object(*lines: str | None, version: int = 3) -> bytes:
         content = b"" if line is None else line.encode()
         body += struct.pack(">ii", 0x40009, -1 if line is None else len(content)) + content
     return struct.pack(">I", len(body)) + zlib.compress(body)
+
+
+def dictd(entries: dict[str, str]) -> dict[str, bytes]:
+    """The files of a dictionary in dictd format; its index lists every entry twice, as if under two names."""
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    text, index = b"", ""
+    for word, entry in entries.items():
+        numbers = [digits[n // 64] + digits[n % 64] for n in (len(text), len(entry.encode()))]
+        index += f"{word}\t{numbers[0]}\t{numbers[1]}\n" * 2
+        text += entry.encode()
+    return {"usr/share/dictd/d.dict.dz": gzip.compress(text), "usr/share/dictd/d.index": index.encode()}
+
+
+def catalogue(messages: dict[str, str], order: str) -> bytes:
+    """A message catalogue of gettext (`.mo`); `order` is that of its bytes, as `struct` writes it."""
+    tables, strings = ([], []), b""
+    start = 28 + 16 * len(messages)
+    for pair in messages.items():
+        for table, text in zip(tables, pair, strict=True):
+            table += [len(text.encode()), start + len(strings)]
+            strings += text.encode() + b"\0"
+    numbers = [0x950412DE, 0, len(messages), 28, 28 + 8 * len(messages), 0, start, *tables[0], *tables[1]]
+    return struct.pack(f"{order}{len(numbers)}I", *numbers) + strings

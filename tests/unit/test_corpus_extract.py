@@ -1,12 +1,11 @@
 """Parsers of package formats, on packages built here from made-up text."""
 
-import gzip
 import json
 import struct
 import zlib
 
 import pytest
-from text_packages import deb, r_object, wheel
+from text_packages import deb, dictd, r_object, source_archive, wheel
 
 from tokenization.extract.archive import read_members
 from tokenization.extract.chitchat import chitchat, conversation_turns
@@ -20,6 +19,11 @@ from tokenization.extract.novels import novels
 def test_debian_packages_of_every_compression(compression):
     archive = deb({"usr/b.txt": b"two", "usr/a.txt": b"one", "usr/c.dat": b"no"}, compression)
     assert list(read_members(archive, r"\.txt$").items()) == [("usr/a.txt", b"one"), ("usr/b.txt", b"two")]
+
+
+def test_source_archives_and_packages_of_npm():
+    archive = source_archive({"x-1/b.txt": b"two", "x-1/a.txt": b"one", "x-1/setup.py": b"no"})
+    assert list(read_members(archive, r"\.txt$").items()) == [("x-1/a.txt", b"one"), ("x-1/b.txt", b"two")]
 
 
 def test_debian_package_without_data_is_an_error():
@@ -72,23 +76,14 @@ def test_help_pages_come_guides_first_and_program_reference_last():
 
 
 def test_dictionary_keeps_headword_and_definitions():
-    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    entries = [
-        ("00database", "an entry about the dictionary itself\n"),
-        (
-            "lampa",
-            "lampa /ˈlãmpa/ <n>\n1. lamp\n(technika, techniczny) to, co świeci ;\n2. light\n(potocznie) słońce (1.1)\n",
-        ),
-        ("puste", "puste /p/ <adj>\nempty\n(zobacz)\n"),
-        ("bez mowy", "bez mowy <adv>\nspeechless\n…milcząc\n 2.\nmilcząc\n"),
-    ]
-    text, index = b"", ""
-    for word, entry in entries:
-        start, length = len(text), len(entry.encode())
-        number = [digits[n // 64] + digits[n % 64] for n in (start, length)]
-        index += f"{word}\t{number[0]}\t{number[1]}\n" * 2  # an index lists an entry under several names
-        text += entry.encode()
-    archive = deb({"usr/share/dictd/d.dict.dz": gzip.compress(text), "usr/share/dictd/d.index": index.encode()})
+    entries = {
+        "00database": "an entry about the dictionary itself\n",
+        "lampa": "lampa /ˈlãmpa/ <n>\n1. lamp\n(technika, techniczny) to, co świeci ;\n2. light\n(potocznie) słońce "
+        "(1.1)\n",
+        "puste": "puste /p/ <adj>\nempty\n(zobacz)\n",
+        "bez mowy": "bez mowy <adv>\nspeechless\n…milcząc\n 2.\nmilcząc\n",
+    }
+    archive = deb(dictd(entries))
     assert list(dictionary(archive)) == ["lampa\nto, co świeci\nsłońce", "bez mowy\nmilcząc"]
 
 

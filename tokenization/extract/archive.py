@@ -1,4 +1,5 @@
-"""Read files out of a Debian package (an `ar` archive around a tar) or a wheel (a zip), without unpacking to disk."""
+"""Read files out of a Debian package (an `ar` archive around a tar), a wheel (a zip) or a source archive of PyPI or npm
+(a compressed tar), without unpacking to disk."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pyarrow
 
 def read_members(archive: bytes, pattern: str) -> dict[str, bytes]:
     """Contents of the regular files whose path matches `pattern` (`re.search`), by path without `./`, sorted."""
-    members = _deb if archive.startswith(b"!<arch>\n") else _zip
+    members = _zip if archive.startswith(b"PK") else _tar
     return dict(sorted(members(archive, re.compile(pattern)).items()))
 
 
@@ -21,9 +22,10 @@ def _zip(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist() if pattern.search(name)}
 
 
-def _deb(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
+def _tar(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
     found = {}
-    with tarfile.open(fileobj=_data_tar(archive), mode="r|*") as tar:
+    body = _data_tar(archive) if archive.startswith(b"!<arch>\n") else io.BytesIO(archive)
+    with tarfile.open(fileobj=body, mode="r|*") as tar:
         for member in tar:
             path = member.name.removeprefix("./")
             if member.isfile() and pattern.search(path):

@@ -1,28 +1,19 @@
-"""FreeDict dictionaries in dictd format: `.dict.dz` (gzip) with an `.index` -> one document per headword."""
+"""FreeDict dictionaries in dictd format -> one document per headword."""
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator
 
-from tokenization.extract.archive import read_members
+from tokenization.extract.dictd import entries
 
-_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HEADWORD = re.compile(r"^(?P<word>.+?) /.*/ <|^(?P<bare>.+?) <")
 _LABEL = re.compile(r"\((?!\()[^()]*\)")
 
 
 def dictionary(archive: bytes) -> Iterator[str]:
     """Headword and its definitions, each on a line of its own; translations, pronunciation and labels are left out."""
-    files = read_members(archive, r"\.(dict\.dz|index)$")
-    for path, packed in files.items():
-        if path.endswith(".dict.dz"):
-            index = files[path.removesuffix(".dict.dz") + ".index"].decode("utf-8")
-            text = gzip.decompress(packed)
-            for start, length in _spans(index):
-                if entry := entry_text(text[start : start + length].decode("utf-8")):
-                    yield entry
+    return filter(None, map(entry_text, entries(archive)))
 
 
 def entry_text(entry: str) -> str:
@@ -39,16 +30,3 @@ def _definition(line: str) -> str:
     """Without labels of subject and style, "(1.1)" and the ellipsis of a shortened example."""
     text = re.sub(r"\s+", " ", _LABEL.sub("", line))
     return re.sub(r" ([,;.])", r"\1", text).strip(" ;,…:")
-
-
-def _spans(index: str) -> list[tuple[int, int]]:
-    """Start and length of every entry, each once, in file order; names with `00` describe the dictionary itself."""
-    rows = (line.rsplit("\t", 2) for line in index.split("\n") if line.count("\t") >= 2 and not line.startswith("00"))
-    return sorted({(_number(start), _number(length)) for _, start, length in rows})
-
-
-def _number(digits: str) -> int:
-    value = 0
-    for digit in digits:
-        value = value * 64 + _DIGITS.index(digit)
-    return value

@@ -1,4 +1,4 @@
-"""Polish fortune files: quotes between lines that hold only `%` -> one document per quote."""
+"""Fortune files: quotes between lines that hold only `%` -> one document per quote."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ _MARKUP = re.compile(
     r"^\s*[>|:]|^\s*\[?\d\d?:\d\d|^\s*<[^>]+>|^#\w+|\S+@\S+|://|[-=_*+/\\|~^#.]{5,}|[<>{}\[\]|\\]", re.M
 )
 _SPEECH = re.compile(r"^\s*([-–—*•]|\d+[.)])\s*")
-_INSULTS = ("imiona", "dowcipy-szowinistyczne")  # files of nothing else
+# Files of nothing but insults, drawings or nonsense.
+_LEFT_OUT = ("imiona", "dowcipy-szowinistyczne", "ascii-art", "translate-me", "zippy")
 _NUMBER = re.compile(r"^\d+\. ")  # of a quote in its collection
 _WRAPPED_AT = 55
 
 
 def fortunes(archive: bytes) -> Iterator[str]:
     """Quotes in prose, file by file."""
-    for path, data in read_members(archive, r"/fortunes/pl/[^/]+$").items():
-        if path.endswith((".dat", ".u8")) or path.rsplit("/", 1)[-1] in _INSULTS:
+    for path, data in read_members(archive, r"/fortunes/(pl/)?[^/]+$").items():
+        if path.endswith((".dat", ".u8")) or path.rsplit("/", 1)[-1] in _LEFT_OUT:
             continue
         for quote in re.split(rb"^%\r?$", data, flags=re.MULTILINE):
             text = decode(quote)

@@ -1,0 +1,46 @@
+"""Plain text that was wrapped to lines -> paragraphs, each on one line."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterable, Iterator
+
+LEAST_WORDS = 5
+_SENTENCE = re.compile(r"[.!?:;)\]”»\"'…]$")
+_WORDS_PER_SIGN = 10
+_CODE = re.compile(r"[{}|\\]|::|->|==|^[$#>%]|^\s*[-=_*+~^.]{4,}")
+
+
+def decode(data: bytes, other: str = "iso8859-1") -> str:
+    """UTF-8, or else the one-byte encoding named; either may be packed with gzip."""
+    if data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode(other, errors="replace")
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """Blocks between empty lines, each joined to one line."""
+    for block in re.split(r"\n[ \t]*\n", text):
+        if joined := " ".join(block.split()):
+            yield joined
+
+
+def is_prose(paragraph: str) -> bool:
+    """At least five words, mostly of letters, that end as a sentence does, with few signs of program text."""
+    words = paragraph.split()
+    lettered = sum(word[0].isalpha() or word[-1].isalpha() for word in words)
+    return (
+        len(words) >= LEAST_WORDS
+        and 4 * lettered >= 3 * len(words)
+        and bool(_SENTENCE.search(paragraph))
+        and len(_CODE.findall(paragraph)) <= len(words) / _WORDS_PER_SIGN
+    )
+
+
+def prose(lines: Iterable[str]) -> str:
+    """A document of those paragraphs that are prose."""
+    return "\n".join(filter(is_prose, lines))
