@@ -159,7 +159,7 @@ def _hub_files(source: DialogueSource) -> list[str]:
         raise DialogueSourceError(f"source {source.name}: cannot read data set {where}: {error}") from error
     if source.part not in files:
         raise DialogueSourceError(
-            f"source {source.name}: data set {where} has no part {source.part!r}, only {', '.join(map(repr, files))}"
+            f"source {source.name}: data set {where} has no part {source.part!r}, only {', '.join(repr(str(part)) for part in files)}"
         )
     return list(files[source.part])
 

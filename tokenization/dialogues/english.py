@@ -209,7 +209,8 @@ ACQUAINTANCES = Acquaintances(
         pairs(
             "Porto Seville Lyon Turin Bergen Ghent Bremen Dresden Verona Granada Valencia Nantes Toulouse Leipzig "
             "Utrecht Aarhus Salzburg Basel",
-            "airport library hospital theatre stadium lake zoo museum bakery pharmacy cinema university",
+            "airport library hospital theatre stadium lake zoo museum bakery pharmacy cinema university gallery "
+            "courthouse aquarium bank",
             "{} near the {}",
         ),
         tells=("{} lives in {}.", "The home of {} is in {}."),
