@@ -111,11 +111,13 @@ class DialoguesConfig(Config):
     held_out: bool = False
 
     @model_validator(mode="after")
-    def _ranges_rise(self) -> DialoguesConfig:
+    def _can_be_planned(self) -> DialoguesConfig:
         for name in ("turns", "facts"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} = [{low}, {high}]: must not fall")
+        if self.distances and min(self.distances) >= self.turns[0]:
+            raise ValueError(f"distances = {list(self.distances)}: one must be below turns = {self.turns[0]}")
         if not any(self.unknown_kinds):
             raise ValueError(f"unknown_kinds = {list(self.unknown_kinds)}: one must be above 0")
         return self

@@ -41,9 +41,10 @@ def pair(n) -> dict[str, str]:
     return {name: text.format(n) for name, text in NAMED.items()}
 
 
-def message(role: str, content: str, **more) -> dict:
-    return {"role": role, "content": content, "hashed_ip": "5e5", "country": "PL", "language": "Polish",
-            "header": {"accept-language": "pl", "user-agent": "x"}, "toxic": False, "redacted": False} | more  # fmt: skip
+def message(role: str, content: str) -> dict:
+    """As published, with what identifies people."""
+    private = {"hashed_ip": "5e5", "country": "PL", "header": {"accept-language": "pl", "user-agent": "x"}}
+    return private | {"role": role, "content": content, "language": "Polish", "toxic": False, "redacted": False}
 
 
 # adapter -> schema and rows of one file after another; the files of one data set do not always agree

@@ -158,9 +158,8 @@ def _hub_files(source: DialogueSource) -> list[str]:
     except (OSError, ValueError) as error:
         raise DialogueSourceError(f"source {source.name}: cannot read data set {where}: {error}") from error
     if source.part not in files:
-        raise DialogueSourceError(
-            f"source {source.name}: data set {where} has no part {source.part!r}, only {', '.join(repr(str(part)) for part in files)}"
-        )
+        there = ", ".join(repr(str(part)) for part in files)
+        raise DialogueSourceError(f"source {source.name}: data set {where} has no part {source.part!r}, only {there}")
     return list(files[source.part])
 
 
