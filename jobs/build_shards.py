@@ -16,11 +16,21 @@ from typing import Any
 import fsspec
 
 from jobs.context import Interrupted, Rerun, StageContext, StageError
-from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.data_configs import (
+    ConversationShardsConfig,
+    DialogueSourceConfig,
+    InteractionShardsConfig,
+    TextShardsConfig,
+)
+from jobs.dialogue_manifest import ConversationShard, InteractionShard, conversation_shards, interaction_shards
+from jobs.dialogue_report import add_up
+from jobs.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
 from jobs.inputs import open_tokenizer
 from jobs.ray_setup import ensure_ray
-from jobs.shard_manifest import Shard, conversation_shards, interaction_shards, text_shards
-from jobs.shard_rows import ConversationRows, InteractionRows, Row, TextRows, choose_distractors
+from jobs.shard_manifest import TextShard, text_shards
+from jobs.shard_rows import Row, TextRows
+from tokenization.adapters.documents import DIALOGUES
+from tokenization.adapters.sources import DialogueSource, DialogueSourceError, Part, parts_of
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.records import LANGUAGES, SPLITS, Language
@@ -35,6 +45,8 @@ from tokenization.shards import (
     write_shard,
 )
 from tokenization.tokenizer import Tokenizer
+
+Shard = TextShard | InteractionShard | ConversationShard
 
 SAMPLE_DOCUMENTS = 200  # per language, to estimate bytes per token
 SECONDS_WITHOUT_PROGRESS = 300
@@ -54,19 +66,58 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
     """Stage: single interactions, real and generated."""
     _, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
-    rows = InteractionRows(ctx.inputs["corpus"].uri, tokenizer, config.length, spec, config.seed)
-    index = _build(ctx, "interactions", config.length, tokenizer, interaction_shards(catalogue, config), rows)
-    return _metrics(index, f"{index.rows('train'):,} interactions")
+    parts = _parts(config.sources)
+    rows = InteractionRows(ctx.inputs["corpus"].uri, ctx.output_uri, tokenizer, config.length, spec, config.seed)
+    shards = interaction_shards(catalogue, config, parts)
+    index = _build(ctx, "interactions", config.length, tokenizer, shards, rows)
+    return _metrics(index, f"{index.rows('train'):,} interactions") | _told(ctx, shards, config.sources)
 
 
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
-    """Stage: generated conversations with probes; every split has its own values."""
+    """Stage: generated conversations with probes, each split with its own values, and real ones."""
     corpus, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
-    distractors = choose_distractors(corpus, catalogue, tokenizer, config.length)
-    rows = ConversationRows(tokenizer, config.length, spec, config.seed, distractors)
-    index = _build(ctx, "conversations", config.length, tokenizer, conversation_shards(config), rows)
-    return _metrics(index, f"{index.rows('train'):,} conversations")
+    parts = _parts(config.sources)
+    rows = ConversationRows(
+        ctx.inputs["corpus"].uri,
+        ctx.output_uri,
+        tokenizer,
+        config.length,
+        spec,
+        config.seed,
+        choose_distractors(corpus, catalogue, tokenizer, config.length),
+        config.longest,
+    )
+    dialogues = corpus.rows_of(DIALOGUES) if config.documents else ()
+    if config.documents and not len(dialogues):
+        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
+    shards = conversation_shards(config, catalogue, dialogues, parts)
+    index = _build(ctx, "conversations", config.length, tokenizer, shards, rows)
+    return _metrics(index, f"{index.rows('train'):,} conversations") | _told(ctx, shards, config.sources)
+
+
+def _parts(configs: Sequence[DialogueSourceConfig]) -> list[Part]:
+    """What there is to read of all data sets of dialogues."""
+    try:
+        return [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
+    except DialogueSourceError as error:
+        raise StageError(str(error)) from error
+
+
+def _told(ctx: StageContext, shards: Sequence[Shard], configs: Sequence[DialogueSourceConfig]) -> dict[str, float]:
+    """Counts of the data sets as metrics; who left rows out says so. Raises StageError for one that gave nothing."""
+    metrics = {}
+    sources = [DialogueSource(**config.model_dump()) for config in configs]
+    for source in add_up(ctx.output_uri, shards, sources) if sources else ():
+        name, rejected = source["name"], source["rejected"]
+        found = sum(counts["conversations"] for counts in source["splits"].values())
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.most_common())
+        if not found:
+            raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {reasons or 'nothing'}")
+        if rejected:
+            ctx.reporter.message(f"source {name}: {rejected.total():,} rows left out ({reasons}): see quarantine/")
+        metrics |= {f"sources/{name}/conversations": found, f"sources/{name}/rejected": rejected.total()}
+    return metrics
 
 
 def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:

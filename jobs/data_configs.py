@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from jobs.config_base import Config, Fraction
+from tokenization.adapters.rows import ADAPTERS
 from tokenization.fetch import PACKAGES
 from tokenization.records import Language
 
@@ -83,10 +92,46 @@ class CorpusConfig(Config):
         return self
 
 
+class DialogueSourceConfig(Config):
+    """One data set of dialogues.
+
+    `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
+    `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.adapters.rows`). `language`:
+    of rows that do not name theirs. `split`: `hash` (of the conversation) or the one split that all of it belongs to.
+    `weight`: how often each of its conversations is trained on; a fraction is a choice by hash.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Literal["files", "hub"]
+    path: Annotated[str, Field(min_length=1)]
+    adapter: str
+    language: Language
+    licence: Annotated[str, Field(min_length=1)]
+    subset: str = ""
+    revision: str = ""
+    part: str = "train"
+    split: Literal["hash", "train", "validation", "test"] = "hash"
+    validation_fraction: Fraction = 0.02
+    test_fraction: Fraction = 0.02
+    weight: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _is_readable(self) -> DialogueSourceConfig:
+        if self.adapter not in ADAPTERS:
+            raise ValueError(f"adapter = {self.adapter!r}: there are {', '.join(ADAPTERS)}")
+        if self.validation_fraction + self.test_fraction >= 1:
+            held_out = self.validation_fraction + self.test_fraction
+            raise ValueError(f"validation_fraction + test_fraction = {held_out:g}: must be below 1")
+        return self
+
+
 class DialoguesConfig(Config):
     """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
     acknowledgement of a fact repeats its value. `again`: share of the training split's small talk that asks once more
-    for a fact already told, or, in a share of `unknown`, for one never told."""
+    for a fact already told, or, in a share of `unknown`, for one never told. The others as in
+    `tokenization.dialogues.plan.DialogueSpec`: `distances`, a grid of distances between telling and asking;
+    `unknown_kinds`, weights of the ways not to know; `joins`, questions that need two facts; `held_out`, sentences and
+    a kind of fact that training never sees, in the test split."""
 
     turns: tuple[PositiveInt, PositiveInt] = (4, 8)
     facts: tuple[PositiveInt, PositiveInt] = (1, 4)
@@ -95,13 +140,21 @@ class DialoguesConfig(Config):
     unknown: Fraction = 0.08
     distract: Fraction = 0.25
     again: Fraction = 0.0
+    distances: tuple[PositiveInt, ...] = ()
+    unknown_kinds: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (1.0, 0.0, 0.0)
+    joins: Fraction = 0.0
+    held_out: bool = False
 
     @model_validator(mode="after")
-    def _ranges_rise(self) -> DialoguesConfig:
+    def _can_be_planned(self) -> DialoguesConfig:
         for name in ("turns", "facts"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} = [{low}, {high}]: must not fall")
+        if self.distances and min(self.distances) >= self.turns[0]:
+            raise ValueError(f"distances = {list(self.distances)}: one must be below turns = {self.turns[0]}")
+        if not any(self.unknown_kinds):
+            raise ValueError(f"unknown_kinds = {list(self.unknown_kinds)}: one must be above 0")
         return self
 
 
@@ -125,18 +178,29 @@ class TextShardsConfig(Config):
 
 
 class InteractionShardsConfig(Config):
-    """Single interactions of at most `length` tokens: real ones from the corpus and those of generated dialogues."""
+    """Single interactions of at most `length` tokens: real ones from the corpus, those of generated dialogues, and all
+    of the data sets in `sources`."""
 
     length: Length
     shards: PositiveInt = 4
-    generated: PositiveInt = 4_000
-    documents: PositiveInt = 4_000
+    generated: NonNegativeInt = 4_000
+    documents: NonNegativeInt = 4_000
     dialogues: DialoguesConfig = DialoguesConfig()
+    sources: tuple[DialogueSourceConfig, ...] = ()
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _something_is_written(self) -> InteractionShardsConfig:
+        if not (self.generated or self.documents or self.sources):
+            raise ValueError("generated = 0, documents = 0, sources = []: there must be something to write")
+        _named_once(self.sources)
+        return self
 
 
 class ConversationShardsConfig(Config):
-    """Conversations whose interactions have at most `length` tokens each. Counts are per language."""
+    """Conversations whose interactions have at most `length` tokens each. Generated ones: `train`, `validation` and
+    `test` per language. Real ones: `documents` dialogues of the corpus to train on, in all languages together, and the
+    data sets in `sources`; those longer than `longest` interactions are cut into several."""
 
     length: Length
     shards: PositiveInt = 4
@@ -144,4 +208,18 @@ class ConversationShardsConfig(Config):
     validation: PositiveInt = 200
     test: PositiveInt = 400
     dialogues: DialoguesConfig = DialoguesConfig()
+    documents: NonNegativeInt = 0
+    sources: tuple[DialogueSourceConfig, ...] = ()
+    longest: PositiveInt = 16
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _sources_are_told_apart(self) -> ConversationShardsConfig:
+        _named_once(self.sources)
+        return self
+
+
+def _named_once(sources: tuple[DialogueSourceConfig, ...]) -> None:
+    names = [source.name for source in sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"sources: {twice!r} is the name of two of them")

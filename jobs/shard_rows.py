@@ -1,31 +1,23 @@
-"""What stands in a shard: from its line in the manifest to its rows, one class per kind.
+"""What stands in a shard of text: from its line in the manifest to its rows.
 
-The objects travel to the workers; each row is a pure function of them and of the shard, so that the number of workers
+The object travels to the workers; each row is a pure function of it and of the shard, so that the number of workers
 changes no byte. The tokenizer survives pickling (its content twin is rebuilt from its JSON).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import chain, islice, zip_longest
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from jobs.shard_manifest import ConversationShard, InteractionShard, InteractionShare, TextShard
-from tokenization.adapters import interactions_of
-from tokenization.dialogues import DialogueSpec, generate
+from jobs.shard_manifest import TextShard
 from tokenization.dialogues.values import stable_hash
-from tokenization.documents import Catalogue, Corpus
+from tokenization.documents import Corpus
 from tokenization.packing import pack
-from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, Split
-from tokenization.template import EncodedInteraction, encode_interactions
+from tokenization.records import LANGUAGES, Document
 from tokenization.tokenizer import Tokenizer
 
 Row = dict[str, Any]
-Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
-
-DISTRACTORS = 300  # real interactions per language and split that conversations draw small talk from
-ENCODED_AT_ONCE = 64  # conversations
 
 
 @dataclass(frozen=True)
@@ -45,95 +37,6 @@ class TextRows:
                 yield {"input_ids": row.input_ids, "document_starts": row.document_starts, "language": number}
 
 
-@dataclass(frozen=True)
-class InteractionRows:
-    """Real interactions from documents; generated ones are the turns whose answer needs no memory."""
-
-    corpus_uri: str
-    tokenizer: Tokenizer
-    length: int
-    dialogues: DialogueSpec
-    seed: int
-
-    def __call__(self, shard: InteractionShard) -> Iterator[Row]:
-        corpus = Corpus(self.corpus_uri)
-        for share in shard.shares:
-            generated = islice(self._generated(shard.split, share), share.generated)
-            for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
-                yield _interaction_row(encoded, share.language)
-            if share.rows:
-                limit = 1 + 2 * share.real // len(share.rows)
-                found = real_interactions(corpus.read(share.rows), self.tokenizer, self.length, limit)
-                for _, encoded in islice(found, share.real):
-                    yield _interaction_row(encoded, share.language)
-
-    def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
-        """Turns of generated dialogues. Questions about memory are among them: joint training leaks the interaction
-        itself as memory, and so they are where reading is first learned."""
-        # every dialogue has a turn, so as many dialogues as interactions are enough
-        for index in range(share.dialogue, share.dialogue + share.generated):
-            yield from generate(self.dialogues, share.language, split, self.seed, index).interactions
-
-
-@dataclass(frozen=True)
-class ConversationRows:
-    """Generated dialogues with what is asked about memory."""
-
-    tokenizer: Tokenizer
-    length: int
-    dialogues: DialogueSpec
-    seed: int
-    distractors: Distractors
-
-    def __call__(self, shard: ConversationShard) -> Iterator[Row]:
-        for start in range(shard.start, shard.stop, ENCODED_AT_ONCE):
-            numbers = range(start, min(start + ENCODED_AT_ONCE, shard.stop))
-            conversations = [self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES]
-            turns = [turn for conversation in conversations for turn in conversation.interactions]
-            encoded = encode_interactions(self.tokenizer, turns, self.length)
-            for conversation in conversations:
-                yield {
-                    "conversation_id": conversation.id,
-                    "interactions": [
-                        _interaction_row(one, conversation.language)
-                        for one in islice(encoded, len(conversation.interactions))
-                    ],
-                    "probes": [asdict(probe) for probe in conversation.probes],
-                }
-
-    def _generate(self, split: Split, language: Language, index: int) -> Conversation:
-        return generate(self.dialogues, language, split, self.seed, index, self.distractors[split, language])
-
-
-def real_interactions(
-    documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int
-) -> Iterator[tuple[Interaction, EncodedInteraction]]:
-    """Interactions that need no cutting to stay below `length` tokens: the first of each document, then the second of
-    each, up to `limit`."""
-    rounds = zip_longest(*(list(_fitting(document, tokenizer, length, limit)) for document in documents))
-    return (found for found in chain.from_iterable(rounds) if found)
-
-
-def _fitting(
-    document: Document, tokenizer: Tokenizer, length: int, limit: int
-) -> Iterator[tuple[Interaction, EncodedInteraction]]:
-    candidates = list(islice(interactions_of(document), 4 * limit))
-    encoded = encode_interactions(tokenizer, candidates, length)
-    fitting = (pair for pair in zip(candidates, encoded, strict=True) if len(pair[1].input_ids) < length)
-    return islice(fitting, limit)
-
-
-def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, length: int) -> Distractors:
-    """Short real interactions per split and language: at most half of `length`, so that they lengthen no batch."""
-    chosen = {}
-    for split in SPLITS:
-        for language in LANGUAGES:
-            rows = catalogue.select(split, language)[: 3 * DISTRACTORS]
-            found = real_interactions(corpus.read(rows), tokenizer, length // 2, limit=4)
-            chosen[split, language] = tuple(interaction for interaction, _ in islice(found, DISTRACTORS))
-    return chosen
-
-
 def _repeat(documents: list[Document], encoded: list[list[int]], passes: float) -> Iterator[list[int]]:
     """All documents once per whole pass, then those whose hash falls below the fraction that is left."""
     while passes > 0:
@@ -141,12 +44,3 @@ def _repeat(documents: list[Document], encoded: list[list[int]], passes: float) 
             if stable_hash(document.id) < passes * 2**64:
                 yield ids
         passes -= 1
-
-
-def _interaction_row(encoded: EncodedInteraction, language: Language) -> Row:
-    return {
-        "input_ids": encoded.input_ids,
-        "loss_mask": encoded.loss_mask,
-        "answer_start": encoded.answer_start,
-        "language": LANGUAGES.index(language),
-    }

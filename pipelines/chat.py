@@ -18,8 +18,8 @@ from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
 from rxt_model.state import ConversationState
-from tokenization.dialogues.plan import example
 from tokenization.dialogues.score import score
+from tokenization.dialogues.wording import example
 from tokenization.records import Interaction, Language
 from tokenization.template import decode_answer, encode_query
 from tokenization.tokenizer import Tokenizer, TokenizerError

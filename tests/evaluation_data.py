@@ -18,7 +18,7 @@ from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
 from rxt_model.model import ReactiveTransformer
-from tokenization.dialogues.plan import DialogueSpec, generate
+from tokenization.dialogues import DialogueSpec, generate
 from tokenization.records import LANGUAGES, Probe
 from tokenization.shards import ShardIndex, write_index, write_shard
 from tokenization.special_tokens import EOS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import fsspec
@@ -85,6 +85,11 @@ class Corpus:
                 )
             )
         return Catalogue(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+
+    def rows_of(self, sources: Collection[str]) -> np.ndarray:
+        """Row numbers of all documents of these sources."""
+        columns = [pc.is_in(table["source"], pa.array(list(sources))).to_numpy() for table in self._tables(["source"])]
+        return np.flatnonzero(np.concatenate(columns))
 
     def read(self, rows: Sequence[int]) -> Iterator[Document]:
         """The documents at these row numbers, in ascending order; row groups without any are not touched."""

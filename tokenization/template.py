@@ -1,5 +1,6 @@
 """An interaction as ids. Query part: `[BOS] [I]internal`, then `[Q]query` or `[U]tool result`. Answer part:
-`[T]thinking [A]answer [C]tool call [EOS]`.
+`[T]thinking [A]answer [C]tool call [EOS]`. Blocks without content are left out, except the query and the answer, so
+that the first token of the answer part says how it is answered: `[A]` at once, `[T]` after thinking.
 
 Control tokens are inserted by id, so the same characters in user text stay text. Truncation shortens contents only.
 """
@@ -15,6 +16,7 @@ from tokenization.special_tokens import (
     BOS,
     EOS,
     INTERNAL,
+    PAD,
     QUERY,
     SPECIAL_TOKENS,
     THINK,
@@ -24,6 +26,15 @@ from tokenization.special_tokens import (
 from tokenization.tokenizer import Tokenizer
 
 FIELDS = tuple(field.name for field in fields(Interaction))
+# The control token that opens each block, in template order, with the part of the interaction that it holds.
+HEADS = {
+    INTERNAL: "internal",
+    QUERY: "query",
+    TOOL_RESULT: "tool_result",
+    THINK: "think",
+    ANSWER: "answer",
+    TOOL_CALL: "tool_call",
+}
 # Who gets room first when a part is too long: the newest query before the instruction, the answer before its thoughts.
 QUERY_PRIORITY = (QUERY, TOOL_RESULT, INTERNAL)
 ANSWER_PRIORITY = (ANSWER, TOOL_CALL, THINK)
@@ -34,11 +45,13 @@ Blocks = dict[int, list[int]]
 
 @dataclass(frozen=True)
 class EncodedInteraction:
-    """T ids, T flags (True: a supervised target) and the position at which the answer part begins."""
+    """T ids, T flags (True: a supervised target), the position at which the answer part begins, and how many tokens of
+    content found no room."""
 
     input_ids: list[int]
     loss_mask: list[bool]
     answer_start: int
+    cut: int = 0
 
 
 def encode_interaction(tokenizer: Tokenizer, interaction: Interaction, length: int) -> EncodedInteraction:
@@ -79,12 +92,30 @@ def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
     return tokenizer.decode(ids[:stop])
 
 
+def decode_interaction(tokenizer: Tokenizer, ids: Iterable[int]) -> Interaction:
+    """What `encode_interaction` was given, up to what was cut. Raises ValueError for ids out of template order."""
+    blocks: Blocks = {}
+    head = None
+    for token in ids:
+        if token >= len(SPECIAL_TOKENS) and head is not None:
+            blocks[head].append(token)
+        elif token in HEADS and token not in blocks:
+            head = token
+            blocks[head] = []
+        elif token not in (BOS, EOS, PAD):
+            raise ValueError(f"id {token} does not belong where it stands in an interaction")
+    if list(blocks) != [block for block in HEADS if block in blocks]:
+        raise ValueError(f"blocks {list(blocks)} are not in the order of the template, {list(HEADS)}")
+    parts = {HEADS[block]: tokenizer.decode(content) for block, content in blocks.items()}
+    return Interaction(**{"query": "", "answer": ""} | parts)
+
+
 def _blocks(interaction: Interaction, contents: dict[str, list[int]]) -> tuple[Blocks, Blocks]:
     """Blocks of the query part and of the answer part, by their control token, in template order."""
     query: Blocks = {INTERNAL: contents["internal"]} if interaction.internal else {}
     answer: Blocks = {THINK: contents["think"]} if interaction.think else {}
-    if interaction == Interaction(query="", answer="", internal=interaction.internal) and interaction.internal:
-        return query, {}  # a system prompt: written to memory, nothing to learn in it
+    if interaction.is_system_prompt:
+        return query, {}
     if interaction.tool_result:
         query[TOOL_RESULT] = contents["tool_result"]
     else:
@@ -98,14 +129,15 @@ def _blocks(interaction: Interaction, contents: dict[str, list[int]]) -> tuple[B
 def _assemble(query: Blocks, answer: Blocks, length: int) -> EncodedInteraction:
     room = length - 2 - len(query) - len(answer)
     query_size, answer_size = _size(query), _size(answer)
-    if query_size + answer_size > room:
+    cut = max(0, query_size + answer_size - room)
+    if cut:
         # Whoever stays below its half leaves the rest to the other.
         query_room = max(room // 2, room - answer_size)
         query = _cut(query, QUERY_PRIORITY, query_room)
         answer = _cut(answer, ANSWER_PRIORITY, room - _size(query))
     before, after = [BOS, *_flatten(query)], [*_flatten(answer), EOS]
     mask = [False] * len(before) + [bool(answer)] * len(after)
-    return EncodedInteraction(before + after, mask, len(before))
+    return EncodedInteraction(before + after, mask, len(before), cut)
 
 
 def _size(blocks: Blocks) -> int:

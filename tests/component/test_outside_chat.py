@@ -178,7 +178,7 @@ def test_an_example_draws_its_seed_and_starts_with_a_fresh_memory(say):
 
 
 def test_a_right_answer_gets_its_mark(say, monkeypatch):
-    from tokenization.dialogues.plan import example
+    from tokenization.dialogues.wording import example
 
     answers = iter([i.answer for i in example("pl", 7, "test").interactions])
     monkeypatch.setattr(Conversation, "answer", lambda self, prompt: iter([next(answers)]))

@@ -246,7 +246,7 @@ def test_an_error_in_a_worker_reaches_the_user_with_its_cause(ray_session, input
 
 
 def test_real_small_talk_comes_from_the_split_of_the_conversation(inputs):
-    from jobs.shard_rows import choose_distractors
+    from jobs.dialogue_rows import choose_distractors
 
     corpus = Corpus(inputs[0])
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")

@@ -25,7 +25,7 @@ def conversation(n: int) -> dict:
     return {
         "conversation_id": f"pl-{n}",
         "interactions": [interaction | {"language": 1}] * (1 + n % 3),
-        "probes": [probe | {"distance": n, "facts": 2}] * (n % 2),
+        "probes": [probe | {"distance": n, "facts": 2, "tag": ""}] * (n % 2),
     }
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
-from jobs.shard_manifest import conversation_shards, interaction_shards, mixture, text_shards
+from jobs.dialogue_manifest import conversation_shards, interaction_shards
+from jobs.shard_manifest import mixture, text_shards
 from tokenization.documents import Catalogue
 
 RNG = np.random.default_rng(0)
@@ -91,5 +92,7 @@ def test_interaction_shards_share_no_document_and_no_dialogue():
 
 
 def test_conversation_shards_cover_all_dialogues():
-    shards = conversation_shards(ConversationShardsConfig(length=64, shards=3, train=10, validation=2, test=3))
+    shards = conversation_shards(
+        ConversationShardsConfig(length=64, shards=3, train=10, validation=2, test=3), catalogue()
+    )
     assert [(shard.start, shard.stop) for shard in shards] == [(0, 3), (3, 6), (6, 10), (0, 2), (0, 3)]

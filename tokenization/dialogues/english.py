@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from random import Random
 
-from tokenization.dialogues.phrasebook import CODES, HOURS, HOUSE_NUMBERS, Phrasebook, Slot, pairs
+from tokenization.dialogues.phrasebook import (
+    CODES,
+    DAYS_OF_MONTH,
+    HOURS,
+    HOUSE_NUMBERS,
+    Acquaintances,
+    Phrasebook,
+    Role,
+    Slot,
+    pairs,
+)
 from tokenization.records import Interaction
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = "January February March April May June July August September October November December"
 
 SLOTS = (
     Slot(
@@ -21,6 +32,9 @@ SLOTS = (
         tells=("My name is {}.", "I am {}."),
         updates=("My name is now {}.", "From now on my name is {}."),
         questions=(("What is my name?", "Your name is {}."), ("Do you know my name?", "Your name is {}.")),
+        others=("The new person at work is called {}.", "Somebody in my street is called {}."),
+        unseen_tells=("People call me {}.",),
+        unseen_questions=(("Who am I?", "You are {}."),),
     ),
     Slot(
         "friend",
@@ -36,6 +50,9 @@ SLOTS = (
             ("Who is my best friend?", "Your best friend is {}."),
             ("What is my best friend called?", "Your best friend is called {}."),
         ),
+        others=("The best friend of my sister is {}.", "The best friend of my neighbour is {}."),
+        unseen_tells=("{} is my best friend.",),
+        unseen_questions=(("Can you name my best friend?", "Your best friend is {}."),),
     ),
     Slot(
         "code",
@@ -46,6 +63,9 @@ SLOTS = (
             ("What is my locker code?", "Your locker code is {}."),
             ("Which code opens my locker?", "Your locker code is {}."),
         ),
+        others=("The locker code of my sister is {}.", "The locker code of my neighbour is {}."),
+        unseen_tells=("I open my locker with {}.",),
+        unseen_questions=(("What do I type to open my locker?", "Your locker code is {}."),),
     ),
     Slot(
         "pet",
@@ -58,6 +78,9 @@ SLOTS = (
         tells=("My pet is a {}.", "I have a pet, a {}."),
         updates=("My new pet is a {}.", "My pet is now a {}."),
         questions=(("What is my pet?", "Your pet is a {}."), ("What pet do I have?", "Your pet is a {}.")),
+        others=("The pet of my sister is a {}.", "My neighbour has a pet, a {}."),
+        unseen_tells=("At home I keep a {}.",),
+        unseen_questions=(("Which animal lives with me?", "Your pet is a {}."),),
     ),
     Slot(
         "car",
@@ -70,6 +93,9 @@ SLOTS = (
         tells=("My car is a {}.", "I drive a {}."),
         updates=("My new car is a {}.", "Now I drive a {}."),
         questions=(("What is my car?", "Your car is a {}."), ("What car do I drive?", "You drive a {}.")),
+        others=("The car of my sister is a {}.", "My neighbour drives a {}."),
+        unseen_tells=("In my garage there is a {}.",),
+        unseen_questions=(("Which car is mine?", "Your car is a {}."),),
     ),
     Slot(
         "meeting",
@@ -80,6 +106,9 @@ SLOTS = (
             ("When is my meeting?", "Your meeting is on {}."),
             ("When do I have a meeting?", "You have a meeting on {}."),
         ),
+        others=("The meeting of my sister is on {}.", "My neighbour has a meeting on {}."),
+        unseen_tells=("I am expected at a meeting on {}.",),
+        unseen_questions=(("On which day and at what time is my meeting?", "Your meeting is on {}."),),
     ),
     Slot(
         "home",
@@ -92,6 +121,9 @@ SLOTS = (
         tells=("I live at {}.", "My address is {}."),
         updates=("Now I live at {}.", "My new address is {}."),
         questions=(("Where do I live?", "You live at {}."), ("What is my address?", "Your address is {}.")),
+        others=("My sister lives at {}.", "The address of my neighbour is {}."),
+        unseen_tells=("My flat is at {}.",),
+        unseen_questions=(("Where is my flat?", "You live at {}."),),
     ),
     Slot(
         "dish",
@@ -108,13 +140,16 @@ SLOTS = (
             ("What is my favourite dish?", "Your favourite dish is {}."),
             ("Which dish do I like best?", "The dish you like best is {}."),
         ),
+        others=("The favourite dish of my sister is {}.", "The dish my neighbour likes best is {}."),
+        unseen_tells=("What I like to eat most is {}.",),
+        unseen_questions=(("What do I like to eat most?", "Your favourite dish is {}."),),
     ),
     Slot(
         "holiday",
         pairs(
             "London Paris Rome Berlin Madrid Vienna Prague Lisbon Dublin Athens Oslo Venice Milan Naples Geneva Zurich "
             "Warsaw Cracow Budapest Brussels Cairo Tokyo Kyoto Boston Chicago Denver Sydney Toronto",
-            "January February March April May June July August September October November December",
+            MONTHS,
             "{} in {}",
         ),
         tells=("My holiday is in {}.", "For my holiday I am going to {}."),
@@ -123,6 +158,9 @@ SLOTS = (
             ("Where and when is my holiday?", "Your holiday is in {}."),
             ("Where am I going for my holiday, and when?", "You are going to {}."),
         ),
+        others=("The holiday of my sister is in {}.", "For a holiday my neighbour is going to {}."),
+        unseen_tells=("I have booked a holiday in {}.",),
+        unseen_questions=(("What are my holiday plans?", "Your holiday is in {}."),),
     ),
     Slot(
         "password",
@@ -135,6 +173,49 @@ SLOTS = (
         tells=("My password is {}.", "The password I use is {}."),
         updates=("My new password is {}.", "I changed my password to {}."),
         questions=(("What is my password?", "Your password is {}."), ("Tell me my password.", "Your password is {}.")),
+        others=("The password of my sister is {}.", "The password of my neighbour is {}."),
+        unseen_tells=("I log in with the password {}.",),
+        unseen_questions=(("Which password do I use?", "Your password is {}."),),
+    ),
+)
+
+BIRTHDAY = Slot(
+    "birthday",
+    pairs(DAYS_OF_MONTH, MONTHS),
+    tells=("My birthday is on {}.", "I was born on {}."),
+    updates=("I was wrong, my birthday is on {}.", "To be exact, my birthday is on {}."),
+    questions=(
+        ("When is my birthday?", "Your birthday is on {}."),
+        ("On which day do I have my birthday?", "Your birthday is on {}."),
+    ),
+)
+
+ACQUAINTANCES = Acquaintances(
+    people=pairs(
+        "Gregory Leonard Stanley Walter Ernest Howard Felix Hugo Arthur Gilbert Norman Philip",
+        "Ashford Bradley Collins Dawson Ellison Fletcher Graham Holloway Ingram Jennings Kendall Langley",
+    ),
+    roles=tuple(
+        Role(
+            tell=f"My {role} is {{}}.",
+            echo=f"Your {role} is {{}}.",
+            question=f"Where does my {role} live?",
+            answer=f"Your {role} lives in {{}}.",
+        )
+        for role in ("doctor", "teacher", "boss", "dentist", "coach")
+    ),
+    residence=Slot(
+        "residence",
+        pairs(
+            "Porto Seville Lyon Turin Bergen Ghent Bremen Dresden Verona Granada Valencia Nantes Toulouse Leipzig "
+            "Utrecht Aarhus Salzburg Basel",
+            "airport library hospital theatre stadium lake zoo museum bakery pharmacy cinema university gallery "
+            "courthouse aquarium bank",
+            "{} near the {}",
+        ),
+        tells=("{} lives in {}.", "The home of {} is in {}."),
+        updates=(),
+        questions=(),
     ),
 )
 
@@ -196,4 +277,6 @@ ENGLISH = Phrasebook(
     echo="All right. {}",
     refusal="You have not told me that.",
     small_talk=small_talk,
+    held_out=BIRTHDAY,
+    acquaintances=ACQUAINTANCES,
 )

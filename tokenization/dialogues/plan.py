@@ -1,15 +1,14 @@
-"""Memory dialogues: what is said in which turn, so that the distances between telling and asking are chosen."""
+"""What is said in which turn of a memory dialogue, so that the distances between telling and asking are chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from tokenization.dialogues.phrasebook import Value
-from tokenization.dialogues.values import PHRASEBOOKS, SLOT_NAMES, mentioned, split_values, stable_hash
-from tokenization.records import Conversation, Interaction, Language, Probe, Split
+from tokenization.dialogues.values import PHRASEBOOKS, SLOT_NAMES
+
+ROLES = min(len(book.acquaintances.roles) for book in PHRASEBOOKS.values())
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,14 @@ class DialogueSpec:
     `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too). In short
     conversations fewer facts are told than `facts` says, so that at least one is asked. `again`: share of the small
     talk of the training split that asks once more for a fact told before, or, in a share of `unknown`, for one never
-    told; elsewhere each fact is asked once, as an answered question writes the fact into memory again."""
+    told; elsewhere each fact is asked once, as an answered question writes the fact into memory again.
+
+    `distances`: the only distances at which facts are asked, equally often as far as they fit into the conversation
+    (empty: all there are). `unknown_kinds`: weights of never telling, of telling only after the question, and of
+    telling it of somebody else; the latter two take a turn of small talk, and without one nothing is told. `joins`:
+    share of the questions that need two facts, who has a role and where that person lives, as far as there is small
+    talk to give up. `held_out`: in the test split, one fact of every conversation is of a kind that training does not
+    have, and all facts are told and asked in sentences that it does not have."""
 
     turns: tuple[int, int] = (4, 8)
     facts: tuple[int, int] = (1, 4)
@@ -28,19 +34,27 @@ class DialogueSpec:
     unknown: float = 0.08
     distract: float = 0.25
     again: float = 0.0
+    distances: tuple[int, ...] = ()
+    unknown_kinds: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    joins: float = 0.0
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         for name in ("turns", "facts"):
             low, high = getattr(self, name)
             if not 1 <= low <= high:
                 raise ValueError(f"{name} must be a range low <= high from 1, not {low}, {high}")
+        if self.distances and not 1 <= min(self.distances) < self.turns[0]:
+            raise ValueError(f"distances {list(self.distances)}: none fits into {self.turns[0]} turns")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """`fact` numbers the facts of a conversation, those never told included; -1 for small talk."""
+    """`fact` numbers the facts of a conversation, those never told included; -1 for small talk. `other` tells of
+    somebody else what is asked of the user. `role`, `residence` and `join` have a numbering of their own: who somebody
+    is, where that person lives, and the question that needs both."""
 
-    kind: Literal["tell", "update", "distract", "ask", "unknown"]
+    kind: Literal["tell", "update", "distract", "ask", "unknown", "other", "role", "residence", "join"]
     fact: int = -1
 
 
@@ -50,6 +64,8 @@ def plan(spec: DialogueSpec, rng: Random) -> list[Turn]:
     if length == 1:
         return [Turn("tell", 0)]
     facts, asked, unknown, updated = _counts(spec, length, rng)
+    joins = _joins(spec, asked, length - facts - asked - unknown - updated, rng)
+    facts, asked, updated = facts - joins, asked - joins, min(updated, asked - joins)
     turns = [Turn("distract")] * length
     free = list(range(length))
 
@@ -57,10 +73,19 @@ def plan(spec: DialogueSpec, rng: Random) -> list[Turn]:
         free.remove(position)
         turns[position] = turn
 
+    for number in range(joins):
+        first, second, question = _three_positions(free, _distance(spec, length, rng), rng)
+        statements = rng.sample(("role", "residence"), 2)
+        for position, kind in zip((first, second, question), (*statements, "join"), strict=True):
+            place(position, Turn(kind, number))
     changes = rng.sample([True] * updated + [False] * (asked - updated), asked)
-    distances = sorted((_distance(length, rng) for _ in range(asked)), reverse=True)
+    distances = sorted((_distance(spec, length, rng) for _ in range(asked)), reverse=True)
     for fact, (distance, change) in enumerate(zip(distances, changes, strict=True)):
-        stated, question = _positions(free, distance, change, rng)
+        found = _positions(free, distance, spec.distances, change, rng)
+        if found is None:  # no distance of the grid is left: told, and not asked
+            place(_early(free, rng), Turn("tell", fact))
+            continue
+        stated, question = found
         earlier = [position for position in free if position < stated] if change else []
         place(stated, Turn("update" if earlier else "tell", fact))
         place(question, Turn("ask", fact))
@@ -69,8 +94,32 @@ def plan(spec: DialogueSpec, rng: Random) -> list[Turn]:
     for fact in range(asked, facts):
         place(_early(free, rng), Turn("tell", fact))
     for fact in range(facts, facts + unknown):
-        place(rng.choice(free), Turn("unknown", fact))
+        for position, turn in _unknown(spec, fact, free, rng):
+            place(position, turn)
     return turns
+
+
+def ask_again(spec: DialogueSpec, turns: list[Turn], rng: Random) -> list[Turn]:
+    """The plan with a share `again` of its small talk replaced by questions about facts that were told before, or
+    never, in the shares that all questions have."""
+    told: list[int] = []
+    never = range(count_facts(turns), len(SLOT_NAMES))
+    asked: list[Turn] = []
+    for turn in turns:
+        if turn.kind == "tell":
+            told.append(turn.fact)
+        if turn.kind != "distract" or not told or rng.random() >= spec.again:
+            asked.append(turn)
+        elif never and rng.random() < spec.unknown:
+            asked.append(Turn("unknown", rng.choice(never)))
+        else:
+            asked.append(Turn("ask", rng.choice(told)))
+    return asked
+
+
+def count_facts(turns: list[Turn]) -> int:
+    """How many facts about the user a plan numbers, told or not."""
+    return 1 + max((turn.fact for turn in turns if turn.kind not in ("role", "residence", "join")), default=-1)
 
 
 def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int, int]:
@@ -88,127 +137,58 @@ def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int
     return facts, asked, unknown, min(updated, asked, length - facts - questions)
 
 
-def _distance(length: int, rng: Random) -> int:
-    """Half uniform over what fits, half with equal shares per octave, so that near and far are both frequent."""
+def _joins(spec: DialogueSpec, asked: int, spare: int, rng: Random) -> int:
+    """How many asked facts become questions that need two. Each takes one more turn than a fact and its question."""
+    wanted = sum(rng.random() < spec.joins for _ in range(asked)) if spec.joins else 0
+    return min(wanted, spare, ROLES)
+
+
+def _distance(spec: DialogueSpec, length: int, rng: Random) -> int:
+    """One of the grid that fits. Without a grid, half uniform over what fits, half with equal shares per octave, so
+    that near and far are both frequent."""
+    if spec.distances:
+        return rng.choice([distance for distance in spec.distances if distance < length])
     if rng.random() < 0.5:
         return rng.randint(1, length - 1)
     return int(length ** rng.random())
-
-
-def _ask_again(spec: DialogueSpec, turns: list[Turn], rng: Random) -> list[Turn]:
-    """The plan with a share `again` of its small talk replaced by questions about facts that were told before, or
-    never, in the shares that all questions have."""
-    told: list[int] = []
-    never = range(1 + max(turn.fact for turn in turns), len(SLOT_NAMES))
-    asked: list[Turn] = []
-    for turn in turns:
-        if turn.kind == "tell":
-            told.append(turn.fact)
-        if turn.kind != "distract" or not told or rng.random() >= spec.again:
-            asked.append(turn)
-        elif never and rng.random() < spec.unknown:
-            asked.append(Turn("unknown", rng.choice(never)))
-        else:
-            asked.append(Turn("ask", rng.choice(told)))
-    return asked
 
 
 def _early(positions: list[int], rng: Random) -> int:
     return positions[int(len(positions) * rng.random() ** 2)]
 
 
-def _positions(free: list[int], distance: int, change: bool, rng: Random) -> tuple[int, int]:
-    """Free turns for a statement and its question at the distance asked for, or at the nearest that is possible.
-    Before a change a turn must be left for what it changes; where that cannot be, any turn will do."""
+def _positions(
+    free: list[int], distance: int, grid: tuple[int, ...], change: bool, rng: Random
+) -> tuple[int, int] | None:
+    """Free turns for a statement and its question at the distance asked for, or at the nearest that is possible (and
+    in the grid, if there is one). Before a change a turn must be left for what it changes; where that cannot be, any
+    turn will do."""
     for first in (free[1:], free) if change else (free,):
-        for candidate in sorted(range(1, free[-1] - free[0] + 1), key=lambda d: abs(d - distance)):
+        for candidate in sorted(grid or range(1, free[-1] - free[0] + 1), key=lambda d: abs(d - distance)):
             starts = [position for position in first if position + candidate in free]
             if starts:
                 stated = _early(starts, rng)
                 return stated, stated + candidate
-    raise AssertionError(f"no two free turns among {free}")
+    return None
 
 
-def generate(
-    spec: DialogueSpec,
-    language: Language,
-    split: Split,
-    seed: int,
-    index: int,
-    distractors: Sequence[Interaction] = (),
-) -> Conversation:
-    """Conversation `index` of a split: a pure function of its arguments. Real `distractors`, if given, take half of
-    the small talk, except those that hold a value of some slot."""
-    rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
-    name = f"dialogue-{language}-{split}-{seed}-{index}"
-    turns = plan(spec, rng)
-    if split == "train":
-        turns = _ask_again(spec, turns, rng)
-    return _converse(name, turns, spec.echo, language, split, rng, distractors)
+def _three_positions(free: list[int], distance: int, rng: Random) -> tuple[int, int, int]:
+    """Free turns for two statements and the question that needs both, the first at the distance asked for or at the
+    nearest that is possible. There must be three."""
+    spans = [(a, c) for i, a in enumerate(free) for c in free[i + 2 :]]
+    nearest = min(abs(c - a - distance) for a, c in spans)
+    first, question = rng.choice([(a, c) for a, c in spans if abs(c - a - distance) == nearest])
+    return first, rng.choice([b for b in free if first < b < question]), question
 
 
-def example(language: Language, seed: int, split: Split = "test") -> Conversation:
-    """Two or three facts, some small talk, then a question about each fact."""
-    rng = Random(stable_hash(f"example/{language}/{split}/{seed}"))
-    facts = rng.choice((2, 3))
-    tells = [Turn("tell", fact) for fact in range(facts)]
-    asks = [Turn("ask", fact) for fact in rng.sample(range(facts), facts)]
-    turns = [*tells, Turn("distract"), *asks]
-    return _converse(f"example-{language}-{split}-{seed}", turns, 0.0, language, split, rng, ())
-
-
-def _converse(
-    name: str,
-    turns: list[Turn],
-    echo: float,
-    language: Language,
-    split: Split,
-    rng: Random,
-    distractors: Sequence[Interaction],
-) -> Conversation:
-    """Puts a plan into words and records what is asked."""
-    book = PHRASEBOOKS[language]
-    slots = rng.sample(book.slots, 1 + max(turn.fact for turn in turns))
-    told: dict[int, list[Value]] = {}
-    stated: dict[int, int] = {}
-    interactions: list[Interaction] = []
-    probes: list[Probe] = []
-    for number, turn in enumerate(turns):
-        if turn.kind == "distract":
-            interactions.append(_distractor(language, rng, distractors))
-            continue
-        slot = slots[turn.fact]
-        if turn.kind in ("tell", "update"):
-            known = told.setdefault(turn.fact, [])
-            table = split_values(language, slot.name, split)
-            value = rng.choice([value for value in table if value not in known] if known else table)
-            known.append(value)
-            stated[turn.fact] = number
-            sentence = rng.choice(slot.tells if turn.kind == "tell" else slot.updates).format(value[0])
-            answer = book.echo.format(slot.questions[0][1].format(value[0]))
-            interactions.append(Interaction(sentence, answer if rng.random() < echo else book.acknowledgement))
-            continue
-        question, answer = rng.choice(slot.questions)
-        current = told.get(turn.fact, ())
-        others = [value[0] for fact, values in told.items() if fact != turn.fact for value in values]
-        interactions.append(Interaction(question, answer.format(current[-1][0]) if current else book.refusal))
-        probes.append(
-            Probe(
-                turn=number,
-                slot=slot.name,
-                kind="unknown" if not current else "update" if len(current) > 1 else "recall",
-                gold=current[-1] if current else (book.refusal,),
-                forbidden=(*(value[0] for value in current[:-1]), *others),
-                distance=number - stated[turn.fact] if current else 0,
-                facts=len(told),
-            )
-        )
-    return Conversation(name, language, "dialogues", split, tuple(interactions), tuple(probes))
-
-
-def _distractor(language: Language, rng: Random, real: Sequence[Interaction]) -> Interaction:
-    if real and rng.random() < 0.5:
-        pick = rng.choice(real)
-        if not mentioned(f"{pick.query} {pick.answer}", language):
-            return pick
-    return PHRASEBOOKS[language].small_talk(rng)
+def _unknown(spec: DialogueSpec, fact: int, free: list[int], rng: Random) -> list[tuple[int, Turn]]:
+    """Where it is asked for what was not told, and where it is told later, or of somebody else before."""
+    kind = 0
+    if any(spec.unknown_kinds[1:]) and len(free) > 1:
+        kind = rng.choices(range(3), spec.unknown_kinds)[0]
+    if kind == 0:
+        return [(rng.choice(free), Turn("unknown", fact))]
+    first, second = sorted(rng.sample(free, 2))
+    if kind == 1:
+        return [(first, Turn("unknown", fact)), (second, Turn("tell", fact))]
+    return [(first, Turn("other", fact)), (second, Turn("unknown", fact))]

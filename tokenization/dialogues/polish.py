@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
-from tokenization.dialogues.phrasebook import CODES, HOURS, HOUSE_NUMBERS, Phrasebook, Slot, Value, pairs
+from tokenization.dialogues.phrasebook import (
+    CODES,
+    DAYS_OF_MONTH,
+    HOURS,
+    HOUSE_NUMBERS,
+    Acquaintances,
+    Phrasebook,
+    Role,
+    Slot,
+    Value,
+    pairs,
+)
 from tokenization.records import Interaction
 
 # nominative, with its preposition in the accusative ("on Tuesday"), locative ("after Tuesday")
@@ -29,6 +40,14 @@ CITIES = (
     "Lublina Lublin, Wilna Wilno, Brukseli Bruksela, Kairu Kair, Tokio Tokio, Sztokholmu Sztokholm, "
     "Budapesztu Budapeszt"
 )
+# locative with its preposition, nominative
+TOWNS = (
+    ("w Porto", "Porto"), ("w Sewilli", "Sewilla"), ("w Lyonie", "Lyon"), ("w Turynie", "Turyn"),
+    ("w Gandawie", "Gandawa"), ("w Bremie", "Brema"), ("w Dreźnie", "Drezno"), ("w Weronie", "Werona"),
+    ("w Grenadzie", "Grenada"), ("w Walencji", "Walencja"), ("we Wrocławiu", "Wrocław"), ("w Łodzi", "Łódź"),
+    ("w Radomiu", "Radom"), ("w Kielcach", "Kielce"), ("w Opolu", "Opole"), ("we Włocławku", "Włocławek"),
+    ("w Rzeszowie", "Rzeszów"), ("w Tychach", "Tychy"), ("w Szczecinie", "Szczecin"), ("w Chełmie", "Chełm"),
+)  # fmt: skip
 # nominative, accusative
 DISHES = (
     "ryż ryż, makaron makaron, zupa zupę, sałatka sałatkę, pizza pizzę, pierogi pierogi, naleśniki naleśniki, "
@@ -83,6 +102,9 @@ SLOTS = (
             ("Jak się nazywam?", "Nazywasz się {}."),
             ("Jakie jest moje imię i nazwisko?", "Twoje imię i nazwisko to {}."),
         ),
+        others=("Nowa osoba w pracy nazywa się {}.", "Ktoś z mojej ulicy nazywa się {}."),
+        unseen_tells=("W dowodzie mam wpisane: {}.",),
+        unseen_questions=(("Kim jestem?", "Nazywasz się {}."),),
     ),
     Slot(
         "friend",
@@ -98,6 +120,9 @@ SLOTS = (
             ("Kto jest moją przyjaciółką?", "Twoja przyjaciółka to {}."),
             ("Jak nazywa się moja przyjaciółka?", "Twoja przyjaciółka nazywa się {}."),
         ),
+        others=("Przyjaciółka mojej siostry to {}.", "Przyjaciółka mojej sąsiadki nazywa się {}."),
+        unseen_tells=("{} to moja przyjaciółka.",),
+        unseen_questions=(("Kim jest moja przyjaciółka?", "Twoja przyjaciółka to {}."),),
     ),
     Slot(
         "code",
@@ -108,6 +133,9 @@ SLOTS = (
             ("Jaki jest mój kod do szafki?", "Twój kod do szafki to {}."),
             ("Jakim kodem otwieram szafkę?", "Twój kod do szafki to {}."),
         ),
+        others=("Kod do szafki mojej siostry to {}.", "Kod do szafki sąsiada to {}."),
+        unseen_tells=("Szafkę otwieram kodem {}.",),
+        unseen_questions=(("Co mam wpisać, żeby otworzyć szafkę?", "Twój kod do szafki to {}."),),
     ),
     Slot(
         "pet",
@@ -124,6 +152,9 @@ SLOTS = (
             ("Jakie mam zwierzę?", "Twoje zwierzę to {}."),
             ("Jakie zwierzę mam w domu?", "Twoje zwierzę to {}."),
         ),
+        others=("Zwierzę mojej siostry to {}.", "Zwierzę sąsiada to {}."),
+        unseen_tells=("W domu czeka na mnie {}.",),
+        unseen_questions=(("Kto czeka na mnie w domu?", "Twoje zwierzę to {}."),),
     ),
     Slot(
         "car",
@@ -137,6 +168,9 @@ SLOTS = (
         tells=("Moje auto to {}.", "Mój samochód to {}."),
         updates=("Moje nowe auto to {}.", "Teraz mój samochód to {}."),
         questions=(("Jakie mam auto?", "Twoje auto to {}."), ("Jaki mam samochód?", "Twój samochód to {}.")),
+        others=("Auto mojej siostry to {}.", "Samochód sąsiada to {}."),
+        unseen_tells=("W moim garażu stoi {}.",),
+        unseen_questions=(("Co stoi w moim garażu?", "Twoje auto to {}."),),
     ),
     Slot(
         "meeting",
@@ -149,6 +183,9 @@ SLOTS = (
             ("Kiedy mam spotkanie?", "Spotkanie masz {}."),
             ("Kiedy jest moje spotkanie?", "Twoje spotkanie jest {}."),
         ),
+        others=("Moja siostra ma spotkanie {}.", "Spotkanie sąsiada jest {}."),
+        unseen_tells=("Czekają na mnie na spotkaniu {}.",),
+        unseen_questions=(("Na kiedy mam umówione spotkanie?", "Spotkanie masz {}."),),
     ),
     Slot(
         "home",
@@ -160,6 +197,9 @@ SLOTS = (
         tells=("Mój adres to {}.", "Mieszkam pod adresem {}."),
         updates=("Mój nowy adres to {}.", "Teraz mieszkam pod adresem {}."),
         questions=(("Jaki jest mój adres?", "Twój adres to {}."), ("Gdzie mieszkam?", "Mieszkasz pod adresem {}.")),
+        others=("Moja siostra mieszka pod adresem {}.", "Adres sąsiada to {}."),
+        unseen_tells=("Moje mieszkanie jest pod adresem {}.",),
+        unseen_questions=(("Gdzie jest moje mieszkanie?", "Mieszkasz pod adresem {}."),),
     ),
     Slot(
         "dish",
@@ -170,6 +210,9 @@ SLOTS = (
             ("Jakie jest moje ulubione danie?", "Twoje ulubione danie to {}."),
             ("Co najbardziej lubię jeść?", "Twoje ulubione danie to {}."),
         ),
+        others=("Ulubione danie mojej siostry to {}.", "Ulubione danie sąsiada to {}."),
+        unseen_tells=("Danie, które lubię najbardziej, to {}.",),
+        unseen_questions=(("Które danie lubię najbardziej?", "Twoje ulubione danie to {}."),),
     ),
     Slot(
         "holiday",
@@ -180,6 +223,9 @@ SLOTS = (
             ("Dokąd i kiedy jadę na urlop?", "Na urlop jedziesz do {}."),
             ("Jakie mam plany na urlop?", "Na urlop jedziesz do {}."),
         ),
+        others=("Moja siostra jedzie na urlop do {}.", "Sąsiad jedzie na urlop do {}."),
+        unseen_tells=("Mam już bilety na urlop: do {}.",),
+        unseen_questions=(("Co mam w planach na urlop?", "Na urlop jedziesz do {}."),),
     ),
     Slot(
         "password",
@@ -192,6 +238,50 @@ SLOTS = (
         tells=("Moje hasło to {}.", "Hasło do mojego konta to {}."),
         updates=("Moje nowe hasło to {}.", "Teraz moje hasło to {}."),
         questions=(("Jakie jest moje hasło?", "Twoje hasło to {}."), ("Podaj moje hasło.", "Twoje hasło to {}.")),
+        others=("Hasło mojej siostry to {}.", "Hasło sąsiada to {}."),
+        unseen_tells=("Loguję się hasłem {}.",),
+        unseen_questions=(("Jakim hasłem się loguję?", "Twoje hasło to {}."),),
+    ),
+)
+
+BIRTHDAY = Slot(
+    "birthday",
+    pairs(
+        DAYS_OF_MONTH,
+        "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    ),
+    tells=("Urodziny mam {}.", "Moje urodziny są {}."),
+    updates=("Pomyłka, urodziny mam {}.", "Dokładniej: urodziny mam {}."),
+    questions=(("Kiedy mam urodziny?", "Urodziny masz {}."), ("Którego dnia mam urodziny?", "Urodziny masz {}.")),
+)
+
+ACQUAINTANCES = Acquaintances(
+    people=pairs(
+        "Grzegorz Leszek Stanisław Wacław Ernest Henryk Feliks Hubert Artur Gilbert Norbert Filip",
+        "Borkowski Górski Czarnecki Dąbrowski Filipiak Głowacki Jasiński Kalinowski Lipiński Makowski Olszewski "
+        "Piotrowski",
+    ),
+    roles=tuple(
+        Role(
+            tell=f"Mój {role} to {{}}.",
+            echo=f"Twój {role} to {{}}.",
+            question=f"Gdzie mieszka mój {role}?",
+            answer=f"Twój {role} mieszka {{}}.",
+        )
+        for role in ("lekarz", "nauczyciel", "szef", "dentysta", "trener")
+    ),
+    residence=Slot(
+        "residence",
+        tuple(
+            (f"{where} koło {place}", f"{where.split()[1]} koło {place}", f"{city} koło {place}")
+            for where, city in TOWNS
+            for place in (
+                "lotniska biblioteki szpitala teatru stadionu jeziora zoo muzeum piekarni apteki kina ratusza".split()
+            )
+        ),
+        tells=("{} mieszka {}.", "{} ma mieszkanie {}."),
+        updates=(),
+        questions=(),
     ),
 )
 
@@ -255,4 +345,6 @@ POLISH = Phrasebook(
     echo="Dobrze. {}",
     refusal="Tego jeszcze nie wiem.",
     small_talk=small_talk,
+    held_out=BIRTHDAY,
+    acquaintances=ACQUAINTANCES,
 )

@@ -25,7 +25,7 @@ def score(answer: str, probe: Probe, language: Language) -> Verdict:
     if any(contains(answer, form) for form in probe.gold):
         return "correct" if found == {probe.gold[0]} else "wrong"
     if found:
-        return "stale" if found <= set(probe.forbidden) else "wrong"
+        return "stale" if probe.kind == "update" and found <= set(probe.forbidden) else "wrong"
     return "abstained" if refused else "wrong"
 
 

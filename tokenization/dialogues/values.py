@@ -16,6 +16,7 @@ from tokenization.records import Language, Split
 
 PHRASEBOOKS: dict[Language, Phrasebook] = {"en": ENGLISH, "pl": POLISH}
 SLOT_NAMES: tuple[str, ...] = tuple(slot.name for slot in ENGLISH.slots)
+SPECIAL_SLOTS: tuple[str, ...] = (ENGLISH.held_out.name, ENGLISH.acquaintances.residence.name)
 
 _WORD = re.compile(r"\w+")
 
@@ -31,16 +32,27 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def find_slot(language: Language, name: str) -> Slot:
-    return next(slot for slot in PHRASEBOOKS[language].slots if slot.name == name)
+    book = PHRASEBOOKS[language]
+    slots = (*book.slots, book.held_out, book.acquaintances.residence)
+    return next(slot for slot in slots if slot.name == name)
 
 
 @cache
 def split_values(language: Language, slot: str, split: Split) -> tuple[Value, ...]:
     """The values of a split with all their surface forms. About 80, 10 and 10 % of a slot's table; the hash knows no
     language, so a code held out in English is held out in Polish."""
+    return _of_split(slot, find_slot(language, slot).values, split)
+
+
+@cache
+def split_people(language: Language, split: Split) -> tuple[Value, ...]:
+    """The names of acquaintances that a split uses."""
+    return _of_split("person", PHRASEBOOKS[language].acquaintances.people, split)
+
+
+def _of_split(kind: str, values: tuple[Value, ...], split: Split) -> tuple[Value, ...]:
     shares: dict[Split, range] = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
-    values = find_slot(language, slot).values
-    return tuple(value for value in values if stable_hash(f"{slot}/{value[0]}") % 10 in shares[split])
+    return tuple(value for value in values if stable_hash(f"{kind}/{value[0]}") % 10 in shares[split])
 
 
 def value_table(language: Language, slot: str, split: Split) -> tuple[str, ...]:
@@ -66,7 +78,7 @@ def _lengths(language: Language, slot: str | None) -> tuple[int, ...]:
 
 
 def mentioned(text: str, language: Language, slot: str | None = None) -> set[str]:
-    """The values of a slot (None: of any) that stand in a text in any of their forms."""
+    """The values of a slot (None: of any in SLOT_NAMES) that stand in a text in any of their forms."""
     forms = _forms(language, slot) if slot else _all_forms(language)
     sequence = words(text)
     spans = (sequence[i : i + n] for n in _lengths(language, slot) for i in range(len(sequence) - n + 1))

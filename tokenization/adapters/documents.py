@@ -1,11 +1,11 @@
-"""Corpus documents -> interactions."""
+"""Corpus documents -> interactions and, where a document is a dialogue, conversations."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 
-from tokenization.records import Document, Interaction
+from tokenization.records import Conversation, Document, Interaction
 
 WHAT_IS = {"en": "What does “{}” mean?", "pl": "Co znaczy „{}”?"}
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=[\"“„‘(—–A-ZĄĆĘŁŃÓŚŹŻ0-9])")
@@ -15,6 +15,12 @@ def interactions_of(document: Document) -> Iterator[Interaction]:
     """Queries and answers out of one document, by the form of its source; plain text gives its neighbouring
     sentences."""
     return SOURCES.get(document.source, neighbouring_sentences)(document)
+
+
+def conversation_of(document: Document) -> Conversation:
+    """The whole dialogue in a document of one of the `DIALOGUES`."""
+    turns = tuple(DIALOGUES[document.source](document))
+    return Conversation(document.id, document.language, document.source, document.split, turns)
 
 
 def alternating_turns(document: Document) -> Iterator[Interaction]:
@@ -37,10 +43,9 @@ def neighbouring_sentences(document: Document) -> Iterator[Interaction]:
         yield from map(Interaction, sentences[0::2], sentences[1::2])
 
 
-SOURCES: dict[str, Callable[[Document], Iterator[Interaction]]] = {
-    "chitchat-dataset": alternating_turns,
-    "dict-freedict-pol-eng": headword_and_definitions,
-}
+Reader = Callable[[Document], Iterator[Interaction]]
+DIALOGUES: dict[str, Reader] = {"chitchat-dataset": alternating_turns}
+SOURCES: dict[str, Reader] = DIALOGUES | {"dict-freedict-pol-eng": headword_and_definitions}
 
 
 def _lines(document: Document) -> list[str]:

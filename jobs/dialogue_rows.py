@@ -1,0 +1,164 @@
+"""What stands in a shard of interactions or conversations: generated, from the corpus, from data sets.
+
+As in `jobs.shard_rows`, each row is a pure function of these objects and of the shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice, zip_longest
+
+from jobs.dialogue_manifest import ConversationShard, InteractionShard, InteractionShare
+from jobs.dialogue_report import SourceReport
+from jobs.shard_rows import Row
+from tokenization.adapters.documents import conversation_of, interactions_of
+from tokenization.dialogues import DialogueSpec, generate
+from tokenization.documents import Catalogue, Corpus
+from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, Split
+from tokenization.template import EncodedInteraction, encode_interactions
+from tokenization.tokenizer import Tokenizer
+
+Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
+
+DISTRACTORS = 300  # real interactions per language and split that conversations draw small talk from
+ENCODED_AT_ONCE = 128  # conversations
+
+
+@dataclass(frozen=True)
+class InteractionRows:
+    """Turns of generated dialogues, interactions from documents, and those of data sets one by one."""
+
+    corpus_uri: str
+    output_uri: str
+    tokenizer: Tokenizer
+    length: int
+    dialogues: DialogueSpec
+    seed: int
+
+    def __call__(self, shard: InteractionShard) -> Iterator[Row]:
+        corpus = Corpus(self.corpus_uri)
+        for share in shard.shares:
+            generated = islice(self._generated(shard.split, share), share.generated)
+            for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
+                yield _interaction_row(encoded, share.language)
+            if share.rows:
+                limit = 1 + 2 * share.real // len(share.rows)
+                found = real_interactions(corpus.read(share.rows), self.tokenizer, self.length, limit)
+                for _, encoded in islice(found, share.real):
+                    yield _interaction_row(encoded, share.language)
+        report = SourceReport(shard.split)
+        for conversation, turns in _encode(report.read(shard.parts), self.tokenizer, self.length):
+            report.count(conversation, turns)
+            for turn in turns:
+                if any(turn.loss_mask):  # in a system prompt there is nothing to learn
+                    yield _interaction_row(turn, conversation.language)
+        report.write(self.output_uri, shard.file)
+
+    def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
+        """Turns of generated dialogues. Questions about memory are among them: joint training leaks the interaction
+        itself as memory, and so they are where reading is first learned."""
+        # every dialogue has a turn, so as many dialogues as interactions are enough
+        for index in range(share.dialogue, share.dialogue + share.generated):
+            yield from generate(self.dialogues, share.language, split, self.seed, index).interactions
+
+
+@dataclass(frozen=True)
+class ConversationRows:
+    """Generated dialogues with what is asked about memory; dialogues of the corpus and of data sets, in pieces of at
+    most `longest` interactions."""
+
+    corpus_uri: str
+    output_uri: str
+    tokenizer: Tokenizer
+    length: int
+    dialogues: DialogueSpec
+    seed: int
+    distractors: Distractors
+    longest: int
+
+    def __call__(self, shard: ConversationShard) -> Iterator[Row]:
+        numbers = range(shard.start, shard.stop)
+        generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
+        documents = map(conversation_of, Corpus(self.corpus_uri).read(shard.rows))
+        real = chain.from_iterable(pieces(conversation, self.longest) for conversation in documents)
+        for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
+            yield _conversation_row(conversation, turns)
+        report = SourceReport(shard.split)
+        told = chain.from_iterable(pieces(talk, self.longest) for talk in report.read(shard.parts))
+        for conversation, turns in _encode(told, self.tokenizer, self.length):
+            report.count(conversation, turns)
+            yield _conversation_row(conversation, turns)
+        report.write(self.output_uri, shard.file)
+
+    def _generate(self, split: Split, language: Language, index: int) -> Conversation:
+        return generate(self.dialogues, language, split, self.seed, index, self.distractors[split, language])
+
+
+def pieces(conversation: Conversation, longest: int) -> Iterator[Conversation]:
+    """A conversation in runs of at most `longest` interactions; a system prompt stands before each and does not count.
+    Names of all but the first are told apart by a number."""
+    turns = conversation.interactions
+    prompt = turns[:1] if turns and turns[0].is_system_prompt else ()
+    turns = turns[len(prompt) :]
+    for number, start in enumerate(range(0, len(turns), longest)):
+        name = f"{conversation.id}.{number}" if number else conversation.id
+        yield replace(conversation, id=name, interactions=prompt + turns[start : start + longest])
+
+
+def real_interactions(
+    documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int
+) -> Iterator[tuple[Interaction, EncodedInteraction]]:
+    """Interactions that need no cutting to stay below `length` tokens: the first of each document, then the second of
+    each, up to `limit`."""
+    rounds = zip_longest(*(list(_fitting(document, tokenizer, length, limit)) for document in documents))
+    return (found for found in chain.from_iterable(rounds) if found)
+
+
+def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, length: int) -> Distractors:
+    """Short real interactions per split and language: at most half of `length`, so that they lengthen no batch."""
+    chosen = {}
+    for split in SPLITS:
+        for language in LANGUAGES:
+            rows = catalogue.select(split, language)[: 3 * DISTRACTORS]
+            found = real_interactions(corpus.read(rows), tokenizer, length // 2, limit=4)
+            chosen[split, language] = tuple(interaction for interaction, _ in islice(found, DISTRACTORS))
+    return chosen
+
+
+def _fitting(
+    document: Document, tokenizer: Tokenizer, length: int, limit: int
+) -> Iterator[tuple[Interaction, EncodedInteraction]]:
+    candidates = list(islice(interactions_of(document), 4 * limit))
+    encoded = encode_interactions(tokenizer, candidates, length)
+    fitting = (pair for pair in zip(candidates, encoded, strict=True) if len(pair[1].input_ids) < length)
+    return islice(fitting, limit)
+
+
+def _encode(
+    conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int
+) -> Iterator[tuple[Conversation, list[EncodedInteraction]]]:
+    """Conversations with their interactions as ids, tokenized many at once."""
+    conversations = iter(conversations)
+    while chunk := list(islice(conversations, ENCODED_AT_ONCE)):
+        turns = [turn for conversation in chunk for turn in conversation.interactions]
+        encoded = encode_interactions(tokenizer, turns, length)
+        for conversation in chunk:
+            yield conversation, list(islice(encoded, len(conversation.interactions)))
+
+
+def _conversation_row(conversation: Conversation, turns: list[EncodedInteraction]) -> Row:
+    return {
+        "conversation_id": conversation.id,
+        "interactions": [_interaction_row(turn, conversation.language) for turn in turns],
+        "probes": [asdict(probe) for probe in conversation.probes],
+    }
+
+
+def _interaction_row(encoded: EncodedInteraction, language: Language) -> Row:
+    return {
+        "input_ids": encoded.input_ids,
+        "loss_mask": encoded.loss_mask,
+        "answer_start": encoded.answer_start,
+        "language": LANGUAGES.index(language),
+    }

@@ -1,0 +1,85 @@
+"""Data sets of dialogues and the generator in a configuration file, and mistakes in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.context import StageError
+from jobs.data_configs import DialoguesConfig, DialogueSourceConfig
+from pipelines.overrides import resolve
+from pipelines.presets import PRESETS
+from tokenization.adapters.sources import DialogueSource
+from tokenization.dialogues import DialogueSpec
+
+TINY = PRESETS["tiny"]()
+SOURCE = """
+[[conversations.sources]]
+name = "chat"
+kind = "hub"
+path = "owner/name"
+subset = "instruct-pl"
+adapter = "role_messages"
+language = "pl"
+licence = "ODC-By"
+weight = 0.5
+"""
+
+
+def test_a_data_set_and_a_plan_from_a_file(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"{SOURCE}\n[conversations.dialogues]\ndistances = [1, 2]\njoins = 0.2\nheld_out = true\n")
+    conversations = resolve(TINY, file).conversations
+    assert conversations.sources == (
+        DialogueSourceConfig(
+            name="chat", kind="hub", path="owner/name", subset="instruct-pl", adapter="role_messages", language="pl",
+            licence="ODC-By", weight=0.5,
+        ),
+    )  # fmt: skip
+    assert DialogueSource(**conversations.sources[0].model_dump()).part == "train"
+    spec = DialogueSpec(**conversations.dialogues.model_dump())
+    assert (spec.distances, spec.joins, spec.held_out) == ((1, 2), 0.2, True)
+
+
+def test_configuration_and_generator_have_the_same_settings_and_defaults():
+    assert DialogueSpec(**DialoguesConfig().model_dump()) == DialogueSpec()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            'adapter = "role_messages"',
+            'adapter = "roles"',
+            "adapter = 'roles': there are query_answer, first_turn_plus",
+        ),
+        ('licence = "ODC-By"', 'licence = ""', "licence"),
+        ('path = "owner/name"', "", "path"),
+        ("weight = 0.5", "weight = 0", "weight = 0: expected greater than 0"),
+        ("weight = 0.5", "test_fraction = 0.99", "validation_fraction + test_fraction = 1.01: must be below 1"),
+        ('name = "chat"', 'name = "chat"\ncolumns = "x"', "columns"),
+        ("weight = 0.5", SOURCE, "sources: 'chat' is the name of two of them"),
+    ],
+)
+def test_mistakes_are_named(before, after, message, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(SOURCE.replace(before, after))
+    with pytest.raises(StageError) as caught:
+        resolve(TINY, file)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("conversations.dialogues.distances=[8, 9]", "distances = [8, 9]: one must be below turns = 3"),
+        ("conversations.dialogues.unknown_kinds=[0, 0, 0]", "unknown_kinds = [0.0, 0.0, 0.0]: one must be above 0"),
+        (
+            "interactions={generated=0, documents=0}",
+            "generated = 0, documents = 0, sources = []: there must be something",
+        ),
+    ],
+)
+def test_plans_that_cannot_be_are_named(setting, message):
+    with pytest.raises(StageError) as caught:
+        resolve(TINY, None, [setting])
+    assert message in str(caught.value)

@@ -1,0 +1,225 @@
+"""Data sets of dialogues as they are published, in small: written with exactly their schemas, read from local files,
+through `datasets`, and from another file system."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from dataclasses import replace
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tokenization.adapters.rows import ADAPTERS
+from tokenization.adapters.sources import (
+    DialogueSource,
+    DialogueSourceError,
+    Rejected,
+    copies,
+    parts_of,
+    read_conversations,
+)
+from tokenization.records import Conversation, Interaction
+
+TEXT = pa.string()
+PAIR = pa.struct({"query": TEXT, "answer": TEXT})
+TURNED = pa.struct({"answer": TEXT, "query": TEXT})
+TOOLS = pa.struct(dict.fromkeys(("query", "think", "answer", "tool_call", "tool_response", "internal"), TEXT))
+ANSWER = pa.struct({"think": TEXT, "answer": TEXT, "tool_call": TEXT})
+HEADER = pa.struct({"accept-language": TEXT, "user-agent": TEXT})
+MESSAGE = pa.struct(
+    {"content": TEXT, "country": TEXT, "hashed_ip": TEXT, "header": HEADER, "language": TEXT, "redacted": pa.bool_(),
+     "role": TEXT, "toxic": pa.bool_()}
+)  # fmt: skip
+NAMED = {"query": "q {}", "answer": "a {}"}
+
+
+def pair(n) -> dict[str, str]:
+    return {name: text.format(n) for name, text in NAMED.items()}
+
+
+def message(role: str, content: str) -> dict:
+    """As published, with what identifies people."""
+    private = {"hashed_ip": "5e5", "country": "PL", "header": {"accept-language": "pl", "user-agent": "x"}}
+    return private | {"role": role, "content": content, "language": "Polish", "toxic": False, "redacted": False}
+
+
+# adapter -> schema and rows of one file after another; the files of one data set do not always agree
+PUBLISHED: dict[str, list[tuple[dict[str, pa.DataType], list[dict]]]] = {
+    "query_answer": [({"query": TEXT, "answer": TEXT, "answer_length": pa.int64()}, [pair(n) for n in range(5)])],
+    "first_turn_plus_interactions": [
+        (
+            {"query": TEXT, "answer": TEXT, "interactions": pa.list_(PAIR), "system": pa.null()},
+            [pair(n) | {"interactions": [pair(n + 1)]} for n in range(3)],
+        ),
+        (
+            {"system": TEXT, "interactions": pa.list_(TURNED), "query": TEXT, "answer": TEXT},
+            [pair(9) | {"interactions": [pair(8), pair(7)], "system": "Be kind."}, pair(6) | {"interactions": []}],
+        ),
+    ],
+    "interactions": [
+        (
+            {"interactions": pa.list_(TOOLS), "system": TEXT, "text_to_filter": TEXT},
+            [
+                {"interactions": [pair(0) | {"think": "hm", "tool_call": "{}"}, {"tool_response": "5", "answer": "5!"}],
+                 "system": "Use tools.", "text_to_filter": "q"},
+                {"interactions": [pair(1) | {"think": ""}]},
+            ],
+        ),
+        ({"interactions": pa.list_(PAIR), "lang": TEXT}, [{"interactions": [pair(2)], "lang": "pl"}]),
+    ],
+    "role_messages": [
+        (
+            {"conversation_hash": TEXT, "conversation": pa.list_(MESSAGE)},
+            [{"conversation": [message("user", "Cześć"), message("assistant", "Dzień dobry")]}],
+        )
+    ],
+    "preference_pairs": [
+        (
+            {"interactions": pa.list_(pa.struct({"query": TEXT, "accepted": ANSWER, "rejected": ANSWER}))},
+            [{"interactions": [{"query": "q", "accepted": {"answer": "yes"}, "rejected": {"answer": "no"}}]}],
+        )
+    ],
+}  # fmt: skip
+CONVERSATIONS = {"query_answer": 5, "first_turn_plus_interactions": 5, "interactions": 3, "role_messages": 1,
+                 "preference_pairs": 1}  # fmt: skip
+
+
+def publish(folder: str, adapter: str) -> None:
+    for number, (schema, rows) in enumerate(PUBLISHED[adapter]):
+        table = pa.Table.from_pylist(rows, schema=pa.schema(schema))
+        with fsspec.open(f"{folder}/train-{number}.parquet", "wb") as file:
+            pq.write_table(table, file, row_group_size=2)
+
+
+def source(path: str, adapter: str = "query_answer", kind: str = "files", **more) -> DialogueSource:
+    return DialogueSource("talks", kind, str(path), adapter, "en", "CC0-1.0", **more)
+
+
+def read(source: DialogueSource) -> list[Conversation | Rejected]:
+    return [found for part in parts_of(source) for found in read_conversations(part)]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_published_schemas_read_alike_wherever_they_lie(adapter, tmp_path):
+    publish(str(tmp_path), adapter)
+    publish(f"memory://published/{adapter}", adapter)
+    local = read(source(f"{tmp_path}/*.parquet", adapter))
+    assert len(local) == CONVERSATIONS[adapter] and all(isinstance(one, Conversation) for one in local)
+    assert len({one.id for one in local}) == len(local)
+    assert read(source(f"memory://published/{adapter}/train-*.parquet", adapter)) == local
+    turns = [[turn for turn in one.interactions if not turn.is_system_prompt] for one in local]
+    listed = [row for _, rows in PUBLISHED[adapter] for row in rows]
+    for row, found in zip(listed, turns, strict=True):
+        told = row.get("interactions", [])
+        expected = len(row["conversation"]) // 2 if "conversation" in row else len(told) + ("query" in row)
+        assert len(found) == expected
+
+
+def test_a_data_set_by_name_is_read_as_datasets_reads_it(tmp_path):
+    """With rows that `datasets` itself loaded as the reference. Files that disagree it cannot load."""
+    import datasets
+
+    cache = str(tmp_path / "cache")
+    for adapter in ("query_answer", "interactions", "first_turn_plus_interactions"):
+        folder = str(tmp_path / adapter)
+        (tmp_path / adapter).mkdir()
+        publish(folder, adapter)
+        found = read(source(folder, adapter, kind="hub"))
+        assert found == read(source(f"{folder}/*", adapter))
+        try:
+            rows = datasets.load_dataset(folder, split="train", cache_dir=cache)
+        except datasets.exceptions.DatasetGenerationError:
+            assert len(PUBLISHED[adapter]) > 1
+        else:
+            assert len(PUBLISHED[adapter]) == 1
+            assert [one.interactions for one in found] == [tuple(ADAPTERS[adapter].convert(row)) for row in rows]
+    with pytest.raises(DialogueSourceError, match="no part 'validation', only 'train'"):
+        parts_of(source(tmp_path / "query_answer", kind="hub", part="validation"))
+    with pytest.raises(DialogueSourceError, match="cannot read data set"):
+        parts_of(source(tmp_path / "nowhere", kind="hub"))
+
+
+def test_what_identifies_people_is_not_even_read(tmp_path, monkeypatch):
+    publish(str(tmp_path), "role_messages")
+    seen: list[dict] = []
+    monkeypatch.setitem(
+        ADAPTERS, "role_messages", replace(ADAPTERS["role_messages"], convert=lambda row: seen.append(row) or [])
+    )
+    read(source(f"{tmp_path}/*.parquet", "role_messages"))
+    assert seen[0].keys() == {"conversation"}
+    assert seen[0]["conversation"][0].keys() == {"content", "language", "redacted", "role", "toxic"}
+
+
+def test_the_null_column_is_where_other_rows_have_text(tmp_path):
+    publish(str(tmp_path), "first_turn_plus_interactions")
+    found = read(source(f"{tmp_path}/*.parquet", "first_turn_plus_interactions"))
+    assert [one.interactions[0].is_system_prompt for one in found] == [False, False, False, True, False]
+    assert found[3].interactions[1:] == tuple(Interaction(**pair(n)) for n in (9, 8, 7))
+
+
+def test_json_lines_with_bad_ones_among_them(tmp_path):
+    lines = [
+        json.dumps(pair(1)), "{broken", "[1]", "", json.dumps({"query": "q"}), '{"query": "\\ud800", "answer": "a"}',
+        "[" * 100_000, json.dumps(pair(2) | {"lang": "de"}), json.dumps(pair(3), ensure_ascii=False),
+    ]  # fmt: skip
+    with gzip.open(tmp_path / "talks.jsonl.gz", "wb") as file:
+        file.write(
+            "\n".join(lines).encode() + b"\n\xff\xfe\n" + b"x" * (17 << 20) + b"\n" + json.dumps(pair(4)).encode()
+        )
+    found = read(source(tmp_path / "talks.jsonl.gz"))
+    assert [one.interactions[0].query for one in found if isinstance(one, Conversation)] == ["q 1", "q 3", "q 4"]
+    rejected = [(one.place.rpartition(" ")[2], one.reason) for one in found if isinstance(one, Rejected)]
+    assert rejected == [
+        ("1", "not JSON"), ("2", "not a JSON object"), ("4", "no answer"), ("5", "query is not Unicode text"),
+        ("6", "not JSON"), ("7", "another language"), ("9", "not JSON"), ("10", "a line longer than 16 MiB"),
+    ]  # fmt: skip
+
+
+def test_damaged_files_are_rejected_in_their_place(tmp_path):
+    whole = "\n".join(json.dumps(pair(n)) for n in range(5000)).encode()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(whole)[:-2000])
+    publish(str(tmp_path), "query_answer")
+    content = bytearray((tmp_path / "train-0.parquet").read_bytes())
+    content[4:60] = b"\0" * 56  # the first page of the first row group
+    (tmp_path / "b.parquet").write_bytes(content)
+    (tmp_path / "c.parquet").write_bytes(content[:40])
+    pq.write_table(pa.table({"prompt": ["q"], "answer": ["a"]}), tmp_path / "d.parquet")
+    found = read(source(f"{tmp_path}/*"))
+    rejected = {one.place.rpartition("/")[2]: one.reason for one in found if isinstance(one, Rejected)}
+    assert rejected.pop("d.parquet") == "no column 'query'; there are answer, prompt"
+    assert {place.partition(" ")[0] for place in rejected} == {"a.jsonl.gz", "b.parquet", "c.parquet"}
+    assert all(reason.startswith("damaged: ") for reason in rejected.values())
+    names = Counter(one.interactions[0].query for one in found if isinstance(one, Conversation))
+    assert names["q 4"] == 3  # of a, of the sound row group of b, and of train-0
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nothing-*.parquet", "source talks: no file matches"),
+        ("none.jsonl", "source talks: no file matches"),
+        ("d.parquet", "source talks: .*d.parquet: no column 'query'; there are answer, prompt"),
+    ],
+)
+def test_a_source_without_anything_to_read_is_an_error(path, message, tmp_path):
+    pq.write_table(pa.table({"prompt": ["q"], "answer": ["a"]}), tmp_path / "d.parquet")
+    with pytest.raises(DialogueSourceError, match=message):
+        parts_of(source(tmp_path / path))
+
+
+def test_splits_by_hash_of_the_conversation_and_weights_by_another(tmp_path):
+    rows = [pair(n) for n in range(2000)]
+    pq.write_table(pa.Table.from_pylist(rows + rows[:50]), tmp_path / "a.parquet")
+    half = source(tmp_path / "a.parquet", validation_fraction=0.1, test_fraction=0.2, weight=1.5)
+    found = read(half)
+    assert [one.split for one in found[:50]] == [one.split for one in found[2000:]]  # equal ones stay together
+    splits = Counter(one.split for one in found[:2000])
+    assert 150 < splits["validation"] < 250 and 330 < splits["test"] < 470
+    counts = Counter((one.split, copies(half, one)) for one in found[:2000])
+    assert set(counts) == {("train", 1), ("train", 2), ("validation", 1), ("test", 1)}
+    assert counts["train", 1] / splits["train"] == pytest.approx(0.5, abs=0.05)
+    assert {one.split for one in read(replace(half, split="validation"))} == {"validation"}

@@ -1,0 +1,196 @@
+"""Rows of dialogue data sets -> interactions: one adapter per schema.
+
+Columns and fields that no adapter names are never read, so that what identifies people (addresses, headers) stays where
+it is. Fields may be missing, null or in any order: rows are mappings, and an absent part is an empty one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tokenization.records import Interaction, Language, Preference
+
+Row = Mapping[str, Any]
+
+LANGUAGE_NAMES: dict[str, Language] = {"en": "en", "english": "en", "pl": "pl", "polish": "pl"}
+_QUERY_PART = frozenset({"query", "internal", "tool_response", "tool_use"})
+_ANSWER_PART = frozenset({"think", "answer", "tool_call"})
+_FLAGS = ("toxic", "redacted")
+
+
+class RowError(ValueError):
+    """A row that is no conversation: `reason`, and `where` in the row."""
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{where}: {reason}" if where else reason)
+        self.reason, self.where = reason, where
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How rows of one schema become conversations. A file must have the columns `required`; `fields` are all the names
+    that are read of columns and of the structs in them."""
+
+    convert: Callable[[Row], list[Interaction]]
+    required: frozenset[str]
+    fields: frozenset[str]
+
+
+def query_answer(row: Row) -> list[Interaction]:
+    """`query`, `answer`: a single interaction."""
+    return [*system_prompt(row), _interaction(row, "")]
+
+
+def first_turn_plus_interactions(row: Row) -> list[Interaction]:
+    """`query`, `answer` of the first turn, then the list `interactions` of all others."""
+    followers = [_interaction(*entry) for entry in _entries(row, "interactions")]
+    return [*system_prompt(row), _interaction(row, ""), *followers]
+
+
+def interactions(row: Row) -> list[Interaction]:
+    """The list `interactions` of all turns, each with any of query, think, answer, tool_call, tool_response, internal;
+    `tool_use` is another name of tool_response."""
+    turns = [_interaction(*entry) for entry in _entries(row, "interactions")]
+    if not turns:
+        raise RowError("no interactions")
+    return [*system_prompt(row), *turns]
+
+
+def role_messages(row: Row) -> list[Interaction]:
+    """`conversation`: messages with role (system, user, tool, assistant) and content. What is flagged as toxic or
+    redacted is refused; a question at the end that nobody answered is left out."""
+    turns: list[Interaction] = []
+    opening: Interaction | None = None
+    _refuse_flagged(row, "")
+    for number, (message, where) in enumerate(_entries(row, "conversation")):
+        _refuse_flagged(message, where)
+        role, content = message.get("role"), _text(message, "content", where)
+        if not content:
+            raise RowError("an empty message", where)
+        if role == "system" and number == 0:
+            turns.append(Interaction("", "", internal=content))
+        elif role in ("user", "tool") and opening is None:
+            opening = Interaction(content, "") if role == "user" else Interaction("", "", tool_result=content)
+        elif role == "assistant" and opening is not None:
+            turns.append(replace(opening, answer=content))
+            opening = None
+        else:
+            raise RowError("messages out of turn", where)
+    if all(turn.is_system_prompt for turn in turns):
+        raise RowError("no answers")
+    return turns
+
+
+def preference_pairs(row: Row) -> list[Interaction]:
+    """The conversation in which every answer is the accepted one of `preferences`."""
+    return [*system_prompt(row), *(preference.accepted for preference in preferences(row))]
+
+
+def preferences(row: Row) -> list[Preference]:
+    """The list `interactions` of query parts with `accepted`, `rejected` and perhaps `neutral` answer parts."""
+    found = []
+    for entry, where in _entries(row, "interactions"):
+        query = {name: value for name, value in entry.items() if name in _QUERY_PART}
+        answers = []
+        for name in ("accepted", "rejected", "neutral"):
+            answer = entry.get(name) or {}
+            if not isinstance(answer, Mapping):
+                raise RowError(f"{name} holds {type(answer).__name__}, not a struct", where)
+            # Arrow has a null for each field where a struct was left out
+            there = name != "neutral" or any(answer.get(part) for part in _ANSWER_PART)
+            answers.append(_interaction(query | dict(answer), f"{where}.{name}") if there else None)
+        if answers[0] == answers[1]:
+            raise RowError("accepted and rejected are the same", where)
+        found.append(Preference(*answers))
+    if not found:
+        raise RowError("no interactions")
+    return found
+
+
+def system_prompt(row: Row) -> list[Interaction]:
+    """The instruction in `system` as an interaction of its own; none where there is none."""
+    text = _text(row, "system", "")
+    return [Interaction("", "", internal=text)] if text else []
+
+
+def language_of(row: Row, default: Language) -> Language:
+    """By `lang` or `language` of the row, or of its first message; else that of the source. Raises RowError for a
+    language that the tokenizer was not made for."""
+    messages = row.get("conversation")
+    first = messages[0] if isinstance(messages, Sequence) and messages and isinstance(messages[0], Mapping) else {}
+    name = row.get("lang") or row.get("language") or first.get("language") or default
+    if str(name).lower() not in LANGUAGE_NAMES:
+        raise RowError("another language")
+    return LANGUAGE_NAMES[str(name).lower()]
+
+
+_OF_ROWS = frozenset({"system", "lang", "language"})
+_PARTS = _QUERY_PART | _ANSWER_PART
+ADAPTERS: dict[str, Adapter] = {
+    "query_answer": Adapter(query_answer, frozenset({"query", "answer"}), _OF_ROWS | _PARTS),
+    "first_turn_plus_interactions": Adapter(
+        first_turn_plus_interactions,
+        frozenset({"query", "answer", "interactions"}),
+        _OF_ROWS | _PARTS | {"interactions"},
+    ),
+    "interactions": Adapter(interactions, frozenset({"interactions"}), _OF_ROWS | _PARTS | {"interactions"}),
+    "role_messages": Adapter(
+        role_messages, frozenset({"conversation"}), _OF_ROWS | {"conversation", "role", "content", *_FLAGS}
+    ),
+    "preference_pairs": Adapter(
+        preference_pairs,
+        frozenset({"interactions"}),
+        _OF_ROWS | _PARTS | {"interactions", "accepted", "rejected", "neutral"},
+    ),
+}
+
+
+def _entries(row: Row, column: str) -> Iterator[tuple[Row, str]]:
+    """The structs of a list column, each with where it stands."""
+    entries = row.get(column)
+    if entries is None:
+        return
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise RowError(f"{column} holds {type(entries).__name__}, not a list")
+    for number, entry in enumerate(entries):
+        where = f"{column}[{number}]"
+        if not isinstance(entry, Mapping):
+            raise RowError(f"{column} holds {type(entry).__name__}, not structs", where)
+        yield entry, where
+
+
+def _interaction(struct: Row, where: str) -> Interaction:
+    parts = {name: _text(struct, name, where) for name in ("query", "answer", "internal", "think", "tool_call")}
+    results = {_text(struct, name, where) for name in ("tool_response", "tool_use")} - {""}
+    if len(results) > 1:
+        raise RowError("tool_response and tool_use differ", where)
+    result = next(iter(results), "")
+    if parts["query"] and result:
+        raise RowError("a query and a tool result at once", where)
+    if not (parts["query"] or result or parts["internal"]):
+        raise RowError("no query", where)
+    if not (parts["answer"] or parts["tool_call"]):
+        raise RowError("no answer", where)
+    return Interaction(**parts, tool_result=result)
+
+
+def _text(struct: Row, name: str, where: str) -> str:
+    """The text of a field; empty where it is missing, null or blank."""
+    value = struct.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RowError(f"{name} holds {type(value).__name__}, not text", where)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair; no tokenizer takes it
+        raise RowError(f"{name} is not Unicode text", where) from error
+    return value if value.strip() else ""
+
+
+def _refuse_flagged(struct: Row, where: str) -> None:
+    for flag in _FLAGS:
+        if struct.get(flag):
+            raise RowError(flag, where)

@@ -1,0 +1,206 @@
+"""Memory dialogues in words: a plan, with values drawn for its facts, becomes a conversation and what it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from tokenization.dialogues.phrasebook import Role, Slot, Value
+from tokenization.dialogues.plan import DialogueSpec, Turn, ask_again, count_facts, plan
+from tokenization.dialogues.values import (
+    PHRASEBOOKS,
+    SPECIAL_SLOTS,
+    mentioned,
+    split_people,
+    split_values,
+    stable_hash,
+)
+from tokenization.records import Conversation, Interaction, Language, Probe, Split
+
+
+def generate(
+    spec: DialogueSpec,
+    language: Language,
+    split: Split,
+    seed: int,
+    index: int,
+    distractors: Sequence[Interaction] = (),
+) -> Conversation:
+    """Conversation `index` of a split: a pure function of its arguments. Real `distractors`, if given, take half of
+    the small talk, except those that hold a value of some slot."""
+    rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
+    turns = plan(spec, rng)
+    if split == "train":
+        turns = ask_again(spec, turns, rng)
+    name = f"dialogue-{language}-{split}-{seed}-{index}"
+    unseen = spec.held_out and split == "test"
+    return _Speech(language, split, rng, spec.echo, unseen, distractors).conversation(name, turns)
+
+
+def example(language: Language, seed: int, split: Split = "test") -> Conversation:
+    """Two or three facts, some small talk, then a question about each fact."""
+    rng = Random(stable_hash(f"example/{language}/{split}/{seed}"))
+    facts = rng.choice((2, 3))
+    tells = [Turn("tell", fact) for fact in range(facts)]
+    asks = [Turn("ask", fact) for fact in rng.sample(range(facts), facts)]
+    name = f"example-{language}-{split}-{seed}"
+    return _Speech(language, split, rng).conversation(name, [*tells, Turn("distract"), *asks])
+
+
+class _Speech:
+    """One conversation while it is put into words."""
+
+    def __init__(
+        self,
+        language: Language,
+        split: Split,
+        rng: Random,
+        echo: float = 0.0,
+        unseen: bool = False,
+        distractors: Sequence[Interaction] = (),
+    ) -> None:
+        self.language, self.split, self.rng = language, split, rng
+        self.echo, self.unseen, self.distractors = echo, unseen, distractors
+        self.book = PHRASEBOOKS[language]
+        self.slots: list[Slot] = []
+        self.told: dict[int, list[Value]] = {}
+        self.stated: dict[int, int] = {}
+        self.of_others: dict[int, Value] = {}
+        self.acquaintances = _Acquaintances(language, split, rng)
+
+    def conversation(self, name: str, turns: list[Turn]) -> Conversation:
+        self.slots = self.rng.sample(self.book.slots, count_facts(turns))
+        if self.unseen and self.slots:
+            self.slots[self.rng.randrange(len(self.slots))] = self.book.held_out
+        self.acquaintances.draw(turns)
+        interactions: list[Interaction] = []
+        probes: list[Probe] = []
+        for number, turn in enumerate(turns):
+            if turn.kind == "distract":
+                interactions.append(self._small_talk())
+            elif turn.kind in ("tell", "update"):
+                interactions.append(self._tell(number, turn))
+            elif turn.kind == "other":
+                interactions.append(self._tell_of_somebody_else(turn))
+            elif turn.kind in ("role", "residence"):
+                interactions.append(self._answered(*self.acquaintances.tell(number, turn)))
+            elif turn.kind == "join":
+                role, place = self.acquaintances.asked(turn)
+                interactions.append(Interaction(role.question, role.answer.format(place[0])))
+                probes.append(self._join(number, turn, place))
+            else:
+                interaction, probe = self._ask(number, turn, later=turns[number:])
+                interactions.append(interaction)
+                probes.append(probe)
+        return Conversation(name, self.language, "dialogues", self.split, tuple(interactions), tuple(probes))
+
+    def _small_talk(self) -> Interaction:
+        if self.distractors and self.rng.random() < 0.5:
+            pick = self.rng.choice(self.distractors)
+            text = f"{pick.query} {pick.answer}"
+            special = SPECIAL_SLOTS if self.unseen or self.acquaintances.people else ()
+            if not any(mentioned(text, self.language, slot) for slot in (None, *special)):
+                return pick
+        return self.book.small_talk(self.rng)
+
+    def _tell(self, number: int, turn: Turn) -> Interaction:
+        slot = self.slots[turn.fact]
+        known = self.told.setdefault(turn.fact, [])
+        value = self._draw(slot, known)
+        known.append(value)
+        self.stated[turn.fact] = number
+        sentences = slot.updates if turn.kind == "update" else (self.unseen and slot.unseen_tells) or slot.tells
+        sentence = self.rng.choice(sentences).format(value[0])
+        return self._answered(sentence, slot.questions[0][1].format(value[0]))
+
+    def _tell_of_somebody_else(self, turn: Turn) -> Interaction:
+        slot = self.slots[turn.fact]
+        self.of_others[turn.fact] = value = self._draw(slot, ())
+        return Interaction(self.rng.choice(slot.others).format(value[0]), self.book.acknowledgement)
+
+    def _answered(self, sentence: str, back: str) -> Interaction:
+        """What is told, with an acknowledgement that repeats it or not."""
+        answer = self.book.echo.format(back) if self.rng.random() < self.echo else self.book.acknowledgement
+        return Interaction(sentence, answer)
+
+    def _draw(self, slot: Slot, known: Sequence[Value]) -> Value:
+        table = split_values(self.language, slot.name, self.split)
+        return self.rng.choice([value for value in table if value not in known] if known else table)
+
+    def _ask(self, number: int, turn: Turn, later: Sequence[Turn]) -> tuple[Interaction, Probe]:
+        slot = self.slots[turn.fact]
+        question, answer = self.rng.choice((self.unseen and slot.unseen_questions) or slot.questions)
+        current = self.told.get(turn.fact, ())
+        tag = ""
+        if not current:
+            tag = "told-later" if Turn("tell", turn.fact) in later else "never-told"
+            tag = "somebody-else" if turn.fact in self.of_others else tag
+        probe = Probe(
+            turn=number,
+            slot=slot.name,
+            kind="unknown" if not current else "update" if len(current) > 1 else "recall",
+            gold=current[-1] if current else (self.book.refusal,),
+            forbidden=(*(value[0] for value in current[:-1]), *self._others(turn.fact)),
+            distance=number - self.stated[turn.fact] if current else 0,
+            facts=self._facts(),
+            tag=tag,
+        )
+        return Interaction(question, answer.format(current[-1][0]) if current else self.book.refusal), probe
+
+    def _join(self, number: int, turn: Turn, place: Value) -> Probe:
+        return Probe(
+            turn=number,
+            slot=self.book.acquaintances.residence.name,
+            kind="recall",
+            gold=place,
+            forbidden=tuple(value for value in self._others(-1) if value != place[0]),
+            distance=number - self.acquaintances.since(turn),
+            facts=self._facts(),
+            tag="join",
+        )
+
+    def _others(self, fact: int) -> list[str]:
+        """Every value told so far that is not this fact's."""
+        values = [value[0] for other, values in self.told.items() if other != fact for value in values]
+        return [*values, *(value[0] for value in self.of_others.values()), *self.acquaintances.told_places()]
+
+    def _facts(self) -> int:
+        return len(self.told) + len(self.acquaintances.stated)
+
+
+class _Acquaintances:
+    """Who has which role and lives where, and in which turns either was told."""
+
+    def __init__(self, language: Language, split: Split, rng: Random) -> None:
+        self.language, self.split, self.rng = language, split, rng
+        self.book = PHRASEBOOKS[language].acquaintances
+        self.roles: list[Role] = []
+        self.people: list[Value] = []
+        self.places: list[Value] = []
+        self.stated: dict[tuple[str, int], int] = {}
+
+    def draw(self, turns: list[Turn]) -> None:
+        count = sum(turn.kind == "join" for turn in turns)
+        if count:
+            self.roles = self.rng.sample(self.book.roles, count)
+            self.people = self.rng.sample(split_people(self.language, self.split), count)
+            self.places = self.rng.sample(split_values(self.language, self.book.residence.name, self.split), count)
+
+    def tell(self, number: int, turn: Turn) -> tuple[str, str]:
+        """The sentence of the user, and the one that repeats it."""
+        self.stated[turn.kind, turn.fact] = number
+        role, person, place = self.roles[turn.fact], self.people[turn.fact][0], self.places[turn.fact][0]
+        if turn.kind == "role":
+            return role.tell.format(person), role.echo.format(person)
+        sentence = self.rng.choice(self.book.residence.tells).format(person, place)
+        return sentence, sentence
+
+    def asked(self, turn: Turn) -> tuple[Role, Value]:
+        return self.roles[turn.fact], self.places[turn.fact]
+
+    def since(self, turn: Turn) -> int:
+        """The turn of the earlier of the two statements."""
+        return min(self.stated["role", turn.fact], self.stated["residence", turn.fact])
+
+    def told_places(self) -> list[str]:
+        return [self.places[fact][0] for kind, fact in self.stated if kind == "residence"]
