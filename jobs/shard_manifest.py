@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
-from tokenization.documents import Catalogue
+from tokenization.documents import Catalogue, Corpus, RowGroup
+from tokenization.mixture import SourceOf, passes
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 
-MOST_PASSES = 4  # over Polish, the scarce language
+KEY = ["split", "source", "language"]
 HELD_OUT = 20  # validation and test each get a 20th of the interactions of train
 SURPLUS = 3  # documents looked at per interaction wanted, since many hold none of fitting length
 
 
 @dataclass(frozen=True)
 class TextShard:
-    """Documents of `split` in the corpus rows [start, stop), each language read so many times. A fraction of a pass
-    is a choice of documents by hash."""
+    """Some rows of the corpus, which become one file of each split. Training documents are read as often as `passes`
+    says for their source and language, the others once."""
 
-    file: str
-    split: Split
-    start: int
-    stop: int
-    passes: Mapping[Language, float]
+    number: int
+    groups: tuple[RowGroup, ...]
+    passes: Mapping[SourceOf, float]
+
+    @property
+    def name(self) -> str:
+        return f"text-{self.number:05d}"
+
+    def file(self, split: Split) -> str:
+        return _name(split, self.number)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a row group holds: bytes of text by split, source and language."""
+
+    group: RowGroup
+    bytes: Mapping[tuple[Split, str, Language], float]
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,10 @@ class InteractionShard:
     split: Split
     shares: tuple[InteractionShare, ...]
 
+    @property
+    def name(self) -> str:
+        return self.file
+
 
 @dataclass(frozen=True)
 class ConversationShard:
@@ -58,40 +78,60 @@ class ConversationShard:
     start: int
     stop: int
 
+    @property
+    def name(self) -> str:
+        return self.file
 
-Shard = TextShard | InteractionShard | ConversationShard
+
+RowShard = InteractionShard | ConversationShard
+
+
+def take_stock(corpus: Corpus) -> list[Stock]:
+    """All row groups, without reading a text: its bytes are shared out by number of documents."""
+    stocks = []
+    for group, size in corpus.row_groups():
+        keys = pa.Table.from_batches(group.read(KEY, batch_rows=group.stop))
+        counts = keys.group_by(keys.column_names).aggregate([([], "count_all")]).to_pylist()
+        share = {tuple(row[name] for name in KEY): size * row["count_all"] / group.stop for row in counts}
+        stocks.append(Stock(group, share))
+    return stocks
 
 
 def text_shards(
-    catalogue: Catalogue, config: TextShardsConfig, bytes_per_token: Mapping[Language, float]
+    stocks: Sequence[Stock], config: TextShardsConfig, bytes_per_token: Mapping[SourceOf, float]
 ) -> list[TextShard]:
-    """Train documents in `config.shards` ranges of about equal work, the other splits whole and once."""
-    tokens = catalogue.bytes / np.array([bytes_per_token[language] for language in LANGUAGES])[catalogue.languages]
-    tokens = np.where(catalogue.splits == SPLITS.index("train"), tokens, 0.0)
-    available = {name: float(tokens[catalogue.languages == n].sum()) for n, name in enumerate(LANGUAGES)}
-    passes = mixture(available, config.polish_share, config.max_tokens)
-    work = np.cumsum(tokens * np.array([passes[language] for language in LANGUAGES])[catalogue.languages])
-    inner = np.searchsorted(work, work[-1] * np.arange(1, config.shards) / config.shards)
-    ends = [0, *map(int, inner), len(work)]
-    train = [TextShard(_name("train", i), "train", *cut, passes) for i, cut in enumerate(pairwise(ends))]
-    once = dict.fromkeys(LANGUAGES, 1.0)
-    return train + [TextShard(_name(split, 0), split, 0, len(work), once) for split in SPLITS if split != "train"]
+    """The corpus in `config.shards` ranges of about equal work. Raises MixtureError."""
+    available: Counter[SourceOf] = Counter()
+    for stock in stocks:
+        for (split, *key), size in stock.bytes.items():
+            available[tuple(key)] += size / bytes_per_token[tuple(key)] if split == "train" else 0.0
+    often = passes(available, config.weights, config.most_passes, config.polish_share, config.max_tokens)
+    work = [
+        sum(
+            size / bytes_per_token[tuple(key)] * (often[tuple(key)] if split == "train" else 1.0)
+            for (split, *key), size in stock.bytes.items()
+        )
+        for stock in stocks
+    ]
+    ends = np.cumsum([0.0, *work])
+    cuts = ends[-1] * np.arange(1, config.shards) / config.shards
+    at = np.searchsorted(ends, cuts, side="right") - 1
+    inside = ((cuts - ends[at]) / np.array(work)[at]).tolist()
+    places = [(0, 0.0), *zip(at.tolist(), inside, strict=True), (len(stocks), 0.0)]
+    return [
+        TextShard(number, tuple(_between([stock.group for stock in stocks], *edges)), often)
+        for number, edges in enumerate(pairwise(places))
+    ]
 
 
-def mixture(
-    available: Mapping[Language, float], polish_share: float, max_tokens: int | None = None
-) -> dict[Language, float]:
-    """How often each language is read so that Polish has its share of the tokens: English at most once, Polish at
-    most four times. Where that is too little Polish, its share stays below what was asked for."""
-    english, polish = available["en"], available["pl"] * MOST_PASSES
-    if max_tokens:
-        english, polish = min(english, max_tokens * (1 - polish_share)), min(polish, max_tokens * polish_share)
-    if english and polish_share < 1:
-        polish = min(polish, english * polish_share / (1 - polish_share))
-    elif polish_share == 1:
-        english = 0.0
-    wanted = {"en": english, "pl": polish}
-    return {language: wanted[language] / available[language] if available[language] else 0.0 for language in LANGUAGES}
+def _between(groups: Sequence[RowGroup], first: tuple[int, float], last: tuple[int, float]) -> Iterator[RowGroup]:
+    """Rows from one place to another, each a row group and a fraction of it."""
+    for i in range(first[0], min(last[0] + 1, len(groups))):
+        rows = groups[i].stop
+        start = round(first[1] * rows) if i == first[0] else 0
+        stop = round(last[1] * rows) if i == last[0] else rows
+        if start < stop:
+            yield replace(groups[i], start=start, stop=stop)
 
 
 def interaction_shards(catalogue: Catalogue, config: InteractionShardsConfig) -> list[InteractionShard]:

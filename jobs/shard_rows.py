@@ -1,4 +1,4 @@
-"""What stands in a shard: from its line in the manifest to its rows, one class per kind.
+"""What stands in a shard of interactions or conversations: from its line in the manifest to its rows.
 
 The objects travel to the workers; each row is a pure function of them and of the shard, so that the number of workers
 changes no byte. The tokenizer survives pickling (its content twin is rebuilt from its JSON).
@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice, zip_longest
 from typing import Any
 
-from jobs.shard_manifest import ConversationShard, InteractionShard, InteractionShare, TextShard
+from jobs.shard_manifest import ConversationShard, InteractionShard, InteractionShare
 from tokenization.adapters import interactions_of
 from tokenization.dialogues import DialogueSpec, generate
-from tokenization.dialogues.values import stable_hash
 from tokenization.documents import Catalogue, Corpus
-from tokenization.packing import pack
 from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, Split
 from tokenization.template import EncodedInteraction, encode_interactions
 from tokenization.tokenizer import Tokenizer
@@ -26,23 +24,6 @@ Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
 DISTRACTORS = 300  # real interactions per language and split that conversations draw small talk from
 ENCODED_AT_ONCE = 64  # conversations
-
-
-@dataclass(frozen=True)
-class TextRows:
-    """Documents, packed per language."""
-
-    corpus_uri: str
-    tokenizer: Tokenizer
-    length: int
-
-    def __call__(self, shard: TextShard) -> Iterator[Row]:
-        documents = [d for d in Corpus(self.corpus_uri).read(range(shard.start, shard.stop)) if d.split == shard.split]
-        for number, language in enumerate(LANGUAGES):
-            mine = [document for document in documents if document.language == language]
-            encoded = self.tokenizer.encode_batch([document.text for document in mine])
-            for row in pack(_repeat(mine, encoded, shard.passes[language]), self.length):
-                yield {"input_ids": row.input_ids, "document_starts": row.document_starts, "language": number}
 
 
 @dataclass(frozen=True)
@@ -132,15 +113,6 @@ def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenize
             found = real_interactions(corpus.read(rows), tokenizer, length // 2, limit=4)
             chosen[split, language] = tuple(interaction for interaction, _ in islice(found, DISTRACTORS))
     return chosen
-
-
-def _repeat(documents: list[Document], encoded: list[list[int]], passes: float) -> Iterator[list[int]]:
-    """All documents once per whole pass, then those whose hash falls below the fraction that is left."""
-    while passes > 0:
-        for document, ids in zip(documents, encoded, strict=True):
-            if stable_hash(document.id) < passes * 2**64:
-                yield ids
-        passes -= 1
 
 
 def _interaction_row(encoded: EncodedInteraction, language: Language) -> Row:

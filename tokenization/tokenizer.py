@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import fsspec
+import numpy as np
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
@@ -113,6 +115,12 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple:
         return Tokenizer.from_json, (self.json,)
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """`encode` for many texts as arrays: ids int32 [N], and offsets int64 [len(texts) + 1] of the texts in them."""
+        ids = self.encode_batch(texts)
+        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        return np.fromiter(chain.from_iterable(ids), np.int32, offsets[-1]), offsets
 
 
 def _check(declared: dict, tokenizer: tokenizers.Tokenizer) -> None:
