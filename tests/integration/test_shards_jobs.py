@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ from jobs.build_shards import build_conversation_shards, build_interaction_shard
 from jobs.configs import DataExecution, Execution
 from jobs.context import Artifact, Interrupted, Rerun, StageContext, StageError
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
+from jobs.shard_job import run_manifest
+from jobs.shard_manifest import take_stock, text_shards
+from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.train_tokenizer import train_tokenizer
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.reader import ShardReader
@@ -260,6 +264,32 @@ def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_pa
     kept = len(records) - 1
     assert ctx.reporter.messages == [f"resumed at step {kept}: {kept} of 3 shards were finished before"]
     assert digests(ctx.output_uri) == digests(built["text"].output_uri)
+
+
+def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, built, tmp_path):
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    stocks = take_stock(Corpus(inputs[0]))
+    shards = text_shards(stocks, TEXT, sample_bytes_per_token(stocks, tokenizer))
+    ctx = context(tmp_path / "text", *inputs)
+
+    class Deadly:
+        """Encodes until the first shard is half written, then takes its process along, once."""
+
+        calls = 0
+
+        def encode_flat(self, texts):
+            self.calls += 1
+            if self.calls == 4 and not os.path.exists(tmp_path / "killed"):
+                open(tmp_path / "killed", "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return tokenizer.encode_flat(texts)
+
+    run_manifest(ctx, shards, TextShardWriter(ctx.output_uri, Deadly(), TEXT.length))
+    assert os.path.exists(tmp_path / "killed")
+    undisturbed = digests(built["text"].output_uri)
+    assert digests(ctx.output_uri) == {
+        name: digest for name, digest in undisturbed.items() if name not in ("index.json", "report.json")
+    }
 
 
 def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, built, tmp_path):
