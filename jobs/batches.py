@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,25 @@ def batch_reader(
         return collate(sorted(rows, key=_tokens, reverse=True), step)
 
     return batch_at
+
+
+class Prefetched:
+    """The same batches; those of the next `ahead` steps are made by a thread while the caller works on this one."""
+
+    def __init__(self, batch_at: Callable[[int], Batch], ahead: int = 2) -> None:
+        self._batch_at, self._ahead = batch_at, ahead
+        self._thread = ThreadPoolExecutor(1, "batches")
+        self._coming: dict[int, Future[Batch]] = {}
+
+    def __call__(self, step: int) -> Batch:
+        """Whatever making this batch raised is raised here, at its own step."""
+        wanted = range(step, step + self._ahead + 1)
+        for other in self._coming.keys() - set(wanted):
+            self._coming.pop(other).cancel()
+        for coming in wanted:
+            if coming not in self._coming:
+                self._coming[coming] = self._thread.submit(self._batch_at, coming)
+        return self._coming.pop(step).result()
 
 
 def rank_slice(batch: Batch, rank: int, world_size: int) -> Batch:

@@ -1,21 +1,14 @@
-"""Stages: Arrow shards of text, interactions and conversations, each a Ray Data job over its shard manifest.
-
-A shard is recorded when it is finished, and built again unless its file still has the recorded digest. No text goes
-through Ray: a task reads its own rows of the corpus and writes its own file.
-"""
+"""Stages: Arrow shards of text, interactions and conversations, each a job over its shard manifest."""
 
 from __future__ import annotations
 
 import functools
-import json
-import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import fsspec
-
-from jobs.context import Interrupted, Rerun, StageContext, StageError
+from jobs.context import Look, Rerun, StageContext, StageError
+from jobs.data_card import show_card
 from jobs.data_configs import (
     ConversationShardsConfig,
     DialogueSourceConfig,
@@ -24,42 +17,44 @@ from jobs.data_configs import (
 )
 from jobs.dialogue_manifest import ConversationShard, InteractionShard, conversation_shards, interaction_shards
 from jobs.dialogue_report import add_up
-from jobs.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
+from jobs.dialogue_rows import ConversationRows, InteractionRows, Row, choose_distractors
 from jobs.inputs import open_tokenizer
-from jobs.ray_setup import ensure_ray
-from jobs.shard_manifest import TextShard, text_shards
-from jobs.shard_rows import Row, TextRows
+from jobs.shard_job import Finished, run_manifest
+from jobs.text_manifest import take_stock, text_shards
+from jobs.text_report import Report, fill, per_source, total
+from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from tokenization.adapters.documents import DIALOGUES
 from tokenization.adapters.sources import DialogueSource, DialogueSourceError, Part, parts_of
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus, CorpusError
-from tokenization.records import LANGUAGES, SPLITS, Language
-from tokenization.shards import (
-    Kind,
-    ShardIndex,
-    ShardRecord,
-    remove_leftovers,
-    sha256_of,
-    write_index,
-    write_json,
-    write_shard,
-)
+from tokenization.mixture import MixtureError
+from tokenization.records import SPLITS
+from tokenization.shards import Kind, ShardIndex, write_index, write_json, write_shard
 from tokenization.tokenizer import Tokenizer
 
-Shard = TextShard | InteractionShard | ConversationShard
-
-SAMPLE_DOCUMENTS = 200  # per language, to estimate bytes per token
-SECONDS_WITHOUT_PROGRESS = 300
+DialogueShard = InteractionShard | ConversationShard
 
 
 def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, Any]:
-    """Stage: rows of tokens packed from documents."""
-    corpus, catalogue, tokenizer = _inputs(ctx)
-    shards = text_shards(catalogue, config, _bytes_per_token(corpus, catalogue, tokenizer))
-    rows = TextRows(ctx.inputs["corpus"].uri, tokenizer, config.length)
-    index = _build(ctx, "text", config.length, tokenizer, shards, rows)
-    passes = {f"passes/{language}": round(passes, 3) for language, passes in shards[0].passes.items()}
-    return _metrics(index, f"{_short(index.tokens('train'))} tokens") | passes
+    """Stage: rows of tokens packed from documents, and report.json about them."""
+    try:
+        stocks = take_stock(Corpus(ctx.inputs["corpus"].uri))
+        tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
+        shards = text_shards(stocks, config, sample_bytes_per_token(stocks, tokenizer))
+    except CorpusError as error:
+        raise StageError(str(error), Rerun("corpus")) from error
+    except MixtureError as error:
+        raise StageError(f"text: {error}", Look(ctx.stage)) from error
+    done, speed = run_manifest(ctx, shards, TextShardWriter(ctx.output_uri, tokenizer, config.length))
+    report = total(one.report for one in done)
+    report["passes"] = {f"{source}/{language}": often for (source, language), often in shards[0].passes.items()}
+    write_json(f"{ctx.output_uri}/report.json", report)
+    index = _write_index(ctx, "text", config.length, tokenizer, done)
+    show_card(ctx, report, tokenizer, speed)
+    metrics = _metrics(index, f"{_short(index.tokens('train'))} tokens") | {"fill": round(fill(report), 4)}
+    if speed.cpu_seconds:
+        metrics["tokens_per_cpu_second"] = round(speed.tokens / speed.cpu_seconds)
+    return metrics | _by_source(report)
 
 
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
@@ -104,7 +99,9 @@ def _parts(configs: Sequence[DialogueSourceConfig]) -> list[Part]:
         raise StageError(str(error)) from error
 
 
-def _told(ctx: StageContext, shards: Sequence[Shard], configs: Sequence[DialogueSourceConfig]) -> dict[str, float]:
+def _told(
+    ctx: StageContext, shards: Sequence[DialogueShard], configs: Sequence[DialogueSourceConfig]
+) -> dict[str, float]:
     """Counts of the data sets as metrics; who left rows out says so. Raises StageError for one that gave nothing."""
     metrics = {}
     sources = [DialogueSource(**config.model_dump()) for config in configs]
@@ -115,7 +112,7 @@ def _told(ctx: StageContext, shards: Sequence[Shard], configs: Sequence[Dialogue
         if not found:
             raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {reasons or 'nothing'}")
         if rejected:
-            ctx.reporter.message(f"source {name}: {rejected.total():,} rows left out ({reasons}): see quarantine/")
+            ctx.reporter.message(f"source {name}: left out {rejected.total():,} ({reasons}): see quarantine/")
         metrics |= {f"sources/{name}/conversations": found, f"sources/{name}/rejected": rejected.total()}
     return metrics
 
@@ -129,103 +126,40 @@ def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
     return corpus, catalogue, open_tokenizer(ctx.inputs["tokenizer"])
 
 
-def _bytes_per_token(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer) -> dict[Language, float]:
-    """From a sample; 1 for a language without documents."""
-    ratios = {}
-    for language in LANGUAGES:
-        rows = catalogue.select("train", language)[:SAMPLE_DOCUMENTS]
-        texts = [document.text for document in corpus.read(rows)]
-        tokens = sum(map(len, tokenizer.encode_batch(texts)))
-        ratios[language] = sum(len(text.encode()) for text in texts) / tokens if tokens else 1.0
-    return ratios
-
-
 def _build(
     ctx: StageContext,
     kind: Kind,
     length: int,
     tokenizer: Tokenizer,
-    shards: Sequence[Shard],
-    rows: Callable[[Shard], Iterator[Row]],
+    shards: Sequence[DialogueShard],
+    rows: Callable[[DialogueShard], Iterator[Row]],
 ) -> ShardIndex:
     """Writes what is missing, then the index."""
-    records = {shard.file: record for shard in shards if (record := _finished(ctx.output_uri, shard))}
-    missing = [shard for shard in shards if shard.file not in records]
-    if records:
-        kept = f"{len(records)} of {len(shards)} shards were finished before"
-        ctx.reporter.message(f"resumed at step {len(records)}: {kept}")
-    for record in _write_all(ctx, kind, missing, rows):
-        records[record.file] = record
-        ctx.reporter.progress(len(records), len(shards), f"{record.file} {record.tokens:,} tokens")
-        if ctx.should_stop():
-            raise Interrupted(f"{len(records)} of {len(shards)} shards are finished")
-    remove_leftovers(ctx.output_uri)
-    files = tuple(records[shard.file] for shard in shards)
-    index = ShardIndex(kind, length, tokenizer.digest, tokenizer.vocab_size, files)
+    done, _ = run_manifest(ctx, shards, functools.partial(_write_rows, uri=ctx.output_uri, kind=kind, rows=rows))
+    return _write_index(ctx, kind, length, tokenizer, done)
+
+
+def _write_rows(shard: DialogueShard, uri: str, kind: Kind, rows: Callable[[DialogueShard], Iterator[Row]]) -> Finished:
+    return Finished((write_shard(f"{uri}/{shard.file}", kind, rows(shard), shard.split),))
+
+
+def _write_index(
+    ctx: StageContext, kind: Kind, length: int, tokenizer: Tokenizer, done: Sequence[Finished]
+) -> ShardIndex:
+    files = sorted((record for one in done for record in one.files), key=lambda record: SPLITS.index(record.split))
+    index = ShardIndex(kind, length, tokenizer.digest, tokenizer.vocab_size, tuple(files))
     write_index(ctx.output_uri, index)
     return index
 
 
-def _finished(uri: str, shard: Shard) -> ShardRecord | None:
-    """The record of a finished shard, if its file is what was recorded. Existence alone proves nothing."""
-    try:
-        with fsspec.open(_record_url(uri, shard.file), "rb") as file:
-            record = ShardRecord(**json.load(file))
-        return record if sha256_of(f"{uri}/{shard.file}") == record.sha256 else None
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def _write_all(
-    ctx: StageContext, kind: Kind, shards: Sequence[Shard], rows: Callable[[Shard], Iterator[Row]]
-) -> Iterator[ShardRecord]:
-    """Records in the order in which shards are finished."""
-    if not shards:
-        return
-    ensure_ray(ctx.execution)
-    import ray.data  # after ensure_ray, which sets what Ray reads on import
-    from ray.exceptions import RayTaskError
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_no_progress_timeout_s = SECONDS_WITHOUT_PROGRESS
-    _quieten(logging.getLogger("ray.data"))
-    # One block per shard from items: file readers of Ray Data ignore block counts and can hang on a busy machine.
-    numbers = ray.data.from_items([{"shard": n} for n in range(len(shards))], override_num_blocks=len(shards))
-    write = functools.partial(_write, uri=ctx.output_uri, kind=kind, shards=shards, rows=rows)
-    workers = ray.data.TaskPoolStrategy(size=ctx.execution.data.parallelism)
-    try:
-        for row in numbers.map_batches(write, batch_size=1, compute=workers).iter_rows():
-            yield ShardRecord(**row)
-    except RayTaskError as error:
-        raise StageError(f"writing shards of {kind} to {ctx.output_uri} failed: {_root_cause(error)}") from error
-
-
-def _write(
-    batch: dict[str, Any], uri: str, kind: Kind, shards: Sequence[Shard], rows: Callable[[Shard], Iterator[Row]]
-) -> dict[str, list]:
-    """The task: one shard, then its record."""
-    shard = shards[int(batch["shard"][0])]
-    record = asdict(write_shard(f"{uri}/{shard.file}", kind, rows(shard), shard.split))
-    write_json(_record_url(uri, shard.file), record)
-    return {name: [value] for name, value in record.items()}
-
-
-def _quieten(logger: logging.Logger) -> None:
-    """Its own log file keeps everything; the console is for our lines."""
-    for handler in logger.handlers:
-        if handler.name == "console":
-            handler.setLevel(logging.CRITICAL)
-
-
-def _record_url(uri: str, file: str) -> str:
-    return f"{uri}/done/{file}.json"
-
-
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {error}"
+def _by_source(report: Report) -> dict[str, int]:
+    """Training tokens by source and by language."""
+    languages: Counter[str] = Counter()
+    metrics = {}
+    for (source, language), counts in per_source(report).items():
+        metrics[f"tokens/source/{source}"] = metrics.get(f"tokens/source/{source}", 0) + counts["trained_tokens"]
+        languages[f"tokens/language/{language}"] += counts["trained_tokens"]
+    return metrics | languages
 
 
 def _metrics(index: ShardIndex, result: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic import (
 from jobs.config_base import Config, Fraction
 from tokenization.adapters.rows import ADAPTERS
 from tokenization.fetch import PACKAGES
-from tokenization.records import Language
+from tokenization.records import LANGUAGES, Language
 
 Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]
 Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
@@ -169,12 +169,26 @@ class TokenizerConfig(Config):
 
 
 class TextShardsConfig(Config):
-    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries."""
+    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries. `shards` files
+    for each split.
+
+    Mixture of the training split (`tokenization.mixture`): `weights` of sources within their language, by name, 1 where
+    none is given; at most `most_passes` over a language; Polish has `polish_share` of the tokens if it can;
+    `max_tokens` in all.
+    """
 
     length: Length
     shards: PositiveInt = 4
     max_tokens: PositiveInt | None = None
     polish_share: Fraction = 0.5
+    weights: dict[str, NonNegativeFloat] = {}
+    most_passes: dict[Language, PositiveFloat] = {"en": 1.0, "pl": 4.0}
+
+    @model_validator(mode="after")
+    def _both_languages_have_a_cap(self) -> TextShardsConfig:
+        if missing := set(LANGUAGES) - set(self.most_passes):
+            raise ValueError(f"most_passes = {self.most_passes}: {', '.join(sorted(missing))} is missing")
+        return self
 
 
 class InteractionShardsConfig(Config):

@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig
-from jobs.shard_manifest import shard_name
 from tokenization.adapters.sources import Part
 from tokenization.documents import Catalogue
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
+from tokenization.shards import shard_name
 
 HELD_OUT = 20  # validation and test each get a 20th of the interactions of train
 SURPLUS = 3  # documents looked at per interaction wanted, since many hold none of fitting length
@@ -40,6 +40,10 @@ class InteractionShard:
     shares: tuple[InteractionShare, ...]
     parts: tuple[Part, ...] = ()
 
+    @property
+    def name(self) -> str:
+        return self.file
+
 
 @dataclass(frozen=True)
 class ConversationShard:
@@ -52,6 +56,10 @@ class ConversationShard:
     stop: int
     rows: tuple[int, ...] = ()
     parts: tuple[Part, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.file
 
 
 def interaction_shards(

@@ -1,6 +1,7 @@
 """What stands in a shard of interactions or conversations: generated, from the corpus, from data sets.
 
-As in `jobs.shard_rows`, each row is a pure function of these objects and of the shard.
+The objects travel to the workers; each row is a pure function of them and of the shard, so that the number of workers
+changes no byte. The tokenizer survives pickling (its content twin is rebuilt from its JSON).
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, zip_longest
+from typing import Any
 
 from jobs.dialogue_manifest import ConversationShard, InteractionShard, InteractionShare
 from jobs.dialogue_report import SourceReport
-from jobs.shard_rows import Row
 from tokenization.adapters.documents import conversation_of, interactions_of
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.documents import Catalogue, Corpus
@@ -19,6 +20,7 @@ from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Inte
 from tokenization.template import EncodedInteraction, encode_interactions
 from tokenization.tokenizer import Tokenizer
 
+Row = dict[str, Any]
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
 DISTRACTORS = 300  # real interactions per language and split that conversations draw small talk from

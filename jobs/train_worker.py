@@ -16,7 +16,7 @@ from ray.actor import ActorHandle
 from ray.train import Checkpoint, CheckpointUploadMode
 from torch.distributed.tensor import DTensor
 
-from jobs.batches import Batch, rank_slice
+from jobs.batches import Batch, Prefetched, rank_slice
 from jobs.checkpoints import Checkpointer, step_folder
 from jobs.configs import StageConfig, TrainExecution
 from jobs.context import Artifact
@@ -83,11 +83,12 @@ def run_stage(
     def local(batch: Batch) -> Batch:
         return {name: tensor.to(device) for name, tensor in rank_slice(batch, rank, world_size).items()}
 
+    batch_at = Prefetched(recipe.batch_at)
     try:
         outcome = train(
             objective,
             optimizer,
-            lambda step: local(recipe.batch_at(step)),
+            lambda step: local(batch_at(step)),
             config,
             Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
             start=start,

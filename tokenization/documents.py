@@ -15,6 +15,7 @@ from tokenization.dialogues.values import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
 
 COLUMNS = ["id", "text", "language", "source", "licence", "split"]
+READ_ROWS = 1024
 
 
 def split_of(text: str, validation_fraction: float, test_fraction: float) -> Split:
@@ -48,6 +49,28 @@ class Catalogue:
         mine = (self.splits == SPLITS.index(split)) & (self.languages == LANGUAGES.index(language))
         rows = np.flatnonzero(mine)
         return rows[np.argsort(self.hashes[rows], kind="stable")]
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows [start, stop) of a row group: how far a corpus can be cut without reading it."""
+
+    url: str
+    number: int
+    start: int
+    stop: int
+
+    def read(self, columns: Sequence[str] = COLUMNS, batch_rows: int = READ_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows, a few at a time, so that no more than those are ever in memory."""
+        with fsspec.open(self.url, "rb") as file:
+            at = 0
+            for batch in pq.ParquetFile(file).iter_batches(batch_rows, row_groups=[self.number], columns=list(columns)):
+                wanted = batch[max(0, self.start - at) : max(0, self.stop - at)]
+                at += batch.num_rows
+                if wanted.num_rows:
+                    yield wanted
+                if at >= self.stop:
+                    return
 
 
 class Corpus:
@@ -100,6 +123,20 @@ class Corpus:
             if len(here):
                 for row in self._group(path, group, COLUMNS).take(pa.array(here)).to_pylist():
                     yield Document(**row)
+
+    def row_groups(self) -> list[tuple[RowGroup, int]]:
+        """All row groups with the bytes of their texts, which the footers know within a few percent."""
+        found = []
+        for path in self._paths:
+            with self._fs.open(path, "rb") as file:
+                footer = pq.read_metadata(file)
+            text = footer.schema.names.index("text")
+            url = self._fs.unstrip_protocol(path)
+            for number in range(footer.num_row_groups):
+                group = footer.row_group(number)
+                size = group.column(text).total_uncompressed_size
+                found.append((RowGroup(url, number, 0, group.num_rows), size))
+        return found
 
     def _tables(self, columns: list[str]) -> Iterator[pa.Table]:
         for _, path, group in self._groups:

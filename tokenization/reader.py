@@ -74,6 +74,40 @@ def global_batch(reader_len: int, seed: int, step: int, batch_size: int) -> np.n
     return batch
 
 
+class Batches:
+    """One reader's part of every global batch, as an endless iterator over lists of rows that knows where it is.
+
+    Readers 0 to `readers` - 1 together get the rows of `global_batch`, whatever their number: reader r those at places
+    r, r + readers, … of it. The state is that of all of them, so that another number of readers can go on.
+    """
+
+    def __init__(self, shards: ShardReader, seed: int, batch_size: int, reader: int = 0, readers: int = 1) -> None:
+        if not 0 <= reader < readers:
+            raise ValueError(f"reader {reader} of {readers}: they count from 0")
+        self._shards, self._place = shards, slice(reader, None, readers)
+        self._order = {"rows": len(shards), "seed": seed, "batch_size": batch_size}
+        self._step = 0
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> list[dict[str, Any]]:
+        rows = global_batch(len(self._shards), self._order["seed"], self._step, self._order["batch_size"])
+        self._step += 1
+        return self._shards.rows(rows[self._place])
+
+    def state_dict(self) -> dict[str, int]:
+        """Where to go on: global batches given so far, and what their order depends on."""
+        return self._order | {"step": self._step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where another iterator was. Raises ShardError for a state of another order."""
+        for name, value in self._order.items():
+            if state[name] != value:
+                raise ShardError(f"the state is of an order with {name} = {state[name]}, this one has {value}")
+        self._step = state["step"]
+
+
 @functools.lru_cache(maxsize=4)
 def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(size)

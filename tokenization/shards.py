@@ -8,11 +8,13 @@ object is written once under its final name and counts only through index.json.
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -45,7 +47,6 @@ _PROBE = {
     "kind": pa.string(),
     "distance": pa.int32(),
     "facts": pa.int32(),
-    "tag": pa.string(),
 }
 # `language` is the position in tokenization.records.LANGUAGES.
 SCHEMAS: dict[Kind, pa.Schema] = {
@@ -59,6 +60,11 @@ SCHEMAS: dict[Kind, pa.Schema] = {
         }
     ),
 }
+
+
+def shard_name(split: Split, number: int) -> str:
+    """The file of a shard."""
+    return f"{split}-{number:05d}.arrow"
 
 
 class ShardError(ValueError):
@@ -95,11 +101,43 @@ class ShardIndex:
         return sum(record.tokens for record in self.files if record.split == split)
 
 
+class ShardWriter:
+    """One file, written batch by batch inside a `with` block. It appears under its name at the end of the block, as a
+    whole, or not at all if the block raises; `record` describes it then. The same batches give the same bytes."""
+
+    record: ShardRecord
+
+    def __init__(self, url: str, kind: Kind, split: Split = "train") -> None:
+        self._url, self._split, self._schema = url, split, SCHEMAS[kind]
+        self._rows = self._tokens = 0
+
+    def __enter__(self) -> ShardWriter:
+        with ExitStack() as stack:
+            self._file = stack.enter_context(_appearing(self._url))
+            self._stream = stack.enter_context(pa.ipc.new_stream(self._file, self._schema))
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Rows in the schema of the kind."""
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            self._stream.write_batch(batch.slice(start, BATCH_ROWS))
+        self._rows += batch.num_rows
+        self._tokens += _token_count(batch)
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+        described = self._file.size, self._file.sha256.hexdigest()
+        self.record = ShardRecord(os.path.basename(self._url), self._split, self._rows, self._tokens, *described)
+
+
 def write_shard(url: str, kind: Kind, rows: Iterable[Mapping[str, Any]], split: Split = "train") -> ShardRecord:
     """Write all rows to one file and describe it. The same rows give the same bytes."""
-    counts: list[int] = []
-    size, digest = publish(url, lambda file: counts.extend(_write_stream(file, kind, rows)))
-    return ShardRecord(os.path.basename(url), split, *counts, size, digest)
+    rows = iter(rows)
+    with ShardWriter(url, kind, split) as writer:
+        while chunk := list(itertools.islice(rows, BATCH_ROWS)):
+            writer.write(pa.RecordBatch.from_pylist(chunk, schema=SCHEMAS[kind]))
+    return writer.record
 
 
 def write_json(url: str, value: Mapping[str, Any]) -> None:
@@ -148,6 +186,31 @@ def sha256_of(url: str) -> str:
 
 def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
     """The file that `fill` writes appears under its name as a whole. Returns its size and sha256."""
+    with _appearing(url) as file:
+        fill(file)
+    return file.size, file.sha256.hexdigest()
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is only written, with the size and digest of what went into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size, self.sha256 = 0, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        written = self._file.write(data)
+        self.size += written
+        return written
+
+
+@contextmanager
+def _appearing(url: str) -> Iterator[_Hashed]:
+    """A file that appears under its name as a whole when the block ends, and not at all when it raises."""
     fs, path = fsspec.url_to_fs(url)
     folder = os.path.dirname(path) if isinstance(fs, LocalFileSystem) else None
     if folder:
@@ -155,10 +218,9 @@ def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
     descriptor, temporary = tempfile.mkstemp(_TEMPORARY, f".{os.path.basename(path)}.", folder)
     try:
         with open(descriptor, "wb") as file:
-            fill(file)
+            yield _Hashed(file)
             file.flush()
             os.fsync(file.fileno())
-        described = os.path.getsize(temporary), sha256_of(temporary)
         if folder:
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
@@ -166,21 +228,9 @@ def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
             fs.put_file(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    return described
 
 
-def _write_stream(file: BinaryIO, kind: Kind, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    schema = SCHEMAS[kind]
-    count = tokens = 0
-    rows = iter(rows)
-    with pa.ipc.new_stream(file, schema) as writer:
-        while chunk := list(itertools.islice(rows, BATCH_ROWS)):
-            writer.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))
-            count += len(chunk)
-            tokens += sum(_tokens(row) for row in chunk)
-    return count, tokens
-
-
-def _tokens(row: Mapping[str, Any]) -> int:
-    interactions = row["interactions"] if "interactions" in row else (row,)
-    return sum(len(interaction["input_ids"]) for interaction in interactions)
+def _token_count(batch: pa.RecordBatch) -> int:
+    if "interactions" in batch.schema.names:
+        batch = batch.column("interactions").flatten()
+    return len(batch.field("input_ids").flatten())

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ from jobs.build_shards import build_conversation_shards, build_interaction_shard
 from jobs.configs import DataExecution, Execution
 from jobs.context import Artifact, Interrupted, Rerun, StageContext, StageError
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
+from jobs.shard_job import run_manifest
+from jobs.text_manifest import take_stock, text_shards
+from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.train_tokenizer import train_tokenizer
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.reader import ShardReader
@@ -36,10 +40,13 @@ class Notes:
     """A reporter that keeps what it is told."""
 
     def __init__(self):
-        self.done, self.messages = [], []
+        self.done, self.messages, self.files = [], [], []
 
     def metrics(self, step, values): ...
-    def file(self, path, folder=""): ...
+
+    def file(self, path, folder=""):
+        assert os.path.getsize(path)
+        self.files.append((path, folder))
 
     def progress(self, done, total, note=""):
         self.done.append((done, total))
@@ -167,6 +174,33 @@ def test_polish_gets_its_share(built):
     assert tokens[1] / sum(tokens) == pytest.approx(0.5, abs=0.05)
 
 
+def test_the_report_counts_what_is_in_the_shards(built, inputs):
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    report = json.loads(Path(built["text"].output_uri, "report.json").read_text())
+    for split in ("train", "validation", "test"):
+        reader = ShardReader(built["text"].output_uri, split)
+        rows = reader.rows(range(len(reader)))
+        written = [sum(len(row["input_ids"]) for row in rows if row["language"] == n) for n in (0, 1)]
+        starts = [sum(row["input_ids"].count(BOS) for row in rows if row["language"] == n) for n in (0, 1)]
+        assert report["rows"][split] == {"rows": len(rows), "tokens": sum(written), "capacity": 48 * len(rows)}
+        for number, language in enumerate(("en", "pl")):
+            mine = [d.text for d in documents() if (d.split, d.language) == (split, language)]
+            counts = report["sources"]["generated"][language][split]
+            assert counts == {
+                "documents": len(mine),
+                "bytes": sum(len(text.encode()) for text in mine),
+                "tokens": sum(map(len, tokenizer.encode_batch(mine))),
+                "trained_tokens": written[number] - 2 * starts[number],
+            }
+    assert report["rows"]["train"]["tokens"] > 0.99 * report["rows"]["train"]["capacity"]
+    assert sum(report["lengths"]["pl"]) == sum(d.language == "pl" for d in documents())
+
+
+def test_the_data_card_is_shown(built):
+    names = [Path(path).name for path, folder in built["text"].reporter.files if folder == "data_card"]
+    assert names == ["card.md", "card.png"]
+
+
 def test_interactions_are_real_and_generated_in_both_languages(built, inputs):
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
     reader = ShardReader(built["pairs"].output_uri, "train")
@@ -199,7 +233,7 @@ def test_conversations_carry_probes_that_their_answers_satisfy(built, inputs):
 
 
 def test_progress_is_told_per_shard(built):
-    assert built["text"].reporter.done == [(n, 5) for n in range(1, 6)]
+    assert built["text"].reporter.done == [(n, 3) for n in range(1, 4)]
 
 
 def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
@@ -210,24 +244,52 @@ def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
 
 def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_path):
     """Finished shards are not touched again, a damaged one and a missing one are written again."""
-    stops = itertools.chain([False, False, True], itertools.repeat(False))
+    stops = itertools.chain([False, True], itertools.repeat(False))
     ctx = context(tmp_path / "text", *inputs, workers=1, should_stop=lambda: next(stops))
-    with pytest.raises(Interrupted, match="3 of 5"):
+    with pytest.raises(Interrupted, match="2 of 3"):
         build_text_shards(ctx, TEXT)
     assert not os.path.exists(f"{ctx.output_uri}/index.json")
-    records = {path.stem for path in Path(ctx.output_uri, "done").iterdir()}
-    assert len(records) >= 3
-    before = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for name in records}
-    damaged = min(before)
+    records = [json.loads(path.read_text())["files"] for path in Path(ctx.output_uri, "done").iterdir()]
+    assert len(records) >= 2
+    written = {tuple(record["file"] for record in files) for files in records}
+    before = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for files in written for name in files}
+    again = min(written)
+    damaged = again[1]
     with open(f"{ctx.output_uri}/{damaged}", "r+b") as file:
         file.write(b"damaged")
     ctx.reporter.messages.clear()
     build_text_shards(ctx, TEXT)
-    after = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for name in records}
-    assert {name for name in records if after[name] != before[name]} == {damaged}
+    after = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for name in before}
+    assert {name for name in before if after[name] != before[name]} == set(again)
     kept = len(records) - 1
-    assert ctx.reporter.messages == [f"resumed at step {kept}: {kept} of 5 shards were finished before"]
+    assert ctx.reporter.messages == [f"resumed at step {kept}: {kept} of 3 shards were finished before"]
     assert digests(ctx.output_uri) == digests(built["text"].output_uri)
+
+
+def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, built, tmp_path):
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    stocks = take_stock(Corpus(inputs[0]))
+    shards = text_shards(stocks, TEXT, sample_bytes_per_token(stocks, tokenizer))
+    ctx = context(tmp_path / "text", *inputs)
+
+    class Deadly:
+        """Encodes until the first shard is half written, then takes its process along, once."""
+
+        calls = 0
+
+        def encode_flat(self, texts):
+            self.calls += 1
+            if self.calls == 4 and not os.path.exists(tmp_path / "killed"):
+                open(tmp_path / "killed", "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return tokenizer.encode_flat(texts)
+
+    run_manifest(ctx, shards, TextShardWriter(ctx.output_uri, Deadly(), TEXT.length))
+    assert os.path.exists(tmp_path / "killed")
+    undisturbed = digests(built["text"].output_uri)
+    assert digests(ctx.output_uri) == {
+        name: digest for name, digest in undisturbed.items() if name not in ("index.json", "report.json")
+    }
 
 
 def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, built, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tokenization.reader import ShardReader, global_batch
+from tokenization.reader import Batches, ShardReader, global_batch
 from tokenization.shards import SCHEMAS, ShardError, ShardIndex, read_index, sha256_of, write_index, write_shard
 
 
@@ -152,3 +152,27 @@ def test_order_does_not_depend_on_how_steps_are_cut():
     assert (whole == np.concatenate(halves)).all()
     with pytest.raises(ValueError, match="no rows"):
         global_batch(0, seed=1, step=0, batch_size=4)
+
+
+@pytest.mark.parametrize("readers", [1, 2, 4])
+def test_any_number_of_readers_shares_the_same_global_batches_and_goes_on_exactly(store, readers):
+    """2200 rows in batches of 300: the eighth crosses into the second epoch."""
+    shards = ShardReader(store, "train")
+    written = text_rows(0, 2200)
+    parts = [Batches(shards, 7, 300, reader, readers) for reader in range(readers)]
+    for step in range(9):
+        together = [next(part) for part in parts]
+        assert {len(rows) for rows in together} == {300 // readers}
+        dealt = [together[place % readers][place // readers] for place in range(300)]
+        assert dealt == [written[row] for row in global_batch(2200, 7, step, 300)]
+        if step == 4:  # another number of readers goes on
+            state, readers = parts[0].state_dict(), {1: 2, 2: 4, 4: 1}[readers]
+            parts = [Batches(shards, 7, 300, reader, readers) for reader in range(readers)]
+            for part in parts:
+                part.load_state_dict(state)
+
+
+def test_a_state_of_another_order_is_refused(store):
+    shards = ShardReader(store, "train")
+    with pytest.raises(ShardError, match="seed = 7, this one has 8"):
+        Batches(shards, 8, 300).load_state_dict(Batches(shards, 7, 300).state_dict())

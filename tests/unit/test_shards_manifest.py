@@ -1,14 +1,18 @@
 """The manifest: every document once, the language mix, equal parts."""
 
 import itertools
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.dialogue_manifest import conversation_shards, interaction_shards
-from jobs.shard_manifest import mixture, text_shards
-from tokenization.documents import Catalogue
+from jobs.text_manifest import Stock, take_stock, text_shards
+from tokenization.documents import Catalogue, Corpus, RowGroup
 
 RNG = np.random.default_rng(0)
 
@@ -22,53 +26,66 @@ def catalogue(count: int = 1000) -> Catalogue:
     )
 
 
-@pytest.mark.parametrize(
-    "english, polish, share, most, expected",
-    [
-        (100, 50, 0.5, None, (1, 2)),
-        (100, 10, 0.5, None, (1, 4)),  # too little Polish: four passes and no more
-        (100, 400, 0.5, None, (1, 0.25)),
-        (100, 100, 0.25, None, (1, 1 / 3)),
-        (100, 100, 0.5, 100, (0.5, 0.5)),
-        (100, 10, 0.5, 100, (0.5, 4)),
-        (0, 30, 0.5, None, (0, 4)),
-        (30, 0, 0.5, None, (1, 0)),
-        (30, 30, 0.0, None, (1, 0)),
-        (30, 30, 1.0, None, (0, 4)),
-    ],
-)
-def test_mixture(english, polish, share, most, expected):
-    passes = mixture({"en": english, "pl": polish}, share, most)
-    assert (passes["en"], passes["pl"]) == pytest.approx(expected)
+def stocks(sizes: list[float], documents: int = 100) -> list[Stock]:
+    """Row groups of two languages in turn, a tenth of each held out."""
+    return [
+        Stock(
+            RowGroup(f"documents-{n:05d}.parquet", 0, 0, documents),
+            {
+                ("train", f"source-{n % 2}", ("en", "pl")[n % 2]): 0.9 * size,
+                ("validation", f"source-{n % 2}", ("en", "pl")[n % 2]): 0.1 * size,
+            },
+        )
+        for n, size in enumerate(sizes)
+    ]
 
 
-def test_text_shards_cut_the_corpus_without_gap_or_overlap():
-    shards = text_shards(catalogue(1000), TextShardsConfig(length=64, shards=3), {"en": 4.0, "pl": 3.0})
-    train = [shard for shard in shards if shard.split == "train"]
-    assert [shard.file for shard in shards] == [
-        "train-00000.arrow", "train-00001.arrow", "train-00002.arrow", "validation-00000.arrow", "test-00000.arrow",
-    ]  # fmt: skip
-    assert (train[0].start, train[-1].stop) == (0, 1000)
-    assert all(a.stop == b.start for a, b in itertools.pairwise(train))
-    assert all(set(shard.passes.values()) == {1.0} for shard in shards[3:])
-    assert all((shard.start, shard.stop) == (0, 1000) for shard in shards[3:])
+RATIOS = {("source-0", "en"): 4.0, ("source-1", "pl"): 3.0}
+
+
+@pytest.mark.parametrize("shards", [1, 3, 40])
+def test_text_shards_cut_the_corpus_without_gap_or_overlap(shards):
+    parts = text_shards(stocks([500, 200, 9000, 3] * 3), TextShardsConfig(length=64, shards=shards), RATIOS)
+    assert [part.number for part in parts] == list(range(shards))
+    assert parts[0].file("train") == "train-00000.arrow"
+    rows = [(group.url, row) for part in parts for group in part.groups for row in range(group.start, group.stop)]
+    assert rows == [(f"documents-{n:05d}.parquet", row) for n in range(12) for row in range(100)]
 
 
 def test_text_shards_hold_about_equal_work():
     """Found on real text: ranges of equal row count gave one shard six times the tokens of another."""
-    files = catalogue()
-    files.bytes[:100] *= 50
-    shards = text_shards(files, TextShardsConfig(length=64, shards=3), {"en": 4.0, "pl": 3.0})[:3]
-    ratio, passes = (4.0, 3.0), shards[0].passes
-    work = [
-        sum(
-            files.bytes[row] / ratio[files.languages[row]] * passes[("en", "pl")[files.languages[row]]]
-            for row in range(shard.start, shard.stop)
-            if files.splits[row] == 0
+    found = stocks([500, 100, 500, 300, 40_000, 100, 200, 500], documents=1000)
+    parts = text_shards(found, TextShardsConfig(length=64, shards=3, most_passes={"en": 1, "pl": 2}), RATIOS)
+    per_row = {
+        stock.group.url: sum(
+            size / RATIOS[key[1:]] * (parts[0].passes[key[1:]] if key[0] == "train" else 1)
+            for key, size in stock.bytes.items()
         )
-        for shard in shards
-    ]
-    assert max(work) < 1.2 * min(work)
+        / 1000
+        for stock in found
+    }
+    work = [sum(per_row[group.url] * (group.stop - group.start) for group in part.groups) for part in parts]
+    assert max(work) < 1.01 * min(work)
+    assert parts[0].passes == pytest.approx({("source-0", "en"): 1.0, ("source-1", "pl"): 2.0})
+
+
+def test_stock_is_taken_without_reading_texts(tmp_path):
+    texts = {"train": "a" * 1000, "test": "b" * 1000}
+    for number, (source, language) in enumerate((("books", "en"), ("ksiazki", "pl"))):
+        rows = [
+            {"id": f"{n}", "text": f"{n:04d}{text}", "language": language, "source": source, "licence": "", "split": s}
+            for s, text in texts.items()
+            for n in range(300 if s == "train" else 100)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"documents-{number:05d}.parquet", row_group_size=250)
+    found = take_stock(Corpus(str(tmp_path)))
+    assert [(stock.group.number, stock.group.stop) for stock in found] == [(0, 250), (1, 150)] * 2
+    total = Counter()
+    for stock in found:
+        total.update(stock.bytes)
+    assert set(total) == {(s, *key) for s in texts for key in (("books", "en"), ("ksiazki", "pl"))}
+    assert total["train", "books", "en"] == pytest.approx(300 * 1004, rel=0.03)
+    assert [batch.num_rows for batch in replace(found[0].group, start=60, stop=190).read(batch_rows=100)] == [40, 90]
 
 
 def test_interaction_shards_share_no_document_and_no_dialogue():
@@ -92,7 +109,6 @@ def test_interaction_shards_share_no_document_and_no_dialogue():
 
 
 def test_conversation_shards_cover_all_dialogues():
-    shards = conversation_shards(
-        ConversationShardsConfig(length=64, shards=3, train=10, validation=2, test=3), catalogue()
-    )
+    config = ConversationShardsConfig(length=64, shards=3, train=10, validation=2, test=3)
+    shards = conversation_shards(config, catalogue())
     assert [(shard.start, shard.stop) for shard in shards] == [(0, 3), (3, 6), (6, 10), (0, 2), (0, 3)]

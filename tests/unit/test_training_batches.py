@@ -1,8 +1,12 @@
 """Rows become tensors with the right edges, and every rank sees the same shapes."""
 
+import threading
+
+import pytest
 import torch
 
 from jobs.batches import (
+    Prefetched,
     beside,
     conversation_batch,
     history_batch,
@@ -69,3 +73,32 @@ def test_text_beside_a_batch_is_shared_out_by_itself():
     assert [len(part["input_ids"]) for part in parts] == [2, 2]
     assert [text_beside(part)["input_ids"][:, 0].tolist() for part in parts] == [[20], [21, 22]]
     assert text_beside(parts[1])["documents"].shape == (2, 16)
+
+
+def test_the_next_batches_are_made_while_one_is_used():
+    made, third = [], threading.Event()
+
+    def batch_at(step):
+        made.append((step, threading.current_thread() is threading.main_thread()))
+        if step == 2:
+            third.set()
+        return {"input_ids": torch.full((1, 2), step)}
+
+    prefetched = Prefetched(batch_at, ahead=2)
+    assert prefetched(0)["input_ids"].tolist() == [[0, 0]]
+    assert third.wait(10), "steps 1 and 2 are made without being asked for"
+    assert [prefetched(step)["input_ids"][0, 0].item() for step in (1, 2, 3, 17, 3)] == [1, 2, 3, 17, 3]
+    assert made[:4] == [(step, False) for step in range(4)]
+
+
+def test_an_error_in_a_batch_is_raised_at_its_own_step():
+    def batch_at(step):
+        if step == 1:
+            raise ValueError("shard is damaged")
+        return {"input_ids": torch.zeros(1, 1)}
+
+    prefetched = Prefetched(batch_at)
+    prefetched(0)
+    with pytest.raises(ValueError, match="damaged"):
+        prefetched(1)
+    assert prefetched(2)

@@ -1,0 +1,171 @@
+"""The data card of a run: what the text that a model is trained on was made from, as a page and a picture.
+
+It goes to whoever browses the run, not into the artifact: it tells how fast the shards were written, and the files of
+an artifact are the same whenever they are written.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from jobs.context import StageContext
+from jobs.shard_job import Speed
+from jobs.text_report import Report, fill, per_source
+from tokenization.records import SPLITS
+from tokenization.tokenizer import Tokenizer
+
+FOLDER = "data_card"
+
+
+def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Speed) -> None:
+    """Hand card.md and card.png to the reporter."""
+    from jobs.data_plot import draw  # here, since workers that import the stages draw nothing
+
+    corpus = _corpus_report(ctx.inputs["corpus"].uri)
+    with tempfile.TemporaryDirectory() as folder:
+        page, picture = Path(folder, "card.md"), Path(folder, "card.png")
+        page.write_text(write_card(ctx.artifact_id, report, corpus, tokenizer, speed), encoding="utf-8")
+        draw(report, corpus, picture)
+        for path in (page, picture):
+            ctx.reporter.file(str(path), FOLDER)
+
+
+def removals(source: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What cleaning took from one source of the corpus report: reason -> bytes, and documents and examples where the
+    corpus counted them."""
+    return {
+        reason: dict(entry) if isinstance(entry, Mapping) else {"bytes": entry}
+        for reason, entry in source["removed"].items()
+    }
+
+
+def write_card(
+    artifact_id: str, report: Report, corpus: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, speed: Speed
+) -> str:
+    """The page, in Markdown. `corpus`: the sources in the report of the corpus."""
+    parts = [
+        f"# Data card of text-shards {artifact_id}",
+        "![tokens, compression, lengths and removals](card.png)",
+        "## Rows",
+        f"Tokenizer of {tokenizer.vocab_size:,} tokens, sha256 {tokenizer.digest}. {_speed(speed)}",
+        _table(
+            ["split", "rows", "tokens", "places filled"],
+            [
+                [split, f"{rows['rows']:,}", f"{rows['tokens']:,}", f"{fill(report, split):.2%}"]
+                for split in SPLITS
+                if (rows := report["rows"].get(split))
+            ],
+        ),
+        "## Training text by source",
+        "Tokens without control tokens; `trained on` counts them as often as they were written.",
+        _sources(report, corpus),
+        "## Languages",
+        _languages(report),
+        "## Lengths of documents",
+        _lengths(report),
+        "## Removed by cleaning",
+        *(_removals(corpus) if corpus else ["The corpus has no report.json: what was removed is not known."]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _corpus_report(uri: str) -> list[dict[str, Any]]:
+    try:
+        with fsspec.open(f"{uri}/report.json", "rb") as file:
+            return json.load(file)["sources"]
+    except FileNotFoundError:
+        return []
+
+
+def _speed(speed: Speed) -> str:
+    if not speed.cpu_seconds:
+        return "All shards were finished before."
+    return (
+        f"{speed.tokens:,} tokens were written in {speed.seconds:.1f} s and {speed.cpu_seconds:.1f} CPU seconds of all "
+        f"tasks together: {speed.tokens / speed.cpu_seconds:,.0f} tokens a CPU second."
+    )
+
+
+def _sources(report: Report, corpus: Sequence[Mapping[str, Any]]) -> str:
+    known = {source["identity"]["source"]["name"]: source["identity"] for source in corpus}
+    found = per_source(report)
+    whole = sum(counts["trained_tokens"] for counts in found.values())
+    rows = []
+    for (source, language), counts in found.items():
+        identity = known.get(source, {"source": {"licence": "not told"}, "origin": "not told"})
+        rows.append(
+            [source, language, identity["source"]["licence"], identity["origin"]]
+            + _counts(counts)
+            + [f"{report['passes'][f'{source}/{language}']:.2f}", *_share(counts["trained_tokens"], whole)]
+        )
+    names = ["source", "language", "licence", "origin", "documents", "MB", "tokens", "bytes/token"]
+    return _table([*names, "passes", "trained on", "share"], rows)
+
+
+def _languages(report: Report) -> str:
+    found: dict[str, list[Mapping[str, int]]] = {}
+    for (_, language), counts in per_source(report).items():
+        found.setdefault(language, []).append(counts)
+    summed = {
+        language: {name: sum(one[name] for one in counts) for name in counts[0]} for language, counts in found.items()
+    }
+    whole = sum(counts["trained_tokens"] for counts in summed.values())
+    rows = [
+        [language, *_counts(counts), *_share(counts["trained_tokens"], whole)]
+        for language, counts in sorted(summed.items())
+    ]
+    return _table(["language", "documents", "MB", "tokens", "bytes/token", "trained on", "share"], rows)
+
+
+def _counts(counts: Mapping[str, int]) -> list[str]:
+    ratio = f"{counts['bytes'] / counts['tokens']:.2f}" if counts["tokens"] else "-"
+    return [f"{counts['documents']:,}", f"{counts['bytes'] / 1e6:.2f}", f"{counts['tokens']:,}", ratio]
+
+
+def _share(tokens: int, whole: int) -> list[str]:
+    return [f"{tokens:,}", f"{tokens / whole:.1%}" if whole else "-"]
+
+
+def _lengths(report: Report) -> str:
+    """All splits; only the range in which there are documents."""
+    lengths = report["lengths"]
+    there = [i for i in range(len(next(iter(lengths.values()), []))) if any(counts[i] for counts in lengths.values())]
+    languages = sorted(lengths)
+    rows = [
+        [f"{2**i:,} to {2 ** (i + 1) - 1:,}", *(f"{lengths[language][i]:,}" for language in languages)]
+        for i in range(min(there, default=0), max(there, default=-1) + 1)
+    ]
+    return _table(["tokens", *(f"documents {language}" for language in languages)], rows)
+
+
+def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """A table of all sources, then the examples, if there are any."""
+    rows, examples = [], []
+    for source in corpus:
+        name = source["identity"]["source"]["name"]
+        for reason, entry in removals(source).items():
+            documents = f"{entry['documents']:,}" if "documents" in entry else "-"
+            of_read = f"{entry['bytes'] / source['bytes_read']:.2%}" if source["bytes_read"] else "-"
+            rows.append([name, reason, f"{entry['bytes'] / 1e6:.3f}", of_read, documents])
+            examples += [f"- {name}, {reason}: `{_inline(text)}`" for text in entry.get("examples", [])]
+        for reason, count in source.get("quarantined", {}).items():
+            rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
+    yield _table(["source", "reason", "MB", "of what was read", "documents"], rows)
+    if examples:
+        yield "\n".join(["Examples:", "", *examples])
+
+
+def _inline(text: str) -> str:
+    """Foreign text as one line of code, in which nothing is markup."""
+    return " ".join(text.replace("`", "'").split())
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |" for cells in lines)

@@ -1,0 +1,138 @@
+"""A manifest of shards becomes files: a Ray Data job that goes on where it was stopped.
+
+A shard is recorded when its files are finished, and written again unless they still have the recorded digests. No text
+goes through Ray: a task reads its own rows of the corpus and writes its own files.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import fsspec
+
+from jobs.context import Interrupted, StageContext, StageError
+from jobs.ray_setup import ensure_ray
+from tokenization.shards import ShardRecord, remove_leftovers, sha256_of, write_json
+
+SECONDS_WITHOUT_PROGRESS = 300
+
+
+class Named(Protocol):
+    """A line of a manifest."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a shard became: its files, and whatever is to be told about them."""
+
+    files: tuple[ShardRecord, ...]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Speed:
+    """Seconds of the tasks of this run, summed over them: of time, and of CPU time of their processes."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    tokens: int = 0
+
+
+Write = Callable[[Any], Finished]
+
+
+def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tuple[list[Finished], Speed]:
+    """What all shards became, in their order. `write` travels to the workers; it gets one shard at a time and must give
+    the same files whenever it is called. Raises Interrupted after the shard during which a stop was asked for, and
+    StageError for what goes wrong in a worker."""
+    done = {shard.name: found for shard in shards if (found := _finished(ctx.output_uri, shard))}
+    missing = [shard for shard in shards if shard.name not in done]
+    if done:
+        kept = f"{len(done)} of {len(shards)} shards were finished before"
+        ctx.reporter.message(f"resumed at step {len(done)}: {kept}")
+    speed = Speed()
+    for name, found, seconds, cpu_seconds in _write_all(ctx, missing, write):
+        done[name] = found
+        tokens = sum(record.tokens for record in found.files)
+        speed = Speed(speed.seconds + seconds, speed.cpu_seconds + cpu_seconds, speed.tokens + tokens)
+        ctx.reporter.progress(len(done), len(shards), f"{name} {tokens:,} tokens")
+        if ctx.should_stop():
+            raise Interrupted(f"{len(done)} of {len(shards)} shards are finished")
+    remove_leftovers(ctx.output_uri)
+    return [done[shard.name] for shard in shards], speed
+
+
+def _finished(uri: str, shard: Named) -> Finished | None:
+    """The record of a finished shard, if its files are what was recorded. Existence alone proves nothing."""
+    try:
+        with fsspec.open(_record_url(uri, shard.name), "rb") as file:
+            found = _loaded(json.load(file))
+        same = all(sha256_of(f"{uri}/{record.file}") == record.sha256 for record in found.files)
+    except (FileNotFoundError, ValueError):  # also of a record that is no JSON
+        return None
+    return found if same else None
+
+
+def _loaded(content: dict[str, Any]) -> Finished:
+    return Finished(tuple(ShardRecord(**record) for record in content["files"]), content["report"])
+
+
+def _write_all(
+    ctx: StageContext, shards: Sequence[Named], write: Write
+) -> Iterator[tuple[str, Finished, float, float]]:
+    """Name, record, seconds and CPU seconds, in the order in which shards are finished."""
+    if not shards:
+        return
+    ensure_ray(ctx.execution)
+    import ray.data  # after ensure_ray, which sets what Ray reads on import
+    from ray.exceptions import RayTaskError
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = SECONDS_WITHOUT_PROGRESS
+    _quieten(logging.getLogger("ray.data"))
+    # One block per shard from items: file readers of Ray Data ignore block counts and can hang on a busy machine.
+    numbers = ray.data.from_items([{"shard": n} for n in range(len(shards))], override_num_blocks=len(shards))
+    task = functools.partial(_write_one, uri=ctx.output_uri, shards=shards, write=write)
+    workers = ray.data.TaskPoolStrategy(size=ctx.execution.data.parallelism)
+    try:
+        for row in numbers.map_batches(task, batch_size=1, compute=workers).iter_rows():
+            yield row["name"], _loaded(json.loads(row["record"])), row["seconds"], row["cpu_seconds"]
+    except RayTaskError as error:
+        raise StageError(f"writing shards to {ctx.output_uri} failed: {_root_cause(error)}") from error
+
+
+def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: Write) -> dict[str, list]:
+    """The task: the files of one shard, then its record."""
+    shard = shards[int(batch["shard"][0])]
+    began, cpu_began = time.perf_counter(), time.process_time()
+    record = asdict(write(shard))
+    write_json(_record_url(uri, shard.name), record)
+    spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
+    return {name: [value] for name, value in ({"name": shard.name, "record": json.dumps(record)} | spent).items()}
+
+
+def _quieten(logger: logging.Logger) -> None:
+    """Its own log file keeps everything; the console is for our lines."""
+    for handler in logger.handlers:
+        if handler.name == "console":
+            handler.setLevel(logging.CRITICAL)
+
+
+def _record_url(uri: str, name: str) -> str:
+    return f"{uri}/done/{name}.json"
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,269 @@
+"""Stage `text-shards` through Ray: tokens per CPU second against its encoder alone, and peak memory by size of corpus.
+
+    python tests/benchmarks/tokenize_job.py STORE/corpus/ID STORE/tokenizer/ID [--gb 1.0] [--memory-gb 0.2 0.5 2.0]
+
+The texts are new: a walk over the pairs of words of each language in the corpus given, with made-up words and numbers
+that no other document has, so that no cache of the encoder sees the whole twice. CPU seconds are of all processes (of
+Ray, its workers and this one), after a small job that starts them. Cases: `reference`, `tokenizers.encode_batch_fast`
+alone on a sample; `one_process`, the same shards read, encoded, packed and written here; `ray`, the stage. Memory is
+the most that the process of a worker has beyond what it had after the small job. One JSON line per case is appended to
+results/tokenize_job.jsonl; targets are reported, not enforced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import tokenizers
+
+from jobs.build_shards import build_text_shards
+from jobs.configs import DataExecution, Execution
+from jobs.context import Artifact, StageContext
+from jobs.data_configs import TextShardsConfig
+from jobs.latency import device_name
+from jobs.ray_setup import shutdown
+from jobs.text_manifest import take_stock, text_shards
+from jobs.text_rows import TextShardWriter, sample_bytes_per_token
+from pipelines.revision import commit
+from tokenization.documents import COLUMNS, Corpus
+from tokenization.records import LANGUAGES, Document
+from tokenization.tokenizer import BATCH, Tokenizer
+
+RESULTS = Path(__file__).parent / "results" / "tokenize_job.jsonl"
+LENGTH = 1024
+WORDS = 700  # of a document
+ROW_GROUP = 2_000
+SAMPLE_BYTES = 10_000_000
+TARGETS = {"to_reference": 8.0, "to_one_process": 0.75}
+
+
+class Quiet:
+    """A reporter that keeps nothing."""
+
+    def metrics(self, step, values): ...
+    def progress(self, done, total, note=""): ...
+    def message(self, text, remedy=""): ...
+    def file(self, path, folder=""): ...
+
+
+class Walk:
+    """Texts of one language: word after word as they follow each other in a corpus, every tenth one made up."""
+
+    def __init__(self, corpus: Corpus, language: str, seed: int) -> None:
+        self.random = random.Random(f"{language} {seed}")
+        self.followers: dict[str, list[str]] = defaultdict(list)
+        for document in corpus.read(range(len(corpus))):
+            if document.language == language:
+                words = document.text.split(" ")
+                for word, following in zip(words, words[1:], strict=False):
+                    self.followers[word].append(following)
+        self.words = sorted(self.followers)
+
+    def text(self) -> str:
+        word, words = self.random.choice(self.words), []
+        for n in range(WORDS):
+            words.append(self._new() if n % 10 == 9 else word)
+            following = self.followers.get(word)
+            word = self.random.choice(following or self.words)
+        return " ".join(words)
+
+    def _new(self) -> str:
+        """A word of the halves of two others, or a number."""
+        if self.random.random() < 0.2:
+            return str(self.random.randrange(10**6))
+        one, other = self.random.choice(self.words), self.random.choice(self.words)
+        return one[: (len(one) + 1) // 2] + other[len(other) // 2 :]
+
+
+def write_corpus(source: Corpus, folder: Path, size: int, seed: int) -> None:
+    """About `size` bytes of documents, half of them in each language."""
+    folder.mkdir(parents=True)
+    for number, language in enumerate(LANGUAGES):
+        documents = _documents(Walk(source, language, seed), language, size // len(LANGUAGES))
+        schema = pa.schema({name: pa.string() for name in COLUMNS})
+        with pq.ParquetWriter(folder / f"documents-{number:05d}.parquet", schema, compression="zstd") as writer:
+            while rows := [asdict(document) for document, _ in zip(documents, range(ROW_GROUP), strict=False)]:
+                writer.write_table(pa.Table.from_pylist(rows, schema))
+
+
+def _documents(walk: Walk, language: str, size: int) -> Iterator[Document]:
+    written = number = 0
+    while written < size:
+        text = walk.text()
+        split = "train" if number % 50 else "validation"
+        yield Document(f"{language}-{number}", text, language, f"walk-{language}", "CC0", split)
+        written, number = written + len(text.encode()), number + 1
+
+
+def cpu_seconds() -> dict[tuple[int, float], float]:
+    """Of this process and of all that it started."""
+    me = psutil.Process()
+    found = {}
+    for process in (me, *me.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+            found[process.pid, process.create_time()] = times.user + times.system
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+class Watch:
+    """CPU seconds, and the most memory that a worker gained, while a block runs."""
+
+    def __enter__(self) -> Watch:
+        self.peak = 0
+        self._over = threading.Event()
+        self._before, self._memory = cpu_seconds(), self._workers()
+        self._latest = dict(self._before)
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._latest |= cpu_seconds()
+        self.cpu_seconds = sum(seconds - self._before.get(key, 0.0) for key, seconds in self._latest.items())
+
+    def _look(self) -> None:
+        while not self._over.wait(0.5):
+            self._latest |= cpu_seconds()  # of workers that end on the way, the last that was seen
+            floor = max(self._memory.values(), default=0)
+            self.peak = max(self.peak, max(self._workers().values(), default=0) - floor)
+
+    @staticmethod
+    def _workers() -> dict[int, int]:
+        """Memory of Ray's workers that is their own: pages of shared files are not."""
+        found = {}
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if process.name().startswith("ray::"):
+                    memory = process.memory_info()
+                    found[process.pid] = memory.rss - memory.shared
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+
+def context(output: Path, corpus: Path, tokenizer: str) -> StageContext:
+    inputs = {"corpus": Artifact("corpus", "", str(corpus), {}), "tokenizer": Artifact("tokenizer", "", tokenizer, {})}
+    return StageContext(
+        "text-shards", "benchmark", str(output), inputs, Execution(data=DataExecution(parallelism=2)), Quiet()
+    )
+
+
+def config(shards: int) -> TextShardsConfig:
+    return TextShardsConfig(length=LENGTH, shards=shards)
+
+
+def reference(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, float]:
+    """The encoder of `tokenizers` alone, on the first documents of each row group."""
+    texts: list[str] = []
+    groups = [group for group, _ in corpus.row_groups()]
+    for group in groups:
+        batch = next(group.read(["text"]))
+        texts += batch.column("text").to_pylist()[: max(1, SAMPLE_BYTES // (len(groups) * 6 * WORDS))]
+    encoder = tokenizers.Tokenizer.from_str(tokenizer.json)
+    began, tokens = time.process_time(), 0
+    for start in range(0, len(texts), BATCH):
+        encodings = encoder.encode_batch_fast(texts[start : start + BATCH], add_special_tokens=False)
+        tokens += sum(len(encoding.ids) for encoding in encodings)
+    spent = time.process_time() - began
+    return {"tokens": tokens, "cpu_seconds": spent, "bytes": sum(len(text.encode()) for text in texts)}
+
+
+def one_process(ctx: StageContext, tokenizer: Tokenizer, shards: int) -> dict[str, float]:
+    began = time.process_time()
+    stocks = take_stock(Corpus(ctx.inputs["corpus"].uri))
+    write = TextShardWriter(ctx.output_uri, tokenizer, LENGTH)
+    manifest = text_shards(stocks, config(shards), sample_bytes_per_token(stocks, tokenizer))
+    tokens = sum(record.tokens for shard in manifest for record in write(shard).files)
+    return {"tokens": tokens, "cpu_seconds": time.process_time() - began}
+
+
+def through_ray(ctx: StageContext, shards: int) -> dict[str, float]:
+    began = time.perf_counter()
+    with Watch() as watch:
+        metrics = build_text_shards(ctx, config(shards))
+    tokens = sum(metrics[f"tokens/{split}"] for split in ("train", "validation", "test"))
+    return {
+        "tokens": tokens,
+        "cpu_seconds": watch.cpu_seconds,
+        "seconds": time.perf_counter() - began,
+        "fill": metrics["fill"],
+        "worker_peak_mb": watch.peak / 1e6,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", help="folder of documents-*.parquet whose words are used")
+    parser.add_argument("tokenizer", help="folder of tokenizer.json")
+    parser.add_argument("--gb", type=float, default=1.0, help="size of the corpus for speed, 10^9 bytes")
+    parser.add_argument("--memory-gb", type=float, nargs="*", default=[0.2, 0.5, 2.0], help="sizes for peak memory")
+    parser.add_argument("--shards", type=int, default=8)
+    parser.add_argument("--folder", help="where to put texts and shards: about twice the largest size")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    source = Corpus(arguments.corpus)
+    tokenizer = Tokenizer.load(f"{arguments.tokenizer}/tokenizer.json")
+    base = {
+        "commit": commit(), "device": device_name(), "python": platform.python_version(),
+        "ray": ray.__version__, "pyarrow": pa.__version__, "tokenizers": tokenizers.__version__,
+        "vocab_size": tokenizer.vocab_size, "length": LENGTH, "shards": arguments.shards,
+    }  # fmt: skip
+
+    def tell(case: str, size: float, found: dict[str, float], **more: object) -> float:
+        rate = found["tokens"] / found["cpu_seconds"]
+        line = {"case": f"tokenize_{case}", "time": time.time(), **base, "gb": size, **found}
+        line |= {"tokens_per_cpu_second": rate, **more}
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+        return rate
+
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        write_corpus(source, folder / "small", 2_000_000, arguments.seed)
+        build_text_shards(context(folder / "out", folder / "small", arguments.tokenizer), config(2))
+        for seed, size in enumerate(dict.fromkeys([arguments.gb, *arguments.memory_gb]), arguments.seed + 1):
+            corpus = folder / f"corpus-{seed}"
+            write_corpus(source, corpus, int(size * 1e9), seed)
+            shutil.rmtree(folder / "out")
+            ctx = context(folder / "out", corpus, arguments.tokenizer)
+            found = through_ray(ctx, arguments.shards)
+            if size == arguments.gb:
+                shutil.rmtree(folder / "out")
+                alone = one_process(ctx, tokenizer, arguments.shards)
+                rates = [
+                    tell("reference", size, reference(Corpus(str(corpus)), tokenizer)),
+                    tell("one_process", size, alone),
+                ]
+                rate = found["tokens"] / found["cpu_seconds"]
+                ratios = {"to_reference": rate / rates[0], "to_one_process": rate / rates[1]}
+                met = {key: ratios[key] >= target for key, target in TARGETS.items()}
+                tell("ray", size, found, **ratios, target=TARGETS, met=met)
+            else:
+                tell("memory", size, found)
+            shutil.rmtree(corpus)
+    shutdown()
+
+
+if __name__ == "__main__":
+    main()

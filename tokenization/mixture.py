@@ -1,0 +1,58 @@
+"""How often each source is read, so that sources and languages have their shares of the training tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tokenization.records import Language
+
+SourceOf = tuple[str, Language]
+
+
+class MixtureError(ValueError):
+    """A mixture that the corpus cannot give. The message names the value and what there is."""
+
+
+def passes(
+    available: Mapping[SourceOf, float],
+    weights: Mapping[str, float],
+    most_passes: Mapping[Language, float],
+    polish_share: float,
+    max_tokens: int | None = None,
+) -> dict[SourceOf, float]:
+    """Passes over each source in each language, given the tokens it has.
+
+    Sources of one language are read in proportion to their `weights` (1 where none is given), the one with the highest
+    weight at most `most_passes` times. Polish gets `polish_share` of the tokens; where that would take more passes, its
+    share stays below. `max_tokens` limits the whole; what one language cannot fill of it, the other does not take.
+    Raises MixtureError for weights of unknown sources, and where no token would be left.
+    """
+    if unknown := sorted(set(weights) - {source for source, _ in available}):
+        known = ", ".join(sorted({source for source, _ in available}))
+        raise MixtureError(f"weights name {', '.join(map(repr, unknown))}; the corpus has {known}")
+    heights: dict[Language, float] = {"en": 0.0, "pl": 0.0}
+    tokens: dict[Language, float] = {"en": 0.0, "pl": 0.0}  # of one pass at the weights
+    for (source, language), count in available.items():
+        weight = weights.get(source, 1.0)
+        heights[language] = max(heights[language], weight if count else 0.0)
+        tokens[language] += weight * count
+    scale = {name: most_passes[name] / height if height else 0.0 for name, height in heights.items()}
+    wanted = _shares({name: scale[name] * tokens[name] for name in tokens}, polish_share, max_tokens)
+    if not any(wanted.values()):
+        raise MixtureError(f"weights and polish_share = {polish_share:g} leave no token of {len(available)} sources")
+    return {
+        (source, language): weights.get(source, 1.0) * wanted[language] / tokens[language] if tokens[language] else 0.0
+        for source, language in available
+    }
+
+
+def _shares(most: Mapping[Language, float], polish_share: float, max_tokens: int | None) -> dict[Language, float]:
+    """Tokens wanted of each language, given the most that it can give."""
+    english, polish = most["en"], most["pl"]
+    if max_tokens:
+        english, polish = min(english, max_tokens * (1 - polish_share)), min(polish, max_tokens * polish_share)
+    if english and polish_share < 1:
+        polish = min(polish, english * polish_share / (1 - polish_share))
+    elif polish_share == 1:
+        english = 0.0
+    return {"en": english, "pl": polish}
