@@ -28,6 +28,7 @@ from jobs.latency import device_name
 from pipelines.presets import PACKAGE_MEGABYTES
 from pipelines.revision import commit
 from tokenization.cleaning.filters import Benchmark
+from tokenization.cleaning.language import foreign
 from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
 from tokenization.extract import EXTRACTORS
 from tokenization.fetch import PACKAGES, fetch, path_of
@@ -48,6 +49,7 @@ def main() -> None:
         "rensa": version("rensa"),
         "py3langid": version("py3langid"),
     }
+    foreign("Serwisant: jasne. Ile pamieci potrzebuje klient?", "pl")  # loads the model of py3langid
     cases = {"packages": packages, "tiny": tiny_documents, "duplicates": lambda: duplicates(arguments.million)}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a", encoding="utf-8") as file:
