@@ -115,7 +115,7 @@ def _told(ctx: StageContext, shards: Sequence[Shard], configs: Sequence[Dialogue
         if not found:
             raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {reasons or 'nothing'}")
         if rejected:
-            ctx.reporter.message(f"source {name}: {rejected.total():,} rows left out ({reasons}): see quarantine/")
+            ctx.reporter.message(f"source {name}: left out {rejected.total():,} ({reasons}): see quarantine/")
         metrics |= {f"sources/{name}/conversations": found, f"sources/{name}/rejected": rejected.total()}
     return metrics
 
