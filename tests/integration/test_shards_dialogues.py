@@ -99,7 +99,7 @@ def test_interactions_of_data_sets_stand_beside_the_others_once_each(ray_session
     ]
     assert metrics["sources/pairs/rejected"] == 2 and metrics["sources/talks/conversations"] == 120
     (message,) = ctx.reporter.messages
-    assert message == "source pairs: 2 rows left out (no answer 1, not JSON 1): see quarantine/"
+    assert message == "source pairs: left out 2 (no answer 1, not JSON 1): see quarantine/"
 
 
 def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_session, inputs, tmp_path):
