@@ -232,5 +232,7 @@ def _appearing(url: str) -> Iterator[_Hashed]:
 
 def _token_count(batch: pa.RecordBatch) -> int:
     if "interactions" in batch.schema.names:
-        batch = batch.column("interactions").flatten()
-    return len(batch.field("input_ids").flatten())
+        ids = batch.column("interactions").flatten().field("input_ids")
+    else:
+        ids = batch.column("input_ids")
+    return len(ids.flatten())

@@ -76,6 +76,7 @@ def test_the_same_rows_give_the_same_bytes_and_leave_no_other_file(tmp_path):
     first = write_shard(f"{tmp_path}/a/train-00000.arrow", "text", text_rows(0, 50))
     second = write_shard(f"{tmp_path}/b/train-00000.arrow", "text", iter(text_rows(0, 50)))
     assert first == second
+    assert (first.rows, first.tokens) == (50, sum(len(row["input_ids"]) for row in text_rows(0, 50)))
     assert first.sha256 == sha256_of(f"{tmp_path}/a/train-00000.arrow")
     assert os.listdir(tmp_path / "a") == ["train-00000.arrow"]
 
