@@ -47,6 +47,7 @@ _PROBE = {
     "kind": pa.string(),
     "distance": pa.int32(),
     "facts": pa.int32(),
+    "tag": pa.string(),
 }
 # `language` is the position in tokenization.records.LANGUAGES.
 SCHEMAS: dict[Kind, pa.Schema] = {
