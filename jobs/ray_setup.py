@@ -31,6 +31,7 @@ DRIVER_ENVIRONMENT = {
 }
 WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",  # work is spread over processes already
+    "RAYON_NUM_THREADS": "1",  # the encoding engine keeps a cache of words per thread
     "OMP_NUM_THREADS": "1",
 }
 

@@ -38,8 +38,8 @@ class Tokenizer:
         declared = json.loads(self.json)
         _check(declared, tokenizer)
         self.merges = len(declared["model"]["merges"])
-        self._content_json = json.dumps(declared | {"added_tokens": []})
-        self._content = tokenizers.Tokenizer.from_str(self._content_json)
+        self.content = json.dumps(declared | {"added_tokens": []})
+        self._content = tokenizers.Tokenizer.from_str(self.content)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -98,7 +98,7 @@ class Tokenizer:
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """`encode` for many texts without a Python object per token: ids int32 [N] and offsets int64 [len(texts) + 1],
         so that text i has ids[offsets[i] : offsets[i + 1]]. Both may be read-only."""
-        return engine(self._content_json).encode_flat(texts)
+        return engine(self.content).encode_flat(texts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the content ids; control ids are dropped. An incomplete UTF-8 sequence shows as U+FFFD."""

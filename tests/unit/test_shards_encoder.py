@@ -1,0 +1,56 @@
+"""The fast engine gives the reference's ids as arrays, and steps back, once and loudly, where it would not."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from tokenization.encoder import Reference, Snaptokens, battery, engine, first_difference
+from tokenization.special_tokens import SPECIAL_TOKENS
+from tokenization.tokenizer import Tokenizer
+
+TEXTS = ["Ala ma kota, a kot ma Alę.\n\nThe code is 4182.", "", "[A] [EOS] zażółć gęślą jaźń", "it's (odd)"] * 30
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(TEXTS, 400)
+
+
+def test_the_fast_engine_is_used_and_equal_on_hostile_text(tokenizer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast = engine(tokenizer.content)
+    assert isinstance(fast, Snaptokens)
+    assert first_difference(fast, Reference(tokenizer.content), battery()) is None
+    assert min(fast.encode_flat(battery())[0]) >= len(SPECIAL_TOKENS)
+
+
+def test_flat_arrays_are_the_lists(tokenizer):
+    ids, offsets = tokenizer.encode_flat(TEXTS)
+    assert (ids.dtype, offsets.dtype, len(offsets)) == (np.int32, np.int64, len(TEXTS) + 1)
+    cut = [ids[a:b].tolist() for a, b in zip(offsets, offsets[1:], strict=False)]
+    assert cut == tokenizer.encode_batch(TEXTS) == [tokenizer.encode(text) for text in TEXTS]
+    assert [tokenizer.decode(part) for part in cut] == TEXTS
+    assert tokenizer.encode_flat([])[1].tolist() == [0]
+
+
+def test_a_split_the_engine_does_not_know_falls_back_with_one_warning(tokenizer):
+    content = json.loads(tokenizer.content)
+    content["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": r"\d|[^\d]"}
+    content = json.dumps(content)
+    with pytest.warns(RuntimeWarning, match="snaptokens is not used") as caught:
+        assert isinstance(engine(content), Reference)
+        engine(content)
+    assert len(caught) == 1
+
+
+def test_a_difference_is_named():
+    class Shifted(Reference):
+        def encode_flat(self, texts):
+            ids, offsets = super().encode_flat(texts)
+            return ids + np.int32(1), offsets
+
+    content = Tokenizer.train(TEXTS, 300).content
+    assert first_difference(Shifted(content), Reference(content), ["", "one", "two"]) == "one"
