@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import PercentFormatter
 
 from jobs.data_card import removals
 from jobs.text_report import Report, per_source
@@ -59,13 +59,12 @@ def _histogram(axes: Axes, lengths: Mapping[str, Sequence[int]]) -> None:
     there = [i for counts in lengths.values() for i, count in enumerate(counts) if count]
     shown = range(min(there, default=0), max(there, default=0) + 1)
     for i, (language, counts) in enumerate(sorted(lengths.items())):
-        axes.bar(
-            [place + 0.4 * (i - 0.5) for place in shown], [counts[n] for n in shown], 0.38, color=COLOURS[language]
-        )
+        shares = [counts[n] / max(1, sum(counts)) for n in shown]
+        axes.bar([place + 0.4 * (i - 0.5) for place in shown], shares, 0.38, color=COLOURS[language])
     axes.set_xticks(shown, [f"{2**n:,}" for n in shown], rotation=30)
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("tokens of a document, from … to twice as many")
-    axes.set_title("Documents by length")
+    axes.set_title("Lengths of documents (% of those of the language)")
     axes.spines[["top", "right"]].set_visible(False)
 
 

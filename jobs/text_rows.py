@@ -26,6 +26,7 @@ from tokenization.records import LANGUAGES, SPLITS, Language, Split
 from tokenization.shards import ShardWriter
 from tokenization.tokenizer import Tokenizer
 
+READ = ["id", "text", "language", "source", "split"]
 WINDOW = 1 << 21  # tokens packed together: more would fill rows better, and take more memory
 SAMPLE_GROUPS, SAMPLE_DOCUMENTS = 4, 100  # per source, to estimate bytes per token
 
@@ -82,7 +83,7 @@ class Chosen:
 def _chosen(shard: TextShard) -> Iterator[Chosen]:
     """The documents of a shard that are read at all. A fraction of a pass is a choice by hash."""
     for group in shard.groups:
-        for batch in group.read():
+        for batch in group.read(READ):
             for (split, source, language), some in _parts(batch):
                 whole, fraction = divmod(shard.passes[source, language] if split == "train" else 1.0, 1)
                 once_more = _by_hash(some.column("id"), fraction)
