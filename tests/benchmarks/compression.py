@@ -33,10 +33,11 @@ from pathlib import Path
 
 import tiktoken
 import tokenizers
-from tokenization.clean import Cleaner, split_of
 
 from jobs.latency import device_name
 from pipelines.revision import commit
+from tokenization.cleaning.cleaner import Cleaner
+from tokenization.documents import split_of
 from tokenization.extract import EXTRACTORS
 from tokenization.extract.archive import read_members
 from tokenization.fetch import fetch, path_of

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenization.adapters.rows import ADAPTERS, Adapter, Row, RowError, language_of
-from tokenization.clean import split_of
 from tokenization.dialogues.values import stable_hash
+from tokenization.documents import split_of
 from tokenization.records import Conversation, Language, Split
 
 BATCH_ROWS = 256
