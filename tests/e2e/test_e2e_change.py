@@ -21,7 +21,7 @@ def test_an_override_runs_its_stage_and_what_follows_and_is_not_remembered(nano,
     output = copy.nano("run", "tiny", "--until", "smat", *FASTER)
     assert built(output) == ["smat"]
     assert reused(output) == ["corpus", "tokenizer", "text-shards", "interaction-shards", "conversation-shards",
-                              "episode-shards", "pretrain", "sft", "memory-pretrain"]  # fmt: skip
+                              "pretrain", "sft", "memory-pretrain"]  # fmt: skip
     assert output.splitlines()[0].endswith(f"preset tiny   config nano.toml   set {FASTER[1]}")
     assert output.splitlines()[-1].startswith(f"next: rxt run --config nano.toml {' '.join(FASTER)}   builds mrl")
     changed = copy.status(*FASTER)
