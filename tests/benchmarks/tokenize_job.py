@@ -6,7 +6,7 @@ The texts are new: a walk over the pairs of words of each language in the corpus
 that no other document has, so that no cache of the encoder sees the whole twice. CPU seconds are of all processes (of
 Ray, its workers and this one), after a small job that starts them. Cases: `reference`, `tokenizers.encode_batch_fast`
 alone on a sample; `one_process`, the same shards read, encoded, packed and written here; `ray`, the stage. Memory is
-the most that the process of a worker has beyond what it had after the small job. One JSON line per case is appended to
+the most that a worker has of its own, libraries included. One JSON line per case is appended to
 results/tokenize_job.jsonl; targets are reported, not enforced.
 """
 
@@ -46,7 +46,7 @@ from tokenization.tokenizer import BATCH, Tokenizer
 
 RESULTS = Path(__file__).parent / "results" / "tokenize_job.jsonl"
 LENGTH = 1024
-WORDS = 700  # of a document
+WORDS = 700  # of a document, on average
 ROW_GROUP = 2_000
 SAMPLE_BYTES = 10_000_000
 TARGETS = {"to_reference": 8.0, "to_one_process": 0.75}
@@ -76,7 +76,7 @@ class Walk:
 
     def text(self) -> str:
         word, words = self.random.choice(self.words), []
-        for n in range(WORDS):
+        for n in range(self.random.randrange(20, 2 * WORDS)):
             words.append(self._new() if n % 10 == 9 else word)
             following = self.followers.get(word)
             word = self.random.choice(following or self.words)
@@ -124,12 +124,12 @@ def cpu_seconds() -> dict[tuple[int, float], float]:
 
 
 class Watch:
-    """CPU seconds, and the most memory that a worker gained, while a block runs."""
+    """CPU seconds, and the most memory that a worker had, while a block runs."""
 
     def __enter__(self) -> Watch:
         self.peak = 0
         self._over = threading.Event()
-        self._before, self._memory = cpu_seconds(), self._workers()
+        self._before = cpu_seconds()
         self._latest = dict(self._before)
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -144,21 +144,20 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(0.5):
             self._latest |= cpu_seconds()  # of workers that end on the way, the last that was seen
-            floor = max(self._memory.values(), default=0)
-            self.peak = max(self.peak, max(self._workers().values(), default=0) - floor)
+            self.peak = max(self.peak, self._largest_worker())
 
     @staticmethod
-    def _workers() -> dict[int, int]:
-        """Memory of Ray's workers that is their own: pages of shared files are not."""
-        found = {}
+    def _largest_worker() -> int:
+        """Bytes of a worker of Ray that are its own: pages of shared files are not."""
+        largest = 0
         for process in psutil.Process().children(recursive=True):
             try:
                 if process.name().startswith("ray::"):
                     memory = process.memory_info()
-                    found[process.pid] = memory.rss - memory.shared
+                    largest = max(largest, memory.rss - memory.shared)
             except psutil.NoSuchProcess:
                 continue
-        return found
+        return largest
 
 
 def context(output: Path, corpus: Path, tokenizer: str) -> StageContext:
