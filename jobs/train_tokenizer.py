@@ -9,6 +9,7 @@ import fsspec
 
 from jobs.context import Rerun, StageContext, StageError
 from jobs.data_configs import TokenizerConfig
+from tokenization.bpe_trainer import TrainingError
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.records import LANGUAGES, Language
@@ -30,7 +31,10 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
     except CorpusError as error:
         raise StageError(str(error), Rerun("corpus")) from error
     catalogue = corpus.catalogue()
-    tokenizer = Tokenizer.train(_texts(corpus, catalogue, config), config.vocab_size)
+    try:
+        tokenizer = Tokenizer.train(_texts(corpus, catalogue, config), config.vocab_size)
+    except TrainingError as error:
+        raise StageError(str(error)) from error
     if tokenizer.vocab_size < config.vocab_size:
         ctx.reporter.message(f"the text yields {tokenizer.vocab_size:,} tokens, {config.vocab_size:,} were asked for")
     _make_folder(ctx.output_uri)
