@@ -12,10 +12,10 @@ demo: $(VENV)/.installed
 	@$(RXT) chat tiny --example en --example pl
 
 test: $(VENV)/.installed
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	@$(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup tests/unit tests/component
+	@$(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder tests/unit tests/component
 
 check: $(VENV)/.installed
 	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/python -m pytest tests/unit

@@ -14,16 +14,28 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 
-E2E = Path(__file__).parent / "e2e"
+TOGETHER = ("e2e", "integration")  # folders: the one shares a finished pipeline, the other the Ray of the session
 
 
 def pytest_collection_modifyitems(items):
-    """When two processes share the suite, one keeps the Ray of the session and the other the finished pipeline."""
-    for item in items:
-        if item.path.is_relative_to(E2E):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
-        elif "ray_session" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("ray"))
+    """The longest first."""
+    items.sort(key=lambda item: _scope(item.nodeid) not in TOGETHER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """When two processes share the suite, a file stays in one of them, and so does each folder of `TOGETHER`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = _scope
+    return scheduler
+
+
+def _scope(nodeid):
+    file = nodeid.partition("::")[0]
+    folder = Path(file).parent.name
+    return folder if folder in TOGETHER else file
 
 
 @pytest.fixture(scope="session")
