@@ -24,12 +24,13 @@ from jobs.text_manifest import take_stock, text_shards
 from jobs.text_report import Report, fill, per_source, total
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from tokenization.adapters.documents import DIALOGUES
-from tokenization.adapters.sources import DialogueSource, DialogueSourceError, Part, parts_of
+from tokenization.adapters.sources import DialogueSource, Part, parts_of
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.mixture import MixtureError
 from tokenization.records import SPLITS
 from tokenization.shards import Kind, ShardIndex, write_index, write_json, write_shard
+from tokenization.sources import SourceError
 from tokenization.tokenizer import Tokenizer
 
 DialogueShard = InteractionShard | ConversationShard
@@ -95,7 +96,7 @@ def _parts(configs: Sequence[DialogueSourceConfig]) -> list[Part]:
     """What there is to read of all data sets of dialogues."""
     try:
         return [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
-    except DialogueSourceError as error:
+    except SourceError as error:
         raise StageError(str(error)) from error
 
 

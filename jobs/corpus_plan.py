@@ -62,6 +62,6 @@ def read_benchmarks(config: CorpusConfig) -> Benchmark:
         for piece in pieces(source):
             for text in read(source, piece):
                 if isinstance(text, Rejected):
-                    raise SourceError(f"{source.name}: {text.place} of {text.file}: {text.reason} {text.detail}")
+                    raise SourceError(f"{source.name}: {text}")
                 texts.append(text)
     return Benchmark.of(texts, config.benchmark_words)

@@ -116,10 +116,10 @@ def _dealt(parts: Sequence[Part], split: Split, count: int) -> list[tuple[Part, 
     """The parts that hold conversations of the split, in `count` runs of about equal bytes. A source that is split by
     hash has some for every split: the shards of each go through all of it."""
     parts = [part for part in parts if part.source.split in ("hash", split)]
-    ends = np.cumsum([part.bytes for part in parts])
+    ends = np.cumsum([part.slice.size for part in parts])
     shard = np.zeros(len(parts), dtype=np.int64)
     if len(parts) and ends[-1]:
-        middles = ends - np.array([part.bytes for part in parts]) / 2
+        middles = ends - np.array([part.slice.size for part in parts]) / 2
         shard = np.minimum((middles * count / ends[-1]).astype(np.int64), count - 1)
     return [tuple(part for part, owner in zip(parts, shard, strict=True) if owner == i) for i in range(count)]
 

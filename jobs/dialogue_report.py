@@ -7,16 +7,19 @@ are as resumable and as independent of the number of workers as the shards; the 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import fsspec
 
-from tokenization.adapters.sources import DialogueSource, Part, Rejected, copies, read_conversations
+from tokenization.adapters.sources import DialogueSource, Part, copies, read_conversations
+from tokenization.quarantine import Quarantine, Rejected
 from tokenization.records import SPLITS, Conversation, Split
-from tokenization.shards import write_json
+from tokenization.shards import publish, write_json
 from tokenization.template import EncodedInteraction
 
 REPORT = "sources.json"
@@ -26,26 +29,26 @@ class SourceReport:
     """Reads the conversations of one split and keeps account. Parts are read again for each split, so what is rejected
     is noted in one of them alone."""
 
-    def __init__(self, split: Split) -> None:
-        self.split = split
-        self.parts: Sequence[Part] = ()
-        self.rejected: list[Rejected] = []
-        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+    def __init__(self, split: Split, parts: Sequence[Part]) -> None:
+        self._split, self._parts = split, parts
+        self._bad = tempfile.TemporaryFile()
+        names = dict.fromkeys(part.source.name for part in parts)
+        self._quarantines = {name: Quarantine(name, self._bad) for name in names}
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}
 
-    def read(self, parts: Sequence[Part]) -> Iterator[Conversation]:
+    def read(self) -> Iterator[Conversation]:
         """The conversations of the split, each as often as its source's weight says."""
-        self.parts = parts
-        for part in parts:
+        for part in self._parts:
             for found in read_conversations(part):
                 if isinstance(found, Rejected):
-                    if part.source.first_split == self.split:
-                        self.rejected.append(found)
-                elif found.split == self.split:
+                    if part.source.first_split == self._split:
+                        self._quarantines[part.source.name].add(found)
+                elif found.split == self._split:
                     for number in range(copies(part.source, found)):
                         yield replace(found, id=f"{found.id}+{number}") if number else found
 
     def count(self, conversation: Conversation, turns: Sequence[EncodedInteraction]) -> None:
-        self.counts[conversation.source].update(
+        self._counts[conversation.source].update(
             conversations=1,
             interactions=len(turns),
             tokens=sum(len(turn.input_ids) for turn in turns),
@@ -54,16 +57,13 @@ class SourceReport:
 
     def write(self, uri: str, file: str) -> None:
         """Nothing where there was nothing to read."""
-        if not self.parts:
+        if not self._parts:
             return
-        reasons: dict[str, Counter[str]] = defaultdict(Counter)
-        for rejected in self.rejected:
-            reasons[rejected.source][rejected.reason.partition(":")[0]] += 1
-        names = sorted({part.source.name for part in self.parts})
-        write_json(_report_url(uri, file), {name: {**self.counts[name], "rejected": reasons[name]} for name in names})
-        if self.rejected:
-            with fsspec.open(f"{uri}/quarantine/{file}.jsonl", "w", encoding="utf-8", auto_mkdir=True) as stream:
-                stream.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in self.rejected)
+        report = {name: {**self._counts[name], "rejected": bad.counts} for name, bad in self._quarantines.items()}
+        write_json(_report_url(uri, file), report)
+        if self._bad.tell():
+            self._bad.seek(0)
+            publish(f"{uri}/quarantine/{file}.jsonl", lambda stream: shutil.copyfileobj(self._bad, stream))
 
 
 def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:

@@ -49,8 +49,8 @@ class InteractionRows:
                 found = real_interactions(corpus.read(share.rows), self.tokenizer, self.length, limit)
                 for _, encoded in islice(found, share.real):
                     yield _interaction_row(encoded, share.language)
-        report = SourceReport(shard.split)
-        for conversation, turns in _encode(report.read(shard.parts), self.tokenizer, self.length):
+        report = SourceReport(shard.split, shard.parts)
+        for conversation, turns in _encode(report.read(), self.tokenizer, self.length):
             report.count(conversation, turns)
             for turn in turns:
                 if any(turn.loss_mask):  # in a system prompt there is nothing to learn
@@ -86,8 +86,8 @@ class ConversationRows:
         real = chain.from_iterable(pieces(conversation, self.longest) for conversation in documents)
         for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
             yield _conversation_row(conversation, turns)
-        report = SourceReport(shard.split)
-        told = chain.from_iterable(pieces(talk, self.longest) for talk in report.read(shard.parts))
+        report = SourceReport(shard.split, shard.parts)
+        told = chain.from_iterable(pieces(talk, self.longest) for talk in report.read())
         for conversation, turns in _encode(told, self.tokenizer, self.length):
             report.count(conversation, turns)
             yield _conversation_row(conversation, turns)

@@ -1,9 +1,11 @@
-"""What could not become text: one JSON line for each piece of bad input, so that nothing vanishes silently."""
+"""What could not become text or conversation: one JSON line for each piece of bad input, so that nothing vanishes
+silently."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -17,7 +19,8 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class Rejected:
-    """A piece of `file` that gave no document, with its place there (row, line, byte or row group).
+    """A piece of `file` that gave nothing, with its place there (row, line, byte or row group). Reasons are those above
+    and, for rows that are no conversation, those of their adapter.
 
     `no column` is about a whole file or row; `unreadable` and `gone` are about everything from `place` on: damaged
     data, and data that could be listed and then no longer be read.
@@ -25,9 +28,12 @@ class Rejected:
 
     file: str
     place: str
-    reason: Reason
+    reason: str
     detail: str = ""
     excerpt: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.detail}".strip() + f" ({self.place} of {self.file})"
 
 
 def flaw(value: object) -> tuple[Reason, str] | None:
@@ -47,6 +53,11 @@ def flaw(value: object) -> tuple[Reason, str] | None:
     return ("too long", f"{size:,} bytes") if size > MOST_BYTES else None
 
 
+def missing(name: str, columns: Iterable[str]) -> tuple[Reason, str]:
+    """That a row or file with these columns lacks the one of this name."""
+    return "no column", f"{name!r}; it has {', '.join(map(repr, columns))}"
+
+
 def excerpt(value: object) -> str:
     """The beginning, with what cannot be printed escaped."""
     if isinstance(value, bytes):
@@ -60,7 +71,7 @@ class Quarantine:
 
     def __init__(self, source: str, file: BinaryIO) -> None:
         self._source, self._file = source, file
-        self.counts: Counter[Reason] = Counter()
+        self.counts: Counter[str] = Counter()
         self.gone: list[str] = []
         self.first_without_column: str = ""
 
@@ -72,4 +83,4 @@ class Quarantine:
         if rejected.reason == "gone" and rejected.file not in self.gone:
             self.gone.append(rejected.file)
         if rejected.reason == "no column" and not self.first_without_column:
-            self.first_without_column = f"{rejected.detail} ({rejected.place} of {rejected.file})"
+            self.first_without_column = str(rejected)

@@ -93,9 +93,11 @@ def test_interactions_of_data_sets_stand_beside_the_others_once_each(ray_session
     assert report["pairs"]["licence"] == "CC0-1.0" and report["pairs"]["rejected"] == {"no answer": 1, "not JSON": 1}
     assert sum(split.get("cut_tokens", 0) for split in report["pairs"]["splits"].values()) > 0
     quarantine = [json.loads(line) for path in (tmp_path / "quarantine").iterdir() for line in path.open()]
-    assert sorted((one["source"], one["place"].rpartition("/")[2], one["reason"]) for one in quarantine) == [
-        ("pairs", "pairs.jsonl row 50", "not JSON"),
-        ("pairs", "pairs.jsonl row 51", "no answer"),
+    content = (Path(inputs[0]).parent / "talks" / "pairs.jsonl").read_text()
+    broken, nothing = content.index("{broken"), content.index('{"query": "nothing"')
+    assert [(one["source"], one["file"].rpartition("/")[2], one["place"], one["reason"]) for one in quarantine] == [
+        ("pairs", "pairs.jsonl", f"byte {broken}", "not JSON"),
+        ("pairs", "pairs.jsonl", f"byte {nothing}", "no answer"),
     ]
     assert metrics["sources/pairs/rejected"] == 2 and metrics["sources/talks/conversations"] == 120
     (message,) = ctx.reporter.messages
@@ -159,11 +161,13 @@ def test_pieces_keep_the_system_prompt_and_number_their_names():
     ("path", "message"),
     [
         ("*.nothing", "source pairs: no file matches"),
-        ("bad.jsonl", "source pairs: .* holds no conversation; rejected: not JSON 1"),
+        ("bad.jsonl", "source pairs: not JSON Expecting value.* .byte 0 of .*bad.jsonl"),
+        ("other.jsonl", "source pairs: .* holds no conversation; rejected: no query 1"),
     ],
 )
 def test_a_source_that_gives_nothing_stops_the_stage_with_its_name(ray_session, inputs, tmp_path, path, message):
     (tmp_path / "bad.jsonl").write_text("broken")
+    (tmp_path / "other.jsonl").write_text('{"text": "no talk"}')
     pairs = sources(inputs)[1].model_copy(update={"path": f"{tmp_path}/{path}"})
     config = InteractionShardsConfig(length=LENGTH, shards=1, generated=4, documents=4, sources=(pairs,))
     with pytest.raises(StageError, match=message):

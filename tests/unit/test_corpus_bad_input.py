@@ -99,7 +99,7 @@ def test_a_truncated_gzip_is_read_as_far_as_it_goes(tmp_path, left):
     (tmp_path / "2.jsonl").write_text('{"text": "next"}\n')
     texts, bad = found(tmp_path / "*.jsonl*")
     assert texts[:-1] == [json.loads(row)["text"] for row in rows[: len(texts) - 1]] and texts[-1] == "next"
-    assert brief(bad) == [(f"after {len(texts) - 1:,} texts", "unreadable")] and "EOFError" in bad[0].detail
+    assert brief(bad) == [(f"after {len(texts) - 1:,} rows", "unreadable")] and "EOFError" in bad[0].detail
 
 
 def damaged_parquet(path, at: float) -> None:
@@ -118,7 +118,7 @@ def test_a_corrupt_page_costs_its_row_group_and_a_corrupt_footer_its_file(tmp_pa
     (tmp_path / "4.parquet").write_bytes(b"PAR1 broken")
     texts, bad = found(tmp_path / "*.parquet")
     assert [text.split()[1] for text in texts] == [*map(str, range(300)), *map(str, range(600, 900))]
-    assert brief(bad) == [("rows 300 to 599", "unreadable")] + [("after 0 texts", "unreadable")] * 3
+    assert brief(bad) == [("rows 300 to 599", "unreadable")] + [("after 0 rows", "unreadable")] * 3
     assert [each.file[-9:] for each in bad] == [f"{n}.parquet" for n in (1, 2, 3, 4)]
 
 

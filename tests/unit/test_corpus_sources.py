@@ -67,6 +67,11 @@ def test_parquet_with_null_and_extra_columns(kind):
     assert rejected(files("memory://b/x.parquet")) == [("row 1", "null"), ("row 2", "empty")]
 
 
+def test_parquet_columns_with_a_point_in_their_name():
+    put("memory://d/1.parquet", parquet({"raw": ["b"], "raw.text": ["a"]}))
+    assert texts(files("memory://d/*.parquet", "raw.text")) == ["a"]
+
+
 def test_parquet_text_of_null_type_has_no_texts():
     put("memory://c/1.parquet", parquet({"text": pa.nulls(2)}))
     put("memory://c/2.parquet", parquet({"text": ["a"], "system": ["b"]}))

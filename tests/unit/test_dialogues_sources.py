@@ -13,16 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tokenization.adapters import sources
 from tokenization.adapters.rows import ADAPTERS
-from tokenization.adapters.sources import (
-    DialogueSource,
-    DialogueSourceError,
-    Rejected,
-    copies,
-    parts_of,
-    read_conversations,
-)
+from tokenization.adapters.sources import DialogueSource, copies, parts_of, read_conversations
+from tokenization.quarantine import Rejected
 from tokenization.records import Conversation, Interaction
+from tokenization.sources import SourceError
 
 TEXT = pa.string()
 PAIR = pa.struct({"query": TEXT, "answer": TEXT})
@@ -96,7 +92,7 @@ def publish(folder: str, adapter: str) -> None:
 
 
 def source(path: str, adapter: str = "query_answer", kind: str = "files", **more) -> DialogueSource:
-    return DialogueSource("talks", kind, str(path), adapter, "en", "CC0-1.0", **more)
+    return DialogueSource("talks", kind, "en", str(path), adapter=adapter, licence="CC0-1.0", **more)
 
 
 def read(source: DialogueSource) -> list[Conversation | Rejected]:
@@ -137,9 +133,9 @@ def test_a_data_set_by_name_is_read_as_datasets_reads_it(tmp_path):
         else:
             assert len(PUBLISHED[adapter]) == 1
             assert [one.interactions for one in found] == [tuple(ADAPTERS[adapter].convert(row)) for row in rows]
-    with pytest.raises(DialogueSourceError, match="no part 'validation', only 'train'"):
+    with pytest.raises(SourceError, match="no part 'validation'; there is 'train'"):
         parts_of(source(tmp_path / "query_answer", kind="hub", part="validation"))
-    with pytest.raises(DialogueSourceError, match="cannot read data set"):
+    with pytest.raises(SourceError, match="cannot read dataset"):
         parts_of(source(tmp_path / "nowhere", kind="hub"))
 
 
@@ -161,6 +157,15 @@ def test_the_null_column_is_where_other_rows_have_text(tmp_path):
     assert found[3].interactions[1:] == tuple(Interaction(**pair(n)) for n in (9, 8, 7))
 
 
+@pytest.mark.parametrize("kind", [pa.null(), pa.list_(pa.null())])
+def test_a_column_in_which_no_row_has_anything(tmp_path, kind):
+    rows = [pair(0) | {"interactions": None}, pair(1) | {"interactions": None}]
+    schema = pa.schema({"query": TEXT, "answer": TEXT, "interactions": kind})
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "a.parquet")
+    found = read(source(tmp_path / "a.parquet", "first_turn_plus_interactions"))
+    assert [one.interactions for one in found] == [(Interaction(**pair(n)),) for n in range(2)]
+
+
 def test_json_lines_with_bad_ones_among_them(tmp_path):
     lines = [
         json.dumps(pair(1)), "{broken", "[1]", "", json.dumps({"query": "q"}), '{"query": "\\ud800", "answer": "a"}',
@@ -172,11 +177,42 @@ def test_json_lines_with_bad_ones_among_them(tmp_path):
         )
     found = read(source(tmp_path / "talks.jsonl.gz"))
     assert [one.interactions[0].query for one in found if isinstance(one, Conversation)] == ["q 1", "q 3", "q 4"]
-    rejected = [(one.place.rpartition(" ")[2], one.reason) for one in found if isinstance(one, Rejected)]
-    assert rejected == [
-        ("1", "not JSON"), ("2", "not a JSON object"), ("4", "no answer"), ("5", "query is not Unicode text"),
-        ("6", "not JSON"), ("7", "another language"), ("9", "not JSON"), ("10", "a line longer than 16 MiB"),
+    begins = [f"byte {sum(len(line.encode()) + 1 for line in lines[:number])}" for number in range(len(lines) + 1)]
+    rejected = [one for one in found if isinstance(one, Rejected)]
+    assert [(one.place, one.reason) for one in rejected[:-1]] == [
+        (begins[1], "not JSON"), (begins[2], "not JSON"), (begins[4], "no answer"),
+        (begins[5], "query is not Unicode text"), (begins[6], "not JSON"), (begins[7], "another language"),
+        (begins[9], "not UTF-8"),
     ]  # fmt: skip
+    assert (rejected[-1].reason, rejected[-1].detail) == ("too long", f"a line of {(17 << 20) + 1:,} bytes")
+    assert {one.excerpt for one in rejected} == {""}  # where anything may stand
+
+
+@pytest.mark.parametrize("name", ["talks.jsonl", "talks.parquet"])
+def test_long_files_are_cut_and_every_row_is_read_once(tmp_path, monkeypatch, name):
+    rows = [pair(n) | {"interactions": [pair(n)] * (n % 9), "other": "x" * (n * 7 % 90)} for n in range(300)]
+    if name.endswith("jsonl"):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name, row_group_size=7)
+    talks = source(tmp_path / name, "first_turn_plus_interactions")
+    whole = read(talks)
+    monkeypatch.setattr(sources, "SLICE_BYTES", 3_000)
+    parts = parts_of(talks)
+    assert len(parts) > 5 and max(p.slice.size for p in parts) - min(p.slice.size for p in parts) <= 1
+    assert read(talks) == whole and [one.interactions[0].query for one in whole] == [f"q {n}" for n in range(300)]
+
+
+def test_text_that_is_not_utf_8_costs_its_row(tmp_path):
+    bad = pa.array([b"q 0", b"q \xb1", b"q 2"], pa.binary())
+    query = pa.StringArray.from_buffers(3, *bad.buffers()[1:])
+    told = pa.ListArray.from_arrays(
+        pa.array([0, 1, 2, 3], pa.int32()), pa.StructArray.from_arrays([query, query], ["query", "answer"])
+    )
+    pq.write_table(pa.table({"interactions": told}), tmp_path / "a.parquet")
+    first, rejected, last = read(source(tmp_path / "a.parquet", "interactions"))
+    assert (first.interactions[0].query, last.interactions[0].answer) == ("q 0", "q 2")
+    assert (rejected.place, rejected.reason) == ("row 1", "not UTF-8")
 
 
 def test_damaged_files_are_rejected_in_their_place(tmp_path):
@@ -189,10 +225,12 @@ def test_damaged_files_are_rejected_in_their_place(tmp_path):
     (tmp_path / "c.parquet").write_bytes(content[:40])
     pq.write_table(pa.table({"prompt": ["q"], "answer": ["a"]}), tmp_path / "d.parquet")
     found = read(source(f"{tmp_path}/*"))
-    rejected = {one.place.rpartition("/")[2]: one.reason for one in found if isinstance(one, Rejected)}
-    assert rejected.pop("d.parquet") == "no column 'query'; there are answer, prompt"
-    assert {place.partition(" ")[0] for place in rejected} == {"a.jsonl.gz", "b.parquet", "c.parquet"}
-    assert all(reason.startswith("damaged: ") for reason in rejected.values())
+    rejected = {one.file.rpartition("/")[2]: one for one in found if isinstance(one, Rejected)}
+    assert {name: one.reason for name, one in rejected.items()} == {
+        "a.jsonl.gz": "unreadable", "b.parquet": "unreadable", "c.parquet": "unreadable", "d.parquet": "no column"
+    }  # fmt: skip
+    assert rejected["b.parquet"].place == "rows 0 to 1"
+    assert rejected["d.parquet"].detail == "'query'; it has 'prompt', 'answer'"
     names = Counter(one.interactions[0].query for one in found if isinstance(one, Conversation))
     assert names["q 4"] == 3  # of a, of the sound row group of b, and of train-0
 
@@ -202,12 +240,18 @@ def test_damaged_files_are_rejected_in_their_place(tmp_path):
     [
         ("nothing-*.parquet", "source talks: no file matches"),
         ("none.jsonl", "source talks: no file matches"),
-        ("d.parquet", "source talks: .*d.parquet: no column 'query'; there are answer, prompt"),
+        ("d.parquet", "source talks: no column 'query'; it has 'prompt', 'answer' .the whole of .*d.parquet"),
+        ("e.parquet", "source talks: no column 'query' of text; it holds int64"),
+        ("f.jsonl", "source talks: not JSON Expecting .* .byte 0 of .*f.jsonl"),
+        ("g.jsonl", "source talks: no row in .*g.jsonl"),
     ],
 )
 def test_a_source_without_anything_to_read_is_an_error(path, message, tmp_path):
     pq.write_table(pa.table({"prompt": ["q"], "answer": ["a"]}), tmp_path / "d.parquet")
-    with pytest.raises(DialogueSourceError, match=message):
+    pq.write_table(pa.table({"query": [1], "answer": ["a"]}), tmp_path / "e.parquet")
+    (tmp_path / "f.jsonl").write_text("broken\nbroken")
+    (tmp_path / "g.jsonl").write_text("\n")
+    with pytest.raises(SourceError, match=message):
         parts_of(source(tmp_path / path))
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tokenization.extract import EXTRACTORS
-from tokenization.quarantine import Rejected, excerpt, flaw
-from tokenization.sources.listing import Piece, pieces_of_dataset, pieces_of_files
-from tokenization.sources.reading import read_slice
-from tokenization.sources.source import Source, SourceError
+from tokenization.quarantine import Rejected, excerpt, flaw, missing
+from tokenization.sources.listing import Piece, pieces_of_files
+from tokenization.sources.reading import read_rows
+from tokenization.sources.source import Row, Source, SourceError
 
 __all__ = ["Piece", "Source", "SourceError", "pieces", "read"]
 
@@ -22,8 +22,7 @@ def pieces(source: Source) -> list[Piece]:
 
     Raises SourceError where there is nothing to read or it cannot be listed.
     """
-    kinds = {"package": lambda _: [()], "files": pieces_of_files, "hub": pieces_of_dataset}
-    return kinds[source.kind](source)
+    return [()] if source.kind == "package" else pieces_of_files(source)
 
 
 def read(source: Source, piece: Piece) -> Iterator[str | Rejected]:
@@ -31,15 +30,17 @@ def read(source: Source, piece: Piece) -> Iterator[str | Rejected]:
 
     Whatever can be read is kept; damage ends with the row, line, row group or file that it is in.
     """
-    if source.kind == "package":
-        yield from _package(source)
-    for part in piece:
-        yield from read_slice(source, part)
+    for row in _package(source) if source.kind == "package" else read_rows(source, piece):
+        yield row if isinstance(row, Rejected) else _text(source, row)
 
 
-def _package(source: Source) -> Iterator[str | Rejected]:
+def _package(source: Source) -> Iterator[Row]:
     for number, text in enumerate(EXTRACTORS[source.name].parse(source.package)):
-        if bad := flaw(text):
-            yield Rejected(source.name, f"text {number}", *bad, excerpt(text))
-        else:
-            yield text
+        yield Row(source.name, f"text {number}", {source.text_column: text})
+
+
+def _text(source: Source, row: Row) -> str | Rejected:
+    if source.text_column not in row.values:
+        return Rejected(row.file, row.place, *missing(source.text_column, row.values))
+    text = row.values[source.text_column]
+    return Rejected(row.file, row.place, *bad, excerpt(text)) if (bad := flaw(text)) else text

@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from tokenization.quarantine import MOST_BYTES, Rejected, excerpt, flaw
+from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, flaw
 from tokenization.sources.listing import Slice
-from tokenization.sources.source import Source
+from tokenization.sources.source import Row
 
 BLOCK_BYTES = 1 << 20  # plain text without empty lines is cut here, at a line end
 _BEGINNING, _CHUNK = 1_000, 1 << 20  # bytes of a line that is too long: what is kept, what is skipped at once
-_BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
@@ -31,46 +30,47 @@ class Line(NamedTuple):
         return self.whole and not self.content.strip()
 
 
-def json_lines(source: Source, part: Slice, stream: IO[bytes]) -> Iterator[str | Rejected]:
-    """The text column of the rows that begin in the slice. Empty lines are no rows."""
+def json_lines(part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+    """The rows that begin in the slice. Empty lines are no rows."""
     for line in _lines(stream, part.start):
         if part.stop is not None and line.offset >= part.stop:
             return
         if not line.blank:
-            value = _value(source, line)
-            yield Rejected(part.url, f"byte {line.offset}", *value) if isinstance(value, tuple) else value
+            place = f"byte {line.offset}"
+            row = _object(line)
+            yield Row(part.url, place, row) if isinstance(row, dict) else Rejected(part.url, place, *row)
 
 
-def _value(source: Source, line: Line) -> str | tuple:
-    """The row's text, or why there is none (reason, detail, excerpt)."""
-    if not line.whole:
-        return "too long", f"a line of {line.size:,} bytes", excerpt(line.content)
+def _object(line: Line) -> dict | tuple[Reason, str, str]:
+    """The row, or why there is none (reason, detail, excerpt)."""
+    text, bad = _decoded(line)
+    if bad:
+        return *bad, excerpt(line.content)
     try:
-        row = json.loads(line.content.removeprefix(_BOM).decode())
-    except UnicodeDecodeError as error:
-        return "not UTF-8", f"byte {error.start} of the line", excerpt(line.content)
+        row = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         return "not JSON", str(error), excerpt(line.content)
-    if not isinstance(row, dict):
-        return "not JSON", "not an object", excerpt(line.content)
-    if source.text_column not in row:
-        return "no column", no_column(source, row), excerpt(line.content)
-    value = row[source.text_column]
-    return (*bad, excerpt(value)) if (bad := flaw(value)) else value
+    return row if isinstance(row, dict) else ("not JSON", "not an object", excerpt(line.content))
 
 
-def paragraph_blocks(part: Slice, stream: IO[bytes]) -> Iterator[str | Rejected]:
-    """Blocks between empty lines, each a document, so that long files split and stream.
+def paragraph_blocks(column: str, part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+    """Blocks between empty lines, each the `column` of a row, so that long files split and stream.
 
     A slice begins with the first block after an empty line in it, and its last block may end beyond it.
     """
     block: list[str] = []
-    size, inside = 0, not part.start
+    begin, size, inside = part.start, 0, not part.start
+
+    def taken() -> Iterator[Row]:
+        nonlocal size
+        if block:
+            yield Row(part.url, f"byte {begin}", {column: "".join(block)})
+        block.clear()
+        size = 0
+
     for line in _lines(stream, part.start):
         if line.blank:
-            if inside and block:
-                yield "".join(block)
-            block, size = [], 0
+            yield from taken()
             if part.stop is not None and line.offset >= part.stop:
                 return
             inside = True
@@ -79,16 +79,15 @@ def paragraph_blocks(part: Slice, stream: IO[bytes]) -> Iterator[str | Rejected]
             if bad or (bad := flaw(text)):
                 yield Rejected(part.url, f"byte {line.offset}", *bad, excerpt(line.content))
                 continue
-            if size + line.size > BLOCK_BYTES and block:
-                yield "".join(block)
-                block, size = [], 0
+            if size + line.size > BLOCK_BYTES:
+                yield from taken()
+            begin = begin if block else line.offset
             block.append(text)
             size += line.size
-    if inside and block:
-        yield "".join(block)
+    yield from taken()
 
 
-def _decoded(line: Line) -> tuple[str, tuple | None]:
+def _decoded(line: Line) -> tuple[str, tuple[Reason, str] | None]:
     if not line.whole:
         return "", ("too long", f"a line of {line.size:,} bytes")
     try:
@@ -118,8 +117,3 @@ def _line(stream: IO[bytes], offset: int) -> Line:
             if rest.endswith(b"\n"):
                 break
     return Line(offset, size, content)
-
-
-def no_column(source: Source, columns) -> str:
-    """What to say where the text column is missing."""
-    return f"no column {source.text_column!r}; it has {', '.join(map(repr, columns))}"

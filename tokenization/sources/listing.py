@@ -8,30 +8,56 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import fsspec
 from fsspec.utils import infer_compression
 
-from tokenization.sources.source import Source, SourceError
+from tokenization.sources.source import Files, SourceError
 
 PIECE_BYTES = 64 << 20  # as stored; about a minute of cleaning
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Bytes [start, stop) of the file at `url`, to its end where `stop` is None."""
+    """Bytes [start, stop) of the file at `url`, to its end where `stop` is None: about `size` as listed."""
 
     url: str
     start: int = 0
     stop: int | None = None
+    size: int = 0
 
 
 Piece = tuple[Slice, ...]
 
 
-def pieces_of_files(source: Source) -> list[Piece]:
-    """Files that match `path`, in the order of their names."""
-    inner, chained, outer = source.path.partition("::")
+def slices(source: Files, most: int) -> list[Slice]:
+    """The files in order, those longer than `most` bytes in slices of equal size; a compressed one is a stream and
+    stays whole. Raises SourceError where there is none."""
+    found = []
+    for url, size in _dataset(source) if source.kind == "hub" else _matching(source):
+        count = 1 if infer_compression(url.partition("::")[0]) else max(1, -(-size // most))
+        for start, stop in pairwise(size * i // count for i in range(count + 1)):
+            found.append(Slice(url, start, stop if stop < size else None, stop - start))
+    return found
+
+
+def pieces_of_files(source: Files) -> list[Piece]:
+    """Slices of at most PIECE_BYTES, short ones together."""
+    pieces: list[list[Slice]] = []
+    room = 0
+    for part in slices(source, PIECE_BYTES):
+        if part.size > room or not pieces:
+            pieces.append([])
+            room = PIECE_BYTES
+        pieces[-1].append(part)
+        room -= part.size
+    return [tuple(piece) for piece in pieces]
+
+
+def _matching(source: Files) -> list[tuple[str, int]]:
+    """Files that match `path`, in the order of their names, with their sizes."""
+    _, chained, outer = source.path.partition("::")
     try:
         fs, pattern = fsspec.url_to_fs(source.path)
         found = fs.glob(pattern, detail=True)
@@ -42,23 +68,26 @@ def pieces_of_files(source: Source) -> list[Piece]:
     sizes = {path: info["size"] or 0 for path, info in sorted(found.items()) if info["type"] == "file"}
     if not sizes:
         raise SourceError(f"source {source.name}: no file matches {source.path}")
-    return _pieces((f"{fs.unstrip_protocol(path)}{chained}{outer}", size) for path, size in sizes.items())
+    return [(f"{fs.unstrip_protocol(path)}{chained}{outer}", size) for path, size in sizes.items()]
 
 
-def pieces_of_dataset(source: Source) -> list[Piece]:
-    """Files of the `train` split of a dataset, in the dataset's order, at the pinned revision. They are streamed."""
+def _dataset(source: Files) -> list[tuple[str, int]]:
+    """Files of a part of a dataset, in the dataset's order, at the pinned revision, with their sizes. They are streamed
+    as files and not through `datasets`, which casts all to the columns of the first, and so fails where one has a
+    column of nulls and another text in it."""
     import datasets  # seconds of imports that no other source needs
 
     where = " ".join(filter(None, (source.path, source.subset, source.revision)))
     try:
         builder = datasets.load_dataset_builder(source.path, source.subset or None, revision=source.revision or None)
-        files = (builder.config.data_files or {}).get("train", [])
-        sizes = list(zip(files, _sizes(files), strict=True))
+        files = builder.config.data_files or {}
+        sizes = list(zip(urls := files.get(source.part, []), _sizes(urls), strict=True))
     except (OSError, ValueError, LookupError) as error:
         raise SourceError(f"source {source.name}: cannot read dataset {where}: {error}") from error
     if not sizes:
-        raise SourceError(f"source {source.name}: dataset {where} has no files of a split 'train'")
-    return _pieces(sizes)
+        there = ", ".join(repr(str(part)) for part in files) or "none"
+        raise SourceError(f"source {source.name}: dataset {where} has no part {source.part!r}; there is {there}")
+    return sizes
 
 
 def is_there(url: str) -> bool:
@@ -80,20 +109,3 @@ def _sizes(urls: Iterable[str]) -> Iterator[int]:
         if folder not in folders:
             folders[folder] = {info["name"].rpartition("/")[2]: info["size"] for info in fs.ls(folder, detail=True)}
         yield folders[folder][name]
-
-
-def _pieces(files: Iterable[tuple[str, int]]) -> list[Piece]:
-    """Long files in slices of equal size; a compressed one is a stream and stays whole. Short ones together."""
-    pieces: list[list[Slice]] = []
-    room = 0
-    for url, size in files:
-        count = 1 if infer_compression(url.partition("::")[0]) else max(1, -(-size // PIECE_BYTES))
-        cuts = [size * i // count for i in range(count)]
-        for start, stop in zip(cuts, [*cuts[1:], None], strict=True):
-            taken = (size if stop is None else stop) - start
-            if taken > room or not pieces:
-                pieces.append([])
-                room = PIECE_BYTES
-            pieces[-1].append(Slice(url, start, stop))
-            room -= taken
-    return [tuple(piece) for piece in pieces]

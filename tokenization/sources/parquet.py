@@ -1,4 +1,4 @@
-"""The text column of a Parquet file's row groups; no other column is read."""
+"""Rows of a Parquet file's row groups; no other column, and no other field of the structs in it, is read."""
 
 from __future__ import annotations
 
@@ -8,58 +8,64 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tokenization.quarantine import Rejected, excerpt, flaw
-from tokenization.sources.lines import no_column
+from tokenization.quarantine import Reason, Rejected, excerpt, missing
 from tokenization.sources.listing import Slice, is_there
-from tokenization.sources.source import Source
+from tokenization.sources.source import Columns, Row
 
 _ROWS = 1024  # decoded at once
+_TEXT, _NULLS = "STRING", "UNKNOWN"  # as Parquet calls what leaves hold
 
 
-def parquet(source: Source, part: Slice, stream: IO[bytes]) -> Iterator[str | Rejected]:
-    """Texts of the row groups that begin in the slice. A damaged page costs the rest of its row group.
+def parquet(columns: Columns, part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+    """Rows of the row groups that begin in the slice. A damaged page costs the rest of its row group.
 
-    A file without the column, or with one that holds no text, is rejected as a whole.
+    A file without a required column, or with one that holds no text, is rejected as a whole.
     """
     file = pq.ParquetFile(stream, page_checksum_verification=True)
-    if trouble := _trouble(source, file.schema_arrow):
+    leaves = [leaf for n in range(len(file.schema)) if _is_read(columns, leaf := file.schema.column(n))]
+    with_text = {_column(leaf) for leaf in leaves if leaf.logical_type.type in (_TEXT, _NULLS)}
+    if lacking := sorted(columns.required - with_text):
         if not part.start:
-            yield Rejected(part.url, "the whole", "no column", trouble)
+            yield Rejected(part.url, "the whole", *_lack(lacking[0], file.schema_arrow))
         return
-    column = [file.metadata.schema.column(i).path for i in range(len(file.schema))].index(source.text_column)
     first = 0
     for group in range(file.num_row_groups):
         footer = file.metadata.row_group(group)
-        if part.start <= _begin(footer, column) < (part.stop or float("inf")):
-            yield from _group(source, part, file, group, first)
+        if part.start <= _begin(footer) < (part.stop or float("inf")):
+            yield from _group(part, file, group, first, [leaf.path for leaf in leaves])
         first += footer.num_rows
 
 
-def _trouble(source: Source, schema: pa.Schema) -> str:
-    if source.text_column not in schema.names:
-        return no_column(source, schema.names)
-    kind = schema.field(source.text_column).type
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
-    return "" if any(holds(value) for holds in text) else f"column {source.text_column!r} holds {kind}, not text"
+def _is_read(columns: Columns, leaf: pq.ColumnSchema) -> bool:
+    named = leaf.name in columns.fields or leaf.logical_type.type == _NULLS  # lists that are all empty name no fields
+    return named and _column(leaf) in columns.fields
 
 
-def _begin(footer: pq.RowGroupMetaData, column: int) -> int:
-    chunk = footer.column(column)
+def _column(leaf: pq.ColumnSchema) -> str:
+    return leaf.name if leaf.name == leaf.path else leaf.path.partition(".")[0]  # a column's name may have a point
+
+
+def _lack(name: str, schema: pa.Schema) -> tuple[Reason, str]:
+    if name in schema.names:
+        return "no column", f"{name!r} of text; it holds {schema.field(name).type}"
+    return missing(name, schema.names)
+
+
+def _begin(footer: pq.RowGroupMetaData) -> int:
+    chunk = footer.column(0)
     return min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
 
 
-def _group(source: Source, part: Slice, file: pq.ParquetFile, group: int, first: int) -> Iterator[str | Rejected]:
+def _group(part: Slice, file: pq.ParquetFile, group: int, first: int, paths: list[str]) -> Iterator[Row | Rejected]:
     row, end = first, first + file.metadata.row_group(group).num_rows
     try:
-        for batch in file.iter_batches(_ROWS, [group], [source.text_column]):
-            for value in _values(batch.column(0)):
-                if isinstance(value, bytes):
-                    yield Rejected(part.url, f"row {row}", "not UTF-8", "", excerpt(value))
-                elif bad := flaw(value):
-                    yield Rejected(part.url, f"row {row}", *bad, excerpt(value))
+        for batch in file.iter_batches(_ROWS, [group], paths):
+            for values in _rows(batch):
+                if isinstance(values, UnicodeDecodeError):
+                    detail = f"byte {values.start} of the text"
+                    yield Rejected(part.url, f"row {row}", "not UTF-8", detail, excerpt(values.object))
                 else:
-                    yield value
+                    yield Row(part.url, f"row {row}", values)
                 row += 1
     except (OSError, pa.ArrowException) as error:
         if not is_there(part.url):
@@ -67,17 +73,13 @@ def _group(source: Source, part: Slice, file: pq.ParquetFile, group: int, first:
         yield Rejected(part.url, f"rows {row} to {end - 1}", "unreadable", f"row group {group}: {error}")
 
 
-def _values(column: pa.Array) -> list[str | bytes | None]:
-    """Texts; what is not valid UTF-8 comes as bytes."""
+def _rows(batch: pa.RecordBatch) -> Iterator[dict | UnicodeDecodeError]:
+    """One by one where one of them has text that is not UTF-8."""
     try:
-        return column.to_pylist()
-    except UnicodeDecodeError:
-        kind = pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()
-        return [_text(value) for value in column.cast(kind).to_pylist()]
-
-
-def _text(value: bytes | None) -> str | bytes | None:
-    try:
-        return value.decode() if value is not None else None
-    except UnicodeDecodeError:
-        return value
+        yield from batch.to_pylist()
+    except UnicodeDecodeError as error:
+        if len(batch) == 1:
+            yield error
+        else:
+            for number in range(len(batch)):
+                yield from _rows(batch.slice(number, 1))

@@ -1,8 +1,9 @@
-"""One slice of a file: which format and compression it has, and what happens when it cannot be read to its end."""
+"""Slices of files, row by row: which format and compression they have, and what happens when one cannot be read to its
+end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import fsspec
 from fsspec.core import OpenFile
@@ -12,17 +13,22 @@ from tokenization.quarantine import Rejected
 from tokenization.sources.lines import json_lines, paragraph_blocks
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.parquet import parquet
-from tokenization.sources.source import Source
+from tokenization.sources.source import Columns, Files, Row
 
 _JSON_LINES = (".jsonl", ".json", ".ndjson")
 
 
-def read_slice(source: Source, part: Slice) -> Iterator[str | Rejected]:
-    """Parquet and JSON lines by `text_column`, anything else as plain text; compression is told by the ending.
+def read_rows(source: Files, parts: Iterable[Slice]) -> Iterator[Row | Rejected]:
+    """Rows of Parquet, JSON lines and, if the source takes it, plain text; compression is told by the ending.
 
-    Damage and loss of the file end the slice; what was read before is kept.
+    Damage and loss of a file end its slice; what was read before is kept.
     """
-    texts = 0
+    for part in parts:
+        yield from _slice(source.columns, part)
+
+
+def _slice(columns: Columns, part: Slice) -> Iterator[Row | Rejected]:
+    rows = 0
     try:
         fs, path = fsspec.url_to_fs(part.url)
         compression = infer_compression(path)
@@ -31,14 +37,14 @@ def read_slice(source: Source, part: Slice) -> Iterator[str | Rejected]:
             if compression:
                 ending = ending.rpartition(".")[0]
             if ending.endswith(".parquet"):
-                found = parquet(source, part, stream)
-            elif ending.endswith(_JSON_LINES):
-                found = json_lines(source, part, stream)
+                found = parquet(columns, part, stream)
+            elif ending.endswith(_JSON_LINES) or not columns.plain:
+                found = json_lines(part, stream)
             else:
-                found = paragraph_blocks(part, stream)
-            for text in found:
-                texts += isinstance(text, str)
-                yield text
+                found = paragraph_blocks(columns.plain, part, stream)
+            for row in found:
+                rows += isinstance(row, Row)
+                yield row
     except Exception as error:  # whatever a filesystem, a decompressor or a format raises
         reason = "unreadable" if is_there(part.url) else "gone"
-        yield Rejected(part.url, f"after {texts:,} texts", reason, f"{type(error).__name__}: {error}")
+        yield Rejected(part.url, f"after {rows:,} rows", reason, f"{type(error).__name__}: {error}")
