@@ -1,6 +1,8 @@
 """One in-process Ray for the whole suite, and no thread pool wider than it must be."""
 
 import os
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,6 +38,13 @@ def _scope(nodeid):
     file = nodeid.partition("::")[0]
     folder = Path(file).parent.name
     return folder if folder in TOGETHER else file
+
+
+@pytest.fixture(scope="session")
+def short_folder():
+    """Makes folders below which Ray may keep its sockets: their paths must be short."""
+    with ExitStack() as stack:
+        yield lambda: Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rxt-", dir="/tmp")))
 
 
 @pytest.fixture(scope="session")

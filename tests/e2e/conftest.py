@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from nano import Workspace
 
 
-def short_folder() -> Path:
-    """Ray keeps sockets there, and their paths must be short."""
-    return Path(tempfile.mkdtemp(prefix="rxt-", dir="/tmp"))
-
-
 @pytest.fixture(scope="session")
-def nano() -> Iterator[Workspace]:
+def nano(short_folder) -> Iterator[Workspace]:
     """Every stage complete. Only to be read; `first_run` is what the run printed."""
     workspace = Workspace.fresh(short_folder())
     workspace.first_run = workspace.nano("run", "tiny")
@@ -25,7 +18,7 @@ def nano() -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def copy(nano) -> Iterator[Workspace]:
+def copy(nano, short_folder) -> Iterator[Workspace]:
     """The finished pipeline, to be changed."""
     workspace = nano.copied_to(short_folder())
     yield workspace
@@ -33,7 +26,7 @@ def copy(nano) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def empty() -> Iterator[Workspace]:
+def empty(short_folder) -> Iterator[Workspace]:
     """A store in which nothing is."""
     workspace = Workspace.fresh(short_folder())
     yield workspace

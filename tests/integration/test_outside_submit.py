@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -43,9 +42,9 @@ sys.exit(3)
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory):
+def head(short_folder):
     """Address of a head that runs for this module; ended by the process ids that it started."""
-    folder = tmp_path_factory.mktemp("r")  # short: Ray puts sockets below it
+    folder = short_folder()
     gcs, dashboard, agent = free_port(), free_port(), free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
@@ -78,8 +77,8 @@ def head(tmp_path_factory):
 
 
 @pytest.fixture
-def workspace():
-    found = Workspace.fresh(Path(tempfile.mkdtemp(prefix="rxt-", dir="/tmp")))
+def workspace(short_folder):
+    found = Workspace.fresh(short_folder())
     yield found
     found.close()
 
@@ -182,7 +181,7 @@ def test_the_real_command_writes_shards_on_the_cluster(head, workspace):
     output = workspace.rxt(*command, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
     log = output.partition("  stop ")[2]
     assert f"store {workspace.store}   " in log and "preset tiny   config nano.toml" in log
-    assert re.search(r"^text-shards: \d+/\d+   \S+\.arrow [\d,]+ tokens$", log, re.MULTILINE)
+    assert re.search(r"^text-shards: \d+/\d+   text-\d+ [\d,]+ tokens$", log, re.MULTILINE)
     assert built(log) == ["corpus", "tokenizer", "text-shards"]
     status = workspace.status()
     assert status["text-shards"]["state"] == "complete"

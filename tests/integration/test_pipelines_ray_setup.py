@@ -44,9 +44,9 @@ def test_the_address_of_a_dashboard_is_told_from_that_of_a_cluster():
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory):
+def head(short_folder):
     """A cluster on this machine that demands a token: its address and the file of its token."""
-    folder = tmp_path_factory.mktemp("head")
+    folder = short_folder()
     token = folder / "token"
     token.write_text("a-token-of-this-test-alone-0123456789")
     with socket.socket() as free:
