@@ -20,8 +20,8 @@ TOGETHER = ("e2e", "integration")  # folders: the one shares a finished pipeline
 
 
 def pytest_collection_modifyitems(items):
-    """The longest first."""
-    items.sort(key=lambda item: _scope(item.nodeid) not in TOGETHER)
+    """The longest first. The Ray of the session starts before tests that talk to another one in the same process."""
+    items.sort(key=lambda item: (_scope(item.nodeid) not in TOGETHER, "ray_session" not in item.fixturenames))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -160,7 +160,7 @@ def test_stops_when_asked(ray_session, sources, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"licence": ""}, "licence"), ({"path": ""}, "path"), ({"kind": "package", "name": "fortunes"}, "fortunes-pl")],
+    [({"licence": ""}, "licence"), ({"path": ""}, "path"), ({"kind": "package", "name": "fortunes-xx"}, "fortunes-pl")],
 )
 def test_source_configuration_is_checked(change, words):
     good = {"name": "x", "kind": "files", "language": "en", "licence": "CC0-1.0", "path": "x.txt"}

@@ -85,13 +85,13 @@ def _blocks(ids: list[int]) -> list[list[int]]:
 @given(st.lists(TEXT, max_size=12), st.integers(3, 64))
 def test_packed_rows_hold_every_document(texts, length):
     documents = TOKENIZER.encode_batch(texts)
-    rows = list(pack(documents, length))
-    assert all(0 < len(row.input_ids) <= length for row in rows)
+    rows = pack(*TOKENIZER.encode_flat(texts), length).to_pylist()
+    assert all(0 < len(row["input_ids"]) <= length for row in rows)
     pieces: list[list[int]] = []
     for row in rows:
-        starts = [*row.document_starts, len(row.input_ids)]
+        starts = [*row["document_starts"], len(row["input_ids"])]
         assert starts[0] == 0 and starts == sorted(set(starts))
-        pieces += [list(row.input_ids[a:b]) for a, b in zip(starts, starts[1:], strict=False)]
+        pieces += [row["input_ids"][a:b] for a, b in zip(starts, starts[1:], strict=False)]
     expected = [[BOS, *ids, EOS] for ids in documents]
     cut = [ids[start : start + length] for ids in expected for start in range(0, len(ids), length)]
     assert sorted(pieces) == sorted(cut)
