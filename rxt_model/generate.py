@@ -80,8 +80,8 @@ class Turn:
         self, model: TokenModel, memory: Tensor | None, queries: Sequence[Sequence[int]], max_tokens: Sequence[int]
     ) -> None:
         """Raises ValueError for what the model was not made for: a memory of another shape, none for a reactive model
-        or one for a stateless model, ids beyond the vocabulary, a query without tokens of its own,
-        an interaction longer than the model's `length` (stateless: any length)."""
+        or one for a stateless model, ids beyond the vocabulary, a query without tokens of its own, an
+        interaction longer than the model's `length` (stateless: any length)."""
         config = model.config
         check_rows("queries", queries, config)
         if isinstance(model, ReactiveTransformer):
