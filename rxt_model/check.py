@@ -5,53 +5,85 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rxt_model.config import ModelConfig
 
 
+def refuse(wrong: Tensor, field: str, value: Tensor, rule: str) -> None:
+    """ValueError for the first value where `wrong`, of its shape, is True. On an accelerator looked at behind the call,
+    by an assertion; not at all where tensors hold no values."""
+    if wrong.is_meta:
+        return
+    if not wrong.is_cpu:
+        torch._assert_async(~wrong.any(), f"{field} {rule}")
+    elif wrong.any():
+        place = wrong.nonzero()[0].tolist()
+        raise ValueError(f"{field}[{', '.join(map(str, place))}] = {value[tuple(place)].item()}: {rule}")
+
+
 def check_ids(ids: Tensor, vocab_size: int, mask: Tensor | None = None) -> None:
-    """Real tokens of ids [B, T] are tokens of the vocabulary; mask [B, T] fits. On an accelerator ids are looked at
-    behind the call, by an assertion."""
+    """Real tokens of ids [B, T] are tokens of the vocabulary; mask [B, T] fits."""
     if ids.dim() != 2:
         raise ValueError(f"ids.shape = {tuple(ids.shape)}: must be (conversations, tokens)")
     if ids.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"ids.dtype = {ids.dtype}: must be torch.int64 or torch.int32")
-    if mask is not None and (mask.dtype, mask.shape) != (torch.bool, ids.shape):
-        found = f"mask = {tuple(mask.shape)} of {mask.dtype}"
-        raise ValueError(f"{found}: must be {tuple(ids.shape)} of torch.bool, as ids, and True at real tokens")
-    if ids.is_meta:
-        return
     wrong = (ids < 0) | (ids >= vocab_size)
     if mask is not None:
+        check_mask("mask", mask, ids.shape, "as ids, and True at real tokens")
         wrong = wrong & mask
-    rule = f"must lie in 0..{vocab_size - 1}, the vocabulary"
-    if not ids.is_cpu:
-        torch._assert_async(~wrong.any(), f"ids {rule}")
-    elif wrong.any():
-        row, column = wrong.nonzero()[0].tolist()
-        raise ValueError(f"ids[{row}, {column}] = {int(ids[row, column])}: {rule}")
+    refuse(wrong, "ids", ids, f"must lie in 0..{vocab_size - 1}, the vocabulary")
+
+
+def check_mask(field: str, mask: Tensor, shape: Sequence[int], meaning: str) -> None:
+    """A boolean mask of this shape."""
+    _check_form(field, mask, shape, (torch.bool,), f"torch.bool, {meaning}")
 
 
 def check_padding(mask: Tensor) -> None:
     """The real tokens of every row of mask [B, T] are its first ones: a token's place is its position, and only the
-    causal order hides padding. On an accelerator looked at behind the call, by an assertion."""
-    if mask.is_meta:
-        return
-    late = mask[:, 1:] & ~mask[:, :-1]
-    rule = "must be False from a row's first padding on: padding stands on the right"
-    if not mask.is_cpu:
-        torch._assert_async(~late.any(), f"mask {rule}")
-    elif late.any():
-        row, column = late.nonzero()[0].tolist()
-        raise ValueError(f"mask[{row}, {column + 1}] = True: {rule}")
+    causal order hides padding."""
+    late = F.pad(mask[:, 1:] & ~mask[:, :-1], (1, 0))
+    refuse(late, "mask", mask, "must be False from a row's first padding on: padding stands on the right")
+
+
+def check_documents(field: str, documents: Tensor, shape: Sequence[int]) -> None:
+    """Numbers of documents, one for each of `shape`."""
+    signed = (torch.int64, torch.int32, torch.int16, torch.int8)
+    _check_form(field, documents, shape, signed, "signed integers, numbers of documents")
+
+
+def _check_form(field: str, value: Tensor, shape: Sequence[int], dtypes: Sequence[torch.dtype], kind: str) -> None:
+    if value.dtype not in dtypes or value.shape != tuple(shape):
+        found = f"{field} = {tuple(value.shape)} of {value.dtype}"
+        raise ValueError(f"{found}: must be {tuple(shape)} of {kind}")
+
+
+def check_readable(mask: Tensor, shape: Sequence[int]) -> None:
+    """memory_mask [B, M] lets every row read something: attention to nothing has no value."""
+    check_mask("memory_mask", mask, shape, "True where memory may be read")
+    readable = mask.any(1)
+    refuse(~readable, "memory_mask.any(1)", readable, "must be True, as every row reads something")
+
+
+def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
+    """Encoded data is [L, B, T, d] of interactions with mask [B, T], padding on the right."""
+    found = tuple(encoded.shape)
+    if len(found) != 4 or (found[0], found[3]) != (config.stateful_layers, config.dim):
+        names = f"({config.stateful_layers}, any, any, {config.dim})"
+        raise ValueError(f"encoded.shape = {found}: must be {names}: layers, conversations, tokens, width")
+    check_mask("mask", mask, found[1:3], "as encoded, and True at real tokens")
+    check_padding(mask)
 
 
 def check_memory(
-    memory: Tensor, config: ModelConfig, rows: int, slots: int | None = None, shared: bool = False
+    memory: Tensor | None, config: ModelConfig, rows: int, slots: int | None = None, shared: bool = False
 ) -> None:
     """Memory is [L, rows, slots, d]; `slots` None: any number, as raw encoder states may be read instead. A `shared`
     one may have rows / N rows, of which each serves N."""
+    if memory is None:
+        raise ValueError("memory = None: must be [L, B, S, d] for a reactive model")
     expected = (config.stateful_layers, rows, slots, config.dim)
     found = tuple(memory.shape)
     fits = len(found) == 4 and (found[0], found[3]) == (expected[0], expected[3])
@@ -73,10 +105,15 @@ def check_rows(field: str, rows: Sequence[Sequence[int]], config: ModelConfig, l
             raise ValueError(f"{field}[{number}] has {len(row)} tokens: must be at most length = {longest}")
 
 
+def check_each(field: str, values: Sequence[int], queries: Sequence[Sequence[int]]) -> None:
+    """One value for each query."""
+    if len(values) != len(queries):
+        raise ValueError(f"{field} has {len(values)} values: must be {len(queries)}, one for each query")
+
+
 def check_room(queries: Sequence[Sequence[int]], max_tokens: Sequence[int], length: int | None) -> None:
     """Every query leaves room for its answer in an interaction of `length` tokens (None: of any length)."""
-    if len(max_tokens) != len(queries):
-        raise ValueError(f"max_tokens has {len(max_tokens)} values: must be {len(queries)}, one for each query")
+    check_each("max_tokens", max_tokens, queries)
     for number, (query, most) in enumerate(zip(queries, max_tokens, strict=True)):
         if most < 1:
             raise ValueError(f"max_tokens[{number}] = {most}: must be at least 1")

@@ -17,12 +17,15 @@ def _require(condition: bool, field_name: str, value: object, rule: str) -> None
         raise ConfigError(f"{field_name} = {value!r}: {rule}")
 
 
-def _require_choices(config: object, prefix: str = "") -> None:
-    """Fields of fixed words hold one of them: a dataclass takes anything, and a typo must not choose a network."""
+def _require_types(config: object, prefix: str = "") -> None:
+    """Fields hold what they say, and those of fixed words one of them: a dataclass takes anything, and neither a typo
+    nor half an expert must choose a network."""
     for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
         if get_origin(hint) is Literal:
-            value = getattr(config, name)
             _require(value in get_args(hint), f"{prefix}{name}", value, f"must be one of {', '.join(get_args(hint))}")
+        else:
+            _require(_fits(hint, value), f"{prefix}{name}", value, f"must be {_type_names(hint)}")
 
 
 class _Strict:
@@ -46,7 +49,7 @@ class AttentionConfig(_Strict):
     qk_norm: bool = False
 
     def __post_init__(self) -> None:
-        _require_choices(self)
+        _require_types(self)
         _require(self.query_heads > 0, "query_heads", self.query_heads, "must be positive")
         _require(self.kv_heads > 0, "kv_heads", self.kv_heads, "must be positive")
         _require(
@@ -75,7 +78,7 @@ class MoEConfig(_Strict):
     selection_bias: bool = False
 
     def __post_init__(self) -> None:
-        _require_choices(self, "moe.")
+        _require_types(self, "moe.")
         _require(self.experts > 0, "moe.experts", self.experts, "must be positive")
         _require(0 < self.top_k <= self.experts, "moe.top_k", self.top_k, f"must be 1 to experts = {self.experts}")
         _require(self.expert_dim > 0, "moe.expert_dim", self.expert_dim, "must be positive")
@@ -111,7 +114,7 @@ class MemoryConfig(_Strict):
     exclude_self: bool = False
 
     def __post_init__(self) -> None:
-        _require_choices(self, "memory.")
+        _require_types(self, "memory.")
         _require(self.slots > 0, "memory.slots", self.slots, "must be positive")
         _require(self.init_std > 0, "memory.init_std", self.init_std, "must be positive: equal slots never separate")
         _require(self.groups > 0, "memory.groups", self.groups, "must be positive")
@@ -167,7 +170,7 @@ class Architecture(_Strict):
     head_norm: Literal["rms", "layer"] = "rms"
 
     def __post_init__(self) -> None:
-        _require_choices(self)
+        _require_types(self)
         _require(self.dim > 0, "dim", self.dim, "must be positive")
         _require(
             self.heads > 0 and self.dim % self.heads == 0, "heads", self.heads, f"must divide dim = {self.dim} evenly"
@@ -234,6 +237,14 @@ class ControlTokens(_Strict):
     tool_result: int = 9
     internal: int = 10
 
+    def __post_init__(self) -> None:
+        _require_types(self, "tokens.")
+        taken: dict[int, str] = {}
+        for name, value in asdict(self).items():
+            _require(value >= 0, f"tokens.{name}", value, "must not be negative")
+            other = taken.setdefault(value, name)
+            _require(other == name, f"tokens.{name}", value, f"must differ from tokens.{other}")
+
     @property
     def highest(self) -> int:
         """Content has the ids above it."""
@@ -288,9 +299,13 @@ def _read(hint: object, value: object, where: str):
     for kind in kinds:
         if is_dataclass(kind) and isinstance(value, dict):
             return _build(kind, value, where)
-    fits = type(value) in kinds or (float in kinds and type(value) is int)
-    _require(fits, where, value, f"must be {_type_names(hint)}")
+    _require(_fits(hint, value), where, value, f"must be {_type_names(hint)}")
     return value
+
+
+def _fits(hint: object, value: object) -> bool:
+    kinds = get_args(hint) or (hint,)
+    return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def _type_names(hint: object) -> str:

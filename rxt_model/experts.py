@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels import experts as kernels
-from rxt_model.kernels.experts import kernels_run
+from rxt_model.kernels.experts import MainGradients, kernels_run
 
 GROUP_ROWS = 512  # rows, at least, whose temporaries exist at once: they stay in cache, and calls are amortised
 
@@ -29,15 +29,15 @@ def routed_experts(
     b_in: Tensor | None = None,
     b_out: Tensor | None = None,
     *,
-    main_gradients: tuple[Tensor, Tensor] | None = None,
+    main_gradients: MainGradients | None = None,
 ) -> tuple[Tensor, Tensor]:
     """y_n = sum_k weights[n, k] * SwiGLU_e(x_n) with e = chosen[n, k], and how many assignments each expert got.
 
     x [N, d], weights [N, K], chosen [N, K] integers below E, distinct within a row; experts w_in [E, d, 2f] to
     (linear, gate), w_out [E, f, d], optional biases b_in [E, 2f], b_out [E, d] -> (y [N, d], counts [E]).
-    Differentiable once. `main_gradients`, shaped like w_in and w_out: where kernels run, the backward pass adds the
-    gradients of the weights there, in the precision of these tensors, and gives w_in and w_out none. Under autocast x
-    and the experts take its dtype; activations are computed in fp32 at least.
+    Differentiable once. `main_gradients` gives tensors shaped like w_in and w_out: where kernels run, the backward pass
+    adds the gradients of the weights there, in the precision of these tensors, and gives w_in and w_out none. Under
+    autocast x and the experts take its dtype; activations are computed in fp32 at least.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)

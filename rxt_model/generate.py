@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rxt_model.cache import KeyValueCache
-from rxt_model.check import check_ids, check_memory, check_room, check_rows
+from rxt_model.check import check_each, check_ids, check_memory, check_room, check_rows
 from rxt_model.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
 
@@ -45,8 +46,8 @@ class Sampling:
             return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
         p = (logits.float() / self.temperature).softmax(-1)
         if self.top_k is not None:
-            threshold = p.topk(min(self.top_k, p.shape[-1]), -1).values[:, -1:]
-            p = p.where(p >= threshold, 0)
+            kept = p.topk(min(self.top_k, p.shape[-1]), -1)
+            p = torch.zeros_like(p).scatter_(-1, kept.indices, kept.values)
             p = p / p.sum(-1, keepdim=True)
         if self.top_p is not None:
             ordered, index = p.sort(-1, descending=True)
@@ -78,12 +79,15 @@ class Turn:
     def __init__(
         self, model: TokenModel, memory: Tensor | None, queries: Sequence[Sequence[int]], max_tokens: Sequence[int]
     ) -> None:
-        """Raises ValueError for what the model was not made for: a memory of another shape, ids beyond the vocabulary,
-        a query without tokens of its own, an interaction longer than the model's `length` (stateless: any length)."""
+        """Raises ValueError for what the model was not made for: a memory of another shape, none for a reactive model
+        or one for a stateless model, ids beyond the vocabulary, a query without tokens of its own, an
+        interaction longer than the model's `length` (stateless: any length)."""
         config = model.config
         check_rows("queries", queries, config)
-        if memory is not None:
+        if isinstance(model, ReactiveTransformer):
             check_memory(memory, config, len(queries), config.memory.slots)
+        elif memory is not None:
+            raise ValueError(f"memory.shape = {tuple(memory.shape)}: must be None for a stateless model")
         check_room(queries, max_tokens, None if memory is None else config.length)
         ids, mask = pad_rows(queries, config.tokens.pad)
         check_ids(ids, config.vocab_size)
@@ -126,11 +130,13 @@ def answer(
     Each row has its own limit and draws from its own seed, so that a row is answered alike alone and in a batch.
     Raises ValueError as `Turn` does.
     """
+    seeds = range(len(queries)) if seeds is None else seeds
+    check_each("seeds", seeds, queries)
     turn = Turn(model, memory, queries, max_tokens)
     ends = {model.config.tokens.eos, *stop}
     rows: list[list[int]] = [[] for _ in queries]
     open_rows = set(range(len(queries)))
-    for ids in _steps(turn, sampling, range(len(queries)) if seeds is None else seeds, mode):
+    for ids in _steps(turn, sampling, seeds, mode):
         for row in sorted(open_rows):
             rows[row].append(ids[row])
             if ids[row] in ends or len(rows[row]) >= max_tokens[row]:
@@ -151,19 +157,33 @@ def stream(
     mode: Mode = "free",
     stop: Collection[int] = (),
 ) -> Iterator[int]:
-    """The ids of `answer` for one conversation, memory [L, 1, S, d], as they are made."""
+    """The ids of `answer` for one conversation, memory [L, 1, S, d], as they are made. The query is read, and what does
+    not fit refused, at the call."""
     ends = {model.config.tokens.eos, *stop}
     steps = _steps(Turn(model, memory, [query], [max_tokens]), sampling, [seed], mode)
-    for made, (token,) in enumerate(steps, start=1):
+    return _until(ends, max_tokens, steps)
+
+
+def _until(ends: Collection[int], most: int, steps: Iterator[list[int]]) -> Iterator[int]:
+    """Ids of one row up to the first of `ends`, at most so many."""
+    for (token,) in islice(steps, most):
         yield token
-        if token in ends or made == max_tokens:
+        if token in ends:
             return
 
 
 def _steps(turn: Turn, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
-    """The next id of every row, for as long as somebody asks."""
+    """The next id of every row, for as long as somebody asks; the first ones are chosen at the call."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     ids = sampling.draw(turn.logits, generators) if mode == "free" else turn.opening(mode)
+    return _steps_after(turn, sampling, generators, ids)
+
+
+@torch.no_grad()
+def _steps_after(
+    turn: Turn, sampling: Sampling, generators: Sequence[torch.Generator], ids: Tensor
+) -> Iterator[list[int]]:
+    """These ids of every row, and those that follow."""
     while True:
         yield ids.tolist()
         turn.step(ids)

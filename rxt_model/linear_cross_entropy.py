@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rxt_model.kernels.cross_entropy import RowLosses, row_losses
+from rxt_model.check import refuse
+from rxt_model.kernels.cross_entropy import IGNORED, RowLosses, row_losses
 from rxt_model.kernels.language import triton
 
-IGNORED = -100
 CHUNK_LOGITS = {"cpu": 1 << 20}  # logits of a chunk: on a processor they stay in its cache
 LARGE_CHUNK = 1 << 28  # elsewhere: small chunks would read and write the gradient of the weights too often
 
@@ -34,10 +34,13 @@ def linear_cross_entropy(
     rows: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float = 0.0
 ) -> LinearLoss:
     """Cross entropy of logits rows [R, d] @ weight [V, d]^T + bias [V] against labels [R]; rows whose label is IGNORED
-    count for nothing.
+    count for nothing. Raises ValueError for other labels beyond the vocabulary.
 
     Differentiable once. Under autocast the products are computed in its dtype; logits are fp32 at least.
     """
+    beyond = (labels < 0) | (labels >= weight.shape[0])
+    rule = f"must lie in 0..{weight.shape[0] - 1}, the vocabulary, or be {IGNORED}, which is ignored"
+    refuse(beyond & (labels != IGNORED), "labels", labels, rule)
     if torch.is_autocast_enabled(rows.device.type):
         dtype = torch.get_autocast_dtype(rows.device.type)
         rows, weight = rows.to(dtype), weight.to(dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,8 @@ from rxt_model.moe import Experts, MoELayer
 
 class MainWeights:
     """Turns the weights of `module` into `dtype` (routers stay fp32: near ties decide who computes) and keeps fp32
-    `masters` of all of them, whose `.grad` gathers the gradients of any number of backward passes.
+    `masters` of all that are trained, whose `.grad` gathers the gradients of any number of backward passes, also after
+    an optimizer's `zero_grad()`. Frozen weights are turned alone.
 
     Routed experts, nearly all of a sparse model, add theirs in the kernel that computes them; where no kernel runs, and
     for all other weights, a gradient is added to its master's when autograd has made it, and dropped.
@@ -22,27 +25,39 @@ class MainWeights:
     """
 
     def __init__(self, module: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
-        self.working = list(module.parameters())
+        self.working = [weight for weight in module.parameters() if weight.requires_grad]
         self.masters = [nn.Parameter(weight.detach().clone().float()) for weight in self.working]
         routers = {part.router.weight for part in module.modules() if isinstance(part, MoELayer)}
-        for weight, master in zip(self.working, self.masters, strict=True):
+        for weight in module.parameters():
             if weight not in routers:
                 weight.data = weight.data.to(dtype)
-            master.grad = torch.zeros_like(master)
-            weight.register_post_accumulate_grad_hook(lambda weight, total=master.grad: _add(weight, total))
-        gradients = {id(w): master.grad for w, master in zip(self.working, self.masters, strict=True)}
+        master_of = dict(zip(self.working, self.masters, strict=True))
+        for weight, master in master_of.items():
+            _gradient(master)
+            weight.register_post_accumulate_grad_hook(partial(_add, master))
         for part in module.modules():
-            if isinstance(part, Experts):
-                part.main_gradients = gradients[id(part.w_in)], gradients[id(part.w_out)]
+            if isinstance(part, Experts) and part.w_in in master_of and part.w_out in master_of:
+                part.main_gradients = partial(_gradients, master_of[part.w_in], master_of[part.w_out])
 
     @torch.no_grad()
     def publish(self) -> None:
         """Round the masters into the weights and start new gradients."""
         torch._foreach_copy_(self.working, self.masters)
-        torch._foreach_zero_([master.grad for master in self.masters])
+        torch._foreach_zero_([_gradient(master) for master in self.masters])
 
 
-def _add(weight: Tensor, total: Tensor) -> None:
+def _add(master: Tensor, weight: Tensor) -> None:
     if weight.grad is not None:  # None where a kernel has added it already
-        total += weight.grad
+        _gradient(master).add_(weight.grad)
         weight.grad = None
+
+
+def _gradient(master: Tensor) -> Tensor:
+    """That of a master now: an optimizer's `zero_grad` drops it."""
+    if master.grad is None:
+        master.grad = torch.zeros_like(master)
+    return master.grad
+
+
+def _gradients(*masters: Tensor) -> tuple[Tensor, ...]:
+    return tuple(_gradient(master) for master in masters)

@@ -14,7 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from rxt_model.cache import KeyValueCache
-from rxt_model.check import check_ids, check_memory, check_padding
+from rxt_model.check import (
+    check_documents,
+    check_encoded,
+    check_ids,
+    check_mask,
+    check_memory,
+    check_padding,
+    check_readable,
+)
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
@@ -43,6 +51,7 @@ class TokenModel(nn.Module):
         """Hidden states [B, T, d] of new ids [B, T]; earlier ones are cached. `mask` [B, T] marks those that are kept
         (padding on the right, or ValueError); None: all."""
         if mask is not None:
+            check_mask("mask", mask, ids.shape, "as ids, and True at those that are kept")
             check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         tokens = Tokens(layout, self._rope(layout.pack(cache.begin(ids.shape[1]))), cache=cache)
@@ -62,6 +71,7 @@ class TokenModel(nn.Module):
             # padding stands on the right, so the causal order alone keeps it out of sight
             positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
             return Tokens(layout, self._rope(layout.pack(positions)))
+        check_documents("documents", documents, ids.shape)
         return Tokens(
             layout, self._rope(layout.pack(_positions(documents))), same_document(documents, documents, causal=True)
         )
@@ -96,24 +106,31 @@ class ReactiveTransformer(TokenModel):
     ) -> Tensor:
         """Encoded data [L, B, T, d], zero at padding; with `documents` [B, T] tokens see only their own document. A row
         may be all padding, as the turns are that a conversation does not have. Raises ValueError for ids beyond the
-        vocabulary or a mask of another shape.
+        vocabulary, for a mask or documents of another shape, and, without `documents`, for padding that does not stand
+        on the right.
 
         `memory` [L, B, S, d] before the write is read by encoders that have `encoder_memory_attention`, which need it.
         """
         check_ids(ids, self.config.vocab_size, mask)
-        documents = mask.long() - 1 if documents is None else documents
+        if documents is None:
+            check_padding(mask)
+            documents = mask.long() - 1
+        check_documents("documents", documents, ids.shape)
         layout = Layout.of(ids.shape, mask)
         rope = self._rope(layout.pack(_positions(documents)))
         return self.encoder(self.embedding(layout.pack(ids)), rope, layout, same_document(documents, documents), memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
-        """STM_t from STM_{t-1} and the encoded data of the interaction; mask [B, T]. Raises ValueError for a memory of
-        another shape."""
+        """STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction; mask [B, T]. Raises ValueError for
+        another shape of these, and for padding that does not stand on the right."""
+        projected = self.project(encoded, mask)
         check_memory(memory, self.config, mask.shape[0], self.config.memory.slots)
-        return self.memory_attention(memory, self.project(encoded, mask), mask)
+        return self.memory_attention(memory, projected, mask)
 
     def project(self, encoded: Tensor, mask: Tensor) -> Tensor:
-        """What the memory attention takes from interactions alone, for any number of them at once: [L, B, T, 2 P]."""
+        """What the memory attention takes from interactions alone, for any number of them at once: [L, B, T, 2 P].
+        Raises ValueError as `write` does."""
+        check_encoded(encoded, mask, self.config)
         positions = torch.arange(mask.shape[1], device=mask.device)
         return self.memory_attention.project(encoded, self._rope(positions), mask)
 
@@ -132,16 +149,22 @@ class ReactiveTransformer(TokenModel):
 
         `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] what may be read; `documents`
         [B, T] confines self-attention to a token's own document (-1: padding), and `memory_documents` [B, M] beside it
-        what is read of the memory. Raises ValueError for ids beyond the vocabulary, for a memory or mask of another
-        shape, and for padding elsewhere.
+        what is read of the memory, instead of `memory_mask`. Raises ValueError for ids beyond the vocabulary, for
+        anything of another shape or type, for padding elsewhere, and for a row that may read nothing.
         """
         tokens = self._tokens(ids, mask, documents)
         check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)
-        if memory_documents is not None and documents is None:
-            raise ValueError("memory_documents without documents: must be given together, as equal numbers meet")
-        visible = None if memory_mask is None else memory_mask[:, None, None, :]
+        visible, readable = None, (ids.shape[0], memory.shape[2])
         if memory_documents is not None:
+            if documents is None:
+                raise ValueError("memory_documents without documents: must be given together, as equal numbers meet")
+            if memory_mask is not None:
+                raise ValueError("memory_mask with memory_documents: must be one of them, as each says what is read")
+            check_documents("memory_documents", memory_documents, readable)
             visible = same_document(documents, memory_documents)
+        elif memory_mask is not None:
+            check_readable(memory_mask, readable)
+            visible = memory_mask[:, None, None, :]
         return self.decoder(
             self.embedding(tokens.layout.pack(ids)), tokens, self.decoder.read_projections(memory), visible
         )

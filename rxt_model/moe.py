@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
 from rxt_model.experts import routed_experts
+from rxt_model.kernels.experts import MainGradients
 from rxt_model.kernels.topk import Selection
 from rxt_model.layers import SwiGLU
 from rxt_model.router import router_logits, select
@@ -34,7 +35,7 @@ class Experts(nn.Module):
         own = config.bias == "expert"
         self.b_in = nn.Parameter(torch.zeros(config.experts, 2 * config.expert_dim)) if own else None
         self.b_out = nn.Parameter(torch.zeros(config.experts, dim)) if own else None
-        self.main_gradients: tuple[Tensor, Tensor] | None = None  # of w_in and w_out, see `MainWeights`
+        self.main_gradients: MainGradients | None = None  # of w_in and w_out, see `MainWeights`
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """x [N, d], weights and chosen experts [N, K] -> weighted sums [N, d], assignments per expert [E]."""

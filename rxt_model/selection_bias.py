@@ -51,10 +51,11 @@ class LoadBalancer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """After the optimizer's; every rank must call it. Layers whose router is not trained keep their bias."""
-        if self._counts is None:
-            return
+        """After the optimizer's; every rank must call it, also one that counted nothing since, for the others wait.
+        Layers whose router is not trained keep their bias."""
         counts, self._counts = self._counts, None
+        if counts is None:
+            counts = torch.stack([torch.zeros_like(layer.selection_bias) for layer in self.layers])
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(counts)
         delta = self.speed * (counts.mean(1, keepdim=True) - counts).sign()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
 
+IGNORED = -100  # label of a row that counts for nothing
 BLOCK = 4096  # logits of one step
 WARPS = 16  # few large programs: a row is still in the L2 cache when it is read again
 
@@ -23,15 +24,15 @@ class RowLosses(NamedTuple):
 
 
 def row_losses(logits: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float, differentiate: bool) -> RowLosses:
-    """logits [R, V] + bias [V] against labels [R]; a negative label is ignored. If `differentiate`, the logits are
-    overwritten by the gradient of loss + z_weight * normaliser^2 with respect to them, zero in ignored rows."""
+    """logits [R, V] + bias [V] against labels [R], where IGNORED counts for nothing. If `differentiate`, the logits
+    are overwritten by the gradient of loss + z_weight * normaliser^2 with respect to them, zero in ignored rows."""
     rows, vocabulary = logits.shape
     loss, normaliser = torch.empty(2, rows, dtype=torch.float32, device=logits.device)
     right = torch.empty(rows, dtype=torch.bool, device=logits.device)
     block = min(BLOCK, triton.next_power_of_2(vocabulary))
     loss_kernel[(rows,)](
         logits, logits if bias is None else bias, labels, loss, normaliser, right, z_weight, vocabulary,
-        bias is not None, differentiate, block, num_warps=WARPS,
+        IGNORED, bias is not None, differentiate, block, num_warps=WARPS,
     )  # fmt: skip
     return RowLosses(loss, normaliser, right)
 
@@ -48,12 +49,12 @@ def load_logits(at, bias, columns, vocabulary, BIASED: tl.constexpr):
 @jit
 def loss_kernel(
     logits, bias, labels, loss, normaliser, right, z_weight, vocabulary,
-    BIASED: tl.constexpr, GRADIENT: tl.constexpr, BLOCK: tl.constexpr,
+    IGNORED: tl.constexpr, BIASED: tl.constexpr, GRADIENT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One row. Every lane keeps the largest logit of its columns and the sum of exponentials relative to it."""
     row = tl.program_id(0)
     label = tl.load(labels + row)
-    counted = label >= 0
+    counted = label != IGNORED
     at = logits + row.to(tl.int64) * vocabulary
     lanes = tl.arange(0, BLOCK)
     own = tl.load(at + label, mask=counted, other=0.0).to(tl.float32)

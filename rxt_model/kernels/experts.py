@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -13,7 +15,7 @@ from rxt_model.kernels.plan import Plan, plan_rows
 from rxt_model.kernels.products import rows_times_experts
 from rxt_model.kernels.tiles import BETA, Tiles
 
-MainGradients = tuple[Tensor, Tensor]
+MainGradients = Callable[[], tuple[Tensor, Tensor]]  # asked when the backward pass comes: until then they may change
 
 
 def routed_experts(
@@ -23,8 +25,9 @@ def routed_experts(
     each expert got; no token is dropped.
 
     x [T, d], weights [T, K], chosen [T, K] integers, T * K >= 1, w_in [E, d, 2n] with (linear, gate) halves, w_out
-    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients`, shaped like w_in and w_out, any float
-    dtype: the backward pass adds the weight gradients there, accumulated in fp32, and gives w_in and w_out none.
+    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients` gives tensors shaped like w_in and
+    w_out, any float dtype: the backward pass adds the weight gradients there, accumulated in fp32, and gives w_in and
+    w_out none.
     Raises ValueError where the kernels do not run.
     """
     if not kernels_run(x):
@@ -69,7 +72,7 @@ class RoutedExperts(torch.autograd.Function):
         plan, tiles, top_k, dy = Plan(*rest), ctx.tiles, weights.shape[1], dy.contiguous()
         d_hidden, scaled, d_weights = hidden_gradient(dy, hidden, weights, plan, w_out, tiles)
         add = ctx.main_gradients is not None
-        d_in, d_out = ctx.main_gradients or (torch.empty_like(w_in), torch.empty_like(w_out))
+        d_in, d_out = ctx.main_gradients() if add else (torch.empty_like(w_in), torch.empty_like(w_out))
         out_tile, in_tile = (tiles.d_w_out_main, tiles.d_w_in_main) if add else (tiles.d_weight, tiles.d_weight)
         weight_gradient(dy, scaled, plan, top_k, True, out_tile, d_out, add)
         weight_gradient(x, d_hidden, plan, top_k, False, in_tile, d_in, add)

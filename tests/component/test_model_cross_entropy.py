@@ -65,6 +65,14 @@ def test_ignored_rows_may_hold_anything(chunk):
     assert not rows.grad[labels == IGNORED].any() and rows.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("label", [-1, -101, VOCABULARY])
+def test_a_label_beyond_the_vocabulary_is_refused(label):
+    tensors, labels = inputs(ignored=5)
+    labels[4] = label
+    with pytest.raises(ValueError, match=rf"labels\[4\] = {label}: must lie in 0..30, the vocabulary, or be -100"):
+        linear_cross_entropy(*tensors, labels)
+
+
 def test_a_certain_mistake_has_a_finite_loss():
     rows, weight = torch.tensor([[300.0]]), torch.tensor([[1.0], [-1.0]])
     assert linear_cross_entropy(rows, weight, None, torch.tensor([1])).loss.item() == pytest.approx(600)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from rxt_model.attention import CrossAttention
 from rxt_model.baseline import StatelessDecoder
@@ -34,9 +35,10 @@ def uncached(model, memory, query, tokens):
 
 
 def written(model, memory, interactions):
-    """Memory after a batch of interactions of different lengths, padded."""
-    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(i) for i in interactions], batch_first=True)
-    return model.write(memory, model.encode(ids, ids != 0), ids != 0)
+    """Memory after a batch of interactions of different lengths, padded; an answer may hold the token that pads."""
+    rows = [torch.tensor(i) for i in interactions]
+    ids, mask = (pad_sequence(part, batch_first=True) for part in (rows, [row >= 0 for row in rows]))
+    return model.write(memory, model.encode(ids, mask), mask)
 
 
 @pytest.mark.parametrize("variant", ["competitive", "grouped"])
@@ -197,6 +199,11 @@ def test_sampler_keeps_what_it_should(sampling, kept):
     assert torch.equal(sampling.probabilities(logits.flip(-1)).flip(-1), sampling.probabilities(logits))
 
 
+def test_of_equal_tokens_only_as_many_stay_as_are_wanted():
+    p = Sampling(temperature=1.0, top_k=2).probabilities(torch.tensor([[1.0, 3.0, 1.0, 1.0]]))[0]
+    assert (p > 0).sum() == 2 and p[1] > p.sum() / 2
+
+
 def test_draws_are_as_frequent_as_they_should_be():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     generator, sampling = [torch.Generator().manual_seed(0)], Sampling(temperature=1.0, top_k=3)
@@ -235,6 +242,8 @@ def test_impossible_sampling_is_refused(options, message):
         ({"memory": torch.zeros(2, 2, 7, 32)}, r"memory.shape = \(2, 2, 7, 32\): must be \(2, 2, 6, 32\)"),
         ({"memory": torch.zeros(3, 2, 6, 32)}, r"memory.shape = \(3, 2, 6, 32\): must be \(2, 2, 6, 32\)"),
         ({"memory": torch.zeros(2, 6, 32)}, r"memory.shape = \(2, 6, 32\)"),
+        ({"memory": None}, r"memory = None: must be \[L, B, S, d\] for a reactive model"),
+        ({"seeds": [7]}, "seeds has 1 values: must be 2, one for each query"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_field_value_and_rule(changed, message):
@@ -242,6 +251,23 @@ def test_what_cannot_be_answered_is_refused_with_field_value_and_rule(changed, m
     given = {"memory": start(model, 2), "queries": [[2, 5, 20], [2, 5, 21]], "max_tokens": [4, 4]} | changed
     with pytest.raises(ValueError, match=message):
         answer(model, **given)
+
+
+def test_a_stateless_model_takes_no_memory():
+    model = StatelessDecoder(small_config())
+    with pytest.raises(ValueError, match=r"memory.shape = \(2, 1, 6, 32\): must be None for a stateless model"):
+        answer(model, torch.zeros(2, 1, 6, 32), QUERIES[:1], [4])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"max_tokens": 0}, r"max_tokens\[0\] = 0: must be at least 1"), ({"mode": "fats"}, "mode = 'fats': must be")],
+)
+def test_a_stream_is_refused_at_the_call(changed, message):
+    model = small_model().eval()
+    given = {"memory": start(model, 1), "query": [2, 5, 20], "max_tokens": 4} | changed
+    with pytest.raises(ValueError, match=message):
+        stream(model, **given)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +309,51 @@ def test_passes_over_batches_refuse_what_does_not_fit():
         model.write(memory[:, :, :5], model.encode(ids, mask), mask)
 
 
+SEEN, NUMBERS = torch.ones(2, 6, dtype=torch.bool), torch.zeros(2, 4, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory_mask": SEEN.float()}, r"memory_mask = \(2, 6\) of torch.float32: must be \(2, 6\) of torch.bool"),
+        ({"memory_mask": SEEN[:1]}, r"memory_mask = \(1, 6\) of torch.bool: must be \(2, 6\) of torch.bool"),
+        (
+            {"memory_mask": torch.stack((SEEN[0], ~SEEN[0]))},
+            r"memory_mask.any\(1\)\[1\] = False: must be True, as every row reads something",
+        ),
+        ({"documents": NUMBERS.float()}, r"documents = \(2, 4\) of torch.float32: must be \(2, 4\) of signed integers"),
+        ({"documents": NUMBERS[:, :3]}, r"documents = \(2, 3\) of torch.int64: must be \(2, 4\)"),
+        (
+            {"documents": NUMBERS, "memory_documents": NUMBERS},
+            r"memory_documents = \(2, 4\) of torch.int64: must be \(2, 6\) of signed integers",
+        ),
+        ({"memory_documents": SEEN.long()}, "memory_documents without documents: must be given together"),
+        (
+            {"documents": NUMBERS, "memory_documents": SEEN.long(), "memory_mask": SEEN},
+            "memory_mask with memory_documents: must be one of them",
+        ),
+    ],
+)
+@torch.no_grad()
+def test_a_view_of_memory_or_documents_that_does_not_fit_is_refused(options, message):
+    model, ids = small_model().eval(), torch.full((2, 4), 20)
+    with pytest.raises(ValueError, match=message):
+        model.decode(ids, start(model, 2), **options)
+
+
+@torch.no_grad()
+def test_encoded_data_that_does_not_fit_its_mask_is_refused():
+    model, mask = small_model().eval(), torch.ones(2, 4, dtype=torch.bool)
+    memory, encoded = start(model, 2), torch.zeros(2, 2, 4, 32)
+    for call in (model.project, lambda *given: model.write(memory, *given)):
+        with pytest.raises(ValueError, match=r"encoded.shape = \(1, 2, 4, 32\): must be \(2, any, any, 32\)"):
+            call(encoded[:1], mask)
+        with pytest.raises(ValueError, match=r"mask = \(2, 3\) of torch.bool: must be \(2, 4\) of torch.bool"):
+            call(encoded, mask[:, :3])
+        with pytest.raises(ValueError, match=r"mask = \(2, 4\) of torch.int64: must be \(2, 4\) of torch.bool"):
+            call(encoded, mask.long())
+
+
 @pytest.mark.parametrize(
     ("row", "place"), [([False, True, True, True], 1), ([True, False, True, True], 2)], ids=["left", "interior"]
 )
@@ -297,5 +368,11 @@ def test_padding_that_does_not_stand_on_the_right_is_refused(row, place):
         model.decode(ids, memory, mask=mask)
     with refused:
         model.extend(ids, KeyValueCache(2, 12, ids.device), reads, mask)
+    with refused:
+        model.encode(ids, mask)
+    with refused:
+        model.project(torch.zeros(2, 2, 4, 32), mask)
+    with refused:
+        model.write(memory, torch.zeros(2, 2, 4, 32), mask)
     nothing = torch.tensor([[True] * 4, [False] * 4])
     assert not model.decode(ids, memory, mask=nothing).hidden[1].any()

@@ -29,6 +29,45 @@ def test_gradients_of_two_passes_are_the_sum_that_autograd_makes():
     assert all(weight.grad is None for weight in main.working)
 
 
+def test_gradients_that_an_optimizer_dropped_start_again():
+    ours, theirs = small_model(), small_model()
+    main = MainWeights(ours, torch.float32)
+    optimizer = torch.optim.SGD(main.masters, lr=0.1)
+    loss(ours, 1).backward()
+    optimizer.zero_grad()
+    assert all(master.grad is None for master in main.masters)
+    loss(ours, 2).backward()
+    loss(theirs, 2).backward()
+    for weight, master in zip(theirs.parameters(), main.masters, strict=True):
+        assert (weight.grad is None) == (master.grad is None)
+        assert weight.grad is None or torch.allclose(master.grad, weight.grad, atol=1e-6)
+    experts = ours.decoder.stateful[0].feed_forward.experts
+    places = [next(n for n, w in enumerate(main.working) if w is part) for part in (experts.w_in, experts.w_out)]
+    optimizer.zero_grad()
+    for place, gradient in zip(places, experts.main_gradients(), strict=True):  # where a kernel adds its own
+        assert gradient is main.masters[place].grad
+    optimizer.zero_grad()
+    main.publish()
+    assert not any(master.grad.any() for master in main.masters)
+
+
+def test_frozen_weights_are_rounded_and_have_no_master():
+    ours, theirs = small_model(), small_model()
+    for model in (ours, theirs):
+        model.encoder.requires_grad_(False)
+        model.decoder.stateful[0].feed_forward.experts.w_in.requires_grad_(False)
+    main = MainWeights(ours)
+    assert [w.shape for w in main.masters] == [w.shape for w in theirs.parameters() if w.requires_grad]
+    assert all(weight.dtype == torch.bfloat16 for weight in ours.encoder.parameters())
+    assert ours.decoder.stateful[0].feed_forward.experts.main_gradients is None
+    loss(ours, 1).backward()
+    main.publish()
+    assert all(
+        torch.equal(w, w0.bfloat16())
+        for w, w0 in zip(ours.encoder.parameters(), theirs.encoder.parameters(), strict=True)
+    )
+
+
 def test_weights_are_rounded_masters_and_routers_are_not_rounded():
     ours, before = small_model(), small_model()
     main = MainWeights(ours)

@@ -121,8 +121,21 @@ def worker(rank, world_size, folder, steps):
         if rank == 0:
             torch.save(found, f"{folder}/{name}.pt")
     if world_size == 2:
+        check_idle_rank(rank)
         for counts, bias in itertools.product(ROUTES, ("layer", "expert")):
             check_route(rank, counts, bias)
+
+
+def check_idle_rank(rank):
+    """A rank that counted nothing keeps nobody waiting: its biases move as those of the others do."""
+    model = objective_of("biased").model.train()
+    balancer, ids = LoadBalancer(model.decoder, 0.05), toy_batch(0)["input_ids"][:, 0]
+    if rank == 0:
+        model.decode(ids, model.initial_memory(len(ids)), mask=ids != 0)
+    balancer.step()
+    everywhere = [None] * 2
+    dist.all_gather_object(everywhere, [layer.selection_bias.tolist() for layer in balancer.layers])
+    assert everywhere[0] == everywhere[1] and any(any(biases) for biases in everywhere[1])
 
 
 def check_route(rank, counts, bias):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from rxt_model.config import AttentionConfig, ConfigError, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.config import AttentionConfig, ConfigError, ControlTokens, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.family import FAMILY
 from tests.models import small_config
 
@@ -26,6 +26,7 @@ ADDED = {"encoder_memory_attention": None, "head_norm": "rms"}
         (dict(encoder_dim=0), "encoder_dim = 0: must be positive"),
         (dict(rope_base=0.0), "rope_base = 0.0: must be positive"),
         (dict(norm_eps=0.0), "norm_eps = 0.0: must be positive"),
+        (dict(length=64.0), "length = 64.0: must be int"),
         (dict(head_norm="batch"), "head_norm = 'batch': must be one of rms, layer"),
         (
             dict(decoder_attention=AttentionConfig(8, 2)),
@@ -138,6 +139,13 @@ def test_an_impossible_architecture_is_refused(change, message):
             dict(slots=4, gate="none", gate_init=1.0),
             "memory.gate_init = 1.0: must be 3.0, as gate = 'none' has no gate",
         ),
+        (MoEConfig, dict(experts=8.0, top_k=2, expert_dim=4), "moe.experts = 8.0: must be int"),
+        (MoEConfig, dict(experts=8, top_k=2.5, expert_dim=4), "moe.top_k = 2.5: must be int"),
+        (MemoryConfig, dict(slots=6.0), "memory.slots = 6.0: must be int"),
+        (AttentionConfig, dict(query_heads=2, kv_heads=True), "kv_heads = True: must be int"),
+        (ControlTokens, dict(pad=-1), "tokens.pad = -1: must not be negative"),
+        (ControlTokens, dict(query=3), "tokens.query = 3: must differ from tokens.eos"),
+        (ControlTokens, dict(mask=4.0), "tokens.mask = 4.0: must be int"),
     ],
     ids=str,
 )

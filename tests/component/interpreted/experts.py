@@ -95,7 +95,7 @@ def test_weight_gradients_are_added_to_the_main_gradients():
     before = [torch.randn_like(w_in), torch.randn_like(w_out)]
     main = [tensor.clone() for tensor in before]
     ours = [w_in.clone().requires_grad_(), w_out.clone().requires_grad_()]
-    RoutedExperts.apply(x, weights, chosen, *ours, tuple(main), tiles)[0].backward(dy)
+    RoutedExperts.apply(x, weights, chosen, *ours, lambda: tuple(main), tiles)[0].backward(dy)
     for weight, buffer, start, other in zip(ours, main, before, theirs, strict=True):
         assert weight.grad is None
         assert close(buffer - start, other.grad)
