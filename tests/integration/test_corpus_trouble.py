@@ -215,7 +215,7 @@ def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
     def fail():
         raise ValueError("broken")
 
-    slow = ray_session.remote(time.sleep).remote(60)
+    slow = ray_session.remote(lambda: time.sleep(60)).remote()
     calls = iter([(0, slow), (1, ray_session.remote(fail).remote())])
     with pytest.raises(StageError, match="ValueError: broken"):
         list(stage._run(context(tmp_path), calls))
