@@ -7,7 +7,6 @@ many workers there are. A result counts once its report stands beside it; a retr
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from jobs.corpus_report import Part, attribution, source_report, totals, write_q
 from jobs.corpus_tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.data_configs import CorpusConfig, SourceConfig
 from jobs.ray_setup import ensure_ray
+from jobs.task_errors import task_failure
 from tokenization.cleaning.filters import Benchmark
 from tokenization.records import LANGUAGES
 from tokenization.shards import remove_leftovers, write_json
@@ -28,7 +28,6 @@ from tokenization.sources import SourceError
 
 _MOSTLY_FOREIGN = 0.5
 _FOREIGN = ("english", "polish", "foreign", "undecided")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:
@@ -160,38 +159,32 @@ def _run(ctx: StageContext, calls: Iterator[tuple[int, Any]]) -> Iterator[tuple[
 
     running: dict[Any, int] = {}
     done = 0
-    while True:
-        while len(running) < ctx.execution.data.parallelism and (call := next(calls, None)):
-            running[call[1]] = call[0]
-        if not running:
-            return
-        finished, _ = ray.wait(list(running), timeout=0.5)
-        for reference in finished:
-            number = running.pop(reference)
-            done += 1
-            yield number, _result(ctx, reference)
-        if ctx.should_stop():
-            for reference in running:
-                ray.cancel(reference, force=True)
-            raise Interrupted(f"stopped after {done} steps")
+    try:
+        while True:
+            while len(running) < ctx.execution.data.parallelism and (call := next(calls, None)):
+                running[call[1]] = call[0]
+            if not running:
+                return
+            finished, _ = ray.wait(list(running), timeout=0.5)
+            for reference in finished:
+                number = running.pop(reference)
+                done += 1
+                yield number, _result(ctx, reference)
+            if ctx.should_stop():
+                raise Interrupted(f"stopped after {done} steps")
+    finally:  # there are some only where one failed or a stop was asked for
+        for reference in running:
+            ray.cancel(reference, force=True)
 
 
 def _result(ctx: StageContext, reference: Any) -> Any:
     import ray
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import RayError
 
     try:
         return ray.get(reference)
-    except RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, OSError) and cause.errno in _FULL:
-            raise StageError(
-                f"no space is left for the corpus at {ctx.output_uri}: {cause}; what is finished is kept, "
-                "nothing half-written counts: make room and run the same command again"
-            ) from error
-        raise StageError(f"a piece of the corpus failed: {type(cause).__name__}: {cause}") from error
     except RayError as error:
-        raise StageError(f"a worker died again and again: {error}") from error
+        raise task_failure(error, "the corpus", ctx.output_uri) from error
 
 
 def _clear(uri: str, files: int) -> None:

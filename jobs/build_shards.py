@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from jobs.context import Look, Rerun, StageContext, StageError
+from jobs.context import Look, Rerun, Restart, StageContext, StageError
 from jobs.data_card import show_card
 from jobs.data_configs import (
     ConversationShardsConfig,
@@ -16,7 +16,7 @@ from jobs.data_configs import (
     TextShardsConfig,
 )
 from jobs.dialogue_manifest import ConversationShard, InteractionShard, conversation_shards, interaction_shards
-from jobs.dialogue_report import add_up
+from jobs.dialogue_report import SourceReport, add_up
 from jobs.dialogue_rows import ConversationRows, InteractionRows, Row, choose_distractors
 from jobs.inputs import open_tokenizer
 from jobs.shard_job import Finished, run_manifest
@@ -34,6 +34,7 @@ from tokenization.sources import SourceError
 from tokenization.tokenizer import Tokenizer
 
 DialogueShard = InteractionShard | ConversationShard
+Rows = Callable[[DialogueShard, SourceReport], Iterator[Row]]
 
 
 def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
     _, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
     parts = _parts(config.sources)
-    rows = InteractionRows(ctx.inputs["corpus"].uri, ctx.output_uri, tokenizer, config.length, spec, config.seed)
+    rows = InteractionRows(ctx.inputs["corpus"].uri, tokenizer, config.length, spec, config.seed)
     shards = interaction_shards(catalogue, config, parts)
     index = _build(ctx, "interactions", config.length, tokenizer, shards, rows)
     return _metrics(index, f"{index.rows('train'):,} interactions") | _told(ctx, shards, config.sources)
@@ -76,7 +77,6 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
     parts = _parts(config.sources)
     rows = ConversationRows(
         ctx.inputs["corpus"].uri,
-        ctx.output_uri,
         tokenizer,
         config.length,
         spec,
@@ -114,6 +114,12 @@ def _told(
             raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {reasons or 'nothing'}")
         if rejected:
             ctx.reporter.message(f"source {name}: left out {rejected.total():,} ({reasons}): see quarantine/")
+        if gone := source["gone"]:
+            ctx.reporter.message(
+                f"source {name}: {', '.join(gone)} vanished while it was read; what was read of it is kept. "
+                "Once it is back",
+                Restart(),
+            )
         metrics |= {f"sources/{name}/conversations": found, f"sources/{name}/rejected": rejected.total()}
     return metrics
 
@@ -133,15 +139,18 @@ def _build(
     length: int,
     tokenizer: Tokenizer,
     shards: Sequence[DialogueShard],
-    rows: Callable[[DialogueShard], Iterator[Row]],
+    rows: Rows,
 ) -> ShardIndex:
     """Writes what is missing, then the index."""
     done, _ = run_manifest(ctx, shards, functools.partial(_write_rows, uri=ctx.output_uri, kind=kind, rows=rows))
     return _write_index(ctx, kind, length, tokenizer, done)
 
 
-def _write_rows(shard: DialogueShard, uri: str, kind: Kind, rows: Callable[[DialogueShard], Iterator[Row]]) -> Finished:
-    return Finished((write_shard(f"{uri}/{shard.file}", kind, rows(shard), shard.split),))
+def _write_rows(shard: DialogueShard, uri: str, kind: Kind, rows: Rows) -> Finished:
+    report = SourceReport(shard.split, shard.parts)
+    record = write_shard(f"{uri}/{shard.file}", kind, rows(shard, report), shard.split)
+    report.write(uri, shard.file)
+    return Finished((record,), {"gone": report.gone} if report.gone else {})
 
 
 def _write_index(

@@ -36,15 +36,6 @@ def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Sp
             ctx.reporter.file(str(path), FOLDER)
 
 
-def removals(source: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What cleaning took from one source of the corpus report: reason -> bytes, and documents and examples where the
-    corpus counted them."""
-    return {
-        reason: dict(entry) if isinstance(entry, Mapping) else {"bytes": entry}
-        for reason, entry in source["removed"].items()
-    }
-
-
 def write_card(
     artifact_id: str, report: Report, corpus: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, speed: Speed
 ) -> str:
@@ -149,11 +140,10 @@ def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     rows, examples = [], []
     for source in corpus:
         name = source["identity"]["source"]["name"]
-        for reason, entry in removals(source).items():
-            documents = f"{entry['documents']:,}" if "documents" in entry else "-"
+        for reason, entry in source["removed"].items():
             of_read = f"{entry['bytes'] / source['bytes_read']:.2%}" if source["bytes_read"] else "-"
-            rows.append([name, reason, f"{entry['bytes'] / 1e6:.3f}", of_read, documents])
-            examples += [f"- {name}, {reason}: `{_inline(text)}`" for text in entry.get("examples", [])]
+            rows.append([name, reason, f"{entry['bytes'] / 1e6:.3f}", of_read, f"{entry['documents']:,}"])
+            examples += [f"- {name}, {reason}: `{_inline(text)}`" for text in entry["examples"]]
         for reason, count in source.get("quarantined", {}).items():
             rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
     yield _table(["source", "reason", "MB", "of what was read", "documents"], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -79,9 +80,7 @@ class CorpusConfig(Config):
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
-        names = [source.name for source in sources]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: documents are named after them")
+        _check_names(sources)
         return sources
 
     @model_validator(mode="after")
@@ -207,7 +206,7 @@ class InteractionShardsConfig(Config):
     def _something_is_written(self) -> InteractionShardsConfig:
         if not (self.generated or self.documents or self.sources):
             raise ValueError("generated = 0, documents = 0, sources = []: there must be something to write")
-        _named_once(self.sources)
+        _check_together(self.sources)
         return self
 
 
@@ -229,11 +228,25 @@ class ConversationShardsConfig(Config):
 
     @model_validator(mode="after")
     def _sources_are_told_apart(self) -> ConversationShardsConfig:
-        _named_once(self.sources)
+        _check_together(self.sources)
         return self
 
 
-def _named_once(sources: tuple[DialogueSourceConfig, ...]) -> None:
+def _check_together(sources: Sequence[DialogueSourceConfig]) -> None:
+    """Whether sources can stand beside each other: the same conversation in two of them must be in the same split."""
+    _check_names(sources)
+    by_hash = [source for source in sources if source.split == "hash"]
+    for name in ("validation_fraction", "test_fraction"):
+        values = {getattr(source, name): source.name for source in by_hash}
+        if len(values) > 1:
+            told = ", ".join(f"{value:g} of {source!r}" for value, source in values.items())
+            raise ValueError(
+                f"sources: {name} = {told}: must be the same in all with split = 'hash', or a conversation that two of "
+                "them have could be held out in one and trained on in the other"
+            )
+
+
+def _check_names(sources: Sequence[SourceConfig | DialogueSourceConfig]) -> None:
     names = [source.name for source in sources]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"sources: {twice!r} is the name of two of them")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: what they give is named after them")

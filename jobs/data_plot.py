@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from jobs.data_card import removals
 from jobs.text_report import Report, per_source
 
 COLOURS = {"en": "#0072B2", "pl": "#D55E00"}
@@ -71,7 +70,7 @@ def _histogram(axes: Axes, lengths: Mapping[str, Sequence[int]]) -> None:
 def _removed(axes: Axes, corpus: Sequence[Mapping[str, Any]]) -> None:
     sizes: Counter[str] = Counter()
     for source in corpus:
-        sizes.update({reason: entry["bytes"] for reason, entry in removals(source).items()})
+        sizes.update({reason: entry["bytes"] for reason, entry in source["removed"].items()})
     read = sum(source["bytes_read"] for source in corpus)
     shown = sizes.most_common(MOST_BARS)
     notes = [f"{size / 1e6:.2f} MB, {size / read:.1%} of what was read" for _, size in shown]

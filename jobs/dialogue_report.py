@@ -23,11 +23,12 @@ from tokenization.shards import publish, write_json
 from tokenization.template import EncodedInteraction
 
 REPORT = "sources.json"
+LOST = ("gone", "unreadable")
 
 
 class SourceReport:
-    """Reads the conversations of one split and keeps account. Parts are read again for each split, so what is rejected
-    is noted in one of them alone."""
+    """Reads the conversations of one split and keeps account. Parts are read again for each split, so rows that are
+    rejected are noted in one of them alone; what is lost, which every pass may find anew, in each."""
 
     def __init__(self, split: Split, parts: Sequence[Part]) -> None:
         self._split, self._parts = split, parts
@@ -35,13 +36,22 @@ class SourceReport:
         names = dict.fromkeys(part.source.name for part in parts)
         self._quarantines = {name: Quarantine(name, self._bad) for name in names}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+        self._lost: dict[str, list[tuple[str, str, str]]] = {name: [] for name in names}
+
+    @property
+    def gone(self) -> list[str]:
+        """Files that vanished while they were read."""
+        return [file for quarantine in self._quarantines.values() for file in quarantine.gone]
 
     def read(self) -> Iterator[Conversation]:
         """The conversations of the split, each as often as its source's weight says."""
         for part in self._parts:
             for found in read_conversations(part):
                 if isinstance(found, Rejected):
-                    if part.source.first_split == self._split:
+                    lost = found.reason in LOST
+                    if lost:
+                        self._lost[part.source.name].append((found.reason, found.file, found.place))
+                    if lost or part.source.first_split == self._split:
                         self._quarantines[part.source.name].add(found)
                 elif found.split == self._split:
                     for number in range(copies(part.source, found)):
@@ -59,24 +69,48 @@ class SourceReport:
         """Nothing where there was nothing to read."""
         if not self._parts:
             return
-        report = {name: {**self._counts[name], "rejected": bad.counts} for name, bad in self._quarantines.items()}
+        report = {
+            name: {
+                **self._counts[name],
+                "rejected": {reason: count for reason, count in bad.counts.items() if reason not in LOST},
+                "lost": self._lost[name],
+            }
+            for name, bad in self._quarantines.items()
+        }
         write_json(_report_url(uri, file), report)
+        quarantine = f"{uri}/quarantine/{file}.jsonl"
+        fs, path = fsspec.url_to_fs(quarantine)
         if self._bad.tell():
             self._bad.seek(0)
-            publish(f"{uri}/quarantine/{file}.jsonl", lambda stream: shutil.copyfileobj(self._bad, stream))
+            publish(quarantine, lambda stream: shutil.copyfileobj(self._bad, stream))
+        elif fs.exists(path):  # of an earlier attempt, which lost something
+            fs.rm_file(path)
 
 
 def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:
-    """Provenance and counts of each source, written to sources.json: per split, and rejected rows by reason."""
+    """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, and the
+    files that vanished. What several splits lost in one place counts once."""
     totals = {source.name: {split: Counter() for split in SPLITS} for source in sources}
     rejected = {source.name: Counter() for source in sources}
+    lost: dict[str, set[tuple[str, ...]]] = {source.name: set() for source in sources}
     for shard in shards:
         if shard.parts:
             with fsspec.open(_report_url(uri, shard.file), "rb") as stream:
                 for name, counts in json.load(stream).items():
                     rejected[name].update(counts.pop("rejected"))
+                    lost[name].update(map(tuple, counts.pop("lost")))
                     totals[name][shard.split].update(counts)
-    report = [asdict(one) | {"splits": totals[one.name], "rejected": rejected[one.name]} for one in sources]
+    for name, places in lost.items():
+        rejected[name].update(reason for reason, _, _ in places)
+    report = [
+        asdict(one)
+        | {
+            "splits": totals[one.name],
+            "rejected": rejected[one.name],
+            "gone": sorted({file for reason, file, _ in lost[one.name] if reason == "gone"}),
+        }
+        for one in sources
+    ]
     write_json(f"{uri}/{REPORT}", {"sources": report})
     return report
 

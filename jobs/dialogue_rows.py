@@ -32,13 +32,12 @@ class InteractionRows:
     """Turns of generated dialogues, interactions from documents, and those of data sets one by one."""
 
     corpus_uri: str
-    output_uri: str
     tokenizer: Tokenizer
     length: int
     dialogues: DialogueSpec
     seed: int
 
-    def __call__(self, shard: InteractionShard) -> Iterator[Row]:
+    def __call__(self, shard: InteractionShard, report: SourceReport) -> Iterator[Row]:
         corpus = Corpus(self.corpus_uri)
         for share in shard.shares:
             generated = islice(self._generated(shard.split, share), share.generated)
@@ -49,13 +48,11 @@ class InteractionRows:
                 found = real_interactions(corpus.read(share.rows), self.tokenizer, self.length, limit)
                 for _, encoded in islice(found, share.real):
                     yield _interaction_row(encoded, share.language)
-        report = SourceReport(shard.split, shard.parts)
         for conversation, turns in _encode(report.read(), self.tokenizer, self.length):
             report.count(conversation, turns)
             for turn in turns:
                 if any(turn.loss_mask):  # in a system prompt there is nothing to learn
                     yield _interaction_row(turn, conversation.language)
-        report.write(self.output_uri, shard.file)
 
     def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
         """Turns of generated dialogues. Questions about memory are among them: joint training leaks the interaction
@@ -71,7 +68,6 @@ class ConversationRows:
     most `longest` interactions."""
 
     corpus_uri: str
-    output_uri: str
     tokenizer: Tokenizer
     length: int
     dialogues: DialogueSpec
@@ -79,19 +75,17 @@ class ConversationRows:
     distractors: Distractors
     longest: int
 
-    def __call__(self, shard: ConversationShard) -> Iterator[Row]:
+    def __call__(self, shard: ConversationShard, report: SourceReport) -> Iterator[Row]:
         numbers = range(shard.start, shard.stop)
         generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
         documents = map(conversation_of, Corpus(self.corpus_uri).read(shard.rows))
         real = chain.from_iterable(pieces(conversation, self.longest) for conversation in documents)
         for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
             yield _conversation_row(conversation, turns)
-        report = SourceReport(shard.split, shard.parts)
         told = chain.from_iterable(pieces(talk, self.longest) for talk in report.read())
         for conversation, turns in _encode(told, self.tokenizer, self.length):
             report.count(conversation, turns)
             yield _conversation_row(conversation, turns)
-        report.write(self.output_uri, shard.file)
 
     def _generate(self, split: Split, language: Language, index: int) -> Conversation:
         return generate(self.dialogues, language, split, self.seed, index, self.distractors[split, language])

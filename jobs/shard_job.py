@@ -1,12 +1,14 @@
 """A manifest of shards becomes files: a Ray Data job that goes on where it was stopped.
 
-A shard is recorded when its files are finished, and written again unless they still have the recorded digests. No text
-goes through Ray: a task reads its own rows of the corpus and writes its own files.
+A shard is recorded when its files are finished, and written again unless its line of the manifest is still the same and
+they still have the recorded digests. No text goes through Ray: a task reads its own rows of the corpus and writes its
+own files.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
 import time
@@ -18,13 +20,14 @@ import fsspec
 
 from jobs.context import Interrupted, StageContext, StageError
 from jobs.ray_setup import ensure_ray
-from tokenization.shards import ShardRecord, remove_leftovers, sha256_of, write_json
+from jobs.task_errors import task_failure, told
+from tokenization.shards import ShardRecord, publish, remove_leftovers, sha256_of, write_json
 
 SECONDS_WITHOUT_PROGRESS = 300
 
 
 class Named(Protocol):
-    """A line of a manifest."""
+    """A line of a manifest, a dataclass: what its `repr` says is all that the shard depends on."""
 
     @property
     def name(self) -> str: ...
@@ -32,7 +35,8 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Finished:
-    """What a shard became: its files, and whatever is to be told about them."""
+    """What a shard became: its files, and whatever is to be told about them. With `gone`, names of what vanished while
+    it was read, in the report, it is written again by whoever resumes."""
 
     files: tuple[ShardRecord, ...]
     report: dict[str, Any] = field(default_factory=dict)
@@ -72,14 +76,17 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
 
 
 def _finished(uri: str, shard: Named) -> Finished | None:
-    """The record of a finished shard, if its files are what was recorded. Existence alone proves nothing."""
+    """The record of a finished shard, if it was made of the same, nothing had vanished and its files are what was
+    recorded. Existence alone proves nothing."""
     try:
+        with fsspec.open(_line_url(uri, shard.name), "rb") as file:
+            same = file.read() == _line_digest(shard)
         with fsspec.open(_record_url(uri, shard.name), "rb") as file:
             found = _loaded(json.load(file))
-        same = all(sha256_of(f"{uri}/{record.file}") == record.sha256 for record in found.files)
+        same = same and all(sha256_of(f"{uri}/{record.file}") == record.sha256 for record in found.files)
     except (FileNotFoundError, ValueError):  # also of a record that is no JSON
         return None
-    return found if same else None
+    return found if same and not found.report.get("gone") else None
 
 
 def _loaded(content: dict[str, Any]) -> Finished:
@@ -94,7 +101,7 @@ def _write_all(
         return
     ensure_ray(ctx.execution)
     import ray.data  # after ensure_ray, which sets what Ray reads on import
-    from ray.exceptions import RayTaskError
+    from ray.exceptions import RayError
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -106,19 +113,27 @@ def _write_all(
     workers = ray.data.TaskPoolStrategy(size=ctx.execution.data.parallelism)
     try:
         for row in numbers.map_batches(task, batch_size=1, compute=workers).iter_rows():
+            if row["failure"]:
+                raise StageError(row["failure"])
             yield row["name"], _loaded(json.loads(row["record"])), row["seconds"], row["cpu_seconds"]
-    except RayTaskError as error:
-        raise StageError(f"writing shards to {ctx.output_uri} failed: {_root_cause(error)}") from error
+    except RayError as error:
+        raise task_failure(error, "shards", ctx.output_uri) from error
 
 
 def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: Write) -> dict[str, list]:
-    """The task: the files of one shard, then its record."""
+    """The task: the files of one shard, then what they were made of, then its record."""
     shard = shards[int(batch["shard"][0])]
     began, cpu_began = time.perf_counter(), time.process_time()
-    record = asdict(write(shard))
-    write_json(_record_url(uri, shard.name), record)
+    record, failure = {}, ""
+    try:
+        record = asdict(write(shard))
+        publish(_line_url(uri, shard.name), lambda file: file.write(_line_digest(shard)))
+        write_json(_record_url(uri, shard.name), record)
+    except Exception as error:  # Ray Data would hand over its text alone, at the end of a traceback
+        failure = told(error, "shards", uri)
     spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
-    return {name: [value] for name, value in ({"name": shard.name, "record": json.dumps(record)} | spent).items()}
+    row = {"name": shard.name, "record": json.dumps(record), "failure": failure} | spent
+    return {name: [value] for name, value in row.items()}
 
 
 def _quieten(logger: logging.Logger) -> None:
@@ -132,7 +147,10 @@ def _record_url(uri: str, name: str) -> str:
     return f"{uri}/done/{name}.json"
 
 
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {error}"
+def _line_url(uri: str, name: str) -> str:
+    """Hidden, since it names places and so is no part of the result, which is the same wherever its inputs lie."""
+    return f"{uri}/done/.{name}.line"
+
+
+def _line_digest(shard: Named) -> bytes:
+    return hashlib.sha256(repr(shard).encode()).hexdigest().encode()

@@ -5,15 +5,18 @@
 The texts are new: a walk over the pairs of words of each language in the corpus given, with made-up words and numbers
 that no other document has, so that no cache of the encoder sees the whole twice. CPU seconds are of all processes (of
 Ray, its workers and this one), after a small job that starts them. Cases: `reference`, `tokenizers.encode_batch_fast`
-alone on a sample; `one_process`, the same shards read, encoded, packed and written here; `ray`, the stage. Memory is
-the most that a worker has of its own, libraries included. One JSON line per case is appended to
-results/tokenize_job.jsonl; targets are reported, not enforced.
+alone on a sample; `one_process`, the same shards read, encoded, packed and written by one process, set up as a worker
+is (one thread); `ray`, the stage. Memory is the most that a worker, and that the stage's own process, the driver, has
+of its own, libraries included; whatever else is done here happens in processes that end. One JSON line per case is
+appended to results/tokenize_job.jsonl; targets are reported, not enforced.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import platform
 import random
 import shutil
@@ -21,9 +24,11 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -36,13 +41,14 @@ from jobs.configs import DataExecution, Execution
 from jobs.context import Artifact, StageContext
 from jobs.data_configs import TextShardsConfig
 from jobs.latency import device_name
-from jobs.ray_setup import shutdown
+from jobs.ray_setup import WORKER_ENVIRONMENT, shutdown
 from jobs.text_manifest import take_stock, text_shards
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from pipelines.revision import commit
 from tokenization.documents import COLUMNS, Corpus
+from tokenization.encoder import BATCH
 from tokenization.records import LANGUAGES, Document
-from tokenization.tokenizer import BATCH, Tokenizer
+from tokenization.tokenizer import Tokenizer
 
 RESULTS = Path(__file__).parent / "results" / "tokenize_job.jsonl"
 LENGTH = 1024
@@ -90,11 +96,15 @@ class Walk:
         return one[: (len(one) + 1) // 2] + other[len(other) // 2 :]
 
 
-def write_corpus(source: Corpus, folder: Path, size: int, seed: int) -> None:
+def _as_worker() -> None:
+    os.environ.update(WORKER_ENVIRONMENT)
+
+
+def write_corpus(source: str, folder: Path, size: int, seed: int) -> None:
     """About `size` bytes of documents, half of them in each language."""
     folder.mkdir(parents=True)
     for number, language in enumerate(LANGUAGES):
-        documents = _documents(Walk(source, language, seed), language, size // len(LANGUAGES))
+        documents = _documents(Walk(Corpus(source), language, seed), language, size // len(LANGUAGES))
         schema = pa.schema({name: pa.string() for name in COLUMNS})
         with pq.ParquetWriter(folder / f"documents-{number:05d}.parquet", schema, compression="zstd") as writer:
             while rows := [asdict(document) for document, _ in zip(documents, range(ROW_GROUP), strict=False)]:
@@ -124,10 +134,10 @@ def cpu_seconds() -> dict[tuple[int, float], float]:
 
 
 class Watch:
-    """CPU seconds, and the most memory that a worker had, while a block runs."""
+    """CPU seconds, and the most memory that a worker and that this process had, while a block runs."""
 
     def __enter__(self) -> Watch:
-        self.peak = 0
+        self.worker_peak = self.driver_peak = 0
         self._over = threading.Event()
         self._before = cpu_seconds()
         self._latest = dict(self._before)
@@ -144,20 +154,27 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(0.5):
             self._latest |= cpu_seconds()  # of workers that end on the way, the last that was seen
-            self.peak = max(self.peak, self._largest_worker())
+            driver = psutil.Process()
+            self.driver_peak = max(self.driver_peak, _own_memory(driver))
+            for process in driver.children(recursive=True):
+                try:
+                    if process.name().startswith("ray::"):
+                        self.worker_peak = max(self.worker_peak, _own_memory(process))
+                except psutil.NoSuchProcess:
+                    continue
 
-    @staticmethod
-    def _largest_worker() -> int:
-        """Bytes of a worker of Ray that are its own: pages of shared files are not."""
-        largest = 0
-        for process in psutil.Process().children(recursive=True):
-            try:
-                if process.name().startswith("ray::"):
-                    memory = process.memory_info()
-                    largest = max(largest, memory.rss - memory.shared)
-            except psutil.NoSuchProcess:
-                continue
-        return largest
+
+def _own_memory(process: psutil.Process) -> int:
+    """Bytes of a process that are its own: pages of shared files are not."""
+    memory = process.memory_info()
+    return memory.rss - memory.shared
+
+
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What `work` returns in a new process set up as a worker is, so that it leaves no memory behind here."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=_as_worker) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def context(output: Path, corpus: Path, tokenizer: str) -> StageContext:
@@ -171,8 +188,9 @@ def config(shards: int) -> TextShardsConfig:
     return TextShardsConfig(length=LENGTH, shards=shards)
 
 
-def reference(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, float]:
+def reference(corpus_uri: str, tokenizer_uri: str) -> dict[str, float]:
     """The encoder of `tokenizers` alone, on the first documents of each row group."""
+    corpus, tokenizer = Corpus(corpus_uri), Tokenizer.load(f"{tokenizer_uri}/tokenizer.json")
     texts: list[str] = []
     groups = [group for group, _ in corpus.row_groups()]
     for group in groups:
@@ -187,10 +205,12 @@ def reference(corpus: Corpus, tokenizer: Tokenizer) -> dict[str, float]:
     return {"tokens": tokens, "cpu_seconds": spent, "bytes": sum(len(text.encode()) for text in texts)}
 
 
-def one_process(ctx: StageContext, tokenizer: Tokenizer, shards: int) -> dict[str, float]:
+def one_process(output: str, corpus_uri: str, tokenizer_uri: str, shards: int) -> dict[str, float]:
+    tokenizer = Tokenizer.load(f"{tokenizer_uri}/tokenizer.json")
+    tokenizer.encode("ready")  # as the workers are, which have chosen their engine in the small job
     began = time.process_time()
-    stocks = take_stock(Corpus(ctx.inputs["corpus"].uri))
-    write = TextShardWriter(ctx.output_uri, tokenizer, LENGTH)
+    stocks = take_stock(Corpus(corpus_uri))
+    write = TextShardWriter(output, tokenizer, LENGTH)
     manifest = text_shards(stocks, config(shards), sample_bytes_per_token(stocks, tokenizer))
     tokens = sum(record.tokens for shard in manifest for record in write(shard).files)
     return {"tokens": tokens, "cpu_seconds": time.process_time() - began}
@@ -206,7 +226,8 @@ def through_ray(ctx: StageContext, shards: int) -> dict[str, float]:
         "cpu_seconds": watch.cpu_seconds,
         "seconds": time.perf_counter() - began,
         "fill": metrics["fill"],
-        "worker_peak_mb": watch.peak / 1e6,
+        "worker_peak_mb": watch.worker_peak / 1e6,
+        "driver_peak_mb": watch.driver_peak / 1e6,
     }
 
 
@@ -220,7 +241,6 @@ def main() -> None:
     parser.add_argument("--folder", help="where to put texts and shards: about twice the largest size")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    source = Corpus(arguments.corpus)
     tokenizer = Tokenizer.load(f"{arguments.tokenizer}/tokenizer.json")
     base = {
         "commit": commit(), "device": device_name(), "python": platform.python_version(),
@@ -239,20 +259,19 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        write_corpus(source, folder / "small", 2_000_000, arguments.seed)
+        apart(write_corpus, arguments.corpus, folder / "small", 2_000_000, arguments.seed)
         build_text_shards(context(folder / "out", folder / "small", arguments.tokenizer), config(2))
         for seed, size in enumerate(dict.fromkeys([arguments.gb, *arguments.memory_gb]), arguments.seed + 1):
             corpus = folder / f"corpus-{seed}"
-            write_corpus(source, corpus, int(size * 1e9), seed)
+            apart(write_corpus, arguments.corpus, corpus, int(size * 1e9), seed)
             shutil.rmtree(folder / "out")
-            ctx = context(folder / "out", corpus, arguments.tokenizer)
-            found = through_ray(ctx, arguments.shards)
+            found = through_ray(context(folder / "out", corpus, arguments.tokenizer), arguments.shards)
             if size == arguments.gb:
                 shutil.rmtree(folder / "out")
-                alone = one_process(ctx, tokenizer, arguments.shards)
+                inputs = str(corpus), arguments.tokenizer
                 rates = [
-                    tell("reference", size, reference(Corpus(str(corpus)), tokenizer)),
-                    tell("one_process", size, alone),
+                    tell("reference", size, apart(reference, *inputs)),
+                    tell("one_process", size, apart(one_process, str(folder / "out"), *inputs, arguments.shards)),
                 ]
                 rate = found["tokens"] / found["cpu_seconds"]
                 ratios = {"to_reference": rate / rates[0], "to_one_process": rate / rates[1]}

@@ -12,6 +12,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray.exceptions import TaskCancelledError, WorkerCrashedError
 from test_corpus_stage import config, content, context
 
 from jobs import build_corpus as stage
@@ -208,6 +209,18 @@ def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_
         assert not list(disk.rglob("*.parquet"))
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
+    def fail():
+        raise ValueError("broken")
+
+    slow = ray_session.remote(lambda: time.sleep(60)).remote()
+    calls = iter([(0, slow), (1, ray_session.remote(fail).remote())])
+    with pytest.raises(StageError, match="ValueError: broken"):
+        list(stage._run(context(tmp_path), calls))
+    with pytest.raises((TaskCancelledError, WorkerCrashedError)):
+        ray_session.get(slow, timeout=30)
 
 
 def test_files_on_s3_in_and_out(tmp_path, monkeypatch):

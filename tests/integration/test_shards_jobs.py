@@ -249,7 +249,7 @@ def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_pa
     with pytest.raises(Interrupted, match="2 of 3"):
         build_text_shards(ctx, TEXT)
     assert not os.path.exists(f"{ctx.output_uri}/index.json")
-    records = [json.loads(path.read_text())["files"] for path in Path(ctx.output_uri, "done").iterdir()]
+    records = [json.loads(path.read_text())["files"] for path in Path(ctx.output_uri, "done").glob("*.json")]
     assert len(records) >= 2
     written = {tuple(record["file"] for record in files) for files in records}
     before = {name: os.stat(f"{ctx.output_uri}/{name}").st_mtime_ns for files in written for name in files}

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import random
 
 import fsspec
 import pyarrow as pa
@@ -55,6 +56,21 @@ def test_compressed_files_of_all_formats(tmp_path, name, ending, compress):
     content = {"x.jsonl": jsonl({"text": "a"}), "x.txt": b"a", "x.parquet": parquet({"text": ["a"]})}[name]
     (tmp_path / f"{name}.{ending}").write_bytes(compress(content))
     assert texts(files(f"{tmp_path}/*.{ending}")) == ["a"]
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("zst", "zstd"), ("lz4", "lz4"), ("br", "brotli")])
+def test_formats_that_arrow_decodes_are_one_stream_and_a_cut_is_noticed(tmp_path, monkeypatch, ending, codec):
+    rows = [f"{n} {random.Random(n).random()}" for n in range(20_000)]
+    with pa.output_stream(str(tmp_path / f"x.jsonl.{ending}"), compression=codec) as file:
+        file.write(jsonl(*({"text": row} for row in rows)))
+    monkeypatch.setattr(listing, "PIECE_BYTES", 1_000)
+    source = files(f"{tmp_path}/x.jsonl.{ending}")
+    assert len(pieces(source)) == 1 and (texts(source), rejected(source)) == (rows, [])
+    content = (tmp_path / f"x.jsonl.{ending}").read_bytes()
+    (tmp_path / f"x.jsonl.{ending}").write_bytes(content[: 2 * len(content) // 3])
+    found = texts(source)
+    assert 0 < len(found) < len(rows) and found == rows[: len(found)]
+    assert rejected(source) == [(f"after {len(found):,} rows", "unreadable")]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,13 @@ def test_a_data_set_and_a_plan_from_a_file(tmp_path):
     assert (spec.distances, spec.joins, spec.held_out) == ((1, 2), 0.2, True)
 
 
+def test_sources_of_one_split_may_hold_out_whatever_they_like(tmp_path):
+    file = tmp_path / "mine.toml"
+    other = SOURCE.replace('name = "chat"', 'name = "talk"\nsplit = "train"\ntest_fraction = 0.1')
+    file.write_text(SOURCE + other)
+    assert len(resolve(TINY, file).conversations.sources) == 2
+
+
 def test_configuration_and_generator_have_the_same_settings_and_defaults():
     assert DialogueSpec(**DialoguesConfig().model_dump()) == DialogueSpec()
 
@@ -57,7 +64,12 @@ def test_configuration_and_generator_have_the_same_settings_and_defaults():
         ("weight = 0.5", "weight = 0", "weight = 0: expected greater than 0"),
         ("weight = 0.5", "test_fraction = 0.99", "validation_fraction + test_fraction = 1.01: must be below 1"),
         ('name = "chat"', 'name = "chat"\ncolumns = "x"', "columns"),
-        ("weight = 0.5", SOURCE, "sources: 'chat' is the name of two of them"),
+        ("weight = 0.5", SOURCE, "two sources are named 'chat'"),
+        (
+            "weight = 0.5",
+            SOURCE.replace('name = "chat"', 'name = "talk"\ntest_fraction = 0.1'),
+            "sources: test_fraction = 0.02 of 'chat', 0.1 of 'talk': must be the same in all with split = 'hash'",
+        ),
     ],
 )
 def test_mistakes_are_named(before, after, message, tmp_path):

@@ -181,7 +181,7 @@ def test_json_lines_with_bad_ones_among_them(tmp_path):
     rejected = [one for one in found if isinstance(one, Rejected)]
     assert [(one.place, one.reason) for one in rejected[:-1]] == [
         (begins[1], "not JSON"), (begins[2], "not JSON"), (begins[4], "no answer"),
-        (begins[5], "query is not Unicode text"), (begins[6], "not JSON"), (begins[7], "another language"),
+        (begins[5], "not UTF-8"), (begins[6], "not JSON"), (begins[7], "another language"),
         (begins[9], "not UTF-8"),
     ]  # fmt: skip
     assert (rejected[-1].reason, rejected[-1].detail) == ("too long", f"a line of {(17 << 20) + 1:,} bytes")

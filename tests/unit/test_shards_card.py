@@ -1,9 +1,9 @@
-"""The data card says what was read, written and removed, whichever way the corpus counted it."""
+"""The data card says what was read, written and removed."""
 
 import numpy as np
 import pytest
 
-from jobs.data_card import removals, write_card
+from jobs.data_card import write_card
 from jobs.data_plot import draw
 from jobs.shard_job import Speed
 from jobs.text_report import TextReport, fill, per_source, total
@@ -19,7 +19,7 @@ def source(name: str, language: str, removed: dict) -> dict:
 
 
 CORPUS = [
-    source("books", "en", {"polish": 500}),
+    source("books", "en", {"polish": {"bytes": 500, "documents": 2, "examples": []}}),
     source("ksiazki", "pl", {"duplicate": {"bytes": 200, "documents": 3, "examples": ["`Ala`\n<b>ma</b> kota"]}}),
 ]
 
@@ -50,15 +50,11 @@ def test_the_page_tells_it(report):
     lines = page.splitlines()
     assert "| ksiazki | pl | CC0 / public | package ksiazki | 4 | 0.00 | 110 | 3.91 | 1.50 | 130 | 50.0% |" in lines
     assert "| train | 8 | 240 | 46.88% |" in lines
-    assert "| books | polish | 0.001 | 25.00% | - |" in lines
+    assert "| books | polish | 0.001 | 25.00% | 2 |" in lines
     assert "| ksiazki | duplicate | 0.000 | 10.00% | 3 |" in lines
     assert "- ksiazki, duplicate: `'Ala' <b>ma</b> kota`" in lines
     assert "120 tokens a CPU second" in page
     assert "not known" in write_card("t-1", report, [], Vocabulary(), Speed())
-
-
-def test_removals_of_both_forms():
-    assert [removals(one) for one in CORPUS] == [{"polish": {"bytes": 500}}, CORPUS[1]["removed"]]
 
 
 def test_the_picture_is_drawn(report, tmp_path):

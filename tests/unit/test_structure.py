@@ -81,6 +81,37 @@ def test_planning_imports_nothing_heavy_at_module_level():
         assert not imported(ROOT / name, top_level_only=True) & {"torch", "ray", "mlflow", "datasets", "pyarrow"}, name
 
 
+def defined(path: Path) -> set[str]:
+    """Names at the top level of a file: definitions, assignments and imports."""
+    found, todo = set(), list(ast.parse(path.read_text()).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        else:
+            todo += ast.iter_child_nodes(node)
+    return found
+
+
+@pytest.mark.parametrize("path", sources("tests/benchmarks"), ids=lambda path: path.stem)
+def test_benchmarks_import_what_there_is(path):
+    """The suite runs none of them, so a name that moved would be missed."""
+    missing = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+            module = ROOT / node.module.replace(".", "/")
+            file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+            if node.module.partition(".")[0] in (*PACKAGES, "tests"):
+                submodule = (module / f"{alias.name}.py").exists()
+                if not submodule and not (file.exists() and alias.name in defined(file)):
+                    missing.append(f"{node.module}.{alias.name}")
+    assert missing == []
+
+
 def test_no_file_is_longer_than_one_can_read():
     files = [p for package in (*PACKAGES, "tests") for p in sources(package)]
     assert {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > LONGEST} == {}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tokenization.quarantine import flaw
 from tokenization.records import Interaction, Language, Preference
 
 Row = Mapping[str, Any]
@@ -179,15 +180,15 @@ def _interaction(struct: Row, where: str) -> Interaction:
 def _text(struct: Row, name: str, where: str) -> str:
     """The text of a field; empty where it is missing, null or blank."""
     value = struct.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise RowError(f"{name} holds {type(value).__name__}, not text", where)
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair; no tokenizer takes it
-        raise RowError(f"{name} is not Unicode text", where) from error
-    return value if value.strip() else ""
+    match flaw(value):
+        case None:
+            return value
+        case "null" | "empty", _:
+            return ""
+        case "not text", kind:
+            raise RowError(f"{name} holds {kind}, not text", where)
+        case reason, detail:
+            raise RowError(reason, f"{where}.{name}, {detail}".lstrip("."))
 
 
 def _refuse_flagged(struct: Row, where: str) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import fsspec
-from fsspec.utils import infer_compression
 
+from tokenization.sources.compression import is_compressed
 from tokenization.sources.source import Files, SourceError
 
 PIECE_BYTES = 64 << 20  # as stored; about a minute of cleaning
@@ -36,7 +36,7 @@ def slices(source: Files, most: int) -> list[Slice]:
     stays whole. Raises SourceError where there is none."""
     found = []
     for url, size in _dataset(source) if source.kind == "hub" else _matching(source):
-        count = 1 if infer_compression(url.partition("::")[0]) else max(1, -(-size // most))
+        count = 1 if is_compressed(url.partition("::")[0]) else max(1, -(-size // most))
         for start, stop in pairwise(size * i // count for i in range(count + 1)):
             found.append(Slice(url, start, stop if stop < size else None, stop - start))
     return found

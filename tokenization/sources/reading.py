@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import fsspec
-from fsspec.core import OpenFile
-from fsspec.utils import infer_compression
 
 from tokenization.quarantine import Rejected
+from tokenization.sources.compression import decompressed, is_compressed
 from tokenization.sources.lines import json_lines, paragraph_blocks
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.parquet import parquet
@@ -31,10 +30,9 @@ def _slice(columns: Columns, part: Slice) -> Iterator[Row | Rejected]:
     rows = 0
     try:
         fs, path = fsspec.url_to_fs(part.url)
-        compression = infer_compression(path)
-        with OpenFile(fs, path, "rb", compression) as stream:
+        with decompressed(fs, path) as stream:
             ending = path.lower()
-            if compression:
+            if is_compressed(path):
                 ending = ending.rpartition(".")[0]
             if ending.endswith(".parquet"):
                 found = parquet(columns, part, stream)
