@@ -10,6 +10,7 @@ from rxt_model.kernels.forward import sum_rows, swiglu_rows
 from rxt_model.kernels.plan import plan_rows
 from rxt_model.kernels.products import rows_times_experts, through_descriptors, through_pointers
 from rxt_model.kernels.tiles import BETA, Tile, Tiles
+from tests.watching import WAITING, Watch
 
 SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, *[Tile(16, 16, 16, 4, 2, early=1)] * 2)
 # tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
@@ -145,3 +146,35 @@ def test_blocks_loaded_by_descriptors_give_the_same_rows(transposed):
     rows, w = torch.randn(600, 20), torch.randn(6, 28, 20)
     call = plan, w if transposed else w.mT.contiguous(), transposed, 32, Tile(16, 16, 16, 4, 2)
     assert close(through_descriptors(rows, *call), through_pointers(rows, *call))
+
+
+def test_nothing_is_read_back_by_the_host():
+    (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
+    ours = [tensor.requires_grad_() for tensor in (x, weights, w_in, w_out)]
+    with Watch() as watch:
+        y, _ = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+        y.backward(torch.ones_like(y))
+    assert watch.names and not WAITING & set(watch.names)
+    for weight in (w_in, w_out):  # one gradient for all experts
+        assert watch.shapes.count(tuple(weight.shape)) == 1
+
+
+@pytest.mark.parametrize("name", ["ragged", "one hot expert", "empty experts"])
+def test_only_rows_of_an_expert_that_were_written_are_summed(name):
+    """A token that is not a number, and memory that holds none before it is written: no zero hides them in a sum."""
+    (x, weights, chosen, w_in, w_out), tiles = problem(name)
+    x[1] = torch.nan
+    spoiled = torch.zeros(len(w_in), dtype=torch.bool).index_fill(0, chosen[1], True)
+    ours = [tensor.requires_grad_() for tensor in (x, weights, w_in, w_out)]
+    torch.use_deterministic_algorithms(True)  # fills what is made without values with nan
+    try:
+        assert torch.empty(1).isnan()
+        y, _ = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+        y.backward(torch.ones_like(y))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    lone = torch.arange(len(x)) == 1
+    for tensor in (y, x.grad, weights.grad):
+        assert torch.equal(tensor.isnan().any(1), lone)
+    for weight in (w_in, w_out):
+        assert torch.equal(weight.grad.flatten(1).isnan().any(1), spoiled)
