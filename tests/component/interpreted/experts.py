@@ -163,8 +163,8 @@ def test_nothing_is_read_back_by_the_host():
 def test_only_rows_of_an_expert_that_were_written_are_summed(name):
     """A token that is not a number, and memory that holds none before it is written: no zero hides them in a sum."""
     (x, weights, chosen, w_in, w_out), tiles = problem(name)
-    x[1] = torch.nan
-    spoiled = torch.zeros(len(w_in), dtype=torch.bool).index_fill(0, chosen[1], True)
+    x[0] = torch.nan  # the one that a load beyond the last row would take
+    spoiled = torch.zeros(len(w_in), dtype=torch.bool).index_fill(0, chosen[0], True)
     ours = [tensor.requires_grad_() for tensor in (x, weights, w_in, w_out)]
     torch.use_deterministic_algorithms(True)  # fills what is made without values with nan
     try:
@@ -173,7 +173,7 @@ def test_only_rows_of_an_expert_that_were_written_are_summed(name):
         y.backward(torch.ones_like(y))
     finally:
         torch.use_deterministic_algorithms(False)
-    lone = torch.arange(len(x)) == 1
+    lone = torch.arange(len(x)) == 0
     for tensor in (y, x.grad, weights.grad):
         assert torch.equal(tensor.isnan().any(1), lone)
     for weight in (w_in, w_out):
