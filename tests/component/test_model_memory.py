@@ -176,6 +176,16 @@ def test_equal_slots_are_refused_as_a_start():
         MemoryConfig(slots=4, init_std=0.0)
 
 
+def test_a_fork_of_a_conversation_goes_its_own_way():
+    model = small_model().eval()
+    shared = ConversationState.new(model, seed=3).written(model, [2, 5, 20, 6, 21, 3])
+    before = shared.memory.clone()
+    one, other = shared.written(model, [2, 5, 30, 6, 31, 3]), shared.written(model, [2, 5, 40, 6, 41, 3])
+    assert torch.equal(shared.memory, before) and (shared.turns, one.turns, other.turns) == (1, 2, 2)
+    assert not torch.equal(one.memory, other.memory)
+    assert torch.equal(one.memory, shared.written(model, [2, 5, 30, 6, 31, 3]).memory)
+
+
 def test_conversation_state_saves_and_loads_bit_for_bit(tmp_path):
     model = small_model().eval()
     state = ConversationState.new(model, seed=3).written(model, [2, 5, 20, 6, 21, 3])
