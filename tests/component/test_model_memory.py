@@ -171,6 +171,29 @@ def test_a_row_without_tokens_keeps_its_memory():
     assert not torch.equal(written[:, 0], memory[:, 0])
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_turn_that_a_conversation_does_not_have_disturbs_nobody(variant):
+    """Its row is all padding: everything stays finite, and the other rows are as if alone, also in their gradients."""
+    model = small_model(memory=MemoryConfig(slots=6, variant=variant))
+    first = model.initial_memory(2, torch.Generator().manual_seed(0)).requires_grad_()
+    ids = torch.tensor([[11, 12, 13], [0, 0, 0]])
+
+    def turn(memory, rows):
+        mask = ids[:rows] != 0
+        encoded = model.encode(ids[:rows], mask)
+        written = model.write(memory, encoded, mask)
+        hidden = model.decode(ids[:rows], written, mask=mask).hidden
+        kept = encoded[:, :1].square().sum() + hidden[:1].square().sum() + written[:, :1].square().sum()
+        return written, kept, torch.autograd.grad(kept, [first, *model.embedding.parameters()])
+
+    written, kept, gradients = turn(first, 2)
+    assert written.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients)
+    _, alone, expected = turn(first[:, :1], 1)
+    torch.testing.assert_close(kept, alone)
+    for found, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, other, rtol=1e-4, atol=1e-4)
+
+
 def test_equal_slots_are_refused_as_a_start():
     with pytest.raises(ConfigError, match=r"memory.init_std = 0.0: must be positive"):
         MemoryConfig(slots=4, init_std=0.0)
