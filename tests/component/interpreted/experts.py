@@ -12,6 +12,7 @@ from rxt_model.kernels.products import rows_times_experts, through_descriptors, 
 from rxt_model.kernels.tiles import BETA, Tile, Tiles
 from tests.watching import WAITING, Watch
 
+NAMES = ("x", "weights", "w_in", "w_out")
 SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, *[Tile(16, 16, 16, 4, 2, early=1)] * 2)
 # tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
 CASES = {
@@ -70,7 +71,7 @@ def test_output_and_every_gradient_equal_a_loop_over_tokens(name):
     dy = torch.randn_like(x)
     y.backward(dy)
     expected.backward(dy.double())
-    for what, mine, other in zip(("x", "weights", "w_in", "w_out"), ours, theirs, strict=True):
+    for what, mine, other in zip(NAMES, ours, theirs, strict=True):
         assert close(mine.grad, other.grad), what
 
 
@@ -100,6 +101,35 @@ def test_weight_gradients_are_added_to_the_main_gradients():
     for weight, buffer, start, other in zip(ours, main, before, theirs, strict=True):
         assert weight.grad is None
         assert close(buffer - start, other.grad)
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["returned", "added"])
+@pytest.mark.parametrize("wanted", [("x", "weights"), ("w_in",), ("w_out",), ("x", "w_out"), ("weights", "w_in")])
+def test_gradients_that_nobody_asks_for_are_not_computed(wanted, added):
+    """Frozen experts, or frozen layers before them. With main gradients, those of frozen experts stay as they are."""
+    (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
+    values = dict(zip(NAMES, (x, weights, w_in, w_out), strict=True))
+    theirs = {name: value.clone().requires_grad_() for name, value in values.items()}
+    dy = torch.randn_like(x)
+    reference(**theirs, chosen=chosen).backward(dy.double())
+    ours = {name: value.clone().requires_grad_(name in wanted) for name, value in values.items()}
+    main = {name: torch.ones_like(values[name]) for name in ("w_in", "w_out")}
+    main_gradients = (lambda: tuple(main.values())) if added else None
+    y, _ = RoutedExperts.apply(ours["x"], ours["weights"], chosen, ours["w_in"], ours["w_out"], main_gradients, tiles)
+    with Watch() as watch:
+        y.backward(dy)
+    rows = (chosen.numel(), x.shape[1])  # of the gradient of x, before they are summed
+    made = {"x": rows, "w_in": w_in.shape, "w_out": w_out.shape}
+    for name, value in ours.items():
+        gradient = value.grad
+        if added and name in main:
+            assert gradient is None
+            gradient = main[name] - 1 if name in wanted else None
+            assert name in wanted or (main[name] == 1).all()
+        assert (gradient is None) == (name not in wanted), name
+        assert gradient is None or close(gradient, theirs[name].grad), name
+        if name in made and not (added and name in main):
+            assert (tuple(made[name]) in watch.shapes) == (name in wanted), name
 
 
 def test_each_kernel_equals_its_own_reference():
