@@ -21,8 +21,8 @@ from jobs.train_loop import moment_of
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
 from rxt_model.expert_parallel import SpreadExperts, check_degree
-from rxt_model.moe import Experts
 from rxt_model.model import seeded
+from rxt_model.moe import Experts
 from rxt_model.parallelize import parallelize
 from rxt_model.selection_bias import LoadBalancer, add_selection_bias
 
