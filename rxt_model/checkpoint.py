@@ -27,7 +27,8 @@ def save_pretrained(
     tokenizer_json: str | None = None,
     max_shard_size: int = MAX_SHARD_SIZE,
 ) -> None:
-    """Write `model` (or its gathered `state`) to `folder`: weights first, config.json last, each whole or not at all.
+    """Write `model` (or its gathered `state`) to `folder`: weights first, config.json last, each whole or not at all,
+    also after a power cut.
 
     `tokenizer_json` is the content of the tokenizer.json to go with it; ModelFolderError if the model was made with
     another. Weights of more than `max_shard_size` bytes go to several files.

@@ -1,4 +1,7 @@
-"""Fused token-wise operations on a GPU: norms, rotation, gates and residual sums by torch.compile."""
+"""Fused token-wise operations on a GPU: norms, rotation, gates and residual sums by torch.compile.
+
+For those who train or run the model by themselves; the stages of the pipeline leave their layers as they are.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,15 @@ def compile_layers(module: nn.Module, backend: str = "inductor") -> nn.Module:
     """Compile every decoder and encoder layer of `module` in place and return it. Layers of one kind share their code.
 
     Routed experts stay outside: they are kernels already, and the device alone knows how many rows an expert gets.
+    Layers that are to be recomputed (`checkpoint_activations`) must be compiled first: the other way round torch runs
+    them as they were.
     """
     for part in module.modules():
         if isinstance(part, MoELayer):
             part.routed = torch.compiler.disable(part.routed)
         elif isinstance(part, DecoderLayer | EncoderLayer):
-            part.compile(backend=backend)
+            # not the module's own `compile()`, which would take in what is put around `forward` later
+            part.forward = torch.compile(part.forward, backend=backend)
         elif isinstance(part, Decoder):
             part.read_projections = torch.compile(part.read_projections, backend=backend)
     return module

@@ -7,7 +7,9 @@ Time follows the assignments, however they fall on the experts, and every sum ha
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels import experts as kernels
-from rxt_model.kernels.experts import MainGradients, kernels_run
+from rxt_model.kernels.experts import MainGradients
 
 GROUP_ROWS = 512  # rows, at least, whose temporaries exist at once: they stay in cache, and calls are amortised
 
@@ -38,12 +40,19 @@ def routed_experts(
     Differentiable once. `main_gradients` gives tensors shaped like w_in and w_out: where kernels run, the backward pass
     adds the gradients of the weights there, in the precision of these tensors, and gives w_in and w_out none. Under
     autocast x and the experts take its dtype; activations are computed in fp32 at least.
+
+    On a GPU kernels run for x of bf16 or fp16 and experts without biases. Everything else is computed as on a CPU, and
+    the host waits for the counts of every layer; a warning tells so, once for each reason.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, w_in, w_out = x.to(dtype), w_in.to(dtype), w_out.to(dtype)
-    if b_in is None and b_out is None and kernels_run(x) and chosen.numel():
-        return kernels.routed_experts(x, weights, chosen, w_in, w_out, main_gradients)
+    if x.is_cuda and chosen.numel():
+        biased = b_in is not None or b_out is not None
+        reason = "experts have biases: must have none (moe.bias = 'layer')" if biased else kernels.obstacle(x)
+        if reason is None:
+            return kernels.routed_experts(x, weights, chosen, w_in, w_out, main_gradients)
+        _warn(reason)
     weights = weights.to(torch.promote_types(x.dtype, torch.float32))
     counts = torch.bincount(chosen.flatten(), minlength=w_in.shape[0])
     y = _RoutedExperts.apply(x, weights, chosen, counts, w_in, w_out, b_in)
@@ -51,6 +60,12 @@ def routed_experts(
         share = weights.new_zeros(chosen.shape[0], w_out.shape[0]).scatter(1, chosen.long(), weights)
         y = y + share.to(b_out.dtype) @ b_out
     return y, counts
+
+
+@cache
+def _warn(reason: str) -> None:
+    """Once for each reason, whatever filters the caller has set."""
+    warnings.warn(f"experts on a GPU run the algorithm for CPUs, which is slow there: {reason}", stacklevel=3)
 
 
 class _RoutedExperts(torch.autograd.Function):

@@ -1,4 +1,8 @@
-"""Training in half precision: fp32 masters and gradients beside the half-precision weights that the passes use."""
+"""Training in half precision: fp32 masters and gradients beside the half-precision weights that the passes use.
+
+For those who train the model by themselves on one GPU and would not cast all experts in every pass. The stages of the
+pipeline do: they keep fp32 parameters, which FSDP shards, under autocast.
+"""
 
 from __future__ import annotations
 

@@ -104,10 +104,12 @@ class ReactiveTransformer(TokenModel):
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        """Encoded data [L, B, T, d], zero at padding; with `documents` [B, T] tokens see only their own document. A row
-        may be all padding, as the turns are that a conversation does not have. Raises ValueError for ids beyond the
-        vocabulary, for a mask or documents of another shape, and, without `documents`, for padding that does not stand
-        on the right.
+        """Encoded data [L, B, T, d], zero at padding; with `documents` [B, T] tokens see only their own document.
+        Raises ValueError for ids beyond the vocabulary, for a mask or documents of another shape, and, without
+        `documents`, for padding that does not stand on the right.
+
+        Here, in `write` and in `decode` a row may be all padding, on purpose: batches of conversations have such rows
+        where one has fewer turns than another. What a person asks or tells must have tokens (`Turn`, `remember`).
 
         `memory` [L, B, S, d] before the write is read by encoders that have `encoder_memory_attention`, which need it.
         """
@@ -121,8 +123,9 @@ class ReactiveTransformer(TokenModel):
         return self.encoder(self.embedding(layout.pack(ids)), rope, layout, same_document(documents, documents), memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
-        """STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction; mask [B, T]. Raises ValueError for
-        another shape of these, and for padding that does not stand on the right."""
+        """STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction; mask [B, T]. Of a row that
+        is all padding the competitive write changes nothing, and what others make of it is finite and means nothing.
+        Raises ValueError for another shape of these, and for padding that does not stand on the right."""
         projected = self.project(encoded, mask)
         check_memory(memory, self.config, mask.shape[0], self.config.memory.slots)
         return self.memory_attention(memory, projected, mask)

@@ -86,13 +86,25 @@ class Tensors:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when everything is written."""
+    """A path to write to, which becomes `path` when everything is written and on the disk: a power cut leaves the old
+    file or the new one, never an empty one."""
     temporary = path.with_name(f".{path.name}")
     try:
         yield temporary
+        _to_disk(temporary)
         os.replace(temporary, path)
+        _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _split(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:

@@ -30,8 +30,8 @@ def routed_experts(
     w_out none.
     Raises ValueError where the kernels do not run.
     """
-    if not kernels_run(x):
-        raise ValueError(f"x: kernels run on rows of bf16 or fp16 on a GPU, not {x.dtype} on {x.device}")
+    if reason := obstacle(x):
+        raise ValueError(f"the kernels of the experts cannot run: {reason}")
     with torch.cuda.device(x.device):
         y, starts = RoutedExperts.apply(x, weights, chosen, w_in, w_out, main_gradients, BETA)
     return y, starts.diff()
@@ -39,17 +39,26 @@ def routed_experts(
 
 def kernels_run(x: Tensor) -> bool:
     """Whether there are kernels for the device and dtype of x."""
-    return (
-        triton is not None
-        and x.is_cuda
-        and x.dtype in (torch.bfloat16, torch.float16)
-        and torch.cuda.get_device_capability(x.device) >= (8, 0)  # tiles take more shared memory than older ones have
-    )
+    return obstacle(x) is None
+
+
+def obstacle(x: Tensor) -> str | None:
+    """Why there are no kernels for the device and dtype of x, and what would help; None where there are."""
+    if not x.is_cuda:
+        return f"x is on {x.device}: must be on a GPU"
+    if x.dtype not in (torch.bfloat16, torch.float16):
+        return f"x is of {x.dtype}: must be of torch.bfloat16 or torch.float16, as under autocast"
+    if triton is None:
+        return "Triton is not installed: must be, by pip install 'triton>=3.6,<4'"
+    capability = torch.cuda.get_device_capability(x.device)
+    if capability < (8, 0):  # tiles take more shared memory than older ones have
+        return f"{x.device} has compute capability {capability[0]}.{capability[1]}: must have at least 8.0"
+    return None
 
 
 class RoutedExperts(torch.autograd.Function):
     """The kernels, whatever the device; also where the rows of each expert start [E + 1]. Between the passes live x,
-    weights, pre-activations and the plan."""
+    weights, pre-activations and the plan. Gradients that nobody asks for are not computed."""
 
     @staticmethod
     def forward(
@@ -70,12 +79,19 @@ class RoutedExperts(torch.autograd.Function):
     def backward(ctx, dy: Tensor, _):
         x, weights, w_in, w_out, hidden, *rest = ctx.saved_tensors
         plan, tiles, top_k, dy = Plan(*rest), ctx.tiles, weights.shape[1], dy.contiguous()
+        need_x, need_weights, _, need_in, need_out, *_ = ctx.needs_input_grad
         d_hidden, scaled, d_weights = hidden_gradient(dy, hidden, weights, plan, w_out, tiles)
         add = ctx.main_gradients is not None
-        d_in, d_out = ctx.main_gradients() if add else (torch.empty_like(w_in), torch.empty_like(w_out))
-        out_tile, in_tile = (tiles.d_w_out_main, tiles.d_w_in_main) if add else (tiles.d_weight, tiles.d_weight)
-        weight_gradient(dy, scaled, plan, top_k, True, out_tile, d_out, add)
-        weight_gradient(x, d_hidden, plan, top_k, False, in_tile, d_in, add)
-        dx = input_gradient(d_hidden, weights, plan, w_in, tiles)
+        main_in, main_out = ctx.main_gradients() if add else (None, None)
+        dx = d_in = d_out = None
+        if need_out:
+            d_out = main_out if add else torch.empty_like(w_out)
+            weight_gradient(dy, scaled, plan, top_k, True, tiles.d_w_out_main if add else tiles.d_weight, d_out, add)
+        if need_in:
+            d_in = main_in if add else torch.empty_like(w_in)
+            weight_gradient(x, d_hidden, plan, top_k, False, tiles.d_w_in_main if add else tiles.d_weight, d_in, add)
+        if need_x:
+            dx = input_gradient(d_hidden, weights, plan, w_in, tiles)
+        d_weights = d_weights.to(weights.dtype) if need_weights else None
         gradients = (None, None) if add else (d_in, d_out)
-        return dx, d_weights.to(weights.dtype), None, *gradients, None, None
+        return dx, d_weights, None, *gradients, None, None

@@ -26,6 +26,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
+from allocator import as_by_default
 from torch import Tensor, nn
 
 from jobs.configs import SftConfig
@@ -103,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
+    allocator = as_by_default()
     torch.set_num_threads(1)
     cases = {"plain": Training(plain=True), "ours": Training(plain=False)}
     for number in range(arguments.rounds + 1):
@@ -121,7 +123,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "allocator": os.environ.get("GLIBC_TUNABLES", "default"),
+            "allocator": allocator,
             "load": round(os.getloadavg()[0], 1),
             "case": name,
             "tokens": ROWS * LENGTH,

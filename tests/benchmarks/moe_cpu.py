@@ -27,6 +27,7 @@ from time import process_time
 
 import torch
 import torch.nn.functional as F
+from allocator import as_by_default
 from torch import Tensor, nn
 
 from jobs.latency import device_name
@@ -195,6 +196,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--memory", nargs=2, metavar=("CASE", "ROUTE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    allocator = as_by_default()
     torch.set_num_threads(1)
     if arguments.memory:
         print(beyond(*arguments.memory))
@@ -214,7 +216,7 @@ def main() -> int:
             "threads": torch.get_num_threads(),
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "allocator": os.environ.get("GLIBC_TUNABLES", "default"),
+            "allocator": allocator,
             "load": round(os.getloadavg()[0], 1),
             "shape": {"tokens": TOKENS, "dim": DIM, "experts": EXPERTS, "top_k": TOP_K, "width": WIDTH},
             "case": name,

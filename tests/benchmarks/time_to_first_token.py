@@ -16,6 +16,7 @@ from statistics import median
 from time import process_time, time
 
 import torch
+from allocator import as_by_default
 from torch import Tensor
 
 from jobs.latency import Moment, device_name, interleaved, moments
@@ -82,7 +83,7 @@ def _resident(field: str) -> int:
 
 
 def main() -> None:
-    arguments = parse()
+    arguments, allocator = parse(), as_by_default()
     torch.set_num_threads(1)
     models = {arm: build(arm) for arm in ARMS}
     grid = moments(models["rxt"], conversation(CONFIG, arguments.query, arguments.answer), arguments.turns)
@@ -94,6 +95,7 @@ def main() -> None:
         "threads": 1,
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "allocator": allocator,
         "clock": "process CPU seconds",
         "query_tokens": arguments.query,
         "interaction_tokens": arguments.query + arguments.answer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -48,3 +49,10 @@ def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatc
     assert abs(alone["active_parameters"] / first["active_parameters"] - 1) < 0.05
     documented = (BENCHMARKS / "README.md").read_text()
     assert all(f"`{key}`" in documented for line in lines for key in line)
+
+
+def test_a_benchmark_of_the_cpu_begins_again_without_what_changes_the_allocator():
+    code = "import os, sys, allocator; print(allocator.as_by_default(), sys.argv, 'MALLOC_A' in os.environ)"
+    changed = os.environ | {"MALLOC_A": "1", "PYTHONPATH": str(BENCHMARKS)}
+    done = subprocess.run([sys.executable, "-c", code, "x"], env=changed, capture_output=True, text=True, check=True)
+    assert done.stdout == "default ['-c', 'x'] False\n"

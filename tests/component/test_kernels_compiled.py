@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
+from rxt_model import experts
 from rxt_model.kernels.experts import kernels_run, routed_experts
 from rxt_model.router import router_logits
 
@@ -56,8 +59,28 @@ def test_the_gpu_benchmark_refuses_in_one_line_without_a_gpu():
 def test_the_kernels_refuse_what_they_cannot_run():
     x, chosen = torch.randn(7, 6), torch.zeros(7, 2, dtype=torch.long)
     assert not kernels_run(x) and not kernels_run(x.bfloat16())
-    with pytest.raises(ValueError, match="on a GPU, not torch.float32 on cpu"):
+    with pytest.raises(ValueError, match="cannot run: x is on cpu: must be on a GPU"):
         routed_experts(x, torch.rand(7, 2), chosen, torch.randn(4, 6, 10), torch.randn(4, 5, 6))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="makes believe that there is a GPU")
+def test_experts_without_kernels_on_a_gpu_say_why_once():
+    """Tensors without values claim to be there; what follows the warning asks for values."""
+    experts._warn.cache_clear()
+    with warnings.catch_warnings(record=True) as told, FakeTensorMode():
+        warnings.simplefilter("always")
+        for dtype, biased in [(torch.float32, False), (torch.bfloat16, True)] * 2:
+            x, w_in, w_out, b_out = (
+                torch.empty(size, device="cuda", dtype=dtype) for size in ((7, 6), (4, 6, 10), (4, 5, 6), (4, 6))
+            )
+            weights, chosen = torch.empty(7, 2, device="cuda"), torch.empty(7, 2, device="cuda", dtype=torch.long)
+            with pytest.raises(DynamicOutputShapeException):
+                experts.routed_experts(x, weights, chosen, w_in, w_out, b_out=b_out if biased else None)
+    assert [str(warning.message).partition(": ")[2] for warning in told] == [
+        "x is of torch.float32: must be of torch.bfloat16 or torch.float16, as under autocast",
+        "experts have biases: must have none (moe.bias = 'layer')",
+    ]
+    assert all(warning.filename == __file__ for warning in told)
 
 
 def test_router_logits_are_fp32_and_their_gradients_those_of_a_linear_layer():

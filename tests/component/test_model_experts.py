@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from rxt_model import experts
 from rxt_model.experts import routed_experts
+from tests.watching import Watch
 
 NAMES = ("x", "weights", "w_in", "w_out", "b_in", "b_out")
 
@@ -159,3 +160,72 @@ def test_only_input_pre_activation_and_indices_are_saved():
     parameters = {values[name].data_ptr() for name in ("w_in", "w_out", "b_in")}
     kept = [t.numel() for t in saved if t.data_ptr() not in parameters and t.is_floating_point()]
     assert sorted(kept) == [50 * 2, 50 * 16, 50 * 2 * 16]  # weights, x, hidden
+
+
+def a_pass(experts, hot=None, tokens=64):
+    """What forward and backward do with random or, if `hot` experts take everything, collapsed routing; and y."""
+    values, chosen = inputs(tokens, dim=32, experts=experts, top_k=4, width=12, dtype=torch.float32)
+    del values["b_in"], values["b_out"]
+    if hot is not None:
+        chosen = torch.arange(hot).expand(tokens, hot).contiguous()
+    with Watch() as watch:
+        y, _ = routed_experts(**values, chosen=chosen)
+        y.backward(torch.ones_like(y))
+    return watch, y, values
+
+
+def test_collapsed_routing_takes_no_more_memory_than_balanced():
+    """And neither takes much beside the gradients of the weights: a batch padded to the hottest expert would."""
+    balanced, collapsed = (a_pass(64, hot, tokens=256)[0].peak for hot in (None, 4))
+    assert collapsed <= 1.1 * balanced
+    rows, expert_weights = 256 * 4 * 4, 64 * 32 * 12 * 3 * 4  # bytes of one column of all rows; of all experts
+    assert collapsed < expert_weights + rows * (4 * 32 + 8 * 12)
+
+
+def test_the_stacked_weights_are_one_node_with_one_gradient():
+    """Indexing them expert by expert would give every expert a node, and each of these a gradient for all experts."""
+    few, many = (a_pass(experts) for experts in (8, 64))
+    assert nodes_behind(few[1]) == nodes_behind(many[1])
+    watch, _, values = many
+    for name in ("w_in", "w_out"):
+        assert [shape for shape in watch.shapes if shape == values[name].shape] == [values[name].shape]
+
+
+def nodes_behind(tensor):
+    seen, waiting = set(), [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return len(seen)
+
+
+def test_a_token_that_is_not_a_number_spoils_no_other_and_no_other_expert():
+    """Rows meet only those of their expert: in a sum over rows that leaves some out by zeros, nan would stay nan."""
+    values, _ = inputs(tokens=12, experts=6, top_k=2)
+    chosen = torch.tensor([[0, 2], [2, 3], [5, 0]]).repeat(4, 1)
+    with torch.no_grad():
+        values["x"][1] = torch.nan  # goes to experts 2 and 3; nothing goes to 1 and 4
+    y, found = gradients(routed_experts, values, chosen)
+    assert y.isnan().any(1).tolist() == found["x"].isnan().any(1).tolist() == [row == 1 for row in range(12)]
+    for name in ("w_in", "w_out", "b_in"):
+        assert found[name].flatten(1).isnan().any(1).tolist() == [False, False, True, True, False, False], name
+
+
+@pytest.fixture
+def poisoned_memory():
+    """Tensors made without values hold nan."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("poisoned_memory")
+@pytest.mark.parametrize("hot", [None, 3])
+def test_what_was_never_written_is_never_read(hot):
+    values, chosen = inputs(tokens=20, experts=9, top_k=3)
+    if hot is not None:
+        chosen = torch.arange(hot).expand(20, hot)
+    assert torch.empty(3).isnan().all()
+    same(values, chosen, rtol=1e-10, atol=1e-10)

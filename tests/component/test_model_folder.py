@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import fsspec
@@ -210,6 +211,30 @@ def test_a_write_that_fails_leaves_no_folder_that_looks_complete(tmp_path, monke
     with pytest.raises(OSError, match="disk full"):
         save_pretrained(small_model(1), tmp_path, max_shard_size=SHARD)
     refused(tmp_path, "config.json: not found")
+
+
+def test_a_power_cut_leaves_whole_files(tmp_path, monkeypatch):
+    """A file gets its name when it is on the disk, and then its name is brought there too."""
+    events, sync, replace = [], os.fsync, os.replace
+
+    def syncing(descriptor):
+        events.append(("sync", os.fstat(descriptor).st_ino))
+        sync(descriptor)
+
+    def replacing(source, target):
+        events.append(("replace", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", replacing)
+    save_pretrained(small_model(), tmp_path, max_shard_size=SHARD)
+    files = [path.stat().st_ino for path in tmp_path.iterdir()]
+    replaced = [place for place, (kind, _) in enumerate(events) if kind == "replace"]
+    assert len(replaced) == len(files) > 2
+    assert {events[place][1] for place in replaced} == set(files)
+    for place in replaced:
+        file, folder = events[place][1], tmp_path.stat().st_ino
+        assert events[place - 1 : place + 2] == [("sync", file), ("replace", file), ("sync", folder)]
 
 
 def test_an_unknown_config_key_is_refused():

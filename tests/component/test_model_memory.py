@@ -171,9 +171,42 @@ def test_a_row_without_tokens_keeps_its_memory():
     assert not torch.equal(written[:, 0], memory[:, 0])
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_turn_that_a_conversation_does_not_have_disturbs_nobody(variant):
+    """Its row is all padding: everything stays finite, and the other rows are as if alone, also in their gradients."""
+    model = small_model(memory=MemoryConfig(slots=6, variant=variant))
+    first = model.initial_memory(2, torch.Generator().manual_seed(0)).requires_grad_()
+    ids = torch.tensor([[11, 12, 13], [0, 0, 0]])
+
+    def turn(memory, rows):
+        mask = ids[:rows] != 0
+        encoded = model.encode(ids[:rows], mask)
+        written = model.write(memory, encoded, mask)
+        hidden = model.decode(ids[:rows], written, mask=mask).hidden
+        kept = encoded[:, :1].square().sum() + hidden[:1].square().sum() + written[:, :1].square().sum()
+        return written, kept, torch.autograd.grad(kept, [first, *model.embedding.parameters()])
+
+    written, kept, gradients = turn(first, 2)
+    assert written.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients)
+    _, alone, expected = turn(first[:, :1], 1)
+    torch.testing.assert_close(kept, alone)
+    for found, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, other, rtol=1e-4, atol=1e-4)
+
+
 def test_equal_slots_are_refused_as_a_start():
     with pytest.raises(ConfigError, match=r"memory.init_std = 0.0: must be positive"):
         MemoryConfig(slots=4, init_std=0.0)
+
+
+def test_a_fork_of_a_conversation_goes_its_own_way():
+    model = small_model().eval()
+    shared = ConversationState.new(model, seed=3).written(model, [2, 5, 20, 6, 21, 3])
+    before = shared.memory.clone()
+    one, other = shared.written(model, [2, 5, 30, 6, 31, 3]), shared.written(model, [2, 5, 40, 6, 41, 3])
+    assert torch.equal(shared.memory, before) and (shared.turns, one.turns, other.turns) == (1, 2, 2)
+    assert not torch.equal(one.memory, other.memory)
+    assert torch.equal(one.memory, shared.written(model, [2, 5, 30, 6, 31, 3]).memory)
 
 
 def test_conversation_state_saves_and_loads_bit_for_bit(tmp_path):

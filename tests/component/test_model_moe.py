@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from rxt_model.config import MoEConfig
-from rxt_model.moe import MoELayer, Routing, balance_loss
+from rxt_model.moe import MoELayer, Routing, balance_loss, router_z_loss
 
 
 def layer(top_k: int = 2, experts: int = 4, shared: int = 2) -> MoELayer:
@@ -54,10 +54,17 @@ def test_layer_equals_a_loop_over_tokens_forward_and_backward(top_k, experts, sh
     assert routing.assignments.sum() == 13 * top_k and routing.tokens == 13
 
 
+@pytest.mark.parametrize("top_k", [2, 4])
 @pytest.mark.parametrize("tokens", [0, 1])
-def test_none_or_one_token_works(tokens):
-    y, routing = layer()(torch.randn(tokens, 8))
-    assert y.shape == (tokens, 8) and routing.assignments.sum() == 2 * tokens
+def test_none_or_one_token_is_learned_from(tokens, top_k):
+    made, x = layer(top_k), torch.randn(tokens, 8, requires_grad=True)
+    y, routing = made(x)
+    assert y.shape == (tokens, 8) and routing.assignments.sum() == top_k * tokens
+    (y.sum() + balance_loss([routing]) + router_z_loss([routing])).backward()
+    assert x.grad.shape == x.shape
+    for name, parameter in made.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert bool(parameter.grad.any()) == (tokens > 0), name
 
 
 def test_collapsed_routing_equals_the_reference():

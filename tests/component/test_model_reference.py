@@ -209,10 +209,16 @@ def assert_written_as_equations(of):
     assert_agree(memory, torch.stack(expected, 1), leaves_of(of, memory=first))
 
 
-@pytest.mark.parametrize("around", [(0, 0), (1, 0), (0, 1), (1, 1)])
-@pytest.mark.parametrize(("heads", "gate"), [("GQA", "none"), ("sSQA", "elementwise"), ("xSMQA", "headwise")])
+@pytest.mark.parametrize(
+    ("heads", "gate", "around"),
+    [
+        *((heads, "none", (1, 1)) for heads in HEADS),
+        *(("sSQA", "elementwise", around) for around in [(0, 0), (1, 0), (0, 1), (1, 1)]),
+        ("xSMQA", "headwise", (0, 0)),
+    ],
+)
 @torch.no_grad()
-def test_cached_logits_over_two_interactions(around, heads, gate):
+def test_cached_logits_over_two_interactions(heads, gate, around):
     """A batch of queries of different lengths, answered token by token, against whole rows computed anew."""
     of = model_with(heads, gate, initial_layers=around[0], final_layers=around[1])
     state, memory = dict(of.named_parameters()), drawn_memory(of)

@@ -8,15 +8,20 @@ import torch.distributed as dist
 from ranks import on_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
-from training_toys import TURNS, Talk, toy_batch, toy_model, toy_training
+from training_toys import TURNS, Talk, toy_batch, toy_config, toy_model, toy_training
 
 from jobs.batches import rank_slice
-from jobs.configs import SmatConfig, SmatPhase
+from jobs.configs import JointLossConfig, MemoryPretrainConfig, OptimisationConfig, SftConfig, SmatConfig, SmatPhase
+from jobs.objectives.joint_lm import JointLM
+from jobs.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.objectives.next_token import NextToken
 from jobs.objectives.smat import Smat
 from jobs.optimizer import StageOptimizer
 from jobs.train_loop import moment_of
+from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
 from rxt_model.expert_parallel import SpreadExperts, check_degree
+from rxt_model.model import seeded
 from rxt_model.moe import Experts
 from rxt_model.parallelize import parallelize
 from rxt_model.selection_bias import LoadBalancer, add_selection_bias
@@ -32,7 +37,12 @@ CASES = {
     "biased-experts-recomputed": ("biased", "block", 2, True),
     "smat-competitive": ("competitive", "block", 1, False),
     "smat-gated": ("gated", "block", 1, True),
+    "joint": ("joint", "root", 1, False),
+    "reading": ("reading", "block", 1, False),
+    "writing": ("writing", "root", 1, False),
+    "baseline": ("baseline", "block", 1, False),
 }
+ROWS = ("joint", "baseline")  # are trained on single interactions
 # balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
 ROUTES = [
     [[2, 2, 2, 2], [1, 3, 2, 2]],
@@ -47,25 +57,41 @@ def cases(world_size):
 
 
 def objective_of(kind, rank=0, world_size=1):
-    """`Talk`, also with selection biases, or Smat with this kind of write, where every conversation starts from a
-    memory of its own."""
+    """`Talk`, also with selection biases, or the objective of a stage; Smat has this kind of write and begins with
+    single turns, which write nothing. Every conversation starts from a memory of its own, and nothing else is drawn:
+    ranks would draw other numbers than one process does."""
     if kind in ("talk", "biased"):
         talk = Talk(toy_model())
         if kind == "biased":
             add_selection_bias(talk.model)
         return talk
-    model = toy_model(memory=MemoryConfig(slots=4, variant=kind))
+    if kind == "baseline":
+        return NextToken(seeded(lambda: StatelessDecoder(toy_config()), 0), OptimisationConfig())
+    common = dict(steps=99, batch_size=4)
+    if kind == "joint":
+        quiet = JointLossConfig(noise=(0, 0), masking=(0, 0), mlm_probability=1)
+        return JointLM(toy_model(), SftConfig(loss=quiet, **common))
+    written = kind in ("competitive", "gated")
+    model = toy_model(memory=MemoryConfig(slots=4, variant=kind if written else "competitive"))
     starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
     mine = rank_slice({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
     model.initial_memory = lambda conversations, generator: mine
-    phases = (SmatPhase(until=99, turns=TURNS, train=("decoder", "memory", "encoder")),)
-    return Smat(model, SmatConfig(steps=99, batch_size=4, phases=phases))
+    if written:
+        parts = ("decoder", "memory", "encoder")
+        phases = (SmatPhase(until=1, turns=1, train=parts), SmatPhase(until=99, turns=TURNS, train=parts))
+        return Smat(model, SmatConfig(phases=phases, **common))
+    if kind == "reading":
+        return Reading(model, MemoryPretrainConfig(**common))
+    return SelfSupervised(model, MemoryPretrainConfig(objective="self-supervised", **common))
 
 
-def batch_of(step, rank, world_size):
-    """The rank's part of four conversations, of which one is shorter than the others."""
+def batch_of(kind, step, rank, world_size):
+    """The rank's part of four conversations, of which one is shorter than the others, or of their first turns."""
     batch = toy_batch(step)
     batch["input_ids"][0, 2:] = 0
+    if kind in ROWS:
+        ids = batch["input_ids"] = batch["input_ids"][:, 0]
+        ids[:, ::3] = ids[:, ::3].clamp(max=5)  # control tokens: the encoder sees no others when all words are masked
     real = batch["input_ids"] != 0
     return rank_slice(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
 
@@ -74,7 +100,7 @@ def whole(tensor):
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().clone()
 
 
-def run_steps(objective, steps, rank=0, world_size=1):
+def run_steps(kind, objective, steps, rank=0, world_size=1):
     """Losses, gradients of the first step, gradient norms, final weights, and selection biases if there are any."""
     config = toy_training(steps)
     optimizer = StageOptimizer(objective, config.optimizer, steps)
@@ -82,7 +108,7 @@ def run_steps(objective, steps, rank=0, world_size=1):
     biased = objective.model.config.moe.selection_bias
     balancer = LoadBalancer(objective.model.decoder, 0.05) if biased else None
     for step in range(steps):
-        batch = batch_of(step, rank, world_size)
+        batch = batch_of(kind, step, rank, world_size)
         optimizer.begin(step, objective.trained(step))
         loss, _ = objective(batch, moment_of(config, step, batch))
         loss.backward()
@@ -111,7 +137,7 @@ def worker(rank, world_size, folder, steps):
         )
         assert list(objective.state_dict()) == names
         assert objective.model.embedding.weight.to_local().shape[0] == 40 // world_size
-        found = run_steps(objective, steps, rank, world_size)
+        found = run_steps(kind, objective, steps, rank, world_size)
         losses = torch.stack(found["losses"])
         dist.all_reduce(losses)
         found["losses"] = losses.tolist()
@@ -171,7 +197,7 @@ def runs(request, tmp_path_factory):
     on_ranks(world_size, worker, world_size, str(folder), steps)
     found = {name: torch.load(folder / f"{name}.pt") for name in cases(world_size)}
     kinds = {CASES[name][0] for name in found}
-    return {kind: run_steps(objective_of(kind), steps) for kind in kinds}, found
+    return {kind: run_steps(kind, objective_of(kind), steps) for kind in kinds}, found
 
 
 def test_sharded_training_equals_one_process(runs):

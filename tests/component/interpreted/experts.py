@@ -10,7 +10,9 @@ from rxt_model.kernels.forward import sum_rows, swiglu_rows
 from rxt_model.kernels.plan import plan_rows
 from rxt_model.kernels.products import rows_times_experts, through_descriptors, through_pointers
 from rxt_model.kernels.tiles import BETA, Tile, Tiles
+from tests.watching import WAITING, Watch
 
+NAMES = ("x", "weights", "w_in", "w_out")
 SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, *[Tile(16, 16, 16, 4, 2, early=1)] * 2)
 # tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
 CASES = {
@@ -69,7 +71,7 @@ def test_output_and_every_gradient_equal_a_loop_over_tokens(name):
     dy = torch.randn_like(x)
     y.backward(dy)
     expected.backward(dy.double())
-    for what, mine, other in zip(("x", "weights", "w_in", "w_out"), ours, theirs, strict=True):
+    for what, mine, other in zip(NAMES, ours, theirs, strict=True):
         assert close(mine.grad, other.grad), what
 
 
@@ -99,6 +101,35 @@ def test_weight_gradients_are_added_to_the_main_gradients():
     for weight, buffer, start, other in zip(ours, main, before, theirs, strict=True):
         assert weight.grad is None
         assert close(buffer - start, other.grad)
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["returned", "added"])
+@pytest.mark.parametrize("wanted", [("x", "weights"), ("w_in",), ("w_out",), ("x", "w_out"), ("weights", "w_in")])
+def test_gradients_that_nobody_asks_for_are_not_computed(wanted, added):
+    """Frozen experts, or frozen layers before them. With main gradients, those of frozen experts stay as they are."""
+    (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
+    values = dict(zip(NAMES, (x, weights, w_in, w_out), strict=True))
+    theirs = {name: value.clone().requires_grad_() for name, value in values.items()}
+    dy = torch.randn_like(x)
+    reference(**theirs, chosen=chosen).backward(dy.double())
+    ours = {name: value.clone().requires_grad_(name in wanted) for name, value in values.items()}
+    main = {name: torch.ones_like(values[name]) for name in ("w_in", "w_out")}
+    main_gradients = (lambda: tuple(main.values())) if added else None
+    y, _ = RoutedExperts.apply(ours["x"], ours["weights"], chosen, ours["w_in"], ours["w_out"], main_gradients, tiles)
+    with Watch() as watch:
+        y.backward(dy)
+    rows = (chosen.numel(), x.shape[1])  # of the gradient of x, before they are summed
+    made = {"x": rows, "w_in": w_in.shape, "w_out": w_out.shape}
+    for name, value in ours.items():
+        gradient = value.grad
+        if added and name in main:
+            assert gradient is None
+            gradient = main[name] - 1 if name in wanted else None
+            assert name in wanted or (main[name] == 1).all()
+        assert (gradient is None) == (name not in wanted), name
+        assert gradient is None or close(gradient, theirs[name].grad), name
+        if name in made and not (added and name in main):
+            assert (tuple(made[name]) in watch.shapes) == (name in wanted), name
 
 
 def test_each_kernel_equals_its_own_reference():
@@ -145,3 +176,35 @@ def test_blocks_loaded_by_descriptors_give_the_same_rows(transposed):
     rows, w = torch.randn(600, 20), torch.randn(6, 28, 20)
     call = plan, w if transposed else w.mT.contiguous(), transposed, 32, Tile(16, 16, 16, 4, 2)
     assert close(through_descriptors(rows, *call), through_pointers(rows, *call))
+
+
+def test_nothing_is_read_back_by_the_host():
+    (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
+    ours = [tensor.requires_grad_() for tensor in (x, weights, w_in, w_out)]
+    with Watch() as watch:
+        y, _ = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+        y.backward(torch.ones_like(y))
+    assert watch.names and not WAITING & set(watch.names)
+    for weight in (w_in, w_out):  # one gradient for all experts
+        assert watch.shapes.count(tuple(weight.shape)) == 1
+
+
+@pytest.mark.parametrize("name", ["ragged", "one hot expert", "empty experts"])
+def test_only_rows_of_an_expert_that_were_written_are_summed(name):
+    """A token that is not a number, and memory that holds none before it is written: no zero hides them in a sum."""
+    (x, weights, chosen, w_in, w_out), tiles = problem(name)
+    x[0] = torch.nan  # the one that a load beyond the last row would take
+    spoiled = torch.zeros(len(w_in), dtype=torch.bool).index_fill(0, chosen[0], True)
+    ours = [tensor.requires_grad_() for tensor in (x, weights, w_in, w_out)]
+    torch.use_deterministic_algorithms(True)  # fills what is made without values with nan
+    try:
+        assert torch.empty(1).isnan()
+        y, _ = RoutedExperts.apply(ours[0], ours[1], chosen, *ours[2:], None, tiles)
+        y.backward(torch.ones_like(y))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    lone = torch.arange(len(x)) == 0
+    for tensor in (y, x.grad, weights.grad):
+        assert torch.equal(tensor.isnan().any(1), lone)
+    for weight in (w_in, w_out):
+        assert torch.equal(weight.grad.flatten(1).isnan().any(1), spoiled)
