@@ -16,7 +16,7 @@ from ray.exceptions import RayTaskError
 from jobs import latency, perplexity, plots
 from jobs.configs import EvaluateConfig
 from jobs.context import Artifact, Change, Interrupted, StageContext, StageError
-from jobs.inputs import open_model, open_reader, open_tokenizer
+from jobs.inputs import check_model, open_model, open_reader, open_tokenizer
 from jobs.model_folder import require_tokenizer, upload
 from jobs.rates import HEADLINE, Outcome, tabulate
 from jobs.ray_setup import ensure_ray
@@ -63,6 +63,8 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         tokenizer=ctx.inputs["tokenizer"],
         threads=ctx.execution.train.threads,
     )
+    for model in (sources.model, sources.baseline):
+        check_model(model)
     tokenizer = open_tokenizer(sources.tokenizer)
     reader = open_reader(sources.conversations, "test")
     require_tokenizer(reader.tokenizer_digest, "the conversation shards", tokenizer)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from jobs.context import Artifact, Look, Rerun, StageError
-from jobs.model_folder import load_model, local_folder
+from jobs.model_folder import is_read, local_folder
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.checkpoint import load_config
+from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained, load_config
 from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer
 from rxt_model.weights import ModelFolderError
+from tokenization.integrity import DamagedFile, verify
 from tokenization.reader import ShardReader
 from tokenization.records import Split
 from tokenization.shards import ShardError, ShardIndex, read_index
@@ -20,26 +22,43 @@ from tokenization.tokenizer import Tokenizer, TokenizerError
 
 
 def model_uri(artifact: Artifact) -> str:
-    """Its model folder."""
-    return f"{artifact.uri}/model"
+    """Its model folder. The export is one itself."""
+    return artifact.uri if CONFIG in artifact.manifest["outputs"] else f"{artifact.uri}/model"
 
 
 def open_tokenizer(artifact: Artifact) -> Tokenizer:
     """Its tokenizer.json. Raises StageError."""
+    url = f"{artifact.uri}/{TOKENIZER}"
     with usable(artifact):
-        return Tokenizer.load(f"{artifact.uri}/tokenizer.json")
+        verify(url, **artifact.manifest["outputs"][TOKENIZER])
+        return Tokenizer.load(url)
 
 
 def open_model(artifact: Artifact) -> ReactiveTransformer | StatelessDecoder:
     """The model of its folder, on the CPU in evaluation mode. Raises StageError."""
-    with usable(artifact):
-        return load_model(model_uri(artifact))
+    with model_folder(artifact) as folder:
+        return from_pretrained(folder)
 
 
 def open_model_config(artifact: Artifact) -> ModelConfig:
     """The same model's shape, without its weights. Raises StageError."""
-    with usable(artifact), local_folder(model_uri(artifact), weights=False) as folder:
+    with model_folder(artifact, weights=False) as folder:
         return load_config(folder)[1]
+
+
+@contextmanager
+def model_folder(artifact: Artifact, weights: bool = True) -> Iterator[Path]:
+    """Its model folder, or the config alone, as a local one whose files are those that were recorded. Raises
+    StageError for a file that is not, and for what is found out inside."""
+    with usable(artifact), local_folder(model_uri(artifact), weights) as folder:
+        _verify(artifact, str(folder), weights)
+        yield folder
+
+
+def check_model(artifact: Artifact) -> None:
+    """Compare every file of its model with what was recorded, where it lies. Raises StageError."""
+    with usable(artifact):
+        _verify(artifact, model_uri(artifact), weights=True)
 
 
 def open_index(artifact: Artifact) -> ShardIndex:
@@ -56,10 +75,19 @@ def open_reader(artifact: Artifact, split: Split) -> ShardReader:
         return ShardReader(artifact.uri, split)
 
 
+def _verify(artifact: Artifact, folder: str, weights: bool) -> None:
+    """`folder` is the artifact's model folder or a copy."""
+    inside = f"{model_uri(artifact).removeprefix(artifact.uri)}/".lstrip("/")
+    for name, record in artifact.manifest["outputs"].items():
+        file = name.removeprefix(inside)
+        if name == f"{inside}{file}" and is_read(file, weights):
+            verify(f"{folder}/{file}", **record)
+
+
 @contextmanager
 def usable(artifact: Artifact) -> Iterator[None]:
     """Whatever says inside that a file of `artifact` is missing or damaged becomes a StageError."""
     try:
         yield
-    except (TokenizerError, ModelFolderError, ShardError, FileNotFoundError) as error:
+    except (DamagedFile, TokenizerError, ModelFolderError, ShardError, FileNotFoundError) as error:
         raise StageError(str(error), Rerun(artifact.stage)) from error

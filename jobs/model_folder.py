@@ -14,7 +14,13 @@ from rxt_model.baseline import StatelessDecoder
 from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained
 from rxt_model.model import ReactiveTransformer
 from rxt_model.weights import INDEX, ModelFolderError
+from tokenization.integrity import DamagedFile
 from tokenization.tokenizer import Tokenizer
+
+
+def is_read(name: str, weights: bool = True) -> bool:
+    """Whether a file of a model folder is part of the model; without its weights, its config alone is."""
+    return name in ((CONFIG, TOKENIZER, INDEX) if weights else (CONFIG,)) or weights and name.endswith(".safetensors")
 
 
 @contextmanager
@@ -26,14 +32,13 @@ def local_folder(uri: str, weights: bool = True) -> Iterator[Path]:
         yield Path(root)
         return
     with TemporaryDirectory(prefix="rxt-") as folder:
-        names = [path.rpartition("/")[2] for path in fs.ls(root, detail=False, refresh=True)] if weights else [CONFIG]
-        for name in names:
-            if name in (CONFIG, TOKENIZER, INDEX) or name.endswith(".safetensors"):
+        for name in (path.rpartition("/")[2] for path in fs.ls(root, detail=False, refresh=True)):
+            if is_read(name, weights):
                 fs.get_file(f"{root}/{name}", f"{folder}/{name}")
         try:
             yield Path(folder)
-        except ModelFolderError as error:  # names the copy, which nobody will find
-            raise ModelFolderError(str(error).replace(folder, uri)) from error
+        except (ModelFolderError, DamagedFile) as error:  # names the copy, which nobody will find
+            raise type(error)(str(error).replace(folder, uri)) from error
 
 
 def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:

@@ -17,7 +17,7 @@ from jobs.batches import (
     text_batch,
 )
 from jobs.context import Artifact, Look, StageError
-from jobs.inputs import open_index, open_model, open_model_config, open_reader
+from jobs.inputs import check_model, open_index, open_model, open_model_config, open_reader
 from jobs.objectives.base import Objective
 from jobs.objectives.joint_lm import JointLM
 from jobs.objectives.memory_pretrain import Reading, SelfSupervised
@@ -55,8 +55,11 @@ def build(config: configs.StageConfig, inputs: Inputs) -> Recipe:
 
 
 def check(inputs: Inputs) -> None:
-    """Before anything is started: whole shards, made with the tokenizer of the model. StageError otherwise."""
-    model = open_model_config(inputs[MODEL]) if MODEL in inputs else None
+    """Before anything is started: whole weights and shards, made with one tokenizer. StageError otherwise."""
+    model = None
+    if MODEL in inputs:
+        check_model(inputs[MODEL])
+        model = open_model_config(inputs[MODEL])
     for name, artifact in inputs.items():
         if name == MODEL:
             continue

@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from safetensors import SafetensorError
 from torch import Tensor
 
-from jobs.context import Look, StageError, Talk
-from jobs.model_folder import load_model, require_tokenizer
-from rxt_model.checkpoint import ModelFolderError
+from jobs.context import Artifact, StageError, Talk
+from jobs.inputs import model_uri, open_model, open_tokenizer
+from jobs.model_folder import require_tokenizer
 from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
@@ -22,7 +22,7 @@ from tokenization.dialogues.score import score
 from tokenization.dialogues.wording import example
 from tokenization.records import Interaction, Language
 from tokenization.template import decode_answer, encode_query
-from tokenization.tokenizer import Tokenizer, TokenizerError
+from tokenization.tokenizer import Tokenizer
 
 HELP = """\
 /memory      what short-term memory looks like, and how much the last interaction changed it
@@ -104,39 +104,36 @@ class Conversation:
         self._state.set_result(state)
 
 
-def open_conversation(model_uri: str, tokenizer_url: str) -> Conversation:
-    """From a `model/` folder and a tokenizer.json, anywhere. Raises StageError if one is missing, damaged, or of
-    another tokenizer, or if the model has no memory."""
-    try:
-        model = load_model(model_uri)
-        tokenizer = Tokenizer.load(tokenizer_url)
-    except (ModelFolderError, TokenizerError, OSError) as error:
-        raise ChatError(str(error), Look()) from error
-    require_tokenizer(model.config.tokenizer_digest, model_uri, tokenizer)
+def open_conversation(source: Artifact, words: Artifact) -> Conversation:
+    """From a stage's model and the tokenizer. Raises StageError if a file of theirs is missing or damaged, if they do
+    not belong together, or if the model has no memory."""
+    model, tokenizer = open_model(source), open_tokenizer(words)
+    require_tokenizer(model.config.tokenizer_digest, model_uri(source), tokenizer)
     if not isinstance(model, ReactiveTransformer):
-        raise ChatError(f"{model_uri} is a stateless baseline: it has no memory to talk to", Talk("smat"))
+        raise ChatError(f"{model_uri(source)} is a stateless baseline: it has no memory to talk to", Talk("smat"))
     return Conversation(model, tokenizer)
 
 
 def chat(
-    model_uri: str,
-    tokenizer_url: str,
-    title: str,
+    source: Artifact,
+    words: Artifact,
+    header: str,
     prompts: Sequence[str] = (),
     examples: Sequence[Language] = (),
     seed: int | None = None,
 ) -> int:
-    """Talk on the terminal; returns the exit code. `title` is what is printed first, before what the model is.
+    """Talk on the terminal to the model of `source` with the tokenizer of `words`; returns the exit code. `header` is
+    what is printed first.
 
     `examples` plays a drawn conversation in each language, `prompts` what was given; with neither, standard input is
     read until it ends. `seed` draws the examples; None draws the seed, which is printed.
     """
     for standard in (sys.stdin, sys.stdout):
         standard.reconfigure(encoding="utf-8", errors="replace")
-    talk = open_conversation(model_uri, tokenizer_url)
+    talk = open_conversation(source, words)
     memory = talk.model.config.memory
     print(
-        f"{title}   {parameters(talk.model) / 1e6:.1f} M parameters   "
+        f"{header}\n{source.stage}/{source.artifact_id}   {parameters(talk.model) / 1e6:.1f} M parameters   "
         f"memory {talk.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
     )
     for language in examples:

@@ -200,10 +200,10 @@ def chat(
             raise StageError(
                 f"--example {language}: not one of {', '.join(LANGUAGES)}", session.invocation.chat("--example", "pl")
             )
-    model_uri, tokenizer_url, title = session.model(stage)
+    model, tokenizer = session.model(stage)
     from pipelines.chat import chat as talk
 
-    return talk(model_uri, tokenizer_url, f"{session.header}\n{title}", prompt or (), example or ())
+    return talk(model, tokenizer, session.header, prompt or (), example or ())
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})

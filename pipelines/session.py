@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.context import StageError
+from jobs.context import Artifact, StageError
 from pipelines import overrides
 from pipelines.artifacts import RUN, ArtifactStore, Attempt
 from pipelines.code_digest import ROOT
@@ -71,9 +71,9 @@ class Session:
                     )
         return targets
 
-    def model(self, stage: str | None) -> tuple[str, str, str]:
-        """URIs of a `model/` and of a tokenizer.json, and a title: of `stage`, else of the export, else of the complete
-        stage nearest to it. Raises StageError if there is none."""
+    def model(self, stage: str | None) -> tuple[Artifact, Artifact]:
+        """A model and its tokenizer: of `stage`, else of the export, else of the complete stage nearest to it. Raises
+        StageError if there is none."""
         statuses = self.plan()
         wanted: Stage | None = named(self.stages, stage or "export")
         while stage is None and wanted is not None and not statuses[wanted.name].is_complete:
@@ -84,15 +84,9 @@ class Session:
         if not status.is_complete:
             reason = f": {status.reason}" if status.reason else ""
             raise StageError(f"{stage} is {status.state}{reason}", self.invocation.run("--until", wanted.name))
-        uri = self.store.uri(status.attempt)
-        if "config.json" in status.manifest["outputs"]:  # the export is a model folder itself
-            model = uri
-        elif "model/config.json" in status.manifest["outputs"]:
-            model = f"{uri}/model"
-        else:
+        if not {"config.json", "model/config.json"} & status.manifest["outputs"].keys():
             raise StageError(f"{stage} makes no model", self.invocation.chat())
-        tokenizer = f"{self.store.uri(statuses['tokenizer'].attempt)}/tokenizer.json"
-        return model, tokenizer, f"{wanted.name}/{status.attempt.artifact_id}"
+        return self._artifact(status), self._artifact(statuses["tokenizer"])
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -125,6 +119,10 @@ class Session:
         if first.state == "stale":
             line += f"; {self.invocation.status('--why', first.stage.name)} shows the whole difference"
         return line
+
+    def _artifact(self, status: StageStatus) -> Artifact:
+        attempt = status.attempt
+        return Artifact(status.stage.name, attempt.artifact_id, self.store.uri(attempt), status.manifest)
 
     def _stage_object(self, status: StageStatus) -> dict[str, Any]:
         attempt, manifest = status.attempt, status.manifest

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recorded import outputs, recorded
 
 from jobs.configs import Execution
 from jobs.context import Artifact, StageContext
@@ -193,6 +194,7 @@ def make_world(folder: Path) -> dict[str, Artifact]:
             "payload": {"config": {"steps": 7}},
             "seconds": 12.3,
             "result": f"{stage} result",
+            "outputs": outputs(str(uri)),
         }
         (uri / "manifest.json").write_text(json.dumps(manifest))
         return Artifact(stage, uri.name, str(uri), manifest)
@@ -216,7 +218,7 @@ def context(inputs: dict[str, Artifact], output: Path | str, **changes) -> Stage
 
 def foreign_tokenizer(folder: Path) -> Artifact:
     Tokenizer.train(["something else entirely"] * 9, 300).save(str(folder / "tokenizer.json"))
-    return Artifact("tokenizer", "0123456789ab-9", str(folder), {})
+    return recorded("tokenizer", "0123456789ab-9", str(folder))
 
 
 def digest_of(artifact: Artifact) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from recorded import recorded
 
 from jobs.configs import Execution, RlExecution
 from jobs.context import Artifact, StageContext
@@ -72,7 +73,7 @@ def toy_world(folder: Path, held_out: int = 8) -> Mapping[str, Artifact]:
         records.append(write_shard(f"{folder}/shards/{split}-00000.arrow", "conversations", content, split))
     index = ShardIndex("conversations", LENGTH, tokenizer.digest, tokenizer.vocab_size, tuple(records))
     write_index(f"{folder}/shards", index)
-    return {name: Artifact(name, f"{name}-1", str(folder / name), {}) for name in ("model", "shards", "tokenizer")}
+    return {name: recorded(name, f"{name}-1", str(folder / name)) for name in ("model", "shards", "tokenizer")}
 
 
 class RecordingReporter:

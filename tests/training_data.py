@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from evaluation_data import ARCHITECTURE
+from recorded import recorded
 
 from jobs.configs import Execution, PretrainConfig, TrainExecution
-from jobs.context import Artifact, StageContext
+from jobs.context import StageContext
 from tokenization.shards import ShardIndex, write_index, write_shard
 
 DIGEST, VOCABULARY, LENGTH = "d" * 64, 300, 32
@@ -67,7 +68,7 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
 
 def artifacts(uris):
     """Upstream artifacts, each of a stage that is called like the input."""
-    return {name: Artifact(name, "0-1", str(uri), {}) for name, uri in uris.items()}
+    return {name: recorded(name, "0-1", str(uri)) for name, uri in uris.items()}
 
 
 def context(stage, output, inputs, reporter=None, should_stop=lambda: False, **execution):

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from jobs.configs import MrlConfig
 from jobs.context import Change, Look, StageContext, StageError
-from jobs.inputs import model_uri, open_reader, open_tokenizer, usable
-from jobs.model_folder import local_folder, require_tokenizer
+from jobs.inputs import model_folder, model_uri, open_reader, open_tokenizer
+from jobs.model_folder import require_tokenizer
 from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rewards import Reward, reward_trajectories
@@ -40,7 +40,7 @@ class StageData:
         shards, upstream = ctx.inputs["shards"].uri, ctx.inputs["model"]
         readers = {split: open_reader(ctx.inputs["shards"], split) for split in ("train", "validation", "test")}
         tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
-        with usable(upstream), local_folder(model_uri(upstream)) as folder:
+        with model_folder(upstream) as folder:
             _, model = load_config(folder)
             embedding = Tensors(folder).get("embedding.weight").float()
         require_tokenizer(model.tokenizer_digest, model_uri(upstream), tokenizer)

@@ -84,6 +84,11 @@ def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlCon
     }
 
 
+def opened(folder: Path) -> Artifact:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return Artifact(manifest["stage"], folder.name, str(folder), manifest)
+
+
 def passed(line: dict) -> bool:
     """A reward rises if the interval of the difference lies above zero; a control must not."""
     rose = line["difference"]["low"] > 0
@@ -98,10 +103,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    inputs = {
-        name: Artifact(name, f"{name}-1", str(getattr(arguments, name).resolve()), {})
-        for name in ("model", "shards", "tokenizer")
-    }
+    inputs = {name: opened(getattr(arguments, name).resolve()) for name in ("model", "shards", "tokenizer")}
     pipeline = resolve(PRESETS[arguments.preset](), None, arguments.sets)
     ensure_ray(pipeline.execution)
     failures = 0

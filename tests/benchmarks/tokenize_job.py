@@ -20,6 +20,7 @@ import os
 import platform
 import random
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -30,6 +31,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,13 +41,14 @@ import tokenizers
 
 from jobs.build_shards import build_text_shards
 from jobs.configs import DataExecution, Execution
-from jobs.context import Artifact, StageContext
+from jobs.context import StageContext
 from jobs.data_configs import TextShardsConfig
 from jobs.latency import device_name
 from jobs.ray_setup import WORKER_ENVIRONMENT, shutdown
 from jobs.text_manifest import take_stock, text_shards
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from pipelines.revision import commit
+from tests.recorded import recorded
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.encoder import BATCH
 from tokenization.records import LANGUAGES, Document
@@ -178,7 +182,7 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def context(output: Path, corpus: Path, tokenizer: str) -> StageContext:
-    inputs = {"corpus": Artifact("corpus", "", str(corpus), {}), "tokenizer": Artifact("tokenizer", "", tokenizer, {})}
+    inputs = {"corpus": recorded("corpus", "", str(corpus)), "tokenizer": recorded("tokenizer", "", tokenizer)}
     return StageContext(
         "text-shards", "benchmark", str(output), inputs, Execution(data=DataExecution(parallelism=2)), Quiet()
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 from evaluation_data import context, make_world
+from recorded import recorded
 from rl_data import RecordingReporter, toy_context, toy_world
 
 from jobs.configs import EvaluateConfig, ExportConfig, MrlConfig
 from jobs.context import Look, Rerun, StageError
 from jobs.evaluate import Sources, evaluate, measure
 from jobs.export import export
-from jobs.inputs import open_index, open_model, open_model_config, open_reader, open_tokenizer
+from jobs.inputs import check_model, open_index, open_model, open_model_config, open_reader, open_tokenizer
 from jobs.rl.controller import run_mrl
 
 EVALUATE, MRL = EvaluateConfig(questions=4, text_rows=2), MrlConfig(iterations=1, episodes=4, held_out_episodes=4)
@@ -88,14 +91,48 @@ def test_a_split_that_nobody_wrote_is_not_damage(world):
 def test_a_damaged_model_on_an_object_store_is_named_where_it_lies(world):
     fs = fsspec.filesystem("memory")
     fs.put(f"{world['model'].uri}/model", "/damaged/model", recursive=True)
-    fs.pipe_file("/damaged/model/model.safetensors", b"short")
-    artifact = type(world["model"])("mrl", "x-1", "memory://damaged", {})
-    with pytest.raises(StageError, match="memory://damaged/model/model.safetensors"):
+    artifact = replace(world["model"], uri="memory://damaged")
+    open_model(artifact)
+    content = bytearray(fs.cat_file("/damaged/model/model.safetensors"))
+    content[-1] ^= 1
+    fs.pipe_file("/damaged/model/model.safetensors", bytes(content))
+    for read in (open_model, check_model):
+        with pytest.raises(StageError, match="memory://damaged/model/model.safetensors is damaged: sha256"):
+            read(artifact)
+    fs.rm_file("/damaged/model/model.safetensors")
+    with pytest.raises(StageError, match="memory://damaged/model/model.safetensors is missing"):
         open_model(artifact)
 
 
+def test_weights_with_one_other_bit_are_not_used(world):
+    weights = Path(world["model"].uri, "model", "model.safetensors")
+    open_model(world["model"])
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    before = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    weights.write_bytes(content)
+    for read in (open_model, check_model):
+        with pytest.raises(StageError) as caught:
+            read(world["model"])
+        found = hashlib.sha256(content).hexdigest()[:12]
+        assert str(caught.value) == f"{weights} is damaged: sha256 {found}…, {before}… recorded"
+        assert caught.value.remedy == Rerun("mrl")
+    open_model_config(world["model"])
+
+
+def test_the_export_is_a_model_folder_itself(world, tmp_path):
+    export(context(world, tmp_path / "out"), ExportConfig())
+    exported = recorded("export", "x-1", str(tmp_path / "out"))
+    open_model(exported)
+    flip(tmp_path / "out" / "model.safetensors")
+    with pytest.raises(StageError, match="out/model.safetensors is damaged") as caught:
+        open_model(exported)
+    assert caught.value.remedy == Rerun("export")
+
+
 def test_evaluate_explains_what_is_damaged_before_it_starts_ray(world, tmp_path, no_ray):
-    harmed = {"tokenizer": "tokenizer.json", "shards": "test-00000.arrow"}
+    weights = "model/model.safetensors"
+    harmed = {"tokenizer": "tokenizer.json", "shards": "test-00000.arrow", "model": weights, "baseline": weights}
     for name, file in harmed.items():
         path = Path(world[name].uri, file)
         before = path.read_bytes()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 from evaluation_data import make_conversations, make_tokenizer, save_models
+from recorded import recorded
 
-from jobs.context import Look, Talk
+from jobs.context import Artifact, Rerun, StageError, Talk
 from pipelines.chat import ChatError, Conversation, chat, open_conversation
 from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
@@ -28,26 +31,26 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, tokenizer) -> dict[str, str]:
-    """Model folders of both kinds, and tokenizer.json."""
+def sources(tmp_path_factory, tokenizer) -> dict[str, Artifact]:
+    """Models of both kinds, and the tokenizer."""
     folder = tmp_path_factory.mktemp("models")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    models = {name: f"{uri}/model" for name, uri in save_models(folder, tokenizer).items()}
-    return models | {"tokenizer": str(folder / "tokenizer.json")}
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    uris = save_models(folder, tokenizer) | {"tokenizer": str(folder / "tokenizer")}
+    return {name: recorded(name, "e51b07c2d9aa-1", uri) for name, uri in uris.items()}
 
 
 @pytest.fixture
-def talk(folders) -> Conversation:
-    return open_conversation(folders["rxt"], folders["tokenizer"])
+def talk(sources) -> Conversation:
+    return open_conversation(sources["rxt"], sources["tokenizer"])
 
 
 @pytest.fixture
-def say(folders, monkeypatch, capsys):
+def say(sources, monkeypatch, capsys):
     """Runs the command with text on standard input; returns the exit code and what was printed."""
 
     def run(text: str = "", **options) -> tuple[int, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-        code = chat(folders["rxt"], folders["tokenizer"], "export/e51b07c2d9aa-1", **options)
+        code = chat(sources["rxt"], sources["tokenizer"], "store here", **options)
         return code, capsys.readouterr().out
 
     return run
@@ -114,9 +117,10 @@ def test_prompts_are_played_and_memory_is_kept_and_restored_bit_for_bit(say, tmp
     kept, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     code, out = say(prompts=[PROMPTS[0], f"/save {kept}"])
     assert code == 0
-    header, you, rxt, command, saved = out.splitlines()
+    where, header, you, rxt, command, saved = out.splitlines()
     assert command == f"you> /save {kept}"
-    assert header.startswith("export/e51b07c2d9aa-1   0.1 M parameters   memory 2 layers x 8 slots")
+    assert where == "store here"
+    assert header.startswith("rxt/e51b07c2d9aa-1   0.1 M parameters   memory 2 layers x 8 slots")
     assert you == f"you> {PROMPTS[0]}" and rxt.startswith("rxt> ") and saved.endswith("after 1 turns")
 
     say(prompts=[f"/load {kept}", f"/save {again}"])
@@ -186,16 +190,36 @@ def test_a_right_answer_gets_its_mark(say, monkeypatch):
     assert "✗" not in out and out.count("✓") >= 2
 
 
-def test_what_cannot_be_talked_to_is_explained(folders, tokenizer, tmp_path):
+def test_what_cannot_be_talked_to_is_explained(sources, tokenizer, tmp_path):
     with pytest.raises(ChatError, match="no memory") as caught:
-        open_conversation(folders["baseline"], folders["tokenizer"])
+        open_conversation(sources["baseline"], sources["tokenizer"])
     assert caught.value.remedy == Talk("smat")
-    with pytest.raises(ChatError, match="nowhere") as caught:
-        open_conversation(str(tmp_path / "nowhere"), folders["tokenizer"])
-    assert caught.value.remedy == Look()
-    with pytest.raises(ChatError, match="tokenizer.json"):
-        open_conversation(folders["rxt"], str(tmp_path / "tokenizer.json"))
     other = Tokenizer.train([i.query for talk in make_conversations(3) for i in talk.interactions], 300)
     other.save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(Exception, match=f"(?s){other.digest}.*{tokenizer.digest}"):
-        open_conversation(folders["rxt"], str(tmp_path / "tokenizer.json"))
+    with pytest.raises(StageError, match=f"(?s){other.digest}.*{tokenizer.digest}"):
+        open_conversation(sources["rxt"], recorded("tokenizer", "0-1", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("rxt", "model/model.safetensors"), ("rxt", "model/config.json"), ("tokenizer", "tokenizer.json")],
+)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: content[:-9],
+        lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+        lambda content: b"{}",
+        lambda content: None,
+    ],
+    ids=["truncated", "flipped", "foreign", "missing"],
+)
+def test_a_file_that_was_harmed_is_named_with_the_stage_to_make_again(sources, tmp_path, name, file, harm):
+    shutil.copytree(sources[name].uri, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / file
+    content = harm(path.read_bytes())
+    path.unlink() if content is None else path.write_bytes(content)
+    harmed = sources | {name: replace(sources[name], uri=str(tmp_path))}
+    with pytest.raises(StageError, match=f"{path} is ") as caught:
+        open_conversation(harmed["rxt"], harmed["tokenizer"])
+    assert caught.value.remedy == Rerun(name)

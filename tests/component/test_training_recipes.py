@@ -1,6 +1,7 @@
 """Every stage, in both precisions, takes real steps on real shards; inputs that do not fit are refused."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -149,6 +150,20 @@ def test_a_tokenizer_that_does_not_fit_is_named_with_both_digests(uris, tmp_path
     other = make_training_shards(tmp_path, digest="e" * 64)
     with pytest.raises(StageError, match=f"shards {'e' * 64}, model {DIGEST}"):
         check(artifacts({"shards": other["interactions"], "model": uris["model"]}))
+
+
+def test_weights_with_one_other_bit_are_named_before_anything_starts(uris, tmp_path):
+    shutil.copytree(uris["model"], tmp_path / "upstream")
+    inputs = artifacts({"shards": uris["interactions"], "model": tmp_path / "upstream"})
+    check(inputs)
+    path = tmp_path / "upstream" / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for read in (check, lambda inputs: build(SftConfig(**COMMON), inputs)):
+        with pytest.raises(StageError, match="upstream/model/model.safetensors is damaged") as caught:
+            read(inputs)
+        assert caught.value.remedy == Rerun("model")
 
 
 def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):

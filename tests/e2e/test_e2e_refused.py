@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import shutil
 
 import pytest
 from ports import free_port
-
-from tokenization.tokenizer import Tokenizer
 
 NOBODY = "127.0.0.1:PORT"  # nobody listens there; the port is found by each test
 
@@ -91,35 +90,36 @@ def test_a_damaged_shard_is_named(copy):
 
 
 def test_a_tokenizer_that_does_not_fit_is_told_by_its_digest(copy):
-    file = copy.artifact("pretrain") / "model" / "config.json"
+    """Both of a stage's inputs are whole, but not of one run: their manifests agree with their files."""
+    artifact = copy.artifact("pretrain")
+    file = artifact / "model" / "config.json"
     config = json.loads(file.read_text())
-    ours = config["tokenizer_digest"]
-    other = Tokenizer.train(["a text that nobody else has"] * 20, 300)
-    content = (copy.artifact("tokenizer") / "tokenizer.json").read_bytes()
-    other.save(str(copy.artifact("tokenizer") / "tokenizer.json"))
-    message, remedy = copy.nano("chat", "--prompt", "hello", code=2).splitlines()
-    assert message.startswith("error: the tokenizer does not fit ") and ours in message and other.digest in message
-    assert remedy.startswith("next: ")
-
-    (copy.artifact("tokenizer") / "tokenizer.json").write_bytes(content)
-    file.write_text(json.dumps(config | {"tokenizer_digest": other.digest}))
+    ours, other = config["tokenizer_digest"], "f" * 64
+    content = json.dumps(config | {"tokenizer_digest": other}).encode()
+    file.write_bytes(content)
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    manifest["outputs"]["model/config.json"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (artifact / "manifest.json").write_text(json.dumps(manifest))
     shutil.rmtree(copy.store / "sft")
-    explained(copy, "sft", ours, other.digest, str(copy.artifact("interaction-shards")))
+    explained(copy, "sft", ours, other, str(copy.artifact("interaction-shards")))
 
 
-def test_damaged_weights_are_named_by_the_worker_that_reads_them(copy):
+def test_weights_with_one_other_bit_are_named_before_anything_is_started(copy):
     weights = copy.artifact("pretrain") / "model" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-50])
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    following = "rxt stage rerun pretrain --config nano.toml"
+    message, remedy = copy.nano("chat", "--stage", "pretrain", "--prompt", "hello", code=2).splitlines()
+    assert message.startswith(f"error: {weights} is damaged: sha256 ") and remedy == f"next: {following}"
     shutil.rmtree(copy.store / "sft")
-    output = copy.nano("run", "--until", "sft", code=1)
-    lines = output.partition("\nerror: ")[2].splitlines()
-    assert lines[0].startswith("sft failed on rank ") and str(weights) in lines[1]
-    assert lines[2] == "  next     rxt stage rerun pretrain --config nano.toml"
+    lines = explained(copy, "sft", f"{weights} is damaged: sha256 ")
+    assert lines[2] == f"  next     {following}"
 
 
 def test_a_damaged_tokenizer_is_named_by_the_stage_that_reads_it(copy):
     tokenizer = copy.artifact("tokenizer") / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes()[:-50])
     shutil.rmtree(copy.store / "export")
-    lines = explained(copy, "export", f"{tokenizer}: not a tokenizer.json")
+    lines = explained(copy, "export", f"{tokenizer} is truncated or damaged")
     assert lines[2] == "  next     rxt stage rerun tokenizer --config nano.toml"

@@ -14,10 +14,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from recorded import recorded
 
 from jobs.build_shards import build_conversation_shards, build_interaction_shards, build_text_shards
 from jobs.configs import DataExecution, Execution
-from jobs.context import Artifact, Interrupted, Rerun, StageContext, StageError
+from jobs.context import Interrupted, Rerun, StageContext, StageError
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
 from jobs.shard_job import run_manifest
 from jobs.text_manifest import take_stock, text_shards
@@ -86,8 +87,9 @@ def context(output: str, corpus: str, tokenizer: str = "", workers: int = 2, **m
         artifact_id="test-1",
         output_uri=str(output),
         inputs={
-            "corpus": Artifact("corpus", "c-1", corpus, {}),
-            "tokenizer": Artifact("tokenizer", "t-1", tokenizer, {}),
+            name: recorded(name, f"{name}-1", uri)
+            for name, uri in (("corpus", corpus), ("tokenizer", tokenizer))
+            if uri
         },
         execution=Execution(data=DataExecution(parallelism=workers)),
         reporter=Notes(),

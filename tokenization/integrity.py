@@ -1,0 +1,37 @@
+"""Files compared with what was recorded when they were written."""
+
+from __future__ import annotations
+
+import functools
+
+import fsspec
+
+from tokenization.shards import sha256_of
+
+
+class DamagedFile(ValueError):
+    """A file is missing, or its bytes are not those that were recorded. The message names it."""
+
+
+def verify(url: str, size: int, sha256: str, name: str = "") -> None:
+    """Raises DamagedFile unless the file at `url` has `size` bytes with this digest; `name` is what to call it instead.
+
+    Each process hashes a file once, as long as it does not change.
+    """
+    name = name or url
+    fs, path = fsspec.url_to_fs(url)
+    try:
+        found = fs.size(path)
+        if found != size:
+            raise DamagedFile(f"{name} is truncated or damaged: {found} bytes, {size} recorded")
+        digest = _digest(url, fs.ukey(path))
+    except FileNotFoundError as error:
+        raise DamagedFile(f"{name} is missing") from error
+    if digest != sha256:
+        raise DamagedFile(f"{name} is damaged: sha256 {digest[:12]}…, {sha256[:12]}… recorded")
+
+
+@functools.lru_cache(maxsize=100_000)
+def _digest(url: str, version: str) -> str:
+    """`version` is the filesystem's key for what lies there now: size, times or ETag."""
+    return sha256_of(url)
