@@ -55,7 +55,7 @@ class Conversation:
         self._become(ConversationState.new(self.model))
 
     def save(self, path: str) -> None:
-        self.state.save(path)
+        self.state.save(path, self.model)
 
     def load(self, path: str) -> None:
         self._become(ConversationState.load(path, self.model))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from rxt_model.check import check_ids, check_memory, check_rows
 from rxt_model.layout import pad_rows
 from rxt_model.model import ReactiveTransformer
+from rxt_model.weights import digest_of, replacing
+
+_MODEL = "model"  # in the file's metadata: the digest of the weights
 
 
 def remember(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
@@ -48,21 +52,33 @@ class ConversationState:
         """The state after one whole interaction (query and answer ids)."""
         return replace(self, memory=remember(model, self.memory, [interaction]), turns=self.turns + 1)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """One safetensors file; loading it gives the same bits."""
-        save_file({"memory": self.memory.contiguous(), "turns": torch.tensor(self.turns)}, path)
+    def save(self, path: str | os.PathLike[str], model: ReactiveTransformer) -> None:
+        """One safetensors file, whole or not at all, that knows the weights of the `model` whose memory it is; loading
+        it gives the same bits."""
+        tensors = {"memory": self.memory.contiguous(), "turns": torch.tensor(self.turns)}
+        with replacing(Path(path)) as temporary:
+            save_file(tensors, temporary, metadata={_MODEL: digest_of(model.state_dict())})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: ReactiveTransformer) -> ConversationState:
-        """Raises ValueError for a damaged file, one that holds something else, and a memory of another shape."""
+        """Raises ValueError for a damaged file, one that holds something else, and the memory of another model: the
+        same numbers mean nothing to other weights."""
         try:
-            held = load_file(path, device=str(model.embedding.weight.device))
+            with safe_open(path, framework="pt", device=str(model.embedding.weight.device)) as file:
+                names, saved_with = sorted(file.keys()), (file.metadata() or {}).get(_MODEL)
+                if names != ["memory", "turns"]:
+                    raise ValueError(
+                        f"{path}: holds {len(names)} tensors ({', '.join(names[:3])}{', …' if names[3:] else ''}), "
+                        "but a saved conversation holds memory and turns"
+                    )
+                memory, turns = file.get_tensor("memory"), file.get_tensor("turns")
         except SafetensorError as error:
             raise ValueError(f"{path}: truncated or damaged ({error})") from error
-        if held.keys() != {"memory", "turns"}:
-            raise ValueError(f"{path}: holds {sorted(held)}, but a saved conversation holds memory and turns")
         try:
-            check_memory(held["memory"], model.config, 1, model.config.memory.slots)
+            check_memory(memory, model.config, 1, model.config.memory.slots)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        return cls(held["memory"], int(held["turns"]))
+        if saved_with != (own := digest_of(model.state_dict())):
+            found = f"sha256 {saved_with[:12]}…" if saved_with else "no digest"
+            raise ValueError(f"{path}: is the memory of another model: weights of {found}, this one's of {own[:12]}…")
+        return cls(memory, int(turns))

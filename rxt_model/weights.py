@@ -3,8 +3,10 @@ model-00001-of-0000N.safetensors beside a model.safetensors.index.json that says
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +45,15 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_size: i
         with replacing(folder / INDEX) as temporary:
             index = {"metadata": {"total_size": total}, "weight_map": places}
             temporary.write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """One sha256 for all of them: names, types, shapes and bytes, whatever their order or device."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class Tensors:
@@ -87,10 +98,14 @@ class Tensors:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when everything is written and on the disk: a power cut leaves the old
-    file or the new one, never an empty one."""
+    file or the new one, never an empty one. Who may read it is what a new file there allows."""
     temporary = path.with_name(f".{path.name}")
     try:
+        temporary.unlink(missing_ok=True)  # a killed writer's, which others may not be allowed to read
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
+        os.chmod(temporary, mode)  # safetensors puts a file of its own there, for its owner alone
         _to_disk(temporary)
         os.replace(temporary, path)
         _to_disk(path.parent)

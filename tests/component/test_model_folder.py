@@ -15,6 +15,8 @@ from rxt_model.baseline import StatelessDecoder
 from rxt_model.checkpoint import ModelFolderError, from_pretrained, save_pretrained
 from rxt_model.config import ConfigError, ModelConfig
 from rxt_model.model import ReactiveTransformer
+from rxt_model.state import ConversationState
+from rxt_model.weights import MAX_SHARD_SIZE
 from tests.models import small_config, small_model
 
 
@@ -235,6 +237,20 @@ def test_a_power_cut_leaves_whole_files(tmp_path, monkeypatch):
     for place in replaced:
         file, folder = events[place][1], tmp_path.stat().st_ino
         assert events[place - 1 : place + 2] == [("sync", file), ("replace", file), ("sync", folder)]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_are_readable_for_whom_the_umask_says(tmp_path, umask, mode):
+    model = small_model()
+    before = os.umask(umask)
+    try:
+        for most in (SHARD, MAX_SHARD_SIZE):
+            save_pretrained(model, tmp_path, max_shard_size=most)
+            assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+        ConversationState.new(model).save(tmp_path / "state.safetensors", model)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "state.safetensors").stat().st_mode & 0o777 == mode
 
 
 def test_an_unknown_config_key_is_refused():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rxt_model.config import ConfigError, MemoryConfig
 from rxt_model.memory import ResidualGate, memory_statistics
@@ -212,9 +213,36 @@ def test_a_fork_of_a_conversation_goes_its_own_way():
 def test_conversation_state_saves_and_loads_bit_for_bit(tmp_path):
     model = small_model().eval()
     state = ConversationState.new(model, seed=3).written(model, [2, 5, 20, 6, 21, 3])
-    state.save(tmp_path / "state.safetensors")
+    state.save(tmp_path / "state.safetensors", model)
     loaded = ConversationState.load(tmp_path / "state.safetensors", model)
     assert loaded.turns == 1 and torch.equal(loaded.memory, state.memory)
     other = small_model(memory=MemoryConfig(slots=7, variant="competitive"))
     with pytest.raises(ValueError, match=r"state.safetensors: memory.shape = \(2, 1, 6, 32\): must be \(2, 1, 7, 32\)"):
         ConversationState.load(tmp_path / "state.safetensors", other)
+
+
+def test_the_memory_of_another_model_of_the_same_shape_is_refused(tmp_path):
+    """One weight by one bit is another model; a copy of all weights is the same."""
+    model, path = small_model().eval(), tmp_path / "state.safetensors"
+    state = ConversationState.new(model).written(model, [2, 5, 20, 6, 21, 3])
+    state.save(path, model)
+    same = small_model(seed=1).eval()
+    same.load_state_dict(model.state_dict())
+    assert torch.equal(ConversationState.load(path, same).memory, state.memory)
+    bits = same.decoder.head.bias.data.view(torch.int32)
+    bits[0] ^= 1
+    with pytest.raises(ValueError, match="state.safetensors: is the memory of another model: weights of sha256"):
+        ConversationState.load(path, same)
+    save_file(load_file(path), path)
+    with pytest.raises(ValueError, match="memory of another model: weights of no digest"):
+        ConversationState.load(path, model)
+
+
+def test_a_file_of_something_else_is_told_by_a_few_names(tmp_path):
+    save_file({f"layer.{i:02d}": torch.zeros(1) for i in range(40)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError) as caught:
+        ConversationState.load(tmp_path / "model.safetensors", small_model())
+    assert str(caught.value) == (
+        f"{tmp_path}/model.safetensors: holds 40 tensors (layer.00, layer.01, layer.02, …), "
+        "but a saved conversation holds memory and turns"
+    )
