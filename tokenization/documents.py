@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tokenization.cleaning.words import normalised
 from tokenization.dialogues.values import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
 
@@ -19,8 +20,9 @@ READ_ROWS = 1024
 
 
 def split_of(text: str, validation_fraction: float, test_fraction: float) -> Split:
-    """By a stable hash of the text: equal texts, of whatever source, are in the same split."""
-    place = stable_hash(f"split {text}") / 2**64
+    """By a stable hash of the words: texts that differ in case, punctuation and white space alone, of whatever source,
+    are in the same split."""
+    place = stable_hash(f"split {normalised(text)}") / 2**64
     if place < test_fraction:
         return "test"
     return "validation" if place < test_fraction + validation_fraction else "train"

@@ -49,7 +49,7 @@ def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
     with an earlier one, those go whose signature is equal to its in at least `threshold` of all values.
     """
     keys = column("key")
-    decision = np.where(_first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)
+    decision = np.where(first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)
     long = np.flatnonzero((decision == KEEP) & (column("words") >= ENOUGH_WORDS))
     if threshold >= 1 or not len(long):
         return decision
@@ -67,13 +67,13 @@ def _candidates(column: Callable[[str], np.ndarray], rows: np.ndarray) -> tuple[
     pairs = np.empty(0, np.uint64)
     for name in BAND_COLUMNS:
         halves = np.ascontiguousarray(column(name)[rows]).view("<u8")
-        first = _first_alike(halves[:, 0] * _FACTOR + halves[:, 1])
+        first = first_alike(halves[:, 0] * _FACTOR + halves[:, 1])
         later = np.flatnonzero(first != np.arange(len(rows)))
         pairs = np.union1d(pairs, (first[later].astype(np.uint64) << np.uint64(32)) | later.astype(np.uint64))
     return rows[(pairs >> np.uint64(32)).astype(np.int64)], rows[(pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)]
 
 
-def _first_alike(keys: np.ndarray) -> np.ndarray:
+def first_alike(keys: np.ndarray) -> np.ndarray:
     """For each position that of the first equal key, int64."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

@@ -20,6 +20,9 @@ from jobs.context import Restart, StageError
 from jobs.corpus_plan import plan, read_benchmarks
 from jobs.corpus_tasks import clean_piece, write_documents
 from jobs.data_configs import BenchmarkConfig, SourceConfig
+from jobs.ray_tasks import run_tasks
+from tokenization.cleaning.benchmark import read_benchmark
+from tokenization.cleaning.words import Words
 from tokenization.documents import Corpus
 from tokenization.sources import listing
 
@@ -123,6 +126,10 @@ def test_benchmark_texts_stay_out(ray_session, tmp_path):
     stage.build_corpus(context(tmp_path / "out"), config((source("web", tmp_path / "web.jsonl"),), benchmarks=(exam,)))
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["documents"]["en"] == 19 and report["sources"][0]["removed"]["benchmark"]["documents"] == 1
+    told = read_benchmark(str(tmp_path / "out"))
+    assert told.found_in(Words([page(7), page(8)])).tolist() == [True, False]
+    stage.build_corpus(context(tmp_path / "without"), config((source("web", tmp_path / "web.jsonl"),)))
+    assert not (tmp_path / "without/benchmark.parquet").exists()
     bad = BenchmarkConfig(name="exam", path=str(tmp_path / "*.none"))
     with pytest.raises(StageError, match="benchmark exam: no file matches"):
         stage.build_corpus(
@@ -218,7 +225,7 @@ def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
     slow = ray_session.remote(lambda: time.sleep(60)).remote()
     calls = iter([(0, slow), (1, ray_session.remote(fail).remote())])
     with pytest.raises(StageError, match="ValueError: broken"):
-        list(stage._run(context(tmp_path), calls))
+        list(run_tasks(context(tmp_path), calls, "the corpus"))
     with pytest.raises((TaskCancelledError, WorkerCrashedError)):
         ray_session.get(slow, timeout=30)
 

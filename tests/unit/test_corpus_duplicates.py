@@ -8,7 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tokenization.cleaning.filters import Benchmark, flaws
+from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.words import Words, repeated
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 

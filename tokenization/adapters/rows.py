@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tokenization.cleaning.repair import repair
 from tokenization.quarantine import flaw
 from tokenization.records import Interaction, Language, Preference
 
@@ -178,11 +179,11 @@ def _interaction(struct: Row, where: str) -> Interaction:
 
 
 def _text(struct: Row, name: str, where: str) -> str:
-    """The text of a field; empty where it is missing, null or blank."""
+    """The text of a field, repaired; empty where it is missing, null, or has nothing to read in it."""
     value = struct.get(name)
     match flaw(value):
         case None:
-            return value
+            return repair(value)
         case "null" | "empty", _:
             return ""
         case "not text", kind:

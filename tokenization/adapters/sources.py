@@ -7,15 +7,21 @@ A source falls into parts that can be read anywhere in any order. What cannot be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from tokenization.adapters.rows import ADAPTERS, RowError, language_of
+from tokenization.adapters.screening import Screen, Survey
+from tokenization.batching import batches
+from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.words import Words, normalised
 from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
-from tokenization.quarantine import Rejected
-from tokenization.records import Conversation, Split
+from tokenization.quarantine import LOST, Rejected
+from tokenization.records import Conversation, Interaction, Split
 from tokenization.sources.listing import Slice, slices
 from tokenization.sources.reading import read_rows
 from tokenization.sources.source import Columns, Files, Row, SourceError
@@ -47,10 +53,11 @@ class DialogueSource(Files):
 
 @dataclass(frozen=True)
 class Part:
-    """What is read of a source together."""
+    """What is read of a source together, and what is left out of it."""
 
     source: DialogueSource
     slice: Slice
+    screen: Screen = Screen()
 
 
 def parts_of(source: DialogueSource) -> list[Part]:
@@ -76,11 +83,41 @@ def read_conversations(part: Part) -> Iterator[Conversation | Rejected]:
             yield Rejected(row.file, row.place, error.reason, error.where)
 
 
+def survey(part: Part, benchmark: Benchmark) -> Survey:
+    """The keys of all conversations of a part; nothing else of them is kept."""
+    keys, found = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    lost: list[Rejected] = []
+
+    def forms() -> Iterator[str]:
+        for one in read_conversations(part):
+            if isinstance(one, Conversation):
+                yield normal_form(one.interactions)
+            elif one.reason in LOST:
+                lost.append(one)
+
+    for batch in batches(forms()):
+        keys.append(np.array(list(map(stable_hash, batch)), np.uint64))
+        if len(benchmark.hashes):
+            found.append(keys[-1][benchmark.found_in(Words(batch))])
+    return Survey(np.concatenate(keys), np.concatenate(found), tuple(lost))
+
+
+def normal_form(turns: Sequence[Interaction]) -> str:
+    """The words of each part of each turn: what equal conversations have in common."""
+    return "\n".join("\t".join(map(normalised, astuple(turn))) for turn in turns)
+
+
+def key_of(conversation: Conversation) -> int:
+    """That of a survey."""
+    return stable_hash(normal_form(conversation.interactions))
+
+
 def _conversation(source: DialogueSource, row: Row) -> Conversation:
     language = language_of(row.values, source.language)
     turns = tuple(ADAPTERS[source.adapter].convert(row.values))
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
-    split = source.split if source.split != "hash" else split_of(text, source.validation_fraction, source.test_fraction)
+    held_out = source.validation_fraction, source.test_fraction
+    split = source.split if source.split != "hash" else split_of(normal_form(turns), *held_out)
     return Conversation(document_id(source.name, text), language, source.name, split, turns)
 
 
