@@ -6,10 +6,12 @@ from collections import Counter
 
 import pytest
 
+from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.language import polish_lead
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.cleaning.repair import repair
+from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 
 ENGLISH = "Choose the file that you want to open and click the button."
@@ -127,6 +129,26 @@ def test_repeated_paragraphs_count_once_per_source_and_short_ones_may_repeat():
     assert clean(ENGLISH) == ""
     assert lost(clean) == {"repeated": 2 * len(ENGLISH), "short": 0}
     assert Cleaner("en", 1)(ENGLISH) == ENGLISH
+
+
+def test_paragraphs_of_a_document_that_was_dropped_are_not_repeated_by_the_next():
+    clean = Cleaner("en", min_characters=100)
+    assert clean(ENGLISH) == "" and set(lost(clean)) == {"short"}
+    long = f"{ENGLISH}\nThen look at what the window says about the file, and close it."
+    assert clean(long) == long
+    assert clean(f"{long}\nIt is short.") == ""
+    assert lost(clean) == {"short": len(ENGLISH) + len("It is short."), "repeated": len(long) - 1}
+
+
+def test_the_memory_for_paragraphs_is_bounded_and_the_last_ones_are_remembered(monkeypatch):
+    monkeypatch.setattr(cleaner, "REMEMBERED", 100)
+    clean = Cleaner("en", 1)
+    paragraphs = [f"This is what stands on page {n} of the book." for n in range(1_000)]
+    assert list(map(clean, paragraphs)) == paragraphs
+    assert list(map(clean, paragraphs[:700])) == paragraphs[:700]
+    last = paragraphs[600:700]
+    assert list(map(clean, last)) == [""] * 100
+    assert sum(map(clean._seen.__contains__, map(stable_hash, paragraphs))) <= 200
 
 
 def test_whole_documents_keep_their_lines_together():
