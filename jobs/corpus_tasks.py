@@ -26,6 +26,7 @@ from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.removals import Removals
+from tokenization.cleaning.repair import Repairs
 from tokenization.cleaning.words import Words, normalised
 from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
@@ -101,7 +102,7 @@ class _Piece:
 
     def __init__(self, task: CleanTask, source: Source, benchmark: Benchmark, quarantine: Quarantine) -> None:
         self._task, self._source, self._benchmark, self._quarantine = task, source, benchmark, quarantine
-        self._removed = Removals()
+        self._removed, self._repaired = Removals(), Repairs()
         self._counts = Counter(dict.fromkeys(("texts", "bytes_read", "documents", "bytes"), 0))
         self._read = hashlib.sha256()
         self._cut = False
@@ -112,6 +113,7 @@ class _Piece:
             "cut": self._cut,
             "read": self._read.hexdigest(),
             "removed": self._removed.as_dict(),
+            "repaired": self._repaired.as_dict(),
             "quarantined": dict(sorted(self._quarantine.counts.items())),
             "gone": self._quarantine.gone,
             "without_column": self._quarantine.first_without_column,
@@ -134,9 +136,8 @@ class _Piece:
 
     def _clean_texts(self) -> Iterator[str]:
         config = self._task.source
-        clean = Cleaner(
-            config.language, self._task.corpus.min_characters, self._source.whole, config.skip, self._removed
-        )
+        least = self._task.corpus.min_characters
+        clean = Cleaner(config.language, least, self._source.whole, config.skip, self._removed, self._repaired)
         for raw in read(self._source, self._task.piece):
             if isinstance(raw, Rejected):
                 self._quarantine.add(raw)

@@ -74,6 +74,7 @@ def test_many_pieces_give_the_same_bytes_and_no_duplicate_crosses_sources_or_spl
     b, c = (each["removed"] for each in report["sources"][1:])
     assert b["duplicate"]["documents"] == 100 and c["near-duplicate"]["documents"] == 50
     assert b["duplicate"]["examples"][0] == page(100)[:160]
+    assert report["sources"][2]["repaired"] == {"white space": {"documents": 149, "examples": []}}  # line ends
     assert {doc.split for doc in texts.values()} == {"train", "validation", "test"}
 
 

@@ -10,7 +10,7 @@ from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.language import polish_lead
 from tokenization.cleaning.removals import Removals, merged
-from tokenization.cleaning.repair import repair
+from tokenization.cleaning.repair import Repairs, repair
 from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 
@@ -29,6 +29,25 @@ def test_repair():
     assert repair("  if x:\n    y\u00ad") == "if x:\n    y"
     assert repair("👩\u200d🚀 stays") == "👩\u200d🚀 stays"
     assert repair("so\x85\x07\ufffd") == "so…"  # a control character that Windows-1252 has a letter for
+
+
+def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
+    clean = Cleaner("pl", 1, skip=("language",))
+    for text in (POLISH, f"{POLISH} \n", "gÄ™Å›, gÄ™Å› i gÄ™Å›", "so\u0301l\x07 i\x07 ko\u0301ra\u00a0i\r\nsól", "gęś"):
+        clean(text)
+    assert clean.repaired.as_dict() == {
+        "composition": {"documents": 1, "examples": []},
+        "control characters": {"documents": 1, "examples": []},
+        "misread encoding": {"documents": 1, "examples": ["gÄ™Å›, gÄ™Å› i gÄ™Å› → gęś, gęś i gęś"]},
+        "white space": {"documents": 2, "examples": []},
+    }
+    far = Repairs()
+    for number in range(5):
+        far.add("misread encoding", "a" * 100 + f"Ä™{number}" + "b" * 100, "a" * 100 + f"ę{number}" + "b" * 100)
+    merged_twice = merged([far.as_dict(), clean.repaired.as_dict()])["misread encoding"]
+    assert merged_twice["documents"] == 6 and len(merged_twice["examples"]) == 3
+    before, after = merged_twice["examples"][1].split(" → ")
+    assert before == "a" * 30 + "Ä™1" + "b" * 27 and after == "a" * 30 + "ę1" + "b" * 28
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tokenization.cleaning.language import foreign
 from tokenization.cleaning.removals import Removal, Removals
-from tokenization.cleaning.repair import repair, without_empty_lines
+from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
 from tokenization.dialogues.values import stable_hash
 from tokenization.records import Language
 
@@ -27,7 +27,7 @@ _PERHAPS_VULGAR = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit"
 
 @dataclass
 class Cleaner:
-    """Cleans the documents of one piece of a source, in order, and counts what it removes.
+    """Cleans the documents of one piece of a source, in order, and counts what it removes and repairs.
 
     A paragraph is a line. With `whole` a document is kept or dropped as one paragraph, so that the turns of a dialogue
     and the lines of a dictionary entry stay together. `skip` names filters that are not applied.
@@ -42,12 +42,13 @@ class Cleaner:
     whole: bool = False
     skip: Collection[str] = ()
     removed: Removals = field(default_factory=Removals)
+    repaired: Repairs = field(default_factory=Repairs)
     _seen: _Recent = field(default_factory=lambda: _Recent(REMEMBERED))
     _new: set[int] = field(default_factory=set)
 
     def __call__(self, raw: str) -> str:
         """The clean text, or an empty string where too little is left."""
-        text = repair(raw)
+        text = repair(raw, self.repaired.add)
         if "vulgar" not in self.skip and _vulgar(text.lower()):
             return self._drop("vulgar", text)
         self._new.clear()
