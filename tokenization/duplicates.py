@@ -44,9 +44,10 @@ def signatures(words: Words) -> dict[str, pa.Array]:
 def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
     """KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D].
 
-    `column` reads a column of all documents in their order: `key` uint64 [D] (equal texts have equal keys), `words`
-    int32 [D], and the band columns, uint16 [D, 8]. Of equal documents the first stays. Of those that share a band
-    with an earlier one, those go whose signature is equal to its in at least `threshold` of all values.
+    `column` reads a column of all documents in their order: `key` uint64 [D] (texts with the same words have equal
+    keys), `words` int32 [D], and the band columns, uint16 [D, 8]. Of documents with equal keys the first stays. Of
+    those that share a band with an earlier one, those go whose signature is equal to its in at least `threshold` of
+    all values.
     """
     keys = column("key")
     decision = np.where(first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)

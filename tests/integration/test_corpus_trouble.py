@@ -78,6 +78,21 @@ def test_many_pieces_give_the_same_bytes_and_no_duplicate_crosses_sources_or_spl
     assert {doc.split for doc in texts.values()} == {"train", "validation", "test"}
 
 
+def test_texts_of_the_same_words_are_duplicates_and_where_they_stay_in_the_same_split(ray_session, tmp_path):
+    short = [page(n, 12) for n in range(100)]
+    loud = [f"«{text.upper().replace(' ', '  ')}»" for text in short]
+    write_rows(tmp_path / "a.jsonl", [*short, loud[0], loud[1] + " Really."])
+    write_rows(tmp_path / "b.jsonl", loud)
+    a, b = (source(name, tmp_path / f"{name}.jsonl") for name in "ab")
+    stage.build_corpus(context(tmp_path / "both"), config((a, b)))
+    assert [doc.text for doc in Corpus(str(tmp_path / "both")).read(range(300))] == [*short, loud[1] + " Really."]
+    report = json.loads((tmp_path / "both/report.json").read_text())
+    assert [each["removed"]["duplicate"]["documents"] for each in report["sources"]] == [1, 100]
+    stage.build_corpus(context(tmp_path / "one"), config((b,)))
+    splits = [[doc.split for doc in Corpus(str(tmp_path / name)).read(range(100))] for name in ("both", "one")]
+    assert splits[0] == splits[1] and set(splits[0]) == {"train", "validation", "test"}
+
+
 def test_max_bytes_cut_a_source_of_many_pieces_and_the_rest_is_not_read(ray_session, many_pieces, tmp_path):
     cut = many_pieces[0].model_copy(update={"max_bytes": 30_000})
     ctx = context(tmp_path / "cut", 1)
