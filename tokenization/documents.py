@@ -63,7 +63,7 @@ class RowGroup:
     stop: int
 
     def read(self, columns: Sequence[str] = COLUMNS, batch_rows: int = READ_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows, a few at a time, so that no more than those are ever in memory."""
+        """The rows, a few at a time. All of a row group fit into memory: stage `corpus` bounds their bytes."""
         with fsspec.open(self.url, "rb") as file:
             at = 0
             for batch in pq.ParquetFile(file).iter_batches(batch_rows, row_groups=[self.number], columns=list(columns)):

@@ -18,12 +18,14 @@ from test_corpus_stage import config, content, context
 from jobs import build_corpus as stage
 from jobs.context import Restart, StageError
 from jobs.corpus_plan import plan, read_benchmarks
-from jobs.corpus_tasks import clean_piece, write_documents
+from jobs.corpus_tasks import WriteTask, clean_piece, find_repeated, write_documents
 from jobs.data_configs import BenchmarkConfig, SourceConfig
 from jobs.ray_tasks import run_tasks
+from tokenization import batching
 from tokenization.cleaning.benchmark import read_benchmark
 from tokenization.cleaning.words import Words
 from tokenization.documents import Corpus
+from tokenization.duplicates import DUPLICATE
 from tokenization.sources import listing
 
 WORDS = """the a of and in is it that for was with as at this have from had not but what all were when we there can
@@ -218,6 +220,33 @@ def test_nothing_half_written_counts(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list((tmp_path / "out/work").iterdir()) == []
     assert clean_piece(task, b"", benchmark)["documents"] == 300
+
+
+def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, monkeypatch):
+    monkeypatch.setattr(batching, "BATCH_BYTES", 200_000)
+    long, short = [page(n, 10_000) for n in range(30)], [page(n, 20) for n in range(100, 3_100)]  # 50 kB each
+    write_rows(tmp_path / "x.jsonl", [*long, *short])
+    settings = config((source("x", tmp_path / "x.jsonl", skip=("language", "repetition")),))
+    benchmark = read_benchmarks(settings)
+    [task], _ = plan(context(tmp_path / "out"), settings, benchmark)
+    report = clean_piece(task, b"", benchmark)
+    [decision] = find_repeated([f"{task.url}.parquet"], [report["documents"]], 1.0)
+    decision[:10] = DUPLICATE  # all of the first row groups
+    documents = f"{tmp_path}/out/documents-00000"
+    write_documents(
+        WriteTask(task.source, f"{task.url}.parquet", report["sha256"], f"{documents}.parquet", f"{documents}.json"),
+        decision,
+    )
+    longest = max(len(text) for text in long)
+    groups = [group for group, _ in Corpus(str(tmp_path / "out")).row_groups()]
+    read = [batch["text"].to_pylist() for group in groups for batch in group.read()]
+    assert [text for texts in read for text in texts] == [*long[10:], *short]
+    assert max(sum(map(len, texts)) for texts in read) <= 200_000 + longest
+    footer = pq.read_metadata(f"{documents}.parquet")
+    assert [footer.row_group(n).num_rows for n in range(footer.num_row_groups)][:4] == [2, 4, 4, 4]
+    assert min(footer.row_group(n).num_rows for n in range(footer.num_row_groups)) > 0
+    sizes = [footer.row_group(n).total_byte_size for n in range(footer.num_row_groups)]
+    assert max(sizes) < 1.2 * (200_000 + longest) and len(sizes) < 20
 
 
 def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_path):
