@@ -98,7 +98,7 @@ def test_equal_conversations_count_once_across_sources_files_slices_and_splits(t
 
 def test_variants_are_in_the_same_split_even_where_they_are_not_removed(tmp_path):
     write(tmp_path / "a.jsonl", [[(f"Say {n}, please", "Yes.")] for n in range(200)])
-    write(tmp_path / "b.jsonl", [[(f"SAY {n}: please", "“yes”")] for n in range(200)])
+    write(tmp_path / "b.jsonl", [[(f"SAY\n{n}: please", "“yes”")] for n in range(200)])
     fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
     splits = [
         [one.split for part in parts_of(talks(name, tmp_path / f"{name}.jsonl", **fractions))
