@@ -27,8 +27,7 @@ from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.removals import Removals
 from tokenization.cleaning.repair import Repairs
-from tokenization.cleaning.words import Words, normalised
-from tokenization.dialogues.values import stable_hash
+from tokenization.cleaning.words import Words
 from tokenization.documents import document_id, split_of
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.quarantine import Quarantine, Rejected
@@ -160,9 +159,9 @@ class _Piece:
         columns = {
             "id": [document_id(self._source.name, text) for text in texts],
             "text": texts,
-            "split": [split_of(text, *held_out) for text in texts],
+            "split": [split_of(key, *held_out) for key in words.keys.tolist()],
             "bytes": [len(text.encode()) for text in texts],
-            "key": np.array([stable_hash(normalised(text)) for text in texts], np.uint64),
+            "key": words.keys,
             "words": words.counts.astype(np.int32),
             **signatures(words),
         }

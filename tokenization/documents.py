@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tokenization.cleaning.words import normalised
 from tokenization.dialogues.values import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
 
@@ -19,10 +18,9 @@ COLUMNS = ["id", "text", "language", "source", "licence", "split"]
 READ_ROWS = 1024
 
 
-def split_of(text: str, validation_fraction: float, test_fraction: float) -> Split:
-    """By a stable hash of the words: texts that differ in case, punctuation and white space alone, of whatever source,
-    are in the same split."""
-    place = stable_hash(f"split {normalised(text)}") / 2**64
+def split_of(key: int, validation_fraction: float, test_fraction: float) -> Split:
+    """By the key of a text or conversation: those with the same words, of whatever source, are in the same split."""
+    place = stable_hash(f"split {key}") / 2**64
     if place < test_fraction:
         return "test"
     return "validation" if place < test_fraction + validation_fraction else "train"

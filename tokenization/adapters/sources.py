@@ -117,7 +117,7 @@ def _conversation(source: DialogueSource, row: Row) -> Conversation:
     turns = tuple(ADAPTERS[source.adapter].convert(row.values))
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
     held_out = source.validation_fraction, source.test_fraction
-    split = source.split if source.split != "hash" else split_of(normal_form(turns), *held_out)
+    split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns)), *held_out)
     return Conversation(document_id(source.name, text), language, source.name, split, turns)
 
 
