@@ -104,8 +104,8 @@ class SourceReport:
 
 def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:
     """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, what was
-    removed as in the report of the corpus (a conversation being a document), and the files that vanished. What several
-    splits lost in one place counts once."""
+    removed and what was repaired as in the report of the corpus (a conversation being a document), and the files that
+    vanished. What several splits lost in one place counts once."""
     totals = {source.name: {split: Counter() for split in SPLITS} for source in sources}
     rejected = {source.name: Counter() for source in sources}
     removed: dict[str, list[Any]] = {source.name: [] for source in sources}
@@ -118,6 +118,7 @@ def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -
                     removed[name].append(counts.pop("removed"))
                     lost[name].update(map(tuple, counts.pop("lost")))
                     totals[name][shard.split].update(counts)
+    parts = dict.fromkeys(part for shard in shards for part in shard.parts)  # some are read for several splits
     for name, places in lost.items():
         rejected[name].update(reason for reason, _, _ in places)
     report = [
@@ -126,6 +127,7 @@ def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -
             "splits": totals[one.name],
             "rejected": rejected[one.name],
             "removed": merged(removed[one.name]),
+            "repaired": merged(part.screen.repaired for part in parts if part.source.name == one.name),
             "gone": sorted({file for reason, file, _ in lost[one.name] if reason == "gone"}),
         }
         for one in sources

@@ -62,15 +62,6 @@ def test_messages_in_pairs_with_system_and_tool():
     ]
 
 
-def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing():
-    row = {"query": "zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n? ", "answer": "so\u0301l\u200b", "system": "\ufeff\u200b"}
-    assert adapt("query_answer", row) == [Interaction("zażółć to\n?", "sól")]
-    with pytest.raises(RowError, match="no answer"):
-        adapt("query_answer", {"query": "q", "answer": "\u200b"})
-    indented = {"query": "Write it.", "answer": "if x:\n    y = [1,\n\t2]"}
-    assert adapt("query_answer", indented) == [Interaction(**indented)]
-
-
 def test_preference_pairs():
     accepted, rejected = {"think": "hm", "answer": "good"}, {"answer": "bad", "tool_call": None, "think": ""}
     nothing = {"think": None, "answer": None, "tool_call": None}

@@ -17,7 +17,7 @@ from tokenization.adapters.sources import DialogueSource, Part, key_of, parts_of
 from tokenization.cleaning.benchmark import Benchmark, read_benchmark, write_benchmark
 from tokenization.documents import CorpusError
 from tokenization.quarantine import Rejected
-from tokenization.records import SPLITS, Conversation
+from tokenization.records import SPLITS, Conversation, Interaction
 
 NO_BENCHMARK = Benchmark.of([], 5)
 
@@ -47,7 +47,7 @@ def queries(conversations: list[Conversation]) -> list[str]:
 
 
 def survey_of(keys: list[int], benchmark: list[int] = ()) -> Survey:
-    return Survey(np.array(keys, np.uint64), np.array(benchmark, np.uint64), ())
+    return Survey(np.array(keys, np.uint64), np.array(benchmark, np.uint64), (), {})
 
 
 def test_of_equal_keys_the_first_in_the_order_of_the_parts_stays():
@@ -131,6 +131,31 @@ def test_conversations_that_hold_a_benchmark_go_and_are_told(tmp_path):
     assert {reason: entry["documents"] for reason, entry in told["removed"].items()} == {"benchmark": 2, "duplicate": 1}
     assert told["removed"]["duplicate"] == {"bytes": 15, "documents": 1, "examples": ["HELLO\ngood day!"]}
     assert sum(split["conversations"] for split in told["splits"].values()) == 2
+
+
+def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path):
+    code = [("Write it.", "if x:\n    y = [1,\n\t2]")]
+    said = [[("zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n? ", "gÄ™Å›"), ("so\u0301l", "gÄ™Å›")], [("q", "\u200b")], code, [("q", "a\0")]]
+    write(tmp_path / "a.jsonl", said)
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write(json.dumps({"interactions": [{"query": "q", "answer": "a"}], "text": "gÄ™Å›"}) + "\n")
+        file.write('{"interactions": ' * 600 + "1" + "}" * 600)
+    source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    [part] = screened(parts_of(source))
+    first, *others, empty, nul, deep = sorted(read_conversations(part), key=lambda one: isinstance(one, Rejected))
+    assert first.interactions == (Interaction("zażółć to\n?", "gęś"), Interaction("sól", "gęś"))
+    assert [[(turn.query, turn.answer) for turn in one.interactions] for one in others] == [code, [("q", "a")]]
+    assert [one.reason for one in (empty, nul)] == ["no answer", "NUL"]
+    assert isinstance(deep, Rejected)  # how deep is too deep depends on the interpreter
+    shards = [Shard(split, split, (part,)) for split in SPLITS]
+    for shard in shards:
+        SourceReport(shard.split, shard.parts).write(str(tmp_path), shard.file)
+    [told] = add_up(str(tmp_path), shards, [source])
+    assert told["repaired"] == {
+        "composition": {"documents": 1, "examples": []},
+        "misread encoding": {"documents": 1, "examples": ["zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n?  → zażółć\u00a0to \r\n? "]},
+        "white space": {"documents": 1, "examples": []},
+    }
 
 
 def test_what_was_lost_when_parts_were_compared_is_told_even_if_it_is_there_again(tmp_path):

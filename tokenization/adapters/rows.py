@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokenization.cleaning.repair import repair
 from tokenization.quarantine import flaw
 from tokenization.records import Interaction, Language, Preference
 
@@ -179,11 +178,11 @@ def _interaction(struct: Row, where: str) -> Interaction:
 
 
 def _text(struct: Row, name: str, where: str) -> str:
-    """The text of a field, repaired; empty where it is missing, null, or has nothing to read in it."""
+    """The text of a field; empty where it is missing, null or blank."""
     value = struct.get(name)
     match flaw(value):
         case None:
-            return repair(value)
+            return value
         case "null" | "empty", _:
             return ""
         case "not text", kind:

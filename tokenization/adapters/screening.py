@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -26,22 +27,25 @@ def _none() -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Survey:
     """What a part holds: `keys` uint64 [C] of its conversations in order (equal ones have equal keys), those of them
-    that share words with a benchmark, and what could not be read."""
+    that share words with a benchmark, what could not be read, and what was repaired (`Repairs.as_dict`)."""
 
     keys: np.ndarray
     benchmark: np.ndarray
     lost: tuple[Rejected, ...]
+    repaired: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Screen:
     """What is left out of a part, as keys (uint64, sorted): those that share words with a benchmark, those that an
-    `earlier` part has, and those that come `again` after a first time here. Its `repr` tells screens apart."""
+    `earlier` part has, and those that come `again` after a first time here. Its `repr` tells apart what leaves out
+    something else or could not see everything."""
 
     benchmark: np.ndarray = field(default_factory=_none)
     earlier: np.ndarray = field(default_factory=_none)
     again: np.ndarray = field(default_factory=_none)
     lost: tuple[Rejected, ...] = ()
+    repaired: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         digests = (hashlib.sha256(keys.tobytes()).hexdigest() for keys in (self.benchmark, self.earlier, self.again))
@@ -77,6 +81,7 @@ def screens(surveys: Sequence[Survey]) -> list[Screen]:
             np.unique(keys[start:stop][elsewhere[start:stop]]),
             np.unique(keys[start:stop][(later & ~elsewhere)[start:stop]]),
             survey.lost,
+            survey.repaired,
         )
         for survey, (start, stop) in zip(surveys, pairwise(np.cumsum([0, *counts])), strict=True)
     ]

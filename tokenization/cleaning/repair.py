@@ -13,6 +13,7 @@ import ftfy
 from tokenization.cleaning.removals import EXAMPLES
 
 Repair = Literal["misread encoding", "composition", "control characters", "white space"]
+Note = Callable[[Repair, str, str], None]
 
 _AROUND = 30  # characters shown before and after what was restored
 
@@ -26,7 +27,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 _PERHAPS_MISREAD = re.compile(r"[^\x00-\x7fąćęłńóśźżĄĆĘŁŃÓŚŹŻ–—„”“’…]")
 
 
-def repair(text: str, note: Callable[[Repair, str, str], None] | None = None) -> str:
+def repair(text: str, note: Note | None = None) -> str:
     """Doubly encoded letters restored, NFC, no control characters, line ends `\\n`, plain spaces, no space at line
     ends, at most one empty line in a row. `note` is told of each kind of repair that changes something, with the text
     before and after it."""
