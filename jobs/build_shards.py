@@ -16,8 +16,9 @@ from jobs.data_configs import (
     TextShardsConfig,
 )
 from jobs.dialogue_manifest import ConversationShard, InteractionShard, conversation_shards, interaction_shards
-from jobs.dialogue_report import SourceReport, add_up
+from jobs.dialogue_report import REPORT, SourceReport, add_up
 from jobs.dialogue_rows import ConversationRows, InteractionRows, Row, choose_distractors
+from jobs.dialogue_screening import screened
 from jobs.inputs import open_tokenizer
 from jobs.shard_job import Finished, run_manifest
 from jobs.text_manifest import take_stock, text_shards
@@ -25,6 +26,7 @@ from jobs.text_report import Report, fill, per_source, total
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from tokenization.adapters.documents import DIALOGUES
 from tokenization.adapters.sources import DialogueSource, Part, parts_of
+from tokenization.cleaning.benchmark import read_benchmark
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.mixture import MixtureError
@@ -63,7 +65,7 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
     """Stage: single interactions, real and generated."""
     _, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
-    parts = _parts(config.sources)
+    parts = _parts(ctx, config.sources)
     rows = InteractionRows(ctx.inputs["corpus"].uri, tokenizer, config.length, spec, config.seed)
     shards = interaction_shards(catalogue, config, parts)
     index = _build(ctx, "interactions", config.length, tokenizer, shards, rows)
@@ -73,8 +75,11 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
     """Stage: generated conversations with probes, each split with its own values, and real ones."""
     corpus, catalogue, tokenizer = _inputs(ctx)
+    dialogues = corpus.rows_of(DIALOGUES) if config.documents else ()
+    if config.documents and not len(dialogues):
+        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     spec = DialogueSpec(**config.dialogues.model_dump())
-    parts = _parts(config.sources)
+    parts = _parts(ctx, config.sources)
     rows = ConversationRows(
         ctx.inputs["corpus"].uri,
         tokenizer,
@@ -84,44 +89,53 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,
     )
-    dialogues = corpus.rows_of(DIALOGUES) if config.documents else ()
-    if config.documents and not len(dialogues):
-        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     shards = conversation_shards(config, catalogue, dialogues, parts)
     index = _build(ctx, "conversations", config.length, tokenizer, shards, rows)
     return _metrics(index, f"{index.rows('train'):,} conversations") | _told(ctx, shards, config.sources)
 
 
-def _parts(configs: Sequence[DialogueSourceConfig]) -> list[Part]:
-    """What there is to read of all data sets of dialogues."""
+def _parts(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Part]:
+    """What there is to read of all data sets of dialogues, and what is left out of it."""
     try:
-        return [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
+        parts = [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
+        return screened(ctx, parts, read_benchmark(ctx.inputs["corpus"].uri))
     except SourceError as error:
         raise StageError(str(error)) from error
+    except CorpusError as error:
+        raise StageError(str(error), Rerun("corpus")) from error
 
 
 def _told(
     ctx: StageContext, shards: Sequence[DialogueShard], configs: Sequence[DialogueSourceConfig]
 ) -> dict[str, float]:
-    """Counts of the data sets as metrics; who left rows out says so. Raises StageError for one that gave nothing."""
+    """Counts of the data sets as metrics; who left something out says so. Raises StageError for one that holds
+    nothing."""
     metrics = {}
     sources = [DialogueSource(**config.model_dump()) for config in configs]
     for source in add_up(ctx.output_uri, shards, sources) if sources else ():
         name, rejected = source["name"], source["rejected"]
+        removed = Counter({reason: entry["documents"] for reason, entry in source["removed"].items()})
         found = sum(counts["conversations"] for counts in source["splits"].values())
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.most_common())
-        if not found:
-            raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {reasons or 'nothing'}")
-        if rejected:
-            ctx.reporter.message(f"source {name}: left out {rejected.total():,} ({reasons}): see quarantine/")
+        if not found and not removed:
+            told = _by_reason(rejected) or "nothing"
+            raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {told}")
+        for counts, where in ((rejected, "quarantine/"), (removed, REPORT)):
+            if counts:
+                told = f"left out {counts.total():,} ({_by_reason(counts)}): see {where}"
+                ctx.reporter.message(f"source {name}: {told}")
         if gone := source["gone"]:
             ctx.reporter.message(
                 f"source {name}: {', '.join(gone)} vanished while it was read; what was read of it is kept. "
                 "Once it is back",
                 Restart(),
             )
-        metrics |= {f"sources/{name}/conversations": found, f"sources/{name}/rejected": rejected.total()}
+        counts = {"conversations": found, "rejected": rejected.total(), "removed": removed.total()}
+        metrics |= {f"sources/{name}/{what}": count for what, count in counts.items()}
     return metrics
+
+
+def _by_reason(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
 
 
 def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:

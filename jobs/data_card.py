@@ -62,6 +62,8 @@ def write_card(
         _lengths(report),
         "## Removed by cleaning",
         *(_removals(corpus) if corpus else ["The corpus has no report.json: what was removed is not known."]),
+        "## Repaired by cleaning",
+        *(_repairs(corpus) if corpus else ["Nor is what was repaired."]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -147,8 +149,24 @@ def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for reason, count in source.get("quarantined", {}).items():
             rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
     yield _table(["source", "reason", "MB", "of what was read", "documents"], rows)
-    if examples:
-        yield "\n".join(["Examples:", "", *examples])
+    yield from _examples(examples)
+
+
+def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """The same for characters that were repaired, in documents."""
+    rows, examples = [], []
+    for source in corpus:
+        name = source["identity"]["source"]["name"]
+        for kind, entry in source["repaired"].items():
+            rows.append([name, kind, f"{entry['documents']:,}", f"{entry['documents'] / source['texts']:.2%}"])
+            examples += [f"- {name}, {kind}: `{_inline(text)}`" for text in entry["examples"]]
+    yield _table(["source", "kind", "documents", "of those read"], rows)
+    yield from _examples(examples)
+
+
+def _examples(lines: Sequence[str]) -> Iterable[str]:
+    if lines:
+        yield "\n".join(["Examples:", "", *lines])
 
 
 def _inline(text: str) -> str:

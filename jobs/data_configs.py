@@ -62,11 +62,11 @@ class BenchmarkConfig(Config):
 
 
 class CorpusConfig(Config):
-    """Documents in both languages. Splits go by a stable hash of the text.
+    """Documents in both languages. Splits go by a stable hash of the words.
 
-    Of documents whose sets of 5-word sequences have an estimated Jaccard similarity of `near_duplicates` or more only
-    the first stays (1: only equal texts count). Documents that share `benchmark_words` words in a row with a text of
-    `benchmarks` are dropped.
+    Of documents with the same words, and of those whose sets of 5-word sequences have an estimated Jaccard similarity
+    of `near_duplicates` or more (1: of no others), only the first stays. Documents that share `benchmark_words` words
+    in a row with a text of `benchmarks` are dropped, and so are such conversations of the data sets of later stages.
     """
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
@@ -92,7 +92,7 @@ class CorpusConfig(Config):
 
 
 class DialogueSourceConfig(Config):
-    """One data set of dialogues.
+    """One data set of dialogues. Of conversations with the same words only the first counts, in the sources' order.
 
     `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
     `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.adapters.rows`). `language`:

@@ -18,9 +18,9 @@ COLUMNS = ["id", "text", "language", "source", "licence", "split"]
 READ_ROWS = 1024
 
 
-def split_of(text: str, validation_fraction: float, test_fraction: float) -> Split:
-    """By a stable hash of the text: equal texts, of whatever source, are in the same split."""
-    place = stable_hash(f"split {text}") / 2**64
+def split_of(key: int, validation_fraction: float, test_fraction: float) -> Split:
+    """By the key of a text or conversation: those with the same words, of whatever source, are in the same split."""
+    place = stable_hash(f"split {key}") / 2**64
     if place < test_fraction:
         return "test"
     return "validation" if place < test_fraction + validation_fraction else "train"
@@ -61,7 +61,7 @@ class RowGroup:
     stop: int
 
     def read(self, columns: Sequence[str] = COLUMNS, batch_rows: int = READ_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows, a few at a time, so that no more than those are ever in memory."""
+        """The rows, a few at a time. All of a row group fit into memory: stage `corpus` bounds their bytes."""
         with fsspec.open(self.url, "rb") as file:
             at = 0
             for batch in pq.ParquetFile(file).iter_batches(batch_rows, row_groups=[self.number], columns=list(columns)):
