@@ -8,9 +8,8 @@ import torch.distributed as dist
 from ranks import on_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
-from training_toys import TURNS, Talk, toy_batch, toy_model, toy_training
+from training_toys import TURNS, Talk, part_of, toy_batch, toy_model, toy_training
 
-from jobs.batches import rank_slice
 from jobs.configs import SmatConfig, SmatPhase
 from jobs.objectives.smat import Smat
 from jobs.optimizer import StageOptimizer
@@ -56,7 +55,7 @@ def objective_of(kind, rank=0, world_size=1):
         return talk
     model = toy_model(memory=MemoryConfig(slots=4, variant=kind))
     starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
-    mine = rank_slice({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
+    mine = part_of({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
     model.initial_memory = lambda conversations, generator: mine
     phases = (SmatPhase(until=99, turns=TURNS, train=("decoder", "memory", "encoder")),)
     return Smat(model, SmatConfig(steps=99, batch_size=4, phases=phases))
@@ -67,7 +66,7 @@ def batch_of(step, rank, world_size):
     batch = toy_batch(step)
     batch["input_ids"][0, 2:] = 0
     real = batch["input_ids"] != 0
-    return rank_slice(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
+    return part_of(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
 
 
 def whole(tensor):
