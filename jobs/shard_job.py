@@ -22,6 +22,7 @@ from jobs.context import Interrupted, StageContext, StageError
 from jobs.ray_setup import ensure_ray
 from jobs.task_errors import task_failure, told
 from tokenization.shards import ShardRecord, publish, remove_leftovers, sha256_of, write_json
+from tokenization.threads import map_threads
 
 SECONDS_WITHOUT_PROGRESS = 300
 
@@ -58,7 +59,8 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
     """What all shards became, in their order. `write` travels to the workers; it gets one shard at a time and must give
     the same files whenever it is called. Raises Interrupted after the shard during which a stop was asked for, and
     StageError for what goes wrong in a worker."""
-    done = {shard.name: found for shard in shards if (found := _finished(ctx.output_uri, shard))}
+    earlier = map_threads(functools.partial(_finished, ctx.output_uri), shards)
+    done = {shard.name: found for shard, found in zip(shards, earlier, strict=True) if found}
     missing = [shard for shard in shards if shard.name not in done]
     if done:
         kept = f"{len(done)} of {len(shards)} shards were finished before"

@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tokenization.fetch import cache_folder
 from tokenization.records import Split
 from tokenization.shards import ShardError, ShardRecord, read_index, sha256_of
+from tokenization.threads import map_threads
 
 
 class ShardReader:
@@ -39,7 +40,8 @@ class ShardReader:
         self.length = index.length
         self.tokenizer_digest = index.tokenizer_digest
         self.vocab_size = index.vocab_size
-        self._batches = [batch for record in records for batch in _map(_local_file(uri, record))]
+        files = map_threads(lambda record: _map(_local_file(uri, record)), records)
+        self._batches = [batch for batches in files for batch in batches]
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])
         self._edges = [_edges(batch) for batch in self._batches]
 
