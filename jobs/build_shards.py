@@ -84,7 +84,7 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,
     )
-    dialogues = corpus.rows_of(DIALOGUES) if config.documents else ()
+    dialogues = catalogue.rows_of(DIALOGUES) if config.documents else ()
     if config.documents and not len(dialogues):
         raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     shards = conversation_shards(config, catalogue, dialogues, parts)

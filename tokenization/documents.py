@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import fsspec
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tokenization.dialogues.values import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
-from tokenization.threads import R, map_threads
+from tokenization.threads import map_threads
 
 COLUMNS = ["id", "text", "language", "source", "licence", "split"]
 READ_ROWS = 1024
@@ -38,18 +38,25 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """One entry per document: a stable 64-bit hash of its id, position in LANGUAGES and SPLITS, UTF-8 bytes."""
+    """One entry per document: a stable 64-bit hash of its id, position in LANGUAGES, SPLITS and `names`, UTF-8 bytes.
+    `names`: of all sources, sorted."""
 
     hashes: np.ndarray
     languages: np.ndarray
     splits: np.ndarray
     bytes: np.ndarray
+    sources: np.ndarray
+    names: tuple[str, ...]
 
     def select(self, split: Split, language: Language) -> np.ndarray:
         """Row numbers in the order of their hashes: a shuffle that is the same everywhere."""
         mine = (self.splits == SPLITS.index(split)) & (self.languages == LANGUAGES.index(language))
         rows = np.flatnonzero(mine)
         return rows[np.argsort(self.hashes[rows], kind="stable")]
+
+    def rows_of(self, sources: Collection[str]) -> np.ndarray:
+        """Row numbers of all documents of these sources."""
+        return np.flatnonzero(np.isin(self.sources, [i for i, name in enumerate(self.names) if name in sources]))
 
 
 @dataclass(frozen=True)
@@ -93,24 +100,20 @@ class Corpus:
     def catalogue(self) -> Catalogue:
         """One pass over all texts, none of which is kept."""
 
-        def entries(group: RowGroup) -> tuple[np.ndarray, ...]:
-            table = self._read(group, ["id", "text", "language", "split"])
+        def entries(group: RowGroup) -> tuple[np.ndarray | pa.DictionaryArray, ...]:
+            table = self._read(group, ["id", "text", "language", "split", "source"])
             return (
                 np.array([stable_hash(name) for name in table["id"].to_pylist()], dtype=np.uint64),
                 pc.index_in(table["language"], pa.array(LANGUAGES)).to_numpy().astype(np.int8),
                 pc.index_in(table["split"], pa.array(SPLITS)).to_numpy().astype(np.int8),
                 pc.binary_length(table["text"]).to_numpy().astype(np.int64),
+                table["source"].combine_chunks().dictionary_encode(),
             )
 
-        return Catalogue(*(np.concatenate(parts) for parts in zip(*self._each(entries), strict=True)))
-
-    def rows_of(self, sources: Collection[str]) -> np.ndarray:
-        """Row numbers of all documents of these sources."""
-
-        def mine(group: RowGroup) -> np.ndarray:
-            return pc.is_in(self._read(group, ["source"])["source"], pa.array(list(sources))).to_numpy()
-
-        return np.flatnonzero(np.concatenate(self._each(mine)))
+        *columns, sources = zip(*map_threads(entries, [group for group, _ in self._groups]), strict=True)
+        names = sorted({name for part in sources for name in part.dictionary.to_pylist()})
+        codes = [pc.index_in(part.dictionary, pa.array(names)).to_numpy()[part.indices.to_numpy()] for part in sources]
+        return Catalogue(*map(np.concatenate, columns), np.concatenate(codes), tuple(names))
 
     def read(self, rows: Sequence[int]) -> Iterator[Document]:
         """The documents at these row numbers, in ascending order; row groups without any are not touched."""
@@ -135,9 +138,6 @@ class Corpus:
             (RowGroup(url, number, 0, group.num_rows), group.column(text).total_uncompressed_size)
             for number, group in enumerate(groups)
         ]
-
-    def _each(self, function: Callable[[RowGroup], R]) -> list[R]:
-        return map_threads(function, [group for group, _ in self._groups])
 
     def _read(self, group: RowGroup, columns: list[str]) -> pa.Table:
         with self._fs.open(group.url, "rb") as file:

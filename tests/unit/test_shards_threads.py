@@ -59,8 +59,9 @@ def test_footers_texts_and_stock_of_a_corpus(together):
     together()
     corpus = Corpus(uri)
     assert len(corpus) == 2 * FILES
-    assert corpus.catalogue().bytes.tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
-    assert corpus.rows_of(["s-1", "s-3"]).tolist() == [2, 3, 6, 7]
+    catalogue = corpus.catalogue()
+    assert catalogue.bytes.tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert catalogue.rows_of(["s-1", "s-3", "unknown"]).tolist() == [2, 3, 6, 7]
     assert [key for stock in take_stock(corpus) for key in stock.bytes] == [
         ("train", f"s-{number}", "en") for number in range(FILES)
     ]
