@@ -53,6 +53,7 @@ def _tokens(axes: Axes, train: Sequence[tuple[str, str, Mapping[str, int]]]) -> 
         bar.set_alpha(PALE)
     supervised = [counts["supervised"] / unit for _, _, counts in train]
     axes.barh(range(len(train)), supervised, color=[COLOURS[language] for _, language, _ in train])
+    axes.set_xlim(0, 1.2 * axes.get_xlim()[1])  # room for the notes
     axes.set_title(f"Training tokens by source ({name}); full colour: supervised")
 
 
