@@ -85,7 +85,7 @@ def speed_line(speed: Speed) -> str:
     """A sentence on how fast the shards were written."""
     if not speed.cpu_seconds:
         return "All shards were finished before."
-    slow = f" {speed.slow_shards} shards were encoded without the fast engine." if speed.slow_shards else ""
+    slow = f" Shards encoded without the fast engine: {speed.slow_shards}." if speed.slow_shards else ""
     return (
         f"{speed.tokens:,} tokens were written in {speed.seconds:.1f} s and {speed.cpu_seconds:.1f} CPU seconds of all "
         f"tasks together: {speed.tokens / speed.cpu_seconds:,.0f} tokens a CPU second.{slow}"

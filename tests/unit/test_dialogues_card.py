@@ -59,7 +59,7 @@ def test_the_page_tells_it(report):
     assert "| 3 | 0 | 1 |" in lines and "| 61 to 64 | 0 | 1 |" in lines
     assert lines.index("| set | not JSON | 7 |") < lines.index("| set | no answer | 2 |")
     assert "set: a.jsonl vanished while it was read." in lines
-    assert "50 tokens a CPU second. 1 shards were encoded without the fast engine." in page
+    assert "50 tokens a CPU second. Shards encoded without the fast engine: 1." in page
     bare = write_dialogue_card("pairs p-1", index("interactions"), report, [], {}, Speed())
     assert "No row of a data set was left out." in bare and "Interactions in a conversation" not in bare
     assert "| set | pl | not told | test |" in bare
