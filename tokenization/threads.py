@@ -13,7 +13,6 @@ THREADS = 16
 
 
 def map_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """`[function(item) for item in items]`, several at a time. Raises what the first item in this order raised that
-    raised anything; items that were not begun by then are left."""
+    """`[function(item) for item in items]`, several at a time. Of several errors that of the first item is raised."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, items))
