@@ -56,7 +56,7 @@ def write_dialogue_card(
     if index.kind == "conversations":
         parts += ["## Interactions in a conversation", "All splits.", _turns(report)]
     parts += ["## Lengths of interactions", "All splits.", _lengths(report, index.length)]
-    parts += ["## Left out", *_rejected(sources)]
+    parts += ["## Left out", *_left_out(sources)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,10 +69,11 @@ def cells(report: Report) -> Iterable[tuple[str, str, str, Mapping[str, int]]]:
                     yield source, language, split, splits[split]
 
 
-def rejections(sources: Sources) -> Iterable[tuple[str, str, int]]:
-    """Source, reason and number of rows that were left out."""
+def left_out(sources: Sources) -> Iterable[tuple[str, str, int]]:
+    """Source, reason and number of rows that were no conversation, or one that was removed."""
     for source in sources:
-        for reason, count in sorted(source["rejected"].items(), key=lambda item: (-item[1], item[0])):
+        removed = {reason: entry["documents"] for reason, entry in source["removed"].items()}
+        for reason, count in sorted((source["rejected"] | removed).items(), key=lambda item: (-item[1], item[0])):
             yield source["name"], reason, count
 
 
@@ -127,8 +128,8 @@ def _lengths(report: Report, length: int) -> str:
     return table(["tokens", *(f"interactions {language}" for language in languages)], rows)
 
 
-def _rejected(sources: Sources) -> Iterable[str]:
-    rows = [[name, reason, f"{count:,}"] for name, reason, count in rejections(sources)]
+def _left_out(sources: Sources) -> Iterable[str]:
+    rows = [[name, reason, f"{count:,}"] for name, reason, count in left_out(sources)]
     yield table(["source", "reason", "rows"], rows) if rows else "No row of a data set was left out."
     for source in sources:
         if source["gone"]:

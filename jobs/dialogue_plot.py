@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from jobs.data_plot import COLOURS, GREY, MOST_BARS, bars, language_legend
-from jobs.dialogue_card import Sources, cells, rejections
+from jobs.dialogue_card import Sources, cells, left_out
 from jobs.dialogue_counts import BINS, Report
 from tokenization.shards import Kind
 
@@ -24,7 +24,7 @@ def draw(kind: Kind, length: int, report: Report, sources: Sources, path: Path) 
     train = [(source, language, counts) for source, language, split, counts in cells(report) if split == "train"]
     train = sorted(train, key=lambda cell: -cell[2]["tokens"])[:MOST_BARS]
     figure = Figure(figsize=(13, 6.5 + 0.3 * len(train)), layout="constrained")
-    (tokens, second), (lengths, left_out) = figure.subplots(2, 2)
+    (tokens, second), (lengths, gone) = figure.subplots(2, 2)
     _tokens(tokens, train)
     if kind == "conversations":
         _turns(second, report["turns"])
@@ -33,7 +33,7 @@ def draw(kind: Kind, length: int, report: Report, sources: Sources, path: Path) 
         _by_source(second, train, [100 * share for share in shares], [f"{share:.0%}" for share in shares])
         second.set_title("Supervised, of all training tokens (%)")
     _lengths(lengths, report["lengths"], length)
-    _left_out(left_out, sources)
+    _left_out(gone, sources)
     language_legend(figure)
     figure.savefig(path, dpi=110)
 
@@ -83,7 +83,7 @@ def _histogram(axes: Axes, counts: Mapping[str, Sequence[int]], labels: Sequence
 
 
 def _left_out(axes: Axes, sources: Sources) -> None:
-    found = sorted(rejections(sources), key=lambda item: -item[2])[:MOST_BARS]
+    found = sorted(left_out(sources), key=lambda item: -item[2])[:MOST_BARS]
     if not found:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "No row of a data set was left out.", ha="center", va="center", transform=axes.transAxes)

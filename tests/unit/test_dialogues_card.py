@@ -10,7 +10,15 @@ from tokenization.shards import ShardIndex
 from tokenization.template import EncodedInteraction
 
 LENGTH = 64
-SOURCES = [{"name": "set", "licence": "CC0 | public", "rejected": {"no answer": 2, "not JSON": 7}, "gone": ["a.jsonl"]}]
+SOURCES = [
+    {
+        "name": "set",
+        "licence": "CC0 | public",
+        "rejected": {"no answer": 2, "not JSON": 7},
+        "removed": {"duplicate": {"documents": 5, "bytes": 90, "examples": []}},
+        "gone": ["a.jsonl"],
+    }
+]
 
 
 def turn(tokens: int, supervised: int, cut: int = 0) -> EncodedInteraction:
@@ -58,6 +66,7 @@ def test_the_page_tells_it(report):
     assert "| pl | train | 2 | 5 | 89 | 30 | 33.7% | 5 |" in lines
     assert "| 3 | 0 | 1 |" in lines and "| 61 to 64 | 0 | 1 |" in lines
     assert lines.index("| set | not JSON | 7 |") < lines.index("| set | no answer | 2 |")
+    assert "| set | duplicate | 5 |" in lines
     assert "set: a.jsonl vanished while it was read." in lines
     assert "50 tokens a CPU second. Shards encoded without the fast engine: 1." in page
     bare = write_dialogue_card("pairs p-1", index("interactions"), report, [], {}, Speed())
