@@ -1,68 +1,81 @@
-"""Shard rows -> tensors. Batches are collated globally and then cut by rank, so shapes agree on all ranks."""
+"""Shard rows -> tensors. A rank makes those of its own rows alone, in the shape of the global batch, so that shapes
+agree on all ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tokenization.reader import ShardReader, global_batch
 from tokenization.special_tokens import PAD
 
 Row = dict[str, Any]
 Batch = dict[str, Tensor]
+Lengths = Sequence[Sequence[int] | np.ndarray]  # of each row the tokens of each interaction; of a row of text, one
 
 ROUND_TO = 8
 BESIDE = "text_"  # before the names of what lies beside a batch
 
 
-def text_batch(rows: Sequence[Row]) -> Batch:
-    """input_ids, documents [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1."""
+def token_counts(row: Row) -> list[int]:
+    """The lengths of one row."""
+    return [len(turn["input_ids"]) for turn in row.get("interactions", [row])]
+
+
+def text_batch(rows: Sequence[Row], lengths: Lengths | None = None) -> Batch:
+    """input_ids, documents [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1.
+
+    T is the longest row, rounded up. Here and below, `lengths` are those of the global batch that `rows` are a part of
+    (None: they are all of it).
+    """
+    width = _longest(_lengths(rows, lengths))
     numbers = []
     for row in rows:
         starts = np.asarray(row["document_starts"], dtype=np.int64)
         number = np.zeros(len(row["input_ids"]), dtype=np.int64)
         number[starts[starts > 0]] = 1
         numbers.append(number.cumsum())
-    return {"input_ids": _padded([row["input_ids"] for row in rows], PAD), "documents": _padded(numbers, -1)}
-
-
-def interaction_batch(rows: Sequence[Row], length: int) -> Batch:
-    """input_ids [B, T] int64 and loss_mask [B, T] bool of interactions cut to `length` tokens."""
     return {
-        "input_ids": _padded([row["input_ids"][:length] for row in rows], PAD),
-        "loss_mask": _padded([row["loss_mask"][:length] for row in rows], 0).bool(),
+        "input_ids": _padded([row["input_ids"] for row in rows], width, PAD),
+        "documents": _padded(numbers, width, -1),
     }
 
 
-def conversation_batch(rows: Sequence[Row], length: int, turns: int | None = None) -> Batch:
+def interaction_batch(rows: Sequence[Row], length: int, lengths: Lengths | None = None) -> Batch:
+    """input_ids [B, T] int64 and loss_mask [B, T] bool of interactions cut to `length` tokens."""
+    return _masked(rows, length, _longest(_lengths(rows, lengths), length))
+
+
+def conversation_batch(
+    rows: Sequence[Row], length: int, turns: int | None = None, lengths: Lengths | None = None
+) -> Batch:
     """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
     all). Shorter conversations are padded with empty turns, never cut to the shortest."""
+    kept = [talk[:turns] for talk in _lengths(rows, lengths)]
+    most = max(map(len, kept))
     talks = [row["interactions"][:turns] for row in rows]
-    most = max(map(len, talks))
     empty = {"input_ids": [], "loss_mask": []}
     flat = [turn for talk in talks for turn in [*talk, *[empty] * (most - len(talk))]]
-    batch = {name: part.unflatten(0, (len(talks), most)) for name, part in interaction_batch(flat, length).items()}
+    masked = _masked(flat, length, _longest(kept, length))
+    batch = {name: part.unflatten(0, (len(talks), most)) for name, part in masked.items()}
     batch["turn_mask"] = torch.tensor([[n < len(talk) for n in range(most)] for talk in talks])
     return batch
 
 
-def history_batch(rows: Sequence[Row], length: int) -> Batch:
+def history_batch(rows: Sequence[Row], length: int, lengths: Lengths | None = None) -> Batch:
     """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]."""
-    return interaction_batch(
-        [
-            {
-                key: [value for turn in row["interactions"] for value in turn[key][:length]]
-                for key in ("input_ids", "loss_mask")
-            }
-            for row in rows
-        ],
-        length * max(len(row["interactions"]) for row in rows),
-    )
+    whole = [[sum(min(turn, length) for turn in talk)] for talk in _lengths(rows, lengths)]
+    joined = [
+        {
+            key: [value for turn in row["interactions"] for value in turn[key][:length]]
+            for key in ("input_ids", "loss_mask")
+        }
+        for row in rows
+    ]
+    return interaction_batch(joined, _longest(whole), whole)
 
 
 def beside(batch: Batch, text: Batch) -> Batch:
@@ -75,59 +88,26 @@ def text_beside(batch: Batch) -> Batch:
     return {name.removeprefix(BESIDE): tensor for name, tensor in batch.items() if name.startswith(BESIDE)}
 
 
-def batch_reader(
-    reader: ShardReader, seed: int, batch_size: int, collate: Callable[[list[Row], int], Batch]
-) -> Callable[[int], Batch]:
-    """The global batch of each step, a pure function of (seed, step); `collate` gets the rows, longest first, and the
-    step."""
-
-    def batch_at(step: int) -> Batch:
-        rows = reader.rows(global_batch(len(reader), seed, step, batch_size))
-        return collate(sorted(rows, key=_tokens, reverse=True), step)
-
-    return batch_at
+def _masked(rows: Sequence[Row], length: int, width: int) -> Batch:
+    return {
+        "input_ids": _padded([row["input_ids"][:length] for row in rows], width, PAD),
+        "loss_mask": _padded([row["loss_mask"][:length] for row in rows], width, 0).bool(),
+    }
 
 
-class Prefetched:
-    """The same batches; those of the next `ahead` steps are made by a thread while the caller works on this one."""
-
-    def __init__(self, batch_at: Callable[[int], Batch], ahead: int = 2) -> None:
-        self._batch_at, self._ahead = batch_at, ahead
-        self._thread = ThreadPoolExecutor(1, "batches")
-        self._coming: dict[int, Future[Batch]] = {}
-
-    def __call__(self, step: int) -> Batch:
-        """Whatever making this batch raised is raised here, at its own step."""
-        wanted = range(step, step + self._ahead + 1)
-        for other in self._coming.keys() - set(wanted):
-            self._coming.pop(other).cancel()
-        for coming in wanted:
-            if coming not in self._coming:
-                self._coming[coming] = self._thread.submit(self._batch_at, coming)
-        return self._coming.pop(step).result()
+def _lengths(rows: Sequence[Row], lengths: Lengths | None) -> Lengths:
+    return [token_counts(row) for row in rows] if lengths is None else lengths
 
 
-def rank_slice(batch: Batch, rank: int, world_size: int) -> Batch:
-    """This rank's rows of a global batch; parts differ by at most one row. Rows are dealt to and fro, so that parts of
-    a batch in order of length are about equally long, and no rank waits for another."""
-
-    def part(tensor: Tensor) -> Tensor:
-        rows = torch.arange(len(tensor))
-        place = rows % world_size
-        dealt = torch.where(rows // world_size % 2 == 0, place, world_size - 1 - place)
-        return tensor[dealt == rank]
-
-    return {name: part(tensor) for name, tensor in batch.items()}
+def _longest(lengths: Lengths, length: int | None = None) -> int:
+    """Tokens of the longest interaction, at most `length` and at least 1."""
+    longest = max((int(turn) for talk in lengths for turn in talk), default=1)
+    return max(1, longest if length is None else min(longest, length))
 
 
-def _tokens(row: Row) -> int:
-    return sum(len(turn["input_ids"]) for turn in row.get("interactions", [row]))
-
-
-def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-    """[B, T] int64, T the longest row rounded up: few distinct shapes, little padding."""
-    longest = max(1, *(len(row) for row in rows)) if rows else 1
-    padded = np.full((len(rows), -(-longest // ROUND_TO) * ROUND_TO), fill, dtype=np.int64)
+def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:
+    """[B, T] int64, T the width rounded up: few distinct shapes, little padding."""
+    padded = np.full((len(rows), -(-width // ROUND_TO) * ROUND_TO), fill, dtype=np.int64)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return torch.from_numpy(padded)

@@ -14,14 +14,14 @@ from typing import Any
 
 import fsspec
 
-from jobs.context import Interrupted, Restart, StageContext, StageError
+from jobs.context import Restart, StageContext, StageError
 from jobs.corpus_plan import WORK, plan, read_benchmarks
 from jobs.corpus_report import Part, attribution, source_report, totals, write_quarantine
 from jobs.corpus_tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.data_configs import CorpusConfig, SourceConfig
 from jobs.ray_setup import ensure_ray
-from jobs.task_errors import task_failure
-from tokenization.cleaning.filters import Benchmark
+from jobs.ray_tasks import run_tasks
+from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.records import LANGUAGES
 from tokenization.shards import remove_leftovers, write_json
 from tokenization.sources import SourceError
@@ -31,7 +31,8 @@ _FOREIGN = ("english", "polish", "foreign", "undecided")
 
 
 def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:
-    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`.
+    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`, and, where
+    benchmarks are given, benchmark.parquet.
 
     Bad input is left out and listed. A package that cannot be had is named and left out; of what was there at the start
     and vanished, what was read is kept and the rest is named. A source that cannot be read at all is an error, and so
@@ -55,6 +56,8 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     write_json(f"{ctx.output_uri}/report.json", {**total, "sources": sources, "missing": missing})
     with fsspec.open(f"{ctx.output_uri}/ATTRIBUTION.md", "w", encoding="utf-8") as file:
         file.write(attribution(sources))
+    if config.benchmarks:
+        write_benchmark(ctx.output_uri, benchmark)
     write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [part.task for part in parts])
     _clear(ctx.output_uri, len(written))
     result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
@@ -89,7 +92,7 @@ def _clean(
             if not _taken(task.source, mine[task.source.name], reports)[1]:
                 yield number, remote.remote(task, packages.get(task.source.name, b""), shared)
 
-    for number, report in _run(ctx, calls()):
+    for number, report in run_tasks(ctx, calls(), "the corpus"):
         reports[number] = report
         source = tasks[number].source
         _check_column(source, [reports.get(n) for n in mine[source.name]])
@@ -134,9 +137,8 @@ def _write(ctx: StageContext, config: CorpusConfig, parts: Sequence[Part]) -> li
 
     urls = [f"{part.task.url}.parquet" for part in parts]
     search = ray.remote(num_cpus=1, max_retries=2)(find_repeated)
-    [(_, decisions)] = _run(
-        ctx, iter([(0, search.remote(urls, [part.rows for part in parts], config.near_duplicates))])
-    )
+    found = search.remote(urls, [part.rows for part in parts], config.near_duplicates)
+    [(_, decisions)] = run_tasks(ctx, iter([(0, found)]), "the corpus")
     remote = ray.remote(num_cpus=1, max_retries=2)(write_documents)
 
     def calls() -> Iterator[tuple[int, Any]]:
@@ -147,44 +149,10 @@ def _write(ctx: StageContext, config: CorpusConfig, parts: Sequence[Part]) -> li
             yield number, remote.remote(task, decisions[number])
 
     written: dict[int, dict[str, Any]] = {}
-    for number, report in _run(ctx, calls()):
+    for number, report in run_tasks(ctx, calls(), "the corpus"):
         written[number] = report
         ctx.reporter.progress(len(parts) + len(written), 2 * len(parts), f"documents-{number:05d}")
     return [replace(part, written=written[number]) for number, part in enumerate(parts)]
-
-
-def _run(ctx: StageContext, calls: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-    """Results by number as they come; at most `execution.data.parallelism` calls at once, each made when it is due."""
-    import ray
-
-    running: dict[Any, int] = {}
-    done = 0
-    try:
-        while True:
-            while len(running) < ctx.execution.data.parallelism and (call := next(calls, None)):
-                running[call[1]] = call[0]
-            if not running:
-                return
-            finished, _ = ray.wait(list(running), timeout=0.5)
-            for reference in finished:
-                number = running.pop(reference)
-                done += 1
-                yield number, _result(ctx, reference)
-            if ctx.should_stop():
-                raise Interrupted(f"stopped after {done} steps")
-    finally:  # there are some only where one failed or a stop was asked for
-        for reference in running:
-            ray.cancel(reference, force=True)
-
-
-def _result(ctx: StageContext, reference: Any) -> Any:
-    import ray
-    from ray.exceptions import RayError
-
-    try:
-        return ray.get(reference)
-    except RayError as error:
-        raise task_failure(error, "the corpus", ctx.output_uri) from error
 
 
 def _clear(uri: str, files: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from jobs import dialogue_counts
 from jobs.context import Look, Rerun, Restart, StageContext, StageError
 from jobs.data_card import show_card
 from jobs.data_configs import (
@@ -15,16 +16,20 @@ from jobs.data_configs import (
     InteractionShardsConfig,
     TextShardsConfig,
 )
+from jobs.dialogue_card import show_dialogue_card
+from jobs.dialogue_counts import DialogueCounts
 from jobs.dialogue_manifest import ConversationShard, InteractionShard, conversation_shards, interaction_shards
-from jobs.dialogue_report import SourceReport, add_up
-from jobs.dialogue_rows import ConversationRows, InteractionRows, Row, choose_distractors
+from jobs.dialogue_report import REPORT, SourceReport, add_up
+from jobs.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
+from jobs.dialogue_screening import screened
 from jobs.inputs import open_tokenizer
-from jobs.shard_job import Finished, run_manifest
+from jobs.shard_job import Finished, Speed, run_manifest
 from jobs.text_manifest import take_stock, text_shards
 from jobs.text_report import Report, fill, per_source, total
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from tokenization.adapters.documents import DIALOGUES
 from tokenization.adapters.sources import DialogueSource, Part, parts_of
+from tokenization.cleaning.benchmark import read_benchmark
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus, CorpusError
 from tokenization.mixture import MixtureError
@@ -34,7 +39,7 @@ from tokenization.sources import SourceError
 from tokenization.tokenizer import Tokenizer
 
 DialogueShard = InteractionShard | ConversationShard
-Rows = Callable[[DialogueShard, SourceReport], Iterator[Row]]
+Rows = InteractionRows | ConversationRows
 
 
 def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, Any]:
@@ -53,7 +58,7 @@ def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, 
     write_json(f"{ctx.output_uri}/report.json", report)
     index = _write_index(ctx, "text", config.length, tokenizer, done)
     show_card(ctx, report, tokenizer, speed)
-    metrics = _metrics(index, f"{_short(index.tokens('train'))} tokens") | {"fill": round(fill(report), 4)}
+    metrics = _metrics(index, speed, f"{_short(index.tokens('train'))} tokens") | {"fill": round(fill(report), 4)}
     if speed.cpu_seconds:
         metrics["tokens_per_cpu_second"] = round(speed.tokens / speed.cpu_seconds)
     return metrics | _by_source(report)
@@ -63,18 +68,20 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
     """Stage: single interactions, real and generated."""
     _, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
-    parts = _parts(config.sources)
+    parts = _parts(ctx, config.sources)
     rows = InteractionRows(ctx.inputs["corpus"].uri, tokenizer, config.length, spec, config.seed)
     shards = interaction_shards(catalogue, config, parts)
-    index = _build(ctx, "interactions", config.length, tokenizer, shards, rows)
-    return _metrics(index, f"{index.rows('train'):,} interactions") | _told(ctx, shards, config.sources)
+    return _build(ctx, "interactions", tokenizer, shards, rows, config)
 
 
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
     """Stage: generated conversations with probes, each split with its own values, and real ones."""
     corpus, catalogue, tokenizer = _inputs(ctx)
+    dialogues = catalogue.rows_of(DIALOGUES) if config.documents else ()
+    if config.documents and not len(dialogues):
+        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     spec = DialogueSpec(**config.dialogues.model_dump())
-    parts = _parts(config.sources)
+    parts = _parts(ctx, config.sources)
     rows = ConversationRows(
         ctx.inputs["corpus"].uri,
         tokenizer,
@@ -84,44 +91,52 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,
     )
-    dialogues = corpus.rows_of(DIALOGUES) if config.documents else ()
-    if config.documents and not len(dialogues):
-        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     shards = conversation_shards(config, catalogue, dialogues, parts)
-    index = _build(ctx, "conversations", config.length, tokenizer, shards, rows)
-    return _metrics(index, f"{index.rows('train'):,} conversations") | _told(ctx, shards, config.sources)
+    return _build(ctx, "conversations", tokenizer, shards, rows, config)
 
 
-def _parts(configs: Sequence[DialogueSourceConfig]) -> list[Part]:
-    """What there is to read of all data sets of dialogues."""
+def _parts(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Part]:
+    """What there is to read of all data sets of dialogues, and what is left out of it."""
     try:
-        return [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
+        parts = [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
+        return screened(ctx, parts, read_benchmark(ctx.inputs["corpus"].uri))
     except SourceError as error:
         raise StageError(str(error)) from error
+    except CorpusError as error:
+        raise StageError(str(error), Rerun("corpus")) from error
 
 
 def _told(
     ctx: StageContext, shards: Sequence[DialogueShard], configs: Sequence[DialogueSourceConfig]
 ) -> dict[str, float]:
-    """Counts of the data sets as metrics; who left rows out says so. Raises StageError for one that gave nothing."""
+    """Counts of the data sets as metrics; who left something out says so. Raises StageError for one that holds
+    nothing."""
     metrics = {}
     sources = [DialogueSource(**config.model_dump()) for config in configs]
     for source in add_up(ctx.output_uri, shards, sources) if sources else ():
         name, rejected = source["name"], source["rejected"]
+        removed = Counter({reason: entry["documents"] for reason, entry in source["removed"].items()})
         found = sum(counts["conversations"] for counts in source["splits"].values())
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejected.most_common())
-        if not found:
-            raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {reasons or 'nothing'}")
-        if rejected:
-            ctx.reporter.message(f"source {name}: left out {rejected.total():,} ({reasons}): see quarantine/")
+        if not found and not removed:
+            told = _by_reason(rejected) or "nothing"
+            raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {told}")
+        for counts, where in ((rejected, "quarantine/"), (removed, REPORT)):
+            if counts:
+                told = f"left out {counts.total():,} ({_by_reason(counts)}): see {where}"
+                ctx.reporter.message(f"source {name}: {told}")
         if gone := source["gone"]:
             ctx.reporter.message(
                 f"source {name}: {', '.join(gone)} vanished while it was read; what was read of it is kept. "
                 "Once it is back",
                 Restart(),
             )
-        metrics |= {f"sources/{name}/conversations": found, f"sources/{name}/rejected": rejected.total()}
+        counts = {"conversations": found, "rejected": rejected.total(), "removed": removed.total()}
+        metrics |= {f"sources/{name}/{what}": count for what, count in counts.items()}
     return metrics
+
+
+def _by_reason(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
 
 
 def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
@@ -136,21 +151,28 @@ def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
 def _build(
     ctx: StageContext,
     kind: Kind,
-    length: int,
     tokenizer: Tokenizer,
     shards: Sequence[DialogueShard],
     rows: Rows,
-) -> ShardIndex:
-    """Writes what is missing, then the index."""
-    done, _ = run_manifest(ctx, shards, functools.partial(_write_rows, uri=ctx.output_uri, kind=kind, rows=rows))
-    return _write_index(ctx, kind, length, tokenizer, done)
+    config: InteractionShardsConfig | ConversationShardsConfig,
+) -> dict[str, Any]:
+    """Writes what is missing, then report and index, and shows the data card. Returns what the stage does."""
+    write = functools.partial(_write_rows, uri=ctx.output_uri, kind=kind, rows=rows)
+    done, speed = run_manifest(ctx, shards, write)
+    report = dialogue_counts.total(one.report for one in done)
+    write_json(f"{ctx.output_uri}/report.json", report)
+    index = _write_index(ctx, kind, config.length, tokenizer, done)
+    told = _told(ctx, shards, config.sources)
+    show_dialogue_card(ctx, index, report, speed)
+    return _metrics(index, speed, f"{index.rows('train'):,} {kind}") | told
 
 
 def _write_rows(shard: DialogueShard, uri: str, kind: Kind, rows: Rows) -> Finished:
-    report = SourceReport(shard.split, shard.parts)
-    record = write_shard(f"{uri}/{shard.file}", kind, rows(shard, report), shard.split)
+    report, counts = SourceReport(shard.split, shard.parts), DialogueCounts(shard.split, rows.length)
+    record = write_shard(f"{uri}/{shard.file}", kind, rows(shard, report, counts), shard.split)
     report.write(uri, shard.file)
-    return Finished((record,), {"gone": report.gone} if report.gone else {})
+    gone = {"gone": report.gone} if report.gone else {}
+    return Finished((record,), counts.report | gone, rows.tokenizer.slow)
 
 
 def _write_index(
@@ -172,9 +194,10 @@ def _by_source(report: Report) -> dict[str, int]:
     return metrics | languages
 
 
-def _metrics(index: ShardIndex, result: str) -> dict[str, Any]:
+def _metrics(index: ShardIndex, speed: Speed, result: str) -> dict[str, Any]:
     counts = {f"rows/{split}": index.rows(split) for split in SPLITS}
-    return counts | {f"tokens/{split}": index.tokens(split) for split in SPLITS} | {"result": result}
+    counts |= {f"tokens/{split}": index.tokens(split) for split in SPLITS}
+    return counts | {"slow_shards": speed.slow_shards, "result": result}
 
 
 def _short(count: int) -> str:

@@ -7,7 +7,7 @@ import hashlib
 from jobs.context import StageContext, StageError
 from jobs.corpus_tasks import CleanTask, reader
 from jobs.data_configs import CorpusConfig, SourceConfig
-from tokenization.cleaning.filters import Benchmark
+from tokenization.cleaning.benchmark import Benchmark
 from tokenization.fetch import PACKAGES, Fetched, fetch, path_of
 from tokenization.quarantine import Rejected
 from tokenization.records import LANGUAGES

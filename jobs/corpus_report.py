@@ -29,8 +29,8 @@ class Part:
 
 
 def source_report(source: SourceConfig, parts: Sequence[Part]) -> dict[str, Any]:
-    """Counts of one source. `removed` is by reason, in bytes and documents, with examples; `sha256` is the digest of a
-    package file, else of all texts that were read."""
+    """Counts of one source. `removed` is by reason, in bytes and documents, with examples, and `repaired` by kind, in
+    documents; `sha256` is the digest of a package file, else of all texts that were read."""
     task = parts[0].task
     read = hashlib.sha256("".join(part.cleaned["read"] for part in parts).encode()).hexdigest()
     splits = Counter(dict.fromkeys(SPLITS, 0))
@@ -45,6 +45,7 @@ def source_report(source: SourceConfig, parts: Sequence[Part]) -> dict[str, Any]
         **{name: sum(part.written[name] for part in parts) for name in ("documents", "bytes")},
         "splits": splits,
         "removed": merged(report["removed"] for part in parts for report in (part.cleaned, part.written)),
+        "repaired": merged(part.cleaned["repaired"] for part in parts),
         "quarantined": quarantined,
         "gone": [file for part in parts for file in part.cleaned["gone"]],
     }

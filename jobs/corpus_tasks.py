@@ -21,20 +21,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.data_configs import CorpusConfig, SourceConfig
+from tokenization.batching import BATCH_TEXTS, batches
+from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.cleaner import Cleaner
-from tokenization.cleaning.filters import Benchmark, flaws
+from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.removals import Removals
+from tokenization.cleaning.repair import Repairs
 from tokenization.cleaning.words import Words
-from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.quarantine import Quarantine, Rejected
 from tokenization.records import SPLITS, Document
 from tokenization.shards import publish, sha256_of, write_json
 from tokenization.sources import Piece, Source, read
-
-ROW_GROUP = 2_000  # documents
-BATCH_BYTES = 4 << 20  # of text that is looked at together
 
 _TEXT = pa.schema({"id": pa.string(), "text": pa.string(), "split": pa.string()})
 _CLEAN = pa.schema([*_TEXT, *pa.schema({"bytes": pa.int32(), "key": pa.uint64(), "words": pa.int32(), **BAND_COLUMNS})])
@@ -102,7 +101,7 @@ class _Piece:
 
     def __init__(self, task: CleanTask, source: Source, benchmark: Benchmark, quarantine: Quarantine) -> None:
         self._task, self._source, self._benchmark, self._quarantine = task, source, benchmark, quarantine
-        self._removed = Removals()
+        self._removed, self._repaired = Removals(), Repairs()
         self._counts = Counter(dict.fromkeys(("texts", "bytes_read", "documents", "bytes"), 0))
         self._read = hashlib.sha256()
         self._cut = False
@@ -113,6 +112,7 @@ class _Piece:
             "cut": self._cut,
             "read": self._read.hexdigest(),
             "removed": self._removed.as_dict(),
+            "repaired": self._repaired.as_dict(),
             "quarantined": dict(sorted(self._quarantine.counts.items())),
             "gone": self._quarantine.gone,
             "without_column": self._quarantine.first_without_column,
@@ -121,11 +121,12 @@ class _Piece:
     def write(self, file: BinaryIO) -> None:
         most = self._task.source.max_bytes
         with pq.ParquetWriter(file, _CLEAN, compression="zstd", compression_level=1) as writer:
-            for texts in _batches(self._clean_texts()):
+            for texts in batches(self._clean_texts()):
                 kept = self._filtered(texts)
                 total = self._counts["bytes"] + np.cumsum(kept["bytes"].to_numpy(), dtype=np.int64)
                 fits = int(np.searchsorted(total, most, side="right")) if most else len(kept)
-                writer.write_batch(kept.slice(0, fits), ROW_GROUP)
+                if fits:
+                    writer.write_batch(kept.slice(0, fits))
                 self._counts["documents"] += fits
                 self._counts["bytes"] = int(total[fits - 1]) if fits else self._counts["bytes"]
                 self._cut = fits < len(kept)
@@ -134,9 +135,8 @@ class _Piece:
 
     def _clean_texts(self) -> Iterator[str]:
         config = self._task.source
-        clean = Cleaner(
-            config.language, self._task.corpus.min_characters, self._source.whole, config.skip, self._removed
-        )
+        least = self._task.corpus.min_characters
+        clean = Cleaner(config.language, least, self._source.whole, config.skip, self._removed, self._repaired)
         for raw in read(self._source, self._task.piece):
             if isinstance(raw, Rejected):
                 self._quarantine.add(raw)
@@ -159,26 +159,13 @@ class _Piece:
         columns = {
             "id": [document_id(self._source.name, text) for text in texts],
             "text": texts,
-            "split": [split_of(text, *held_out) for text in texts],
+            "split": [split_of(key, *held_out) for key in words.keys.tolist()],
             "bytes": [len(text.encode()) for text in texts],
-            "key": np.array([stable_hash(text) for text in texts], np.uint64),
+            "key": words.keys,
             "words": words.counts.astype(np.int32),
             **signatures(words),
         }
         return pa.RecordBatch.from_pydict(columns, schema=_CLEAN).filter(pa.array([not r for r in reasons]))
-
-
-def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if len(batch) == ROW_GROUP or size > BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def rows_within(url: str, most: int) -> int:
@@ -220,7 +207,7 @@ def write_documents(task: WriteTask, decision: np.ndarray) -> dict[str, Any]:
             fsspec.open(task.clean, "rb") as file,
             pq.ParquetWriter(out, _DOCUMENTS, compression="zstd") as writer,
         ):
-            for batch in pq.ParquetFile(file).iter_batches(ROW_GROUP, columns=_TEXT.names):
+            for batch in _row_groups(file):
                 batch = batch.slice(0, max(0, len(decision) - done))
                 fate = decision[done : done + len(batch)]
                 done += len(batch)
@@ -228,8 +215,10 @@ def write_documents(task: WriteTask, decision: np.ndarray) -> dict[str, Any]:
                     for text in batch["text"].filter(pa.array(fate == code)).to_pylist():
                         removed.add(reason, [text])
                 kept = batch.filter(pa.array(fate == KEEP))
+                if not len(kept):
+                    continue
                 counts["documents"] += len(kept)
-                counts["bytes"] += pc.sum(pc.binary_length(kept["text"])).as_py() or 0
+                counts["bytes"] += pc.sum(pc.binary_length(kept["text"])).as_py()
                 counts["splits"].update(kept["split"].to_pylist())
                 columns = [kept[n] if n in _TEXT.names else pa.repeat(shared[n], len(kept)) for n in _DOCUMENTS.names]
                 writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_DOCUMENTS))
@@ -238,6 +227,13 @@ def write_documents(task: WriteTask, decision: np.ndarray) -> dict[str, Any]:
     report = {"identity": identity, "sha256": digest, **counts, "removed": removed.as_dict()}
     write_json(task.record, report)
     return report
+
+
+def _row_groups(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+    """The batches of a clean file as they were written, none of which is too large for memory."""
+    clean = pq.ParquetFile(file)
+    for number in range(clean.num_row_groups):
+        yield from clean.iter_batches(BATCH_TEXTS, [number], _TEXT.names)
 
 
 def _finished(record: str, identity: dict[str, Any], url: str) -> dict[str, Any] | None:

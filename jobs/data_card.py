@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,18 @@ def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Sp
     """Hand card.md and card.png to the reporter."""
     from jobs.data_plot import draw  # here, since workers that import the stages draw nothing
 
-    corpus = _corpus_report(ctx.inputs["corpus"].uri)
+    corpus = corpus_report(ctx.inputs["corpus"].uri)
+    page = write_card(ctx.artifact_id, report, corpus, tokenizer, speed)
+    show_files(ctx, page, lambda path: draw(report, corpus, path))
+
+
+def show_files(ctx: StageContext, page: str, draw: Callable[[Path], None]) -> None:
+    """Hand a page, and the picture that `draw` writes to a path, to the reporter."""
     with tempfile.TemporaryDirectory() as folder:
-        page, picture = Path(folder, "card.md"), Path(folder, "card.png")
-        page.write_text(write_card(ctx.artifact_id, report, corpus, tokenizer, speed), encoding="utf-8")
-        draw(report, corpus, picture)
-        for path in (page, picture):
+        card, picture = Path(folder, "card.md"), Path(folder, "card.png")
+        card.write_text(page, encoding="utf-8")
+        draw(picture)
+        for path in (card, picture):
             ctx.reporter.file(str(path), FOLDER)
 
 
@@ -44,8 +50,8 @@ def write_card(
         f"# Data card of text-shards {artifact_id}",
         "![tokens, compression, lengths and removals](card.png)",
         "## Rows",
-        f"Tokenizer of {tokenizer.vocab_size:,} tokens, sha256 {tokenizer.digest}. {_speed(speed)}",
-        _table(
+        f"Tokenizer of {tokenizer.vocab_size:,} tokens, sha256 {tokenizer.digest}. {speed_line(speed)}",
+        table(
             ["split", "rows", "tokens", "places filled"],
             [
                 [split, f"{rows['rows']:,}", f"{rows['tokens']:,}", f"{fill(report, split):.2%}"]
@@ -62,11 +68,14 @@ def write_card(
         _lengths(report),
         "## Removed by cleaning",
         *(_removals(corpus) if corpus else ["The corpus has no report.json: what was removed is not known."]),
+        "## Repaired by cleaning",
+        *(_repairs(corpus) if corpus else ["Nor is what was repaired."]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _corpus_report(uri: str) -> list[dict[str, Any]]:
+def corpus_report(uri: str) -> list[dict[str, Any]]:
+    """What a corpus tells of its sources; nothing where it has no report."""
     try:
         with fsspec.open(f"{uri}/report.json", "rb") as file:
             return json.load(file)["sources"]
@@ -74,12 +83,14 @@ def _corpus_report(uri: str) -> list[dict[str, Any]]:
         return []
 
 
-def _speed(speed: Speed) -> str:
+def speed_line(speed: Speed) -> str:
+    """A sentence on how fast the shards were written."""
     if not speed.cpu_seconds:
         return "All shards were finished before."
+    slow = f" Shards encoded without the fast engine: {speed.slow_shards}." if speed.slow_shards else ""
     return (
         f"{speed.tokens:,} tokens were written in {speed.seconds:.1f} s and {speed.cpu_seconds:.1f} CPU seconds of all "
-        f"tasks together: {speed.tokens / speed.cpu_seconds:,.0f} tokens a CPU second."
+        f"tasks together: {speed.tokens / speed.cpu_seconds:,.0f} tokens a CPU second.{slow}"
     )
 
 
@@ -96,7 +107,7 @@ def _sources(report: Report, corpus: Sequence[Mapping[str, Any]]) -> str:
             + [f"{report['passes'][f'{source}/{language}']:.2f}", *_share(counts["trained_tokens"], whole)]
         )
     names = ["source", "language", "licence", "origin", "documents", "MB", "tokens", "bytes/token"]
-    return _table([*names, "passes", "trained on", "share"], rows)
+    return table([*names, "passes", "trained on", "share"], rows)
 
 
 def _languages(report: Report) -> str:
@@ -111,7 +122,7 @@ def _languages(report: Report) -> str:
         [language, *_counts(counts), *_share(counts["trained_tokens"], whole)]
         for language, counts in sorted(summed.items())
     ]
-    return _table(["language", "documents", "MB", "tokens", "bytes/token", "trained on", "share"], rows)
+    return table(["language", "documents", "MB", "tokens", "bytes/token", "trained on", "share"], rows)
 
 
 def _counts(counts: Mapping[str, int]) -> list[str]:
@@ -132,7 +143,7 @@ def _lengths(report: Report) -> str:
         [f"{2**i:,} to {2 ** (i + 1) - 1:,}", *(f"{lengths[language][i]:,}" for language in languages)]
         for i in range(min(there, default=0), max(there, default=-1) + 1)
     ]
-    return _table(["tokens", *(f"documents {language}" for language in languages)], rows)
+    return table(["tokens", *(f"documents {language}" for language in languages)], rows)
 
 
 def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -146,9 +157,25 @@ def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
             examples += [f"- {name}, {reason}: `{_inline(text)}`" for text in entry["examples"]]
         for reason, count in source.get("quarantined", {}).items():
             rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
-    yield _table(["source", "reason", "MB", "of what was read", "documents"], rows)
-    if examples:
-        yield "\n".join(["Examples:", "", *examples])
+    yield table(["source", "reason", "MB", "of what was read", "documents"], rows)
+    yield from _examples(examples)
+
+
+def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """The same for characters that were repaired, in documents."""
+    rows, examples = [], []
+    for source in corpus:
+        name = source["identity"]["source"]["name"]
+        for kind, entry in source["repaired"].items():
+            rows.append([name, kind, f"{entry['documents']:,}", f"{entry['documents'] / source['texts']:.2%}"])
+            examples += [f"- {name}, {kind}: `{_inline(text)}`" for text in entry["examples"]]
+    yield table(["source", "kind", "documents", "of those read"], rows)
+    yield from _examples(examples)
+
+
+def _examples(lines: Sequence[str]) -> Iterable[str]:
+    if lines:
+        yield "\n".join(["Examples:", "", *lines])
 
 
 def _inline(text: str) -> str:
@@ -156,6 +183,7 @@ def _inline(text: str) -> str:
     return " ".join(text.replace("`", "'").split())
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown; a bar inside a cell becomes a slash."""
     lines = [names, ["---"] * len(names), *rows]
     return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |" for cells in lines)

@@ -62,11 +62,11 @@ class BenchmarkConfig(Config):
 
 
 class CorpusConfig(Config):
-    """Documents in both languages. Splits go by a stable hash of the text.
+    """Documents in both languages. Splits go by a stable hash of the words.
 
-    Of documents whose sets of 5-word sequences have an estimated Jaccard similarity of `near_duplicates` or more only
-    the first stays (1: only equal texts count). Documents that share `benchmark_words` words in a row with a text of
-    `benchmarks` are dropped.
+    Of documents with the same words, and of those whose sets of 5-word sequences have an estimated Jaccard similarity
+    of `near_duplicates` or more (1: of no others), only the first stays. Documents that share `benchmark_words` words
+    in a row with a text of `benchmarks` are dropped, and so are such conversations of the data sets of later stages.
     """
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
@@ -92,7 +92,7 @@ class CorpusConfig(Config):
 
 
 class DialogueSourceConfig(Config):
-    """One data set of dialogues.
+    """One data set of dialogues. Of conversations with the same words only the first counts, in the sources' order.
 
     `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
     `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.adapters.rows`). `language`:
@@ -157,8 +157,24 @@ class DialoguesConfig(Config):
         return self
 
 
-class TokenizerConfig(Config):
-    """One byte-level BPE vocabulary for both languages, trained on documents and on generated dialogues."""
+class MixtureConfig(Config):
+    """How much of which text is trained on (`tokenization.mixture`): `weights` of sources within their language, by
+    name, 1 where none is given; at most `most_passes` over a language; Polish has `polish_share` of all if it can."""
+
+    polish_share: Fraction = 0.5
+    weights: dict[str, NonNegativeFloat] = {}
+    most_passes: dict[Language, PositiveFloat] = {"en": 1.0, "pl": 4.0}
+
+    @model_validator(mode="after")
+    def _both_languages_have_a_cap(self) -> MixtureConfig:
+        if missing := set(LANGUAGES) - set(self.most_passes):
+            raise ValueError(f"most_passes = {self.most_passes}: {', '.join(sorted(missing))} is missing")
+        return self
+
+
+class TokenizerConfig(MixtureConfig):
+    """One byte-level BPE vocabulary for both languages, trained on `document_bytes` of a mixture of documents, by
+    their bytes, and on generated dialogues."""
 
     vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
     document_bytes: PositiveInt = 4_000_000
@@ -167,27 +183,13 @@ class TokenizerConfig(Config):
     seed: int = 0
 
 
-class TextShardsConfig(Config):
+class TextShardsConfig(MixtureConfig):
     """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries. `shards` files
-    for each split.
-
-    Mixture of the training split (`tokenization.mixture`): `weights` of sources within their language, by name, 1 where
-    none is given; at most `most_passes` over a language; Polish has `polish_share` of the tokens if it can;
-    `max_tokens` in all.
-    """
+    for each split. The training split is a mixture, by tokens, of at most `max_tokens` in all."""
 
     length: Length
     shards: PositiveInt = 4
     max_tokens: PositiveInt | None = None
-    polish_share: Fraction = 0.5
-    weights: dict[str, NonNegativeFloat] = {}
-    most_passes: dict[Language, PositiveFloat] = {"en": 1.0, "pl": 4.0}
-
-    @model_validator(mode="after")
-    def _both_languages_have_a_cap(self) -> TextShardsConfig:
-        if missing := set(LANGUAGES) - set(self.most_passes):
-            raise ValueError(f"most_passes = {self.most_passes}: {', '.join(sorted(missing))} is missing")
-        return self
 
 
 class InteractionShardsConfig(Config):

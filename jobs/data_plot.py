@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from jobs.text_report import Report, per_source
@@ -28,19 +29,23 @@ def draw(report: Report, corpus: Sequence[Mapping[str, Any]], path: Path) -> Non
     colours = [COLOURS[language] for (_, language), _ in found]
     millions = [counts["trained_tokens"] / 1e6 for _, counts in found]
     passes = [f"{report['passes'][f'{source}/{language}']:.2f} passes" for (source, language), _ in found]
-    _bars(tokens, labels, millions, colours, [f"{n:,.2f}, {p}" for n, p in zip(millions, passes, strict=True)])
+    bars(tokens, labels, millions, colours, [f"{n:,.2f}, {p}" for n, p in zip(millions, passes, strict=True)])
     tokens.set_title("Training tokens by source (million)")
     ratios = [counts["bytes"] / max(1, counts["tokens"]) for _, counts in found]
-    _bars(compression, labels, ratios, colours, [f"{ratio:.2f}" for ratio in ratios])
+    bars(compression, labels, ratios, colours, [f"{ratio:.2f}" for ratio in ratios])
     compression.set_title("Bytes per token by source")
     _histogram(lengths, report["lengths"])
     _removed(removed, corpus)
-    handles = [tokens.barh([0], [0], color=COLOURS[language], label=NAMES[language]) for language in NAMES]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+    language_legend(figure)
     figure.savefig(path, dpi=110)
 
 
-def _bars(
+def language_legend(figure: Figure) -> None:
+    handles = [Patch(color=COLOURS[language], label=NAMES[language]) for language in NAMES]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+
+
+def bars(
     axes: Axes, labels: Sequence[str], values: Sequence[float], colours: Sequence[str], notes: Sequence[str]
 ) -> None:
     """Horizontal bars, the first on top, each with its figure."""
@@ -74,6 +79,6 @@ def _removed(axes: Axes, corpus: Sequence[Mapping[str, Any]]) -> None:
     read = sum(source["bytes_read"] for source in corpus)
     shown = sizes.most_common(MOST_BARS)
     notes = [f"{size / 1e6:.2f} MB, {size / read:.1%} of what was read" for _, size in shown]
-    _bars(axes, [reason for reason, _ in shown], [size / 1e6 for _, size in shown], [GREY] * len(shown), notes)
+    bars(axes, [reason for reason, _ in shown], [size / 1e6 for _, size in shown], [GREY] * len(shown), notes)
     axes.set_xlim(0, 1.8 * axes.get_xlim()[1])
     axes.set_title("Removed by cleaning, by reason (MB)" if shown else "Nothing is known to have been removed")

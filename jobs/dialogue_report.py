@@ -11,24 +11,25 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
 import fsspec
 
-from tokenization.adapters.sources import DialogueSource, Part, copies, read_conversations
-from tokenization.quarantine import Quarantine, Rejected
+from tokenization.adapters.sources import DialogueSource, Part, copies, key_of, read_conversations
+from tokenization.cleaning.removals import Removals, merged
+from tokenization.quarantine import LOST, Quarantine, Rejected
 from tokenization.records import SPLITS, Conversation, Split
 from tokenization.shards import publish, write_json
 from tokenization.template import EncodedInteraction
 
 REPORT = "sources.json"
-LOST = ("gone", "unreadable")
 
 
 class SourceReport:
-    """Reads the conversations of one split and keeps account. Parts are read again for each split, so rows that are
-    rejected are noted in one of them alone; what is lost, which every pass may find anew, in each."""
+    """Reads the conversations of one split, less those that the screens of the parts hold back, and keeps account.
+    Parts are read again for each split, so rows that are rejected are noted in one of them alone; what is lost, which
+    every pass may find anew, in each."""
 
     def __init__(self, split: Split, parts: Sequence[Part]) -> None:
         self._split, self._parts = split, parts
@@ -36,6 +37,7 @@ class SourceReport:
         names = dict.fromkeys(part.source.name for part in parts)
         self._quarantines = {name: Quarantine(name, self._bad) for name in names}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+        self._removed = {name: Removals() for name in names}
         self._lost: dict[str, list[tuple[str, str, str]]] = {name: [] for name in names}
 
     @property
@@ -46,16 +48,28 @@ class SourceReport:
     def read(self) -> Iterator[Conversation]:
         """The conversations of the split, each as often as its source's weight says."""
         for part in self._parts:
+            for lost in part.screen.lost:  # what is there again by now was not compared with the others
+                self._reject(part.source, lost)
+            reason_to_leave = part.screen.sieve()
             for found in read_conversations(part):
                 if isinstance(found, Rejected):
-                    lost = found.reason in LOST
-                    if lost:
-                        self._lost[part.source.name].append((found.reason, found.file, found.place))
-                    if lost or part.source.first_split == self._split:
-                        self._quarantines[part.source.name].add(found)
+                    self._reject(part.source, found)
                 elif found.split == self._split:
+                    if reason := reason_to_leave(key_of(found)):
+                        self._removed[part.source.name].add(reason, [_text(found)])
+                        continue
                     for number in range(copies(part.source, found)):
                         yield replace(found, id=f"{found.id}+{number}") if number else found
+
+    def _reject(self, source: DialogueSource, found: Rejected) -> None:
+        if found.reason in LOST:
+            where = found.reason, found.file, found.place
+            if where in self._lost[source.name]:
+                return
+            self._lost[source.name].append(where)
+        elif source.first_split != self._split:
+            return
+        self._quarantines[source.name].add(found)
 
     def count(self, conversation: Conversation, turns: Sequence[EncodedInteraction]) -> None:
         self._counts[conversation.source].update(
@@ -73,6 +87,7 @@ class SourceReport:
             name: {
                 **self._counts[name],
                 "rejected": {reason: count for reason, count in bad.counts.items() if reason not in LOST},
+                "removed": self._removed[name].as_dict(),
                 "lost": self._lost[name],
             }
             for name, bad in self._quarantines.items()
@@ -88,18 +103,22 @@ class SourceReport:
 
 
 def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:
-    """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, and the
-    files that vanished. What several splits lost in one place counts once."""
+    """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, what was
+    removed and what was repaired as in the report of the corpus (a conversation being a document), and the files that
+    vanished. What several splits lost in one place counts once."""
     totals = {source.name: {split: Counter() for split in SPLITS} for source in sources}
     rejected = {source.name: Counter() for source in sources}
+    removed: dict[str, list[Any]] = {source.name: [] for source in sources}
     lost: dict[str, set[tuple[str, ...]]] = {source.name: set() for source in sources}
     for shard in shards:
         if shard.parts:
             with fsspec.open(_report_url(uri, shard.file), "rb") as stream:
                 for name, counts in json.load(stream).items():
                     rejected[name].update(counts.pop("rejected"))
+                    removed[name].append(counts.pop("removed"))
                     lost[name].update(map(tuple, counts.pop("lost")))
                     totals[name][shard.split].update(counts)
+    parts = dict.fromkeys(part for shard in shards for part in shard.parts)  # some are read for several splits
     for name, places in lost.items():
         rejected[name].update(reason for reason, _, _ in places)
     report = [
@@ -107,12 +126,19 @@ def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -
         | {
             "splits": totals[one.name],
             "rejected": rejected[one.name],
+            "removed": merged(removed[one.name]),
+            "repaired": merged(part.screen.repaired for part in parts if part.source.name == one.name),
             "gone": sorted({file for reason, file, _ in lost[one.name] if reason == "gone"}),
         }
         for one in sources
     ]
     write_json(f"{uri}/{REPORT}", {"sources": report})
     return report
+
+
+def _text(conversation: Conversation) -> str:
+    """All that is said in it."""
+    return "\n".join(part for turn in conversation.interactions for part in astuple(turn) if part)
 
 
 def _report_url(uri: str, file: str) -> str:

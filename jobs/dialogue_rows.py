@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, zip_longest
 from typing import Any
 
+from jobs.dialogue_counts import DialogueCounts
 from jobs.dialogue_manifest import ConversationShard, InteractionShard, InteractionShare
 from jobs.dialogue_report import SourceReport
 from tokenization.adapters.documents import conversation_of, interactions_of
@@ -23,6 +24,7 @@ from tokenization.tokenizer import Tokenizer
 Row = dict[str, Any]
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
+GENERATED = "dialogues"  # the source that generated conversations name as theirs
 DISTRACTORS = 300  # real interactions per language and split that conversations draw small talk from
 ENCODED_AT_ONCE = 128  # conversations
 
@@ -37,21 +39,24 @@ class InteractionRows:
     dialogues: DialogueSpec
     seed: int
 
-    def __call__(self, shard: InteractionShard, report: SourceReport) -> Iterator[Row]:
+    def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[Row]:
         corpus = Corpus(self.corpus_uri)
         for share in shard.shares:
             generated = islice(self._generated(shard.split, share), share.generated)
             for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
+                counts.add(GENERATED, share.language, [encoded])
                 yield _interaction_row(encoded, share.language)
             if share.rows:
                 limit = 1 + 2 * share.real // len(share.rows)
                 found = real_interactions(corpus.read(share.rows), self.tokenizer, self.length, limit)
-                for _, encoded in islice(found, share.real):
+                for source, _, encoded in islice(found, share.real):
+                    counts.add(source, share.language, [encoded])
                     yield _interaction_row(encoded, share.language)
         for conversation, turns in _encode(report.read(), self.tokenizer, self.length):
             report.count(conversation, turns)
             for turn in turns:
                 if any(turn.loss_mask):  # in a system prompt there is nothing to learn
+                    counts.add(conversation.source, conversation.language, [turn])
                     yield _interaction_row(turn, conversation.language)
 
     def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
@@ -75,16 +80,18 @@ class ConversationRows:
     distractors: Distractors
     longest: int
 
-    def __call__(self, shard: ConversationShard, report: SourceReport) -> Iterator[Row]:
+    def __call__(self, shard: ConversationShard, report: SourceReport, counts: DialogueCounts) -> Iterator[Row]:
         numbers = range(shard.start, shard.stop)
         generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
         documents = map(conversation_of, Corpus(self.corpus_uri).read(shard.rows))
         real = chain.from_iterable(pieces(conversation, self.longest) for conversation in documents)
         for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
+            counts.add(conversation.source, conversation.language, turns)
             yield _conversation_row(conversation, turns)
         told = chain.from_iterable(pieces(talk, self.longest) for talk in report.read())
         for conversation, turns in _encode(told, self.tokenizer, self.length):
             report.count(conversation, turns)
+            counts.add(conversation.source, conversation.language, turns)
             yield _conversation_row(conversation, turns)
 
     def _generate(self, split: Split, language: Language, index: int) -> Conversation:
@@ -104,9 +111,9 @@ def pieces(conversation: Conversation, longest: int) -> Iterator[Conversation]:
 
 def real_interactions(
     documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int
-) -> Iterator[tuple[Interaction, EncodedInteraction]]:
-    """Interactions that need no cutting to stay below `length` tokens: the first of each document, then the second of
-    each, up to `limit`."""
+) -> Iterator[tuple[str, Interaction, EncodedInteraction]]:
+    """Source and interaction of those that need no cutting to stay below `length` tokens: the first of each document,
+    then the second of each, up to `limit`."""
     rounds = zip_longest(*(list(_fitting(document, tokenizer, length, limit)) for document in documents))
     return (found for found in chain.from_iterable(rounds) if found)
 
@@ -118,17 +125,17 @@ def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenize
         for language in LANGUAGES:
             rows = catalogue.select(split, language)[: 3 * DISTRACTORS]
             found = real_interactions(corpus.read(rows), tokenizer, length // 2, limit=4)
-            chosen[split, language] = tuple(interaction for interaction, _ in islice(found, DISTRACTORS))
+            chosen[split, language] = tuple(interaction for _, interaction, _ in islice(found, DISTRACTORS))
     return chosen
 
 
 def _fitting(
     document: Document, tokenizer: Tokenizer, length: int, limit: int
-) -> Iterator[tuple[Interaction, EncodedInteraction]]:
+) -> Iterator[tuple[str, Interaction, EncodedInteraction]]:
     candidates = list(islice(interactions_of(document), 4 * limit))
     encoded = encode_interactions(tokenizer, candidates, length)
-    fitting = (pair for pair in zip(candidates, encoded, strict=True) if len(pair[1].input_ids) < length)
-    return islice(fitting, limit)
+    pairs = zip(candidates, encoded, strict=True)
+    return islice(((document.source, one, ids) for one, ids in pairs if len(ids.input_ids) < length), limit)
 
 
 def _encode(

@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import fsspec
@@ -22,6 +22,7 @@ from jobs.context import Interrupted, StageContext, StageError
 from jobs.ray_setup import ensure_ray
 from jobs.task_errors import task_failure, told
 from tokenization.shards import ShardRecord, publish, remove_leftovers, sha256_of, write_json
+from tokenization.threads import map_threads
 
 SECONDS_WITHOUT_PROGRESS = 300
 
@@ -36,19 +37,23 @@ class Named(Protocol):
 @dataclass(frozen=True)
 class Finished:
     """What a shard became: its files, and whatever is to be told about them. With `gone`, names of what vanished while
-    it was read, in the report, it is written again by whoever resumes."""
+    it was read, in the report, it is written again by whoever resumes. `slow`: why its process encoded without the fast
+    engine, if so; no part of the record, since the files are the same."""
 
     files: tuple[ShardRecord, ...]
     report: dict[str, Any] = field(default_factory=dict)
+    slow: str = ""
 
 
 @dataclass
 class Speed:
-    """Seconds of the tasks of this run, summed over them: of time, and of CPU time of their processes."""
+    """Of the tasks of this run together: seconds, CPU seconds of their processes, tokens that they wrote, and shards
+    that were encoded without the fast engine."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     tokens: int = 0
+    slow_shards: int = 0
 
 
 Write = Callable[[Any], Finished]
@@ -58,16 +63,22 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
     """What all shards became, in their order. `write` travels to the workers; it gets one shard at a time and must give
     the same files whenever it is called. Raises Interrupted after the shard during which a stop was asked for, and
     StageError for what goes wrong in a worker."""
-    done = {shard.name: found for shard in shards if (found := _finished(ctx.output_uri, shard))}
+    earlier = map_threads(functools.partial(_finished, ctx.output_uri), shards)
+    done = {shard.name: found for shard, found in zip(shards, earlier, strict=True) if found}
     missing = [shard for shard in shards if shard.name not in done]
     if done:
         kept = f"{len(done)} of {len(shards)} shards were finished before"
         ctx.reporter.message(f"resumed at step {len(done)}: {kept}")
     speed = Speed()
-    for name, found, seconds, cpu_seconds in _write_all(ctx, missing, write):
+    for name, found, spent in _write_all(ctx, missing, write):
         done[name] = found
         tokens = sum(record.tokens for record in found.files)
-        speed = Speed(speed.seconds + seconds, speed.cpu_seconds + cpu_seconds, speed.tokens + tokens)
+        speed.seconds += spent["seconds"]
+        speed.cpu_seconds += spent["cpu_seconds"]
+        speed.tokens += tokens
+        if found.slow and not speed.slow_shards:
+            ctx.reporter.message(f"{name}: in its worker {found.slow}")
+        speed.slow_shards += bool(found.slow)
         ctx.reporter.progress(len(done), len(shards), f"{name} {tokens:,} tokens")
         if ctx.should_stop():
             raise Interrupted(f"{len(done)} of {len(shards)} shards are finished")
@@ -95,8 +106,8 @@ def _loaded(content: dict[str, Any]) -> Finished:
 
 def _write_all(
     ctx: StageContext, shards: Sequence[Named], write: Write
-) -> Iterator[tuple[str, Finished, float, float]]:
-    """Name, record, seconds and CPU seconds, in the order in which shards are finished."""
+) -> Iterator[tuple[str, Finished, dict[str, float]]]:
+    """Name, what it became, and what that took, in the order in which shards are finished."""
     if not shards:
         return
     ensure_ray(ctx.execution)
@@ -115,7 +126,8 @@ def _write_all(
         for row in numbers.map_batches(task, batch_size=1, compute=workers).iter_rows():
             if row["failure"]:
                 raise StageError(row["failure"])
-            yield row["name"], _loaded(json.loads(row["record"])), row["seconds"], row["cpu_seconds"]
+            found = replace(_loaded(json.loads(row["record"])), slow=row["slow"])
+            yield row["name"], found, {name: row[name] for name in ("seconds", "cpu_seconds")}
     except RayError as error:
         raise task_failure(error, "shards", ctx.output_uri) from error
 
@@ -124,15 +136,16 @@ def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: 
     """The task: the files of one shard, then what they were made of, then its record."""
     shard = shards[int(batch["shard"][0])]
     began, cpu_began = time.perf_counter(), time.process_time()
-    record, failure = {}, ""
+    record, slow, failure = {}, "", ""
     try:
         record = asdict(write(shard))
+        slow = record.pop("slow")
         publish(_line_url(uri, shard.name), lambda file: file.write(_line_digest(shard)))
         write_json(_record_url(uri, shard.name), record)
     except Exception as error:  # Ray Data would hand over its text alone, at the end of a traceback
         failure = told(error, "shards", uri)
     spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
-    row = {"name": shard.name, "record": json.dumps(record), "failure": failure} | spent
+    row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": failure} | spent
     return {name: [value] for name, value in row.items()}
 
 

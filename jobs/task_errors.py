@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from jobs.context import StageError
+from tokenization.shards import NO_SPACE
 
 if TYPE_CHECKING:
     from ray.exceptions import RayError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def task_failure(error: RayError, what: str, uri: str) -> StageError:
@@ -24,7 +22,7 @@ def task_failure(error: RayError, what: str, uri: str) -> StageError:
 
 def told(cause: BaseException, what: str, uri: str) -> str:
     """What a task that was making `what` at `uri` raised."""
-    if isinstance(cause, OSError) and cause.errno in _FULL:
+    if isinstance(cause, OSError) and cause.errno in NO_SPACE:
         return (
             f"no space is left for {what} at {uri}: {cause}; what is finished is kept, nothing half-written counts: "
             "make room and run the same command again"

@@ -15,6 +15,7 @@ from tokenization.documents import Corpus, RowGroup
 from tokenization.mixture import SourceOf, passes
 from tokenization.records import Language, Split
 from tokenization.shards import shard_name
+from tokenization.threads import map_threads
 
 KEY = ["split", "source", "language"]
 
@@ -46,13 +47,14 @@ class Stock:
 
 def take_stock(corpus: Corpus) -> list[Stock]:
     """All row groups, without reading a text: its bytes are shared out by number of documents."""
-    stocks = []
-    for group, size in corpus.row_groups():
-        keys = pa.Table.from_batches(group.read(KEY, batch_rows=group.stop))
-        counts = keys.group_by(keys.column_names).aggregate([([], "count_all")]).to_pylist()
-        share = {tuple(row[name] for name in KEY): size * row["count_all"] / group.stop for row in counts}
-        stocks.append(Stock(group, share))
-    return stocks
+    return map_threads(_stock, corpus.row_groups())
+
+
+def _stock(found: tuple[RowGroup, int]) -> Stock:
+    group, size = found
+    keys = pa.Table.from_batches(group.read(KEY, batch_rows=group.stop))
+    counts = keys.group_by(keys.column_names).aggregate([([], "count_all")]).to_pylist()
+    return Stock(group, {tuple(row[name] for name in KEY): size * row["count_all"] / group.stop for row in counts})
 
 
 def text_shards(

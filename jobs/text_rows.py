@@ -66,7 +66,7 @@ class TextShardWriter:
                         flush(*key)
             for key in sorted(windows):
                 flush(*key)
-        return Finished(tuple(writer.record for writer in writers.values()), report.counts)
+        return Finished(tuple(writer.record for writer in writers.values()), report.counts, self.tokenizer.slow)
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,23 @@
-"""Stage: one vocabulary for both languages, from equal parts of English and Polish."""
+"""Stage: one vocabulary for both languages, from a mixture of their documents and from generated dialogues."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import fsspec
+import numpy as np
 
-from jobs.context import Rerun, StageContext, StageError
+from jobs.context import Look, Rerun, StageContext, StageError
 from jobs.data_configs import TokenizerConfig
 from tokenization.bpe_trainer import TrainingError
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.documents import Catalogue, Corpus, CorpusError
+from tokenization.mixture import MixtureError, SourceOf, passes
 from tokenization.records import LANGUAGES, Language
 from tokenization.shards import write_json
 from tokenization.tokenizer import Tokenizer
 
-MOST_PASSES = 4  # over the documents of a language that has too few
 REPORT_BYTES = 400_000  # of validation text per language
 SAMPLES: dict[Language, str] = {
     "en": "The code of my locker is 4182, and the lighthouse stands by the sea.",
@@ -32,7 +33,11 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
         raise StageError(str(error), Rerun("corpus")) from error
     catalogue = corpus.catalogue()
     try:
-        tokenizer = Tokenizer.train(_texts(corpus, catalogue, config), config.vocab_size)
+        often = _passes(catalogue, config)
+    except MixtureError as error:
+        raise StageError(f"tokenizer: {error}", Look(ctx.stage)) from error
+    try:
+        tokenizer = Tokenizer.train(_texts(corpus, catalogue, often, config), config.vocab_size)
     except TrainingError as error:
         raise StageError(str(error)) from error
     if tokenizer.vocab_size < config.vocab_size:
@@ -45,6 +50,7 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
         "asked_for": config.vocab_size,
         "merges": tokenizer.merges,
         "digest": tokenizer.digest,
+        "passes": {f"{source}/{language}": times for (source, language), times in often.items()},
         "bytes_per_token": ratios,
         "samples": {name: [tokenizer.token(i) for i in tokenizer.encode(text)] for name, text in SAMPLES.items()},
     }
@@ -54,11 +60,29 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
     return {**counts, **measured, "result": f"{tokenizer.vocab_size:,} tokens"}
 
 
-def _texts(corpus: Corpus, catalogue: Catalogue, config: TokenizerConfig) -> Iterator[str]:
-    """Train documents, half of `document_bytes` per language, then generated train dialogues."""
+def _passes(catalogue: Catalogue, config: TokenizerConfig) -> dict[SourceOf, float]:
+    """Over the train documents of each source in each language. Raises MixtureError."""
+    available = {}
+    for language in LANGUAGES:
+        rows = catalogue.select("train", language)
+        sizes = np.bincount(catalogue.sources[rows], catalogue.bytes[rows], len(catalogue.names))
+        available |= {
+            (name, language): size for name, size in zip(catalogue.names, sizes.tolist(), strict=True) if size
+        }
+    return passes(available, config.weights, config.most_passes, config.polish_share, config.document_bytes)
+
+
+def _texts(
+    corpus: Corpus, catalogue: Catalogue, often: Mapping[SourceOf, float], config: TokenizerConfig
+) -> Iterator[str]:
+    """Of each language the train documents, then generated train dialogues."""
     plan = DialogueSpec(**config.dialogue_plan.model_dump())
     for language in LANGUAGES:
-        yield from _documents(corpus, catalogue, language, config.document_bytes // len(LANGUAGES))
+        mine = catalogue.select("train", language)
+        # documents that are read equally often are one choice, whatever their sources
+        for times in sorted({number for (_, other), number in often.items() if other == language and number}):
+            alike = {source for (source, other), number in often.items() if (other, number) == (language, times)}
+            yield from _documents(corpus, catalogue, mine[np.isin(mine, catalogue.rows_of(alike))], times)
         for index in range(config.dialogues // len(LANGUAGES)):
             conversation = generate(plan, language, "train", config.seed, index)
             for turn in conversation.interactions:
@@ -66,12 +90,12 @@ def _texts(corpus: Corpus, catalogue: Catalogue, config: TokenizerConfig) -> Ite
                 yield turn.answer
 
 
-def _documents(corpus: Corpus, catalogue: Catalogue, language: Language, wanted: int) -> Iterator[str]:
-    """Documents chosen by hash until `wanted` bytes are reached; all of them, repeatedly, where there are too few."""
-    rows = catalogue.select("train", language)
+def _documents(corpus: Corpus, catalogue: Catalogue, rows: np.ndarray, times: float) -> Iterator[str]:
+    """The first of these documents that have `times` their bytes, or all of them as often as that takes."""
     sizes = catalogue.bytes[rows].cumsum()
+    wanted = round(times * sizes[-1])
     chosen = rows[: int((sizes < wanted).sum()) + 1]
-    for _ in range(MOST_PASSES):
+    while wanted > 0:
         for document in corpus.read(chosen):
             yield document.text
             wanted -= len(document.text.encode())

@@ -16,7 +16,8 @@ from ray.actor import ActorHandle
 from ray.train import Checkpoint, CheckpointUploadMode
 from torch.distributed.tensor import DTensor
 
-from jobs.batches import Batch, Prefetched, rank_slice
+from jobs.batch_reader import Prefetched, Share
+from jobs.batches import Batch
 from jobs.checkpoints import Checkpointer, step_folder
 from jobs.configs import StageConfig, TrainExecution
 from jobs.context import Artifact
@@ -55,7 +56,7 @@ def run_stage(
     device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
     torch.set_num_threads(execution.threads)
 
-    recipe = build(config, inputs)
+    recipe = build(config, inputs, Share(rank, world_size))
     objective = recipe.objective.to(device)
     parallelize(
         objective,
@@ -80,22 +81,22 @@ def run_stage(
     if channel and start:
         channel.message(f"resumed at step {start}")
 
-    def local(batch: Batch) -> Batch:
-        return {name: tensor.to(device) for name, tensor in rank_slice(batch, rank, world_size).items()}
+    def placed(batch: Batch) -> Batch:
+        return {name: tensor.to(device) for name, tensor in batch.items()}
 
     batch_at = Prefetched(recipe.batch_at)
     try:
         outcome = train(
             objective,
             optimizer,
-            lambda step: local(batch_at(step)),
+            lambda step: placed(batch_at(step)),
             config,
             Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
             start=start,
             save=checkpointer.save,
             log=_logger(channel, config.steps) if channel else lambda step, values: None,
             should_stop=channel.should_stop if channel else lambda: False,
-            validation=recipe.validation and local(recipe.validation),
+            validation=recipe.validation and placed(recipe.validation),
         )
     except NotFinite as error:
         # the same would happen again: end in good order on all ranks, so that Ray does not retry

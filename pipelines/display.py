@@ -85,7 +85,8 @@ class Board:
 
 @dataclass
 class _Progress:
-    """The line of one stage. Time left goes by the pace since the first report of this session."""
+    """The line of one stage. Time left goes by the pace since the first report of this session, or of the pass that the
+    stage is in: one that falls back has begun another."""
 
     stage: str
     done: int = 0
@@ -96,7 +97,7 @@ class _Progress:
     printed: float = 0.0
 
     def update(self, done: int, total: int, note: str) -> None:
-        if self.first is None:
+        if self.first is None or done < self.done:
             self.first, self.since = done, time.monotonic()
         self.done, self.total, self.note = done, total, note
 

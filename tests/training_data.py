@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import torch
 from evaluation_data import ARCHITECTURE
 from recorded import recorded
 
@@ -64,6 +67,24 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
         ]
         write_index(uris[kind], ShardIndex(kind, LENGTH, digest, VOCABULARY, tuple(records)))
     return uris
+
+
+def undealt(parts):
+    """The whole of a batch of which each rank has a part: its rows are with ranks 0, 1, ... and back again."""
+
+    def whole(tensors):
+        left = [list(tensor) for tensor in tensors]
+        ranks = itertools.cycle([*range(len(left)), *reversed(range(len(left)))])
+        return torch.stack([left[rank].pop(0) for rank in itertools.islice(ranks, sum(map(len, left)))])
+
+    return {name: whole([part[name] for part in parts]) for name in parts[0]}
+
+
+def same(one, other):
+    """Whether two batches are equal to the bit."""
+    return one.keys() == other.keys() and all(
+        one[name].dtype == other[name].dtype and torch.equal(one[name], other[name]) for name in one
+    )
 
 
 def artifacts(uris):

@@ -44,12 +44,13 @@ def signatures(words: Words) -> dict[str, pa.Array]:
 def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
     """KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D].
 
-    `column` reads a column of all documents in their order: `key` uint64 [D] (equal texts have equal keys), `words`
-    int32 [D], and the band columns, uint16 [D, 8]. Of equal documents the first stays. Of those that share a band
-    with an earlier one, those go whose signature is equal to its in at least `threshold` of all values.
+    `column` reads a column of all documents in their order: `key` uint64 [D] (texts with the same words have equal
+    keys), `words` int32 [D], and the band columns, uint16 [D, 8]. Of documents with equal keys the first stays. Of
+    those that share a band with an earlier one, those go whose signature is equal to its in at least `threshold` of
+    all values.
     """
     keys = column("key")
-    decision = np.where(_first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)
+    decision = np.where(first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)
     long = np.flatnonzero((decision == KEEP) & (column("words") >= ENOUGH_WORDS))
     if threshold >= 1 or not len(long):
         return decision
@@ -67,13 +68,13 @@ def _candidates(column: Callable[[str], np.ndarray], rows: np.ndarray) -> tuple[
     pairs = np.empty(0, np.uint64)
     for name in BAND_COLUMNS:
         halves = np.ascontiguousarray(column(name)[rows]).view("<u8")
-        first = _first_alike(halves[:, 0] * _FACTOR + halves[:, 1])
+        first = first_alike(halves[:, 0] * _FACTOR + halves[:, 1])
         later = np.flatnonzero(first != np.arange(len(rows)))
         pairs = np.union1d(pairs, (first[later].astype(np.uint64) << np.uint64(32)) | later.astype(np.uint64))
     return rows[(pairs >> np.uint64(32)).astype(np.int64)], rows[(pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)]
 
 
-def _first_alike(keys: np.ndarray) -> np.ndarray:
+def first_alike(keys: np.ndarray) -> np.ndarray:
     """For each position that of the first equal key, int64."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

@@ -2,12 +2,12 @@
 
 It encodes some fifty times as many bytes per second of processor time, keeps a bounded cache of words, and hands over
 arrays instead of lists. It is young, so every process compares it with the reference once per vocabulary, on texts that
-such engines get wrong, and goes on with the reference, and with a warning, where they differ.
+such engines get wrong, and goes on with the reference, and with a warning, where they differ. A worker's warning is
+seen by nobody: what it was is known as `slow` to whoever reports what the worker did.
 """
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,12 +16,16 @@ from typing import Protocol
 import numpy as np
 import tokenizers
 
+from tokenization.battery import battery
+
 BATCH = 1024  # texts at a time for the reference, whose encodings take far more memory than ids
 
 Flat = tuple[np.ndarray, np.ndarray]
 
 
 class Engine(Protocol):
+    slow: str  # why this is not the fast engine; empty for the fast one
+
     def encode_flat(self, texts: Sequence[str]) -> Flat:
         """ids int32 [N] of all texts, and offsets int64 [len(texts) + 1]: text i has ids[offsets[i] : offsets[i + 1]].
         The arrays may be read-only."""
@@ -31,7 +35,8 @@ class Engine(Protocol):
 class Reference:
     """`tokenizers` itself."""
 
-    def __init__(self, content: str) -> None:
+    def __init__(self, content: str, slow: str = "") -> None:
+        self.slow = slow
         self._tokenizer = tokenizers.Tokenizer.from_str(content)
 
     def encode_flat(self, texts: Sequence[str]) -> Flat:
@@ -47,6 +52,8 @@ class Reference:
 class Snaptokens:
     """Raises ImportError where it is not installed and ValueError where it does not know the vocabulary's split."""
 
+    slow = ""
+
     def __init__(self, content: str) -> None:
         import snaptokens
 
@@ -60,18 +67,17 @@ class Snaptokens:
 @lru_cache(maxsize=4)
 def engine(content: str) -> Engine:
     """The fastest engine with the reference's ids for a content-only tokenizer.json, chosen once per process."""
-    reference = Reference(content)
     try:
         fast = Snaptokens(content)
-        different = first_difference(fast, reference, battery())
+        different = first_difference(fast, Reference(content), battery())
+        if different is None:
+            return fast
+        reason = f"it encodes {different!a} differently"
     except (ImportError, ValueError) as error:
-        return _fall_back(reference, str(error))
-    return fast if different is None else _fall_back(reference, f"it encodes {different!a} differently")
-
-
-def _fall_back(reference: Reference, reason: str) -> Reference:
-    warnings.warn(f"snaptokens is not used, so encoding is far slower: {reason}", RuntimeWarning, stacklevel=3)
-    return reference
+        reason = str(error)
+    slow = f"snaptokens is not used, so encoding is far slower: {reason}"
+    warnings.warn(slow, RuntimeWarning, stacklevel=2)
+    return Reference(content, slow)
 
 
 def first_difference(one: Engine, other: Engine, texts: Sequence[str]) -> str | None:
@@ -81,35 +87,3 @@ def first_difference(one: Engine, other: Engine, texts: Sequence[str]) -> str | 
         if not np.array_equal(ids[ends[i] : ends[i + 1]], other_ids[other_ends[i] : other_ends[i + 1]]):
             return text
     return None
-
-
-def battery() -> list[str]:
-    """Texts that engines get wrong: blanks, line ends, quotes, marks, look-alikes of control tokens, any Unicode."""
-    rng = random.Random(0)
-    pieces = [*"abŻółćęſKİß'’.,!?()[]{}-_0129½Ⅷ٣ \t\r\n\v\f\x00\x1c\x85\xa0\u2028\u3000\u200b\ufeff\u202e\u0301\u0328"]
-    pieces += [
-        *"日本한글العربيةहिन्दी👩\u200d🍽🏽🇵🇱\ue000\U0010ffff",
-        "'s",
-        "'LL",
-        "  ",
-        "\r\n",
-        "\n ",
-        "[A]",
-        "[EOS]",
-        "[PAD]",
-    ]
-    pieces += ["<|endoftext|>", "Szczebrzeszyn", "the", " of", "https://", "zaz\u0307o\u0301l\u0301c\u0301", "Ġ", "Ċ"]
-    mixed = ["".join(rng.choices(pieces, k=rng.randint(0, 24))) for _ in range(600)]
-    scalars = [*range(0xD800), *range(0xE000, 0x110000)]
-    anything = ["".join(map(chr, rng.sample(scalars, 12))) for _ in range(200)]
-    return [
-        "",
-        " ",
-        "x" * 5000,
-        " " * 300,
-        "\n" * 300,
-        "ab1 " * 500,
-        "[A] literal [EOS] and [PAD][BOS][T][C]{}",
-        *mixed,
-        *anything,
-    ]

@@ -20,7 +20,7 @@ def passes(
     polish_share: float,
     max_tokens: int | None = None,
 ) -> dict[SourceOf, float]:
-    """Passes over each source in each language, given the tokens it has.
+    """Passes over each source in each language, given the tokens it has (or its bytes, where none are known yet).
 
     Sources of one language are read in proportion to their `weights` (1 where none is given), the one with the highest
     weight at most `most_passes` times. Polish gets `polish_share` of the tokens; where that would take more passes, its

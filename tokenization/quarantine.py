@@ -17,6 +17,9 @@ Reason = Literal[
 ]
 
 
+LOST: tuple[Reason, ...] = ("gone", "unreadable")  # there may be more of it another time
+
+
 @dataclass(frozen=True)
 class Rejected:
     """A piece of `file` that gave nothing, with its place there (row, line, byte or row group). Reasons are those above

@@ -1,7 +1,7 @@
 """Random access to finished shards, and the order in which training sees their rows.
 
-Order is a pure function of (seed, global sample index): a resumed run needs no reader state, and the number of workers
-changes nothing.
+Order is a pure function of (seed, global sample index): all the state of a resumed run is the number of its step, and
+the number of workers changes nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from fsspec.implementations.local import LocalFileSystem
 from tokenization.fetch import cache_folder
 from tokenization.records import Split
 from tokenization.shards import ShardError, ShardRecord, read_index, sha256_of
+from tokenization.threads import map_threads
 
 
 class ShardReader:
     """The rows of one split, memory-mapped. Shards of an object store are copied to a local cache first.
 
-    Opening compares every file with its recorded digest, once per process; ShardError names the file that differs.
+    Opening compares every file with its recorded digest, once per process, so each of several ranks on one machine
+    does so; ShardError names the file that differs.
     """
 
     def __init__(self, uri: str, split: Split) -> None:
@@ -38,8 +40,10 @@ class ShardReader:
         self.length = index.length
         self.tokenizer_digest = index.tokenizer_digest
         self.vocab_size = index.vocab_size
-        self._batches = [batch for record in records for batch in _map(_local_file(uri, record))]
+        files = map_threads(lambda record: _map(_local_file(uri, record)), records)
+        self._batches = [batch for batches in files for batch in batches]
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])
+        self._edges = [_edges(batch) for batch in self._batches]
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -50,14 +54,27 @@ class ShardReader:
 
     def rows(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Rows in the order of `indices`. Raises IndexError outside 0..len-1."""
-        found = []
-        for i in indices:
-            if not 0 <= i < len(self):
-                raise IndexError(f"row {i} of {len(self)}")
-            position = int(np.searchsorted(self._ends, i, side="right"))
-            batch = self._batches[position]
-            found.append(batch.slice(int(i) - int(self._ends[position]) + batch.num_rows, 1))
+        found = [self._batches[batch].slice(place, 1) for batch, place in self._places(indices)]
         return pa.Table.from_batches(found).to_pylist() if found else []
+
+    def lengths(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Of each row the tokens of each of its interactions, of a row of text its tokens [1]. They are the distances
+        between the offsets of the Arrow lists: no token is read. Raises IndexError outside 0..len-1."""
+        found = []
+        for batch, place in self._places(indices):
+            interactions, tokens = self._edges[batch]
+            first, last = (place, place + 1) if interactions is None else interactions[place : place + 2]
+            found.append(np.diff(tokens[first : last + 1]))
+        return found
+
+    def _places(self, indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The batch and the place in it of each row."""
+        rows = np.asarray(indices, dtype=np.int64)
+        if len(outside := rows[(rows < 0) | (rows >= len(self))]):
+            raise IndexError(f"row {outside[0]} of {len(self)}")
+        batches = np.searchsorted(self._ends, rows, side="right")
+        starts = np.concatenate(([0], self._ends))[batches]
+        return zip(batches.tolist(), (rows - starts).tolist(), strict=True)
 
 
 def global_batch(reader_len: int, seed: int, step: int, batch_size: int) -> np.ndarray:
@@ -74,38 +91,12 @@ def global_batch(reader_len: int, seed: int, step: int, batch_size: int) -> np.n
     return batch
 
 
-class Batches:
-    """One reader's part of every global batch, as an endless iterator over lists of rows that knows where it is.
-
-    Readers 0 to `readers` - 1 together get the rows of `global_batch`, whatever their number: reader r those at places
-    r, r + readers, … of it. The state is that of all of them, so that another number of readers can go on.
-    """
-
-    def __init__(self, shards: ShardReader, seed: int, batch_size: int, reader: int = 0, readers: int = 1) -> None:
-        if not 0 <= reader < readers:
-            raise ValueError(f"reader {reader} of {readers}: they count from 0")
-        self._shards, self._place = shards, slice(reader, None, readers)
-        self._order = {"rows": len(shards), "seed": seed, "batch_size": batch_size}
-        self._step = 0
-
-    def __iter__(self) -> Batches:
-        return self
-
-    def __next__(self) -> list[dict[str, Any]]:
-        rows = global_batch(len(self._shards), self._order["seed"], self._step, self._order["batch_size"])
-        self._step += 1
-        return self._shards.rows(rows[self._place])
-
-    def state_dict(self) -> dict[str, int]:
-        """Where to go on: global batches given so far, and what their order depends on."""
-        return self._order | {"step": self._step}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where another iterator was. Raises ShardError for a state of another order."""
-        for name, value in self._order.items():
-            if state[name] != value:
-                raise ShardError(f"the state is of an order with {name} = {state[name]}, this one has {value}")
-        self._step = state["step"]
+def _edges(batch: pa.RecordBatch) -> tuple[np.ndarray | None, np.ndarray]:
+    """Where the interactions of each row begin and end, if rows have several, and where the tokens of each do."""
+    if "interactions" not in batch.schema.names:
+        return None, batch.column("input_ids").offsets.to_numpy()
+    interactions = batch.column("interactions")
+    return interactions.offsets.to_numpy(), interactions.values.field("input_ids").offsets.to_numpy()
 
 
 @functools.lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ object is written once under its final name and counts only through index.json.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import itertools
@@ -27,6 +28,7 @@ from tokenization.records import Split
 
 Kind = Literal["text", "interactions", "conversations"]
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a full disk says
 SCHEMA_VERSION = 1
 BATCH_ROWS = 1024
 INDEX = "index.json"

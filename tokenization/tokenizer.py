@@ -100,6 +100,11 @@ class Tokenizer:
         so that text i has ids[offsets[i] : offsets[i + 1]]. Both may be read-only."""
         return engine(self.content).encode_flat(texts)
 
+    @property
+    def slow(self) -> str:
+        """Why this process does not encode with the fast engine; empty where it does."""
+        return engine(self.content).slow
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the content ids; control ids are dropped. An incomplete UTF-8 sequence shows as U+FFFD."""
         return self._content.decode([i for i in ids if i >= len(SPECIAL_TOKENS)], skip_special_tokens=False)

@@ -37,6 +37,7 @@ import tokenizers
 from jobs.latency import device_name
 from pipelines.revision import commit
 from tokenization.cleaning.cleaner import Cleaner
+from tokenization.cleaning.words import text_key
 from tokenization.documents import split_of
 from tokenization.extract import EXTRACTORS
 from tokenization.extract.archive import read_members
@@ -147,7 +148,7 @@ def bytes_of(texts: Iterable[str]) -> int:
 
 
 def held_out(text: str) -> bool:
-    return split_of(text, 0.0, HELD_OUT) == "test"
+    return split_of(text_key(text), 0.0, HELD_OUT) == "test"
 
 
 def samples(found: dict[str, list[str]], out_of_source: bool) -> dict[str, dict[str, list[str]]]:

@@ -27,7 +27,7 @@ from jobs.data_configs import CorpusConfig, SourceConfig
 from jobs.latency import device_name
 from pipelines.presets import PACKAGE_MEGABYTES
 from pipelines.revision import commit
-from tokenization.cleaning.filters import Benchmark
+from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.language import foreign
 from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
 from tokenization.extract import EXTRACTORS

@@ -8,9 +8,8 @@ import torch
 import torch.distributed as dist
 from ranks import on_ranks
 from torch.distributed.tensor import DTensor
-from training_toys import Talk, toy_batch, toy_model, toy_training
+from training_toys import Talk, part_of, toy_batch, toy_model, toy_training
 
-from jobs.batches import rank_slice
 from jobs.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
 from jobs.context import Restart, StageError
 from jobs.optimizer import StageOptimizer, learning_rate
@@ -51,7 +50,7 @@ class Run:
         return train(
             self.objective,
             self.optimizer,
-            lambda step: rank_slice(toy_batch(step), self.rank, self.world_size),
+            lambda step: part_of(toy_batch(step), self.rank, self.world_size),
             self.config,
             Cadence(log=1, checkpoint=2),
             start=self.started_at,

@@ -8,9 +8,8 @@ import torch.distributed as dist
 from ranks import on_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
-from training_toys import TURNS, Talk, toy_batch, toy_config, toy_model, toy_training
+from training_toys import TURNS, Talk, part_of, toy_batch, toy_config, toy_model, toy_training
 
-from jobs.batches import rank_slice
 from jobs.configs import JointLossConfig, MemoryPretrainConfig, OptimisationConfig, SftConfig, SmatConfig, SmatPhase
 from jobs.objectives.joint_lm import JointLM
 from jobs.objectives.memory_pretrain import Reading, SelfSupervised
@@ -74,7 +73,7 @@ def objective_of(kind, rank=0, world_size=1):
     written = kind in ("competitive", "gated")
     model = toy_model(memory=MemoryConfig(slots=4, variant=kind if written else "competitive"))
     starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
-    mine = rank_slice({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
+    mine = part_of({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
     model.initial_memory = lambda conversations, generator: mine
     if written:
         parts = ("decoder", "memory", "encoder")
@@ -93,7 +92,7 @@ def batch_of(kind, step, rank, world_size):
         ids = batch["input_ids"] = batch["input_ids"][:, 0]
         ids[:, ::3] = ids[:, ::3].clamp(max=5)  # control tokens: the encoder sees no others when all words are masked
     real = batch["input_ids"] != 0
-    return rank_slice(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
+    return part_of(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
 
 
 def whole(tensor):

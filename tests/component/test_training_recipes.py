@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 import torch
-from training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards
+from training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
 
+from jobs.batch_reader import Share
 from jobs.batches import text_beside
 from jobs.configs import (
     BaselineConfig,
@@ -114,6 +115,20 @@ def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
 def test_what_needs_a_decoder_is_refused_where_none_is_trained(name):
     with pytest.raises(ValueError, match=f"{name} = 0.1: must be 0, as no decoder is trained"):
         MemoryPretrainConfig(**COMMON, objective="self-supervised", **{name: 0.1})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_together_have_the_batches_of_one(uris, stage):
+    """Those of every step and the validation batch; three ranks have unequal parts."""
+    kind, changes, wanted = STAGES[stage]
+    config = kind(**({} if kind is BaselineConfig else COMMON), **changes)
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
+    alone = build(config, inputs)
+    for ranks in (2, 3):
+        recipes = [build(config, inputs, Share(rank, ranks)) for rank in range(ranks)]
+        for step in range(4):
+            assert same(undealt([recipe.batch_at(step) for recipe in recipes]), alone.batch_at(step))
+        assert same(undealt([recipe.validation for recipe in recipes]), alone.validation)
 
 
 def test_conversations_grow_with_the_phases(uris):

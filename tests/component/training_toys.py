@@ -2,6 +2,7 @@
 
 import torch
 
+from jobs.batch_reader import Share
 from jobs.configs import OptimizerConfig, TrainingConfig
 from jobs.objectives.balance import routing_loss
 from jobs.objectives.base import Objective, global_count, metric
@@ -45,6 +46,11 @@ def toy_batch(step=0, conversations=4, turns=TURNS, length=12):
     lengths[: conversations // 2] = lengths[: conversations // 2].clamp(max=5)
     ids[torch.arange(length) >= lengths[..., None]] = 0
     return {"input_ids": ids, "loss_mask": ids != 0}
+
+
+def part_of(batch, rank, ranks):
+    """The rows of one rank."""
+    return {name: tensor[Share(rank, ranks).places(len(tensor))] for name, tensor in batch.items()}
 
 
 class Talk(Objective):

@@ -18,9 +18,14 @@ from test_corpus_stage import config, content, context
 from jobs import build_corpus as stage
 from jobs.context import Restart, StageError
 from jobs.corpus_plan import plan, read_benchmarks
-from jobs.corpus_tasks import clean_piece, write_documents
+from jobs.corpus_tasks import WriteTask, clean_piece, find_repeated, write_documents
 from jobs.data_configs import BenchmarkConfig, SourceConfig
+from jobs.ray_tasks import run_tasks
+from tokenization import batching
+from tokenization.cleaning.benchmark import read_benchmark
+from tokenization.cleaning.words import Words
 from tokenization.documents import Corpus
+from tokenization.duplicates import DUPLICATE
 from tokenization.sources import listing
 
 WORDS = """the a of and in is it that for was with as at this have from had not but what all were when we there can
@@ -71,7 +76,23 @@ def test_many_pieces_give_the_same_bytes_and_no_duplicate_crosses_sources_or_spl
     b, c = (each["removed"] for each in report["sources"][1:])
     assert b["duplicate"]["documents"] == 100 and c["near-duplicate"]["documents"] == 50
     assert b["duplicate"]["examples"][0] == page(100)[:160]
+    assert report["sources"][2]["repaired"] == {"white space": {"documents": 149, "examples": []}}  # line ends
     assert {doc.split for doc in texts.values()} == {"train", "validation", "test"}
+
+
+def test_texts_of_the_same_words_are_duplicates_and_where_they_stay_in_the_same_split(ray_session, tmp_path):
+    short = [page(n, 12) for n in range(100)]
+    loud = [f"«{text.upper().replace(' ', '  ')}»" for text in short]
+    write_rows(tmp_path / "a.jsonl", [*short, loud[0], loud[1] + " Really."])
+    write_rows(tmp_path / "b.jsonl", loud)
+    a, b = (source(name, tmp_path / f"{name}.jsonl") for name in "ab")
+    stage.build_corpus(context(tmp_path / "both"), config((a, b)))
+    assert [doc.text for doc in Corpus(str(tmp_path / "both")).read(range(300))] == [*short, loud[1] + " Really."]
+    report = json.loads((tmp_path / "both/report.json").read_text())
+    assert [each["removed"]["duplicate"]["documents"] for each in report["sources"]] == [1, 100]
+    stage.build_corpus(context(tmp_path / "one"), config((b,)))
+    splits = [[doc.split for doc in Corpus(str(tmp_path / name)).read(range(100))] for name in ("both", "one")]
+    assert splits[0] == splits[1] and set(splits[0]) == {"train", "validation", "test"}
 
 
 def test_max_bytes_cut_a_source_of_many_pieces_and_the_rest_is_not_read(ray_session, many_pieces, tmp_path):
@@ -123,6 +144,10 @@ def test_benchmark_texts_stay_out(ray_session, tmp_path):
     stage.build_corpus(context(tmp_path / "out"), config((source("web", tmp_path / "web.jsonl"),), benchmarks=(exam,)))
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["documents"]["en"] == 19 and report["sources"][0]["removed"]["benchmark"]["documents"] == 1
+    told = read_benchmark(str(tmp_path / "out"))
+    assert told.found_in(Words([page(7), page(8)])).tolist() == [True, False]
+    stage.build_corpus(context(tmp_path / "without"), config((source("web", tmp_path / "web.jsonl"),)))
+    assert not (tmp_path / "without/benchmark.parquet").exists()
     bad = BenchmarkConfig(name="exam", path=str(tmp_path / "*.none"))
     with pytest.raises(StageError, match="benchmark exam: no file matches"):
         stage.build_corpus(
@@ -197,6 +222,33 @@ def test_nothing_half_written_counts(tmp_path):
     assert clean_piece(task, b"", benchmark)["documents"] == 300
 
 
+def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, monkeypatch):
+    monkeypatch.setattr(batching, "BATCH_BYTES", 200_000)
+    long, short = [page(n, 10_000) for n in range(30)], [page(n, 20) for n in range(100, 3_100)]  # 50 kB each
+    write_rows(tmp_path / "x.jsonl", [*long, *short])
+    settings = config((source("x", tmp_path / "x.jsonl", skip=("language", "repetition")),))
+    benchmark = read_benchmarks(settings)
+    [task], _ = plan(context(tmp_path / "out"), settings, benchmark)
+    report = clean_piece(task, b"", benchmark)
+    [decision] = find_repeated([f"{task.url}.parquet"], [report["documents"]], 1.0)
+    decision[:10] = DUPLICATE  # all of the first row groups
+    documents = f"{tmp_path}/out/documents-00000"
+    write_documents(
+        WriteTask(task.source, f"{task.url}.parquet", report["sha256"], f"{documents}.parquet", f"{documents}.json"),
+        decision,
+    )
+    longest = max(len(text) for text in long)
+    groups = [group for group, _ in Corpus(str(tmp_path / "out")).row_groups()]
+    read = [batch["text"].to_pylist() for group in groups for batch in group.read()]
+    assert [text for texts in read for text in texts] == [*long[10:], *short]
+    assert max(sum(map(len, texts)) for texts in read) <= 200_000 + longest
+    footer = pq.read_metadata(f"{documents}.parquet")
+    assert [footer.row_group(n).num_rows for n in range(footer.num_row_groups)][:4] == [2, 4, 4, 4]
+    assert min(footer.row_group(n).num_rows for n in range(footer.num_row_groups)) > 0
+    sizes = [footer.row_group(n).total_byte_size for n in range(footer.num_row_groups)]
+    assert max(sizes) < 1.2 * (200_000 + longest) and len(sizes) < 20
+
+
 def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -218,7 +270,7 @@ def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
     slow = ray_session.remote(lambda: time.sleep(60)).remote()
     calls = iter([(0, slow), (1, ray_session.remote(fail).remote())])
     with pytest.raises(StageError, match="ValueError: broken"):
-        list(stage._run(context(tmp_path), calls))
+        list(run_tasks(context(tmp_path), calls, "the corpus"))
     with pytest.raises((TaskCancelledError, WorkerCrashedError)):
         ray_session.get(slow, timeout=30)
 

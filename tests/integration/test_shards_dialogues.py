@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from jobs.context import StageError
 from jobs.data_configs import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
 from jobs.dialogue_rows import pieces
 from tests.integration.test_shards_jobs import context, digests
+from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.documents import COLUMNS
 from tokenization.reader import ShardReader
 from tokenization.records import SPLITS, Conversation, Document, Interaction
@@ -145,6 +147,46 @@ def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_sessi
     lost.unlink()
     build_conversation_shards(two, config)
     assert digests(one.output_uri) == digests(two.output_uri)
+
+
+def test_repeated_conversations_and_those_of_a_benchmark_are_left_out_whoever_reads_them(ray_session, inputs, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(inputs[0], corpus)
+    write_benchmark(str(corpus), Benchmark.of(["Who of the four was in the house?"], 6))
+    for number in range(2):  # three quarters of the second are in the first, in other letters
+        said = [f"Said {n}!" if number else f"said {n}" for n in range(30 * number, 120 + 30 * number)]
+        lines = [json.dumps({"query": text, "answer": "yes"}) for text in [*said, "Well, who of the four was in..."]]
+        (tmp_path / f"{number}.jsonl").write_text("\n".join(lines))
+    (tmp_path / "more.jsonl").write_text('{"query": "more", "answer": "yes"}')
+
+    def config(*names: str) -> ConversationShardsConfig:
+        common = {"kind": "files", "adapter": "query_answer", "language": "en", "licence": "CC0-1.0"}
+        mine = tuple(DialogueSourceConfig(name=f"s{name}", path=f"{tmp_path}/{name}.jsonl", **common) for name in names)
+        return ConversationShardsConfig(length=LENGTH, shards=2, train=2, validation=2, test=2, sources=mine)
+
+    out = {workers: context(tmp_path / f"out-{workers}", str(corpus), inputs[1], workers) for workers in (1, 2)}
+    for ctx in out.values():
+        metrics = build_conversation_shards(ctx, config("0", "1"))
+    assert digests(out[1].output_uri) == digests(out[2].output_uri)
+    assert [metrics[f"sources/s{n}/{what}"] for n in (0, 1) for what in ("conversations", "removed")] == [
+        120,
+        1,
+        30,
+        91,
+    ]
+    assert "source s1: left out 91 (duplicate 90, benchmark 1): see sources.json" in out[2].reporter.messages
+    report = {one["name"]: one for one in json.loads((tmp_path / "out-2/sources.json").read_text())["sources"]}
+    example = {"bytes": 35, "documents": 1, "examples": ["Well, who of the four was in...\nyes"]}
+    assert report["s0"]["removed"] == {"benchmark": example}
+    assert report["s1"]["removed"]["duplicate"]["documents"] == 90
+
+    # whoever goes on after a data set has changed decides anew, also about shards that read other parts alone
+    (tmp_path / "0.jsonl").write_text((tmp_path / "more.jsonl").read_text())
+    changed = context(tmp_path / "out-2", str(corpus), inputs[1])
+    assert build_conversation_shards(changed, config("0", "1"))["sources/s1/conversations"] == 120
+    fresh = context(tmp_path / "fresh", str(corpus), inputs[1])
+    build_conversation_shards(fresh, config("0", "1"))
+    assert digests(changed.output_uri) == digests(fresh.output_uri)
 
 
 def test_pieces_keep_the_system_prompt_and_number_their_names():

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +19,11 @@ from jobs.build_shards import build_conversation_shards, build_interaction_shard
 from jobs.configs import DataExecution, Execution
 from jobs.context import Interrupted, Rerun, StageContext, StageError
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
-from jobs.shard_job import run_manifest
-from jobs.text_manifest import take_stock, text_shards
-from jobs.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.dialogue_counts import COUNTS
 from jobs.train_tokenizer import train_tokenizer
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.reader import ShardReader
-from tokenization.records import Document, Interaction
+from tokenization.records import LANGUAGES, SPLITS, Document, Interaction
 from tokenization.shards import read_index, sha256_of
 from tokenization.special_tokens import BOS, EOS
 from tokenization.template import decode_answer
@@ -198,9 +195,28 @@ def test_the_report_counts_what_is_in_the_shards(built, inputs):
     assert sum(report["lengths"]["pl"]) == sum(d.language == "pl" for d in documents())
 
 
-def test_the_data_card_is_shown(built):
-    names = [Path(path).name for path, folder in built["text"].reporter.files if folder == "data_card"]
+@pytest.mark.parametrize("kind", ["text", "pairs", "talks"])
+def test_the_data_card_is_shown(built, kind):
+    names = [Path(path).name for path, folder in built[kind].reporter.files if folder == "data_card"]
     assert names == ["card.md", "card.png"]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "talks"])
+def test_the_report_of_dialogues_counts_what_is_in_the_shards(built, kind):
+    report = json.loads(Path(built[kind].output_uri, "report.json").read_text())
+    for split in SPLITS:
+        reader = ShardReader(built[kind].output_uri, split)
+        rows = [row.get("interactions", [row]) for row in reader.rows(range(len(reader)))]
+        for number, language in enumerate(LANGUAGES):
+            mine = [turns for turns in rows if turns[0]["language"] == number]
+            told = [languages[language][split] for languages in report["sources"].values() if language in languages]
+            assert {name: sum(counts[name] for counts in told) for name in COUNTS if name != "cut_tokens"} == {
+                "rows": len(mine),
+                "turns": sum(map(len, mine)),
+                "tokens": sum(len(turn["input_ids"]) for turns in mine for turn in turns),
+                "supervised": sum(sum(turn["loss_mask"]) for turns in mine for turn in turns),
+            }
+    assert set(report["sources"]) == ({"dialogues", "generated"} if kind == "pairs" else {"dialogues"})
 
 
 def test_interactions_are_real_and_generated_in_both_languages(built, inputs):
@@ -266,32 +282,6 @@ def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_pa
     kept = len(records) - 1
     assert ctx.reporter.messages == [f"resumed at step {kept}: {kept} of 3 shards were finished before"]
     assert digests(ctx.output_uri) == digests(built["text"].output_uri)
-
-
-def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, built, tmp_path):
-    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
-    stocks = take_stock(Corpus(inputs[0]))
-    shards = text_shards(stocks, TEXT, sample_bytes_per_token(stocks, tokenizer))
-    ctx = context(tmp_path / "text", *inputs)
-
-    class Deadly:
-        """Encodes until the first shard is half written, then takes its process along, once."""
-
-        calls = 0
-
-        def encode_flat(self, texts):
-            self.calls += 1
-            if self.calls == 4 and not os.path.exists(tmp_path / "killed"):
-                open(tmp_path / "killed", "w").close()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return tokenizer.encode_flat(texts)
-
-    run_manifest(ctx, shards, TextShardWriter(ctx.output_uri, Deadly(), TEXT.length))
-    assert os.path.exists(tmp_path / "killed")
-    undisturbed = digests(built["text"].output_uri)
-    assert digests(ctx.output_uri) == {
-        name: digest for name, digest in undisturbed.items() if name not in ("index.json", "report.json")
-    }
 
 
 def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, built, tmp_path):

@@ -6,10 +6,13 @@ from collections import Counter
 
 import pytest
 
+from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.language import polish_lead
 from tokenization.cleaning.removals import Removals, merged
-from tokenization.cleaning.repair import repair
+from tokenization.cleaning.repair import Repairs, repair
+from tokenization.cleaning.words import text_key
+from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 
 ENGLISH = "Choose the file that you want to open and click the button."
@@ -27,6 +30,25 @@ def test_repair():
     assert repair("  if x:\n    y\u00ad") == "if x:\n    y"
     assert repair("👩\u200d🚀 stays") == "👩\u200d🚀 stays"
     assert repair("so\x85\x07\ufffd") == "so…"  # a control character that Windows-1252 has a letter for
+
+
+def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
+    clean = Cleaner("pl", 1, skip=("language",))
+    for text in (POLISH, f"{POLISH} \n", "gÄ™Å›, gÄ™Å› i gÄ™Å›", "so\u0301l\x07 i\x07 ko\u0301ra\u00a0i\r\nsól", "gęś"):
+        clean(text)
+    assert clean.repaired.as_dict() == {
+        "composition": {"documents": 1, "examples": []},
+        "control characters": {"documents": 1, "examples": []},
+        "misread encoding": {"documents": 1, "examples": ["gÄ™Å›, gÄ™Å› i gÄ™Å› → gęś, gęś i gęś"]},
+        "white space": {"documents": 2, "examples": []},
+    }
+    far = Repairs()
+    for number in range(5):
+        far.add("misread encoding", "a" * 100 + f"Ä™{number}" + "b" * 100, "a" * 100 + f"ę{number}" + "b" * 100)
+    merged_twice = merged([far.as_dict(), clean.repaired.as_dict()])["misread encoding"]
+    assert merged_twice["documents"] == 6 and len(merged_twice["examples"]) == 3
+    before, after = merged_twice["examples"][1].split(" → ")
+    assert before == "a" * 30 + "Ä™1" + "b" * 27 and after == "a" * 30 + "ę1" + "b" * 28
 
 
 @pytest.mark.parametrize(
@@ -129,6 +151,26 @@ def test_repeated_paragraphs_count_once_per_source_and_short_ones_may_repeat():
     assert Cleaner("en", 1)(ENGLISH) == ENGLISH
 
 
+def test_paragraphs_of_a_document_that_was_dropped_are_not_repeated_by_the_next():
+    clean = Cleaner("en", min_characters=100)
+    assert clean(ENGLISH) == "" and set(lost(clean)) == {"short"}
+    long = f"{ENGLISH}\nThen look at what the window says about the file, and close it."
+    assert clean(long) == long
+    assert clean(f"{long}\nIt is short.") == ""
+    assert lost(clean) == {"short": len(ENGLISH) + len("It is short."), "repeated": len(long) - 1}
+
+
+def test_the_memory_for_paragraphs_is_bounded_and_the_last_ones_are_remembered(monkeypatch):
+    monkeypatch.setattr(cleaner, "REMEMBERED", 100)
+    clean = Cleaner("en", 1)
+    paragraphs = [f"This is what stands on page {n} of the book." for n in range(1_000)]
+    assert list(map(clean, paragraphs)) == paragraphs
+    assert list(map(clean, paragraphs[:700])) == paragraphs[:700]
+    last = paragraphs[600:700]
+    assert list(map(clean, last)) == [""] * 100
+    assert sum(map(clean._seen.__contains__, map(stable_hash, paragraphs))) <= 200
+
+
 def test_whole_documents_keep_their_lines_together():
     dialogue = f"hello\n{ENGLISH}\n{ENGLISH}\nJak się masz, co robisz?"
     clean = Cleaner("en", 1, whole=True)
@@ -148,18 +190,18 @@ def test_short_and_vulgar_documents_are_dropped():
 
 
 def test_split_shares_and_stability():
-    texts = [f"document number {number}" for number in range(4_000)]
-    shares = Counter(split_of(text, 0.1, 0.2) for text in texts)
+    keys = range(4_000)
+    shares = Counter(split_of(key, 0.1, 0.2) for key in keys)
     assert 330 < shares["validation"] < 470 and 700 < shares["test"] < 900
-    assert {split_of(text, 0, 0) for text in texts} == {"train"}
-    held_out = {text for text in texts if split_of(text, 0.02, 0.02) == "test"}
-    assert held_out <= {text for text in texts if split_of(text, 0.5, 0.1) == "test"}
+    assert {split_of(key, 0, 0) for key in keys} == {"train"}
+    held_out = {key for key in keys if split_of(key, 0.02, 0.02) == "test"}
+    assert held_out <= {key for key in keys if split_of(key, 0.5, 0.1) == "test"}
 
 
 def test_splits_and_ids_do_not_depend_on_the_process():
-    code = "from tokenization.documents import *; print(document_id('s', 'źle'), "
-    code += "[split_of(str(n), .3, .3) for n in range(9)])"
+    code = "from tokenization.documents import *; from tokenization.cleaning.words import text_key; "
+    code += "print(document_id('s', 'źle'), [split_of(text_key(str(n)), .3, .3) for n in range(9)])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env={"PYTHONHASHSEED": "7"}).stdout  # fmt: skip
-    assert said.strip() == f"{document_id('s', 'źle')} {[split_of(str(n), 0.3, 0.3) for n in range(9)]}"
+    assert said.strip() == f"{document_id('s', 'źle')} {[split_of(text_key(str(n)), 0.3, 0.3) for n in range(9)]}"
     assert document_id("s", "a") != document_id("s", "b") != document_id("t", "b")

@@ -7,9 +7,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tokenization.cleaning.filters import Benchmark, flaws
-from tokenization.cleaning.words import Words, repeated
+from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.filters import flaws
+from tokenization.cleaning.words import Words, normalised, repeated, text_key
+from tokenization.dialogues.values import stable_hash
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 
 VOCABULARY = [f"{a}{b}{c}" for a in ("ba", "ko", "żu", "re", "ły") for b in "aeioąę" for c in ("m", "st", "ć", "r")]
@@ -60,6 +64,42 @@ def test_documents_that_repeat_themselves_or_are_symbols_or_a_benchmark_go():
     rest = [texts[name] for name in ("again", "table", "leak")]
     skipped = flaws(rest, Words(rest), Benchmark.of([], 13), skip=("repetition", "symbols"))
     assert skipped == [None, None, None]
+
+
+ALPHABET = "aąbcćeęłńóßéжд7３Ⅷ"
+PHRASES = st.lists(st.text(ALPHABET, min_size=1, max_size=4), min_size=1, max_size=8)
+GAPS = st.text(" \n\t\u00a0.,;:!?…-–_'\"“”„()#👍", min_size=1, max_size=3)
+quickly = settings(max_examples=300, deadline=None, derandomize=True)
+
+
+@st.composite
+def rendered(draw, phrase: list[str]) -> str:
+    """The words in any letters, with anything between, before and after them."""
+    words = [draw(st.sampled_from([word, word.upper(), word.title(), word.casefold()])) for word in phrase]
+    ends = [draw(GAPS | st.just("")) for _ in range(2)]
+    return ends[0] + "".join(word + draw(GAPS) for word in words[:-1]) + words[-1] + ends[1]
+
+
+@quickly
+@given(PHRASES, st.data())
+def test_texts_that_differ_in_case_punctuation_and_space_are_the_same_and_in_the_same_split(phrase, data):
+    one, other = (data.draw(rendered(phrase)) for _ in range(2))
+    assert normalised(one) == normalised(other)
+    words = Words([one, other])
+    assert words.keys.tolist() == [text_key(one), text_key(other)] == [stable_hash(normalised(one))] * 2
+    assert len(set(words.counts.tolist())) == 1 and len(set(words.ngrams(1).hashes.tolist())) <= len(phrase)
+
+
+@quickly
+@given(PHRASES, PHRASES)
+def test_other_words_are_another_text(phrase, other):
+    same = [word.casefold() for word in phrase] == [word.casefold() for word in other]
+    assert (normalised(" ".join(phrase)) == normalised(", ".join(other))) == same
+
+
+def test_texts_without_words_are_the_same_only_if_they_are_equal():
+    texts = ["👍", "👎", "?!", "?", "…", " ", ""]
+    assert len(set(map(text_key, texts))) == len(set(Words(texts).keys.tolist())) == len(texts)
 
 
 def decided(texts: list[str], threshold: float = 0.8) -> np.ndarray:

@@ -5,6 +5,8 @@ import gzip
 import json
 import lzma
 import random
+import resource
+from collections.abc import Callable
 
 import fsspec
 import pyarrow as pa
@@ -50,12 +52,89 @@ def test_json_lines_gzipped_in_memory_in_the_order_of_names():
     assert texts(files("memory://a/*.jsonl.gz")) == ["one", "źle", "three"]
 
 
-@pytest.mark.parametrize(("ending", "compress"), [("bz2", bz2.compress), ("xz", lzma.compress), ("gz", gzip.compress)])
+def by_arrow(codec: str) -> Callable[[bytes], bytes]:
+    """A stream of the codec, as its command line tool writes one."""
+
+    def compress(content: bytes) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, codec) as stream:
+            stream.write(content)
+        return sink.getvalue().to_pybytes()
+
+    return compress
+
+
+COMPRESSIONS = {"bz2": bz2.compress, "xz": lzma.compress, "gz": gzip.compress,
+                "zst": by_arrow("zstd"), "lz4": by_arrow("lz4"), "br": by_arrow("brotli")}  # fmt: skip
+
+
+@pytest.mark.parametrize(("ending", "compress"), COMPRESSIONS.items(), ids=COMPRESSIONS)
 @pytest.mark.parametrize("name", ["x.jsonl", "x.txt", "x.parquet"])
 def test_compressed_files_of_all_formats(tmp_path, name, ending, compress):
     content = {"x.jsonl": jsonl({"text": "a"}), "x.txt": b"a", "x.parquet": parquet({"text": ["a"]})}[name]
     (tmp_path / f"{name}.{ending}").write_bytes(compress(content))
     assert texts(files(f"{tmp_path}/*.{ending}")) == ["a"]
+
+
+def test_nested_wildcards_find_files_of_any_depth_format_and_compression(tmp_path, monkeypatch):
+    folders = ["a", "a/b", "a/b/c", "d"]
+    expected = {}
+    for number, (folder, (ending, compress)) in enumerate(
+        (folder, one) for folder in folders for one in [("", bytes), *((f".{e}", c) for e, c in COMPRESSIONS.items())]
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        rows = [f"text {number} {row}" for row in range(50)]
+        name, content = [
+            ("x.jsonl", jsonl(*({"text": row} for row in rows))),
+            ("x.txt", "\n\n".join(rows).encode()),
+            ("x.parquet", parquet({"n": list(range(50)), "text": rows}, row_group_size=7)),
+        ][number % 3]
+        (tmp_path / folder / f"{name}{ending}").write_bytes(compress(content))
+        expected[f"{folder}/{name}{ending}"] = rows
+    monkeypatch.setattr(listing, "PIECE_BYTES", 500)
+    for pattern, prefix in (("**/*.*", ""), ("a/**/x*", "a/"), ("*/b/**/*", "a/b/")):
+        source = files(f"{tmp_path}/{pattern}")
+        paths = [path for path in sorted(expected) if path.startswith(prefix)]
+        assert [text.strip() for text in texts(source)] == [row for path in paths for row in expected[path]]
+        assert rejected(source) == []
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_compressed_parquet_that_is_cut_off_or_no_parquet_is_rejected(tmp_path, ending):
+    content = COMPRESSIONS[ending](parquet({"text": [str(random.Random(n).random()) for n in range(5_000)]}))
+    (tmp_path / f"1.parquet.{ending}").write_bytes(content[: len(content) // 2])
+    (tmp_path / f"2.parquet.{ending}").write_bytes(COMPRESSIONS[ending](b"no Parquet at all"))
+    assert rejected(files(f"{tmp_path}/*")) == [("after 0 rows", "unreadable")] * 2
+
+
+def test_no_room_for_a_decompressed_file_is_not_the_fault_of_the_file(tmp_path):
+    (tmp_path / "x.parquet.gz").write_bytes(gzip.compress(parquet({"text": ["a" * 100_000]}, compression="none")))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))  # stops a write as a full disk does
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            texts(files(f"{tmp_path}/x.parquet.gz"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_rows_of_parquet_are_decoded_by_their_bytes(monkeypatch):
+    sizes = []
+
+    class Spy(pq.ParquetFile):
+        def iter_batches(self, *arguments, **more):
+            for batch in super().iter_batches(*arguments, **more):
+                sizes.append((len(batch), batch.nbytes))
+                yield batch
+
+    big = [f"{n}" + random.Random(n).randbytes(100_000).hex() for n in range(100)]  # 20 MB
+    monkeypatch.setattr("tokenization.sources.parquet.pq.ParquetFile", Spy)
+    put("memory://e/big.parquet", parquet({"other": ["x" * 10] * 100, "text": big}))
+    assert texts(files("memory://e/big.parquet")) == big
+    assert max(size for _, size in sizes) < 4.5e6 and len(sizes) == 5
+    put("memory://e/small.parquet", parquet({"text": ["small"] * 3_000}))
+    assert len(texts(files("memory://e/small.parquet"))) == 3_000
+    assert [rows for rows, _ in sizes[5:]] == [1024, 1024, 952]
 
 
 @pytest.mark.parametrize(("ending", "codec"), [("zst", "zstd"), ("lz4", "lz4"), ("br", "brotli")])

@@ -13,14 +13,25 @@ class Vocabulary:
     vocab_size, digest = 2560, "abc"
 
 
-def source(name: str, language: str, removed: dict) -> dict:
+def source(name: str, language: str, removed: dict, repaired: dict) -> dict:
     about = {"name": name, "language": language, "licence": "CC0 | public"}
-    return {"identity": {"source": about, "origin": f"package {name}"}, "bytes_read": 2000, "removed": removed}
+    identity = {"source": about, "origin": f"package {name}"}
+    return {"identity": identity, "texts": 40, "bytes_read": 2000, "removed": removed, "repaired": repaired}
 
 
 CORPUS = [
-    source("books", "en", {"polish": {"bytes": 500, "documents": 2, "examples": []}}),
-    source("ksiazki", "pl", {"duplicate": {"bytes": 200, "documents": 3, "examples": ["`Ala`\n<b>ma</b> kota"]}}),
+    source(
+        "books",
+        "en",
+        {"polish": {"bytes": 500, "documents": 2, "examples": []}},
+        {"white space": {"documents": 10, "examples": []}},
+    ),
+    source(
+        "ksiazki",
+        "pl",
+        {"duplicate": {"bytes": 200, "documents": 3, "examples": ["`Ala`\n<b>ma</b> kota"]}},
+        {"misread encoding": {"documents": 2, "examples": ["gÄ™Å› → gęś"]}},
+    ),
 ]
 
 
@@ -53,6 +64,10 @@ def test_the_page_tells_it(report):
     assert "| books | polish | 0.001 | 25.00% | 2 |" in lines
     assert "| ksiazki | duplicate | 0.000 | 10.00% | 3 |" in lines
     assert "- ksiazki, duplicate: `'Ala' <b>ma</b> kota`" in lines
+    assert "| books | white space | 10 | 25.00% |" in lines
+    assert (
+        "| ksiazki | misread encoding | 2 | 5.00% |" in lines and "- ksiazki, misread encoding: `gÄ™Å› → gęś`" in lines
+    )
     assert "120 tokens a CPU second" in page
     assert "not known" in write_card("t-1", report, [], Vocabulary(), Speed())
 

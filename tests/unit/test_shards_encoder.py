@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from tokenization.encoder import Reference, Snaptokens, battery, engine, first_difference
+from tokenization.battery import battery
+from tokenization.encoder import Reference, Snaptokens, engine, first_difference
 from tokenization.special_tokens import SPECIAL_TOKENS
 from tokenization.tokenizer import Tokenizer
 
@@ -22,7 +23,7 @@ def test_the_fast_engine_is_used_and_equal_on_hostile_text(tokenizer):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fast = engine(tokenizer.content)
-    assert isinstance(fast, Snaptokens)
+    assert isinstance(fast, Snaptokens) and tokenizer.slow == ""
     assert first_difference(fast, Reference(tokenizer.content), battery()) is None
     assert min(fast.encode_flat(battery())[0]) >= len(SPECIAL_TOKENS)
 
@@ -44,6 +45,28 @@ def test_a_split_the_engine_does_not_know_falls_back_with_one_warning(tokenizer)
         assert isinstance(engine(content), Reference)
         engine(content)
     assert len(caught) == 1
+    assert engine(content).slow == str(caught[0].message)
+
+
+def test_the_battery_holds_what_engines_get_wrong_and_is_always_the_same():
+    texts = battery()
+    assert texts == battery() and all(text == text.encode().decode() for text in texts)
+    whole = "".join(texts)
+    for part in (
+        *SPECIAL_TOKENS,
+        "jaźń",
+        "„",
+        "👩🏽\u200d🚀",
+        "🇵🇱",
+        "\u0301\u0328",
+        " " * 64,
+        "\t" * 64,
+        "def f(x):",
+        "2026",
+        "שלום",
+    ):
+        assert part in whole, part
+    assert max(len(text) - len(text.lstrip()) for text in texts) >= 300
 
 
 def test_a_difference_is_named():

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tokenization.reader import Batches, ShardReader, global_batch
+from tokenization.reader import ShardReader, global_batch
 from tokenization.shards import SCHEMAS, ShardError, ShardIndex, read_index, sha256_of, write_index, write_shard
 
 
@@ -27,6 +27,14 @@ def conversation(n: int) -> dict:
         "interactions": [interaction | {"language": 1}] * (1 + n % 3),
         "probes": [probe | {"distance": n, "facts": 2, "tag": ""}] * (n % 2),
     }
+
+
+def interactions(n: int) -> list[dict]:
+    """0 to 3 interactions of different lengths, some of them empty."""
+    return [
+        {"input_ids": [7] * size, "loss_mask": [True] * size, "answer_start": 0, "language": 0}
+        for size in range(n % 5, n % 5 + n % 4)
+    ]
 
 
 @pytest.fixture
@@ -70,6 +78,23 @@ def test_nested_rows_come_back_and_tokens_are_counted(tmp_path):
     assert (record.rows, record.tokens) == (30, sum(6 * len(row["interactions"]) for row in rows))
     write_index(str(tmp_path), ShardIndex("conversations", 8, "digest", 4096, (record,)))
     assert ShardReader(str(tmp_path), "test").rows(range(30)) == rows
+
+
+def test_lengths_come_from_the_offsets_of_any_batch_of_any_kind(store, tmp_path):
+    """Over several files and several batches in a file, in any order."""
+    picked = [0, 2199, 1499, 1500, 1023, 1024, 7, 7]
+    lengths = ShardReader(store, "train").lengths(picked)
+    assert [turns.tolist() for turns in lengths] == [[1 + n % 7] for n in picked]
+    with pytest.raises(IndexError, match="row 2200 of 2200"):
+        ShardReader(store, "train").lengths([0, 2200])
+
+    rows = [conversation(n) | {"interactions": interactions(n)} for n in range(1500)]
+    record = write_shard(f"{tmp_path}/test-00000.arrow", "conversations", rows, "test")
+    write_index(str(tmp_path), ShardIndex("conversations", 8, "digest", 4096, (record,)))
+    lengths = ShardReader(str(tmp_path), "test").lengths([1499, 3, 1024, 0])
+    assert [turns.tolist() for turns in lengths] == [
+        [len(turn["input_ids"]) for turn in rows[n]["interactions"]] for n in (1499, 3, 1024, 0)
+    ]
 
 
 def test_the_same_rows_give_the_same_bytes_and_leave_no_other_file(tmp_path):
@@ -153,27 +178,3 @@ def test_order_does_not_depend_on_how_steps_are_cut():
     assert (whole == np.concatenate(halves)).all()
     with pytest.raises(ValueError, match="no rows"):
         global_batch(0, seed=1, step=0, batch_size=4)
-
-
-@pytest.mark.parametrize("readers", [1, 2, 4])
-def test_any_number_of_readers_shares_the_same_global_batches_and_goes_on_exactly(store, readers):
-    """2200 rows in batches of 300: the eighth crosses into the second epoch."""
-    shards = ShardReader(store, "train")
-    written = text_rows(0, 2200)
-    parts = [Batches(shards, 7, 300, reader, readers) for reader in range(readers)]
-    for step in range(9):
-        together = [next(part) for part in parts]
-        assert {len(rows) for rows in together} == {300 // readers}
-        dealt = [together[place % readers][place // readers] for place in range(300)]
-        assert dealt == [written[row] for row in global_batch(2200, 7, step, 300)]
-        if step == 4:  # another number of readers goes on
-            state, readers = parts[0].state_dict(), {1: 2, 2: 4, 4: 1}[readers]
-            parts = [Batches(shards, 7, 300, reader, readers) for reader in range(readers)]
-            for part in parts:
-                part.load_state_dict(state)
-
-
-def test_a_state_of_another_order_is_refused(store):
-    shards = ShardReader(store, "train")
-    with pytest.raises(ShardError, match="seed = 7, this one has 8"):
-        Batches(shards, 8, 300).load_state_dict(Batches(shards, 7, 300).state_dict())

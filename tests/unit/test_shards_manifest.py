@@ -23,6 +23,8 @@ def catalogue(count: int = 1000) -> Catalogue:
         languages=(np.arange(count) > count * 0.8).astype(np.int8),
         splits=RNG.choice(3, count, p=[0.8, 0.1, 0.1]).astype(np.int8),
         bytes=RNG.integers(100, 1000, count),
+        sources=np.zeros(count, dtype=np.int32),
+        names=("texts",),
     )
 
 

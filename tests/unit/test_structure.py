@@ -21,7 +21,7 @@ FORBIDDEN = {
 RAY_IN_PIPELINES = {"runner.py", "submit.py"}
 MLFLOW_IN_PIPELINES = {"tracking.py"}
 WITHOUT_RAY = {"configs", "data_configs", "context", "train_tokenizer", "text_manifest", "dialogue_manifest",
-               "objectives", "batches", "optimizer", "recall", "export", "episodes", "rewards",
+               "objectives", "batches", "batch_reader", "optimizer", "recall", "export", "episodes", "rewards",
                "replay_buffer"}  # fmt: skip
 LONGEST = 400
 

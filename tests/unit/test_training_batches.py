@@ -1,17 +1,12 @@
 """Rows become tensors with the right edges, and every rank sees the same shapes."""
 
-import threading
-
-import pytest
 import torch
 
 from jobs.batches import (
-    Prefetched,
     beside,
     conversation_batch,
     history_batch,
     interaction_batch,
-    rank_slice,
     text_batch,
     text_beside,
 )
@@ -58,47 +53,26 @@ def test_a_history_is_all_turns_in_a_row():
     assert batch["loss_mask"][0].tolist() == [False, True, True, False, False, False, True, False]
 
 
-def test_ranks_share_the_rows_and_the_shape():
-    batch = interaction_batch([interaction(*range(11, 12 + i)) for i in range(7)], length=8)
-    parts = [rank_slice(batch, rank, 3) for rank in range(3)]
-    assert [len(part["input_ids"]) for part in parts] == [3, 2, 2]
-    assert [(part["input_ids"] != 0).sum(1).tolist() for part in parts] == [[1, 6, 7], [2, 5], [3, 4]]
+def test_a_part_of_a_batch_has_the_shape_of_the_whole():
+    rows = [{"interactions": [interaction(*range(11, 13 + n))] * n} for n in (1, 4, 9)]
+    lengths = [[2 + n] * n for n in (1, 4, 9)]
+    whole, part = (conversation_batch(some, length=10, lengths=lengths) for some in (rows, rows[1:2]))
+    assert torch.equal(part["input_ids"], whole["input_ids"][1:2])
+    assert torch.equal(part["turn_mask"], whole["turn_mask"][1:2])
+    assert part["input_ids"].shape == (1, 9, 16)
+    first = conversation_batch(rows[:1], length=10, turns=4, lengths=lengths)
+    assert first["input_ids"].shape == (1, 4, 16)
+    assert conversation_batch(rows[:1], length=10, turns=1, lengths=lengths[:2])["input_ids"].shape == (1, 1, 8)
+    assert history_batch(rows[:1], length=10, lengths=lengths)["input_ids"].shape == (1, 96)
+    assert history_batch(rows[:1], length=4, lengths=lengths)["input_ids"].shape == (1, 40)
+    assert interaction_batch([interaction(11)], 8, lengths=[[1], [30]])["input_ids"].shape == (1, 8)
+    text = text_batch([{"input_ids": [11], "document_starts": [0]}], lengths=[[30], [1]])
+    assert text["documents"].tolist() == [[0] + [-1] * 31]
 
 
-def test_text_beside_a_batch_is_shared_out_by_itself():
+def test_text_lies_beside_a_batch_under_names_of_its_own():
     batch = interaction_batch([interaction(11, 12)] * 4, length=8)
     text = text_batch([{"input_ids": [20 + i] * 9, "document_starts": [0]} for i in range(3)])
     assert text_beside(batch) == {}
-    parts = [rank_slice(beside(batch, text), rank, 2) for rank in range(2)]
-    assert [len(part["input_ids"]) for part in parts] == [2, 2]
-    assert [text_beside(part)["input_ids"][:, 0].tolist() for part in parts] == [[20], [21, 22]]
-    assert text_beside(parts[1])["documents"].shape == (2, 16)
-
-
-def test_the_next_batches_are_made_while_one_is_used():
-    made, third = [], threading.Event()
-
-    def batch_at(step):
-        made.append((step, threading.current_thread() is threading.main_thread()))
-        if step == 2:
-            third.set()
-        return {"input_ids": torch.full((1, 2), step)}
-
-    prefetched = Prefetched(batch_at, ahead=2)
-    assert prefetched(0)["input_ids"].tolist() == [[0, 0]]
-    assert third.wait(10), "steps 1 and 2 are made without being asked for"
-    assert [prefetched(step)["input_ids"][0, 0].item() for step in (1, 2, 3, 17, 3)] == [1, 2, 3, 17, 3]
-    assert made[:4] == [(step, False) for step in range(4)]
-
-
-def test_an_error_in_a_batch_is_raised_at_its_own_step():
-    def batch_at(step):
-        if step == 1:
-            raise ValueError("shard is damaged")
-        return {"input_ids": torch.zeros(1, 1)}
-
-    prefetched = Prefetched(batch_at)
-    prefetched(0)
-    with pytest.raises(ValueError, match="damaged"):
-        prefetched(1)
-    assert prefetched(2)
+    both = beside(batch, text)
+    assert {name: both[name] for name in batch} == batch and text_beside(both) == text

@@ -7,15 +7,22 @@ A source falls into parts that can be read anywhere in any order. What cannot be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from tokenization.adapters.rows import ADAPTERS, RowError, language_of
+from tokenization.adapters.screening import Screen, Survey
+from tokenization.batching import batches
+from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.repair import Note, Repairs, repair
+from tokenization.cleaning.words import Words, normalised
 from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
-from tokenization.quarantine import Rejected
-from tokenization.records import Conversation, Split
+from tokenization.quarantine import LOST, Rejected, flaw
+from tokenization.records import Conversation, Interaction, Split
 from tokenization.sources.listing import Slice, slices
 from tokenization.sources.reading import read_rows
 from tokenization.sources.source import Columns, Files, Row, SourceError
@@ -47,10 +54,11 @@ class DialogueSource(Files):
 
 @dataclass(frozen=True)
 class Part:
-    """What is read of a source together."""
+    """What is read of a source together, and what is left out of it."""
 
     source: DialogueSource
     slice: Slice
+    screen: Screen = Screen()
 
 
 def parts_of(source: DialogueSource) -> list[Part]:
@@ -64,24 +72,72 @@ def parts_of(source: DialogueSource) -> list[Part]:
     raise SourceError(f"source {source.name}: {rejected or f'no row in {source.path}'}")
 
 
-def read_conversations(part: Part) -> Iterator[Conversation | Rejected]:
-    """Every row of a part, as a conversation or as rejected, without an excerpt: there may be anything in it."""
+def read_conversations(part: Part, repairs: Repairs | None = None) -> Iterator[Conversation | Rejected]:
+    """Every row of a part, as a conversation or as rejected, without an excerpt: there may be anything in it. `repairs`
+    counts the conversations in which characters were repaired."""
     for row in read_rows(part.source, [part.slice]):
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
             continue
         try:
-            yield _conversation(part.source, row)
+            yield _conversation(part.source, row, repairs)
         except RowError as error:
             yield Rejected(row.file, row.place, error.reason, error.where)
+        except RecursionError:
+            yield Rejected(row.file, row.place, "nested too deeply")
 
 
-def _conversation(source: DialogueSource, row: Row) -> Conversation:
-    language = language_of(row.values, source.language)
-    turns = tuple(ADAPTERS[source.adapter].convert(row.values))
+def survey(part: Part, benchmark: Benchmark) -> Survey:
+    """The keys of all conversations of a part; nothing else of them is kept."""
+    keys, found = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    lost: list[Rejected] = []
+    repairs = Repairs()
+
+    def forms() -> Iterator[str]:
+        for one in read_conversations(part, repairs):
+            if isinstance(one, Conversation):
+                yield normal_form(one.interactions)
+            elif one.reason in LOST:
+                lost.append(one)
+
+    for batch in batches(forms()):
+        keys.append(np.array(list(map(stable_hash, batch)), np.uint64))
+        if len(benchmark.hashes):
+            found.append(keys[-1][benchmark.found_in(Words(batch))])
+    return Survey(np.concatenate(keys), np.concatenate(found), tuple(lost), repairs.as_dict())
+
+
+def normal_form(turns: Sequence[Interaction]) -> str:
+    """The words of each part of each turn: what equal conversations have in common."""
+    return "\n".join("\t".join(map(normalised, astuple(turn))) for turn in turns)
+
+
+def key_of(conversation: Conversation) -> int:
+    """That of a survey."""
+    return stable_hash(normal_form(conversation.interactions))
+
+
+def _conversation(source: DialogueSource, row: Row, repairs: Repairs | None) -> Conversation:
+    adapter, notes = ADAPTERS[source.adapter], {}
+    note = None if repairs is None else lambda kind, *texts: notes.setdefault(kind, texts)
+    values = _repaired(row.values, adapter.fields, note)
+    language = language_of(values, source.language)
+    turns = tuple(adapter.convert(values))
+    for kind, texts in notes.items():
+        repairs.add(kind, *texts)
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
-    split = source.split if source.split != "hash" else split_of(text, source.validation_fraction, source.test_fraction)
+    held_out = source.validation_fraction, source.test_fraction
+    split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns)), *held_out)
     return Conversation(document_id(source.name, text), language, source.name, split, turns)
+
+
+def _repaired(value: Any, fields: Collection[str], note: Note | None) -> Any:
+    """A row, or what is in it, with its text repaired; what is no text stays for the adapter to refuse."""
+    if isinstance(value, Mapping):
+        return {name: _repaired(each, fields, note) for name, each in value.items() if name in fields}
+    if isinstance(value, list):
+        return [_repaired(each, fields, note) for each in value]
+    return repair(value, note) if flaw(value) is None else value
 
 
 def copies(source: DialogueSource, conversation: Conversation) -> int:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from tokenization.cleaning.language import foreign
 from tokenization.cleaning.removals import Removal, Removals
-from tokenization.cleaning.repair import repair, without_empty_lines
+from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
 from tokenization.dialogues.values import stable_hash
 from tokenization.records import Language
 
 REPEATED_FROM = 25  # characters: shorter paragraphs, such as "Yes.", may repeat
+REMEMBERED = 1 << 20  # paragraphs
 
 _VULGAR = re.compile(
     r"kurw|kurew|pierdol|pierdal|pizd|jeba|jebi|jebn|cipk|kutas|fuck|shit(s|ty)?\b|"
@@ -26,10 +27,14 @@ _PERHAPS_VULGAR = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit"
 
 @dataclass
 class Cleaner:
-    """Cleans the documents of one piece of a source, in order, and counts what it removes.
+    """Cleans the documents of one piece of a source, in order, and counts what it removes and repairs.
 
     A paragraph is a line. With `whole` a document is kept or dropped as one paragraph, so that the turns of a dialogue
     and the lines of a dictionary entry stay together. `skip` names filters that are not applied.
+
+    A paragraph is repeated if it is among the last REMEMBERED and more that stayed. A piece of plain text, 64 MB, has
+    no more unless they are shorter than 64 bytes; a compressed file is one piece however long it is. At most twice as
+    many are remembered, in 170 MB.
     """
 
     language: Language
@@ -37,13 +42,16 @@ class Cleaner:
     whole: bool = False
     skip: Collection[str] = ()
     removed: Removals = field(default_factory=Removals)
-    _seen: set[int] = field(default_factory=set)
+    repaired: Repairs = field(default_factory=Repairs)
+    _seen: _Recent = field(default_factory=lambda: _Recent(REMEMBERED))
+    _new: set[int] = field(default_factory=set)
 
     def __call__(self, raw: str) -> str:
         """The clean text, or an empty string where too little is left."""
-        text = repair(raw)
+        text = repair(raw, self.repaired.add)
         if "vulgar" not in self.skip and _vulgar(text.lower()):
             return self._drop("vulgar", text)
+        self._new.clear()
         dropped: dict[Removal, list[str]] = defaultdict(list)
         kept = []
         for paragraph in [text] if self.whole else text.split("\n"):
@@ -55,7 +63,10 @@ class Cleaner:
             self.removed.add(reason, paragraphs)
         if dropped:
             text = without_empty_lines("\n".join(kept))
-        return text if len(text) >= self.min_characters else self._drop("short", text)
+        if len(text) < self.min_characters:
+            return self._drop("short", text)
+        self._seen.update(self._new)
+        return text
 
     def _flaw(self, paragraph: str) -> Removal | None:
         if "language" not in self.skip and paragraph and (reason := foreign(paragraph, self.language)):
@@ -63,14 +74,31 @@ class Cleaner:
         if "repeated" in self.skip or len(paragraph) < REPEATED_FROM:
             return None
         digest = stable_hash(paragraph)
-        if digest in self._seen:
+        if digest in self._seen or digest in self._new:
             return "repeated"
-        self._seen.add(digest)
+        self._new.add(digest)
         return None
 
     def _drop(self, reason: Removal, text: str) -> str:
         self.removed.add(reason, [text])
         return ""
+
+
+class _Recent:
+    """The last digests, at least `count` and at most about twice as many."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._newer: set[int] = set()
+        self._older: set[int] = set()
+
+    def __contains__(self, digest: int) -> bool:
+        return digest in self._newer or digest in self._older
+
+    def update(self, digests: set[int]) -> None:
+        self._newer |= digests
+        if len(self._newer) >= self._count:
+            self._newer, self._older = set(), self._newer
 
 
 def _vulgar(text: str) -> bool:

@@ -5,10 +5,10 @@ characters."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.removals import Removal
 from tokenization.cleaning.words import Words, repeated
 
@@ -18,25 +18,6 @@ MOST_AGAIN = {5: 0.15, 10: 0.10}  # share of the n-grams that occurred before
 MOST_SYMBOLS = 0.1  # "#" and ellipses per word
 WORD_LENGTH = (2, 12)  # mean, in letters; Polish words are longer than the 3 to 10 that Gopher took for English
 _SYMBOLS = ("#", "...", "…")
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Texts that the model will be tested on: `hashes` of their n-grams, uint64, sorted, each once."""
-
-    n: int
-    hashes: np.ndarray
-
-    @classmethod
-    def of(cls, texts: Sequence[str], n: int) -> Benchmark:
-        """Texts of fewer than n words cannot be recognised."""
-        return cls(n, np.unique(Words(texts).ngrams(n).hashes))
-
-    def found_in(self, words: Words) -> np.ndarray:
-        """Whether each document shares an n-gram with a benchmark, bool [D]."""
-        ngrams = words.ngrams(self.n)
-        hits = np.isin(ngrams.hashes, self.hashes)
-        return np.bincount(ngrams.documents[hits], minlength=len(ngrams.counts)) > 0
 
 
 def flaws(texts: Sequence[str], words: Words, benchmark: Benchmark, skip: Collection[str] = ()) -> list[Removal | None]:

@@ -33,12 +33,12 @@ class Removals:
 
 
 def merged(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The removals of several parts, given in their order, as one."""
+    """The removals of several parts, given in their order, as one; and so with other counts that have examples."""
     total: dict[str, dict[str, Any]] = {}
     for part in parts:
         for reason, entry in part.items():
-            into = total.setdefault(reason, {"bytes": 0, "documents": 0, "examples": []})
-            into["bytes"] += entry["bytes"]
-            into["documents"] += entry["documents"]
+            into = total.setdefault(reason, dict.fromkeys(entry, 0) | {"examples": []})
+            for name in entry.keys() - {"examples"}:
+                into[name] += entry[name]
             into["examples"] = (into["examples"] + entry["examples"])[:EXAMPLES]
     return dict(sorted(total.items()))

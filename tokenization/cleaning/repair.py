@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from collections.abc import Callable
+from typing import Any, Literal
 
 import ftfy
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\ufffd\ufff9-\ufffb\ue000-\uf8ff]")
+from tokenization.cleaning.removals import EXAMPLES
+
+Repair = Literal["misread encoding", "composition", "control characters", "white space"]
+Note = Callable[[Repair, str, str], None]
+
+_AROUND = 30  # characters shown before and after what was restored
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\ufffd\ufff9-\ufffb\ue000-\uf8ff]")
+_LINE_END = re.compile(r"\r\n?")
 _SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -16,16 +27,67 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 _PERHAPS_MISREAD = re.compile(r"[^\x00-\x7fąćęłńóśźżĄĆĘŁŃÓŚŹŻ–—„”“’…]")
 
 
-def repair(text: str) -> str:
-    """Doubly encoded letters restored, NFC, line ends `\\n`, plain spaces, no control characters, no space at line
-    ends, at most one empty line in a row."""
-    if _PERHAPS_MISREAD.search(text):
-        text = ftfy.fix_encoding(text)
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    text = _SPACE.sub(" ", _CONTROL.sub("", text))
-    return without_empty_lines(_SPACE_AT_LINE_END.sub("\n", text))
+def repair(text: str, note: Note | None = None) -> str:
+    """Doubly encoded letters restored, NFC, no control characters, line ends `\\n`, plain spaces, no space at line
+    ends, at most one empty line in a row. `note` is told of each kind of repair that changes something, with the text
+    before and after it."""
+    for kind, step in _STEPS.items():
+        after = step(text)
+        if note and after != text:
+            note(kind, text, after)
+        text = after
+    return text
 
 
 def without_empty_lines(text: str) -> str:
     """At most one empty line in a row, and none at the ends."""
     return _EMPTY_LINES.sub("\n\n", text).strip()
+
+
+class Repairs:
+    """In how many documents something was repaired, by kind; of what was misread, how it read before and after."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[Repair, dict[str, Any]] = {}
+
+    def add(self, kind: Repair, before: str, after: str) -> None:
+        """One document."""
+        entry = self._by_kind.setdefault(kind, {"documents": 0, "examples": []})
+        entry["documents"] += 1
+        if kind == "misread encoding" and len(entry["examples"]) < EXAMPLES:
+            entry["examples"].append(" → ".join(_where_they_differ(before, after)))
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """`{kind: {"documents", "examples"}}`."""
+        return dict(sorted(self._by_kind.items()))
+
+
+def _where_they_differ(*texts: str) -> list[str]:
+    """The first place at which they do, in each."""
+    start = max(0, len(os.path.commonprefix(texts)) - _AROUND)
+    return [text[start : start + 2 * _AROUND] for text in texts]
+
+
+def _decoded(text: str) -> str:
+    return ftfy.fix_encoding(text) if _PERHAPS_MISREAD.search(text) else text
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _printable(text: str) -> str:
+    return _CONTROL.sub("", text)
+
+
+def _spaced(text: str) -> str:
+    text = _SPACE.sub(" ", _LINE_END.sub("\n", text))
+    return without_empty_lines(_SPACE_AT_LINE_END.sub("\n", text))
+
+
+_STEPS: dict[Repair, Callable[[str], str]] = {
+    "misread encoding": _decoded,
+    "composition": _composed,
+    "control characters": _printable,
+    "white space": _spaced,
+}

@@ -1,4 +1,5 @@
-"""The words of many documents as one array of hashes, so that their n-grams are counted and compared without loops."""
+"""Words, and what a text is without all the rest. Those of many documents are one array of hashes, so that their
+n-grams are counted and compared without loops."""
 
 from __future__ import annotations
 
@@ -9,9 +10,30 @@ from typing import NamedTuple
 import numpy as np
 from rensa import RMinHash
 
-_WORD = re.compile(r"\w+")
+from tokenization.dialogues.values import stable_hash
+
+_WORD = re.compile(r"[^\W_]+")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
+
+
+def normalised(text: str) -> str:
+    """Its words: the same for texts that differ in case, and in punctuation and white space between words, alone. A
+    text without any, such as a picture, is as it is."""
+    return _normalised(_split(text), text)
+
+
+def text_key(text: str) -> int:
+    """64 bits, the same for texts that are `normalised` alike."""
+    return stable_hash(normalised(text))
+
+
+def _split(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _normalised(words: list[str], text: str) -> str:
+    return " ".join(words) or text
 
 
 class Ngrams(NamedTuple):
@@ -27,10 +49,13 @@ class Ngrams(NamedTuple):
 
 
 class Words:
-    """Words of D documents, in lower case and without punctuation. `counts` int64 [D]."""
+    """Words of D documents: letters and digits without their case. `counts` int64 [D]; `keys` uint64 [D], the
+    `text_key` of each."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        words = RMinHash.hash_token_sets([_WORD.findall(text.lower()) for text in texts])
+        found = list(map(_split, texts))
+        self.keys = np.array(list(map(stable_hash, map(_normalised, found, texts))), np.uint64)
+        words = RMinHash.hash_token_sets(found)
         self.counts = np.fromiter(map(len, words), np.int64, len(words))
         self._hashes = np.fromiter((h for row in words for h in row), np.uint64, int(self.counts.sum()))
 

@@ -7,6 +7,8 @@ ends too early.
 from __future__ import annotations
 
 import io
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -22,6 +24,19 @@ _ARROW = {"zst": "zstd", "zstd": "zstd", "lz4": "lz4", "br": "brotli"}  # ending
 def is_compressed(path: str) -> bool:
     """Whether the file can only be read from its beginning on."""
     return bool(_arrow_codec(path) or infer_compression(path))
+
+
+@contextmanager
+def seekable(fs: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
+    """The content of a file that is not read from its beginning on: of a compressed one on the local disk."""
+    with decompressed(fs, path) as stream:
+        if not is_compressed(path):
+            yield stream
+            return
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+            file.seek(0)
+            yield file
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tokenization.batching import BATCH_BYTES
 from tokenization.quarantine import Reason, Rejected, excerpt, missing
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.source import Columns, Row
 
-_ROWS = 1024  # decoded at once
+_ROWS = 1024  # decoded at once, fewer where they have more than BATCH_BYTES together
 _TEXT, _NULLS = "STRING", "UNKNOWN"  # as Parquet calls what leaves hold
 
 
@@ -57,9 +58,10 @@ def _begin(footer: pq.RowGroupMetaData) -> int:
 
 
 def _group(part: Slice, file: pq.ParquetFile, group: int, first: int, paths: list[str]) -> Iterator[Row | Rejected]:
-    row, end = first, first + file.metadata.row_group(group).num_rows
+    footer = file.metadata.row_group(group)
+    row, end = first, first + footer.num_rows
     try:
-        for batch in file.iter_batches(_ROWS, [group], paths):
+        for batch in file.iter_batches(_rows_at_once(footer, paths), [group], paths):
             for values in _rows(batch):
                 if isinstance(values, UnicodeDecodeError):
                     detail = f"byte {values.start} of the text"
@@ -71,6 +73,13 @@ def _group(part: Slice, file: pq.ParquetFile, group: int, first: int, paths: lis
         if not is_there(part.url):
             raise
         yield Rejected(part.url, f"rows {row} to {end - 1}", "unreadable", f"row group {group}: {error}")
+
+
+def _rows_at_once(footer: pq.RowGroupMetaData, paths: list[str]) -> int:
+    """By the mean size of a row."""
+    columns = map(footer.column, range(footer.num_columns))
+    size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in paths)
+    return max(1, min(_ROWS, BATCH_BYTES * footer.num_rows // max(1, size)))
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict | UnicodeDecodeError]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import fsspec
 
 from tokenization.quarantine import Rejected
-from tokenization.sources.compression import decompressed, is_compressed
+from tokenization.shards import NO_SPACE
+from tokenization.sources.compression import decompressed, is_compressed, seekable
 from tokenization.sources.lines import json_lines, paragraph_blocks
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.parquet import parquet
@@ -30,11 +31,12 @@ def _slice(columns: Columns, part: Slice) -> Iterator[Row | Rejected]:
     rows = 0
     try:
         fs, path = fsspec.url_to_fs(part.url)
-        with decompressed(fs, path) as stream:
-            ending = path.lower()
-            if is_compressed(path):
-                ending = ending.rpartition(".")[0]
-            if ending.endswith(".parquet"):
+        ending = path.lower()
+        if is_compressed(path):
+            ending = ending.rpartition(".")[0]
+        is_parquet = ending.endswith(".parquet")
+        with seekable(fs, path) if is_parquet else decompressed(fs, path) as stream:
+            if is_parquet:
                 found = parquet(columns, part, stream)
             elif ending.endswith(_JSON_LINES) or not columns.plain:
                 found = json_lines(part, stream)
@@ -44,5 +46,7 @@ def _slice(columns: Columns, part: Slice) -> Iterator[Row | Rejected]:
                 rows += isinstance(row, Row)
                 yield row
     except Exception as error:  # whatever a filesystem, a decompressor or a format raises
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            raise  # nothing is wrong with the file
         reason = "unreadable" if is_there(part.url) else "gone"
         yield Rejected(part.url, f"after {rows:,} rows", reason, f"{type(error).__name__}: {error}")

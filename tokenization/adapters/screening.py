@@ -1,0 +1,87 @@
+"""Which conversations of data sets are left out: those that share words with a benchmark, and those equal to an earlier
+one.
+
+Each part of a data set gives a key per conversation, and one decision over the keys of all parts, in their order, says
+what stays. It names keys and no places, so that it holds whatever else of a part can be read the next time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tokenization.cleaning.removals import Removal
+from tokenization.duplicates import first_alike
+from tokenization.quarantine import Rejected
+
+
+def _none() -> np.ndarray:
+    return np.empty(0, np.uint64)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a part holds: `keys` uint64 [C] of its conversations in order (equal ones have equal keys), those of them
+    that share words with a benchmark, what could not be read, and what was repaired (`Repairs.as_dict`)."""
+
+    keys: np.ndarray
+    benchmark: np.ndarray
+    lost: tuple[Rejected, ...]
+    repaired: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """What is left out of a part, as keys (uint64, sorted): those that share words with a benchmark, those that an
+    `earlier` part has, and those that come `again` after a first time here. Its `repr` tells apart what leaves out
+    something else or could not see everything."""
+
+    benchmark: np.ndarray = field(default_factory=_none)
+    earlier: np.ndarray = field(default_factory=_none)
+    again: np.ndarray = field(default_factory=_none)
+    lost: tuple[Rejected, ...] = ()
+    repaired: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        digests = (hashlib.sha256(keys.tobytes()).hexdigest() for keys in (self.benchmark, self.earlier, self.again))
+        return f"Screen({', '.join(digests)}, {self.lost})"
+
+    def sieve(self) -> Callable[[int], Removal | None]:
+        """For one pass over the part: why the conversation with this key goes; None where it stays."""
+        benchmark, again = set(self.benchmark.tolist()), set(self.again.tolist())
+        seen = set(self.earlier.tolist())
+
+        def reason(key: int) -> Removal | None:
+            if key in benchmark:
+                return "benchmark"
+            if key in seen:
+                return "duplicate"
+            if key in again:
+                seen.add(key)
+            return None
+
+        return reason
+
+
+def screens(surveys: Sequence[Survey]) -> list[Screen]:
+    """A screen for each part: of equal conversations the first stays. Takes some 40 bytes per conversation."""
+    keys = np.concatenate([_none(), *(survey.keys for survey in surveys)])
+    counts = [len(survey.keys) for survey in surveys]
+    part = np.repeat(np.arange(len(surveys), dtype=np.int32), counts)
+    first = first_alike(keys)
+    later, elsewhere = first != np.arange(len(keys)), part[first] != part
+    return [
+        Screen(
+            np.unique(survey.benchmark),
+            np.unique(keys[start:stop][elsewhere[start:stop]]),
+            np.unique(keys[start:stop][(later & ~elsewhere)[start:stop]]),
+            survey.lost,
+            survey.repaired,
+        )
+        for survey, (start, stop) in zip(surveys, pairwise(np.cumsum([0, *counts])), strict=True)
+    ]
