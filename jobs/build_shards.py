@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs import dialogue_counts
-from jobs.context import Look, Rerun, Restart, StageContext, StageError
+from jobs.context import Look, Restart, StageContext, StageError
 from jobs.data_card import show_card
 from jobs.data_configs import (
     ConversationShardsConfig,
@@ -22,16 +22,15 @@ from jobs.dialogue_manifest import ConversationShard, InteractionShard, conversa
 from jobs.dialogue_report import REPORT, SourceReport, add_up
 from jobs.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
 from jobs.dialogue_screening import screened
-from jobs.inputs import open_tokenizer
+from jobs.inputs import open_benchmark, open_corpus, open_tokenizer
 from jobs.shard_job import Finished, Speed, run_manifest
 from jobs.text_manifest import take_stock, text_shards
 from jobs.text_report import Report, fill, per_source, total
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from tokenization.adapters.documents import DIALOGUES
 from tokenization.adapters.sources import DialogueSource, Part, parts_of
-from tokenization.cleaning.benchmark import read_benchmark
 from tokenization.dialogues import DialogueSpec
-from tokenization.documents import Catalogue, Corpus, CorpusError
+from tokenization.documents import Catalogue, Corpus
 from tokenization.mixture import MixtureError
 from tokenization.records import SPLITS
 from tokenization.shards import Kind, ShardIndex, write_index, write_json, write_shard
@@ -44,12 +43,10 @@ Rows = InteractionRows | ConversationRows
 
 def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, Any]:
     """Stage: rows of tokens packed from documents, and report.json about them."""
+    stocks = take_stock(open_corpus(ctx.inputs["corpus"]))
+    tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
     try:
-        stocks = take_stock(Corpus(ctx.inputs["corpus"].uri))
-        tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
         shards = text_shards(stocks, config, sample_bytes_per_token(stocks, tokenizer))
-    except CorpusError as error:
-        raise StageError(str(error), Rerun("corpus")) from error
     except MixtureError as error:
         raise StageError(f"text: {error}", Look(ctx.stage)) from error
     done, speed = run_manifest(ctx, shards, TextShardWriter(ctx.output_uri, tokenizer, config.length))
@@ -66,10 +63,10 @@ def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, 
 
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
     """Stage: single interactions, real and generated."""
-    _, catalogue, tokenizer = _inputs(ctx)
+    corpus, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
     parts = _parts(ctx, config.sources)
-    rows = InteractionRows(ctx.inputs["corpus"].uri, tokenizer, config.length, spec, config.seed)
+    rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
     shards = interaction_shards(catalogue, config, parts)
     return _build(ctx, "interactions", tokenizer, shards, rows, config)
 
@@ -83,7 +80,7 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
     spec = DialogueSpec(**config.dialogues.model_dump())
     parts = _parts(ctx, config.sources)
     rows = ConversationRows(
-        ctx.inputs["corpus"].uri,
+        corpus,
         tokenizer,
         config.length,
         spec,
@@ -97,13 +94,12 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
 
 def _parts(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Part]:
     """What there is to read of all data sets of dialogues, and what is left out of it."""
+    benchmark = open_benchmark(ctx.inputs["corpus"])
     try:
         parts = [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
-        return screened(ctx, parts, read_benchmark(ctx.inputs["corpus"].uri))
+        return screened(ctx, parts, benchmark)
     except SourceError as error:
         raise StageError(str(error)) from error
-    except CorpusError as error:
-        raise StageError(str(error), Rerun("corpus")) from error
 
 
 def _told(
@@ -140,12 +136,8 @@ def _by_reason(counts: Counter[str]) -> str:
 
 
 def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
-    try:
-        corpus = Corpus(ctx.inputs["corpus"].uri)
-        catalogue = corpus.catalogue()
-    except CorpusError as error:
-        raise StageError(str(error), Rerun("corpus")) from error
-    return corpus, catalogue, open_tokenizer(ctx.inputs["tokenizer"])
+    corpus = open_corpus(ctx.inputs["corpus"])
+    return corpus, corpus.catalogue(), open_tokenizer(ctx.inputs["tokenizer"])
 
 
 def _build(

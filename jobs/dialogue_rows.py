@@ -33,14 +33,13 @@ ENCODED_AT_ONCE = 128  # conversations
 class InteractionRows:
     """Turns of generated dialogues, interactions from documents, and those of data sets one by one."""
 
-    corpus_uri: str
+    corpus: Corpus
     tokenizer: Tokenizer
     length: int
     dialogues: DialogueSpec
     seed: int
 
     def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[Row]:
-        corpus = Corpus(self.corpus_uri)
         for share in shard.shares:
             generated = islice(self._generated(shard.split, share), share.generated)
             for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
@@ -48,7 +47,7 @@ class InteractionRows:
                 yield _interaction_row(encoded, share.language)
             if share.rows:
                 limit = 1 + 2 * share.real // len(share.rows)
-                found = real_interactions(corpus.read(share.rows), self.tokenizer, self.length, limit)
+                found = real_interactions(self.corpus.read(share.rows), self.tokenizer, self.length, limit)
                 for source, _, encoded in islice(found, share.real):
                     counts.add(source, share.language, [encoded])
                     yield _interaction_row(encoded, share.language)
@@ -72,7 +71,7 @@ class ConversationRows:
     """Generated dialogues with what is asked about memory; dialogues of the corpus and of data sets, in pieces of at
     most `longest` interactions."""
 
-    corpus_uri: str
+    corpus: Corpus
     tokenizer: Tokenizer
     length: int
     dialogues: DialogueSpec
@@ -83,7 +82,7 @@ class ConversationRows:
     def __call__(self, shard: ConversationShard, report: SourceReport, counts: DialogueCounts) -> Iterator[Row]:
         numbers = range(shard.start, shard.stop)
         generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
-        documents = map(conversation_of, Corpus(self.corpus_uri).read(shard.rows))
+        documents = map(conversation_of, self.corpus.read(shard.rows))
         real = chain.from_iterable(pieces(conversation, self.longest) for conversation in documents)
         for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
             counts.add(conversation.source, conversation.language, turns)

@@ -14,7 +14,10 @@ from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained, load_config
 from rxt_model.config import ModelConfig
 from rxt_model.model import ReactiveTransformer
 from rxt_model.weights import ModelFolderError
-from tokenization.integrity import DamagedFile, verify
+from tokenization.cleaning.benchmark import FILE as BENCHMARK
+from tokenization.cleaning.benchmark import Benchmark, read_benchmark
+from tokenization.documents import Corpus, CorpusError
+from tokenization.integrity import DamagedFile, FileRecord, verify
 from tokenization.reader import ShardReader
 from tokenization.records import Split
 from tokenization.shards import ShardError, ShardIndex, read_index
@@ -26,11 +29,30 @@ def model_uri(artifact: Artifact) -> str:
     return artifact.uri if CONFIG in artifact.manifest["outputs"] else f"{artifact.uri}/model"
 
 
+def recorded(artifact: Artifact) -> dict[str, FileRecord]:
+    """What its manifest says about each of its files."""
+    return {name: FileRecord(**record) for name, record in artifact.manifest["outputs"].items()}
+
+
+def open_corpus(artifact: Artifact) -> Corpus:
+    """Its documents, every file compared with its digest. Raises StageError."""
+    with usable(artifact):
+        return Corpus(artifact.uri, recorded(artifact))
+
+
+def open_benchmark(artifact: Artifact) -> Benchmark:
+    """What stage `corpus` kept out of the documents, if anything. Raises StageError."""
+    with usable(artifact):
+        if BENCHMARK in artifact.manifest["outputs"]:
+            verify(f"{artifact.uri}/{BENCHMARK}", recorded(artifact)[BENCHMARK])
+        return read_benchmark(artifact.uri)
+
+
 def open_tokenizer(artifact: Artifact) -> Tokenizer:
     """Its tokenizer.json. Raises StageError."""
     url = f"{artifact.uri}/{TOKENIZER}"
     with usable(artifact):
-        verify(url, **artifact.manifest["outputs"][TOKENIZER])
+        verify(url, recorded(artifact)[TOKENIZER])
         return Tokenizer.load(url)
 
 
@@ -78,10 +100,10 @@ def open_reader(artifact: Artifact, split: Split) -> ShardReader:
 def _verify(artifact: Artifact, folder: str, weights: bool) -> None:
     """`folder` is the artifact's model folder or a copy."""
     inside = f"{model_uri(artifact).removeprefix(artifact.uri)}/".lstrip("/")
-    for name, record in artifact.manifest["outputs"].items():
+    for name, record in recorded(artifact).items():
         file = name.removeprefix(inside)
         if name == f"{inside}{file}" and is_read(file, weights):
-            verify(f"{folder}/{file}", **record)
+            verify(f"{folder}/{file}", record)
 
 
 @contextmanager
@@ -89,5 +111,5 @@ def usable(artifact: Artifact) -> Iterator[None]:
     """Whatever says inside that a file of `artifact` is missing or damaged becomes a StageError."""
     try:
         yield
-    except (DamagedFile, TokenizerError, ModelFolderError, ShardError, FileNotFoundError) as error:
+    except (DamagedFile, CorpusError, TokenizerError, ModelFolderError, ShardError, FileNotFoundError) as error:
         raise StageError(str(error), Rerun(artifact.stage)) from error

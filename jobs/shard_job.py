@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 import fsspec
 
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.context import Interrupted, Rerun, StageContext, StageError
 from jobs.ray_setup import ensure_ray
 from jobs.task_errors import task_failure, told
+from tokenization.integrity import DamagedFile
 from tokenization.shards import ShardRecord, publish, remove_leftovers, sha256_of, write_json
 from tokenization.threads import map_threads
 
@@ -125,7 +126,7 @@ def _write_all(
     try:
         for row in numbers.map_batches(task, batch_size=1, compute=workers).iter_rows():
             if row["failure"]:
-                raise StageError(row["failure"])
+                raise StageError(row["failure"], Rerun("corpus") if row["damaged"] else "")
             found = replace(_loaded(json.loads(row["record"])), slow=row["slow"])
             yield row["name"], found, {name: row[name] for name in ("seconds", "cpu_seconds")}
     except RayError as error:
@@ -136,16 +137,17 @@ def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: 
     """The task: the files of one shard, then what they were made of, then its record."""
     shard = shards[int(batch["shard"][0])]
     began, cpu_began = time.perf_counter(), time.process_time()
-    record, slow, failure = {}, "", ""
+    record, slow, failure, damaged = {}, "", "", False
     try:
         record = asdict(write(shard))
         slow = record.pop("slow")
         publish(_line_url(uri, shard.name), lambda file: file.write(_line_digest(shard)))
         write_json(_record_url(uri, shard.name), record)
     except Exception as error:  # Ray Data would hand over its text alone, at the end of a traceback
-        failure = told(error, "shards", uri)
+        failure, damaged = told(error, "shards", uri), isinstance(error, DamagedFile)
     spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
-    row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": failure} | spent
+    row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": failure, "damaged": damaged}
+    row |= spent
     return {name: [value] for name, value in row.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.context import StageError
+from tokenization.integrity import DamagedFile
 from tokenization.shards import NO_SPACE
 
 if TYPE_CHECKING:
@@ -27,4 +28,6 @@ def told(cause: BaseException, what: str, uri: str) -> str:
             f"no space is left for {what} at {uri}: {cause}; what is finished is kept, nothing half-written counts: "
             "make room and run the same command again"
         )
+    if isinstance(cause, DamagedFile):
+        return str(cause)
     return f"a task that made {what} at {uri} failed: {type(cause).__name__}: {cause}"

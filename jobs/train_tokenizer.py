@@ -8,11 +8,12 @@ from typing import Any
 import fsspec
 import numpy as np
 
-from jobs.context import Look, Rerun, StageContext, StageError
+from jobs.context import Look, StageContext, StageError
 from jobs.data_configs import TokenizerConfig
+from jobs.inputs import open_corpus
 from tokenization.bpe_trainer import TrainingError
 from tokenization.dialogues import DialogueSpec, generate
-from tokenization.documents import Catalogue, Corpus, CorpusError
+from tokenization.documents import Catalogue, Corpus
 from tokenization.mixture import MixtureError, SourceOf, passes
 from tokenization.records import LANGUAGES, Language
 from tokenization.shards import write_json
@@ -27,10 +28,7 @@ SAMPLES: dict[Language, str] = {
 
 def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any]:
     """Stage: writes tokenizer.json and report.json. Little text gives a smaller vocabulary, which is reported."""
-    try:
-        corpus = Corpus(ctx.inputs["corpus"].uri)
-    except CorpusError as error:
-        raise StageError(str(error), Rerun("corpus")) from error
+    corpus = open_corpus(ctx.inputs["corpus"])
     catalogue = corpus.catalogue()
     try:
         often = _passes(catalogue, config)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import fsspec
 import numpy as np
@@ -12,10 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tokenization.dialogues.values import stable_hash
+from tokenization.integrity import DamagedFile, FileRecord, verify
 from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
 from tokenization.threads import map_threads
 
 COLUMNS = ["id", "text", "language", "source", "licence", "split"]
+FILES = "documents-*.parquet"
 READ_ROWS = 1024
 
 
@@ -67,12 +71,14 @@ class RowGroup:
     number: int
     start: int
     stop: int
+    recorded: FileRecord | None = None  # of its file, which is compared before it is read
 
     def read(self, columns: Sequence[str] = COLUMNS, batch_rows: int = READ_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows, a few at a time. All of a row group fit into memory: stage `corpus` bounds their bytes."""
-        with fsspec.open(self.url, "rb") as file:
+        """The rows, a few at a time. All of a row group fit into memory: stage `corpus` bounds their bytes. Raises
+        DamagedFile."""
+        with _opened(self.url, self.recorded) as file:
             at = 0
-            for batch in pq.ParquetFile(file).iter_batches(batch_rows, row_groups=[self.number], columns=list(columns)):
+            for batch in file.iter_batches(batch_rows, row_groups=[self.number], columns=list(columns)):
                 wanted = batch[max(0, self.start - at) : max(0, self.stop - at)]
                 at += batch.num_rows
                 if wanted.num_rows:
@@ -82,14 +88,20 @@ class RowGroup:
 
 
 class Corpus:
-    """Documents in the order of the files and of the rows in them."""
+    """Documents in the order of the files and of the rows in them. A value that travels to workers.
 
-    def __init__(self, uri: str) -> None:
-        self._fs, folder = fsspec.url_to_fs(uri)
-        paths = sorted(self._fs.glob(f"{folder}/documents-*.parquet"))
-        if not paths:
-            raise CorpusError(f"{uri} holds no documents-*.parquet")
-        self._groups = [group for of_file in map_threads(self._footer, paths) for group in of_file]
+    `recorded` tells what lies below `uri`: every file of documents is compared with it, here and in each process that
+    reads it; without it, whatever lies there is taken. Raises DamagedFile, and CorpusError where there is none.
+    """
+
+    def __init__(self, uri: str, recorded: Mapping[str, FileRecord] | None = None) -> None:
+        fs, folder = fsspec.url_to_fs(uri)
+        if recorded is None:
+            recorded = dict.fromkeys(path.rpartition("/")[2] for path in fs.glob(f"{folder}/{FILES}"))
+        files = [(f"{uri}/{name}", recorded[name]) for name in sorted(recorded) if fnmatchcase(name, FILES)]
+        if not files:
+            raise CorpusError(f"{uri} holds no {FILES}")
+        self._groups = [group for of_file in map_threads(_row_groups, files) for group in of_file]
         self._ends = np.cumsum([group.stop for group, _ in self._groups])
         if not len(self):
             raise CorpusError(f"{uri} holds no documents")
@@ -101,7 +113,7 @@ class Corpus:
         """One pass over all texts, none of which is kept."""
 
         def entries(group: RowGroup) -> tuple[np.ndarray | pa.DictionaryArray, ...]:
-            table = self._read(group, ["id", "text", "language", "split", "source"])
+            table = _whole(group, ["id", "text", "language", "split", "source"])
             return (
                 np.array([stable_hash(name) for name in table["id"].to_pylist()], dtype=np.uint64),
                 pc.index_in(table["language"], pa.array(LANGUAGES)).to_numpy().astype(np.int8),
@@ -122,23 +134,39 @@ class Corpus:
             start = end - group.stop
             here = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, end)] - start
             if len(here):
-                for row in self._read(group, COLUMNS).take(pa.array(here)).to_pylist():
+                for row in _whole(group, COLUMNS).take(pa.array(here)).to_pylist():
                     yield Document(**row)
 
     def row_groups(self) -> list[tuple[RowGroup, int]]:
         """All row groups with the bytes of their texts, which the footers know within a few percent."""
         return list(self._groups)
 
-    def _footer(self, path: str) -> list[tuple[RowGroup, int]]:
-        with self._fs.open(path, "rb") as file:
-            footer = pq.read_metadata(file)
-        text, url = footer.schema.names.index("text"), self._fs.unstrip_protocol(path)
-        groups = map(footer.row_group, range(footer.num_row_groups))
-        return [
-            (RowGroup(url, number, 0, group.num_rows), group.column(text).total_uncompressed_size)
-            for number, group in enumerate(groups)
-        ]
 
-    def _read(self, group: RowGroup, columns: list[str]) -> pa.Table:
-        with self._fs.open(group.url, "rb") as file:
-            return pq.ParquetFile(file).read_row_group(group.number, columns=columns)
+@contextmanager
+def _opened(url: str, recorded: FileRecord | None) -> Iterator[pq.ParquetFile]:
+    if recorded:
+        verify(url, recorded)
+    try:
+        with fsspec.open(url, "rb") as file:
+            yield pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the filesystem's, not Arrow's
+        raise DamagedFile(f"{url} is damaged: {error}") from error
+
+
+def _row_groups(file: tuple[str, FileRecord | None]) -> list[tuple[RowGroup, int]]:
+    """Those of one file, with the bytes of their texts."""
+    url, recorded = file
+    with _opened(url, recorded) as parquet:
+        footer = parquet.metadata
+    text, groups = footer.schema.names.index("text"), map(footer.row_group, range(footer.num_row_groups))
+    return [
+        (RowGroup(url, number, 0, group.num_rows, recorded), group.column(text).total_uncompressed_size)
+        for number, group in enumerate(groups)
+    ]
+
+
+def _whole(group: RowGroup, columns: list[str]) -> pa.Table:
+    with _opened(group.url, group.recorded) as file:
+        return file.read_row_group(group.number, columns=columns)

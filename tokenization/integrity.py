@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import fsspec
 
@@ -13,8 +14,15 @@ class DamagedFile(ValueError):
     """A file is missing, or its bytes are not those that were recorded. The message names it."""
 
 
-def verify(url: str, size: int, sha256: str, name: str = "") -> None:
-    """Raises DamagedFile unless the file at `url` has `size` bytes with this digest; `name` is what to call it instead.
+class FileRecord(NamedTuple):
+    """What is known about a finished file."""
+
+    size: int
+    sha256: str
+
+
+def verify(url: str, recorded: FileRecord, name: str = "") -> None:
+    """Raises DamagedFile unless the file at `url` is what was recorded; `name` is what to call it instead.
 
     Each process hashes a file once, as long as it does not change.
     """
@@ -22,13 +30,13 @@ def verify(url: str, size: int, sha256: str, name: str = "") -> None:
     fs, path = fsspec.url_to_fs(url)
     try:
         found = fs.size(path)
-        if found != size:
-            raise DamagedFile(f"{name} is truncated or damaged: {found} bytes, {size} recorded")
+        if found != recorded.size:
+            raise DamagedFile(f"{name} is truncated or damaged: {found} bytes, {recorded.size} recorded")
         digest = _digest(url, fs.ukey(path))
     except FileNotFoundError as error:
         raise DamagedFile(f"{name} is missing") from error
-    if digest != sha256:
-        raise DamagedFile(f"{name} is damaged: sha256 {digest[:12]}…, {sha256[:12]}… recorded")
+    if digest != recorded.sha256:
+        raise DamagedFile(f"{name} is damaged: sha256 {digest[:12]}…, {recorded.sha256[:12]}… recorded")
 
 
 @functools.lru_cache(maxsize=100_000)

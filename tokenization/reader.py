@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -19,8 +18,9 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from tokenization.fetch import cache_folder
+from tokenization.integrity import DamagedFile, FileRecord, verify
 from tokenization.records import Split
-from tokenization.shards import ShardError, ShardRecord, read_index, sha256_of
+from tokenization.shards import ShardError, ShardRecord, read_index
 from tokenization.threads import map_threads
 
 
@@ -121,28 +121,19 @@ def _local_file(uri: str, record: ShardRecord) -> str:
     path = cache / f"{record.sha256}.arrow"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=cache)
-        os.close(descriptor)
+        temporary = cache / f".{uuid.uuid4().hex}"
         try:
-            fs.get_file(source, temporary)
-            _verify(temporary, record, f"{uri}/{record.file}")
+            fs.get_file(source, str(temporary))
+            _verify(str(temporary), record, f"{uri}/{record.file}")
             os.replace(temporary, path)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     _verify(str(path), record, str(path))
     return str(path)
 
 
 def _verify(path: str, record: ShardRecord, name: str) -> None:
-    status = os.stat(path)
-    if status.st_size != record.bytes:
-        raise ShardError(f"{name} is truncated or damaged: {status.st_size} bytes, {record.bytes} recorded")
-    digest = _digest(path, status.st_size, status.st_mtime_ns)
-    if digest != record.sha256:
-        raise ShardError(f"{name} is damaged: sha256 {digest[:12]}…, {record.sha256[:12]}… recorded")
-
-
-@functools.lru_cache(maxsize=100_000)
-def _digest(path: str, size: int, mtime_ns: int) -> str:
-    """Hashed once per process as long as the file does not change: size and time are part of the cache key."""
-    return sha256_of(path)
+    try:
+        verify(path, FileRecord(record.bytes, record.sha256), name)
+    except DamagedFile as error:
+        raise ShardError(str(error)) from error

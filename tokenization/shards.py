@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -215,22 +216,22 @@ class _Hashed(io.RawIOBase):
 def _appearing(url: str) -> Iterator[_Hashed]:
     """A file that appears under its name as a whole when the block ends, and not at all when it raises."""
     fs, path = fsspec.url_to_fs(url)
-    folder = os.path.dirname(path) if isinstance(fs, LocalFileSystem) else None
-    if folder:
-        os.makedirs(folder, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(_TEMPORARY, f".{os.path.basename(path)}.", folder)
+    is_local = isinstance(fs, LocalFileSystem)
+    folder = Path(os.path.dirname(path) if is_local else tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not by mkstemp, whose files are for their owner alone: who may read a result is what the umask says.
+    temporary = folder / f".{os.path.basename(path)}.{uuid.uuid4().hex}{_TEMPORARY}"
     try:
-        with open(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             yield _Hashed(file)
             file.flush()
             os.fsync(file.fileno())
-        if folder:
-            os.chmod(temporary, 0o644)
+        if is_local:
             os.replace(temporary, path)
         else:
-            fs.put_file(temporary, path)
+            fs.put_file(str(temporary), path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _token_count(batch: pa.RecordBatch) -> int:

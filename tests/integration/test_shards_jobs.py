@@ -13,7 +13,6 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded import recorded
 
 from jobs.build_shards import build_conversation_shards, build_interaction_shards, build_text_shards
 from jobs.configs import DataExecution, Execution
@@ -21,6 +20,7 @@ from jobs.context import Interrupted, Rerun, StageContext, StageError
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
 from jobs.dialogue_counts import COUNTS
 from jobs.train_tokenizer import train_tokenizer
+from tests.recorded import recorded
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.reader import ShardReader
 from tokenization.records import LANGUAGES, SPLITS, Document, Interaction

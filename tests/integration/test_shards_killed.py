@@ -17,12 +17,13 @@ from jobs.build_shards import _write_rows, build_conversation_shards, build_inte
 from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.dialogue_manifest import conversation_shards, interaction_shards
 from jobs.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
+from jobs.inputs import open_corpus
 from jobs.shard_job import run_manifest
 from jobs.text_manifest import take_stock, text_shards
 from jobs.text_rows import TextShardWriter, sample_bytes_per_token
 from tests.integration.test_shards_jobs import context, digests, documents, write_corpus
+from tests.recorded import recorded
 from tokenization.dialogues import DialogueSpec
-from tokenization.documents import Corpus
 from tokenization.tokenizer import Tokenizer
 
 STAGES = {
@@ -85,7 +86,7 @@ def undisturbed(ray_session, inputs, tmp_path_factory) -> dict[str, dict[str, st
 
 def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
     """The manifest of a stage and its write function, with this tokenizer."""
-    corpus, config = Corpus(inputs[0]), STAGES[kind][1]
+    corpus, config = open_corpus(recorded("corpus", "c-1", inputs[0])), STAGES[kind][1]
     honest = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
     if kind == "text":
         stocks = take_stock(corpus)
@@ -94,11 +95,11 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
     catalogue, spec = corpus.catalogue(), DialogueSpec(**config.dialogues.model_dump())
     if kind == "interactions":
         shards = interaction_shards(catalogue, config)
-        rows = InteractionRows(inputs[0], tokenizer, config.length, spec, config.seed)
+        rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
     else:
         shards = conversation_shards(config, catalogue)
         talk = choose_distractors(corpus, catalogue, honest, config.length)
-        rows = ConversationRows(inputs[0], tokenizer, config.length, spec, config.seed, talk, config.longest)
+        rows = ConversationRows(corpus, tokenizer, config.length, spec, config.seed, talk, config.longest)
     return shards, functools.partial(_write_rows, uri=uri, kind=kind, rows=rows)
 
 

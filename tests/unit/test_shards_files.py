@@ -178,3 +178,18 @@ def test_order_does_not_depend_on_how_steps_are_cut():
     assert (whole == np.concatenate(halves)).all()
     with pytest.raises(ValueError, match="no rows"):
         global_batch(0, seed=1, step=0, batch_size=4)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
+def test_shards_and_cached_copies_are_readable_for_whom_the_umask_says(tmp_path, monkeypatch, umask, mode):
+    monkeypatch.setenv("RXT_CACHE", str(tmp_path / "cache"))
+    before = os.umask(umask)
+    try:
+        for uri in (str(tmp_path / "local"), f"memory://shards-umask-{umask}"):
+            record = write_shard(f"{uri}/train-00000.arrow", "text", text_rows(0, 9))
+            write_index(uri, ShardIndex("text", 8, "digest", 4096, (record,)))
+            ShardReader(uri, "train")
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.*")}
+    assert found == dict.fromkeys(("train-00000.arrow", "index.json", f"{record.sha256}.arrow"), mode)
