@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from evaluation_data import context, digest_of, foreign_tokenizer, make_world
+from recorded import recorded
 
 from jobs.configs import EvaluateConfig
 from jobs.context import Interrupted, Look, StageError
@@ -109,7 +110,7 @@ def test_a_refusal_inside_a_task_reaches_the_user_as_it_was(world, ray_session, 
     model = load_model(f"{world['baseline'].uri}/model")
     model.config = replace(model.config, tokenizer_digest="f" * 64)
     save_pretrained(model, tmp_path / "foreign" / "model")
-    foreign = replace(world["baseline"], uri=str(tmp_path / "foreign"))
+    foreign = recorded("baseline", "0123456789ab-9", str(tmp_path / "foreign"))
     with pytest.raises(StageError, match="the baseline was made with ffff") as error:
         evaluate(context(world | {"baseline": foreign}, tmp_path / "out"), EvaluateConfig(questions=4, text_rows=2))
     assert type(error.value) is StageError and error.value.remedy == Look()
