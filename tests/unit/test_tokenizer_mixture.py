@@ -5,10 +5,11 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from recorded import recorded
 from training_data import Memory
 
 from jobs.configs import Execution
-from jobs.context import Artifact, Look, StageContext, StageError
+from jobs.context import Look, StageContext, StageError
 from jobs.data_configs import TokenizerConfig
 from jobs.train_tokenizer import _passes, _texts, train_tokenizer
 from tokenization.documents import Corpus
@@ -70,7 +71,7 @@ def test_weights_shares_and_caps_are_kept(corpus):
 
 def stage(uri: str, folder, **mixture) -> Tokenizer:
     config = TokenizerConfig(vocab_size=330, document_bytes=60_000, dialogues=1, **mixture)
-    inputs = {"corpus": Artifact("corpus", "c-1", uri, {})}
+    inputs = {"corpus": recorded("corpus", "c-1", uri)}
     train_tokenizer(StageContext("tokenizer", "t-1", str(folder), inputs, Execution(), Memory()), config)
     return Tokenizer.load(f"{folder}/tokenizer.json")
 
