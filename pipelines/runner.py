@@ -50,6 +50,7 @@ class Runner:
         self.stages, self.store, self.execution, self.times = stages, store, execution, times
         self.tracking, self.board, self.invocation = tracking, board, invocation
         self._statuses: dict[str, StageStatus] = {}
+        self._settled: set[str] = set()  # made complete by this run, or reused
         self._stop = threading.Event()
 
     def run(self, targets: list[Stage], fresh: Iterable[str] = ()) -> int:
@@ -113,6 +114,7 @@ class Runner:
                     status = self._statuses[name] = examine(targets[name], self._statuses, self.store)
                     if status.is_complete and name not in fresh:
                         self._say_reused(status)
+                        self._settled.add(name)
                         sorter.done(name)
                         ready += sorter.get_ready()
                     else:
@@ -127,6 +129,7 @@ class Runner:
                     codes.add(code)
                     if code == DONE:
                         self._statuses[name] = examine(targets[name], self._statuses, self.store)
+                        self._settled.add(name)
                         sorter.done(name)
         if self._stop.is_set() and sorter.is_active():
             self.board.line(f"stopped; go on with: {self.invocation.run()}")
@@ -195,7 +198,7 @@ class Runner:
 
     def _sum_up(self, targets: list[Stage], parent: str, peak_bytes: int) -> None:
         """The closing lines: what the run cost, in time and memory."""
-        line = training_share(self._statuses[target.name] for target in targets)
+        line = training_share(self._statuses[target.name] for target in targets if target.name in self._settled)
         if line:
             self.board.line(line)
         self.board.line(f"at most {byte_size(peak_bytes)} of memory were in use by this run's processes")
