@@ -18,6 +18,7 @@ from graphlib import TopologicalSorter
 from jobs import ray_setup
 from jobs.configs import Execution
 from jobs.context import Interrupted, Look, StageError
+from pipelines.advice import way_back
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
 from pipelines.display import Board, byte_size, short_path, training_share
@@ -168,13 +169,16 @@ class Runner:
         if failure["next_command"]:
             lines.append(f"  next     {failure['next_command']}")
         lines.append(f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}")
+        ways = []
         if not failure["repeats"]:
-            resume, restart = self.invocation.run(), self.invocation.stage("rerun", name)
-            width = max(len(resume), len(restart)) + 3
-            lines += [
-                f"  resume   {resume:<{width}}continues this attempt{f' from step {steps[-1]}' if steps else ''}",
-                f"  restart  {restart:<{width}}new attempt from the start",
-            ]
+            resumed = f"continues this attempt{f' from step {steps[-1]}' if steps else ''}"
+            ways.append(("resume", self.invocation.run(), resumed))
+            ways.append(("restart", self.invocation.stage("rerun", name), "new attempt from the start"))
+        with suppress(StageError):  # the store is away, which the stage has said
+            status = examine(self._statuses[name].stage, self._statuses, self.store)
+            ways += [("back", command, result) for command, result in way_back(self.invocation, status)]
+        width = max((len(command) for _, command, _ in ways), default=0) + 3
+        lines += [f"  {kind:<9}{command:<{width}}{result}" for kind, command, result in ways]
         self.board.line("\n".join(lines), "red")
 
     def _link_reused(self, parent: str, fresh: set[str]) -> None:
