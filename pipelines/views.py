@@ -12,8 +12,9 @@ from jobs.context import Look, StageError
 from pipelines.advice import back_lines, closing_lines, way_on
 from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordDamaged
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
-from pipelines.fingerprint import flatten, plain
+from pipelines.fingerprint import plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
+from pipelines.overrides import settings
 from pipelines.planner import StageStatus, downstream, named
 from pipelines.session import Session
 
@@ -49,9 +50,10 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
 
 
 def config(session: Session) -> None:
-    """The whole resolved configuration, one key a line."""
-    for key, value in flatten(plain(session.config)):
-        print(f"{key} = {json.dumps(value)}")
+    """The whole resolved configuration, one key a line, as a file for `--config` may have it."""
+    for section in type(session.config).model_fields:  # spelled as the stages are
+        for line in settings(getattr(session.config, section), f"{section.replace('_', '-')}."):
+            print(line)
 
 
 def stage_list(session: Session, as_json: bool) -> None:
@@ -82,8 +84,8 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
         print(json.dumps(found, indent=2))
         return
     print(f"{session.header}\n{name}: {stage.summary}\nstate {status.state}   {status.reason}\n\nconfig")
-    for key, value in flatten(plain(stage.config)):
-        print(f"  {key} = {json.dumps(value)}")
+    for line in settings(stage.config):
+        print(f"  {line}")
     if attempts:
         rows = [(a["artifact_id"], a["state"], a["took"], a["result"], a["finished"], a["uri"]) for a in attempts]
         print()
