@@ -17,7 +17,7 @@ import toy_graph
 from ray.exceptions import ActorUnavailableError
 from toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 
-from jobs.context import Change, Discard, Look, Rerun, Restart, StageError, Talk
+from jobs.context import Change, Discard, Interrupted, Look, Rerun, Restart, StageError, Talk
 from pipelines.artifacts import ArtifactStore
 from pipelines.failures import failure_record, headline, root_cause, summary
 from pipelines.invocation import Invocation
@@ -243,6 +243,31 @@ def test_kill_9_then_the_same_command_waits_for_the_orphans_says_so_and_resumes(
     assert plan(slow_pair(30), store)["count"].attempt == attempt
     log = [int(line) for line in (Path(store.uri(attempt)) / "step-log").read_text().split()]
     assert sorted(set(log)) == list(range(1, 31)) and len(log) <= 31
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_seconds_of_a_stage_are_those_of_all_its_sessions(store, monkeypatch, killed):
+    stops = [Interrupted("asked to stop")]
+
+    def stops_once(ctx, config):
+        while stops:
+            raise stops.pop()
+        return {}
+
+    monkeypatch.setattr(toy_graph, "stops_once", stops_once, raising=False)
+    stages = [toy("alone", function="stops_once")]
+    assert run(stages, store) == 130
+    (attempt,) = store.attempts("alone")
+    record = store.read_json(attempt, "lease-000001.json")
+    record["since"] -= 7200
+    if killed:
+        record |= {"released": False, "started": 0}  # its process id belongs to another one by now
+    store.write_json(attempt, "lease-000001.json", record)
+    assert run(stages, store) == 0
+    status = plan(stages, store)["alone"]
+    assert status.attempt == attempt and 7200 <= status.manifest["seconds"] < 7260
+    assert run(stages, store, fresh=["alone"]) == 0
+    assert plan(stages, store)["alone"].manifest["seconds"] < 60
 
 
 def test_root_cause_is_found_below_ray_and_a_rank_that_blames_its_peer_comes_last():
