@@ -61,6 +61,6 @@ def require_tokenizer(digest: str, of: str, tokenizer: Tokenizer) -> None:
     if digest != tokenizer.digest:
         raise StageError(
             f"the tokenizer does not fit {of}: tokenizer.json has sha256 {tokenizer.digest}, "
-            f"{of} was made with {digest}",
+            f"the one of {of} has {digest}",
             Look(),
         )

@@ -73,6 +73,7 @@ class Build:
 
     def _build(self, attempt: Attempt, lease: Lease) -> None:
         around, store, identity, started = self.around, self.around.store, self._identity(attempt), time.monotonic()
+        earlier = lease.earlier_seconds()
         store.remove(attempt, FAILURE)
         store.write_json(attempt, RESOLVED, identity | self._how())
         around.board.started(self.stage.name)
@@ -88,7 +89,7 @@ class Build:
         try:
             manifest = self._make(attempt, reporter, lease) | {
                 "mlflow_run_id": feed.flush(),
-                "seconds": round(time.monotonic() - started, 3),
+                "seconds": round(earlier + time.monotonic() - started, 3),
                 "finished": time.time(),
             }
             self._compare(attempt, manifest)

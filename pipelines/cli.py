@@ -217,11 +217,13 @@ def submit(
     from jobs.context import StageError
     from pipelines.artifacts import ArtifactStore
     from pipelines.session import store_url, tracking_uri
+    from pipelines.submit import check_order
     from pipelines.submit import submit as submit_job
     from pipelines.tracking import absolute_uri
 
     if command[:1] != ["run"] and command[:2] != ["stage", "rerun"]:
         raise StageError(f"{' '.join(command)}: only `run` and `stage rerun` are submitted", "rxt submit run")
+    check_order(command, address, no_wait)
     store, tracking = ArtifactStore(store_url()).url, absolute_uri(tracking_uri())
     return submit_job(address, command, not no_wait, store=store, tracking_uri=tracking)
 

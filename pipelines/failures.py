@@ -6,19 +6,28 @@ import time
 import traceback
 from typing import Any
 
-from jobs.context import Change, Restart, StageError
+from jobs.context import Look, Rerun, StageError
 from pipelines.invocation import Invocation
 
 OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
+KEYS = (
+    "stage", "rank", "failed_ranks", "workers", "step", "type", "message", "next_command", "repeats", "rerun",
+    "traceback", "time",
+)  # fmt: skip
 
 
 def failure_record(
     error: BaseException, stage: str, step: int | None, workers: int, invocation: Invocation
 ) -> dict[str, Any]:
-    """The content of failure.json. `rank`, of so many `workers`, is None where the failure has none; `repeats` is true
-    where the attempt would fail again as it is."""
+    """The content of failure.json (`KEYS`). `rank`, of so many `workers`, is None where the failure has none; `repeats`
+    is true where the attempt would fail again as it is; `rerun` is the stage that has to be made again before, if any.
+
+    A stage whose remedy is a look at everything is shown itself: that all others stand well is no news.
+    """
     cause, rank, ranks = root_cause(error)
     remedy = cause.remedy if isinstance(cause, StageError) else ""
+    if remedy == Look():
+        remedy = Look(stage)
     return {
         "stage": stage,
         "rank": rank,
@@ -28,7 +37,8 @@ def failure_record(
         "type": type(cause).__name__,
         "message": str(cause),
         "next_command": invocation.next(remedy, stage),
-        "repeats": isinstance(remedy, Change | Restart),
+        "repeats": not isinstance(remedy, str),  # what a text asks for lies outside: done, the attempt can go on
+        "rerun": remedy.stage if isinstance(remedy, Rerun) else None,
         "traceback": "".join(traceback.format_exception(error)),
         "time": time.time(),
     }

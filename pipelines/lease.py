@@ -94,6 +94,12 @@ class Lease:
             self.lost = LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
         return self.lost is None
 
+    def earlier_seconds(self) -> float:
+        """How long all who held the attempt before did so, each until its last sign of life."""
+        numbers = [number for number in _numbers(self._store, self._attempt) if number < self._number]
+        records = [self._store.read_note(self._attempt, _name(number)) or {} for number in numbers]
+        return sum(max(0.0, r["time"] - r["since"]) for r in records if {"time", "since"} <= r.keys())
+
     def commit(self, manifest: dict[str, Any]) -> None:
         """Make the attempt complete; a holder that stalled and lost its lease is refused."""
         if not self.is_ours():
@@ -142,10 +148,12 @@ def take(
         if holder is not None and not holder.record["released"]:
             _outlive(store, attempt, holder, say, should_stop, times)
         number = 1 + (holder.number if holder else 0)
+        now = time.time()
         record = processes.this_process() | {
             "job": os.environ.get("RXT_JOB", ""),
             "beat": 0,
-            "time": time.time(),
+            "since": now,
+            "time": now,
             "released": False,
         }
         if store.create_json(attempt, _name(number), record):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -54,7 +55,24 @@ def read(file: Path | None, sets: Sequence[str]) -> dict[str, Any]:
 
 def shown(overrides: Mapping[str, Any]) -> tuple[str, ...]:
     """`key=value` lines, values as TOML writes them."""
-    return tuple(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items())
+    return tuple(f"{key}={value if isinstance(value, str) else _toml(value)}" for key, value in overrides.items())
+
+
+def settings(config: Any, prefix: str = "") -> Iterator[str]:
+    """`key = value` lines of a config class, each as `--set` and a file take it: lists are set whole. A key without a
+    value, which TOML cannot write, is a comment."""
+    for name in _members(type(config)):
+        key, value = f"{prefix}{name}", getattr(config, name)
+        if _members(type(value)):
+            yield from settings(value, f"{key}.")
+        elif value is None:
+            yield f"# {key} is not set"
+        elif isinstance(value, tuple) and any(_members(type(item)) for item in value):
+            yield f"{key} = ["
+            yield from (f"  {_toml(plain(item))}," for item in value)
+            yield "]"
+        else:
+            yield f"{key} = {_toml(plain(value))}"
 
 
 def known_keys(kind: Any = PipelineConfig, prefix: str = "") -> Iterator[str]:
@@ -88,17 +106,28 @@ def _from_file(file: Path) -> dict[str, Any]:
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            found |= _leaves(value, f"{prefix}{name}.")
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value and not _is_leaf(key):
+            found |= _leaves(value, f"{key}.")
         else:
-            found[_checked(f"{prefix}{name}")] = value
+            found[_checked(key)] = value
     return found
 
 
+def _is_leaf(key: str) -> bool:
+    """Is the key one whose value is set whole? So is a mapping with names that the user chooses."""
+    spelled, known = _spelled(key), list(known_keys())
+    return spelled in known and not any(other.startswith(f"{spelled}.") for other in known)
+
+
+def _spelled(key: str) -> str:
+    """As the configuration does; sections may have dashes, as stages do."""
+    return key.replace("-", "_")
+
+
 def _checked(key: str) -> str:
-    """The key as the configuration spells it; sections may have dashes, as stages do."""
-    spelled = key.replace("-", "_")
-    known = list(known_keys())
+    """The key as the configuration spells it. Raises StageError if it has none such."""
+    spelled, known = _spelled(key), list(known_keys())
     if spelled not in known:
         near = difflib.get_close_matches(spelled, known, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -111,6 +140,21 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _toml(value: Any) -> str:
+    """Plain data as TOML writes it on one line, members without a value left out."""
+    if isinstance(value, Mapping):
+        members = (f"{_bare(name)} = {_toml(member)}" for name, member in value.items() if member is not None)
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _bare(name: str) -> str:
+    """A key of TOML, in quotes where it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def _first_hand(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from jobs.context import StageError
 from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
 from pipelines.code_digest import changed_files, code_digest
-from pipelines.failures import summary
+from pipelines.failures import KEYS, summary
 from pipelines.fingerprint import diff, fingerprint, plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
 from pipelines.stage import Stage
@@ -20,9 +20,19 @@ State = Literal["complete", "missing", "stale", "blocked", "failed", "interrupte
 
 
 @dataclass(frozen=True)
+class WayBack:
+    """`earlier` is complete and counts again once `discards`, newest first, are gone."""
+
+    earlier: Attempt
+    discards: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True)
 class StageStatus:
     """Where a stage stands. `attempt` is the complete one, or the one that `rxt run` would go on with; `changes` are
-    all differences to the newest complete artifact of a stale stage, `waits_for` the stages that block this one."""
+    all differences to the newest complete artifact of a stale stage, `waits_for` the stages that block this one.
+    `failure` is the record of a failed one, unless what it asked for was done; `way_back` leads a failed or interrupted
+    rerun to the complete attempt before it."""
 
     stage: Stage
     state: State
@@ -33,6 +43,8 @@ class StageStatus:
     manifest: Mapping[str, Any] | None = None
     changes: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()
+    failure: Mapping[str, Any] | None = None
+    way_back: WayBack | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -69,7 +81,12 @@ def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactSt
     attempt = store.newest(stage.name, identity["fingerprint"])
     if attempt is None:
         return _without_attempt(stage, store, identity)
-    return _with_attempt(stage, store, attempt, identity)
+    status = _with_attempt(stage, store, attempt, identity)
+    if status.state == "failed":
+        status = _with_failure(status, upstream, store)
+    if status.state in ("failed", "interrupted"):
+        status = replace(status, way_back=_way_back(store, attempt))
+    return status
 
 
 def needed(stages: Iterable[Stage], until: str | None) -> list[Stage]:
@@ -141,10 +158,27 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
     if holder is not None and holder.looks_alive(DEFAULT_TIMES):
         return status("running", f"written by {holder}")
     if FAILURE in names:
-        failure = store.read_note(attempt, FAILURE) or {}
-        told = summary(failure).partition("\n")[0] if {"type", "message"} <= failure.keys() else f"{FAILURE} is damaged"
-        return status("failed", told)
+        return status("failed", f"{FAILURE} is damaged")
     return status("interrupted", "rxt run goes on where it was")
+
+
+def _with_failure(status: StageStatus, upstream: Mapping[str, StageStatus], store: ArtifactStore) -> StageStatus:
+    failure = store.read_note(status.attempt, FAILURE) or {}
+    if not set(KEYS) <= failure.keys():
+        return status
+    # a deterministic stage made again has the same content, so that the failed attempt is still the one to go on with
+    again = upstream.get(failure["rerun"])
+    is_done = again is not None and again.is_complete and again.manifest["finished"] > failure["time"]
+    return replace(status, reason=summary(failure).partition("\n")[0], failure=None if is_done else failure)
+
+
+def _way_back(store: ArtifactStore, attempt: Attempt) -> WayBack | None:
+    discards = []
+    for other in reversed([a for a in store.attempts(attempt.stage) if a.short == attempt.short]):
+        if MANIFEST in store.names(other):
+            return WayBack(other, tuple(discards))
+        discards.append(other)
+    return None
 
 
 def _few(files: list[str]) -> str:

@@ -18,6 +18,7 @@ from graphlib import TopologicalSorter
 from jobs import ray_setup
 from jobs.configs import Execution
 from jobs.context import Interrupted, Look, StageError
+from pipelines.advice import way_back
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
 from pipelines.display import Board, byte_size, short_path, training_share
@@ -50,6 +51,7 @@ class Runner:
         self.stages, self.store, self.execution, self.times = stages, store, execution, times
         self.tracking, self.board, self.invocation = tracking, board, invocation
         self._statuses: dict[str, StageStatus] = {}
+        self._settled: set[str] = set()  # made complete by this run, or reused
         self._stop = threading.Event()
 
     def run(self, targets: list[Stage], fresh: Iterable[str] = ()) -> int:
@@ -113,6 +115,7 @@ class Runner:
                     status = self._statuses[name] = examine(targets[name], self._statuses, self.store)
                     if status.is_complete and name not in fresh:
                         self._say_reused(status)
+                        self._settled.add(name)
                         sorter.done(name)
                         ready += sorter.get_ready()
                     else:
@@ -127,6 +130,7 @@ class Runner:
                     codes.add(code)
                     if code == DONE:
                         self._statuses[name] = examine(targets[name], self._statuses, self.store)
+                        self._settled.add(name)
                         sorter.done(name)
         if self._stop.is_set() and sorter.is_active():
             self.board.line(f"stopped; go on with: {self.invocation.run()}")
@@ -165,13 +169,16 @@ class Runner:
         if failure["next_command"]:
             lines.append(f"  next     {failure['next_command']}")
         lines.append(f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}")
+        ways = []
         if not failure["repeats"]:
-            resume, restart = self.invocation.run(), self.invocation.stage("rerun", name)
-            width = max(len(resume), len(restart)) + 3
-            lines += [
-                f"  resume   {resume:<{width}}continues this attempt{f' from step {steps[-1]}' if steps else ''}",
-                f"  restart  {restart:<{width}}new attempt from the start",
-            ]
+            resumed = f"continues this attempt{f' from step {steps[-1]}' if steps else ''}"
+            ways.append(("resume", self.invocation.run(), resumed))
+            ways.append(("restart", self.invocation.stage("rerun", name), "new attempt from the start"))
+        with suppress(StageError):  # the store is away, which the stage has said
+            status = examine(self._statuses[name].stage, self._statuses, self.store)
+            ways += [("back", command, result) for command, result in way_back(self.invocation, status)]
+        width = max((len(command) for _, command, _ in ways), default=0) + 3
+        lines += [f"  {kind:<9}{command:<{width}}{result}" for kind, command, result in ways]
         self.board.line("\n".join(lines), "red")
 
     def _link_reused(self, parent: str, fresh: set[str]) -> None:
@@ -195,7 +202,7 @@ class Runner:
 
     def _sum_up(self, targets: list[Stage], parent: str, peak_bytes: int) -> None:
         """The closing lines: what the run cost, in time and memory."""
-        line = training_share(self._statuses[target.name] for target in targets)
+        line = training_share(self._statuses[target.name] for target in targets if target.name in self._settled)
         if line:
             self.board.line(line)
         self.board.line(f"at most {byte_size(peak_bytes)} of memory were in use by this run's processes")

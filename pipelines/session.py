@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs.context import Artifact, StageError
 from pipelines import overrides
+from pipelines.advice import not_there, way_on
 from pipelines.artifacts import RUN, ArtifactStore, Attempt
 from pipelines.code_digest import ROOT
 from pipelines.config import PipelineConfig
@@ -67,7 +68,7 @@ class Session:
                 if upstream not in targets and not statuses[upstream.name].is_complete:
                     raise StageError(
                         f"{target.name} reads {upstream.name}, which is {statuses[upstream.name].state}",
-                        self.invocation.run("--until", upstream.name),
+                        way_on(self.invocation, statuses, upstream.name),
                     )
         return targets
 
@@ -79,11 +80,11 @@ class Session:
         while stage is None and wanted is not None and not statuses[wanted.name].is_complete:
             wanted = wanted.inputs.get("model")
         if wanted is None:
-            raise StageError("no stage with a model is complete", self.invocation.run())
+            raise not_there("no stage with a model is complete", self.invocation, statuses, "export")
         status = statuses[wanted.name]
         if not status.is_complete:
             reason = f": {status.reason}" if status.reason else ""
-            raise StageError(f"{stage} is {status.state}{reason}", self.invocation.run("--until", wanted.name))
+            raise not_there(f"{stage} is {status.state}{reason}", self.invocation, statuses, stage)
         if not {"config.json", "model/config.json"} & status.manifest["outputs"].keys():
             raise StageError(f"{stage} makes no model", self.invocation.chat())
         return self._artifact(status), self._artifact(statuses["tokenizer"])
@@ -105,20 +106,6 @@ class Session:
         """Its id; a manifest does not know it where MLflow was away and another command sent what it had missed."""
         record = self.store.read_note(attempt, RUN) or {}
         return record.get("mlflow_run_id")
-
-    def next_command(self, statuses: Mapping[str, StageStatus]) -> str:
-        """The line below the stage table, which shows all stages or those up to one."""
-        until = () if len(statuses) == len(self.stages) else ("--until", list(statuses)[-1])
-        open_stages = [status for status in statuses.values() if not status.is_complete]
-        if not open_stages:
-            return f"next: {self.invocation.run() if until else self.invocation.chat()}"
-        first = next(status for status in open_stages if status.state != "blocked")
-        rest = len(open_stages) - 1
-        more = f" and the {rest} other stages that are not complete" if rest > 1 else " and one more" if rest else ""
-        line = f"next: {self.invocation.run(*until)}   builds {first.stage.name}{more}"
-        if first.state == "stale":
-            line += f"; {self.invocation.status('--why', first.stage.name)} shows the whole difference"
-        return line
 
     def _artifact(self, status: StageStatus) -> Artifact:
         attempt = status.attempt

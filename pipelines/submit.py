@@ -25,7 +25,9 @@ from pathlib import Path
 from jobs.context import StageError
 from pipelines import overrides
 from pipelines.code_digest import ROOT
-from pipelines.invocation import JOB_CONFIG
+from pipelines.fingerprint import flatten, plain
+from pipelines.invocation import DEFAULT_PRESET, JOB_CONFIG
+from pipelines.presets import PRESETS
 from pipelines.revision import commit
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -231,20 +233,43 @@ def _check_places(cluster: Cluster, store: str, tracking_uri: str) -> None:
             )
 
 
+def check_order(command: list[str], address: str | None, no_wait: bool) -> None:
+    """Raises SubmitError for options of `submit` (here those before the command) that stand behind the command, where
+    they would be the job's."""
+    own, rest, words = [], [], iter(command)
+    for word in words:
+        if word == "--address":
+            own += [word, next(words, "URL")]
+        else:
+            (own if word == "--no-wait" or word.startswith("--address=") else rest).append(word)
+    if own:
+        before = [*(("--address", address) if address else ()), *(("--no-wait",) if no_wait else ())]
+        raise SubmitError(
+            f"{own[0]} belongs to submit and stands before the command",
+            shlex.join(["rxt", "submit", *before, *own, *rest]),
+        )
+
+
 def _config_file(command: list[str]) -> Path | None:
-    """The file of `--config`, the last one as in `rxt run`. Raises StageError for overrides that no job could use: an
-    unknown key, or texts named by a path that means nothing elsewhere."""
+    """The file of `--config`, the last one as in `rxt run`. Raises StageError for a configuration that no job can use:
+    keys or values that do not fit, or a path that means nothing elsewhere."""
     files, sets = _values(command, "--config"), _values(command, "--set")
     file = Path(files[-1]) if files else None
-    sources = overrides.read(file, sets).get("corpus.sources")
-    for source in sources if isinstance(sources, list) else ():
-        match source:
-            case {"kind": "files", "path": str(path)} if "://" not in path and not Path(path).is_absolute():
-                raise SubmitError(
-                    f"corpus.sources: path {path!r} is relative to this folder, and a job runs in another one",
-                    f"write {str(Path(path).absolute())!r}, or a URL, and submit again",
-                )
+    preset = next((word for word in [*_values(command, "--preset"), *command] if word in PRESETS), DEFAULT_PRESET)
+    settings = dict(flatten(plain(overrides.resolve(PRESETS[preset](), file, sets))))
+    for key, path in settings.items():
+        group, _, name = key.rpartition(".")
+        # what has no kind is files; of the other kinds only `hub` has a path, the name of a data set
+        if name == "path" and path and settings.get(f"{group}.kind", "files") == "files" and _is_relative(path):
+            raise SubmitError(
+                f"{key} = {path!r} is relative to this folder, and a job runs in another one",
+                f"write {str(Path(path).absolute())!r}, or a URL, and submit again",
+            )
     return file
+
+
+def _is_relative(path: str) -> bool:
+    return "://" not in path and not Path(path).is_absolute()
 
 
 def _values(command: list[str], option: str) -> list[str]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.context import Look, StageError
-from pipelines.artifacts import MANIFEST, Attempt, RecordDamaged
+from pipelines.advice import back_lines, closing_lines, way_on
+from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordDamaged
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
-from pipelines.fingerprint import flatten, plain
+from pipelines.fingerprint import plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
-from pipelines.planner import StageStatus, named
+from pipelines.overrides import settings
+from pipelines.planner import StageStatus, downstream, named
 from pipelines.session import Session
 
 
@@ -23,7 +25,9 @@ def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = 
     if header:
         console.print(session.header, soft_wrap=True)
     print_table(console, stage_table(statuses.values()))
-    console.print(session.next_command(statuses), soft_wrap=True)
+    until = list(statuses)[-1] if len(statuses) < len(session.stages) else None
+    for line in closing_lines(session.invocation, statuses, until):
+        console.print(line, soft_wrap=True)
 
 
 def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_json: bool) -> None:
@@ -39,14 +43,17 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
         print(f"  {line}")
     for blocker in status.waits_for:
         print(f"next: {session.invocation.status('--why', blocker)}")
-    if status.changes:
-        print(f"next: {session.invocation.run('--until', name)}")
+    if status.state in ("stale", "missing", "interrupted", "failed"):
+        print(f"next: {way_on(session.invocation, statuses, name)}")
+    for line in back_lines(session.invocation, status):
+        print(line)
 
 
 def config(session: Session) -> None:
-    """The whole resolved configuration, one key a line."""
-    for key, value in flatten(plain(session.config)):
-        print(f"{key} = {json.dumps(value)}")
+    """The whole resolved configuration, one key a line, as a file for `--config` may have it."""
+    for section in type(session.config).model_fields:  # spelled as the stages are
+        for line in settings(getattr(session.config, section), f"{section.replace('_', '-')}."):
+            print(line)
 
 
 def stage_list(session: Session, as_json: bool) -> None:
@@ -77,8 +84,8 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
         print(json.dumps(found, indent=2))
         return
     print(f"{session.header}\n{name}: {stage.summary}\nstate {status.state}   {status.reason}\n\nconfig")
-    for key, value in flatten(plain(stage.config)):
-        print(f"  {key} = {json.dumps(value)}")
+    for line in settings(stage.config):
+        print(f"  {line}")
     if attempts:
         rows = [(a["artifact_id"], a["state"], a["took"], a["result"], a["finished"], a["uri"]) for a in attempts]
         print()
@@ -101,6 +108,8 @@ def discard(session: Session, name: str, artifact_id: str, as_json: bool, confir
     is_complete = MANIFEST in session.store.names(attempt)  # a damaged one, too, must be possible to discard
     if not is_complete and holder is not None and holder.looks_alive(DEFAULT_TIMES):
         raise StageError(f"{name} {artifact_id} is being written by {holder}", Look())
+    if readers := _being_read_by(session, attempt):
+        raise StageError(f"{name} {artifact_id} is being read by {'; '.join(readers)}", Look())
     users = _built_from(session, attempt)
     out = sys.stderr if as_json else sys.stdout
     print(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", file=out)
@@ -125,10 +134,28 @@ def _built_from(session: Session, attempt: Attempt) -> list[str]:
                 manifest = session.store.manifest(other)
             except RecordDamaged:  # whoever needs that one will say so
                 continue
-            sources = manifest["inputs"].values() if manifest else ()
-            if any((s["stage"], s["artifact_id"]) == (attempt.stage, attempt.artifact_id) for s in sources):
+            if manifest and _reads(manifest, attempt):
                 found.append(f"{stage.name} {other.artifact_id}")
     return found
+
+
+def _being_read_by(session: Session, attempt: Attempt) -> list[str]:
+    """The attempts under way that were begun with it, each with whoever makes it."""
+    found = []
+    for stage in downstream(session.stages, attempt.stage):
+        for other in session.store.attempts(stage.name):
+            holder = None if MANIFEST in session.store.names(other) else holder_of(session.store, other)
+            if holder is None or not holder.looks_alive(DEFAULT_TIMES):
+                continue
+            if _reads(session.store.read_note(other, RESOLVED), attempt):
+                found.append(f"{stage.name} {other.artifact_id}, which {holder} makes")
+    return found
+
+
+def _reads(record: Mapping[str, Any] | None, attempt: Attempt) -> bool:
+    """Does a manifest, or what an attempt had of one from the start, name `attempt` among its inputs?"""
+    inputs = (record or {}).get("inputs", {}).values()
+    return any((i["stage"], i["artifact_id"]) == (attempt.stage, attempt.artifact_id) for i in inputs)
 
 
 def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Routed SwiGLU experts as one autograd node: rows sorted by expert, two matrix products per expert and direction.
 
 Saved for the backward pass are only x, the pre-activation and the indices; activations are recomputed. The gradient of
-the stacked weights is written straight into one tensor of their shape, since autograd would make one per expert.
+the stacked weights is written straight into one tensor of their shape, since autograd would make one per expert; large
+and fresh in every step, it lies in huge pages.
 Time follows the assignments, however they fall on the experts, and every sum has a fixed order, so bits repeat.
 """
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rxt_model import huge_pages
 from rxt_model.kernels import experts as kernels
 from rxt_model.kernels.experts import MainGradients
 
@@ -93,7 +95,7 @@ class _RoutedExperts(torch.autograd.Function):
         plan = _Plan(chosen, counts, weights)
         need_x, need_weights, _, _, *need_experts = ctx.needs_input_grad
         d_w_in, d_w_out, d_b_in = (
-            torch.empty_like(stack) if needed else None
+            huge_pages.empty_like(stack) if needed else None
             for stack, needed in zip((w_in, w_out, b_in), need_experts, strict=True)
         )
         d_rows = x.new_empty(plan.token.numel(), x.shape[1]) if need_x else None

@@ -40,6 +40,7 @@ def test_a_loss_that_is_no_number_fails_the_stage_and_tells_what_to_do(copy):
     assert error[1].startswith("  ") and "Error: " not in error[1] and "is not finite" in error[1]
     slower = "--set sft.optimizer.warmup_steps=0 --set sft.optimizer.lr=5e+29"
     assert error[2] == f"  next     rxt run --config nano.toml {slower}"
+    assert output.splitlines()[-1] == f"next: rxt run --config nano.toml {slower}   since sft failed"
     assert error[3] == f"  log      store/sft/{status['sft']['artifact_id']}/failure.json"
     assert not any(line.startswith(("  resume", "  restart")) for line in error)
     assert status["sft"]["state"] == "failed" and "is not finite" in status["sft"]["reason"]

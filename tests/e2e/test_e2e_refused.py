@@ -68,14 +68,17 @@ def test_what_cannot_be_is_refused_before_anything_is_started(empty, words, envi
 
 
 def explained(workspace, stage, *parts):
-    """Run up to a stage that must fail: the message that is printed, and shown by status, holds all `parts`."""
+    """Run up to a stage that must fail, as it would again: the message that is printed, and shown by status, holds all
+    `parts`, and the last line is the command to type first."""
     output = workspace.nano("run", "--until", stage, code=1)
     headline, *rest = output.partition("\nerror: ")[2].splitlines()
     lines = [headline, *itertools.takewhile(lambda line: line.startswith("  "), rest)]
     status = workspace.status()[stage]
     assert lines[0] == f"{stage} failed"
     assert lines[1] == f"  {status['reason']}" and all(part in lines[1] for part in parts)
-    assert lines[-1].startswith(f"  restart  rxt stage rerun {stage} ")
+    following = lines[2].removeprefix("  next     ")
+    assert output.splitlines()[-1] == f"next: {following}   since {stage} failed"
+    assert lines[3].startswith("  log      ") and len(lines) == 4
     assert status["state"] == "failed"
     return lines
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from ports import free_port
+from typer.testing import CliRunner
 
 from jobs.context import StageError
-from pipelines import submit
+from pipelines import cli, submit
 from pipelines.submit import Cluster, SubmitError
 
 
@@ -57,12 +58,12 @@ def test_the_other_port_of_ray_takes_no_jobs(monkeypatch):
 
 def test_only_our_packages_and_the_named_file_are_packed(tmp_path, monkeypatch):
     config = tmp_path / "a b.toml"
-    config.write_text("[sft]")
+    config.write_text("sft.steps = 7")
     folder = tmp_path / "packed"
     folder.mkdir()
     assert submit._config_file(["run", "tiny", "--config", "first.toml", f"--config={config}"]) == config
     submit._pack(folder, config)
-    assert (folder / "config.toml").read_text() == "[sft]"
+    assert (folder / "config.toml").read_text() == "sft.steps = 7"
     assert {p.name for p in folder.iterdir()} == {*submit.UPLOADED, "config.toml"}
     assert not list(folder.rglob("__pycache__"))
     assert submit._check_size(folder) == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
@@ -77,20 +78,49 @@ def test_a_configuration_that_is_missing_is_named():
             submit._config_file(command)
 
 
-def test_texts_named_by_a_relative_path_are_refused(tmp_path):
+TEXTS = 'name = "x", kind = "{kind}", path = "{path}", language = "en", licence = "CC0-1.0"'
+
+
+@pytest.mark.parametrize(
+    ("key", "entry"),
+    [
+        ("corpus.sources", TEXTS),
+        ("corpus.benchmarks", 'name = "x", path = "{path}"'),
+        ("interactions.sources", TEXTS + ', adapter = "query_answer"'),
+        ("conversations.sources", TEXTS + ', adapter = "query_answer"'),
+        ("episodes.sources", TEXTS + ', adapter = "query_answer"'),
+    ],
+)
+def test_texts_named_by_a_relative_path_are_refused(tmp_path, key, entry):
     file = tmp_path / "my.toml"
     for path, refused in (("texts/en.jsonl", True), (f"{tmp_path}/en.jsonl", False), ("s3://bucket/*.txt", False)):
-        source = f'{{ name = "x", kind = "files", path = "{path}", language = "en", licence = "CC0-1.0" }}'
-        file.write_text(f"[corpus]\nsources = [{source}]\n")
-        for words in (["--config", str(file)], ["--set", f"corpus.sources=[{source}]"]):
+        setting = f"{key} = [{{ {entry.format(kind='files', path=path)} }}]"
+        file.write_text(setting)
+        for words in (["--config", str(file)], ["--set", setting]):
             if not refused:
                 submit._config_file(["run", *words])
                 continue
-            with pytest.raises(SubmitError, match="path 'texts/en.jsonl' is relative") as error:
+            with pytest.raises(SubmitError, match=f"{key}.0.path = 'texts/en.jsonl' is relative") as error:
                 submit._config_file(["run", *words])
             assert str(Path(path).absolute()) in error.value.remedy
-    file.write_text('[corpus]\nsources = [{ name = "x", kind = "hub", path = "someone/texts" }]\n')
-    assert submit._config_file(["run", "--config", str(file)]) == file
+    if "kind" in entry:
+        file.write_text(f"{key} = [{{ {entry.format(kind='hub', path='someone/texts')} }}]")
+        assert submit._config_file(["stage", "rerun", "corpus", "--preset=tiny", "--config", str(file)]) == file
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        ("run tiny --address http://head:8265", "rxt submit --address http://head:8265 run tiny"),
+        ("run --address=http://head:8265 --until sft", "rxt submit --address=http://head:8265 run --until sft"),
+        ("--address http://head:8265 run --no-wait", "rxt submit --address http://head:8265 --no-wait run"),
+        ("--no-wait stage rerun sft --address", "rxt submit --no-wait --address URL stage rerun sft"),
+    ],
+)
+def test_its_own_options_behind_the_command_are_refused(words, following):
+    result = CliRunner().invoke(cli.app, ["submit", *words.split()])
+    assert result.exit_code == 2 and "belongs to submit" in result.stderr
+    assert result.stderr.splitlines()[-1] == f"next: {following}"
 
 
 def test_without_a_clone_nothing_is_submitted(tmp_path, monkeypatch):

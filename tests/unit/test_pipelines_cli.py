@@ -177,6 +177,7 @@ def test_run_reuses_what_is_complete(rxt, built):
 
 def test_dry_run_prints_the_plan_and_every_key(rxt, built):
     text = rxt("run", "--dry-run", "--until", "sft", "--set", "sft.seed=73").stdout
+    assert "\nmemory-pretrain.seed = 0\n" in text and "\nsft.optimizer.betas = [0.9, 0.95]\n" in text
     assert "sft.seed = 73" in text and "config.seed: 0 -> 73" in text and "\nsmat " not in text
     assert text.splitlines()[-1].startswith("next: rxt run --until sft --set sft.seed=73 ")
     assert json.loads(rxt("run", "--dry-run", "--json").stdout)["config"]["export"]["name"] == "rxt-tiny"

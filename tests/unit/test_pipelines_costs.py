@@ -34,6 +34,22 @@ def test_a_run_ends_with_the_share_of_steps_over_all_training_and_its_peak_of_me
     assert name == "system/peak_memory_megabytes" and megabytes > 10
 
 
+def test_a_rerun_that_fails_says_nothing_of_earlier_training(tmp_path, monkeypatch):
+    def trains(ctx, config):
+        if store.attempts("sft")[1:]:
+            raise RuntimeError("a worker died")
+        return {"seconds_in_steps": 90.0, "seconds_in_fit": 100.0}
+
+    monkeypatch.setattr(toy_graph, "trains", trains, raising=False)
+    store, out = ArtifactStore(str(tmp_path)), io.StringIO()
+    stages = [toy("sft", function="trains")]
+    stages.append(toy("smat", *stages, function="trains"))
+    assert run(stages, store, file=out) == 0 and "in steps: sft, smat" in out.getvalue()
+    out = io.StringIO()
+    assert run(stages, store, fresh=["sft", "smat"], file=out) == 1
+    assert "a worker died" in out.getvalue() and "in steps" not in out.getvalue()
+
+
 def test_a_run_without_training_says_nothing_of_steps(tmp_path):
     out = io.StringIO()
     assert run([toy("data")], ArtifactStore(str(tmp_path)), file=out) == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from jobs.context import StageError
 from pipelines.fingerprint import diff, fingerprint, flatten, plain
-from pipelines.overrides import known_keys, read, resolve, shown
+from pipelines.overrides import known_keys, read, resolve, settings, shown
 from pipelines.presets import PRESETS
 
 TINY = PRESETS["tiny"]()  # tuned now and then: what it says is read from it
@@ -79,6 +80,7 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
             "pretrain.model.heads=7",
             f"pretrain.model.heads = 7: must divide dim = {BEFORE['pretrain.model.dim']} evenly",
         ),
+        ("corpus.sources.0.max_bytes=3", "corpus.sources.0.max_bytes: unknown; did you mean corpus.sources?"),
         ("sft.optimizer={seed=1}", "sft.optimizer.seed: unknown; did you mean sft.optimizer?"),
         ("pretrain.model.memory.slots=0", "pretrain.model.memory.slots = 0: must be positive"),
         ("export.name=5", "export.name = 5: expected a valid string"),
@@ -114,6 +116,35 @@ def test_mistakes_name_key_value_and_expectation(text, message):
     with pytest.raises(StageError) as caught:
         resolve(TINY, None, [text])
     assert str(caught.value) == message and caught.value.remedy
+
+
+SOURCE = 'name="ü \\"x\\"", kind="files", path="s3://b/*", language="pl", licence="MIT"'
+CHANGED = [
+    f"corpus.sources=[{{{SOURCE}}}]",
+    'text.weights={fortunes-pl=0.5, "a.b"=2}',
+    "memory-pretrain.optimizer.betas=[0.5, 0.75]",
+    "smat.horizon=3",
+    'export.name="5"',
+]
+
+
+@pytest.mark.parametrize("sets", [[], CHANGED])
+def test_what_is_shown_can_be_set(sets, tmp_path):
+    """All of it as a file, and line by line; lists are shown whole."""
+    config = resolve(TINY, None, sets)
+    lines = list(settings(config))
+    file = tmp_path / "all.toml"
+    file.write_text("\n".join(lines))
+    entries = "\n".join(line for line in lines if not line.startswith("#"))
+    one_by_one = dict(entry.split(" = ", 1) for entry in re.split(r"\n(?![ \]])", entries))
+    assert resolve(TINY, file) == resolve(TINY, None, [f"{key}={value}" for key, value in one_by_one.items()]) == config
+    assert {"corpus.sources", "smat.phases", "pretrain.optimizer.betas", "text.weights"} <= one_by_one.keys()
+
+
+def test_a_mapping_with_names_of_the_users_own_is_one_value():
+    assert shown(read(None, ['text.weights={fortunes-pl=0.5, "a.b"=2}'])) == (
+        'text.weights={fortunes-pl = 0.5, "a.b" = 2}',
+    )
 
 
 def test_unreadable_files(tmp_path):

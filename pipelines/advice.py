@@ -1,0 +1,71 @@
+"""What to type next, given where the stages stand: the way on, and after a rerun that came to nothing the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jobs.context import Discard, StageError
+from pipelines.invocation import Invocation
+from pipelines.planner import StageStatus
+
+
+def closing_lines(invocation: Invocation, statuses: Mapping[str, StageStatus], until: str | None) -> list[str]:
+    """What stands below the table of these stages: all of them, or those up to `until`."""
+    words = ("--until", until) if until else ()
+    run = invocation.run(*words)
+    open_stages = [status for status in statuses.values() if not status.is_complete]
+    if not open_stages:
+        return [f"next: {run if until else invocation.chat()}"]
+    first = next(status for status in open_stages if status.state != "blocked")
+    name, rest = first.stage.name, len(open_stages) - 1
+    asked = _asked(first)
+    if asked is None:
+        more = f" and the {rest} other stages that are not complete" if rest > 1 else " and one more" if rest else ""
+        line = f"next: {run}   builds {name}{more}"
+    elif first.failure["repeats"]:
+        line = f"next: {asked}   since {name} failed"
+    else:
+        line = f"next: {asked}   then {run} goes on with {name}"
+    if first.state == "stale":
+        line += f"; {invocation.status('--why', name)} shows the whole difference"
+    return [line, *(line for status in open_stages for line in back_lines(invocation, status))]
+
+
+def way_on(invocation: Invocation, statuses: Mapping[str, StageStatus], name: str) -> str:
+    """The command that gets a stage made: what the failure in its way asks for, else `rxt run`."""
+    blockers = statuses[name].waits_for or (name,)
+    asked = [command for other in blockers if (command := _asked(statuses[other])) is not None]
+    until = () if name == list(statuses)[-1] else ("--until", name)
+    return asked[0] if asked else invocation.run(*until)
+
+
+def way_back(invocation: Invocation, status: StageStatus) -> list[tuple[str, str]]:
+    """Commands, and what each leads to, after which the complete attempt before a failed or interrupted rerun counts
+    again; none where there is no such attempt."""
+    if status.way_back is None:
+        return []
+    earlier, discards = status.way_back.earlier, status.way_back.discards
+    leads_to = [other.artifact_id for other in (*discards[1:], earlier)]
+    commands = [invocation.stage("discard", other.stage, other.artifact_id) for other in discards]
+    return [(command, f"{artifact_id} counts again") for command, artifact_id in zip(commands, leads_to, strict=True)]
+
+
+def back_lines(invocation: Invocation, status: StageStatus) -> list[str]:
+    return [f"back: {command}   {result}" for command, result in way_back(invocation, status)]
+
+
+def not_there(message: str, invocation: Invocation, statuses: Mapping[str, StageStatus], name: str) -> StageError:
+    """The error about a stage that is not complete, with the way to have it: back, if a rerun that came to nothing
+    hides what is there, else on."""
+    for other in statuses[name].waits_for or (name,):
+        status = statuses[other]
+        if status.way_back is not None:
+            earlier, newest = status.way_back.earlier, status.attempt
+            message += f"; {other} {newest.artifact_id} is {status.state} and hides {earlier.artifact_id}"
+            return StageError(message, Discard(other, newest.artifact_id))
+    return StageError(message, way_on(invocation, statuses, name))
+
+
+def _asked(status: StageStatus) -> str | None:
+    """What the failure of a stage asks for, if it does."""
+    return (status.failure and status.failure["next_command"]) or None
