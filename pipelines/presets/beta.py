@@ -113,11 +113,11 @@ def beta() -> PipelineConfig:
     190 GB per machine in `baseline`, and 23.4 GB of its GPU while weights are moved there. `mrl` and `evaluate` run on
     CPUs alone: 60 GB and more for the learner, 12 GB for each rollout worker, and slow; `--until smat` ends before.
 
-    Published (paper, cards, configurations and examples of the authors): the model, interactions of 8,192 tokens, the vocabulary's size
-    and languages, 400 billion tokens of `pretrain` (planned), noise from 0.5 on with masking, batches of 256 and peak
-    rates of 1e-3 and 2e-4 in `pretrain` and `sft`, warm-up and decay, the self-supervised first training of the memory
-    attention, the order in which parts are unfrozen, conversations that grow, IMPO's rewards and weights. Sequence
-    lengths and rates of the real run are not known. All other numbers are ours.
+    Published (paper, cards, configurations and examples of the authors): the model, interactions of 8,192 tokens, the
+    vocabulary's size and languages, 400 billion tokens of `pretrain` (planned), noise from 0.5 on with masking, batches
+    of 256 and peak rates of 1e-3 and 2e-4 in `pretrain` and `sft`, warm-up and decay, the self-supervised training of
+    the memory attention, the order in which parts are unfrozen, conversations that grow, IMPO's rewards and weights.
+    Sequence lengths and rates of the real run are not known. All other numbers are ours.
 
     No `revision` is given, as nobody here could look one up, and the data sets differ much between them: pin each.
     A list is replaced whole, so copy `corpus.sources`, `interactions.sources`, `conversations.sources` and

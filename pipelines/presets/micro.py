@@ -83,24 +83,24 @@ POLISH = (
 
 
 def micro() -> PipelineConfig:
-    """The published curriculum on the published shape, with text from package registries alone: about 225 MB to
+    """The published curriculum on the published shape, with text from package registries alone: about 220 MB to
     download. Never trained by us.
 
-    Published (paper, cards, configurations and examples of the authors): the model, interactions of 256 tokens, batches of 256 and peak
-    rates of 1e-3 in `pretrain` and 2e-4 in `sft`, warm-up and decay, noise of 0.15 to 0.2 without masking as in every
-    Alpha, 8 epochs of `sft`, the self-supervised first training of the memory attention for an epoch, the order in
-    which parts are unfrozen, conversations that grow, and IMPO's rewards, weights and update epochs. All other numbers
-    are ours. What there is of Polish text is small, so this shows the curriculum more than the language.
+    Published (paper, cards, configurations and examples of the authors): the model, interactions of 256 tokens, batches
+    of 256 and peak rates of 1e-3 in `pretrain` and 2e-4 in `sft`, warm-up and decay, noise of 0.15 to 0.2 without
+    masking as in every Alpha, 8 epochs of `sft`, the self-supervised first training of the memory attention for an
+    epoch, the order in which parts are unfrozen, conversations that grow, IMPO's rewards, weights, update epochs. All
+    other numbers are ours. Text is scarce, Polish above all, so this shows the curriculum more than the language.
     """
     dialogues = DialoguesConfig(
         turns=(4, 16), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1, 1, 1), joins=0.1
     )
     noise = JointLossConfig(noise=(0.15, 0.2), masking=(0, 0))
     length = ALPHA_MICRO.length
-    text = BaselinePart(steps=750, batch_size=256)  # a pass over the text shards, in which Polish is four times
+    text = BaselinePart(steps=606, batch_size=256)  # 40 million tokens: a pass over shards that have Polish four times
     pairs = BaselinePart(steps=3_750, batch_size=256)  # 8 epochs
-    memory = BaselinePart(steps=690, batch_size=64)  # an epoch
-    talks = BaselinePart(steps=5_500, batch_size=64)  # 8 epochs
+    memory = BaselinePart(steps=723, batch_size=64)  # an epoch
+    talks = BaselinePart(steps=5_780, batch_size=64)  # 8 epochs
     names = (*((name, None) for name in PROSE), *TECHNICAL_MEGABYTES.items(), *((name, None) for name in POLISH))
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in names)),
