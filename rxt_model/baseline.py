@@ -37,10 +37,13 @@ def matching_config(config: ModelConfig) -> ModelConfig:
     reactive model's decoder, encoder and memory attention."""
     with torch.device("meta"):
         target = active_parameters(ReactiveTransformer(config, mlm_head=False))
-        widened = config
-        while active_parameters(StatelessDecoder(widened)) < target:
-            grow = widened.dense_dim + 4, widened.moe.expert_dim + 4
-            shared = widened.moe.shared_dim + 4 if widened.moe.shared_experts else 0
-            moe = replace(widened.moe, expert_dim=grow[1], shared_dim=shared)
-            widened = replace(widened, dense_dim=grow[0], moe=moe)
-    return widened
+        smallest, next_one = (active_parameters(StatelessDecoder(_widened(config, steps))) for steps in (0, 1))
+    # a feed-forward grows by as much with every step
+    return _widened(config, max(0, -(-(target - smallest) // (next_one - smallest))))
+
+
+def _widened(config: ModelConfig, steps: int) -> ModelConfig:
+    grown, moe = 4 * steps, config.moe
+    shared = moe.shared_dim + grown if moe.shared_experts else 0
+    moe = replace(moe, expert_dim=moe.expert_dim + grown, shared_dim=shared)
+    return replace(config, dense_dim=config.dense_dim + grown, moe=moe)

@@ -25,7 +25,7 @@ import numpy as np
 from jobs.corpus_tasks import CleanTask, clean_piece
 from jobs.data_configs import CorpusConfig, SourceConfig
 from jobs.latency import device_name
-from pipelines.presets import PACKAGE_MEGABYTES
+from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from pipelines.revision import commit
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.language import foreign

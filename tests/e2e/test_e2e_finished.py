@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from nano import built
 
 from pipelines.curriculum import curriculum
-from pipelines.presets import tiny
+from pipelines.presets.tiny import tiny
 
 STAGES = [stage.name for stage in curriculum(tiny())]
 TRAINED = ("pretrain", "sft", "memory-pretrain", "smat", "mrl", "baseline")

@@ -66,6 +66,12 @@ def test_the_ways_not_to_know_are_what_their_tags_say(language):
     assert min(tags[tag] for tag in ("never-told", "told-later", "somebody-else")) > 0.2 * sum(tags.values())
 
 
+def test_every_question_about_nothing_told_has_a_turn_where_there_is_little_small_talk():
+    tight = DialogueSpec(turns=(4, 16), facts=(1, 6), unknown=0.8, distract=0, unknown_kinds=(0, 1, 1), joins=0.3)
+    for talk in talks(tight, "en", count=1_000):
+        assert 4 <= len(talk.interactions) <= 16 and talk.probes
+
+
 def _fits(query: str, templates) -> bool:
     return any(re.fullmatch(".+".join(map(re.escape, template.split("{}"))), query) for template in templates)
 

@@ -66,7 +66,7 @@ def test_commands_are_found_in_blocks_and_in_text():
 
 @pytest.mark.parametrize(
     "words",
-    ["run tyni", "run beta", "model show bet", "stage rerun stf", "run --untill sft", "run --set sft.lr=1", "rnu"],
+    ["run tyni", "run betta", "model show bet", "stage rerun stf", "run --untill sft", "run --set sft.lr=1", "rnu"],
 )
 def test_what_cannot_be_typed_is_found(words):
     with pytest.raises((AssertionError, UsageError)):

@@ -94,7 +94,7 @@ def plan(spec: DialogueSpec, rng: Random) -> list[Turn]:
     for fact in range(asked, facts):
         place(_early(free, rng), Turn("tell", fact))
     for fact in range(facts, facts + unknown):
-        for position, turn in _unknown(spec, fact, free, rng):
+        for position, turn in _unknown(spec, fact, free, facts + unknown - fact, rng):
             place(position, turn)
     return turns
 
@@ -181,10 +181,11 @@ def _three_positions(free: list[int], distance: int, rng: Random) -> tuple[int, 
     return first, rng.choice([b for b in free if first < b < question]), question
 
 
-def _unknown(spec: DialogueSpec, fact: int, free: list[int], rng: Random) -> list[tuple[int, Turn]]:
-    """Where it is asked for what was not told, and where it is told later, or of somebody else before."""
+def _unknown(spec: DialogueSpec, fact: int, free: list[int], left: int, rng: Random) -> list[tuple[int, Turn]]:
+    """Where it is asked for what was not told, and where it is told later, or of somebody else before. `left` such
+    questions, this one among them, need a turn each."""
     kind = 0
-    if any(spec.unknown_kinds[1:]) and len(free) > 1:
+    if any(spec.unknown_kinds[1:]) and len(free) > left:
         kind = rng.choices(range(3), spec.unknown_kinds)[0]
     if kind == 0:
         return [(rng.choice(free), Turn("unknown", fact))]

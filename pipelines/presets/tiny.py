@@ -1,8 +1,6 @@
-"""Named configurations. A preset is a function, so that one can be copied and edited; sizes follow the cards."""
+"""The preset of `make demo`."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from jobs.configs import (
     BaselineConfig,
@@ -26,13 +24,12 @@ from jobs.data_configs import (
     CorpusConfig,
     DialoguesConfig,
     InteractionShardsConfig,
-    SourceConfig,
     TextShardsConfig,
     TokenizerConfig,
 )
 from pipelines.config import PipelineConfig
+from pipelines.presets.shared import package
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
-from tokenization.fetch import PACKAGES
 
 PACKAGE_MEGABYTES = {
     "r-cran-janeaustenr": 2.0,
@@ -67,7 +64,7 @@ def tiny() -> PipelineConfig:
     talks = dialogues.model_copy(update={"update": 0.3, "unknown": 0.2})
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
     return PipelineConfig(
-        corpus=CorpusConfig(sources=tuple(_package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
+        corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
         tokenizer=TokenizerConfig(vocab_size=2560, document_bytes=300_000, dialogues=24_000, dialogue_plan=dialogues),
         text=TextShardsConfig(length=128, shards=2, max_tokens=600_000),
         interactions=InteractionShardsConfig(
@@ -124,17 +121,3 @@ def tiny() -> PipelineConfig:
         export=ExportConfig(name="rxt-tiny"),
         execution=Execution(train=TrainExecution(checkpoint_every_steps=25)),
     )
-
-
-def _package(name: str, megabytes: float) -> SourceConfig:
-    package = PACKAGES[name]
-    return SourceConfig(
-        name=name,
-        kind="package",
-        language=package.language,
-        licence=package.licence,
-        max_bytes=int(megabytes * 1_000_000),
-    )
-
-
-PRESETS: dict[str, Callable[[], PipelineConfig]] = {"tiny": tiny}

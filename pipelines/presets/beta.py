@@ -1,0 +1,229 @@
+"""RxT-Beta as a pipeline, for a cluster and the data sets of its authors on the hub."""
+
+from __future__ import annotations
+
+from jobs.configs import (
+    BaselineConfig,
+    BaselinePart,
+    DataExecution,
+    EvaluateConfig,
+    Execution,
+    ExportConfig,
+    JointLossConfig,
+    MemoryPretrainConfig,
+    MrlConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    RlExecution,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+    TrainExecution,
+)
+from jobs.data_configs import (
+    ConversationShardsConfig,
+    CorpusConfig,
+    DialoguesConfig,
+    DialogueSourceConfig,
+    InteractionShardsConfig,
+    SourceConfig,
+    TextShardsConfig,
+    TokenizerConfig,
+)
+from pipelines.config import PipelineConfig
+from pipelines.presets.shared import published_adamw
+from rxt_model.family import BETA, FAMILY
+from tokenization.records import Language
+
+OWNER = "ReactiveAI"  # on the hub
+UNSTATED = "see the data set's card"
+
+
+def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[str, ...] = ()) -> SourceConfig:
+    path = f"{OWNER}/Beta-Pre-Train-Corpus"
+    return SourceConfig(
+        name=subset, kind="hub", path=path, subset=subset, language=language, licence=licence, skip=skip
+    )
+
+
+def _talk(
+    dataset: str, adapter: str, subset: str = "", language: Language = "en", licence: str = UNSTATED
+) -> DialogueSourceConfig:
+    return DialogueSourceConfig(
+        name=f"{dataset}/{subset}" if subset else dataset,
+        kind="hub",
+        path=f"{OWNER}/{dataset}",
+        subset=subset,
+        adapter=adapter,
+        language=language,
+        licence=licence,
+    )
+
+
+# 97 million documents, 445 GB. Licences are those of what they were made from, where that is known.
+TEXT = (
+    _text("fineweb-edu-s100", "en", "ODC-By-1.0"),
+    _text("fineweb-edu-2025-26", "en", "ODC-By-1.0"),
+    _text("finewiki-en", "en", "CC-BY-SA-4.0 and GFDL"),
+    _text("finemath-4plus", "en", skip=("repetition", "symbols")),
+    _text("beta-code-short", "en", skip=("repetition", "symbols", "language")),
+    _text("fineweb2-hq-pl", "pl", "ODC-By-1.0"),
+)
+REASONING = tuple(
+    _talk("beta-reasoning", "interactions", subset, licence="Apache-2.0")
+    for subset in ("Dolci-Think-SFT-32B", "MathChatSync-reasoning", "wild-chat-reasoning")
+)
+TOOL_USE = _talk("hermes-reasoning-tool-use", "interactions")
+INTERACTIONS = (
+    _talk("smol-smoltalk-Interaction-SFT", "query_answer"),
+    _talk("cosmopedia-100k-Interaction-SFT", "query_answer", licence="Apache-2.0"),
+    *REASONING,
+    TOOL_USE,
+)
+# Others of the authors' sets have schemas that nobody here has seen.
+CONVERSATIONS = (
+    _talk("Wild-Chat-SMAT", "first_turn_plus_interactions"),
+    _talk("Wild-Chat-SMAT-pt3", "first_turn_plus_interactions"),
+    _talk("WildChat-Beta", "role_messages", "instruct-pl", "pl", "ODC-By-1.0"),
+    _talk("Beta-Identity-SMAT", "interactions", "3B-instruct"),
+    _talk("system-chat", "interactions", "instruct-7s"),
+    _talk("system-chat", "interactions", "reasoning-7s"),
+    _talk("Beta-Hybrid-SMAT", "interactions", "full-2-steps"),
+    _talk("Beta-Hybrid-SMAT", "interactions", "full-10-steps"),
+    *REASONING,
+    TOOL_USE,
+)
+# Stories, since nothing else of 4 steps or more has been published for this stage.
+EPISODES = tuple(
+    _talk(dataset, "first_turn_plus_interactions", f"steps-{steps}")
+    for dataset, lengths in (("TinyStories-MRL", (4, 6, 8)), ("RealStories-Micro-MRL", (4, 6, 12, 16)))
+    for steps in lengths
+)
+
+
+def beta() -> PipelineConfig:
+    """The published curriculum on the published shape and data. Planned and counted by us, never trained.
+
+    Size: four machines with eight GPUs of 80 GB and 512 GB of memory each, and a store of 3 TB. By `rxt model show
+    beta` there are 2.96 billion parameters, 11.0 GiB in fp32; with gradients and both moments of AdamW 44 GiB, so
+    1.4 GiB of each GPU, and 2.7 GiB in `baseline`, which has 5.85 billion. The rest is for activations, of 65,536
+    tokens per GPU in `pretrain` (we have measured none of it). The experts of a layer are spread over the eight GPUs
+    of a machine; the four that share an expert must divide its width, 192 here and 404 in `baseline`, so on more
+    machines raise `execution.train.expert_parallel`, too. Every worker builds the whole model before it keeps its part,
+    190 GB per machine in `baseline`, and 23.4 GB of its GPU while weights are moved there. `mrl` and `evaluate` run on
+    CPUs alone: 60 GB and more for the learner, 12 GB for each rollout worker, and slow; `--until smat` ends before.
+
+    Published (paper, cards, configurations and examples of the authors): the model, interactions of 8,192 tokens, the
+    vocabulary's size and languages, 400 billion tokens of `pretrain` (planned), noise from 0.5 on with masking, batches
+    of 256 and peak rates of 1e-3 and 2e-4 in `pretrain` and `sft`, warm-up and decay, the self-supervised training of
+    the memory attention, the order in which parts are unfrozen, conversations that grow, IMPO's rewards and weights.
+    Sequence lengths and rates of the real run are not known. All other numbers are ours.
+
+    No `revision` is given, as nobody here could look one up, and the data sets differ much between them: pin each.
+    A list is replaced whole, so copy `corpus.sources`, `interactions.sources`, `conversations.sources` and
+    `episodes.sources` into a file for `--config` (`rxt run beta --dry-run --json` prints them), with the commits of the
+    hub as `revision`. Gated sets need a token in `HF_TOKEN`.
+    """
+    dialogues = DialoguesConfig(
+        turns=(4, 10), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1, 1, 1), joins=0.1
+    )
+    noise = JointLossConfig(noise=(0.5, 1.0), masking=(0.15, 0.5))
+    length = BETA.length
+    text = BaselinePart(steps=190_735, batch_size=256)  # 400e9 tokens, about four passes over the shards
+    pairs = BaselinePart(steps=50_000, batch_size=256)  # about 8 epochs
+    memory = BaselinePart(steps=10_000, batch_size=32)  # about an epoch
+    talks = BaselinePart(steps=40_000, batch_size=32)
+    return PipelineConfig(
+        corpus=CorpusConfig(sources=TEXT, validation_fraction=5e-4, test_fraction=5e-4),
+        # Polish is half of it, though less than a tenth of the corpus
+        tokenizer=TokenizerConfig(
+            vocab_size=FAMILY["beta"].config.vocab_size,
+            document_bytes=3_000_000_000,
+            dialogues=24_000,
+            dialogue_plan=dialogues,
+        ),
+        # one pass over either language: `pretrain` goes over the shards again
+        text=TextShardsConfig(length=length, shards=2_048, most_passes={"en": 1, "pl": 1}),
+        interactions=InteractionShardsConfig(
+            length=length, shards=256, generated=100_000, documents=0, dialogues=dialogues, sources=INTERACTIONS
+        ),
+        conversations=ConversationShardsConfig(
+            length=length, shards=256, train=20_000, dialogues=dialogues, sources=CONVERSATIONS, longest=10
+        ),
+        # steps of 4 to 16 after a first interaction
+        episodes=ConversationShardsConfig(
+            length=length,
+            shards=16,
+            train=4_000,
+            validation=200,
+            test=1,
+            dialogues=dialogues.model_copy(update={"turns": (9, 17), "facts": (3, 8)}),
+            sources=EPISODES,
+            longest=17,
+        ),
+        pretrain=PretrainConfig(
+            model=BETA,
+            steps=text.steps,
+            batch_size=text.batch_size,
+            optimizer=published_adamw(1e-3, text.steps),
+            precision="bfloat16",
+            loss=noise,
+        ),
+        sft=SftConfig(
+            steps=pairs.steps,
+            batch_size=pairs.batch_size,
+            optimizer=published_adamw(2e-4, pairs.steps),
+            precision="bfloat16",
+            loss=noise,
+        ),
+        memory_pretrain=MemoryPretrainConfig(
+            objective="self-supervised",
+            steps=memory.steps,
+            batch_size=memory.batch_size,
+            optimizer=published_adamw(5e-4, memory.steps),
+            precision="bfloat16",
+        ),
+        smat=SmatConfig(
+            steps=talks.steps,
+            batch_size=talks.batch_size,
+            optimizer=published_adamw(2e-4, talks.steps),
+            precision="bfloat16",
+            phases=(
+                SmatPhase(until=4_000, turns=2, train=("decoder",)),
+                SmatPhase(until=10_000, turns=4, train=("decoder", "memory")),
+                SmatPhase(until=18_000, turns=6, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=28_000, turns=8, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=talks.steps, turns=10, train=("decoder", "memory", "encoder")),
+            ),
+        ),
+        mrl=MrlConfig(
+            iterations=30,
+            episodes=64,
+            samples=1,
+            turns=(5, 17),
+            optimizer=OptimizerConfig(lr=1e-4, warmup_steps=0),
+        ),
+        baseline=BaselineConfig(
+            text=text,
+            pairs=pairs,
+            talks=BaselinePart(steps=memory.steps + talks.steps, batch_size=talks.batch_size),
+            optimizer=published_adamw(1e-3, text.steps + pairs.steps + memory.steps + talks.steps),
+            precision="bfloat16",
+        ),
+        # a batch holds its rows in fp32 with all layers of the encoder
+        evaluate=EvaluateConfig(questions=1_000, text_rows=64, batch_size=8),
+        export=ExportConfig(name="rxt-beta"),
+        execution=Execution(
+            data=DataExecution(parallelism=64),
+            train=TrainExecution(
+                workers=32,
+                threads=8,
+                gpus=True,
+                expert_parallel=8,
+                shard="block",
+                activation_checkpointing=True,
+                checkpoint_every_steps=1_000,
+            ),
+            rl=RlExecution(rollout_workers=8, threads=16),
+        ),
+    )

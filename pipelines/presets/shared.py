@@ -1,0 +1,25 @@
+"""What more than one preset says."""
+
+from __future__ import annotations
+
+from jobs.configs import OptimizerConfig
+from jobs.data_configs import SourceConfig
+from tokenization.fetch import PACKAGES
+
+
+def package(name: str, megabytes: float | None = None) -> SourceConfig:
+    """A package as a source: all of its clean text, or the first `megabytes` (10^6 bytes) of it."""
+    known = PACKAGES[name]
+    return SourceConfig(
+        name=name,
+        kind="package",
+        language=known.language,
+        licence=known.licence,
+        max_bytes=int(megabytes * 1_000_000) if megabytes else None,
+    )
+
+
+def published_adamw(lr: float, steps: int) -> OptimizerConfig:
+    """The schedule of the authors' examples: linear warm-up over 5 % of the steps to `lr`, then cosine to 0. Betas,
+    weight decay and clipping are the defaults, which are theirs, too."""
+    return OptimizerConfig(lr=lr, warmup_steps=steps // 20, decay=1.0, final_lr=0.0)
