@@ -72,7 +72,7 @@ def kernels() -> dict[str, tuple]:
         "d_x_sum": (forward.sum_kernel, (False, K, D, forward.BLOCK_T, D), {}, False, {}),
         "cross_entropy": (
             cross_entropy.loss_kernel,
-            (True, True, cross_entropy.BLOCK),
+            (cross_entropy.IGNORED, True, True, cross_entropy.BLOCK),
             {"num_warps": cross_entropy.WARPS},
             False,
             {

@@ -33,6 +33,22 @@ def test_kernels_cross_compile_without_a_spill(tmp_path):
     assert len((tmp_path / "report").read_text().splitlines()) == 3
 
 
+def test_the_report_knows_the_constants_of_every_kernel():
+    pytest.importorskip("triton")
+    code = """
+from kernel_report import kernels
+for name, (kernel, constants, *_) in kernels().items():
+    print(name, sum(parameter.is_constexpr for parameter in kernel.params) - len(constants))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    path = os.pathsep.join(map(str, (BENCHMARKS, BENCHMARKS.parents[1])))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert len(found) > 20 and set(found.values()) == {"0"}, done.stdout + done.stderr
+
+
 def test_the_report_fails_on_a_kernel_that_spills(tmp_path):
     pytest.importorskip("triton")
     code = """
