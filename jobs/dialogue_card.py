@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import fsspec
 
 from jobs.context import StageContext
 from jobs.data_card import corpus_report, show_files, speed_line, table
-from jobs.dialogue_counts import BINS, COUNTS, Report
-from jobs.dialogue_report import REPORT
+from jobs.dialogue_counts import BINS, COUNTS, Report, cells
+from jobs.dialogue_report import REPORT, Sources, left_out
 from jobs.dialogue_rows import GENERATED
 from jobs.shard_job import Speed
 from tokenization.records import SPLITS
 from tokenization.shards import ShardIndex
-
-Sources = Sequence[Mapping[str, Any]]
 
 _NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut tokens"]
 
@@ -58,23 +55,6 @@ def write_dialogue_card(
     parts += ["## Lengths of interactions", "All splits.", _lengths(report, index.length)]
     parts += ["## Left out", *_left_out(sources)]
     return "\n\n".join(parts) + "\n"
-
-
-def cells(report: Report) -> Iterable[tuple[str, str, str, Mapping[str, int]]]:
-    """Source, language, split and counts, in the order of their names and of the splits."""
-    for source, languages in sorted(report["sources"].items()):
-        for language, splits in sorted(languages.items()):
-            for split in SPLITS:
-                if split in splits:
-                    yield source, language, split, splits[split]
-
-
-def left_out(sources: Sources) -> Iterable[tuple[str, str, int]]:
-    """Source, reason and number of rows that were no conversation, or one that was removed."""
-    for source in sources:
-        removed = {reason: entry["documents"] for reason, entry in source["removed"].items()}
-        for reason, count in sorted((source["rejected"] | removed).items(), key=lambda item: (-item[1], item[0])):
-            yield source["name"], reason, count
 
 
 def _data_sets(uri: str) -> Sources:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.text_report import added
-from tokenization.records import Language, Split
+from tokenization.records import SPLITS, Language, Split
 from tokenization.template import EncodedInteraction
 
 Report = dict[str, Any]
@@ -61,3 +61,12 @@ def total(reports: Iterable[Report]) -> Report:
     for report in reports:
         whole = added(whole, {name: report[name] for name in whole})
     return whole
+
+
+def cells(report: Report) -> Iterator[tuple[str, str, str, Mapping[str, int]]]:
+    """Source, language, split and counts, in the order of their names and of the splits."""
+    for source, languages in sorted(report["sources"].items()):
+        for language, splits in sorted(languages.items()):
+            for split in SPLITS:
+                if split in splits:
+                    yield source, language, split, splits[split]

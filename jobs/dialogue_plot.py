@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from jobs.data_plot import COLOURS, GREY, MOST_BARS, bars, language_legend
-from jobs.dialogue_card import Sources, cells, left_out
-from jobs.dialogue_counts import BINS, Report
+from jobs.dialogue_counts import BINS, Report, cells
+from jobs.dialogue_report import Sources, left_out
 from tokenization.shards import Kind
 
 MOST_LABELS = 20  # below a histogram: more would run into each other

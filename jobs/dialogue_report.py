@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from tokenization.shards import publish, write_json
 from tokenization.template import EncodedInteraction
 
 REPORT = "sources.json"
+
+Sources = Sequence[Mapping[str, Any]]  # as `add_up` tells of them
 
 
 class SourceReport:
@@ -134,6 +136,14 @@ def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -
     ]
     write_json(f"{uri}/{REPORT}", {"sources": report})
     return report
+
+
+def left_out(sources: Sources) -> Iterator[tuple[str, str, int]]:
+    """Source, reason and number of rows that were no conversation, or one that was removed."""
+    for source in sources:
+        removed = {reason: entry["documents"] for reason, entry in source["removed"].items()}
+        for reason, count in sorted((source["rejected"] | removed).items(), key=lambda item: (-item[1], item[0])):
+            yield source["name"], reason, count
 
 
 def _text(conversation: Conversation) -> str:
