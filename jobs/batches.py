@@ -61,7 +61,8 @@ def conversation_batch(
     flat = [turn for talk in talks for turn in [*talk, *[empty] * (most - len(talk))]]
     masked = _masked(flat, length, _longest(kept, length))
     batch = {name: part.unflatten(0, (len(talks), most)) for name, part in masked.items()}
-    batch["turn_mask"] = torch.tensor([[n < len(talk) for n in range(most)] for talk in talks])
+    mask = [[n < len(talk) for n in range(most)] for talk in talks]
+    batch["turn_mask"] = torch.tensor(mask, dtype=torch.bool).reshape(len(talks), most)
     return batch
 
 

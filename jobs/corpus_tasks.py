@@ -27,7 +27,8 @@ from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.removals import Removals
 from tokenization.cleaning.repair import Repairs
-from tokenization.cleaning.words import Words
+from tokenization.cleaning.words import Words, plain
+from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.quarantine import Quarantine, Rejected
@@ -161,7 +162,7 @@ class _Piece:
             "text": texts,
             "split": [split_of(key, *held_out) for key in words.keys.tolist()],
             "bytes": [len(text.encode()) for text in texts],
-            "key": words.keys,
+            "key": np.array([stable_hash(plain(text)) for text in texts], np.uint64),
             "words": words.counts.astype(np.int32),
             **signatures(words),
         }

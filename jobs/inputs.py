@@ -20,7 +20,7 @@ from tokenization.documents import Corpus, CorpusError
 from tokenization.integrity import DamagedFile, FileRecord, verify
 from tokenization.reader import ShardReader
 from tokenization.records import Split
-from tokenization.shards import ShardError, ShardIndex, read_index
+from tokenization.shards import INDEX, ShardError, ShardIndex, read_index
 from tokenization.tokenizer import Tokenizer, TokenizerError
 
 
@@ -86,6 +86,7 @@ def check_model(artifact: Artifact) -> None:
 def open_index(artifact: Artifact) -> ShardIndex:
     """What its shards are. Raises StageError."""
     with usable(artifact):
+        verify(f"{artifact.uri}/{INDEX}", recorded(artifact)[INDEX])
         return read_index(artifact.uri)
 
 

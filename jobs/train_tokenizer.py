@@ -89,16 +89,16 @@ def _texts(
 
 
 def _documents(corpus: Corpus, catalogue: Catalogue, rows: np.ndarray, times: float) -> Iterator[str]:
-    """The first of these documents that have `times` their bytes, or all of them as often as that takes."""
+    """These documents as often as `times` says; a fraction of a pass is the first of them that have its bytes."""
     sizes = catalogue.bytes[rows].cumsum()
-    wanted = round(times * sizes[-1])
-    chosen = rows[: int((sizes < wanted).sum()) + 1]
-    while wanted > 0:
-        for document in corpus.read(chosen):
-            yield document.text
-            wanted -= len(document.text.encode())
-            if wanted <= 0:
-                return
+    for share in (*[1.0] * int(times), times % 1):
+        wanted = round(share * sizes[-1])
+        if wanted:
+            for document in corpus.read(rows[: int((sizes < wanted).sum()) + 1]):
+                yield document.text
+                wanted -= len(document.text.encode())
+                if wanted <= 0:
+                    break
 
 
 def _bytes_per_token(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, language: Language) -> float | None:

@@ -263,7 +263,7 @@ def _config_file(command: list[str]) -> Path | None:
         if name == "path" and path and settings.get(f"{group}.kind", "files") == "files" and _is_relative(path):
             raise SubmitError(
                 f"{key} = {path!r} is relative to this folder, and a job runs in another one",
-                f"write {str(Path(path).absolute())!r}, or a URL, and submit again",
+                f"write {str(Path(path).expanduser().absolute())!r}, or a URL, and submit again",
             )
     return file
 

@@ -15,6 +15,7 @@ from rxt_model.moe import MoELayer
 
 def compile_layers(module: nn.Module, backend: str = "inductor") -> nn.Module:
     """Compile every decoder and encoder layer of `module` in place and return it. Layers of one kind share their code.
+    A deep copy of it would compute with the weights of the original: compile copies by themselves.
 
     Routed experts stay outside: they are kernels already, and the device alone knows how many rows an expert gets.
     Layers that are to be recomputed (`checkpoint_activations`) must be compiled first: the other way round torch runs

@@ -16,7 +16,8 @@ def empty_like(tensor: Tensor) -> Tensor:
     """`torch.empty_like`, contiguous. On Linux the kernel is asked to back what fills whole pages with huge ones; where
     it does not, pages are small as ever. Elsewhere than in the memory of a CPU this is `torch.empty_like` alone."""
     fresh = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-    if fresh.device.type == "cpu" and sys.platform == "linux" and fresh.nbytes >= 2 * PAGE_BYTES:
+    plain = type(fresh) is Tensor and fresh.device.type == "cpu"  # others may have no memory of their own
+    if plain and sys.platform == "linux" and fresh.nbytes >= 2 * PAGE_BYTES:
         first = -(-fresh.data_ptr() // PAGE_BYTES) * PAGE_BYTES
         size = (fresh.data_ptr() + fresh.nbytes - first) // PAGE_BYTES * PAGE_BYTES
         _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), _MADV_HUGEPAGE)

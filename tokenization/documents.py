@@ -150,9 +150,9 @@ def _opened(url: str, recorded: FileRecord | None) -> Iterator[pq.ParquetFile]:
         with fsspec.open(url, "rb") as file:
             yield pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, TimeoutError | ConnectionError) or getattr(error, "errno", None) is not None:
             raise  # the filesystem's, not Arrow's
-        raise DamagedFile(f"{url} is damaged: {error}") from error
+        raise DamagedFile(f"{url} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _row_groups(file: tuple[str, FileRecord | None]) -> list[tuple[RowGroup, int]]:

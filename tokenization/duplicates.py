@@ -44,7 +44,7 @@ def signatures(words: Words) -> dict[str, pa.Array]:
 def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
     """KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D].
 
-    `column` reads a column of all documents in their order: `key` uint64 [D] (texts with the same words have equal
+    `column` reads a column of all documents in their order: `key` uint64 [D] (of texts that say the same, equal
     keys), `words` int32 [D], and the band columns, uint16 [D, 8]. Of documents with equal keys the first stays. Of
     those that share a band with an earlier one, those go whose signature is equal to its in at least `threshold` of
     all values.

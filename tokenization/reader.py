@@ -119,16 +119,20 @@ def _local_file(uri: str, record: ShardRecord) -> str:
         return source
     cache = cache_folder() / "shards"
     path = cache / f"{record.sha256}.arrow"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = cache / f".{uuid.uuid4().hex}"
-        try:
-            fs.get_file(source, str(temporary))
-            _verify(str(temporary), record, f"{uri}/{record.file}")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    _verify(str(path), record, str(path))
+    try:
+        if path.exists():
+            _verify(str(path), record, str(path))
+            return str(path)
+    except ShardError:
+        path.unlink(missing_ok=True)  # a copy: the shard itself may be whole
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = cache / f".{uuid.uuid4().hex}"
+    try:
+        fs.get_file(source, str(temporary))
+        _verify(str(temporary), record, f"{uri}/{record.file}")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return str(path)
 
 

@@ -121,7 +121,7 @@ def beta() -> PipelineConfig:
 
     No `revision` is given, as nobody here could look one up, and the data sets differ much between them: pin each.
     A list is replaced whole, so copy `corpus.sources`, `interactions.sources`, `conversations.sources` and
-    `episodes.sources` into a file for `--config` (`rxt run beta --dry-run --json` prints them), with the commits of the
+    `episodes.sources` into a file for `--config` (`rxt run beta --dry-run` prints them), with the commits of the
     hub as `revision`. Gated sets need a token in `HF_TOKEN`.
     """
     dialogues = DialoguesConfig(

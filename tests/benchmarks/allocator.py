@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-CHANGED_BY = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_", "PYTHONMALLOC")  # beginnings of names of variables
+# beginnings of names of variables
+CHANGED_BY = (
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    "MALLOC_",
+    "PYTHONMALLOC",
+    "THP_MEM_ALLOC_ENABLE",
+)
 
 
 def as_by_default() -> str:

@@ -78,7 +78,7 @@ def test_a_damaged_file_is_named_with_the_stage_to_make_again(world, name, file,
 @pytest.mark.parametrize("content", [[], {}, {"schema_version": 1}, {"schema_version": 1, "files": [{}]}])
 def test_an_index_of_another_shape_is_damaged(world, content):
     Path(world["shards"].uri, "index.json").write_text(json.dumps(content))
-    with pytest.raises(StageError, match="index.json is damaged"):
+    with pytest.raises(StageError, match="index.json is .*damaged"):
         open_index(world["shards"])
 
 

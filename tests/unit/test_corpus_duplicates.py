@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.filters import flaws
-from tokenization.cleaning.words import Words, normalised, repeated, text_key
+from tokenization.cleaning.words import Words, normalised, plain, repeated, text_key
 from tokenization.dialogues.values import stable_hash
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 
@@ -100,6 +100,26 @@ def test_other_words_are_another_text(phrase, other):
 def test_texts_without_words_are_the_same_only_if_they_are_equal():
     texts = ["👍", "👎", "?!", "?", "…", " ", ""]
     assert len(set(map(text_key, texts))) == len(set(Words(texts).keys.tolist())) == len(texts)
+
+
+def test_signs_operators_points_and_marks_make_another_text():
+    texts = [
+        "Is 5 > 3?",
+        "Is 5 < 3?",
+        "x = 5",
+        "x = -5",
+        "3.5",
+        "3 5",
+        "a += b[i]",
+        "a -= b[i]",
+        "कि",
+        "का",
+        "a_b",
+        "a b",
+    ]
+    assert len(set(map(plain, texts))) == len(texts)
+    same = ["“Is 5 > 3”, she said.", "IS 5 > 3, she  said", '"is 5 > 3" she said!', "Is 5 > 3 , she\nsaid …"]
+    assert len(set(map(plain, same))) == 1
 
 
 def decided(texts: list[str], threshold: float = 0.8) -> np.ndarray:

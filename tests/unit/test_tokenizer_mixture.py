@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +12,7 @@ from training_data import Memory
 from jobs.configs import Execution
 from jobs.context import Look, StageContext, StageError
 from jobs.data_configs import TokenizerConfig
-from jobs.train_tokenizer import _passes, _texts, train_tokenizer
+from jobs.train_tokenizer import _documents, _passes, _texts, train_tokenizer
 from tokenization.documents import Corpus
 from tokenization.tokenizer import Tokenizer
 
@@ -87,3 +88,13 @@ def test_a_weight_of_an_unknown_source_is_named_with_those_there_are(corpus, tmp
     with pytest.raises(StageError, match=told) as caught:
         stage(corpus, tmp_path, weights={"poems": 1})
     assert caught.value.remedy == Look("tokenizer")
+
+
+def test_a_fraction_of_a_pass_beyond_the_first_is_drawn_from_all_files(corpus):
+    catalogue = Corpus(corpus).catalogue()
+    rows = np.flatnonzero(catalogue.languages == 0)
+    rows = rows[np.argsort(catalogue.hashes[rows])]
+    words = Counter(text.split()[1] for text in _documents(Corpus(corpus), catalogue, rows, 1.5))
+    held = [len(catalogue.rows_of([name])) for name in ("books", "manuals")]
+    found = words["lighthouse"] / held[0], words["zxqvzxqvk"] / held[1]
+    assert found == pytest.approx((1.5, 1.5), abs=0.1)

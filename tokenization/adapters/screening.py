@@ -39,16 +39,18 @@ class Survey:
 class Screen:
     """What is left out of a part, as keys (uint64, sorted): those that share words with a benchmark, those that an
     `earlier` part has, and those that come `again` after a first time here. Its `repr` tells apart what leaves out
-    something else or could not see everything."""
+    something else, was made of other content or could not see everything."""
 
     benchmark: np.ndarray = field(default_factory=_none)
     earlier: np.ndarray = field(default_factory=_none)
     again: np.ndarray = field(default_factory=_none)
     lost: tuple[Rejected, ...] = ()
     repaired: dict[str, dict[str, Any]] = field(default_factory=dict)
+    content: np.ndarray = field(default_factory=_none)  # the keys of all, in order
 
     def __repr__(self) -> str:
-        digests = (hashlib.sha256(keys.tobytes()).hexdigest() for keys in (self.benchmark, self.earlier, self.again))
+        parts = self.benchmark, self.earlier, self.again, self.content
+        digests = (hashlib.sha256(keys.tobytes()).hexdigest() for keys in parts)
         return f"Screen({', '.join(digests)}, {self.lost})"
 
     def sieve(self) -> Callable[[int], Removal | None]:
@@ -82,6 +84,7 @@ def screens(surveys: Sequence[Survey]) -> list[Screen]:
             np.unique(keys[start:stop][(later & ~elsewhere)[start:stop]]),
             survey.lost,
             survey.repaired,
+            survey.keys,
         )
         for survey, (start, stop) in zip(surveys, pairwise(np.cumsum([0, *counts])), strict=True)
     ]

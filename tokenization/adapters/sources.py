@@ -7,7 +7,7 @@ A source falls into parts that can be read anywhere in any order. What cannot be
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from tokenization.adapters.screening import Screen, Survey
 from tokenization.batching import batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.repair import Note, Repairs, repair
-from tokenization.cleaning.words import Words, normalised
+from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 from tokenization.quarantine import LOST, Rejected, flaw
@@ -107,9 +107,9 @@ def survey(part: Part, benchmark: Benchmark) -> Survey:
     return Survey(np.concatenate(keys), np.concatenate(found), tuple(lost), repairs.as_dict())
 
 
-def normal_form(turns: Sequence[Interaction]) -> str:
-    """The words of each part of each turn: what equal conversations have in common."""
-    return "\n".join("\t".join(map(normalised, astuple(turn))) for turn in turns)
+def normal_form(turns: Sequence[Interaction], of_text: Callable[[str], str] = plain) -> str:
+    """That of each part of each turn: what equal conversations have in common."""
+    return "\n".join("\t".join(map(of_text, astuple(turn))) for turn in turns)
 
 
 def key_of(conversation: Conversation) -> int:
@@ -127,7 +127,7 @@ def _conversation(source: DialogueSource, row: Row, repairs: Repairs | None) -> 
         repairs.add(kind, *texts)
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
     held_out = source.validation_fraction, source.test_fraction
-    split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns)), *held_out)
+    split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns, normalised)), *held_out)
     return Conversation(document_id(source.name, text), language, source.name, split, turns)
 
 

@@ -13,6 +13,8 @@ from rensa import RMinHash
 from tokenization.dialogues.values import stable_hash
 
 _WORD = re.compile(r"[^\W_]+")
+# What ends a sentence or a part of one, and quotes; not signs, operators or points in numbers, which say something.
+_PUNCTUATION = re.compile(r"""(?<=[\w\s])[.,;:!?…"'“”„‚‘’«»]+(?=\s|$)|(?<!\w)["'“„‚‘«]+(?=\w)""")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
@@ -24,8 +26,13 @@ def normalised(text: str) -> str:
 
 
 def text_key(text: str) -> int:
-    """64 bits, the same for texts that are `normalised` alike."""
+    """64 bits, the same for texts that are `normalised` alike: no two such may be in different splits."""
     return stable_hash(normalised(text))
+
+
+def plain(text: str) -> str:
+    """The same for texts that say the same: they differ in case, white space and the punctuation of sentences alone."""
+    return " ".join(_PUNCTUATION.sub("", text.casefold()).split())
 
 
 def _split(text: str) -> list[str]:
