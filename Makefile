@@ -6,7 +6,7 @@ RXT := $(VENV)/bin/rxt
 .PHONY: demo test test-fast check
 
 demo: $(VENV)/.installed
-	@$(VENV)/bin/python -m tokenization.fetch
+	@$(VENV)/bin/python -m tokenization.packages.fetch
 	@$(RXT) run tiny
 	@$(RXT) stage show evaluate
 	@$(RXT) chat tiny --example en --example pl

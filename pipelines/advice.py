@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobs.context import Discard, StageError
+from jobs.stage.context import Discard, StageError
 from pipelines.invocation import Invocation
 from pipelines.planner import StageStatus
 

@@ -22,7 +22,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from jobs.context import Discard, Look, StageError
+from jobs.stage.context import Discard, Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
 
 MANIFEST = "manifest.json"  # what an artifact is; written last

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.configs import Execution
-from jobs.context import Artifact, Interrupted, StageContext
+from jobs.configs.execution import Execution
+from jobs.stage.context import Artifact, Interrupted, StageContext
 from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
 from pipelines.failures import failure_record, is_loss_of_ray

@@ -11,18 +11,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from safetensors import SafetensorError
 from torch import Tensor
 
-from jobs.context import Artifact, StageError, Talk
-from jobs.inputs import model_uri, open_model, open_tokenizer
-from jobs.model_folder import require_tokenizer
+from jobs.stage.context import Artifact, StageError, Talk
+from jobs.stage.inputs import model_uri, open_model, open_tokenizer
+from jobs.stage.model_folder import require_tokenizer
 from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
 from rxt_model.state import ConversationState
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer, encode_query
 from tokenization.dialogues.score import score
 from tokenization.dialogues.wording import example
 from tokenization.records import Interaction, Language
-from tokenization.template import decode_answer, encode_query
-from tokenization.tokenizer import Tokenizer
 
 HELP = """\
 /memory      what short-term memory looks like, and how much the last interaction changed it

@@ -41,7 +41,7 @@ def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        from jobs.context import StageError
+        from jobs.stage.context import StageError
 
         try:
             code = command(*args, **kwargs)
@@ -155,7 +155,7 @@ def stage_discard(
     as_json: Json = False,
 ) -> int:
     """Delete one attempt; an earlier one counts again."""
-    from jobs.context import StageError
+    from jobs.stage.context import StageError
     from pipelines import views
 
     session = _open(preset, config, sets)
@@ -191,7 +191,7 @@ def chat(
     sets: Sets = None,
 ) -> int:
     """Talk to the export, else to the furthest complete stage."""
-    from jobs.context import StageError
+    from jobs.stage.context import StageError
     from tokenization.records import LANGUAGES
 
     session = _open(preset, config, sets)
@@ -214,7 +214,7 @@ def submit(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the job.")] = False,
 ) -> int:
     """The same command as a Ray job on a running cluster."""
-    from jobs.context import StageError
+    from jobs.stage.context import StageError
     from pipelines.artifacts import ArtifactStore
     from pipelines.session import store_url, tracking_uri
     from pipelines.submit import check_order

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from jobs import configs, data_configs
-from jobs.config_base import Config
+from jobs.configs.base import Config
+from jobs.configs.data import (
+    ConversationShardsConfig,
+    CorpusConfig,
+    InteractionShardsConfig,
+    TextShardsConfig,
+    TokenizerConfig,
+)
+from jobs.configs.evaluation import EvaluateConfig, ExportConfig
+from jobs.configs.execution import Execution
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import BaselineConfig, MemoryPretrainConfig, PretrainConfig, SftConfig, SmatConfig
 
 
 class PipelineConfig(Config):
     """A preset is a function that returns one of these; `--config` and `--set` overlay it."""
 
-    corpus: data_configs.CorpusConfig
-    tokenizer: data_configs.TokenizerConfig
-    text: data_configs.TextShardsConfig
-    interactions: data_configs.InteractionShardsConfig
-    conversations: data_configs.ConversationShardsConfig
-    episodes: data_configs.ConversationShardsConfig
-    pretrain: configs.PretrainConfig
-    sft: configs.SftConfig
-    memory_pretrain: configs.MemoryPretrainConfig
-    smat: configs.SmatConfig
-    mrl: configs.MrlConfig
-    baseline: configs.BaselineConfig
-    evaluate: configs.EvaluateConfig
-    export: configs.ExportConfig
-    execution: configs.Execution = configs.Execution()
+    corpus: CorpusConfig
+    tokenizer: TokenizerConfig
+    text: TextShardsConfig
+    interactions: InteractionShardsConfig
+    conversations: ConversationShardsConfig
+    episodes: ConversationShardsConfig
+    pretrain: PretrainConfig
+    sft: SftConfig
+    memory_pretrain: MemoryPretrainConfig
+    smat: SmatConfig
+    mrl: MrlConfig
+    baseline: BaselineConfig
+    evaluate: EvaluateConfig
+    export: ExportConfig
+    execution: Execution = Execution()

@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any
 
-from jobs.context import Look, Rerun, StageError
+from jobs.stage.context import Look, Rerun, StageError
 from pipelines.invocation import Invocation
 
 OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.context import Change, Discard, Look, Remedy, Rerun, Restart, Talk
+from jobs.stage.context import Change, Discard, Look, Remedy, Rerun, Restart, Talk
 
 DEFAULT_PRESET = "tiny"
 JOB_CONFIG = "RXT_JOB_CONFIG"  # where a submitted job finds the file that `--config` named on the user's machine

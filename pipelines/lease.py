@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.context import Interrupted, Look, StageError
+from jobs.stage.context import Interrupted, Look, StageError
 from pipelines import processes
 from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.display import byte_size, console_on, print_table, table_of
 from pipelines.presets import PRESETS
 from rxt_model.config import ModelConfig

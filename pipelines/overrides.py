@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.config import PipelineConfig
 from pipelines.fingerprint import plain
 

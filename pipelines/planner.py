@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any, Literal
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
 from pipelines.code_digest import changed_files, code_digest
 from pipelines.failures import KEYS, summary

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from jobs.context import Remedy
+from jobs.stage.context import Remedy
 from pipelines.artifacts import METRICS, ArtifactStore, Attempt, StoreError
 from pipelines.invocation import Invocation
 from pipelines.tracking import Point
@@ -33,7 +33,7 @@ class Sink(Protocol):
 
 
 class StageReporter:
-    """Implements `jobs.context.Reporter`; stage functions may call it from several threads."""
+    """Implements `jobs.stage.context.Reporter`; stage functions may call it from several threads."""
 
     def __init__(
         self, store: ArtifactStore, attempt: Attempt, board: Board, sink: Sink, invocation: Invocation

@@ -15,9 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
 
-from jobs import ray_setup
-from jobs.configs import Execution
-from jobs.context import Interrupted, Look, StageError
+from jobs.configs.execution import Execution
+from jobs.stage import ray_setup
+from jobs.stage.context import Interrupted, Look, StageError
 from pipelines.advice import way_back
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.context import Artifact, StageError
+from jobs.stage.context import Artifact, StageError
 from pipelines import overrides
 from pipelines.advice import not_there, way_on
 from pipelines.artifacts import RUN, ArtifactStore, Attempt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobs.config_base import Config
+from jobs.configs.base import Config
 
 
 @dataclass(frozen=True)

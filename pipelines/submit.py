@@ -22,7 +22,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines import overrides
 from pipelines.code_digest import ROOT
 from pipelines.fingerprint import flatten, plain

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.gpu_metrics import gpu_sampler
 
 SAMPLE_SECONDS = 5

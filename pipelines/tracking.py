@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.processes import is_gone, this_process
 from pipelines.revision import commit
 from pipelines.system_metrics import SystemMetrics

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jobs.context import Look, StageError
+from jobs.stage.context import Look, StageError
 from pipelines.advice import back_lines, closing_lines, way_on
 from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordDamaged
 from pipelines.display import console_on, duration, print_table, stage_table, table_of

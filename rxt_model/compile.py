@@ -10,7 +10,7 @@ from torch import nn
 
 from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.encoder import EncoderLayer
-from rxt_model.moe import MoELayer
+from rxt_model.moe.layer import MoELayer
 
 
 def compile_layers(module: nn.Module, backend: str = "inductor") -> nn.Module:

@@ -66,7 +66,7 @@ class MoEConfig(_Strict):
 
     `bias`: one output vector per layer for the routed and one for the shared experts (Beta), or biases of their own in
     every expert (Alpha). `selection_bias`: one number per expert that steers the choice of experts alone; stages with a
-    `bias_speed` give it to a model and move it (`rxt_model.selection_bias`).
+    `bias_speed` give it to a model and move it (`rxt_model.moe.selection_bias`).
     """
 
     experts: int

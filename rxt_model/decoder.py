@@ -11,7 +11,7 @@ from rxt_model.cache import KeyValueCache
 from rxt_model.config import Architecture
 from rxt_model.layers import SwiGLU, norm
 from rxt_model.layout import Layout
-from rxt_model.moe import MoELayer, Routing
+from rxt_model.moe.layer import MoELayer, Routing
 
 
 class Tokens(NamedTuple):

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rxt_model.moe import Experts, MoELayer
+from rxt_model.moe.layer import Experts, MoELayer
 
 
 class MainWeights:

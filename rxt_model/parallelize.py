@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from rxt_model.decoder import DecoderLayer
 from rxt_model.encoder import EncoderLayer
-from rxt_model.expert_parallel import check_degree, spread_experts
 from rxt_model.memory import CompetitiveWrite, GatedWrite
+from rxt_model.moe.expert_parallel import check_degree, spread_experts
 
 
 def parallelize(

@@ -12,7 +12,7 @@ from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.encoder import Encoder
 from rxt_model.memory import CompetitiveWrite, GatedWrite, MemoryAttention, ResidualGate
 from rxt_model.model import ReactiveTransformer
-from rxt_model.moe import MoELayer
+from rxt_model.moe.layer import MoELayer
 
 
 def parameters(module: nn.Module) -> int:

@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from recorded import outputs, recorded
 
-from jobs.configs import Execution
-from jobs.context import Artifact, StageContext
-from jobs.rates import Outcome, Question, tabulate
-from jobs.report import write_report
+from jobs.configs.execution import Execution
+from jobs.evaluation.rates import Outcome, Question, tabulate
+from jobs.evaluation.report import write_report
+from jobs.stage.context import Artifact, StageContext
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
 from rxt_model.model import ReactiveTransformer
+from tokenization.bpe.special_tokens import EOS
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import encode_interactions
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.records import LANGUAGES, Probe
-from tokenization.shards import ShardIndex, write_index, write_shard
-from tokenization.special_tokens import EOS
-from tokenization.template import encode_interactions
-from tokenization.tokenizer import Tokenizer
+from tokenization.shards.writer import ShardIndex, write_index, write_shard
 
 LENGTH = 64
 torch.set_num_threads(1)

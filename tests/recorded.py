@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jobs.context import Artifact
+from jobs.stage.context import Artifact
 
 
 def recorded(stage: str, artifact_id: str, uri: str, **manifest: Any) -> Artifact:

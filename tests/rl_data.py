@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from recorded import recorded
 
-from jobs.configs import Execution, RlExecution
-from jobs.context import Artifact, StageContext
+from jobs.configs.execution import Execution, RlExecution
+from jobs.stage.context import Artifact, StageContext
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
 from rxt_model.model import ReactiveTransformer, seeded
-from tokenization.shards import ShardIndex, write_index, write_shard
-from tokenization.special_tokens import ANSWER, BOS, EOS, QUERY
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.shards.writer import ShardIndex, write_index, write_shard
 
 LENGTH = 24
 

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.config_base import Config
-from jobs.configs import Execution
-from jobs.context import Interrupted, StageContext, StageError
+from jobs.configs.base import Config
+from jobs.configs.execution import Execution
+from jobs.stage.context import Interrupted, StageContext, StageError
 from pipelines.artifacts import ArtifactStore
 from pipelines.display import Board, console_on
 from pipelines.invocation import Invocation

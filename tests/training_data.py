@@ -9,9 +9,10 @@ import torch
 from evaluation_data import ARCHITECTURE
 from recorded import recorded
 
-from jobs.configs import Execution, PretrainConfig, TrainExecution
-from jobs.context import StageContext
-from tokenization.shards import ShardIndex, write_index, write_shard
+from jobs.configs.execution import Execution, TrainExecution
+from jobs.configs.training import PretrainConfig
+from jobs.stage.context import StageContext
+from tokenization.shards.writer import ShardIndex, write_index, write_shard
 
 DIGEST, VOCABULARY, LENGTH = "d" * 64, 300, 32
 

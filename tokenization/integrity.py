@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import fsspec
 
-from tokenization.shards import sha256_of
+from tokenization.shards.writer import sha256_of
 
 
 class DamagedFile(ValueError):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import ray
 from ray.actor import ActorHandle
 
-from jobs.configs import MrlConfig, RlExecution
+from jobs.configs.execution import RlExecution
+from jobs.configs.rl import MrlConfig
 from jobs.rl.episodes import Episode, by_length, stable_hash
 from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Sample, Trajectory

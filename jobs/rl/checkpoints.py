@@ -12,9 +12,9 @@ from typing import NamedTuple
 import ray
 from ray.actor import ActorHandle
 
-from jobs.context import Restart, StageError
 from jobs.rl import files
 from jobs.rl.replay_buffer import ReplayBuffer
+from jobs.stage.context import Restart, StageError
 
 RECORD = "checkpoint.json"
 

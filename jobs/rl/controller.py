@@ -13,11 +13,7 @@ from tempfile import TemporaryDirectory
 import ray
 import torch
 
-from jobs.configs import MrlConfig
-from jobs.context import Change, Interrupted, StageContext, StageError
-from jobs.inputs import model_uri
-from jobs.model_folder import upload
-from jobs.ray_setup import ensure_ray
+from jobs.configs.rl import MrlConfig
 from jobs.rl import checkpoints, files
 from jobs.rl.actors import Actors
 from jobs.rl.episodes import stable_hash, training_episodes
@@ -26,6 +22,10 @@ from jobs.rl.replay_buffer import ReplayBuffer, Trajectory
 from jobs.rl.rewards import Reward
 from jobs.rl.stage_data import StageData
 from jobs.rl.weight_sync import Policy, publish
+from jobs.stage.context import Change, Interrupted, StageContext, StageError
+from jobs.stage.inputs import model_uri
+from jobs.stage.model_folder import upload
+from jobs.stage.ray_setup import ensure_ray
 
 TRANSCRIPTS = 2
 HELD_OUT_BEFORE = "held_out_before.json"

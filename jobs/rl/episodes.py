@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from jobs.configs import MrlConfig
-from jobs.context import Look, StageError
-from tokenization.reader import ShardReader, global_batch
+from jobs.configs.rl import MrlConfig
+from jobs.stage.context import Look, StageError
+from tokenization.shards.reader import ShardReader, global_batch
 
 REFERENCE_TURNS = 8  # up to here memory is told the reference answers, beyond it the policy's own (as published)
 

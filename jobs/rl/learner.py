@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from jobs.configs import MrlConfig
-from jobs.model_folder import load_model, upload
-from jobs.optimizer import StageOptimizer
+from jobs.configs.rl import MrlConfig
 from jobs.rl import files, losses, replay
 from jobs.rl.critic import Critic
 from jobs.rl.policy import TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
+from jobs.stage.model_folder import load_model, upload
+from jobs.training.optimizer import StageOptimizer
 from rxt_model.checkpoint import save_pretrained
-from rxt_model.moe import balance_loss, router_z_loss
+from rxt_model.moe.layer import balance_loss, router_z_loss
 
 
 class Learner:

@@ -15,7 +15,7 @@ from torch import Tensor
 from jobs.rl.episodes import Episode, stable_hash
 from jobs.rl.rewards import Ids
 from rxt_model.model import ReactiveTransformer
-from rxt_model.moe import Routing
+from rxt_model.moe.layer import Routing
 
 
 class TokenScores(NamedTuple):

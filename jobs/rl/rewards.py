@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jobs.configs import RewardConfig
+from jobs.configs.rl import RewardConfig
 from jobs.rl.replay_buffer import Trajectory
 
 NGRAM_WEIGHTS = (0.2, 0.2, 0.3, 0.3)

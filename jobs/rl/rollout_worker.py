@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 import torch
 from safetensors.torch import load, save
 
-from jobs.model_folder import load_model
 from jobs.rl import files, policy
 from jobs.rl.episodes import Episode, running, stable_hash
 from jobs.rl.replay_buffer import Sample
 from jobs.rl.weight_sync import Policy
+from jobs.stage.model_folder import load_model
 from rxt_model.generate import Sampling, answer
 from rxt_model.state import remember
 

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, replace
 
 from torch import Tensor
 
-from jobs.configs import MrlConfig
-from jobs.context import Change, Look, StageContext, StageError
-from jobs.inputs import model_folder, model_uri, open_reader, open_tokenizer
-from jobs.model_folder import require_tokenizer
+from jobs.configs.rl import MrlConfig
 from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rewards import Reward, reward_trajectories
+from jobs.stage.context import Change, Look, StageContext, StageError
+from jobs.stage.inputs import model_folder, model_uri, open_reader, open_tokenizer
+from jobs.stage.model_folder import require_tokenizer
 from rxt_model.checkpoint import load_config
 from rxt_model.weights import Tensors
-from tokenization.reader import ShardReader
-from tokenization.template import decode_answer
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer
+from tokenization.shards.reader import ShardReader
 
 
 @dataclass(frozen=True)

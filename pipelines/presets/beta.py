@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.configs import (
-    BaselineConfig,
-    BaselinePart,
-    DataExecution,
-    EvaluateConfig,
-    Execution,
-    ExportConfig,
-    JointLossConfig,
-    MemoryPretrainConfig,
-    MrlConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    RlExecution,
-    SftConfig,
-    SmatConfig,
-    SmatPhase,
-    TrainExecution,
-)
-from jobs.data_configs import (
+from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
     DialoguesConfig,
@@ -29,6 +11,20 @@ from jobs.data_configs import (
     SourceConfig,
     TextShardsConfig,
     TokenizerConfig,
+)
+from jobs.configs.evaluation import EvaluateConfig, ExportConfig
+from jobs.configs.execution import DataExecution, Execution, RlExecution, TrainExecution
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import (
+    BaselineConfig,
+    BaselinePart,
+    JointLossConfig,
+    MemoryPretrainConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
 )
 from pipelines.config import PipelineConfig
 from pipelines.presets.shared import published_adamw

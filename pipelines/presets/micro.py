@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from jobs.configs import (
-    BaselineConfig,
-    BaselinePart,
-    EvaluateConfig,
-    Execution,
-    ExportConfig,
-    JointLossConfig,
-    MemoryPretrainConfig,
-    MrlConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    RlExecution,
-    SftConfig,
-    SmatConfig,
-    SmatPhase,
-    TrainExecution,
-)
-from jobs.data_configs import (
+from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
     DialoguesConfig,
     InteractionShardsConfig,
     TextShardsConfig,
     TokenizerConfig,
+)
+from jobs.configs.evaluation import EvaluateConfig, ExportConfig
+from jobs.configs.execution import Execution, RlExecution, TrainExecution
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import (
+    BaselineConfig,
+    BaselinePart,
+    JointLossConfig,
+    MemoryPretrainConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
 )
 from pipelines.config import PipelineConfig
 from pipelines.presets.shared import package, published_adamw

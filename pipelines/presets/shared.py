@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jobs.configs import OptimizerConfig
-from jobs.data_configs import SourceConfig
-from tokenization.fetch import PACKAGES
+from jobs.configs.data import SourceConfig
+from jobs.configs.training import OptimizerConfig
+from tokenization.packages.fetch import PACKAGES
 
 
 def package(name: str, megabytes: float | None = None) -> SourceConfig:

@@ -20,9 +20,9 @@ import tokenizers
 from texts import RESULTS, cpu_seconds, machine, megabytes, read
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
-from tokenization.special_tokens import SPECIAL_TOKENS
-from tokenization.tokenizer import Tokenizer
-from tokenization.words import SPLIT
+from tokenization.bpe.special_tokens import SPECIAL_TOKENS
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.bpe.words import SPLIT
 
 LANGUAGES = ("en", "pl")
 LEAST_RATIO, LEAST_COMPRESSION = 4, 0.995

@@ -4,9 +4,9 @@
                                            [--polish-passes 4] [--words 0 10] [--splits ours joined]
 
 Needs npm and `pip install tiktoken==0.14.0 rustbpe==0.1.0 msgpack`, which nothing else here does. Texts are the
-packages of `tokenization.packages`, cleaned as the corpus stage cleans them. Four sources per language are left out of
-training and measured; of every other source 2 % of the documents are held out. The public vocabularies (o200k of
-OpenAI, Gemma 3 of Google, Claude 2 of Anthropic) are fetched into the cache and measured on the same texts.
+packages of `tokenization.packages.table`, cleaned as the corpus stage cleans them. Four sources per language are left
+out of training and measured; of every other source 2 % of the documents are held out. The public vocabularies (o200k
+of OpenAI, Gemma 3 of Google, Claude 2 of Anthropic) are fetched into the cache and measured on the same texts.
 
 A vocabulary is trained for each of `--splits` with each of `--words`: so many MB per language of single words, as often
 as the lists of the PyPI package `wordfreq` have them (CC-BY-SA 4.0; lower case). `ours` is what the project trains; for
@@ -34,17 +34,17 @@ from pathlib import Path
 import tiktoken
 import tokenizers
 
-from jobs.latency import device_name
+from jobs.evaluation.latency import device_name
 from pipelines.revision import commit
+from tokenization.bpe.special_tokens import SPECIAL_TOKENS
+from tokenization.bpe.tokenizer import SPLIT, Tokenizer
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.words import text_key
 from tokenization.documents import split_of
-from tokenization.extract import EXTRACTORS
-from tokenization.extract.archive import read_members
-from tokenization.fetch import fetch, path_of
-from tokenization.packages import PACKAGES, Package
-from tokenization.special_tokens import SPECIAL_TOKENS
-from tokenization.tokenizer import SPLIT, Tokenizer
+from tokenization.packages.fetch import fetch, path_of
+from tokenization.packages.formats import EXTRACTORS
+from tokenization.packages.formats.archive import read_members
+from tokenization.packages.table import PACKAGES, Package
 
 RESULTS = Path(__file__).parent / "results" / "compression.jsonl"
 SIZES = (65_536, 32_768)

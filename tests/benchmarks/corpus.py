@@ -22,16 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.corpus_tasks import CleanTask, clean_piece
-from jobs.data_configs import CorpusConfig, SourceConfig
-from jobs.latency import device_name
+from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.corpus.tasks import CleanTask, clean_piece
+from jobs.evaluation.latency import device_name
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from pipelines.revision import commit
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.language import foreign
 from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
-from tokenization.extract import EXTRACTORS
-from tokenization.fetch import PACKAGES, fetch, path_of
+from tokenization.packages.fetch import PACKAGES, fetch, path_of
+from tokenization.packages.formats import EXTRACTORS
 from tokenization.sources import Piece, Source, pieces
 
 RESULTS = Path(__file__).parent / "results" / "corpus.jsonl"

@@ -39,7 +39,7 @@ from rxt_model.heads import next_tokens
 from rxt_model.kernels.language import triton
 from rxt_model.main_weights import MainWeights
 from rxt_model.model import ReactiveTransformer
-from rxt_model.moe import balance_loss
+from rxt_model.moe.layer import balance_loss
 from rxt_model.size import active_parameters, decoder_flops, parameters
 
 RESULTS = Path(__file__).parent / "results" / "decoder_step.jsonl"

@@ -19,8 +19,8 @@ from statistics import median
 import numpy as np
 from texts import RESULTS, cpu_seconds, machine, megabytes, read
 
-from tokenization.encoder import Reference, engine
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.encoder import Reference, engine
+from tokenization.bpe.tokenizer import Tokenizer
 
 LANGUAGES = ("en", "pl")
 CASES = ("en", "pl", "mixed")

@@ -29,17 +29,17 @@ import torch.nn.functional as F
 from allocator import as_by_default
 from torch import Tensor, nn
 
-from jobs.configs import SftConfig
-from jobs.latency import device_name
-from jobs.objectives.joint_lm import JointLM
-from jobs.optimizer import StageOptimizer
-from jobs.train_loop import moment_of
+from jobs.configs.training import SftConfig
+from jobs.evaluation.latency import device_name
+from jobs.training.loop import moment_of
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.optimizer import StageOptimizer
 from pipelines.revision import commit
 from rxt_model.config import MemoryConfig
 from rxt_model.family import ALPHA_MICRO
 from rxt_model.heads import TokenLoss
 from rxt_model.model import ReactiveTransformer, seeded
-from rxt_model.moe import Experts
+from rxt_model.moe.layer import Experts
 
 RESULTS = Path(__file__).parent / "results" / "joint_step.jsonl"
 ROWS, LENGTH = 8, ALPHA_MICRO.length
@@ -90,7 +90,7 @@ class Training:
         with ExitStack() as patches:
             if self.plain:
                 patches.enter_context(patch.object(Experts, "forward", loop_over_experts))
-                patches.enter_context(patch("jobs.objectives.joint_lm.cross_entropy", full_logits))
+                patches.enter_context(patch("jobs.training.objectives.joint_lm.cross_entropy", full_logits))
             began = process_time()
             self.optimizer.begin(number, self.objective.trained(number))
             loss, _ = self.objective(batch, moment_of(self.config, number, batch))

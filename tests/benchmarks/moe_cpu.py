@@ -30,11 +30,11 @@ import torch.nn.functional as F
 from allocator import as_by_default
 from torch import Tensor, nn
 
-from jobs.latency import device_name
+from jobs.evaluation.latency import device_name
 from pipelines.revision import commit
 from rxt_model.config import MoEConfig
 from rxt_model.layers import SwiGLU
-from rxt_model.moe import MoELayer
+from rxt_model.moe.layer import MoELayer
 
 RESULTS = Path(__file__).parent / "results" / "moe_cpu.jsonl"
 DIM, WIDTH, EXPERTS, TOP_K, TOKENS = 512, 192, 384, 10, 1024

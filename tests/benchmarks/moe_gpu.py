@@ -39,7 +39,7 @@ from pipelines.revision import commit
 from rxt_model.kernels.experts import routed_experts
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.topk import select_experts
-from rxt_model.router import router_logits
+from rxt_model.moe.router import router_logits
 
 RESULTS = Path(__file__).parent / "results" / "moe_gpu.jsonl"
 D, N, E, K = 512, 192, 384, 10

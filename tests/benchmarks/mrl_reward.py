@@ -25,10 +25,10 @@ from pathlib import Path
 import ray
 import torch
 
-from jobs.configs import MrlConfig
-from jobs.context import Artifact, StageContext
-from jobs.latency import device_name
-from jobs.ray_setup import ensure_ray, shutdown
+from jobs.configs.rl import MrlConfig
+from jobs.evaluation.latency import device_name
+from jobs.stage.context import Artifact, StageContext
+from jobs.stage.ray_setup import ensure_ray, shutdown
 from pipelines.config import PipelineConfig
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS

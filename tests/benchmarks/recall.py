@@ -14,15 +14,15 @@ from time import time
 
 import torch
 
-from jobs.latency import device_name
-from jobs.model_folder import load_model, require_tokenizer
-from jobs.rates import tabulate
-from jobs.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_talks
+from jobs.evaluation.latency import device_name
+from jobs.evaluation.rates import tabulate
+from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_talks
+from jobs.stage.model_folder import load_model, require_tokenizer
 from pipelines.revision import commit
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
-from tokenization.reader import ShardReader
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.shards.reader import ShardReader
 
 RESULTS = Path(__file__).parent / "results" / "recall.jsonl"
 

@@ -47,7 +47,7 @@ def cpu_seconds() -> float:
 
 def machine(*packages: str) -> dict:
     """When, with which code and where."""
-    from jobs.latency import device_name  # takes torch along, which those that measure memory should not have
+    from jobs.evaluation.latency import device_name
 
     return {
         "time": round(time.time()),

@@ -19,7 +19,7 @@ import torch
 from allocator import as_by_default
 from torch import Tensor
 
-from jobs.latency import Moment, device_name, interleaved, moments
+from jobs.evaluation.latency import Moment, device_name, interleaved, moments
 from pipelines.revision import commit
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig

@@ -39,20 +39,20 @@ import pyarrow.parquet as pq
 import ray
 import tokenizers
 
-from jobs.build_shards import build_text_shards
-from jobs.configs import DataExecution, Execution
-from jobs.context import StageContext
-from jobs.data_configs import TextShardsConfig
-from jobs.latency import device_name
-from jobs.ray_setup import WORKER_ENVIRONMENT, shutdown
-from jobs.text_manifest import take_stock, text_shards
-from jobs.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.configs.data import TextShardsConfig
+from jobs.configs.execution import DataExecution, Execution
+from jobs.evaluation.latency import device_name
+from jobs.shards.stage import build_text_shards
+from jobs.shards.text_manifest import take_stock, text_shards
+from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.stage.context import StageContext
+from jobs.stage.ray_setup import WORKER_ENVIRONMENT, shutdown
 from pipelines.revision import commit
 from tests.recorded import recorded
+from tokenization.bpe.encoder import BATCH
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.documents import COLUMNS, Corpus
-from tokenization.encoder import BATCH
 from tokenization.records import LANGUAGES, Document
-from tokenization.tokenizer import Tokenizer
 
 RESULTS = Path(__file__).parent / "results" / "tokenize_job.jsonl"
 LENGTH = 1024

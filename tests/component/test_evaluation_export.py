@@ -7,14 +7,14 @@ import re
 import pytest
 from evaluation_data import context, digest_of, foreign_tokenizer, make_world
 
-from jobs.configs import ExportConfig
-from jobs.context import StageError
-from jobs.export import export
-from jobs.model_folder import load_model
+from jobs.configs.evaluation import ExportConfig
+from jobs.export.stage import export
+from jobs.stage.context import StageError
+from jobs.stage.model_folder import load_model
 from rxt_model.checkpoint import from_pretrained, save_pretrained
 from rxt_model.size import parameters
 from rxt_model.weights import WEIGHTS
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_export_refuses_a_tokenizer_that_does_not_fit(world, tmp_path):
 
 def test_export_notices_weights_that_changed_on_the_way(world, tmp_path, monkeypatch):
     """One flipped weight between writing and reading back."""
-    import jobs.export as module
+    import jobs.export.stage as module
 
     def upload_damaged(folder, uri):
         model = from_pretrained(folder)

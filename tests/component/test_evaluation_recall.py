@@ -10,13 +10,13 @@ import pytest
 import torch
 from evaluation_data import LENGTH, make_conversations, make_models, make_shards, make_tokenizer
 
-from jobs.context import Change, StageError
-from jobs.rates import tabulate
-from jobs.recall import ReactiveSpeaker, StatelessSpeaker, ask, batches, list_questions, load_talks, play
+from jobs.evaluation.rates import tabulate
+from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, batches, list_questions, load_talks, play
+from jobs.stage.context import Change, StageError
 from rxt_model.config import ControlTokens
+from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
 from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values
-from tokenization.reader import ShardReader
-from tokenization.special_tokens import ANSWER, BOS, EOS, QUERY
+from tokenization.shards.reader import ShardReader
 
 
 @pytest.fixture(scope="module")

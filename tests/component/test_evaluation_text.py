@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from evaluation_data import make_models, make_shards, make_tokenizer
 
-from jobs import latency, perplexity
+from jobs.evaluation import latency, perplexity
 from rxt_model.generate import Turn
-from tokenization.reader import ShardReader
+from tokenization.shards.reader import ShardReader
 
 
 @pytest.fixture(scope="module")

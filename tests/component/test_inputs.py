@@ -13,12 +13,13 @@ from evaluation_data import context, make_world
 from recorded import recorded
 from rl_data import RecordingReporter, toy_context, toy_world
 
-from jobs.configs import EvaluateConfig, ExportConfig, MrlConfig
-from jobs.context import Look, Rerun, StageError
-from jobs.evaluate import Sources, evaluate, measure
-from jobs.export import export
-from jobs.inputs import check_model, open_index, open_model, open_model_config, open_reader, open_tokenizer
+from jobs.configs.evaluation import EvaluateConfig, ExportConfig
+from jobs.configs.rl import MrlConfig
+from jobs.evaluation.stage import Sources, evaluate, measure
+from jobs.export.stage import export
 from jobs.rl.controller import run_mrl
+from jobs.stage.context import Look, Rerun, StageError
+from jobs.stage.inputs import check_model, open_index, open_model, open_model_config, open_reader, open_tokenizer
 
 EVALUATE, MRL = EvaluateConfig(questions=4, text_rows=2), MrlConfig(iterations=1, episodes=4, held_out_episodes=4)
 
@@ -30,7 +31,7 @@ def no_ray(monkeypatch):
     def refuse(execution):
         raise AssertionError("Ray was started")
 
-    for module in ("jobs.evaluate", "jobs.rl.controller"):
+    for module in ("jobs.evaluation.stage", "jobs.rl.controller"):
         monkeypatch.setattr(f"{module}.ensure_ray", refuse)
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
-from rxt_model import experts
 from rxt_model.kernels.experts import kernels_run, routed_experts
-from rxt_model.router import router_logits
+from rxt_model.moe import experts
+from rxt_model.moe.router import router_logits
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rxt_model.config import MoEConfig
-from rxt_model.moe import MoELayer, balance_loss
+from rxt_model.moe.layer import MoELayer, balance_loss
 from tests.models import small_model
 
 EXPERTS, TOP_K = 8, 2

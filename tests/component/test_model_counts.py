@@ -16,7 +16,7 @@ from rxt_model.decoder import DecoderLayer
 from rxt_model.family import FAMILY
 from rxt_model.layers import SwiGLU
 from rxt_model.model import ReactiveTransformer
-from rxt_model.moe import MoELayer
+from rxt_model.moe.layer import MoELayer
 from rxt_model.size import active_parameters, parameters, size_of
 from tests.models import small_config, small_model
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rxt_model import experts
-from rxt_model.experts import routed_experts
+from rxt_model.moe import experts
+from rxt_model.moe.experts import routed_experts
 from tests.watching import Watch
 
 NAMES = ("x", "weights", "w_in", "w_out", "b_in", "b_out")

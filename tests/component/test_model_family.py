@@ -16,7 +16,7 @@ from rxt_model.generate import answer
 from rxt_model.layers import rope
 from rxt_model.layout import Layout
 from rxt_model.model import ReactiveTransformer, seeded
-from rxt_model.moe import MoELayer
+from rxt_model.moe.layer import MoELayer
 from rxt_model.state import ConversationState
 from tests.models import small_config, small_model
 

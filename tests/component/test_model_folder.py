@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs.model_folder import load_model, upload
+from jobs.stage.model_folder import load_model, upload
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.checkpoint import ModelFolderError, from_pretrained, save_pretrained
 from rxt_model.config import ConfigError, ModelConfig

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from rxt_model.config import MoEConfig
-from rxt_model.moe import MoELayer, Routing, balance_loss, router_z_loss
+from rxt_model.moe.layer import MoELayer, Routing, balance_loss, router_z_loss
 
 
 def layer(top_k: int = 2, experts: int = 4, shared: int = 2) -> MoELayer:

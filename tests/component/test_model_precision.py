@@ -5,7 +5,7 @@ import torch
 
 from rxt_model.config import MemoryConfig, MoEConfig
 from rxt_model.layers import norm, rope, rotate
-from rxt_model.moe import MoELayer
+from rxt_model.moe.layer import MoELayer
 from tests.models import small_model
 
 FAR = 8192

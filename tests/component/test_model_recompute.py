@@ -5,11 +5,11 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from training_toys import Talk, toy_batch, toy_model, toy_training
 
-from jobs.configs import Execution, TrainExecution
-from jobs.train_loop import moment_of, precision
+from jobs.configs.execution import Execution, TrainExecution
+from jobs.training.loop import moment_of, precision
 from rxt_model.checkpoint import from_pretrained, save_pretrained
+from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
 from rxt_model.parallelize import checkpoint_activations
-from rxt_model.selection_bias import LoadBalancer, add_selection_bias
 
 CONFIG = toy_training(1)
 

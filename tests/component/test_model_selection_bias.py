@@ -8,9 +8,9 @@ from training_toys import toy_batch, toy_model, toy_training
 
 from rxt_model.checkpoint import from_pretrained, load_config, save_pretrained
 from rxt_model.config import MoEConfig
-from rxt_model.moe import MoELayer
-from rxt_model.router import select
-from rxt_model.selection_bias import LoadBalancer, add_selection_bias, expert_layers
+from rxt_model.moe.layer import MoELayer
+from rxt_model.moe.router import select
+from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias, expert_layers
 from rxt_model.size import parameters
 
 EXPERTS, TOP_K = 8, 2

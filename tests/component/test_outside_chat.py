@@ -13,14 +13,14 @@ import torch
 from evaluation_data import make_conversations, make_tokenizer, save_models
 from recorded import recorded
 
-from jobs.context import Artifact, Rerun, StageError, Talk
+from jobs.stage.context import Artifact, Rerun, StageError, Talk
 from pipelines.chat import ChatError, Conversation, chat, open_conversation
 from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer, encode_query
 from tokenization.records import Interaction
-from tokenization.template import decode_answer, encode_query
-from tokenization.tokenizer import Tokenizer
 
 PROMPTS = ["Mój kod to 4182, zażółć.", "What is my code?", "Thank you."]
 

@@ -9,14 +9,15 @@ import pytest
 import torch
 from rl_data import toy_row, toy_world
 
-from jobs.configs import MrlConfig, OptimizerConfig
-from jobs.context import Change, StageError
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import OptimizerConfig
 from jobs.rl import policy, replay
 from jobs.rl.controller import require_finite
 from jobs.rl.episodes import as_episode, by_length
 from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
+from jobs.stage.context import Change, StageError
 from rxt_model.state import remember
 
 torch.set_num_threads(1)

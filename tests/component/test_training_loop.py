@@ -10,13 +10,13 @@ from ranks import on_ranks
 from torch.distributed.tensor import DTensor
 from training_toys import Talk, part_of, toy_batch, toy_model, toy_training
 
-from jobs.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
-from jobs.context import Restart, StageError
-from jobs.optimizer import StageOptimizer, learning_rate
-from jobs.train_loop import Cadence, NotFinite, evaluate, train
+from jobs.stage.context import Restart, StageError
+from jobs.training.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
+from jobs.training.loop import Cadence, NotFinite, evaluate, train
+from jobs.training.optimizer import StageOptimizer, learning_rate
 from rxt_model.config import MoEConfig
+from rxt_model.moe.selection_bias import add_selection_bias
 from rxt_model.parallelize import parallelize
-from rxt_model.selection_bias import add_selection_bias
 
 
 class Run:

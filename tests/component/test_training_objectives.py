@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from training_toys import toy_config, toy_model
 
-from jobs.batches import beside, text_batch
-from jobs.configs import ConversationTrainingConfig, OptimisationConfig, SmatConfig, SmatPhase
-from jobs.objectives.balance import routing_loss
-from jobs.objectives.base import Moment
-from jobs.objectives.memory_pretrain import _resample
-from jobs.objectives.next_token import NextToken
-from jobs.objectives.rehearsal import Rehearsal
-from jobs.objectives.smat import Smat
+from jobs.configs.training import ConversationTrainingConfig, OptimisationConfig, SmatConfig, SmatPhase
+from jobs.training.batches import beside, text_batch
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import Moment
+from jobs.training.objectives.memory_pretrain import _resample
+from jobs.training.objectives.next_token import NextToken
+from jobs.training.objectives.rehearsal import Rehearsal
+from jobs.training.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import seeded
-from rxt_model.moe import Routing
+from rxt_model.moe.layer import Routing
 
 
 @pytest.mark.parametrize("slots", [3, 4, 7, 8, 12])

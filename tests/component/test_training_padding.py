@@ -5,20 +5,27 @@ import torch
 import torch.nn.functional as F
 from training_toys import toy_config, toy_model
 
-from jobs.batches import conversation_batch, interaction_batch
-from jobs.configs import JointLossConfig, MemoryPretrainConfig, OptimisationConfig, SftConfig, SmatConfig, SmatPhase
-from jobs.objectives.base import Moment
-from jobs.objectives.joint_lm import JointLM
-from jobs.objectives.memory_pretrain import Reading, SelfSupervised
-from jobs.objectives.next_token import NextToken
-from jobs.objectives.smat import Smat
+from jobs.configs.training import (
+    JointLossConfig,
+    MemoryPretrainConfig,
+    OptimisationConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+)
+from jobs.training.batches import conversation_batch, interaction_batch
+from jobs.training.objectives.base import Moment
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.training.objectives.next_token import NextToken
+from jobs.training.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.generate import answer
 from rxt_model.model import seeded
 from tests.reference.compare import assert_agree, shaken
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import encode_interaction, encode_query
 from tokenization.records import Interaction
-from tokenization.template import encode_interaction, encode_query
-from tokenization.tokenizer import Tokenizer
 
 PHASES = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
 # without draws, whose number would follow the padding: no noise, nothing masked for the decoder, all for the MLM head

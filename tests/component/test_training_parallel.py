@@ -10,20 +10,27 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_toys import TURNS, Talk, part_of, toy_batch, toy_config, toy_model, toy_training
 
-from jobs.configs import JointLossConfig, MemoryPretrainConfig, OptimisationConfig, SftConfig, SmatConfig, SmatPhase
-from jobs.objectives.joint_lm import JointLM
-from jobs.objectives.memory_pretrain import Reading, SelfSupervised
-from jobs.objectives.next_token import NextToken
-from jobs.objectives.smat import Smat
-from jobs.optimizer import StageOptimizer
-from jobs.train_loop import moment_of
+from jobs.configs.training import (
+    JointLossConfig,
+    MemoryPretrainConfig,
+    OptimisationConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+)
+from jobs.training.loop import moment_of
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.training.objectives.next_token import NextToken
+from jobs.training.objectives.smat import Smat
+from jobs.training.optimizer import StageOptimizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
-from rxt_model.expert_parallel import SpreadExperts, check_degree
 from rxt_model.model import seeded
-from rxt_model.moe import Experts
+from rxt_model.moe.expert_parallel import SpreadExperts, check_degree
+from rxt_model.moe.layer import Experts
+from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
 from rxt_model.parallelize import parallelize
-from rxt_model.selection_bias import LoadBalancer, add_selection_bias
 
 # what is trained, how it is sharded, over how many ranks experts are spread, and whether layers are recomputed
 CASES = {

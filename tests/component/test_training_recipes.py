@@ -7,9 +7,8 @@ import pytest
 import torch
 from training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
 
-from jobs.batch_reader import Share
-from jobs.batches import text_beside
-from jobs.configs import (
+from jobs.configs.execution import TrainExecution
+from jobs.configs.training import (
     BaselineConfig,
     BaselinePart,
     MemoryPretrainConfig,
@@ -17,13 +16,15 @@ from jobs.configs import (
     SftConfig,
     SmatConfig,
     SmatPhase,
-    TrainExecution,
 )
-from jobs.context import Rerun, StageError
-from jobs.optimizer import StageOptimizer
-from jobs.recipes import build, check
-from jobs.train import _check_execution
-from jobs.train_loop import Cadence, train
+from jobs.stage.context import Rerun, StageError
+from jobs.training import recipe as parts
+from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.batches import text_beside
+from jobs.training.fit import _check_execution
+from jobs.training.loop import Cadence, train
+from jobs.training.optimizer import StageOptimizer
+from jobs.training.recipe import check
 from rxt_model.checkpoint import from_pretrained, save_pretrained
 from rxt_model.model import ReactiveTransformer
 from rxt_model.weights import Tensors
@@ -48,6 +49,19 @@ STAGES = {
     "baseline": (BaselineConfig, PARTS, ALL),
     "baseline-rehearsing": (BaselineConfig, PARTS | dict(text_batch_size=3), ALL),
 }
+
+MODULES = {
+    PretrainConfig: "pretrain",
+    SftConfig: "sft",
+    MemoryPretrainConfig: "memory_pretrain",
+    SmatConfig: "smat",
+    BaselineConfig: "baseline",
+}
+
+
+def build(config, inputs, share=WHOLE):
+    """The recipe of the stage that `config` belongs to, as a worker makes it."""
+    return parts.build(f"jobs.training.{MODULES[type(config)]}:recipe", config, inputs, share)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from training_toys import toy_model
 
-from jobs.batches import conversation_batch, text_batch
-from jobs.configs import JointLossConfig, MemoryPretrainConfig, SftConfig, SmatConfig, SmatPhase
-from jobs.objectives.base import Moment
-from jobs.objectives.joint_lm import JointLM
-from jobs.objectives.memory_pretrain import Reading, SelfSupervised
-from jobs.objectives.smat import Smat
+from jobs.configs.training import JointLossConfig, MemoryPretrainConfig, SftConfig, SmatConfig, SmatPhase
+from jobs.training.batches import conversation_batch, text_batch
+from jobs.training.objectives.base import Moment
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.training.objectives.smat import Smat
 from rxt_model.config import MemoryConfig
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken

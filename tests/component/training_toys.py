@@ -2,10 +2,10 @@
 
 import torch
 
-from jobs.batch_reader import Share
-from jobs.configs import OptimizerConfig, TrainingConfig
-from jobs.objectives.balance import routing_loss
-from jobs.objectives.base import Objective, global_count, metric
+from jobs.configs.training import OptimizerConfig, TrainingConfig
+from jobs.training.batch_reader import Share
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import Objective, global_count, metric
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer, seeded

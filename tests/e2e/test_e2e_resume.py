@@ -9,7 +9,7 @@ import shutil
 from mlflow import MlflowClient
 from nano import built, resumed, reused
 
-from jobs.checkpoints import recorded
+from jobs.training.checkpoints import recorded
 
 RUN = ("run", "tiny", "--config", "nano.toml")
 

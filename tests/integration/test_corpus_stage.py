@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from jobs import build_corpus as stage
-from jobs.configs import DataExecution, Execution
-from jobs.context import Interrupted, Restart, StageContext, StageError
-from jobs.data_configs import CorpusConfig, SourceConfig
-from tokenization.fetch import PACKAGES
+from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.configs.execution import DataExecution, Execution
+from jobs.corpus import stage as stage
+from jobs.stage.context import Interrupted, Restart, StageContext, StageError
+from tokenization.packages.fetch import PACKAGES
 from tokenization.records import Document
 
 TOPICS = ("rivers", "engines", "bread", "violins", "glaciers", "maps")

@@ -15,13 +15,13 @@ import pytest
 from ray.exceptions import TaskCancelledError, WorkerCrashedError
 from test_corpus_stage import config, content, context
 
-from jobs import build_corpus as stage
-from jobs.context import Restart, StageError
-from jobs.corpus_plan import plan, read_benchmarks
-from jobs.corpus_tasks import WriteTask, clean_piece, find_repeated, write_documents
-from jobs.data_configs import BenchmarkConfig, SourceConfig
-from jobs.ray_tasks import run_tasks
-from tokenization import batching
+from jobs.configs.data import BenchmarkConfig, SourceConfig
+from jobs.corpus import stage as stage
+from jobs.corpus.plan import plan, read_benchmarks
+from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, write_documents
+from jobs.stage.context import Restart, StageError
+from jobs.stage.tasks import run_tasks
+from tokenization.bpe import batching
 from tokenization.cleaning.benchmark import read_benchmark
 from tokenization.cleaning.words import Words
 from tokenization.documents import Corpus

@@ -10,9 +10,9 @@ import pytest
 from evaluation_data import context, digest_of, foreign_tokenizer, make_world
 from recorded import recorded
 
-from jobs.configs import EvaluateConfig
-from jobs.context import Interrupted, Look, StageError
-from jobs.model_folder import load_model
+from jobs.configs.evaluation import EvaluateConfig
+from jobs.stage.context import Interrupted, Look, StageError
+from jobs.stage.model_folder import load_model
 from rxt_model.checkpoint import save_pretrained
 
 
@@ -23,7 +23,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(world, ray_session, tmp_path_factory):
-    from jobs.evaluate import evaluate
+    from jobs.evaluation.stage import evaluate
 
     ctx = context(world, tmp_path_factory.mktemp("evaluated"))
     figures = evaluate(ctx, EvaluateConfig(questions=20, text_rows=5, latency_turns=4, batch_size=8))
@@ -86,7 +86,7 @@ def test_samples_are_transcripts_with_verdicts(evaluated):
 
 
 def test_evaluate_refuses_a_tokenizer_that_does_not_fit(world, tmp_path):
-    from jobs.evaluate import evaluate
+    from jobs.evaluation.stage import evaluate
 
     other = foreign_tokenizer(tmp_path)
     with pytest.raises(StageError) as error:
@@ -95,7 +95,7 @@ def test_evaluate_refuses_a_tokenizer_that_does_not_fit(world, tmp_path):
 
 
 def test_evaluate_stops_when_asked(world, ray_session, tmp_path):
-    from jobs.evaluate import evaluate
+    from jobs.evaluation.stage import evaluate
 
     ctx = context(world, tmp_path / "out", should_stop=lambda: True)
     with pytest.raises(Interrupted):
@@ -105,7 +105,7 @@ def test_evaluate_stops_when_asked(world, ray_session, tmp_path):
 
 def test_a_refusal_inside_a_task_reaches_the_user_as_it_was(world, ray_session, tmp_path):
     """A baseline of another vocabulary is found by the task that loads it."""
-    from jobs.evaluate import evaluate
+    from jobs.evaluation.stage import evaluate
 
     model = load_model(f"{world['baseline'].uri}/model")
     model.config = replace(model.config, tokenizer_digest="f" * 64)

@@ -97,7 +97,7 @@ def test_a_cluster_that_does_not_answer():
 
 @pytest.mark.parametrize("name", ["RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_AUTH_MODE"])
 def test_what_the_user_has_set_stays(name, monkeypatch):
-    from jobs.ray_setup import prepare_environment
+    from jobs.stage.ray_setup import prepare_environment
 
     monkeypatch.setenv(name, "as the user said")
     prepare_environment()

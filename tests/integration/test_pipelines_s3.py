@@ -8,7 +8,7 @@ import uuid
 import pytest
 from moto.server import ThreadedMotoServer
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.artifacts import MANIFEST_KEYS, ArtifactStore, Attempt, StoreError
 from pipelines.lease import LeaseHeld, LeaseTimes, take
 

@@ -18,13 +18,15 @@ import torch
 from rl_data import RecordingReporter, toy_context, toy_row, toy_world
 from safetensors.torch import load_file
 
-from jobs.configs import MrlConfig, OptimizerConfig, RlExecution
-from jobs.context import Change, Interrupted, StageError
+from jobs.configs.execution import RlExecution
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import OptimizerConfig
 from jobs.rl.actors import Actors
 from jobs.rl.controller import run_mrl, shuffled
 from jobs.rl.episodes import Episode, Turn, as_episode, by_length
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.weight_sync import publish
+from jobs.stage.context import Change, Interrupted, StageError
 from rxt_model.checkpoint import load_config
 
 CONFIG = MrlConfig(

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from jobs.build_shards import build_conversation_shards, build_interaction_shards, build_text_shards
-from jobs.context import Rerun, StageError
-from jobs.data_configs import TokenizerConfig
-from jobs.inputs import open_benchmark, open_corpus
-from jobs.shard_job import run_manifest
-from jobs.text_manifest import take_stock, text_shards
-from jobs.text_rows import TextShardWriter, sample_bytes_per_token
-from jobs.train_tokenizer import train_tokenizer
+from jobs.configs.data import TokenizerConfig
+from jobs.shards.job import run_manifest
+from jobs.shards.stage import build_conversation_shards, build_interaction_shards, build_text_shards
+from jobs.shards.text_manifest import take_stock, text_shards
+from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.stage.context import Rerun, StageError
+from jobs.stage.inputs import open_benchmark, open_corpus
+from jobs.tokenizer import train_tokenizer
 from tests.integration.test_shards_jobs import PAIRS, TALKS, TEXT, context, documents, write_corpus
 from tests.recorded import recorded
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.documents import Corpus
 from tokenization.integrity import DamagedFile
-from tokenization.tokenizer import Tokenizer
 
 STAGES = {
     "tokenizer": (train_tokenizer, TokenizerConfig(vocab_size=400)),
@@ -57,7 +57,7 @@ def test_damaged_documents_are_named_before_any_work_is_done(inputs, tmp_path, m
     ctx = context(str(tmp_path / "out"), *inputs)
     path = tmp_path / "corpus" / "documents-00001.parquet"
     harm(path)
-    monkeypatch.setattr("jobs.shard_job.ensure_ray", lambda _: pytest.fail("Ray was started"))
+    monkeypatch.setattr("jobs.shards.job.ensure_ray", lambda _: pytest.fail("Ray was started"))
     with pytest.raises(StageError) as caught:
         build(ctx, config)
     assert str(caught.value).startswith(f"{path} {told}") and caught.value.remedy == Rerun("corpus")

@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.build_shards import build_conversation_shards, build_interaction_shards
-from jobs.context import StageError
-from jobs.data_configs import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
-from jobs.dialogue_rows import pieces
+from jobs.configs.data import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
+from jobs.shards.dialogue_rows import pieces
+from jobs.shards.stage import build_conversation_shards, build_interaction_shards
+from jobs.stage.context import StageError
 from tests.integration.test_shards_jobs import context, digests
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
+from tokenization.conversations.template import decode_interaction
 from tokenization.documents import COLUMNS
-from tokenization.reader import ShardReader
 from tokenization.records import SPLITS, Conversation, Document, Interaction
-from tokenization.template import decode_interaction
-from tokenization.tokenizer import Tokenizer
+from tokenization.shards.reader import ShardReader
 
 LENGTH = 48
 

@@ -14,20 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.build_shards import build_conversation_shards, build_interaction_shards, build_text_shards
-from jobs.configs import DataExecution, Execution
-from jobs.context import Interrupted, Rerun, StageContext, StageError
-from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
-from jobs.dialogue_counts import COUNTS
-from jobs.train_tokenizer import train_tokenizer
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig, TokenizerConfig
+from jobs.configs.execution import DataExecution, Execution
+from jobs.shards.dialogue_counts import COUNTS
+from jobs.shards.stage import build_conversation_shards, build_interaction_shards, build_text_shards
+from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
+from jobs.tokenizer import train_tokenizer
 from tests.recorded import recorded
+from tokenization.bpe.special_tokens import BOS, EOS
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer
 from tokenization.documents import COLUMNS, Corpus
-from tokenization.reader import ShardReader
 from tokenization.records import LANGUAGES, SPLITS, Document, Interaction
-from tokenization.shards import read_index, sha256_of
-from tokenization.special_tokens import BOS, EOS
-from tokenization.template import decode_answer
-from tokenization.tokenizer import Tokenizer
+from tokenization.shards.reader import ShardReader
+from tokenization.shards.writer import read_index, sha256_of
 
 TEXT = TextShardsConfig(length=48, shards=3)
 PAIRS = InteractionShardsConfig(length=48, shards=2, generated=200, documents=100)
@@ -300,7 +300,7 @@ def test_an_error_in_a_worker_reaches_the_user_with_its_cause(ray_session, input
 
 
 def test_real_small_talk_comes_from_the_split_of_the_conversation(inputs):
-    from jobs.dialogue_rows import choose_distractors
+    from jobs.shards.dialogue_rows import choose_distractors
 
     corpus = Corpus(inputs[0])
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")

@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 import tokenizers
 
-from jobs.build_shards import _write_rows, build_conversation_shards, build_interaction_shards, build_text_shards
-from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
-from jobs.dialogue_manifest import conversation_shards, interaction_shards
-from jobs.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
-from jobs.inputs import open_corpus
-from jobs.shard_job import run_manifest
-from jobs.text_manifest import take_stock, text_shards
-from jobs.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
+from jobs.shards.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
+from jobs.shards.job import run_manifest
+from jobs.shards.stage import _write_rows, build_conversation_shards, build_interaction_shards, build_text_shards
+from jobs.shards.text_manifest import take_stock, text_shards
+from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.stage.inputs import open_corpus
 from tests.integration.test_shards_jobs import context, digests, documents, write_corpus
 from tests.recorded import recorded
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.dialogues import DialogueSpec
-from tokenization.tokenizer import Tokenizer
 
 STAGES = {
     "text": (build_text_shards, TextShardsConfig(length=48, shards=3)),

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from ray.exceptions import WorkerCrashedError
 
-from jobs.context import StageError
-from jobs.dialogue_manifest import ConversationShard
-from jobs.shard_job import Finished, run_manifest
-from jobs.task_errors import task_failure
+from jobs.shards.dialogue_manifest import ConversationShard
+from jobs.shards.job import Finished, run_manifest
+from jobs.stage.context import StageError
+from jobs.stage.task_errors import task_failure
 from tests.integration.test_shards_jobs import context
-from tokenization.shards import write_shard
+from tokenization.shards.writer import write_shard
 
 GONE = 99  # a row that is lost
 

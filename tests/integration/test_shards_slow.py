@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.build_shards import build_interaction_shards, build_text_shards
-from jobs.data_configs import InteractionShardsConfig, TextShardsConfig
+from jobs.configs.data import InteractionShardsConfig, TextShardsConfig
+from jobs.shards.stage import build_interaction_shards, build_text_shards
 from tests.integration.test_shards_jobs import context, documents, write_corpus
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import Tokenizer
 
 
 def test_a_worker_that_falls_back_is_told_once_and_counted(ray_session, tmp_path):

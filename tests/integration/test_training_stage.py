@@ -12,12 +12,12 @@ import psutil
 import pytest
 from training_data import Memory, context, make_training_shards, pretrain_config
 
-from jobs.checkpoints import recorded
-from jobs.configs import OptimizerConfig
-from jobs.context import Interrupted
-from jobs.train import pretrain
+from jobs.configs.training import OptimizerConfig
+from jobs.stage.context import Interrupted
+from jobs.training.checkpoints import recorded
+from jobs.training.fit import pretrain
 from rxt_model.checkpoint import from_pretrained
-from rxt_model.selection_bias import expert_layers
+from rxt_model.moe.selection_bias import expert_layers
 
 STEPS = 160
 DRIVER = """

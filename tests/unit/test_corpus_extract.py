@@ -7,12 +7,12 @@ import zlib
 import pytest
 from text_packages import deb, dictd, r_object, source_archive, wheel
 
-from tokenization.extract.archive import read_members
-from tokenization.extract.chitchat import chitchat, conversation_turns
-from tokenization.extract.dictionary import dictionary
-from tokenization.extract.fortunes import decode, fortunes, join_lines
-from tokenization.extract.help_pages import help_pages, page_text
-from tokenization.extract.novels import novels
+from tokenization.packages.formats.archive import read_members
+from tokenization.packages.formats.chitchat import chitchat, conversation_turns
+from tokenization.packages.formats.dictionary import dictionary
+from tokenization.packages.formats.fortunes import decode, fortunes, join_lines
+from tokenization.packages.formats.help_pages import help_pages, page_text
+from tokenization.packages.formats.novels import novels
 
 
 @pytest.mark.parametrize("compression", ["xz", "gz", "zst"])

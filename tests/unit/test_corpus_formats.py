@@ -7,23 +7,23 @@ import struct
 import pytest
 from text_packages import catalogue, deb, dictd, source_archive, wheel
 
-from tokenization.extract import EXTRACTORS
-from tokenization.extract.catalogues import message_text, messages, originals, translations
-from tokenization.extract.descriptions import descriptions
-from tokenization.extract.dictd import explanations
-from tokenization.extract.fluent import fluent_messages
-from tokenization.extract.html_pages import html_pages, preformatted_pages
-from tokenization.extract.jargon import jargon
-from tokenization.extract.json_texts import bible, encyclopedia, recipes
-from tokenization.extract.mallard import mallard_pages
-from tokenization.extract.man_pages import man_pages, unescape
-from tokenization.extract.plain_text import decode, is_prose
-from tokenization.extract.plays import plays
-from tokenization.extract.pod import plain, pod_pages
-from tokenization.extract.restructured import rst_files
-from tokenization.extract.speeches import speeches
-from tokenization.extract.wordnet import glosses
-from tokenization.packages import FEW, PACKAGES
+from tokenization.packages.formats import EXTRACTORS
+from tokenization.packages.formats.catalogues import message_text, messages, originals, translations
+from tokenization.packages.formats.descriptions import descriptions
+from tokenization.packages.formats.dictd import explanations
+from tokenization.packages.formats.fluent import fluent_messages
+from tokenization.packages.formats.html_pages import html_pages, preformatted_pages
+from tokenization.packages.formats.jargon import jargon
+from tokenization.packages.formats.json_texts import bible, encyclopedia, recipes
+from tokenization.packages.formats.mallard import mallard_pages
+from tokenization.packages.formats.man_pages import man_pages, unescape
+from tokenization.packages.formats.plain_text import decode, is_prose
+from tokenization.packages.formats.plays import plays
+from tokenization.packages.formats.pod import plain, pod_pages
+from tokenization.packages.formats.restructured import rst_files
+from tokenization.packages.formats.speeches import speeches
+from tokenization.packages.formats.wordnet import glosses
+from tokenization.packages.table import FEW, PACKAGES
 
 
 def test_every_package_has_an_extractor_and_the_other_way_round():

@@ -2,12 +2,12 @@
 
 import pytest
 
-from jobs.dialogue_card import write_dialogue_card
-from jobs.dialogue_counts import DialogueCounts, total
-from jobs.dialogue_plot import draw
-from jobs.shard_job import Speed
-from tokenization.shards import ShardIndex
-from tokenization.template import EncodedInteraction
+from jobs.shards.dialogue_card import write_dialogue_card
+from jobs.shards.dialogue_counts import DialogueCounts, total
+from jobs.shards.dialogue_plot import draw
+from jobs.shards.job import Speed
+from tokenization.conversations.template import EncodedInteraction
+from tokenization.shards.writer import ShardIndex
 
 LENGTH = 64
 SOURCES = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.context import StageError
-from jobs.data_configs import DialoguesConfig, DialogueSourceConfig
+from jobs.configs.data import DialoguesConfig, DialogueSourceConfig
+from jobs.stage.context import StageError
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
-from tokenization.adapters.sources import DialogueSource
+from tokenization.conversations.sources import DialogueSource
 from tokenization.dialogues import DialogueSpec
 
 TINY = PRESETS["tiny"]()

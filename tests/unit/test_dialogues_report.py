@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.dialogue_report import SourceReport, add_up
-from tokenization.adapters.sources import DialogueSource, Part, parts_of
+from jobs.shards.dialogue_sources import SourceReport, add_up
+from tokenization.conversations.sources import DialogueSource, Part, parts_of
 from tokenization.records import SPLITS, Split
 
 

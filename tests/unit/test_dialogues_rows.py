@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tokenization.adapters.rows import ADAPTERS, RowError, language_of, preferences
+from tokenization.conversations.rows import ADAPTERS, RowError, language_of, preferences
 from tokenization.records import Interaction, Preference
 
 

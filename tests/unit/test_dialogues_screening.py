@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobs.dialogue_report import SourceReport, add_up
+from jobs.shards.dialogue_sources import SourceReport, add_up
 from tests.unit.test_dialogues_report import Shard
-from tokenization.adapters import sources
-from tokenization.adapters.screening import Survey, screens
-from tokenization.adapters.sources import DialogueSource, Part, key_of, parts_of, read_conversations, survey
 from tokenization.cleaning.benchmark import Benchmark, read_benchmark, write_benchmark
+from tokenization.conversations import sources
+from tokenization.conversations.screening import Survey, screens
+from tokenization.conversations.sources import DialogueSource, Part, key_of, parts_of, read_conversations, survey
 from tokenization.documents import CorpusError
 from tokenization.quarantine import Rejected
 from tokenization.records import SPLITS, Conversation, Interaction

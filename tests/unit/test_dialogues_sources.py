@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tokenization.adapters import sources
-from tokenization.adapters.rows import ADAPTERS
-from tokenization.adapters.sources import DialogueSource, copies, parts_of, read_conversations
+from tokenization.conversations import sources
+from tokenization.conversations.rows import ADAPTERS
+from tokenization.conversations.sources import DialogueSource, copies, parts_of, read_conversations
 from tokenization.quarantine import Rejected
 from tokenization.records import Conversation, Interaction
 from tokenization.sources import SourceError

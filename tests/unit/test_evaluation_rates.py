@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.rates import Outcome, Question, majority_answers, rate, tabulate, wilson
+from jobs.evaluation.rates import Outcome, Question, majority_answers, rate, tabulate, wilson
 from tokenization.records import Probe
 
 

@@ -8,8 +8,8 @@ import pytest
 from evaluation_data import make_evaluation
 from PIL import Image
 
-from jobs import plots
-from jobs.report import table, write_report
+from jobs.evaluation import plots
+from jobs.evaluation.report import table, write_report
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from ports import free_port
 from typer.testing import CliRunner
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines import cli, submit
 from pipelines.submit import Cluster, SubmitError
 

@@ -12,7 +12,7 @@ import toy_graph
 from toy_graph import MemoryTracking, run, toy
 from typer.testing import CliRunner
 
-from jobs.context import Change, Interrupted, Look, Rerun, Restart, StageError
+from jobs.stage.context import Change, Interrupted, Look, Rerun, Restart, StageError
 from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore
 from pipelines.planner import plan

@@ -49,4 +49,4 @@ def test_a_change_of_meaning_names_the_file(tree):
 
 
 def test_real_stage_reaches_its_objective():
-    assert "jobs/context.py" in code_digest("jobs.evaluate:evaluate")
+    assert "jobs/stage/context.py" in code_digest("jobs.evaluation.stage:evaluate")

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from jobs.configs import MemoryPretrainConfig, PretrainConfig
+from jobs.configs.training import MemoryPretrainConfig, PretrainConfig
 from pipelines.curriculum import curriculum
 from pipelines.presets import PRESETS
 from rxt_model.family import ALPHA_MINI

@@ -9,7 +9,7 @@ import pytest
 from toy_graph import QUICK, MemoryTracking, run, toy
 from typer.testing import CliRunner
 
-from jobs.context import Discard, StageError
+from jobs.stage.context import Discard, StageError
 from pipelines import cli, session
 from pipelines.artifacts import MANIFEST, MANIFEST_KEYS, ArtifactStore
 from pipelines.lease import take

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.fingerprint import diff, fingerprint, flatten, plain
 from pipelines.overrides import known_keys, read, resolve, settings, shown
 from pipelines.presets import PRESETS

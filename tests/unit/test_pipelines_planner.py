@@ -7,7 +7,7 @@ import json
 import pytest
 from toy_graph import QUICK, run, toy
 
-from jobs.context import StageError
+from jobs.stage.context import StageError
 from pipelines.artifacts import MANIFEST, ArtifactStore
 from pipelines.lease import take
 from pipelines.planner import downstream, named, needed, plan
@@ -119,10 +119,10 @@ def test_code_change_is_a_note_not_a_state(store):
     run(graph(), store)
     attempt = plan(graph(), store)["model"].attempt
     manifest = store.manifest(attempt)
-    manifest["provenance"]["code"] = {"jobs/train.py": "0"}
+    manifest["provenance"]["code"] = {"jobs/training/fit.py": "0"}
     store.write_json(attempt, MANIFEST, manifest)
     status = plan(graph(), store)["model"]
-    assert (status.state, status.reason) == ("complete", "code changed since: jobs/train.py")
+    assert (status.state, status.reason) == ("complete", "code changed since: jobs/training/fit.py")
 
 
 def test_a_damaged_manifest_says_where_it_lies(store, tmp_path):

@@ -10,20 +10,20 @@ import tomllib
 import pytest
 import torch
 
-from jobs.train import _check_execution
+from jobs.training.fit import _check_execution
 from pipelines.code_digest import ROOT
 from pipelines.curriculum import curriculum
 from pipelines.fingerprint import fingerprint, plain
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.expert_parallel import check_degree
 from rxt_model.family import FAMILY
 from rxt_model.model import ReactiveTransformer
+from rxt_model.moe.expert_parallel import check_degree
 from rxt_model.size import active_parameters, parameters
+from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.records import LANGUAGES
-from tokenization.special_tokens import SPECIAL_TOKENS
 
 PUBLISHED = {"micro": "alpha-micro", "beta": "beta"}  # whose shape a preset has
 
@@ -74,10 +74,10 @@ def test_rows_fit_the_model(preset):
 
 
 def test_every_worker_has_rows_and_experts(preset):
-    """What `jobs.train` and `parallelize` check when a stage starts, of the baseline as of the model."""
+    """What `jobs.training.fit` and `parallelize` check when a stage starts, of the baseline as of the model."""
     execution = preset.execution.train
     for stage in curriculum(preset):
-        if stage.function.startswith("jobs.train:"):
+        if stage.function.startswith("jobs.training.fit:"):
             _check_execution(stage.name, stage.config, execution)
     with torch.device("meta"):
         models = [ReactiveTransformer(shape(preset))]

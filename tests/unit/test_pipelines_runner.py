@@ -17,13 +17,13 @@ import toy_graph
 from ray.exceptions import ActorUnavailableError
 from toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 
-from jobs.context import Change, Discard, Interrupted, Look, Rerun, Restart, StageError, Talk
+from jobs.stage.context import Change, Discard, Interrupted, Look, Rerun, Restart, StageError, Talk
 from pipelines.artifacts import ArtifactStore
 from pipelines.failures import failure_record, headline, root_cause, summary
 from pipelines.invocation import Invocation
 from pipelines.lease import take
 from pipelines.planner import plan
-from tokenization.tokenizer import TokenizerError
+from tokenization.bpe.tokenizer import TokenizerError
 
 
 @pytest.fixture

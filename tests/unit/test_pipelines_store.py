@@ -13,7 +13,7 @@ import uuid
 import pytest
 from toy_graph import QUICK
 
-from jobs.context import Interrupted, StageError
+from jobs.stage.context import Interrupted, StageError
 from pipelines.artifacts import ArtifactStore, Attempt, content_digest
 from pipelines.lease import LeaseHeld, holder_of, take
 

@@ -14,7 +14,7 @@ import pytest
 import toy_graph
 from toy_graph import QUICK, MemoryTracking, run, toy
 
-from jobs.context import Interrupted, StageError
+from jobs.stage.context import Interrupted, StageError
 from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 from pipelines.lease import take
 from pipelines.planner import plan

@@ -9,8 +9,7 @@ import pytest
 from pydantic import ValidationError
 from rl_data import toy_row, toy_world
 
-from jobs.configs import MrlConfig
-from jobs.context import StageError
+from jobs.configs.rl import MrlConfig
 from jobs.rl.episodes import (
     REFERENCE_TURNS,
     Episode,
@@ -24,8 +23,9 @@ from jobs.rl.episodes import (
     training_episodes,
 )
 from jobs.rl.replay_buffer import ReplayBuffer, Sample, Trajectory
-from tokenization.reader import ShardReader
-from tokenization.special_tokens import ANSWER, BOS, EOS, QUERY
+from jobs.stage.context import StageError
+from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
+from tokenization.shards.reader import ShardReader
 
 
 def test_a_prompt_ends_with_the_given_answer_token_and_the_reference_with_eos():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from jobs.configs import RewardConfig
+from jobs.configs.rl import RewardConfig
 from jobs.rl.episodes import Episode, Turn
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.rewards import NGRAM_WEIGHTS, Ids, bleu, cosine, length_ratio, mean_embedding, reward_trajectories

@@ -1,6 +1,6 @@
 """Corpus documents become interactions."""
 
-from tokenization.adapters.documents import interactions_of
+from tokenization.conversations.documents import interactions_of
 from tokenization.records import Document, Interaction
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jobs.data_card import write_card
-from jobs.data_plot import draw
-from jobs.shard_job import Speed
-from jobs.text_report import TextReport, fill, per_source, total
+from jobs.shards.job import Speed
+from jobs.shards.text_card import write_card
+from jobs.shards.text_counts import TextReport, fill, per_source, total
+from jobs.shards.text_plot import draw
 
 
 class Vocabulary:

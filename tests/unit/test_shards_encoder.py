@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from tokenization.battery import battery
-from tokenization.encoder import Reference, Snaptokens, engine, first_difference
-from tokenization.special_tokens import SPECIAL_TOKENS
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.battery import battery
+from tokenization.bpe.encoder import Reference, Snaptokens, engine, first_difference
+from tokenization.bpe.special_tokens import SPECIAL_TOKENS
+from tokenization.bpe.tokenizer import Tokenizer
 
 TEXTS = ["Ala ma kota, a kot ma Alę.\n\nThe code is 4182.", "", "[A] [EOS] zażółć gęślą jaźń", "it's (odd)"] * 30
 

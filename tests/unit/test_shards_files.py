@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tokenization.reader import ShardReader, global_batch
-from tokenization.shards import SCHEMAS, ShardError, ShardIndex, read_index, sha256_of, write_index, write_shard
+from tokenization.shards.reader import ShardReader, global_batch
+from tokenization.shards.writer import SCHEMAS, ShardError, ShardIndex, read_index, sha256_of, write_index, write_shard
 
 
 def text_rows(start: int, count: int) -> list[dict]:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.data_configs import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
-from jobs.dialogue_manifest import conversation_shards, interaction_shards
-from jobs.text_manifest import Stock, take_stock, text_shards
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
+from jobs.shards.text_manifest import Stock, take_stock, text_shards
 from tokenization.documents import Catalogue, Corpus, RowGroup
 
 RNG = np.random.default_rng(0)

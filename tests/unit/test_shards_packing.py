@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from tokenization.packing import best_fit, pack
-from tokenization.special_tokens import BOS, EOS
+from tokenization.bpe.special_tokens import BOS, EOS
+from tokenization.shards.packing import best_fit, pack
 
 
 def documents(seed: int, count: int, longest: int) -> list[list[int]]:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tokenization.records import Interaction
-from tokenization.special_tokens import (
+from tokenization.bpe.special_tokens import (
     ANSWER,
     BOS,
     EOS,
@@ -14,8 +13,9 @@ from tokenization.special_tokens import (
     TOOL_CALL,
     TOOL_RESULT,
 )
-from tokenization.template import SMALLEST_LENGTH, decode_answer, encode_interaction, encode_query
-from tokenization.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import SMALLEST_LENGTH, decode_answer, encode_interaction, encode_query
+from tokenization.records import Interaction
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from training_data import Memory
 
-from jobs.configs import Execution
-from jobs.context import StageContext
-from jobs.dialogue_manifest import ConversationShard
-from jobs.shard_job import Finished, _write_one, run_manifest
-from jobs.text_manifest import take_stock
+from jobs.configs.execution import Execution
+from jobs.shards.dialogue_manifest import ConversationShard
+from jobs.shards.job import Finished, _write_one, run_manifest
+from jobs.shards.text_manifest import take_stock
+from jobs.stage.context import StageContext
 from tokenization.documents import Corpus
-from tokenization.reader import ShardReader
-from tokenization.shards import ShardError, ShardIndex, write_index, write_shard
+from tokenization.shards.reader import ShardReader
+from tokenization.shards.writer import ShardError, ShardIndex, write_index, write_shard
 from tokenization.threads import map_threads
 
 FILES = 4

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenization.special_tokens import SPECIAL_TOKENS
-from tokenization.tokenizer import Tokenizer, TokenizerError
+from tokenization.bpe.special_tokens import SPECIAL_TOKENS
+from tokenization.bpe.tokenizer import Tokenizer, TokenizerError
 
 TEXTS = [
     "Ala ma kota, a kot ma Alę. W Szczebrzeszynie chrząszcz brzmi w trzcinie i Szczebrzeszyn z tego słynie.",
@@ -87,7 +87,7 @@ def test_every_digit_is_a_token_of_its_own(tokenizer):
 
 def test_training_is_deterministic_across_processes():
     code = (
-        "from tests.unit.test_shards_tokenizer import TEXTS; from tokenization.tokenizer import Tokenizer;"
+        "from tests.unit.test_shards_tokenizer import TEXTS; from tokenization.bpe.tokenizer import Tokenizer;"
         "print(Tokenizer.train(iter(TEXTS), 600).digest)"
     )
     root = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ import random
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
-from tokenization.special_tokens import SPECIAL_TOKENS
-from tokenization.tokenizer import Tokenizer
-from tokenization.words import SPLIT, mark_words
+from tokenization.bpe.special_tokens import SPECIAL_TOKENS
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.bpe.words import SPLIT, mark_words
 
 PIECES = [
     *"abXsStTrReEvVmMlLdDſKąćł\u0301\u0327 \t\n\r\v\f\x1c\x85\xa0\u2028\u3000\u200b.,'!(_12½Ⅷ٣日👩\u200d",

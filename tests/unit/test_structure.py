@@ -67,10 +67,10 @@ def test_jobs_that_run_without_ray_do_not_import_it():
 
 def test_planning_imports_nothing_heavy_at_module_level():
     light = [
-        "jobs/configs.py",
-        "jobs/data_configs.py",
-        "jobs/context.py",
-        "jobs/ray_setup.py",
+        "jobs/configs/execution.py",
+        "jobs/configs/data.py",
+        "jobs/stage/context.py",
+        "jobs/stage/ray_setup.py",
         "rxt_model/config.py",
         "pipelines/tracking.py",
     ]

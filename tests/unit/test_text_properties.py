@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokenization.packing import pack
+from tokenization.bpe.special_tokens import BOS, EOS, SPECIAL_TOKENS
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import SMALLEST_LENGTH, decode_interaction, encode_interaction
 from tokenization.records import Interaction
-from tokenization.special_tokens import BOS, EOS, SPECIAL_TOKENS
-from tokenization.template import SMALLEST_LENGTH, decode_interaction, encode_interaction
-from tokenization.tokenizer import Tokenizer
+from tokenization.shards.packing import pack
 
 CONTROLS = len(SPECIAL_TOKENS)
 TOKENIZER = Tokenizer.train(["zażółć gęślą jaźń 1984 [A] the quick brown fox"] * 8, 320)

@@ -9,12 +9,12 @@ import pytest
 from recorded import recorded
 from training_data import Memory
 
-from jobs.configs import Execution
-from jobs.context import Look, StageContext, StageError
-from jobs.data_configs import TokenizerConfig
-from jobs.train_tokenizer import _documents, _passes, _texts, train_tokenizer
+from jobs.configs.data import TokenizerConfig
+from jobs.configs.execution import Execution
+from jobs.stage.context import Look, StageContext, StageError
+from jobs.tokenizer import _documents, _passes, _texts, train_tokenizer
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.documents import Corpus
-from tokenization.tokenizer import Tokenizer
 
 # source and language, the word it repeats, and the number of its documents of 100 bytes
 SOURCES = {

@@ -8,9 +8,9 @@ import pytest
 import torch
 from training_data import LENGTH, make_training_shards, same, undealt
 
-from jobs.batch_reader import WHOLE, Prefetched, Share, batch_reader
-from jobs.batches import conversation_batch, history_batch, interaction_batch, text_batch
-from tokenization.reader import ShardReader, global_batch
+from jobs.training.batch_reader import WHOLE, Prefetched, Share, batch_reader
+from jobs.training.batches import conversation_batch, history_batch, interaction_batch, text_batch
+from tokenization.shards.reader import ShardReader, global_batch
 
 ROWS, SIZE, SEED = 48, 12, 7
 # the shards, and what training makes of their rows: conversations grow from one interaction to all of them

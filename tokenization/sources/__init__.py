@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tokenization.extract import EXTRACTORS
+from tokenization.packages.formats import EXTRACTORS
 from tokenization.quarantine import Rejected, excerpt, flaw, missing
 from tokenization.sources.listing import Piece, pieces_of_files
 from tokenization.sources.reading import read_rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from tokenization.extract import EXTRACTORS
+from tokenization.packages.formats import EXTRACTORS
 from tokenization.records import Language
 
 
@@ -54,7 +54,7 @@ class Files(ABC):
 
 @dataclass(frozen=True)
 class Source(Files):
-    """Where texts come from; fields as in `jobs.data_configs.SourceConfig`. `package` is a package file's content."""
+    """Where texts come from; fields as in `jobs.configs.data.SourceConfig`. `package` is a package file's content."""
 
     text_column: str = "text"
     package: bytes = b""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rxt_model.kernels.logits import split
-from rxt_model.router import SplitLogits
+from rxt_model.moe.router import SplitLogits
 
 # tokens, d, experts: one of each, remainders of every size, several tiles and several runs of tokens along each
 SHAPES = {"one": (1, 1, 1), "ragged": (37, 26, 20), "even": (128, 64, 128), "large": (900, 300, 150)}

@@ -1,0 +1,256 @@
+"""What a user may set for the stages that make data: corpus, tokenizer, shards. Everything here is identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from jobs.configs.base import Config, Fraction
+from tokenization.conversations.rows import ADAPTERS
+from tokenization.packages.fetch import PACKAGES
+from tokenization.records import LANGUAGES, Language
+
+Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]
+Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
+
+
+class SourceConfig(Config):
+    """One source of documents.
+
+    `kind`: `package` (a name of `tokenization.packages.fetch`), `files` (Parquet, JSONL or text at `path`, any fsspec
+    URL, with wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and
+    `hub`.
+    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order, before what repeats other
+    documents is removed. `skip`: filters that its texts do not go through, such as `repetition` for program code.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Literal["package", "files", "hub"]
+    language: Language
+    licence: Annotated[str, Field(min_length=1)]
+    path: str = ""
+    subset: str = ""
+    revision: str = ""
+    text_column: str = "text"
+    max_bytes: PositiveInt | None = None
+    skip: tuple[Filter, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> SourceConfig:
+        if self.kind == "package" and self.name not in PACKAGES:
+            raise ValueError(f"name = {self.name!r}: no package is known by it; there are {', '.join(PACKAGES)}")
+        if self.kind != "package" and not self.path:
+            raise ValueError(f"path = {self.path!r}: source {self.name!r} of kind {self.kind!r} needs one")
+        return self
+
+
+class BenchmarkConfig(Config):
+    """Texts that models will be tested on: files as those of a source."""
+
+    name: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1)]
+    text_column: str = "text"
+
+
+class CorpusConfig(Config):
+    """Documents in both languages. Splits go by a stable hash of the words.
+
+    Of documents with the same words, and of those whose sets of 5-word sequences have an estimated Jaccard similarity
+    of `near_duplicates` or more (1: of no others), only the first stays. Documents that share `benchmark_words` words
+    in a row with a text of `benchmarks` are dropped, and so are such conversations of the data sets of later stages.
+    """
+
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    min_characters: PositiveInt = 40
+    near_duplicates: Annotated[float, Field(ge=0.7, le=1)] = 0.8  # below 0.7 most pairs would not be found
+    benchmarks: tuple[BenchmarkConfig, ...] = ()
+    benchmark_words: PositiveInt = 13
+    validation_fraction: Fraction = 0.02
+    test_fraction: Fraction = 0.02
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        _check_names(sources)
+        return sources
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> CorpusConfig:
+        held_out = self.validation_fraction + self.test_fraction
+        if held_out >= 1:
+            raise ValueError(f"validation_fraction + test_fraction = {held_out:g}: must be below 1")
+        return self
+
+
+class DialogueSourceConfig(Config):
+    """One data set of dialogues. Of conversations with the same words only the first counts, in the sources' order.
+
+    `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
+    `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.conversations.rows`).
+    `language`: of rows that do not name theirs. `split`: `hash` (of the conversation) or the one split
+    that all of it belongs to. `weight`: how often each of its conversations is trained on; a fraction is a choice by
+    hash.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    kind: Literal["files", "hub"]
+    path: Annotated[str, Field(min_length=1)]
+    adapter: str
+    language: Language
+    licence: Annotated[str, Field(min_length=1)]
+    subset: str = ""
+    revision: str = ""
+    part: str = "train"
+    split: Literal["hash", "train", "validation", "test"] = "hash"
+    validation_fraction: Fraction = 0.02
+    test_fraction: Fraction = 0.02
+    weight: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _is_readable(self) -> DialogueSourceConfig:
+        if self.adapter not in ADAPTERS:
+            raise ValueError(f"adapter = {self.adapter!r}: there are {', '.join(ADAPTERS)}")
+        if self.validation_fraction + self.test_fraction >= 1:
+            held_out = self.validation_fraction + self.test_fraction
+            raise ValueError(f"validation_fraction + test_fraction = {held_out:g}: must be below 1")
+        return self
+
+
+class DialoguesConfig(Config):
+    """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
+    acknowledgement of a fact repeats its value. `again`: share of the training split's small talk that asks once more
+    for a fact already told, or, in a share of `unknown`, for one never told. The others as in
+    `tokenization.dialogues.plan.DialogueSpec`: `distances`, a grid of distances between telling and asking;
+    `unknown_kinds`, weights of the ways not to know; `joins`, questions that need two facts; `held_out`, sentences and
+    a kind of fact that training never sees, in the test split."""
+
+    turns: tuple[PositiveInt, PositiveInt] = (4, 8)
+    facts: tuple[PositiveInt, PositiveInt] = (1, 4)
+    echo: Fraction = 0.3
+    update: Fraction = 0.15
+    unknown: Fraction = 0.08
+    distract: Fraction = 0.25
+    again: Fraction = 0.0
+    distances: tuple[PositiveInt, ...] = ()
+    unknown_kinds: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (1.0, 0.0, 0.0)
+    joins: Fraction = 0.0
+    held_out: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> DialoguesConfig:
+        for name in ("turns", "facts"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} = [{low}, {high}]: must not fall")
+        if self.distances and min(self.distances) >= self.turns[0]:
+            raise ValueError(f"distances = {list(self.distances)}: one must be below turns = {self.turns[0]}")
+        if not any(self.unknown_kinds):
+            raise ValueError(f"unknown_kinds = {list(self.unknown_kinds)}: one must be above 0")
+        return self
+
+
+class MixtureConfig(Config):
+    """How much of which text is trained on (`tokenization.mixture`): `weights` of sources within their language, by
+    name, 1 where none is given; at most `most_passes` over a language; Polish has `polish_share` of all if it can."""
+
+    polish_share: Fraction = 0.5
+    weights: dict[str, NonNegativeFloat] = {}
+    most_passes: dict[Language, PositiveFloat] = {"en": 1.0, "pl": 4.0}
+
+    @model_validator(mode="after")
+    def _both_languages_have_a_cap(self) -> MixtureConfig:
+        if missing := set(LANGUAGES) - set(self.most_passes):
+            raise ValueError(f"most_passes = {self.most_passes}: {', '.join(sorted(missing))} is missing")
+        return self
+
+
+class TokenizerConfig(MixtureConfig):
+    """One byte-level BPE vocabulary for both languages, trained on `document_bytes` of a mixture of documents, by
+    their bytes, and on generated dialogues."""
+
+    vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
+    document_bytes: PositiveInt = 4_000_000
+    dialogues: PositiveInt = 2_000
+    dialogue_plan: DialoguesConfig = DialoguesConfig()
+    seed: int = 0
+
+
+class TextShardsConfig(MixtureConfig):
+    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries. `shards` files
+    for each split. The training split is a mixture, by tokens, of at most `max_tokens` in all."""
+
+    length: Length
+    shards: PositiveInt = 4
+    max_tokens: PositiveInt | None = None
+
+
+class InteractionShardsConfig(Config):
+    """Single interactions of at most `length` tokens: real ones from the corpus, those of generated dialogues, and all
+    of the data sets in `sources`."""
+
+    length: Length
+    shards: PositiveInt = 4
+    generated: NonNegativeInt = 4_000
+    documents: NonNegativeInt = 4_000
+    dialogues: DialoguesConfig = DialoguesConfig()
+    sources: tuple[DialogueSourceConfig, ...] = ()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _something_is_written(self) -> InteractionShardsConfig:
+        if not (self.generated or self.documents or self.sources):
+            raise ValueError("generated = 0, documents = 0, sources = []: there must be something to write")
+        _check_together(self.sources)
+        return self
+
+
+class ConversationShardsConfig(Config):
+    """Conversations whose interactions have at most `length` tokens each. Generated ones: `train`, `validation` and
+    `test` per language. Real ones: `documents` dialogues of the corpus to train on, in all languages together, and the
+    data sets in `sources`; those longer than `longest` interactions are cut into several."""
+
+    length: Length
+    shards: PositiveInt = 4
+    train: PositiveInt = 8_000
+    validation: PositiveInt = 200
+    test: PositiveInt = 400
+    dialogues: DialoguesConfig = DialoguesConfig()
+    documents: NonNegativeInt = 0
+    sources: tuple[DialogueSourceConfig, ...] = ()
+    longest: PositiveInt = 16
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sources_are_told_apart(self) -> ConversationShardsConfig:
+        _check_together(self.sources)
+        return self
+
+
+def _check_together(sources: Sequence[DialogueSourceConfig]) -> None:
+    """Whether sources can stand beside each other: the same conversation in two of them must be in the same split."""
+    _check_names(sources)
+    by_hash = [source for source in sources if source.split == "hash"]
+    for name in ("validation_fraction", "test_fraction"):
+        values = {getattr(source, name): source.name for source in by_hash}
+        if len(values) > 1:
+            told = ", ".join(f"{value:g} of {source!r}" for value, source in values.items())
+            raise ValueError(
+                f"sources: {name} = {told}: must be the same in all with split = 'hash', or a conversation that two of "
+                "them have could be held out in one and trained on in the other"
+            )
+
+
+def _check_names(sources: Sequence[SourceConfig | DialogueSourceConfig]) -> None:
+    names = [source.name for source in sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: what they give is named after them")

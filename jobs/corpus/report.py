@@ -1,0 +1,89 @@
+"""What stage `corpus` says about its sources: report.json, ATTRIBUTION.md and quarantine.jsonl."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import fsspec
+
+from jobs.configs.data import SourceConfig
+from jobs.corpus.tasks import CleanTask
+from tokenization.cleaning.removals import merged
+from tokenization.records import LANGUAGES, SPLITS
+from tokenization.shards.writer import publish
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece with the report of its cleaning, how many of its clean texts count, and the report of its documents."""
+
+    task: CleanTask
+    cleaned: Mapping[str, Any]
+    rows: int
+    written: Mapping[str, Any] = field(default_factory=dict)
+
+
+def source_report(source: SourceConfig, parts: Sequence[Part]) -> dict[str, Any]:
+    """Counts of one source. `removed` is by reason, in bytes and documents, with examples, and `repaired` by kind, in
+    documents; `sha256` is the digest of a package file, else of all texts that were read."""
+    task = parts[0].task
+    read = hashlib.sha256("".join(part.cleaned["read"] for part in parts).encode()).hexdigest()
+    splits = Counter(dict.fromkeys(SPLITS, 0))
+    quarantined: Counter[str] = Counter()
+    for part in parts:
+        splits.update(part.written["splits"])
+        quarantined.update(part.cleaned["quarantined"])
+    return {
+        "identity": {"source": source.model_dump(mode="json"), "origin": task.origin, "sha256": task.sha256 or read},
+        "pieces": len(parts),
+        **{name: sum(part.cleaned[name] for part in parts) for name in ("texts", "bytes_read")},
+        **{name: sum(part.written[name] for part in parts) for name in ("documents", "bytes")},
+        "splits": splits,
+        "removed": merged(report["removed"] for part in parts for report in (part.cleaned, part.written)),
+        "repaired": merged(part.cleaned["repaired"] for part in parts),
+        "quarantined": quarantined,
+        "gone": [file for part in parts for file in part.cleaned["gone"]],
+    }
+
+
+def totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Documents and bytes by language."""
+    total = {name: dict.fromkeys(LANGUAGES, 0) for name in ("documents", "bytes")}
+    for report in sources:
+        for name, count in total.items():
+            count[report["identity"]["source"]["language"]] += report[name]
+    return total
+
+
+def attribution(sources: Sequence[Mapping[str, Any]]) -> str:
+    """ATTRIBUTION.md: what the corpus was made from."""
+    lines = [
+        "# Attribution",
+        "",
+        "This corpus was made from the following texts, which remain under their licences.",
+        "",
+    ]
+    lines += ["| source | origin | licence | language | text | sha256 of what was read |", "|---|---|---|---|---|---|"]
+    for report in sources:
+        identity = report["identity"]
+        source = identity["source"]
+        cells = [source["name"], identity["origin"], source["licence"], source["language"],
+                 f"{report['bytes'] / 1e6:.2f} MB", identity["sha256"]]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_quarantine(url: str, tasks: Sequence[CleanTask]) -> None:
+    """All that was rejected, in the order of the sources."""
+
+    def write(out: BinaryIO) -> None:
+        for task in tasks:
+            with fsspec.open(f"{task.url}.jsonl", "rb") as file:
+                shutil.copyfileobj(file, out)
+
+    publish(url, write)

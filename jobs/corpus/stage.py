@@ -1,0 +1,184 @@
+"""Stage `corpus`: sources -> clean documents with source, licence, language and split, and a report of what was lost.
+
+Three passes of Ray tasks. Pieces of sources are cleaned, each into a file of its own; one task decides, in the order of
+the documents, which repeat an earlier one; the others are written, a file per piece. So the bytes do not depend on how
+many workers there are. A result counts once its report stands beside it; a retried stage keeps what counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import fsspec
+
+from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.corpus.plan import WORK, plan, read_benchmarks
+from jobs.corpus.report import Part, attribution, source_report, totals, write_quarantine
+from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
+from jobs.stage.context import Restart, StageContext, StageError
+from jobs.stage.ray_setup import ensure_ray
+from jobs.stage.tasks import run_tasks
+from tokenization.cleaning.benchmark import Benchmark, write_benchmark
+from tokenization.records import LANGUAGES
+from tokenization.shards.writer import remove_leftovers, write_json
+from tokenization.sources import SourceError
+
+_MOSTLY_FOREIGN = 0.5
+_FOREIGN = ("english", "polish", "foreign", "undecided")
+
+
+def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:
+    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`, and, where
+    benchmarks are given, benchmark.parquet.
+
+    Bad input is left out and listed. A package that cannot be had is named and left out; of what was there at the start
+    and vanished, what was read is kept and the rest is named. A source that cannot be read at all is an error, and so
+    is having nothing at all.
+    """
+    began = time.monotonic()
+    try:
+        benchmark = read_benchmarks(config)
+        tasks, packages = plan(ctx, config, benchmark)
+    except SourceError as error:
+        raise StageError(str(error)) from error
+    ensure_ray(ctx.execution)
+    parts = _clean(ctx, tasks, packages, benchmark)
+    written = _write(ctx, config, parts)
+    there = [source for source in config.sources if any(task.source == source for task in tasks)]
+    sources = [source_report(source, [part for part in written if part.task.source == source]) for source in there]
+    total = totals(sources)
+    if not any(total["bytes"].values()):
+        raise StageError("the corpus is empty: no source gave any text of corpus.min_characters or more")
+    missing = [source.name for source in config.sources if source not in there]
+    write_json(f"{ctx.output_uri}/report.json", {**total, "sources": sources, "missing": missing})
+    with fsspec.open(f"{ctx.output_uri}/ATTRIBUTION.md", "w", encoding="utf-8") as file:
+        file.write(attribution(sources))
+    if config.benchmarks:
+        write_benchmark(ctx.output_uri, benchmark)
+    write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [part.task for part in parts])
+    _clear(ctx.output_uri, len(written))
+    result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
+    if missing:
+        result.append(f"without {', '.join(missing)}")
+        ctx.reporter.message("complete without them; once they can be fetched", Restart())
+    _say(ctx, sources)
+    return {
+        "result": ", ".join(result),
+        "documents": sum(total["documents"].values()),
+        "quarantined": sum(sum(source["quarantined"].values()) for source in sources),
+        **{f"bytes_{language}": size for language, size in total["bytes"].items()},
+        "build_seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def _clean(
+    ctx: StageContext, tasks: Sequence[CleanTask], packages: Mapping[str, bytes], benchmark: Benchmark
+) -> list[Part]:
+    """The pieces that count, in order: all, or as many from the first on as a source's `max_bytes` needs."""
+    import ray
+
+    remote = ray.remote(num_cpus=1, max_retries=2)(clean_piece)
+    shared = ray.put(benchmark)
+    mine: dict[str, list[int]] = {}
+    for number, task in enumerate(tasks):
+        mine.setdefault(task.source.name, []).append(number)
+    reports: dict[int, dict[str, Any]] = {}
+
+    def calls() -> Iterator[tuple[int, Any]]:
+        for number, task in enumerate(tasks):
+            if not _taken(task.source, mine[task.source.name], reports)[1]:
+                yield number, remote.remote(task, packages.get(task.source.name, b""), shared)
+
+    for number, report in run_tasks(ctx, calls(), "the corpus"):
+        reports[number] = report
+        source = tasks[number].source
+        _check_column(source, [reports.get(n) for n in mine[source.name]])
+        ctx.reporter.progress(len(reports), 2 * len(tasks), f"{source.name} {report['bytes'] / 1e6:.1f} MB")
+    parts = []
+    for numbers in mine.values():
+        for number, left in _taken(tasks[numbers[0]].source, numbers, reports)[0]:
+            task, report = tasks[number], reports[number]
+            parts.append(Part(task, report, rows_within(f"{task.url}.parquet", left) if left else report["documents"]))
+    return parts
+
+
+def _taken(
+    source: SourceConfig, numbers: Iterable[int], reports: Mapping[int, Mapping[str, Any]]
+) -> tuple[list[tuple[int, int | None]], bool]:
+    """The source's pieces from the first on, as far as they are known, each with the bytes that may be taken of it
+    where that is not all; and whether these are enough."""
+    left, taken = source.max_bytes, []
+    for number in numbers:
+        if number not in reports:
+            return taken, False
+        size, cut = reports[number]["bytes"], reports[number]["cut"]
+        taken.append((number, left if left is not None and size > left else None))
+        if left is not None:
+            left -= size
+            if cut or left <= 0:
+                return taken, True
+    return taken, True
+
+
+def _check_column(source: SourceConfig, reports: Sequence[Mapping[str, Any] | None]) -> None:
+    """A source none of whose files has the text column is an error of the configuration."""
+    known = [report for report in reports if report]
+    if len(known) == len(reports) and not any(report["texts"] for report in known):
+        for trouble in filter(None, (report["without_column"] for report in known)):
+            raise StageError(f"source {source.name}: {trouble}")
+
+
+def _write(ctx: StageContext, config: CorpusConfig, parts: Sequence[Part]) -> list[Part]:
+    """Documents of all pieces, less what repeats an earlier one."""
+    import ray
+
+    urls = [f"{part.task.url}.parquet" for part in parts]
+    search = ray.remote(num_cpus=1, max_retries=2)(find_repeated)
+    found = search.remote(urls, [part.rows for part in parts], config.near_duplicates)
+    [(_, decisions)] = run_tasks(ctx, iter([(0, found)]), "the corpus")
+    remote = ray.remote(num_cpus=1, max_retries=2)(write_documents)
+
+    def calls() -> Iterator[tuple[int, Any]]:
+        for number, part in enumerate(parts):
+            name = f"documents-{number:05d}"
+            task = WriteTask(part.task.source, urls[number], part.cleaned["sha256"],
+                             f"{ctx.output_uri}/{name}.parquet", f"{ctx.output_uri}/{WORK}/{name}.json")  # fmt: skip
+            yield number, remote.remote(task, decisions[number])
+
+    written: dict[int, dict[str, Any]] = {}
+    for number, report in run_tasks(ctx, calls(), "the corpus"):
+        written[number] = report
+        ctx.reporter.progress(len(parts) + len(written), 2 * len(parts), f"documents-{number:05d}")
+    return [replace(part, written=written[number]) for number, part in enumerate(parts)]
+
+
+def _clear(uri: str, files: int) -> None:
+    """Away with the clean pieces, and with files of an interrupted attempt that had more of them."""
+    fs, folder = fsspec.url_to_fs(uri)
+    ours = {f"documents-{number:05d}.parquet" for number in range(files)}
+    for path in fs.glob(f"{folder}/documents-*"):
+        if path.rsplit("/", 1)[-1] not in ours:
+            fs.rm_file(path)
+    fs.rm(f"{folder}/{WORK}", recursive=True)
+    remove_leftovers(uri)
+
+
+def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:
+    """What the user should know about the sources, a line for each."""
+    for report in sources:
+        source = report["identity"]["source"]
+        foreign = sum(report["removed"].get(reason, {"bytes": 0})["bytes"] for reason in _FOREIGN)
+        if report["bytes_read"] and foreign > _MOSTLY_FOREIGN * report["bytes_read"]:
+            share = foreign / report["bytes_read"]
+            ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: better leave it out")
+        if not report["documents"]:
+            ctx.reporter.message(f"{source['name']} gave no document; report.json of the corpus says what was removed")
+        if lost := report["quarantined"]:
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
+            ctx.reporter.message(f"{source['name']}: {counts}; see quarantine.jsonl of the corpus")
+        if gone := report["gone"]:
+            ctx.reporter.message(f"{source['name']}: {', '.join(gone)} vanished while it was read; what was read of "
+                                 "it is kept. Once it is back", Restart())  # fmt: skip

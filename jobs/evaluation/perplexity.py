@@ -1,0 +1,94 @@
+"""Perplexity and token accuracy on held-out text, per language: sums over tokens, divided once at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from math import exp
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jobs.training.batches import text_batch
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.heads import TokenLoss, cross_entropy, next_tokens
+from rxt_model.model import ReactiveTransformer
+from tokenization.records import LANGUAGES
+from tokenization.shards.reader import ShardReader
+
+MLM_PROBABILITY = 0.15
+Scorer = Callable[[Tensor, Tensor], dict[str, TokenLoss]]
+"""(ids [B, T], documents [B, T]) -> named sums."""
+
+
+def load_rows(reader: ShardReader, rows: int, seed: int) -> dict[str, list[dict]]:
+    """`rows` test rows of each language (all, where there are fewer), drawn by `seed`."""
+    chosen: dict[str, list[dict]] = {language: [] for language in LANGUAGES}
+    for row in reader.rows(np.random.default_rng(seed).permutation(len(reader))):
+        found = chosen[LANGUAGES[row["language"]]]
+        if len(found) < rows:
+            found.append(row)
+    return chosen
+
+
+def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
+    """The decoder with a memory that nothing was written to, the same for every row; the encoder by masked tokens."""
+    start = model.initial_memory(1, torch.Generator().manual_seed(seed))
+    tokens = model.config.tokens
+
+    def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
+        memory = start.expand(-1, len(ids), -1, -1)
+        hidden = model.decode(ids, memory, mask=documents >= 0, documents=documents).hidden
+        result = {"next": next_tokens(model.decoder.head, hidden, ids, documents)}
+        if model.mlm_head is not None:
+            masked = _masked(ids, documents, seed) & (ids > tokens.highest)
+            encoded = model.encode(ids.masked_fill(masked, tokens.mask), documents >= 0, documents)
+            result["masked"] = cross_entropy(model.mlm_head, encoded[-1], ids, masked)
+        return result
+
+    return scores
+
+
+def stateless_scorer(model: StatelessDecoder) -> Scorer:
+    def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
+        hidden = model.decode(ids, mask=documents >= 0, documents=documents).hidden
+        return {"next": next_tokens(model.decoder.head, hidden, ids, documents)}
+
+    return scores
+
+
+@torch.inference_mode()
+def measure(scorer: Scorer, rows: Sequence[dict], batch_size: int) -> dict[str, Any]:
+    """Tokens, perplexity and accuracy over `rows`, whatever the size of the last batch."""
+    sums = _add(
+        scorer(batch["input_ids"], batch["documents"])
+        for batch in (text_batch(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))
+    )
+    loss, correct, count = sums["next"]
+    result = {
+        "rows": len(rows),
+        "tokens": int(count),
+        "nats_per_token": loss / count,
+        "perplexity": exp(loss / count),
+        "token_accuracy": correct / count,
+    }
+    if "masked" in sums:
+        _, correct, count = sums["masked"]
+        result |= {"masked_tokens": int(count), "masked_accuracy": correct / count}
+    return result
+
+
+def _add(parts: Iterable[dict[str, TokenLoss]]) -> dict[str, list[float]]:
+    totals: dict[str, list[float]] = {}
+    for part in parts:
+        for name, values in part.items():
+            sums = values.loss, values.correct, values.count
+            totals[name] = [a + float(b) for a, b in zip(totals.get(name, [0.0] * 3), sums, strict=True)]
+    return totals
+
+
+def _masked(ids: Tensor, documents: Tensor, seed: int) -> Tensor:
+    """Which tokens the encoder must guess: drawn from each row's own content, so batching changes nothing."""
+    draws = [np.random.default_rng([seed, int(row.sum())]).random(len(row)) for row in ids]
+    return torch.from_numpy(np.stack(draws) < MLM_PROBABILITY) & (documents >= 0)

@@ -1,0 +1,229 @@
+"""Does it remember? Test conversations are played turn by turn; whoever answers keeps its own memory of them.
+
+Free-running (the headline): each speaker's own answers enter its memory or history. Teacher-forced (a diagnostic): the
+reference answers do. Control arms answer the same questions beside the main arm and write nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jobs.evaluation.rates import HEADLINE, Outcome, Question, majority_answers
+from jobs.stage.context import Change, StageError
+from rxt_model import generate
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.model import ReactiveTransformer, TokenModel
+from rxt_model.state import remember
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer
+from tokenization.dialogues.score import chance, score
+from tokenization.records import LANGUAGES, Language, Probe
+from tokenization.shards.reader import ShardReader
+
+Ids = list[int]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation as tokens: queries `[BOS] … [Q] …`, reference answers `[A] … [EOS]`, and its probes by turn."""
+
+    id: str
+    language: Language
+    queries: tuple[Ids, ...]
+    answers: tuple[Ids, ...]
+    probes: dict[int, Probe]
+
+
+class Speaker(Protocol):
+    """Answers a batch of conversations of one language. `arms[0]` is the one whose answers are remembered."""
+
+    arms: tuple[str, ...]
+
+    def begin(self, conversations: Sequence[int]) -> None:
+        """Start afresh with these conversations (numbers that seed what is random); `rows` below index them."""
+
+    def answer(self, arm: str, rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
+        """Greedy answers, one per row."""
+
+    def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
+        """Take finished interactions into memory."""
+
+
+class ReactiveSpeaker:
+    """RxT. `zeroed` reads an empty memory; `shuffled` reads that of another conversation of the batch."""
+
+    arms = ("rxt", "zeroed", "shuffled")
+
+    def __init__(self, model: ReactiveTransformer, seed: int = 0) -> None:
+        self.model = model
+        self.seed = seed
+        self.memory = torch.empty(0)
+
+    def begin(self, conversations: Sequence[int]) -> None:
+        generators = [torch.Generator().manual_seed(self.seed * 1_000_003 + c) for c in conversations]
+        self.memory = torch.cat([self.model.initial_memory(1, g) for g in generators], dim=1)
+
+    def read(self, arm: str) -> Tensor:
+        """The memory [L, B, S, d] that `arm` answers from."""
+        if arm == "zeroed":
+            return torch.zeros_like(self.memory)
+        if arm == "shuffled":
+            return self.memory.roll(1, dims=1)
+        return self.memory
+
+    def generate(self, memory: Tensor, queries: list[Ids]) -> list[Ids]:
+        return _answer(self.model, memory, queries, queries)
+
+    def answer(self, arm: str, rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
+        return self.generate(self.read(arm)[:, rows], queries)
+
+    def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
+        updated = self.memory.clone()
+        updated[:, rows] = remember(self.model, self.memory[:, rows], interactions)
+        self.memory = updated
+
+
+class StatelessSpeaker:
+    """The baseline: with all earlier interactions in its window, or with the query alone."""
+
+    arms = ("full_history", "no_history")
+
+    def __init__(self, model: StatelessDecoder) -> None:
+        self.model = model
+        self.histories: list[Ids] = []
+
+    def begin(self, conversations: Sequence[int]) -> None:
+        self.histories = [[] for _ in conversations]
+
+    def answer(self, arm: str, rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
+        prompts = [self.histories[r] * (arm == "full_history") + q for r, q in zip(rows, queries, strict=True)]
+        return _answer(self.model, None, prompts, queries)
+
+    def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
+        for row, interaction in zip(rows, interactions, strict=True):
+            self.histories[row] = self.histories[row] + interaction
+
+
+def _answer(model: TokenModel, memory: Tensor | None, prompts: list[Ids], queries: list[Ids]) -> list[Ids]:
+    """Greedy answers, each ended where its interaction would outgrow the model's length."""
+    rooms = [max(1, model.config.length - len(query)) for query in queries]
+    return generate.answer(model, memory, prompts, rooms)
+
+
+def load_talks(reader: ShardReader, questions: int, seed: int) -> list[Talk]:
+    """Conversations with probes, languages in turn, in an order fixed by `seed`, until `questions` probes lie at the
+    headline's distances or the shards are exhausted; at least two of each language, as a shuffled memory needs."""
+    order: dict[Language, list[Talk]] = {language: [] for language in LANGUAGES}
+    for row in reader.rows(np.random.default_rng(seed).permutation(len(reader))):
+        if row["probes"]:
+            talk = _talk(row)
+            order[talk.language].append(talk)
+    chosen: list[Talk] = []
+    found = 0
+    for rank in range(max(map(len, order.values()), default=0)):
+        for talks in order.values():
+            if rank < len(talks) and (found < questions or rank < 2):
+                chosen.append(talks[rank])
+                found += sum(p.distance in HEADLINE for p in talks[rank].probes.values())
+    return chosen
+
+
+def list_questions(talks: Sequence[Talk]) -> list[Question]:
+    """All probes of the conversations with what guessing would score on each."""
+    majority = majority_answers((t.language, p) for t in talks for p in t.probes.values())
+    questions = []
+    for number, talk in enumerate(talks):
+        asked: set[tuple[str, tuple[str, ...]]] = set()
+        for turn, probe in sorted(talk.probes.items()):
+            unknown = probe.kind == "unknown"
+            questions.append(
+                Question(
+                    conversation=number,
+                    turn=turn,
+                    language=talk.language,
+                    probe=probe,
+                    first=(probe.slot, probe.gold) not in asked,
+                    chance=0.0 if unknown else chance(probe.slot, talk.language, "test"),
+                    majority=unknown or majority[talk.language, probe.slot] == probe.gold,
+                )
+            )
+            asked.add((probe.slot, probe.gold))
+    return questions
+
+
+def batches(talks: Sequence[Talk], batch_size: int) -> list[list[int]]:
+    """Conversation numbers in batches of one language, each of at least two, so that a shuffled memory always belongs
+    to somebody else; sizes lie between `batch_size` and its double where there are so many."""
+    result = []
+    for language in LANGUAGES:
+        numbers = [n for n, talk in enumerate(talks) if talk.language == language]
+        if len(numbers) == 1:
+            raise StageError(
+                f"evaluate: the test split has a single {language!r} conversation with questions; its memory cannot "
+                "be shuffled",
+                Change("conversations.test", 400),
+            )
+        parts = max(1, len(numbers) // max(2, batch_size))
+        result += [part.tolist() for part in np.array_split(numbers, parts) if len(part)]
+    return result
+
+
+def play(
+    speaker: Speaker, talks: Sequence[Talk], numbers: Sequence[int], *, teacher_forced: bool, controls: bool
+) -> Iterator[tuple[str, int, int, Ids]]:
+    """Play one batch of conversations; yields (arm, conversation, turn, answer ids) for every answer given."""
+    speaker.begin(numbers)
+    for turn in range(max(len(talks[n].queries) for n in numbers)):
+        rows = [r for r, n in enumerate(numbers) if turn < len(talks[n].queries)]
+        asking = [r for r in rows if turn in talks[numbers[r]].probes]
+        own: dict[int, Ids] = {}
+        for arm in speaker.arms if controls else speaker.arms[:1]:
+            main = arm == speaker.arms[0]
+            answering = rows if main and not teacher_forced else asking
+            if answering:
+                answers = speaker.answer(arm, answering, [talks[numbers[r]].queries[turn] for r in answering])
+                yield from ((arm, numbers[r], turn, a) for r, a in zip(answering, answers, strict=True))
+                own |= dict(zip(answering, answers, strict=True)) if main else {}
+        kept = [talks[numbers[r]].answers[turn] if teacher_forced else own[r] for r in rows]
+        speaker.remember(rows, [talks[numbers[r]].queries[turn] + a for r, a in zip(rows, kept, strict=True)])
+
+
+@torch.inference_mode()
+def ask(
+    speaker: Speaker,
+    tokenizer: Tokenizer,
+    talks: Sequence[Talk],
+    batch_size: int,
+    *,
+    teacher_forced: bool = False,
+    controls: bool = True,
+) -> tuple[list[Outcome], dict[tuple[int, int], str]]:
+    """Every question of the conversations by every arm, and the main arm's answers by (conversation, turn)."""
+    questions = {(q.conversation, q.turn): q for q in list_questions(talks)}
+    outcomes, said = [], {}
+    for numbers in batches(talks, batch_size):
+        for arm, number, turn, ids in play(speaker, talks, numbers, teacher_forced=teacher_forced, controls=controls):
+            text = decode_answer(tokenizer, ids)
+            if arm == speaker.arms[0]:
+                said[number, turn] = text
+            if question := questions.get((number, turn)):
+                outcomes.append(Outcome(question, arm, text, score(text, question.probe, question.language)))
+    return outcomes, said
+
+
+def _talk(row: dict) -> Talk:
+    interactions = row["interactions"]
+    probes = [Probe(**p | {"gold": tuple(p["gold"]), "forbidden": tuple(p["forbidden"])}) for p in row["probes"]]
+    return Talk(
+        id=row["conversation_id"],
+        language=LANGUAGES[interactions[0]["language"]],
+        queries=tuple(list(i["input_ids"][: i["answer_start"]]) for i in interactions),
+        answers=tuple(list(i["input_ids"][i["answer_start"] :]) for i in interactions),
+        probes={p.turn: p for p in probes},
+    )

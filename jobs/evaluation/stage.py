@@ -1,0 +1,240 @@
+"""Stage: held-out measurements. Both models are measured side by side in Ray tasks, latency alone afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import ray
+import torch
+from ray.exceptions import RayTaskError
+
+from jobs.configs.evaluation import EvaluateConfig
+from jobs.evaluation import latency, perplexity, plots
+from jobs.evaluation.rates import HEADLINE, Outcome, tabulate
+from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, Talk, ask, load_talks
+from jobs.evaluation.report import write_report
+from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
+from jobs.stage.inputs import check_model, open_model, open_reader, open_tokenizer
+from jobs.stage.model_folder import require_tokenizer, upload
+from jobs.stage.ray_setup import ensure_ray
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.size import active_parameters, parameters
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer
+
+SAMPLES = 24
+"""Conversations written to samples.jsonl."""
+LATENCY_INTERACTIONS = 16
+
+
+class Sources(NamedTuple):
+    """What is measured and what it is measured on, and the threads each task may use."""
+
+    model: Artifact
+    baseline: Artifact
+    text: Artifact
+    conversations: Artifact
+    tokenizer: Artifact
+    threads: int
+
+
+class Measured(NamedTuple):
+    """Of one model: outcomes of all arms, of the main arm with reference answers written, and its own words."""
+
+    outcomes: list[Outcome]
+    forced: list[Outcome]
+    said: dict[tuple[int, int], str]
+    text: dict[str, Any]
+    size: dict[str, int]
+
+
+def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str]:
+    """Writes evaluation.json, report.md, samples.jsonl and plots/; returns the headline figures."""
+    sources = Sources(
+        model=ctx.inputs["model"],
+        baseline=ctx.inputs["baseline"],
+        text=ctx.inputs["text"],
+        conversations=ctx.inputs["shards"],
+        tokenizer=ctx.inputs["tokenizer"],
+        threads=ctx.execution.train.threads,
+    )
+    for model in (sources.model, sources.baseline):
+        check_model(model)
+    tokenizer = open_tokenizer(sources.tokenizer)
+    reader = open_reader(sources.conversations, "test")
+    require_tokenizer(reader.tokenizer_digest, "the conversation shards", tokenizer)
+    talks = load_talks(reader, config.questions, config.seed)
+    _require_questions(ctx, talks, config.questions)
+
+    ensure_ray(ctx.execution)
+    rxt, baseline = _run(ctx, [(measure, sources, name, config) for name in ("model", "baseline")], "recall, text")
+    (records,) = _run(ctx, [(measure_latency, sources, config)], "latency")
+    evaluation = {
+        "schema": 1,
+        "config": config.model_dump(),
+        "environment": {
+            "device": latency.device_name(),
+            "threads": sources.threads,
+            "torch": torch.__version__,
+        },
+        "models": {"rxt": rxt.size, "baseline": baseline.size},
+        "memory": {
+            "writes": "free-running",
+            "conversations": len(talks),
+            "arms": _arms(rxt.outcomes) | _arms(baseline.outcomes),
+            "teacher_forced": _arms(rxt.forced) | _arms(baseline.forced),
+        },
+        "text": {"rxt": rxt.text, "baseline": baseline.text},
+        "latency": records,
+    }
+    with TemporaryDirectory(prefix="rxt-evaluate-") as folder:
+        _write(ctx, Path(folder), evaluation, samples(talks, tokenizer, rxt, baseline))
+        upload(Path(folder), ctx.output_uri)
+    return metrics(evaluation)
+
+
+def measure(sources: Sources, name: str, config: EvaluateConfig) -> Measured:
+    """Recall and text figures of one of the two models."""
+    torch.set_num_threads(sources.threads)
+    tokenizer = open_tokenizer(sources.tokenizer)
+    model = open_model(getattr(sources, name))
+    require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
+    talks = load_talks(open_reader(sources.conversations, "test"), config.questions, config.seed)
+    if isinstance(model, StatelessDecoder):
+        speaker, scorer = StatelessSpeaker(model), perplexity.stateless_scorer(model)
+    else:
+        speaker, scorer = ReactiveSpeaker(model, config.seed), perplexity.reactive_scorer(model, config.seed)
+    outcomes, said = ask(speaker, tokenizer, talks, config.batch_size)
+    forced, _ = ask(speaker, tokenizer, talks, config.batch_size, teacher_forced=True, controls=False)
+    rows = perplexity.load_rows(open_reader(sources.text, "test"), config.text_rows, config.seed)
+    text = {language: perplexity.measure(scorer, found, config.batch_size) for language, found in rows.items() if found}
+    return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
+
+
+def measure_latency(sources: Sources, config: EvaluateConfig) -> list[dict[str, Any]]:
+    torch.set_num_threads(sources.threads)
+    talks = load_talks(open_reader(sources.conversations, "test"), config.questions, config.seed)
+    interactions = [pair for talk in talks for pair in zip(talk.queries, talk.answers, strict=True)]
+    return latency.measure(
+        open_model(sources.model),
+        open_model(sources.baseline),
+        interactions[:LATENCY_INTERACTIONS],
+        config.latency_turns,
+    )
+
+
+def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
+    """The flat figures of a finished evaluation, with the short `result` for the status table."""
+    arms, forced = evaluation["memory"]["arms"], evaluation["memory"]["teacher_forced"]
+    names = {
+        "rxt": "memory/recall_distance_1_to_4",
+        "zeroed": "memory/recall_zeroed",
+        "shuffled": "memory/recall_shuffled",
+        "no_history": "baseline/recall_no_history",
+        "full_history": "baseline/recall_full_history",
+    }
+    flat: dict[str, float | str] = {name: arms[arm]["distance_1_to_4"]["accuracy"] for arm, name in names.items()}
+    own = arms["rxt"]
+    flat |= {f"memory/recall_distance_{distance}": c["accuracy"] for distance, c in own["by_distance"].items()}
+    flat |= {f"memory/recall_facts_{facts}": c["accuracy"] for facts, c in own["by_facts"].items()}
+    flat |= {f"memory/recall_{language}": c["accuracy"] for language, c in own["by_language"].items()}
+    flat |= {f"memory/correct_{kind}": c["accuracy"] for kind, c in own["by_kind"].items()}
+    flat["memory/questions"] = own["distance_1_to_4"]["n"]
+    flat["memory/chance"] = own["distance_1_to_4"]["chance"]
+    flat["memory/majority"] = own["distance_1_to_4"]["majority"]
+    flat |= {f"memory/recall_asked_{order}": c["accuracy"] for order, c in own["by_order"].items()}
+    flat["memory/recall_teacher_forced"] = forced["rxt"]["distance_1_to_4"]["accuracy"]
+    for model, group in (("rxt", "eval"), ("baseline", "baseline")):
+        for language, figures in evaluation["text"][model].items():
+            for figure in ("perplexity", "token_accuracy", "masked_accuracy"):
+                if figure in figures:
+                    flat[f"{group}/{figure}_{language}"] = figures[figure]
+    last = evaluation["latency"][-1]
+    flat[f"latency/rxt_ms_turn_{last['turn']}"] = 1e3 * last["rxt_seconds"]
+    flat[f"latency/baseline_ms_turn_{last['turn']}"] = 1e3 * last["baseline_seconds"]
+    recall, zeroed = flat["memory/recall_distance_1_to_4"], flat["memory/recall_zeroed"]
+    flat["result"] = f"recall {100 * recall:.0f} % (zeroed {100 * zeroed:.0f} %)"
+    return flat
+
+
+def samples(talks: Sequence[Talk], tokenizer: Tokenizer, rxt: Measured, baseline: Measured) -> list[dict[str, Any]]:
+    """The first conversations as both models told them; verdicts where something was asked."""
+    asked: dict[tuple[int, int], dict[str, dict[str, str]]] = {}
+    for outcome in rxt.outcomes + baseline.outcomes:
+        place = outcome.question.conversation, outcome.question.turn
+        asked.setdefault(place, {})[outcome.arm] = {"answer": outcome.answer, "verdict": outcome.verdict}
+    shown = []
+    for number, talk in enumerate(talks[:SAMPLES]):
+        turns = []
+        for turn, (query, answer) in enumerate(zip(talk.queries, talk.answers, strict=True)):
+            record = {
+                "query": tokenizer.decode(query),
+                "reference": decode_answer(tokenizer, answer),
+                "rxt": rxt.said[number, turn],
+                "baseline": baseline.said[number, turn],
+            }
+            if turn in talk.probes:
+                record |= {"probe": asdict(talk.probes[turn]), "arms": asked[number, turn]}
+            turns.append(record)
+        shown.append({"conversation": talk.id, "language": talk.language, "turns": turns})
+    return shown
+
+
+def _run(ctx: StageContext, calls: list[tuple], note: str) -> list[Any]:
+    """Run (function, *arguments) as Ray tasks, results in order; heeds the wish to stop."""
+    tasks = [ray.remote(num_cpus=1, max_retries=2)(function).remote(*arguments) for function, *arguments in calls]
+    waiting = tasks
+    while waiting:
+        ctx.reporter.progress(len(tasks) - len(waiting), len(tasks), note)
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=1.0)
+        if ctx.should_stop():
+            for task in waiting:
+                ray.cancel(task)
+            raise Interrupted("evaluation is not kept halfway; the same command starts it again")
+    ctx.reporter.progress(len(tasks), len(tasks), note)
+    try:
+        return ray.get(tasks)
+    except RayTaskError as error:
+        if isinstance(error.cause, StageError):
+            raise error.cause from error
+        raise
+
+
+def _arms(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    arms: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        arms.setdefault(outcome.arm, []).append(outcome)
+    return {arm: tabulate(found) for arm, found in arms.items()}
+
+
+def _require_questions(ctx: StageContext, talks: Sequence[Talk], wanted: int) -> None:
+    found = sum(p.distance in HEADLINE for talk in talks for p in talk.probes.values())
+    if not found:
+        raise StageError(
+            f"{ctx.inputs['shards'].uri}: no question at distance 1 to 4 in the test split",
+            Change("conversations.test", 400),
+        )
+    if found < wanted:
+        ctx.reporter.message(f"only {found} of {wanted} questions: raise conversations.test")
+
+
+def _write(ctx: StageContext, folder: Path, evaluation: dict[str, Any], shown: list[dict[str, Any]]) -> None:
+    report = folder / "report.md"
+    report.write_text(write_report(evaluation), encoding="utf-8")
+    (folder / "evaluation.json").write_text(json.dumps(evaluation, indent=1), encoding="utf-8")
+    lines = [json.dumps(sample, ensure_ascii=False) for sample in shown]
+    (folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name in ("evaluation.json", "report.md", "samples.jsonl"):
+        ctx.reporter.file(str(folder / name))
+    for path in plots.draw(evaluation, folder / "plots"):
+        ctx.reporter.file(str(path), "plots")
+    for record in evaluation["latency"]:
+        ctx.reporter.metrics(
+            record["turn"],
+            {"latency/rxt_ms": 1e3 * record["rxt_seconds"], "latency/baseline_ms": 1e3 * record["baseline_seconds"]},
+        )

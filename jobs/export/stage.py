@@ -1,0 +1,68 @@
+"""Stage: the hand-over folder: weights, config, tokenizer, model card. It is read back and must give the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import fsspec
+import torch
+from torch import Tensor
+
+from jobs.configs.evaluation import ExportConfig
+from jobs.export.model_card import lineage, write_card
+from jobs.stage.context import Restart, StageContext, StageError
+from jobs.stage.inputs import open_model, open_tokenizer, usable
+from jobs.stage.model_folder import load_model, require_tokenizer, upload
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.model import ReactiveTransformer
+from rxt_model.size import active_parameters, parameters
+from tokenization.bpe.tokenizer import Tokenizer
+
+CHECK_ROWS, CHECK_SEED = 4, 0
+
+
+def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
+    """Writes config.json, weights, tokenizer.json and README.md below output_uri."""
+    tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
+    model = open_model(ctx.inputs["model"])
+    require_tokenizer(model.config.tokenizer_digest, "the model", tokenizer)
+    with usable(ctx.inputs["evaluation"]):
+        with fsspec.open(f"{ctx.inputs['evaluation'].uri}/report.md", "r", encoding="utf-8") as file:
+            report = file.read()
+    with TemporaryDirectory(prefix="rxt-export-") as folder:
+        save_pretrained(model, folder, tokenizer_json=tokenizer.json)
+        card = Path(folder) / "README.md"
+        card.write_text(write_card(config.name, model, lineage(ctx.inputs["model"]), report), encoding="utf-8")
+        upload(Path(folder), ctx.output_uri)
+        ctx.reporter.file(str(card))
+    check(model, tokenizer, ctx.output_uri)
+    size = parameters(model)
+    return {
+        "export/parameters": size,
+        "export/active_parameters": active_parameters(model),
+        "result": f"{size / 1e6:.2f} M parameters",
+    }
+
+
+def check(model: ReactiveTransformer, tokenizer: Tokenizer, uri: str) -> None:
+    """Raises StageError unless the folder at `uri` gives the model's logits bit for bit, and the tokenizer's ids."""
+    found = Tokenizer.load(f"{uri}/tokenizer.json")
+    require_tokenizer(found.digest, "the export", tokenizer)
+    difference = (fixed_logits(load_model(uri)) - fixed_logits(model)).abs().max().item()
+    if difference != 0:
+        raise StageError(
+            f"{uri}: the export read back gives other logits, by up to {difference:.3g}",
+            Restart(),
+        )
+
+
+@torch.inference_mode()
+def fixed_logits(model: ReactiveTransformer) -> Tensor:
+    """Logits [B, T, V] after one memory write, on ids and an initial memory that depend on the model's shape alone."""
+    generator = torch.Generator().manual_seed(CHECK_SEED)
+    shape = (CHECK_ROWS, min(model.config.length, 32))
+    ids = torch.randint(model.config.vocab_size, shape, generator=generator)
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    memory = model.write(model.initial_memory(CHECK_ROWS, generator), model.encode(ids, mask), mask)
+    return model.logits(model.decode(ids, memory).hidden)

@@ -1,0 +1,116 @@
+"""The data card of interactions and conversations: what is learned from them, by source and language."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import fsspec
+
+from jobs.shards.dialogue_counts import BINS, COUNTS, Report, cells
+from jobs.shards.dialogue_rows import GENERATED
+from jobs.shards.dialogue_sources import REPORT, Sources, left_out
+from jobs.shards.job import Speed
+from jobs.shards.text_card import corpus_report, show_files, speed_line, table
+from jobs.stage.context import StageContext
+from tokenization.records import SPLITS
+from tokenization.shards.writer import ShardIndex
+
+_NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut tokens"]
+
+
+def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, speed: Speed) -> None:
+    """Hand card.md and card.png to the reporter."""
+    from jobs.shards.dialogue_plot import draw
+
+    sources = _data_sets(ctx.output_uri)
+    licences = {GENERATED: "generated"} | {one["name"]: one["licence"] for one in sources}
+    for one in corpus_report(ctx.inputs["corpus"].uri):
+        licences.setdefault(one["identity"]["source"]["name"], one["identity"]["source"]["licence"])
+    page = write_dialogue_card(f"{ctx.stage} {ctx.artifact_id}", index, report, sources, licences, speed)
+    show_files(ctx, page, lambda path: draw(index.kind, index.length, report, sources, path))
+
+
+def write_dialogue_card(
+    name: str, index: ShardIndex, report: Report, sources: Sources, licences: Mapping[str, str], speed: Speed
+) -> str:
+    """The page, in Markdown. `sources`: the data sets as `dialogue_report.add_up` tells of them; `licences` of sources
+    by name."""
+    parts = [
+        f"# Data card of {name}",
+        "![tokens, turns, lengths and what was left out](card.png)",
+        "## Rows",
+        f"A row is {'a conversation' if index.kind == 'conversations' else 'one interaction'}. An interaction has at "
+        f"most {index.length} tokens; those that the loss counts, of answers, thoughts and tool calls, are supervised. "
+        f"Tokenizer of {index.vocab_size:,} tokens, sha256 {index.tokenizer_digest}. {speed_line(speed)}",
+        _by(report, lambda source, language, split: (split,), ["split"]),
+        "## By source, language and split",
+        _sources(report, licences),
+        "## By language and split",
+        _by(report, lambda source, language, split: (language, split), ["language", "split"]),
+    ]
+    if index.kind == "conversations":
+        parts += ["## Interactions in a conversation", "All splits.", _turns(report)]
+    parts += ["## Lengths of interactions", "All splits.", _lengths(report, index.length)]
+    parts += ["## Left out", *_left_out(sources)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data_sets(uri: str) -> Sources:
+    try:
+        with fsspec.open(f"{uri}/{REPORT}", "rb") as file:
+            return json.load(file)["sources"]
+    except FileNotFoundError:
+        return []
+
+
+def _by(report: Report, key: Callable[[str, str, str], tuple[str, ...]], names: Sequence[str]) -> str:
+    """One line for all cells with the same key, which ends with the split."""
+    sums: dict[tuple[str, ...], Counter[str]] = {}
+    for source, language, split, counts in cells(report):
+        sums.setdefault(key(source, language, split), Counter()).update(counts)
+    order = sorted(sums, key=lambda found: (found[:-1], SPLITS.index(found[-1])))
+    return table([*names, *_NAMES], [[*found, *_figures(sums[found])] for found in order])
+
+
+def _sources(report: Report, licences: Mapping[str, str]) -> str:
+    rows = [
+        [source, language, licences.get(source, "not told"), split, *_figures(counts)]
+        for source, language, split, counts in cells(report)
+    ]
+    return table(["source", "language", "licence", "split", *_NAMES], rows)
+
+
+def _figures(counts: Mapping[str, int]) -> list[str]:
+    rows, turns, tokens, supervised, cut = (counts[name] for name in COUNTS)
+    share = f"{supervised / tokens:.1%}" if tokens else "-"
+    return [f"{rows:,}", f"{turns:,}", f"{tokens:,}", f"{supervised:,}", share, f"{cut:,}"]
+
+
+def _turns(report: Report) -> str:
+    languages = sorted(report["turns"])
+    numbers = sorted({int(number) for found in report["turns"].values() for number in found})
+    rows = [
+        [str(number), *(f"{report['turns'][language].get(str(number), 0):,}" for language in languages)]
+        for number in numbers
+    ]
+    return table(["interactions", *(f"conversations {language}" for language in languages)], rows)
+
+
+def _lengths(report: Report, length: int) -> str:
+    languages = sorted(report["lengths"])
+    edges = [i * length // BINS for i in range(BINS + 1)]
+    rows = [
+        [f"{low + 1} to {high}", *(f"{report['lengths'][language][i]:,}" for language in languages)]
+        for i, (low, high) in enumerate(zip(edges, edges[1:], strict=False))
+    ]
+    return table(["tokens", *(f"interactions {language}" for language in languages)], rows)
+
+
+def _left_out(sources: Sources) -> Iterable[str]:
+    rows = [[name, reason, f"{count:,}"] for name, reason, count in left_out(sources)]
+    yield table(["source", "reason", "rows"], rows) if rows else "No row of a data set was left out."
+    for source in sources:
+        if source["gone"]:
+            yield f"{source['name']}: {', '.join(source['gone'])} vanished while it was read."

@@ -1,0 +1,72 @@
+"""What stands in shards of interactions and conversations: counts that add up over shards, kept beside them as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jobs.shards.text_counts import added
+from tokenization.conversations.template import EncodedInteraction
+from tokenization.records import SPLITS, Language, Split
+
+Report = dict[str, Any]
+
+BINS = 16  # of lengths, from 1 token to the most that an interaction may have
+COUNTS = ("rows", "turns", "tokens", "supervised", "cut_tokens")
+
+
+class DialogueCounts:
+    """Counts of one shard.
+
+    `sources`: source -> language -> split -> COUNTS: rows, the interactions in them, their tokens, those of them that
+    are supervised, and tokens of content that found no room. `turns`: language -> rows by number of interactions.
+    `lengths`: language -> interactions by number of tokens, place i those above i and at most i + 1 times `length` /
+    BINS.
+    """
+
+    def __init__(self, split: Split, length: int) -> None:
+        self._split, self._length = split, length
+        self._sources: dict[tuple[str, Language], Counter[str]] = {}
+        self._turns: dict[Language, Counter[int]] = {}
+        self._lengths: dict[Language, list[int]] = {}
+
+    def add(self, source: str, language: Language, turns: Sequence[EncodedInteraction]) -> None:
+        """One row: a conversation, or an interaction by itself."""
+        sizes = [len(turn.input_ids) for turn in turns]
+        self._sources.setdefault((source, language), Counter()).update(
+            rows=1,
+            turns=len(turns),
+            tokens=sum(sizes),
+            supervised=sum(sum(turn.loss_mask) for turn in turns),
+            cut_tokens=sum(turn.cut for turn in turns),
+        )
+        self._turns.setdefault(language, Counter())[len(turns)] += 1
+        lengths = self._lengths.setdefault(language, [0] * BINS)
+        for size in sizes:
+            lengths[(size - 1) * BINS // self._length] += 1
+
+    @property
+    def report(self) -> Report:
+        sources: dict[str, dict[str, Any]] = {}
+        for (source, language), counts in self._sources.items():
+            sources.setdefault(source, {})[language] = {self._split: {name: counts[name] for name in COUNTS}}
+        turns = {language: {str(n): count for n, count in found.items()} for language, found in self._turns.items()}
+        return {"sources": sources, "turns": turns, "lengths": self._lengths}
+
+
+def total(reports: Iterable[Report]) -> Report:
+    """The reports of all shards as one."""
+    whole: Report = {"sources": {}, "turns": {}, "lengths": {}}
+    for report in reports:
+        whole = added(whole, {name: report[name] for name in whole})
+    return whole
+
+
+def cells(report: Report) -> Iterator[tuple[str, str, str, Mapping[str, int]]]:
+    """Source, language, split and counts, in the order of their names and of the splits."""
+    for source, languages in sorted(report["sources"].items()):
+        for language, splits in sorted(languages.items()):
+            for split in SPLITS:
+                if split in splits:
+                    yield source, language, split, splits[split]

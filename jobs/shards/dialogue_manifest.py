@@ -1,0 +1,129 @@
+"""Which shards of interactions and conversations there are and what goes into each, before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
+from tokenization.conversations.sources import Part
+from tokenization.documents import Catalogue
+from tokenization.records import LANGUAGES, SPLITS, Language, Split
+from tokenization.shards.writer import shard_name
+
+HELD_OUT = 20  # validation and test each get a 20th of the interactions of train
+SURPLUS = 3  # documents looked at per interaction wanted, since many hold none of fitting length
+
+
+@dataclass(frozen=True)
+class InteractionShare:
+    """One language in one shard: `generated` interactions from the dialogues that begin with number `dialogue`, and
+    `real` ones from the documents at these corpus `rows`."""
+
+    language: Language
+    dialogue: int
+    generated: int
+    rows: tuple[int, ...]
+    real: int
+
+
+@dataclass(frozen=True)
+class InteractionShard:
+    """Shares of corpus and generator, and the conversations of the split in these parts of data sets."""
+
+    file: str
+    split: Split
+    shares: tuple[InteractionShare, ...]
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.file
+
+
+@dataclass(frozen=True)
+class ConversationShard:
+    """Generated dialogues [start, stop) of the split, in each language; those in the documents at these corpus `rows`;
+    and the conversations of the split in these parts of data sets."""
+
+    file: str
+    split: Split
+    start: int
+    stop: int
+    rows: tuple[int, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.file
+
+
+def interaction_shards(
+    catalogue: Catalogue, config: InteractionShardsConfig, parts: Sequence[Part] = ()
+) -> list[InteractionShard]:
+    """Both languages in equal numbers. Real interactions come from documents chosen by hash, dealt out in turn."""
+    shards = []
+    for split in SPLITS:
+        count = config.shards if split == "train" else 1
+        scale = Fraction(1, 1 if split == "train" else HELD_OUT)
+        dealt: list[list[InteractionShare]] = [[] for _ in range(count)]
+        for language, half in zip(LANGUAGES, (0, 1), strict=True):
+            generated = _portion(int(config.generated * scale), half, len(LANGUAGES))
+            real = _portion(int(config.documents * scale), half, len(LANGUAGES))
+            rows = catalogue.select(split, language)[: real * SURPLUS]
+            for i in range(count):
+                share = InteractionShare(
+                    language=language,
+                    dialogue=generated * i // count,
+                    generated=_portion(generated, i, count),
+                    rows=tuple(sorted(int(row) for row in rows[i::count])),
+                    real=_portion(real, i, count),
+                )
+                dealt[i].append(share)
+        for i, (shares, mine) in enumerate(zip(dealt, _dealt(parts, split, count), strict=True)):
+            shards.append(InteractionShard(shard_name(split, i), split, tuple(shares), mine))
+    return shards
+
+
+def conversation_shards(
+    config: ConversationShardsConfig,
+    catalogue: Catalogue,
+    dialogues: Sequence[int] = (),
+    parts: Sequence[Part] = (),
+) -> list[ConversationShard]:
+    """Train dialogues in `config.shards` ranges of equal size. `dialogues`: the rows of the catalogue that hold some,
+    of which `config.documents` are chosen by hash, a 20th as many for each other split."""
+    shards = []
+    for split in SPLITS:
+        count = config.shards if split == "train" else 1
+        total = {"train": config.train, "validation": config.validation, "test": config.test}[split]
+        cuts = pairwise(total * i // count for i in range(count + 1))
+        wanted = config.documents if split == "train" else -(-config.documents // HELD_OUT)
+        known = [row for language in LANGUAGES for row in np.intersect1d(catalogue.select(split, language), dialogues)]
+        rows = sorted(known, key=lambda row: catalogue.hashes[row])[:wanted]
+        for i, (cut, mine) in enumerate(zip(cuts, _dealt(parts, split, count), strict=True)):
+            shards.append(
+                ConversationShard(shard_name(split, i), split, *cut, tuple(sorted(map(int, rows[i::count]))), mine)
+            )
+    return shards
+
+
+def _dealt(parts: Sequence[Part], split: Split, count: int) -> list[tuple[Part, ...]]:
+    """The parts that hold conversations of the split, in `count` runs of about equal bytes. A source that is split by
+    hash has some for every split: the shards of each go through all of it."""
+    parts = [part for part in parts if part.source.split in ("hash", split)]
+    ends = np.cumsum([part.slice.size for part in parts])
+    shard = np.zeros(len(parts), dtype=np.int64)
+    if len(parts) and ends[-1]:
+        middles = ends - np.array([part.slice.size for part in parts]) / 2
+        shard = np.minimum((middles * count / ends[-1]).astype(np.int64), count - 1)
+    return [tuple(part for part, owner in zip(parts, shard, strict=True) if owner == i) for i in range(count)]
+
+
+def _portion(total: int, i: int, parts: int) -> int:
+    """Size of part `i` when `total` is cut in `parts` as equally as it goes."""
+    return total * (i + 1) // parts - total * i // parts

@@ -1,0 +1,94 @@
+"""The picture of a dialogue card: tokens and what of them is supervised, turns, lengths, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from jobs.shards.dialogue_counts import BINS, Report, cells
+from jobs.shards.dialogue_sources import Sources, left_out
+from jobs.shards.text_plot import COLOURS, GREY, MOST_BARS, bars, language_legend
+from tokenization.shards.writer import Kind
+
+MOST_LABELS = 20  # below a histogram: more would run into each other
+PALE = 0.35  # opacity of tokens that are read only
+
+
+def draw(kind: Kind, length: int, report: Report, sources: Sources, path: Path) -> None:
+    """Write the picture as PNG. Arguments as in `jobs.shards.dialogue_card.write_dialogue_card`."""
+    train = [(source, language, counts) for source, language, split, counts in cells(report) if split == "train"]
+    train = sorted(train, key=lambda cell: -cell[2]["tokens"])[:MOST_BARS]
+    figure = Figure(figsize=(13, 6.5 + 0.3 * len(train)), layout="constrained")
+    (tokens, second), (lengths, gone) = figure.subplots(2, 2)
+    _tokens(tokens, train)
+    if kind == "conversations":
+        _turns(second, report["turns"])
+    else:
+        shares = [counts["supervised"] / counts["tokens"] for _, _, counts in train]
+        _by_source(second, train, [100 * share for share in shares], [f"{share:.0%}" for share in shares])
+        second.set_title("Supervised, of all training tokens (%)")
+    _lengths(lengths, report["lengths"], length)
+    _left_out(gone, sources)
+    language_legend(figure)
+    figure.savefig(path, dpi=110)
+
+
+def _by_source(
+    axes: Axes, train: Sequence[tuple[str, str, Any]], values: Sequence[float], notes: Sequence[str]
+) -> None:
+    bars(axes, [source for source, _, _ in train], values, [COLOURS[language] for _, language, _ in train], notes)
+
+
+def _tokens(axes: Axes, train: Sequence[tuple[str, str, Mapping[str, int]]]) -> None:
+    """Pale bars of all tokens, with their supervised part in full colour over them."""
+    unit, name = (1e6, "million") if train and train[0][2]["tokens"] >= 1e6 else (1e3, "thousand")
+    notes = [f"{counts['tokens']:,} in {counts['rows']:,} rows" for _, _, counts in train]
+    _by_source(axes, train, [counts["tokens"] / unit for _, _, counts in train], notes)
+    for bar in axes.patches:
+        bar.set_alpha(PALE)
+    supervised = [counts["supervised"] / unit for _, _, counts in train]
+    axes.barh(range(len(train)), supervised, color=[COLOURS[language] for _, language, _ in train])
+    axes.set_xlim(0, 1.2 * axes.get_xlim()[1])  # room for the notes
+    axes.set_title(f"Training tokens by source ({name}); full colour: supervised")
+
+
+def _turns(axes: Axes, turns: Mapping[str, Mapping[str, int]]) -> None:
+    numbers = sorted({int(number) for found in turns.values() for number in found})
+    counts = {language: [found.get(str(number), 0) for number in numbers] for language, found in turns.items()}
+    _histogram(axes, counts, [str(number) for number in numbers])
+    axes.set_xlabel("interactions")
+    axes.set_title("Interactions in a conversation (% of those of the language)")
+
+
+def _lengths(axes: Axes, lengths: Mapping[str, Sequence[int]], length: int) -> None:
+    _histogram(axes, lengths, [f"{(i + 1) * length // BINS}" for i in range(BINS)])
+    axes.set_xlabel("tokens of an interaction, at most")
+    axes.set_title("Lengths of interactions (% of those of the language)")
+
+
+def _histogram(axes: Axes, counts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> None:
+    """Bars of the languages side by side, each as shares of its own sum."""
+    for i, (language, found) in enumerate(sorted(counts.items())):
+        shares = [count / max(1, sum(found)) for count in found]
+        axes.bar([place + 0.4 * (i - 0.5) for place in range(len(labels))], shares, 0.38, color=COLOURS[language])
+    shown = range(0, len(labels), -(-len(labels) // MOST_LABELS) or 1)
+    axes.set_xticks(shown, [labels[place] for place in shown])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _left_out(axes: Axes, sources: Sources) -> None:
+    found = sorted(left_out(sources), key=lambda item: -item[2])[:MOST_BARS]
+    if not found:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "No row of a data set was left out.", ha="center", va="center", transform=axes.transAxes)
+        return
+    labels = [f"{source}: {reason}" for source, reason, _ in found]
+    counts = [count for _, _, count in found]
+    bars(axes, labels, counts, [GREY] * len(found), [f"{count:,}" for count in counts])
+    axes.set_title("Rows of data sets that were left out, by reason")

@@ -1,0 +1,171 @@
+"""A manifest of shards becomes files: a Ray Data job that goes on where it was stopped.
+
+A shard is recorded when its files are finished, and written again unless its line of the manifest is still the same and
+they still have the recorded digests. No text goes through Ray: a task reads its own rows of the corpus and writes its
+own files.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import fsspec
+
+from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
+from jobs.stage.ray_setup import ensure_ray
+from jobs.stage.task_errors import task_failure, told
+from tokenization.integrity import DamagedFile
+from tokenization.shards.writer import ShardRecord, publish, remove_leftovers, sha256_of, write_json
+from tokenization.threads import map_threads
+
+SECONDS_WITHOUT_PROGRESS = 300
+
+
+class Named(Protocol):
+    """A line of a manifest, a dataclass: what its `repr` says is all that the shard depends on."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a shard became: its files, and whatever is to be told about them. With `gone`, names of what vanished while
+    it was read, in the report, it is written again by whoever resumes. `slow`: why its process encoded without the fast
+    engine, if so; no part of the record, since the files are the same."""
+
+    files: tuple[ShardRecord, ...]
+    report: dict[str, Any] = field(default_factory=dict)
+    slow: str = ""
+
+
+@dataclass
+class Speed:
+    """Of the tasks of this run together: seconds, CPU seconds of their processes, tokens that they wrote, and shards
+    that were encoded without the fast engine."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    tokens: int = 0
+    slow_shards: int = 0
+
+
+Write = Callable[[Any], Finished]
+
+
+def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tuple[list[Finished], Speed]:
+    """What all shards became, in their order. `write` travels to the workers; it gets one shard at a time and must give
+    the same files whenever it is called. Raises Interrupted after the shard during which a stop was asked for, and
+    StageError for what goes wrong in a worker."""
+    earlier = map_threads(functools.partial(_finished, ctx.output_uri), shards)
+    done = {shard.name: found for shard, found in zip(shards, earlier, strict=True) if found}
+    missing = [shard for shard in shards if shard.name not in done]
+    if done:
+        kept = f"{len(done)} of {len(shards)} shards were finished before"
+        ctx.reporter.message(f"resumed at step {len(done)}: {kept}")
+    speed = Speed()
+    for name, found, spent in _write_all(ctx, missing, write):
+        done[name] = found
+        tokens = sum(record.tokens for record in found.files)
+        speed.seconds += spent["seconds"]
+        speed.cpu_seconds += spent["cpu_seconds"]
+        speed.tokens += tokens
+        if found.slow and not speed.slow_shards:
+            ctx.reporter.message(f"{name}: in its worker {found.slow}")
+        speed.slow_shards += bool(found.slow)
+        ctx.reporter.progress(len(done), len(shards), f"{name} {tokens:,} tokens")
+        if ctx.should_stop():
+            raise Interrupted(f"{len(done)} of {len(shards)} shards are finished")
+    remove_leftovers(ctx.output_uri)
+    return [done[shard.name] for shard in shards], speed
+
+
+def _finished(uri: str, shard: Named) -> Finished | None:
+    """The record of a finished shard, if it was made of the same, nothing had vanished and its files are what was
+    recorded. Existence alone proves nothing."""
+    try:
+        with fsspec.open(_line_url(uri, shard.name), "rb") as file:
+            same = file.read() == _line_digest(shard)
+        with fsspec.open(_record_url(uri, shard.name), "rb") as file:
+            found = _loaded(json.load(file))
+        same = same and all(sha256_of(f"{uri}/{record.file}") == record.sha256 for record in found.files)
+    except (FileNotFoundError, ValueError):  # also of a record that is no JSON
+        return None
+    return found if same and not found.report.get("gone") else None
+
+
+def _loaded(content: dict[str, Any]) -> Finished:
+    return Finished(tuple(ShardRecord(**record) for record in content["files"]), content["report"])
+
+
+def _write_all(
+    ctx: StageContext, shards: Sequence[Named], write: Write
+) -> Iterator[tuple[str, Finished, dict[str, float]]]:
+    """Name, what it became, and what that took, in the order in which shards are finished."""
+    if not shards:
+        return
+    ensure_ray(ctx.execution)
+    import ray.data  # after ensure_ray, which sets what Ray reads on import
+    from ray.exceptions import RayError
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = SECONDS_WITHOUT_PROGRESS
+    _quieten(logging.getLogger("ray.data"))
+    # One block per shard from items: file readers of Ray Data ignore block counts and can hang on a busy machine.
+    numbers = ray.data.from_items([{"shard": n} for n in range(len(shards))], override_num_blocks=len(shards))
+    task = functools.partial(_write_one, uri=ctx.output_uri, shards=shards, write=write)
+    workers = ray.data.TaskPoolStrategy(size=ctx.execution.data.parallelism)
+    try:
+        for row in numbers.map_batches(task, batch_size=1, compute=workers).iter_rows():
+            if row["failure"]:
+                raise StageError(row["failure"], Rerun("corpus") if row["damaged"] else "")
+            found = replace(_loaded(json.loads(row["record"])), slow=row["slow"])
+            yield row["name"], found, {name: row[name] for name in ("seconds", "cpu_seconds")}
+    except RayError as error:
+        raise task_failure(error, "shards", ctx.output_uri) from error
+
+
+def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: Write) -> dict[str, list]:
+    """The task: the files of one shard, then what they were made of, then its record."""
+    shard = shards[int(batch["shard"][0])]
+    began, cpu_began = time.perf_counter(), time.process_time()
+    record, slow, failure, damaged = {}, "", "", False
+    try:
+        record = asdict(write(shard))
+        slow = record.pop("slow")
+        publish(_line_url(uri, shard.name), lambda file: file.write(_line_digest(shard)))
+        write_json(_record_url(uri, shard.name), record)
+    except Exception as error:  # Ray Data would hand over its text alone, at the end of a traceback
+        failure, damaged = told(error, "shards", uri), isinstance(error, DamagedFile)
+    spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
+    row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": failure, "damaged": damaged}
+    row |= spent
+    return {name: [value] for name, value in row.items()}
+
+
+def _quieten(logger: logging.Logger) -> None:
+    """Its own log file keeps everything; the console is for our lines."""
+    for handler in logger.handlers:
+        if handler.name == "console":
+            handler.setLevel(logging.CRITICAL)
+
+
+def _record_url(uri: str, name: str) -> str:
+    return f"{uri}/done/{name}.json"
+
+
+def _line_url(uri: str, name: str) -> str:
+    """Hidden, since it names places and so is no part of the result, which is the same wherever its inputs lie."""
+    return f"{uri}/done/.{name}.line"
+
+
+def _line_digest(shard: Named) -> bytes:
+    return hashlib.sha256(repr(shard).encode()).hexdigest().encode()

@@ -1,0 +1,189 @@
+"""The data card of a run: what the text that a model is trained on was made from, as a page and a picture.
+
+It goes to whoever browses the run, not into the artifact: it tells how fast the shards were written, and the files of
+an artifact are the same whenever they are written.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from jobs.shards.job import Speed
+from jobs.shards.text_counts import Report, fill, per_source
+from jobs.stage.context import StageContext
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.records import SPLITS
+
+FOLDER = "data_card"
+
+
+def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Speed) -> None:
+    """Hand card.md and card.png to the reporter."""
+    from jobs.shards.text_plot import draw
+
+    corpus = corpus_report(ctx.inputs["corpus"].uri)
+    page = write_card(ctx.artifact_id, report, corpus, tokenizer, speed)
+    show_files(ctx, page, lambda path: draw(report, corpus, path))
+
+
+def show_files(ctx: StageContext, page: str, draw: Callable[[Path], None]) -> None:
+    """Hand a page, and the picture that `draw` writes to a path, to the reporter."""
+    with tempfile.TemporaryDirectory() as folder:
+        card, picture = Path(folder, "card.md"), Path(folder, "card.png")
+        card.write_text(page, encoding="utf-8")
+        draw(picture)
+        for path in (card, picture):
+            ctx.reporter.file(str(path), FOLDER)
+
+
+def write_card(
+    artifact_id: str, report: Report, corpus: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, speed: Speed
+) -> str:
+    """The page, in Markdown. `corpus`: the sources in the report of the corpus."""
+    parts = [
+        f"# Data card of text-shards {artifact_id}",
+        "![tokens, compression, lengths and removals](card.png)",
+        "## Rows",
+        f"Tokenizer of {tokenizer.vocab_size:,} tokens, sha256 {tokenizer.digest}. {speed_line(speed)}",
+        table(
+            ["split", "rows", "tokens", "places filled"],
+            [
+                [split, f"{rows['rows']:,}", f"{rows['tokens']:,}", f"{fill(report, split):.2%}"]
+                for split in SPLITS
+                if (rows := report["rows"].get(split))
+            ],
+        ),
+        "## Training text by source",
+        "Tokens without control tokens; `trained on` counts them as often as they were written.",
+        _sources(report, corpus),
+        "## Languages",
+        _languages(report),
+        "## Lengths of documents",
+        _lengths(report),
+        "## Removed by cleaning",
+        *(_removals(corpus) if corpus else ["The corpus has no report.json: what was removed is not known."]),
+        "## Repaired by cleaning",
+        *(_repairs(corpus) if corpus else ["Nor is what was repaired."]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def corpus_report(uri: str) -> list[dict[str, Any]]:
+    """What a corpus tells of its sources; nothing where it has no report."""
+    try:
+        with fsspec.open(f"{uri}/report.json", "rb") as file:
+            return json.load(file)["sources"]
+    except FileNotFoundError:
+        return []
+
+
+def speed_line(speed: Speed) -> str:
+    """A sentence on how fast the shards were written."""
+    if not speed.cpu_seconds:
+        return "All shards were finished before."
+    slow = f" Shards encoded without the fast engine: {speed.slow_shards}." if speed.slow_shards else ""
+    return (
+        f"{speed.tokens:,} tokens were written in {speed.seconds:.1f} s and {speed.cpu_seconds:.1f} CPU seconds of all "
+        f"tasks together: {speed.tokens / speed.cpu_seconds:,.0f} tokens a CPU second.{slow}"
+    )
+
+
+def _sources(report: Report, corpus: Sequence[Mapping[str, Any]]) -> str:
+    known = {source["identity"]["source"]["name"]: source["identity"] for source in corpus}
+    found = per_source(report)
+    whole = sum(counts["trained_tokens"] for counts in found.values())
+    rows = []
+    for (source, language), counts in found.items():
+        identity = known.get(source, {"source": {"licence": "not told"}, "origin": "not told"})
+        rows.append(
+            [source, language, identity["source"]["licence"], identity["origin"]]
+            + _counts(counts)
+            + [f"{report['passes'][f'{source}/{language}']:.2f}", *_share(counts["trained_tokens"], whole)]
+        )
+    names = ["source", "language", "licence", "origin", "documents", "MB", "tokens", "bytes/token"]
+    return table([*names, "passes", "trained on", "share"], rows)
+
+
+def _languages(report: Report) -> str:
+    found: dict[str, list[Mapping[str, int]]] = {}
+    for (_, language), counts in per_source(report).items():
+        found.setdefault(language, []).append(counts)
+    summed = {
+        language: {name: sum(one[name] for one in counts) for name in counts[0]} for language, counts in found.items()
+    }
+    whole = sum(counts["trained_tokens"] for counts in summed.values())
+    rows = [
+        [language, *_counts(counts), *_share(counts["trained_tokens"], whole)]
+        for language, counts in sorted(summed.items())
+    ]
+    return table(["language", "documents", "MB", "tokens", "bytes/token", "trained on", "share"], rows)
+
+
+def _counts(counts: Mapping[str, int]) -> list[str]:
+    ratio = f"{counts['bytes'] / counts['tokens']:.2f}" if counts["tokens"] else "-"
+    return [f"{counts['documents']:,}", f"{counts['bytes'] / 1e6:.2f}", f"{counts['tokens']:,}", ratio]
+
+
+def _share(tokens: int, whole: int) -> list[str]:
+    return [f"{tokens:,}", f"{tokens / whole:.1%}" if whole else "-"]
+
+
+def _lengths(report: Report) -> str:
+    """All splits; only the range in which there are documents."""
+    lengths = report["lengths"]
+    there = [i for i in range(len(next(iter(lengths.values()), []))) if any(counts[i] for counts in lengths.values())]
+    languages = sorted(lengths)
+    rows = [
+        [f"{2**i:,} to {2 ** (i + 1) - 1:,}", *(f"{lengths[language][i]:,}" for language in languages)]
+        for i in range(min(there, default=0), max(there, default=-1) + 1)
+    ]
+    return table(["tokens", *(f"documents {language}" for language in languages)], rows)
+
+
+def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """A table of all sources, then the examples, if there are any."""
+    rows, examples = [], []
+    for source in corpus:
+        name = source["identity"]["source"]["name"]
+        for reason, entry in source["removed"].items():
+            of_read = f"{entry['bytes'] / source['bytes_read']:.2%}" if source["bytes_read"] else "-"
+            rows.append([name, reason, f"{entry['bytes'] / 1e6:.3f}", of_read, f"{entry['documents']:,}"])
+            examples += [f"- {name}, {reason}: `{_inline(text)}`" for text in entry["examples"]]
+        for reason, count in source.get("quarantined", {}).items():
+            rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
+    yield table(["source", "reason", "MB", "of what was read", "documents"], rows)
+    yield from _examples(examples)
+
+
+def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """The same for characters that were repaired, in documents."""
+    rows, examples = [], []
+    for source in corpus:
+        name = source["identity"]["source"]["name"]
+        for kind, entry in source["repaired"].items():
+            rows.append([name, kind, f"{entry['documents']:,}", f"{entry['documents'] / source['texts']:.2%}"])
+            examples += [f"- {name}, {kind}: `{_inline(text)}`" for text in entry["examples"]]
+    yield table(["source", "kind", "documents", "of those read"], rows)
+    yield from _examples(examples)
+
+
+def _examples(lines: Sequence[str]) -> Iterable[str]:
+    if lines:
+        yield "\n".join(["Examples:", "", *lines])
+
+
+def _inline(text: str) -> str:
+    """Foreign text as one line of code, in which nothing is markup."""
+    return " ".join(text.replace("`", "'").split())
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown; a bar inside a cell becomes a slash."""
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |" for cells in lines)

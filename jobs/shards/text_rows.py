@@ -1,0 +1,152 @@
+"""What stands in a shard of text: from some rows of the corpus to packed rows of tokens, in bounded memory.
+
+Documents are read and encoded a few at a time; rows are packed from a window of some million tokens. Each file is a
+pure function of the shard, so that the number of workers changes no byte.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.shards.job import Finished
+from jobs.shards.text_counts import TextReport
+from jobs.shards.text_manifest import Stock, TextShard
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.dialogues.values import stable_hash
+from tokenization.documents import RowGroup
+from tokenization.mixture import SourceOf
+from tokenization.records import LANGUAGES, SPLITS, Language, Split
+from tokenization.shards.packing import pack
+from tokenization.shards.writer import ShardWriter
+
+READ = ["id", "text", "language", "source", "split"]
+WINDOW = 1 << 21  # tokens packed together: more would fill rows better, and take more memory
+SAMPLE_GROUPS, SAMPLE_DOCUMENTS = 4, 100  # per source, to estimate bytes per token
+
+
+@dataclass(frozen=True)
+class TextShardWriter:
+    """Documents, packed per language: one file of each split below `uri`."""
+
+    uri: str
+    tokenizer: Tokenizer
+    length: int
+
+    def __call__(self, shard: TextShard) -> Finished:
+        report = TextReport()
+        windows: defaultdict[tuple[Split, Language, int], _Window] = defaultdict(_Window)
+        with ExitStack() as stack:
+            writers = {
+                split: stack.enter_context(ShardWriter(f"{self.uri}/{shard.file(split)}", "text", split))
+                for split in SPLITS
+            }
+
+            def flush(split: Split, language: Language, number: int) -> None:
+                rows = pack(*windows.pop((split, language, number)).documents(), self.length)
+                report.wrote(split, rows.num_rows, len(rows.column("input_ids").values), self.length)
+                code = pa.array(np.full(rows.num_rows, LANGUAGES.index(language), dtype=np.int8))
+                writers[split].write(rows.append_column("language", code))
+
+            for chosen in _chosen(shard):
+                ids, offsets = self.tokenizer.encode_flat(chosen.texts.to_pylist())
+                size = pc.sum(pc.binary_length(chosen.texts)).as_py()
+                report.read(chosen.source, chosen.language, chosen.split, size, offsets, chosen.times)
+                # each pass has its own window, so that no row holds a document twice
+                for number in range(chosen.times):
+                    key = chosen.split, chosen.language, number
+                    windows[key].add(ids, offsets)
+                    if windows[key].tokens >= WINDOW:
+                        flush(*key)
+            for key in sorted(windows):
+                flush(*key)
+        return Finished(tuple(writer.record for writer in writers.values()), report.counts, self.tokenizer.slow)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Documents of one split, source and language that are read equally often."""
+
+    split: Split
+    source: str
+    language: Language
+    texts: pa.StringArray
+    times: int
+
+
+def _chosen(shard: TextShard) -> Iterator[Chosen]:
+    """The documents of a shard that are read at all. A fraction of a pass is a choice by hash."""
+    for group in shard.groups:
+        for batch in group.read(READ):
+            for (split, source, language), some in _parts(batch):
+                whole, fraction = divmod(shard.passes[source, language] if split == "train" else 1.0, 1)
+                once_more = _by_hash(some.column("id"), fraction)
+                for mask, times in ((once_more, int(whole) + 1), (~once_more, int(whole))):
+                    if times and mask.any():
+                        yield Chosen(split, source, language, some.column("text").filter(pa.array(mask)), times)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[Split, str, Language], pa.RecordBatch]]:
+    """The documents of each split, source and language that there is."""
+    for source in batch.column("source").unique().to_pylist():
+        of_source = batch.filter(pc.equal(batch.column("source"), source))
+        for language in LANGUAGES:
+            of_language = of_source.filter(pc.equal(of_source.column("language"), language))
+            for split in SPLITS:
+                some = of_language.filter(pc.equal(of_language.column("split"), split))
+                if some.num_rows:
+                    yield (split, source, language), some
+
+
+def _by_hash(names: pa.StringArray, fraction: float) -> np.ndarray:
+    """Whether the hash of each name falls below the fraction [n]."""
+    if not fraction:
+        return np.zeros(len(names), dtype=bool)
+    return np.array([stable_hash(name) < fraction * 2**64 for name in names.to_pylist()])
+
+
+@dataclass
+class _Window:
+    """Encoded documents that wait for being packed."""
+
+    parts: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    tokens: int = 0
+
+    def add(self, ids: np.ndarray, offsets: np.ndarray) -> None:
+        self.parts.append((ids, offsets))
+        self.tokens += len(ids)
+
+    def documents(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and offsets of all documents."""
+        lengths = [np.diff(offsets) for _, offsets in self.parts]
+        return np.concatenate([ids for ids, _ in self.parts]), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+
+
+def sample_bytes_per_token(stocks: Sequence[Stock], tokenizer: Tokenizer) -> Mapping[SourceOf, float]:
+    """Of each source in each language, from some documents of a few of its row groups."""
+    groups: defaultdict[SourceOf, list[RowGroup]] = defaultdict(list)
+    for stock in stocks:
+        for key in dict.fromkeys((source, language) for _, source, language in stock.bytes):
+            groups[key].append(stock.group)
+    ratios = {}
+    for (source, language), found in groups.items():
+        texts: list[str] = []
+        for group in found[:: -(-len(found) // SAMPLE_GROUPS)]:
+            texts += _first_texts(group, source, language)
+        tokens = len(tokenizer.encode_flat(texts)[0])
+        ratios[source, language] = sum(len(text.encode()) for text in texts) / tokens if tokens else 1.0
+    return ratios
+
+
+def _first_texts(group: RowGroup, source: str, language: Language) -> list[str]:
+    for batch in group.read(["text", "source", "language"], batch_rows=SAMPLE_DOCUMENTS):
+        mine = pc.and_(pc.equal(batch.column("source"), source), pc.equal(batch.column("language"), language))
+        if texts := batch.column("text").filter(mine).to_pylist():
+            return texts
+    return []

@@ -1,0 +1,115 @@
+"""Stage: one vocabulary for both languages, from a mixture of their documents and from generated dialogues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from jobs.configs.data import TokenizerConfig
+from jobs.stage.context import Look, StageContext, StageError
+from jobs.stage.inputs import open_corpus
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.bpe.trainer import TrainingError
+from tokenization.dialogues import DialogueSpec, generate
+from tokenization.documents import Catalogue, Corpus
+from tokenization.mixture import MixtureError, SourceOf, passes
+from tokenization.records import LANGUAGES, Language
+from tokenization.shards.writer import write_json
+
+REPORT_BYTES = 400_000  # of validation text per language
+SAMPLES: dict[Language, str] = {
+    "en": "The code of my locker is 4182, and the lighthouse stands by the sea.",
+    "pl": "Kod do mojej szafki to 4182, a latarnia stoi nad brzegiem morza.",
+}
+
+
+def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any]:
+    """Stage: writes tokenizer.json and report.json. Little text gives a smaller vocabulary, which is reported."""
+    corpus = open_corpus(ctx.inputs["corpus"])
+    catalogue = corpus.catalogue()
+    try:
+        often = _passes(catalogue, config)
+    except MixtureError as error:
+        raise StageError(f"tokenizer: {error}", Look(ctx.stage)) from error
+    try:
+        tokenizer = Tokenizer.train(_texts(corpus, catalogue, often, config), config.vocab_size)
+    except TrainingError as error:
+        raise StageError(str(error)) from error
+    if tokenizer.vocab_size < config.vocab_size:
+        ctx.reporter.message(f"the text yields {tokenizer.vocab_size:,} tokens, {config.vocab_size:,} were asked for")
+    _make_folder(ctx.output_uri)
+    tokenizer.save(f"{ctx.output_uri}/tokenizer.json")
+    ratios = {language: _bytes_per_token(corpus, catalogue, tokenizer, language) for language in LANGUAGES}
+    report = {
+        "vocab_size": tokenizer.vocab_size,
+        "asked_for": config.vocab_size,
+        "merges": tokenizer.merges,
+        "digest": tokenizer.digest,
+        "passes": {f"{source}/{language}": times for (source, language), times in often.items()},
+        "bytes_per_token": ratios,
+        "samples": {name: [tokenizer.token(i) for i in tokenizer.encode(text)] for name, text in SAMPLES.items()},
+    }
+    write_json(f"{ctx.output_uri}/report.json", report)
+    measured = {f"bytes_per_token/{name}": ratio for name, ratio in ratios.items() if ratio is not None}
+    counts = {"vocab_size": tokenizer.vocab_size, "merges": tokenizer.merges}
+    return {**counts, **measured, "result": f"{tokenizer.vocab_size:,} tokens"}
+
+
+def _passes(catalogue: Catalogue, config: TokenizerConfig) -> dict[SourceOf, float]:
+    """Over the train documents of each source in each language. Raises MixtureError."""
+    available = {}
+    for language in LANGUAGES:
+        rows = catalogue.select("train", language)
+        sizes = np.bincount(catalogue.sources[rows], catalogue.bytes[rows], len(catalogue.names))
+        available |= {
+            (name, language): size for name, size in zip(catalogue.names, sizes.tolist(), strict=True) if size
+        }
+    return passes(available, config.weights, config.most_passes, config.polish_share, config.document_bytes)
+
+
+def _texts(
+    corpus: Corpus, catalogue: Catalogue, often: Mapping[SourceOf, float], config: TokenizerConfig
+) -> Iterator[str]:
+    """Of each language the train documents, then generated train dialogues."""
+    plan = DialogueSpec(**config.dialogue_plan.model_dump())
+    for language in LANGUAGES:
+        mine = catalogue.select("train", language)
+        # documents that are read equally often are one choice, whatever their sources
+        for times in sorted({number for (_, other), number in often.items() if other == language and number}):
+            alike = {source for (source, other), number in often.items() if (other, number) == (language, times)}
+            yield from _documents(corpus, catalogue, mine[np.isin(mine, catalogue.rows_of(alike))], times)
+        for index in range(config.dialogues // len(LANGUAGES)):
+            conversation = generate(plan, language, "train", config.seed, index)
+            for turn in conversation.interactions:
+                yield turn.query
+                yield turn.answer
+
+
+def _documents(corpus: Corpus, catalogue: Catalogue, rows: np.ndarray, times: float) -> Iterator[str]:
+    """These documents as often as `times` says; a fraction of a pass is the first of them that have its bytes."""
+    sizes = catalogue.bytes[rows].cumsum()
+    for share in (*[1.0] * int(times), times % 1):
+        wanted = round(share * sizes[-1])
+        if wanted:
+            for document in corpus.read(rows[: int((sizes < wanted).sum()) + 1]):
+                yield document.text
+                wanted -= len(document.text.encode())
+                if wanted <= 0:
+                    break
+
+
+def _bytes_per_token(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, language: Language) -> float | None:
+    """On validation documents; None where there are none."""
+    rows = catalogue.select("validation", language)
+    chosen = rows[: int((catalogue.bytes[rows].cumsum() < REPORT_BYTES).sum()) + 1]
+    texts = [document.text for document in corpus.read(chosen)]
+    tokens = sum(map(len, tokenizer.encode_batch(texts)))
+    return round(sum(len(text.encode()) for text in texts) / tokens, 4) if tokens else None
+
+
+def _make_folder(uri: str) -> None:
+    fs, path = fsspec.url_to_fs(uri)
+    fs.makedirs(path, exist_ok=True)

@@ -1,0 +1,49 @@
+"""Stage `baseline`: the rival, a stateless decoder that reads the whole history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jobs.configs.training import BaselineConfig
+from jobs.stage.context import Artifact, StageContext
+from jobs.stage.inputs import open_index, open_model_config, open_reader
+from jobs.training.batch_reader import WHOLE, Collate, Share, batch_reader
+from jobs.training.batches import Batch, history_batch
+from jobs.training.fit import fit
+from jobs.training.objectives.next_token import NextToken
+from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, text_rows, validation_batch, with_text
+from rxt_model.baseline import StatelessDecoder, matching_config
+from rxt_model.model import seeded
+
+
+def baseline(ctx: StageContext, config: BaselineConfig) -> dict[str, float | str]:
+    """The stateless decoder of equal active size. The result is `model/`."""
+    return fit(ctx, config, recipe)
+
+
+def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
+    """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
+    shape = matching_config(open_model_config(inputs[MODEL]))
+    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
+    text, pairs, talks = (inputs[name] for name in ("text", "pairs", "talks"))
+    collates = [text_rows, interaction_rows(pairs), _histories(talks)]
+    *earlier, last = [
+        batch_reader(open_reader(shards, "train"), config.seed, part.batch_size, collate, share)
+        for shards, part, collate in zip((text, pairs, talks), config.parts, collates, strict=True)
+    ]
+    held_out = validation_batch(talks, config.talks.batch_size, collates[-1], share, config.talks.steps - 1)
+    final = with_text(Recipe(objective, last, held_out), config, inputs, share)
+
+    def batch_at(step: int) -> Batch:
+        for part, batch in zip(config.parts[:-1], earlier, strict=True):
+            if step < part.steps:
+                return batch(step)
+            step -= part.steps
+        return final.batch_at(step)
+
+    return replace(final, batch_at=batch_at)
+
+
+def _histories(shards: Artifact) -> Collate:
+    length = open_index(shards).length
+    return lambda rows, lengths, step: history_batch(rows, length, lengths)

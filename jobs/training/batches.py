@@ -1,0 +1,114 @@
+"""Shard rows -> tensors. A rank makes those of its own rows alone, in the shape of the global batch, so that shapes
+agree on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenization.bpe.special_tokens import PAD
+
+Row = dict[str, Any]
+Batch = dict[str, Tensor]
+Lengths = Sequence[Sequence[int] | np.ndarray]  # of each row the tokens of each interaction; of a row of text, one
+
+ROUND_TO = 8
+BESIDE = "text_"  # before the names of what lies beside a batch
+
+
+def token_counts(row: Row) -> list[int]:
+    """The lengths of one row."""
+    return [len(turn["input_ids"]) for turn in row.get("interactions", [row])]
+
+
+def text_batch(rows: Sequence[Row], lengths: Lengths | None = None) -> Batch:
+    """input_ids, documents [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1.
+
+    T is the longest row, rounded up. Here and below, `lengths` are those of the global batch that `rows` are a part of
+    (None: they are all of it).
+    """
+    width = _longest(_lengths(rows, lengths))
+    numbers = []
+    for row in rows:
+        starts = np.asarray(row["document_starts"], dtype=np.int64)
+        number = np.zeros(len(row["input_ids"]), dtype=np.int64)
+        number[starts[starts > 0]] = 1
+        numbers.append(number.cumsum())
+    return {
+        "input_ids": _padded([row["input_ids"] for row in rows], width, PAD),
+        "documents": _padded(numbers, width, -1),
+    }
+
+
+def interaction_batch(rows: Sequence[Row], length: int, lengths: Lengths | None = None) -> Batch:
+    """input_ids [B, T] int64 and loss_mask [B, T] bool of interactions cut to `length` tokens."""
+    return _masked(rows, length, _longest(_lengths(rows, lengths), length))
+
+
+def conversation_batch(
+    rows: Sequence[Row], length: int, turns: int | None = None, lengths: Lengths | None = None
+) -> Batch:
+    """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
+    all). Shorter conversations are padded with empty turns, never cut to the shortest."""
+    kept = [talk[:turns] for talk in _lengths(rows, lengths)]
+    most = max(map(len, kept))
+    talks = [row["interactions"][:turns] for row in rows]
+    empty = {"input_ids": [], "loss_mask": []}
+    flat = [turn for talk in talks for turn in [*talk, *[empty] * (most - len(talk))]]
+    masked = _masked(flat, length, _longest(kept, length))
+    batch = {name: part.unflatten(0, (len(talks), most)) for name, part in masked.items()}
+    mask = [[n < len(talk) for n in range(most)] for talk in talks]
+    batch["turn_mask"] = torch.tensor(mask, dtype=torch.bool).reshape(len(talks), most)
+    return batch
+
+
+def history_batch(rows: Sequence[Row], length: int, lengths: Lengths | None = None) -> Batch:
+    """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]."""
+    whole = [[sum(min(turn, length) for turn in talk)] for talk in _lengths(rows, lengths)]
+    joined = [
+        {
+            key: [value for turn in row["interactions"] for value in turn[key][:length]]
+            for key in ("input_ids", "loss_mask")
+        }
+        for row in rows
+    ]
+    return interaction_batch(joined, _longest(whole), whole)
+
+
+def beside(batch: Batch, text: Batch) -> Batch:
+    """The batch with rows of text, of their own number and length, beside it."""
+    return batch | {BESIDE + name: tensor for name, tensor in text.items()}
+
+
+def text_beside(batch: Batch) -> Batch:
+    """The text batch that lies beside another one; empty where there is none."""
+    return {name.removeprefix(BESIDE): tensor for name, tensor in batch.items() if name.startswith(BESIDE)}
+
+
+def _masked(rows: Sequence[Row], length: int, width: int) -> Batch:
+    return {
+        "input_ids": _padded([row["input_ids"][:length] for row in rows], width, PAD),
+        "loss_mask": _padded([row["loss_mask"][:length] for row in rows], width, 0).bool(),
+    }
+
+
+def _lengths(rows: Sequence[Row], lengths: Lengths | None) -> Lengths:
+    return [token_counts(row) for row in rows] if lengths is None else lengths
+
+
+def _longest(lengths: Lengths, length: int | None = None) -> int:
+    """Tokens of the longest interaction, at most `length` and at least 1."""
+    longest = max((int(turn) for talk in lengths for turn in talk), default=1)
+    return max(1, longest if length is None else min(longest, length))
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:
+    """[B, T] int64, T the width rounded up: few distinct shapes, little padding."""
+    padded = np.full((len(rows), -(-width // ROUND_TO) * ROUND_TO), fill, dtype=np.int64)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(padded)

@@ -1,0 +1,135 @@
+"""One training stage as one Ray Train run, around the loop in `jobs.training.loop`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from jobs.configs.execution import TrainExecution
+from jobs.configs.training import StageConfig
+from jobs.stage.context import Change, Interrupted, StageContext, StageError
+from jobs.stage.ray_setup import ensure_ray
+from jobs.training.checkpoints import keep_newest, resume_point
+from jobs.training.monitor import start_monitor
+from jobs.training.recipe import Recipe, check
+from jobs.training.worker import work
+
+POLL_SECONDS = 0.25
+
+# Read by Ray Train in this process and handed on to its own. Each saves a process per fit.
+TRAIN_SETTINGS = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
+
+
+def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -> dict[str, float | str]:
+    """Train to `config.steps`, going on from the newest checkpoint of this attempt. Every worker calls `recipe`, a
+    function at the top level of its module, for its share of the batches.
+
+    Returns the stage's metrics. Raises Interrupted after a checkpoint, and what Ray Train raises, with the workers'
+    exceptions in `worker_failures`.
+    """
+    execution = ctx.execution.train
+    check(ctx.inputs)
+    _check_execution(ctx.stage, config, execution)
+    point = resume_point(ctx.output_uri)
+    if point.begun and not point.step:
+        ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
+
+    for name, value in TRAIN_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    ensure_ray(ctx.execution)
+    if ctx.should_stop():
+        raise Interrupted(f"{ctx.stage} stopped before it went on from step {point.step}")
+    began = time.perf_counter()
+    monitor = start_monitor()
+    parent, name = f"{ctx.output_uri}/{point.run_folder}".rstrip("/").rsplit("/", 1)
+    trainer = TorchTrainer(
+        work,
+        train_loop_config=dict(
+            recipe=f"{recipe.__module__}:{recipe.__name__}",
+            config=config,
+            execution=execution,
+            inputs=ctx.inputs,
+            output_uri=ctx.output_uri,
+            run_folder=point.run_folder,
+            monitor=monitor,
+        ),
+        scaling_config=ScalingConfig(
+            num_workers=execution.workers,
+            use_gpu=execution.gpus,
+            resources_per_worker={"CPU": execution.threads} | ({"GPU": 1} if execution.gpus else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=parent,
+            failure_config=FailureConfig(max_failures=execution.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=execution.keep_checkpoints),
+        ),
+    )
+    running = _in_background(trainer.fit)
+    outcome, finished = {}, False
+    try:
+        while not finished:
+            finished = bool(wait([running], timeout=POLL_SECONDS).done)
+            for kind, *arguments in ray.get(monitor.drain.remote(ctx.should_stop())):
+                if kind == "outcome":
+                    (outcome,) = arguments
+                else:
+                    getattr(ctx.reporter, kind)(*arguments)
+    finally:
+        ray.kill(monitor)
+    seconds = time.perf_counter() - began
+    running.result()
+    return _conclude(ctx, config, outcome, seconds)
+
+
+def _check_execution(stage: str, config: StageConfig, execution: TrainExecution) -> None:
+    rows = config.smallest_batch
+    if rows < execution.workers:
+        raise StageError(
+            f"{stage}: a batch of {rows} rows leaves some of {execution.workers} workers without one",
+            Change("execution.train.workers", rows),
+        )
+
+
+def _in_background(call: Callable[[], object]) -> Future:
+    """Run `call` on a daemon thread: a second Ctrl-C must not wait for it."""
+    future: Future = Future()
+
+    def target() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: B036 - it is raised again by whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=target, name="ray-train-fit", daemon=True).start()
+    return future
+
+
+def _conclude(ctx: StageContext, config: StageConfig, outcome: dict, seconds: float) -> dict:
+    if outcome["state"] == "failed":
+        raise StageError(outcome["reason"], Change(f"{ctx.stage}.optimizer.lr", config.optimizer.lr / 2))
+    if outcome["state"] == "interrupted":
+        raise Interrupted(f"{ctx.stage} stopped after step {outcome['step']}; its checkpoint is saved")
+    keep_newest(ctx.output_uri)
+    share = outcome["seconds"] / seconds
+    ctx.reporter.message(f"{share:.0%} of {seconds:.0f} s were spent in steps")
+    values = outcome["values"]
+    metrics = {name.replace("/", "_"): value for name, value in values.items() if name.endswith(("loss", "accuracy"))}
+    metrics |= {"steps": outcome["step"], "step_share": share}
+    metrics |= {"seconds_in_steps": outcome["seconds"], "seconds_in_fit": seconds}
+    if outcome["seconds"]:
+        metrics["tokens_per_second"] = outcome["tokens"] / outcome["seconds"]
+    loss = values["eval/loss"] if "eval/loss" in values else values.get("train/loss")
+    if loss is not None:
+        metrics |= {"loss": loss, "result": f"loss {loss:.2f}"}
+    return metrics

@@ -1,0 +1,199 @@
+"""The training loop of every stage. It knows neither Ray nor files: whatever it needs comes in as arguments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+
+from jobs.configs.training import StageConfig
+from jobs.training.batches import Batch
+from jobs.training.objectives.base import Moment, Objective
+from jobs.training.optimizer import StageOptimizer
+from rxt_model.moe.selection_bias import LoadBalancer
+
+TOKENS = "train/tokens"  # the metric from which speed is computed
+
+
+class NotFinite(RuntimeError):
+    """A loss or gradient that is no number; raised on all ranks alike, before anything was saved."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Every how many steps to log and to save."""
+
+    log: int
+    checkpoint: int
+
+
+@dataclass
+class Outcome:
+    """Where the loop stopped: steps done, whether the user asked for it, seconds inside steps, tokens in them, and the
+    last values of every metric."""
+
+    step: int
+    interrupted: bool = False
+    seconds: float = 0.0
+    tokens: float = 0.0
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    objective: Objective,
+    optimizer: StageOptimizer,
+    batch_at: Callable[[int], Batch],
+    config: StageConfig,
+    cadence: Cadence,
+    *,
+    start: int = 0,
+    save: Callable[[int], None] = lambda step: None,
+    log: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    validation: Batch | None = None,
+) -> Outcome:
+    """Train from step `start` to `config.steps`, one optimizer step per batch.
+
+    `batch_at(step)` is this rank's part of the global batch. `save(done)` is called by all ranks every few steps, at
+    the end and when stopping; `log(done, values)` gets values over all ranks. If `should_stop` is true on any rank,
+    all of them finish the step, save and return. With a `validation` batch the objective is evaluated at each save.
+    Raises NotFinite.
+    """
+    objective.train()
+    outcome, meter = Outcome(start), Meter()
+    balancer = LoadBalancer(objective.model.decoder, config.bias_speed) if config.bias_speed else None
+    for step in range(start, config.steps):
+        began = time.perf_counter()
+        batch = batch_at(step)
+        moment = moment_of(config, step, batch)
+        optimizer.begin(step, objective.trained(step))
+        with precision(config, batch):
+            loss, metrics = objective(batch, moment)
+        total, stop = _agree(loss, should_stop(), step)
+        loss.backward()
+        norm = optimizer.step().item()
+        if not np.isfinite(norm):
+            raise NotFinite(f"gradient is not finite (norm {norm}) at step {step}")
+        if balancer:
+            balancer.step()
+        meter.add(metrics, total)
+        meter.seconds += time.perf_counter() - began
+
+        done = outcome.step = step + 1
+        last = stop or done == config.steps
+        saving = last or done % cadence.checkpoint == 0
+        if last or done % cadence.log == 0:
+            outcome.seconds += meter.seconds
+            values = meter.drain()
+            outcome.tokens += values.pop(TOKENS)
+            values |= {"train/gradient_norm": norm, "train/lr": optimizer.lr}
+            if balancer:
+                values["router/bias_range"] = balancer.range()
+            outcome.values |= values
+            log(done, values)
+        if saving:
+            if validation is not None:
+                outcome.values |= (values := evaluate(objective, validation, config))
+                log(done, values)
+            save(done)
+        if stop and done < config.steps:
+            outcome.interrupted = True
+            break
+    if balancer:
+        balancer.close()
+    if start == config.steps and validation is not None:  # stopped between its last checkpoint and its end
+        outcome.values |= evaluate(objective, validation, config)
+    return outcome
+
+
+def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[str, float]:
+    """Metrics over all ranks on this rank's part of a batch, named `eval/...`, always at the last step of the
+    schedules and with the same noise, so that they can be compared over time."""
+    moment = Moment(config.steps - 1, config.steps, _generator(config.seed, config.steps, batch))
+    meter = Meter()
+    objective.eval()
+    with torch.no_grad(), precision(config, batch):
+        loss, metrics = objective(batch, moment)
+    objective.train()
+    for group in objective.modules():
+        if isinstance(group, FSDPModule):
+            group.reshard()  # a forward without a backward leaves the root whole; the optimizer knows shards alone
+    meter.add(metrics, _sum(loss.detach()).item())
+    values = meter.drain()
+    del values[TOKENS]
+    return {name.replace("train/", "eval/"): value for name, value in values.items() if name.startswith("train/")}
+
+
+def moment_of(config: StageConfig, step: int, batch: Batch) -> Moment:
+    return Moment(step, config.steps, _generator(config.seed, step, batch))
+
+
+def precision(config: StageConfig, batch: Batch) -> torch.autocast:
+    """Parameters and optimizer stay in fp32; bfloat16 is autocast around the forward pass."""
+    device = batch["input_ids"].device.type
+    return torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+class Meter:
+    """Sums [sum, count] pairs over steps, then over ranks. All ranks see the same names, `train/tokens` among them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._pairs: dict[str, Tensor] = {}
+
+    def add(self, metrics: Mapping[str, Tensor], loss: float) -> None:
+        share = 1.0 / _world()[1]  # the loss is global already
+        device = metrics[TOKENS].device
+        for name, pair in {**metrics, "train/total_loss": torch.tensor([loss * share, share])}.items():
+            pair = pair.to(device)
+            self._pairs[name] = self._pairs[name] + pair if name in self._pairs else pair
+
+    def drain(self) -> dict[str, float]:
+        """Means since the last call, plus `train/tokens` (a sum) and tokens per second."""
+        names = list(self._pairs)
+        sums = _sum(torch.stack([self._pairs[name] for name in names])).tolist()
+        values = {name: total / count for name, (total, count) in zip(names, sums, strict=True) if count}
+        values[TOKENS] = sums[names.index(TOKENS)][0]
+        if self.seconds:
+            values["train/tokens_per_second"] = values[TOKENS] / self.seconds
+        self.seconds, self._pairs = 0.0, {}
+        return values
+
+
+def _agree(loss: Tensor, stop: bool, step: int) -> tuple[float, bool]:
+    """The loss over all ranks and whether any of them wants to stop; NotFinite names the ranks at fault."""
+    mine = torch.stack([loss.detach().float(), loss.new_tensor(float(stop), dtype=torch.float32)])
+    total, stops = _sum(mine.clone()).tolist()
+    if not np.isfinite(total):
+        rank, world_size = _world()
+        losses = torch.zeros(world_size, device=loss.device)
+        losses[rank] = loss.detach()
+        # a sum would spread one rank's nan over the others, were it not alone in its place
+        losses = _sum(losses).tolist()
+        bad = ", ".join(f"{value} on rank {r}" for r, value in enumerate(losses) if not np.isfinite(value))
+        raise NotFinite(f"loss is not finite ({bad or total}) at step {step}")
+    return total, stops > 0
+
+
+def _generator(seed: int, step: int, batch: Batch) -> torch.Generator:
+    """Random numbers of one step on one rank, whatever happened before."""
+    state = np.random.SeedSequence([seed, step, _world()[0]]).generate_state(1, np.uint64)[0]
+    return torch.Generator(batch["input_ids"].device).manual_seed(int(state >> np.uint64(1)))
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def _world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

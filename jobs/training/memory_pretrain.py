@@ -1,0 +1,25 @@
+"""Stage `memory-pretrain`: prepare the model to use memory."""
+
+from __future__ import annotations
+
+from jobs.configs.training import MemoryPretrainConfig
+from jobs.stage.context import StageContext
+from jobs.stage.inputs import open_model
+from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.fit import fit
+from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe, with_text
+
+
+def memory_pretrain(ctx: StageContext, config: MemoryPretrainConfig) -> dict[str, float | str]:
+    """Reading before compressing, or self-supervised writing. The result is `model/`."""
+    return fit(ctx, config, recipe)
+
+
+def recipe(config: MemoryPretrainConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
+    """The upstream model on whole conversations, and on text beside them if `config` wants any."""
+    shards = inputs["shards"]
+    kind = Reading if config.objective == "reading" else SelfSupervised
+    collate = conversation_rows(shards, lambda step: None)
+    conversations = simple_recipe(kind(open_model(inputs[MODEL]), config), config, shards, collate, share)
+    return with_text(conversations, config, inputs, share)

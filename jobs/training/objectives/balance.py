@@ -1,0 +1,52 @@
+"""What is minimised of the routing, over the global batch: only counts cross ranks, gradients stay local sums."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from jobs.configs.training import OptimisationConfig
+from jobs.training.objectives.base import metric
+from rxt_model.moe.layer import Routing, balance_loss, router_z_loss
+
+
+def routing_loss(routing: list[Routing], config: OptimisationConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """This rank's share of the weighted balance and z-losses, and metrics of the routing over all ranks."""
+    everyone = _over_ranks(routing)
+    # of what carries a gradient only this rank's part, divided by the counts of all
+    shares = [
+        Routing(world.assignments, own.probabilities, world.tokens, own.z)
+        for world, own in zip(everyone, routing, strict=True)
+    ]
+    loss = config.balance_weight * balance_loss(shares)
+    if config.router_z_weight:
+        loss = loss + config.router_z_weight * router_z_loss(shares)
+    return loss, _metrics(everyone)
+
+
+def _over_ranks(routing: list[Routing]) -> list[Routing]:
+    """The same load summed over all ranks, without gradient: one reduction for all layers."""
+    packed = torch.stack(
+        [torch.cat((r.assignments, r.probabilities.detach(), r.tokens[None], r.z.detach()[None])) for r in routing]
+    )
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(packed)
+    experts = routing[0].assignments.numel()
+    return [Routing(*row[:-2].split(experts), row[-2], row[-1]) for row in packed.unbind(0)]
+
+
+def _metrics(everyone: list[Routing]) -> dict[str, Tensor]:
+    """`max_load`: assignments of the busiest expert of all layers as multiples of its layer's mean; `dead_experts` of
+    all layers, which got none; `entropy` of the mean router distribution in nats, log E at best; `balance` and `z`:
+    the losses without their weights."""
+    assignments = torch.stack([load.assignments for load in everyone])
+    means = torch.stack([load.probabilities / load.tokens.clamp(min=1) for load in everyone])
+    found = {
+        "max_load": (assignments.amax(1) / assignments.mean(1).clamp(min=1e-9)).max(),
+        "dead_experts": (assignments == 0).sum(),
+        "entropy": torch.special.entr(means).sum(1).mean(),
+        "balance": balance_loss(everyone),
+        "z": router_z_loss(everyone),
+    }
+    return {f"router/{name}": metric(value, torch.ones(())) for name, value in found.items()}

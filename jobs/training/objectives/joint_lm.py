@@ -1,0 +1,67 @@
+"""Joint language modelling with a leaked context: stages `pretrain` (text) and `sft` (interactions).
+
+The decoder predicts each token while its memory holds noised, partly masked encoder states of the same text; the
+encoder learns masked language modelling (arXiv 2510.03561). Noise and masking rise so that it stays hard.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jobs.configs.training import PretrainConfig, SftConfig
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from rxt_model.heads import cross_entropy
+from rxt_model.model import ReactiveTransformer
+
+
+class JointLM(Objective):
+    """Batches: input_ids [B, T] and either `documents` [B, T] (packed text, all tokens supervised) or `loss_mask`."""
+
+    def __init__(self, model: ReactiveTransformer, config: PretrainConfig | SftConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def schedule(self, moment: Moment) -> tuple[float, float]:
+        """(noise, masking) at this step, linear over the stage."""
+        noise, masking = self.config.loss.noise, self.config.loss.masking
+        at = moment.fraction
+        return noise[0] + at * (noise[1] - noise[0]), masking[0] + at * (masking[1] - masking[0])
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        ids, model, weights = batch["input_ids"], self.model, self.config.loss
+        tokens = model.config.tokens
+        real = ids != tokens.pad
+        documents = batch.get("documents", real.long() - 1)
+        noise, masking = self.schedule(moment)
+
+        chance = torch.rand(ids.shape, generator=moment.generator, device=ids.device)
+        hidden_from_encoder = (chance < weights.mlm_probability) & (ids > tokens.highest)
+        encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents)
+        mlm = cross_entropy(model.mlm_head, encoded[-1], ids, hidden_from_encoder)
+
+        # no decoder gradient reaches the encoder: it would learn to leak, not to understand
+        states = encoded.detach()
+        kept = torch.rand((1, *ids.shape, 1), generator=moment.generator, device=ids.device) >= masking
+        drawn = torch.randn(states.shape, generator=moment.generator, device=ids.device)
+        memory = states * kept + noise * drawn
+        output = model.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
+        supervised = batch.get("loss_mask", real)[:, 1:] & (documents[:, 1:] == documents[:, :-1])
+        lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], ids[:, 1:], supervised, self.config.head_z_weight)
+
+        routing, routing_metrics = routing_loss(output.routing, self.config)
+        loss = (
+            weights.decoder_weight * lm.loss / global_count(lm.count)
+            + weights.mlm_weight * mlm.loss / global_count(mlm.count)
+            + routing
+        )
+        one = torch.ones(())
+        return loss, {
+            **token_metrics(lm),
+            **token_metrics(mlm, "mlm_"),
+            **routing_metrics,
+            "train/noise": metric(torch.tensor(noise), one),
+            "train/masking": metric(torch.tensor(masking), one),
+            "train/tokens": metric(real.sum(), one),
+        }

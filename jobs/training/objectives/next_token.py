@@ -1,0 +1,37 @@
+"""Stage `baseline`: plain next-token prediction, on text, interactions and whole conversations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jobs.configs.training import OptimisationConfig
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.heads import cross_entropy, next_tokens
+
+
+class NextToken(Objective):
+    """Batches: input_ids [B, T] with `documents` (packed text: everything is supervised) or `loss_mask` (answers)."""
+
+    def __init__(self, model: StatelessDecoder, config: OptimisationConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        ids = batch["input_ids"]
+        real = ids != self.model.config.tokens.pad
+        documents = batch.get("documents")
+        output = self.model.decode(ids, mask=real, documents=documents)
+        head, hidden, z_weight = self.model.decoder.head, output.hidden, self.config.head_z_weight
+        if documents is None:
+            lm = cross_entropy(head, hidden[:, :-1], ids[:, 1:], batch["loss_mask"][:, 1:], z_weight)
+        else:
+            lm = next_tokens(head, hidden, ids, documents, z_weight)
+        routing, routing_metrics = routing_loss(output.routing, self.config)
+        return lm.loss / global_count(lm.count) + routing, {
+            **token_metrics(lm),
+            **routing_metrics,
+            "train/tokens": metric(real.sum(), torch.ones(())),
+        }

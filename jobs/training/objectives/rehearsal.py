@@ -1,0 +1,54 @@
+"""Text beside conversations: whoever trains on dialogues alone forgets it, as perplexity on held-out text shows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
+from jobs.training.batches import text_beside
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from rxt_model.heads import next_tokens
+from rxt_model.model import ReactiveTransformer
+
+
+class Rehearsal(Objective):
+    """Another objective, plus `text_weight` times the loss of the next tokens of the rows of text that lie beside its
+    batch (`batches.beside`), if any.
+
+    A reactive model reads its random start memory meanwhile. Either term is a mean of its own: all tokens of text are
+    supervised, but of a conversation only the answers, which would count for little in one mean over all of them.
+    """
+
+    def __init__(self, talks: Objective, config: ConversationTrainingConfig | BaselineConfig) -> None:
+        super().__init__()
+        self.talks, self.config = talks, config
+
+    @property
+    def model(self) -> nn.Module:
+        return self.talks.model
+
+    def trained(self, step: int) -> list[nn.Module]:
+        return self.talks.trained(step)
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, metrics = self.talks(batch, moment)
+        text = text_beside(batch)
+        if not text:
+            return loss, metrics
+        model, ids, documents = self.model, text["input_ids"], text["documents"]
+        reactive = isinstance(model, ReactiveTransformer)
+        memory = [model.initial_memory(len(ids), moment.generator)] if reactive else []
+        real = documents >= 0
+        output = model.decode(ids, *memory, mask=real, documents=documents)
+        lm = next_tokens(model.decoder.head, output.hidden, ids, documents, self.config.head_z_weight)
+        routing, routing_metrics = routing_loss(output.routing, self.config)
+        # both passes' routing under one name: the mean of the two
+        both = {name: metrics[name] + pair for name, pair in routing_metrics.items()}
+        return loss + self.config.text_weight * lm.loss / global_count(lm.count) + routing, {
+            **metrics,
+            **both,
+            **token_metrics(lm, "text_"),
+            "train/tokens": metrics["train/tokens"] + metric(real.sum(), torch.zeros(())),
+        }

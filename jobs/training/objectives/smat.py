@@ -1,0 +1,93 @@
+"""Stage `smat`: supervised memory-aware training, back-propagating through several memory writes.
+
+L_t = CE(answer of turn t | query_t, STM_{t-1}); STM_t = write(STM_{t-1}, encode(turn t)); the losses of all turns are
+summed, and turn 1 is trained from the random start memory (arXiv 2510.03561).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jobs.configs.training import SmatConfig, SmatPhase
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from rxt_model.heads import cross_entropy
+from rxt_model.model import ReactiveTransformer
+
+
+class Smat(Objective):
+    """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask [B, N]; N grows with the phases."""
+
+    def __init__(self, model: ReactiveTransformer, config: SmatConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def trained(self, step: int) -> list[nn.Module]:
+        parts = {
+            "decoder": [self.model.embedding, self.model.decoder],
+            "memory": [self.model.memory_attention],
+            "encoder": [self.model.encoder],
+        }
+        return [module for name in self.phase(step).train for module in parts[name]]
+
+    def phase(self, step: int) -> SmatPhase:
+        """The phase of the curriculum that `step` belongs to; the last one has no end."""
+        return next((p for p in self.config.phases if step < p.until), self.config.phases[-1])
+
+    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+        model, limit = self.model, self.phase(moment.step).turns
+        ids, loss_mask, present = (batch[name][:, :limit] for name in ("input_ids", "loss_mask", "turn_mask"))
+        real = ids != model.config.tokens.pad
+        rows = present.flatten().nonzero().squeeze(1)
+        flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
+
+        written = model.project(model.encode(flat, flat_real), flat_real)
+        written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
+        memories = self._memories(written.unflatten(1, present.shape), real, moment)
+        output = model.decode(flat, memories.flatten(1, 2)[:, rows], mask=flat_real)
+
+        supervised = loss_mask.flatten(0, 1)[rows, 1:]
+        head, z_weight = model.decoder.head, self.config.head_z_weight
+        lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
+        routing, routing_metrics = routing_loss(output.routing, self.config)
+        turn = (rows % present.shape[1]).repeat_interleave(supervised.sum(1))
+        hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
+        # as many turns as the phase has, whatever this rank's conversations have: all ranks name the same metrics
+        by_turn = hits.new_zeros(limit, 2).index_add_(0, turn, hits)
+        one = torch.ones(())
+        return lm.loss / global_count(lm.count) + routing, {
+            **token_metrics(lm),
+            **routing_metrics,
+            **{f"train/accuracy_turn_{number}": pair for number, pair in enumerate(by_turn, 1)},
+            "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
+            "train/tokens": metric(real.sum(), one),
+        }
+
+    def _memories(self, projected: Tensor, real: Tensor, moment: Moment) -> Tensor:
+        """The memory that each turn reads: projected [L, B, N, T, 2 P], real [B, N, T] -> [L, B, N, S, d].
+
+        With a horizon k the memory of turn t is rewritten from the detached memory k writes earlier, so that L_t
+        reaches exactly the writes t - k .. t - 1.
+        """
+        turns, horizon = projected.shape[2], self.config.horizon
+        memory = self.model.initial_memory(projected.shape[1], moment.generator)
+        # unbind gives one gradient node for all turns; an index per turn would allocate a whole gradient each
+        taken, masks = projected.unbind(2), real.unbind(1)
+
+        def write(held: Tensor, turn: int) -> Tensor:
+            return self.model.memory_attention(held, taken[turn], masks[turn])
+
+        memories = [memory]
+        if horizon is None or horizon >= turns - 1:
+            for turn in range(turns - 1):
+                memories.append(write(memories[-1], turn))
+            return torch.stack(memories, 2)
+        values = [memory.detach()]
+        for turn in range(1, turns):
+            held = values[max(0, turn - horizon)]
+            for earlier in range(max(0, turn - horizon), turn):
+                held = write(held, earlier)
+            memories.append(held)
+            values.append(held.detach())
+        return torch.stack(memories, 2)

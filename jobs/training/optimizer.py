@@ -1,0 +1,96 @@
+"""AdamW with parameter groups, a schedule that is a function of the step, global clipping and staged unfreezing."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from jobs.configs.training import OptimizerConfig
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Rate of `step` (from 0): linear warm-up, constant, then over the last `decay` of the stage a half cosine down to
+    `final_lr` x lr at the last step."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    start = max(config.warmup_steps, round((1 - config.decay) * steps))
+    fallen = min(1.0, max(0, step - start) / max(1, steps - 1 - start))
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * fallen)))
+
+
+class StageOptimizer:
+    """The optimizer of one stage. Everything but the moments follows from the step, so only moments are saved."""
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig, steps: int) -> None:
+        self.module, self.config, self.steps = module, config, steps
+        groups = _groups(module, config.weight_decay)
+        self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+        self._allocate()
+
+    def begin(self, step: int, trained: list[nn.Module]) -> None:
+        """Before the forward pass: only parameters of `trained` receive gradients; the others keep their moments and
+        are not touched, not even by weight decay."""
+        active = {parameter for part in trained for parameter in part.parameters()}
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(parameter in active)
+        for group in self.adamw.param_groups:
+            group["lr"] = learning_rate(self.config, step, self.steps)
+
+    def step(self) -> Tensor:
+        """Clip by the global norm, update, drop the gradients. Returns the norm before clipping."""
+        norm = clip(list(self.module.parameters()), self.config.clip)
+        self.adamw.step()
+        self.adamw.zero_grad()
+        return norm
+
+    @property
+    def lr(self) -> float:
+        return self.adamw.param_groups[0]["lr"]
+
+    def moments(self) -> dict[str, Tensor]:
+        """The whole state by parameter name, as the tensors themselves: a checkpoint is read straight into them."""
+        return {
+            f"{name}.{key}": value
+            for name, parameter in self.module.named_parameters()
+            for key, value in self.adamw.state[parameter].items()
+        }
+
+    def _allocate(self) -> None:
+        """All moments exist from the start, so that every checkpoint has the same tensors, whatever was frozen."""
+        for group in self.adamw.param_groups:
+            for parameter in group["params"]:
+                self.adamw.state[parameter] = {
+                    "step": torch.tensor(0.0, device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+
+
+def clip(parameters: list[nn.Parameter], limit: float) -> Tensor:
+    """Scale all gradients so that their joint norm is at most `limit`; returns the norm before.
+
+    A sharded parameter lies in distinct parts on all ranks, on whatever mesh, so squares simply add up.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    parts = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
+    square = torch.nn.utils.get_total_norm(parts).square()
+    if any(isinstance(gradient, DTensor) for gradient in gradients):
+        dist.all_reduce(square)
+    norm = square.sqrt()
+    torch._foreach_mul_(parts, (limit / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
+def _groups(module: nn.Module, weight_decay: float) -> list[dict]:
+    """Matrices decay; norms, biases, embeddings and other vectors and scalars do not."""
+    embeddings = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
+    decayed, plain = [], []
+    for name, parameter in module.named_parameters():
+        stacked = name.endswith(("slot_identity", "b_in", "b_out"))  # vectors of slots and of experts
+        vector = parameter.dim() < 2 or parameter in embeddings or stacked
+        (plain if vector else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

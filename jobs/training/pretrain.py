@@ -1,0 +1,25 @@
+"""Stage `pretrain`: joint language modelling on text."""
+
+from __future__ import annotations
+
+from jobs.configs.training import PretrainConfig
+from jobs.stage.context import StageContext
+from jobs.stage.inputs import open_index
+from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.fit import fit
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.recipe import Inputs, Recipe, simple_recipe, text_rows
+from rxt_model.model import ReactiveTransformer, seeded
+
+
+def pretrain(ctx: StageContext, config: PretrainConfig) -> dict[str, float | str]:
+    """Joint language modelling from scratch. The result is `model/`."""
+    return fit(ctx, config, recipe)
+
+
+def recipe(config: PretrainConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
+    """A fresh model, whose weights depend on the seed alone, on rows of text."""
+    index = open_index(inputs["shards"])
+    shape = config.model.with_vocabulary(index.vocab_size, index.tokenizer_digest)
+    model = seeded(lambda: ReactiveTransformer(shape), config.seed)
+    return simple_recipe(JointLM(model, config), config, inputs["shards"], text_rows, share)

@@ -1,0 +1,115 @@
+"""What a training stage is made of: model, objective and batches. Each stage puts its own together from these parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+from jobs.configs.training import BaselineConfig, ConversationTrainingConfig, StageConfig, TrainingConfig
+from jobs.stage.context import Artifact, Look, StageError
+from jobs.stage.inputs import check_model, open_index, open_model_config, open_reader
+from jobs.training.batch_reader import Collate, Share, batch_reader
+from jobs.training.batches import Batch, Lengths, Row, beside, conversation_batch, interaction_batch, text_batch
+from jobs.training.objectives.base import Objective
+from jobs.training.objectives.rehearsal import Rehearsal
+from rxt_model.moe.selection_bias import add_selection_bias
+
+Inputs = Mapping[str, Artifact]
+
+MODEL = "model"  # the input that is a model; every other input of a training stage is a set of shards
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`batch_at(step)` is one rank's part of the global batch; `validation` that of a fixed one of held-out rows, if
+    there are enough."""
+
+    objective: Objective
+    batch_at: Callable[[int], Batch]
+    validation: Batch | None
+
+
+def check(inputs: Inputs) -> None:
+    """Before anything is started: whole weights and shards, made with one tokenizer. StageError otherwise."""
+    model = None
+    if MODEL in inputs:
+        check_model(inputs[MODEL])
+        model = open_model_config(inputs[MODEL])
+    for name, artifact in inputs.items():
+        if name == MODEL:
+            continue
+        uri, index = artifact.uri, open_index(artifact)
+        for split in {record.split for record in index.files}:
+            open_reader(artifact, split)
+        if not index.rows("train"):
+            raise StageError(f"{uri} holds no training rows", Look())
+        if model is None:
+            continue
+        if index.tokenizer_digest != model.tokenizer_digest:
+            raise StageError(
+                f"the tokenizer of {uri} does not fit the model in {inputs[MODEL].uri}: "
+                f"shards {index.tokenizer_digest}, model {model.tokenizer_digest}",
+                Look(),
+            )
+        if index.vocab_size > model.vocab_size:
+            raise StageError(f"{uri} has {index.vocab_size} token ids, the model only {model.vocab_size}", Look())
+
+
+def build(name: str, config: StageConfig, inputs: Inputs, share: Share) -> Recipe:
+    """The recipe that the function `module:name` makes. A stage that moves selection biases gives them to a model
+    without. Raises StageError for what is damaged."""
+    module, _, function = name.partition(":")
+    recipe = getattr(import_module(module), function)(config, inputs, share)
+    if config.bias_speed:
+        add_selection_bias(recipe.objective.model)
+    return recipe
+
+
+def simple_recipe(
+    objective: Objective, config: TrainingConfig, shards: Artifact, collate: Collate, share: Share
+) -> Recipe:
+    """One objective on the rows of one set of shards."""
+    batch_at = batch_reader(open_reader(shards, "train"), config.seed, config.batch_size, collate, share)
+    return Recipe(objective, batch_at, validation_batch(shards, config.batch_size, collate, share, config.steps - 1))
+
+
+def with_text(
+    recipe: Recipe, config: ConversationTrainingConfig | BaselineConfig, inputs: Inputs, share: Share
+) -> Recipe:
+    """The same with rows of text beside the conversations of every batch, if `config` wants any."""
+    size = config.text_batch_size
+    if not size:
+        return recipe
+    text_at = batch_reader(open_reader(inputs["text"], "train"), config.seed, size, text_rows, share)
+    held_out = validation_batch(inputs["text"], size, text_rows, share, config.steps - 1)
+    return Recipe(
+        Rehearsal(recipe.objective, config),
+        lambda step: beside(recipe.batch_at(step), text_at(step)),
+        beside(recipe.validation, held_out) if recipe.validation and held_out else recipe.validation,
+    )
+
+
+def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share: Share, step: int) -> Batch | None:
+    """This rank's part of one batch of the first held-out rows, as at `step`; None where there are too few."""
+    if open_index(shards).rows("validation") < batch_size:
+        return None
+    reader = open_reader(shards, "validation")
+    return collate(reader.rows(share.places(batch_size)), reader.lengths(range(batch_size)), step)
+
+
+def text_rows(rows: list[Row], lengths: Lengths, step: int) -> Batch:
+    """The collate function of packed text."""
+    return text_batch(rows, lengths)
+
+
+def interaction_rows(shards: Artifact) -> Collate:
+    """The collate function of single interactions."""
+    length = open_index(shards).length
+    return lambda rows, lengths, step: interaction_batch(rows, length, lengths)
+
+
+def conversation_rows(shards: Artifact, turns: Callable[[int], int | None]) -> Collate:
+    """The collate function of conversations, of which at most `turns(step)` interactions are taken."""
+    length = open_index(shards).length
+    return lambda rows, lengths, step: conversation_batch(rows, length, turns(step), lengths)

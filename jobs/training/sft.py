@@ -1,0 +1,22 @@
+"""Stage `sft`: joint fine-tuning on single interactions."""
+
+from __future__ import annotations
+
+from jobs.configs.training import SftConfig
+from jobs.stage.context import StageContext
+from jobs.stage.inputs import open_model
+from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.fit import fit
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, simple_recipe
+
+
+def sft(ctx: StageContext, config: SftConfig) -> dict[str, float | str]:
+    """Joint fine-tuning on interactions. The result is `model/`."""
+    return fit(ctx, config, recipe)
+
+
+def recipe(config: SftConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
+    """The upstream model on interactions."""
+    shards = inputs["shards"]
+    return simple_recipe(JointLM(open_model(inputs[MODEL]), config), config, shards, interaction_rows(shards), share)

@@ -1,0 +1,29 @@
+"""Stage `smat`: supervised memory-aware training."""
+
+from __future__ import annotations
+
+from jobs.configs.training import SmatConfig
+from jobs.stage.context import StageContext
+from jobs.stage.inputs import open_model
+from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.fit import fit
+from jobs.training.objectives.smat import Smat
+from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe, with_text
+
+
+def smat(ctx: StageContext, config: SmatConfig) -> dict[str, float | str]:
+    """Training through several memory writes. The result is `model/`."""
+    return fit(ctx, config, recipe)
+
+
+def recipe(config: SmatConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
+    """The upstream model on conversations that grow from phase to phase, and on text beside them if `config` wants
+    any."""
+
+    def turns(step: int) -> int:
+        return next((phase for phase in config.phases if step < phase.until), config.phases[-1]).turns
+
+    shards = inputs["shards"]
+    objective = Smat(open_model(inputs[MODEL]), config)
+    conversations = simple_recipe(objective, config, shards, conversation_rows(shards, turns), share)
+    return with_text(conversations, config, inputs, share)

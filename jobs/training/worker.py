@@ -1,0 +1,157 @@
+"""What each worker of a Ray Train run does: build, restore, train, and hand the model over."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from ray.actor import ActorHandle
+from ray.train import Checkpoint, CheckpointUploadMode
+from torch.distributed.tensor import DTensor
+
+from jobs.configs.execution import TrainExecution
+from jobs.configs.training import StageConfig
+from jobs.stage.model_folder import upload
+from jobs.training.batch_reader import Prefetched, Share
+from jobs.training.batches import Batch
+from jobs.training.checkpoints import Checkpointer, step_folder
+from jobs.training.loop import Cadence, NotFinite, Outcome, train
+from jobs.training.monitor import Channel
+from jobs.training.optimizer import StageOptimizer
+from jobs.training.recipe import Inputs, build
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.parallelize import parallelize
+
+
+def work(settings: dict[str, Any]) -> None:
+    """The function that Ray Train runs on every worker, with the keyword arguments of `run_stage`.
+
+    They are a plain dict, since Ray's controller unpickles it too: a class of this module would make it import all.
+    """
+    run_stage(**settings)
+
+
+def run_stage(
+    *,
+    recipe: str,
+    config: StageConfig,
+    execution: TrainExecution,
+    inputs: Inputs,
+    output_uri: str,
+    run_folder: str,
+    monitor: ActorHandle,
+) -> None:
+    """Train from the newest checkpoint in `output_uri` to the end and write `model/` there.
+
+    `recipe` is `module:name` of the function that makes the stage's recipe; `inputs` are the
+    upstream results by name; `run_folder` is Ray's, relative to `output_uri`. How the run ended goes through the
+    monitor, from rank 0.
+    """
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
+    torch.set_num_threads(execution.threads)
+
+    made = build(recipe, config, inputs, Share(rank, world_size))
+    objective = made.objective.to(device)
+    parallelize(
+        objective,
+        world_size,
+        shard=execution.shard,
+        expert_parallel=execution.expert_parallel,
+        activation_checkpointing=execution.activation_checkpointing,
+        device=device.type,
+    )
+    optimizer = StageOptimizer(objective, config.optimizer, config.steps)
+    checkpointer = Checkpointer(
+        output_uri,
+        run_folder,
+        lambda: {"model": objective.state_dict(), "optimizer": optimizer.moments()},
+        keep=execution.keep_checkpoints,
+        rank=rank,
+        barrier=dist.barrier,
+        register=_register,
+    )
+    start = checkpointer.restore()
+    channel = Channel(monitor) if rank == 0 else None
+    if channel and start:
+        channel.message(f"resumed at step {start}")
+
+    def placed(batch: Batch) -> Batch:
+        return {name: tensor.to(device) for name, tensor in batch.items()}
+
+    batch_at = Prefetched(made.batch_at)
+    try:
+        outcome = train(
+            objective,
+            optimizer,
+            lambda step: placed(batch_at(step)),
+            config,
+            Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
+            start=start,
+            save=checkpointer.save,
+            log=_logger(channel, config.steps) if channel else lambda step, values: None,
+            should_stop=channel.should_stop if channel else lambda: False,
+            validation=made.validation and placed(made.validation),
+        )
+    except NotFinite as error:
+        # the same would happen again: end in good order on all ranks, so that Ray does not retry
+        if channel:
+            channel.close({"state": "failed", "reason": str(error)})
+        return
+    if not outcome.interrupted:
+        _hand_over(objective.model, f"{output_uri}/model", rank)
+    if channel:
+        channel.close(_summary(outcome))
+
+
+def _register(uri: str, step: int) -> None:
+    """Make a complete checkpoint known to Ray Train, which copies nothing and removes older ones."""
+    ray.train.report(
+        {"step": step},
+        checkpoint=Checkpoint(uri),
+        checkpoint_dir_name=step_folder(step),
+        checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
+    )
+
+
+def _logger(channel: Channel, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    def log(done: int, values: Mapping[str, float]) -> None:
+        channel.metrics(done, values)
+        if "train/loss" in values:
+            note = f"loss {values['train/loss']:.3f}, {values['train/tokens_per_second']:,.0f} tokens/s"
+            channel.progress(done, steps, note)
+
+    return log
+
+
+def _summary(outcome: Outcome) -> dict:
+    return {
+        "state": "interrupted" if outcome.interrupted else "done",
+        "step": outcome.step,
+        "seconds": outcome.seconds,
+        "tokens": outcome.tokens,
+        "values": outcome.values,
+    }
+
+
+def _hand_over(model: torch.nn.Module, uri: str, rank: int) -> None:
+    """Write `model/`: all ranks gather the weights, rank 0 writes them."""
+    state = {
+        name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    if rank == 0:
+        fs, path = fsspec.url_to_fs(uri)
+        if "file" in fs.protocol:
+            save_pretrained(model, path, state)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            save_pretrained(model, folder, state)
+            upload(Path(folder), uri)

@@ -1,0 +1,75 @@
+"""Expert parallelism: each rank of the `ep` axis owns some experts, and rows travel to the owner and back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributed._functional_collectives import all_to_all_single, all_to_all_single_autograd
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
+
+from rxt_model.config import ConfigError
+from rxt_model.moe.experts import routed_experts
+from rxt_model.moe.layer import Experts, MoELayer
+
+
+class SpreadExperts(Experts):
+    """This rank's share of `whole` (dimension 0 over `mesh`); takes and returns the same as the whole.
+
+    The weights are DTensors of the full logical shape under the same names, so that checkpoints do not depend on the
+    degree. Every rank of the axis must call it equally often.
+    """
+
+    def __init__(self, whole: Experts, mesh: DeviceMesh) -> None:
+        nn.Module.__init__(self)
+        self.mesh = mesh
+        self.b_in = self.b_out = None
+        for name, weight in whole.named_parameters():
+            share = weight.detach().chunk(mesh.size(), 0)[mesh.get_local_rank()].clone()
+            setattr(self, name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
+
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """x [N, d] of this rank, weights and chosen experts [N, K] -> weighted sums [N, d], its assignments [E]."""
+        group, degree = self.mesh.get_group(), self.mesh.size()
+        own = self.w_in.to_local().shape[0]
+        expert, order = chosen.flatten().sort(stable=True)
+        counts = torch.bincount(expert, minlength=degree * own)
+        received = all_to_all_single(counts, None, None, group).unflatten(0, (degree, own))
+        outward, inward = counts.unflatten(0, (degree, own)).sum(1).tolist(), received.sum(1).tolist()
+
+        arrived = all_to_all_single_autograd(x[order // chosen.shape[1]], inward, outward, group)
+        # rows arrive by (source, expert)
+        local = torch.arange(own, device=x.device).repeat(degree).repeat_interleave(received.flatten())[:, None]
+        ones = torch.ones_like(local, dtype=weights.dtype)
+        stacks = (self.w_in, self.w_out, self.b_in, self.b_out)
+        shares = (None if stack is None else stack.to_local() for stack in stacks)
+        done, _ = routed_experts(arrived, ones, local, *shares)
+        rows = all_to_all_single_autograd(done, outward, inward, group)
+        inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(order.numel(), device=order.device))
+        y = (rows[inverse].unflatten(0, chosen.shape) * weights[..., None]).sum(1)  # in fp32, as in one process
+        return y.to(rows.dtype), counts
+
+
+def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:
+    """Replace the experts of every mixture-of-experts layer in `module` by this rank's share of them."""
+    spread = []
+    for layer in [part for part in module.modules() if isinstance(part, MoELayer)]:
+        layer.experts = SpreadExperts(layer.experts, mesh)
+        spread.append(layer.experts)
+    return spread
+
+
+def check_degree(module: nn.Module, world_size: int, degree: int) -> None:
+    """ConfigError unless `degree` divides the ranks and the experts, and the rest of the ranks each expert's width."""
+    if world_size % degree:
+        raise ConfigError(f"expert_parallel = {degree}: must divide the {world_size} ranks")
+    for experts in (part for part in module.modules() if isinstance(part, Experts)):
+        count, dim, _ = experts.w_in.shape
+        if count % degree:
+            raise ConfigError(f"expert_parallel = {degree}: must divide the {count} experts of a layer")
+        width, sharing = experts.w_out.shape[1], world_size // degree
+        if degree > 1 and (dim % sharing or width % sharing):
+            raise ConfigError(
+                f"expert_parallel = {degree}: leaves {sharing} ranks to share each expert, "
+                f"which must divide dim = {dim} and expert_dim = {width}"
+            )

@@ -1,0 +1,159 @@
+"""An interaction as ids. Query part: `[BOS] [I]internal`, then `[Q]query` or `[U]tool result`. Answer part:
+`[T]thinking [A]answer [C]tool call [EOS]`. Blocks without content are left out, except the query and the answer, so
+that the first token of the answer part says how it is answered: `[A]` at once, `[T]` after thinking.
+
+Control tokens are inserted by id, so the same characters in user text stay text. Truncation shortens contents only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+
+from tokenization.bpe.special_tokens import (
+    ANSWER,
+    BOS,
+    EOS,
+    INTERNAL,
+    PAD,
+    QUERY,
+    SPECIAL_TOKENS,
+    THINK,
+    TOOL_CALL,
+    TOOL_RESULT,
+)
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.records import Interaction
+
+FIELDS = tuple(field.name for field in fields(Interaction))
+# The control token that opens each block, in template order, with the part of the interaction that it holds.
+HEADS = {
+    INTERNAL: "internal",
+    QUERY: "query",
+    TOOL_RESULT: "tool_result",
+    THINK: "think",
+    ANSWER: "answer",
+    TOOL_CALL: "tool_call",
+}
+# Who gets room first when a part is too long: the newest query before the instruction, the answer before its thoughts.
+QUERY_PRIORITY = (QUERY, TOOL_RESULT, INTERNAL)
+ANSWER_PRIORITY = (ANSWER, TOOL_CALL, THINK)
+SMALLEST_LENGTH = 2 + 2 + len(ANSWER_PRIORITY)  # [BOS], [EOS], two blocks before the answer, every block of the answer
+
+Blocks = dict[int, list[int]]
+
+
+@dataclass(frozen=True)
+class EncodedInteraction:
+    """T ids, T flags (True: a supervised target), the position at which the answer part begins, and how many tokens of
+    content found no room."""
+
+    input_ids: list[int]
+    loss_mask: list[bool]
+    answer_start: int
+    cut: int = 0
+
+
+def encode_interaction(tokenizer: Tokenizer, interaction: Interaction, length: int) -> EncodedInteraction:
+    """At most `length` tokens; all control tokens stay, and query and answer share the room when both are too long."""
+    return next(encode_interactions(tokenizer, [interaction], length))
+
+
+def encode_interactions(
+    tokenizer: Tokenizer, interactions: Sequence[Interaction], length: int
+) -> Iterator[EncodedInteraction]:
+    """`encode_interaction` for many, tokenized as one batch."""
+    if length < SMALLEST_LENGTH:
+        raise ValueError(f"an interaction of {length} tokens is too short: control tokens alone need {SMALLEST_LENGTH}")
+    texts = [getattr(interaction, name) for interaction in interactions for name in FIELDS]
+    contents = iter(tokenizer.encode_batch(texts))
+    for interaction in interactions:
+        query, answer = _blocks(interaction, {name: next(contents) for name in FIELDS})
+        yield _assemble(query, answer, length)
+
+
+def encode_query(tokenizer: Tokenizer, interaction: Interaction, length: int) -> list[int]:
+    """The query part alone, ready for generation; it leaves the answer at least half of the room in `length`."""
+    if length < SMALLEST_LENGTH:
+        raise ValueError(f"an interaction of {length} tokens is too short: control tokens alone need {SMALLEST_LENGTH}")
+    contents = {name: tokenizer.encode(getattr(interaction, name)) for name in FIELDS}
+    query, _ = _blocks(interaction, contents)
+    room = length - 3 - len(query)  # [BOS], [A], [EOS] and the heads of the query part
+    return [BOS, *_flatten(_cut(query, QUERY_PRIORITY, room // 2))]
+
+
+def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
+    """The answer's text: from [A], or from the start where generation was begun behind a forced [A], to the next
+    control token. Empty while there is no answer yet, as in thinking that never ended."""
+    ids = list(ids)
+    if ANSWER in ids:
+        ids = ids[ids.index(ANSWER) + 1 :]
+    stop = next((i for i, token in enumerate(ids) if token < len(SPECIAL_TOKENS)), len(ids))
+    return tokenizer.decode(ids[:stop])
+
+
+def decode_interaction(tokenizer: Tokenizer, ids: Iterable[int]) -> Interaction:
+    """What `encode_interaction` was given, up to what was cut. Raises ValueError for ids out of template order."""
+    blocks: Blocks = {}
+    head = None
+    for token in ids:
+        if token >= len(SPECIAL_TOKENS) and head is not None:
+            blocks[head].append(token)
+        elif token in HEADS and token not in blocks:
+            head = token
+            blocks[head] = []
+        elif token not in (BOS, EOS, PAD):
+            raise ValueError(f"id {token} does not belong where it stands in an interaction")
+    if list(blocks) != [block for block in HEADS if block in blocks]:
+        raise ValueError(f"blocks {list(blocks)} are not in the order of the template, {list(HEADS)}")
+    parts = {HEADS[block]: tokenizer.decode(content) for block, content in blocks.items()}
+    return Interaction(**{"query": "", "answer": ""} | parts)
+
+
+def _blocks(interaction: Interaction, contents: dict[str, list[int]]) -> tuple[Blocks, Blocks]:
+    """Blocks of the query part and of the answer part, by their control token, in template order."""
+    query: Blocks = {INTERNAL: contents["internal"]} if interaction.internal else {}
+    answer: Blocks = {THINK: contents["think"]} if interaction.think else {}
+    if interaction.is_system_prompt:
+        return query, {}
+    if interaction.tool_result:
+        query[TOOL_RESULT] = contents["tool_result"]
+    else:
+        query[QUERY] = contents["query"]
+    answer[ANSWER] = contents["answer"]
+    if interaction.tool_call:
+        answer[TOOL_CALL] = contents["tool_call"]
+    return query, answer
+
+
+def _assemble(query: Blocks, answer: Blocks, length: int) -> EncodedInteraction:
+    room = length - 2 - len(query) - len(answer)
+    query_size, answer_size = _size(query), _size(answer)
+    cut = max(0, query_size + answer_size - room)
+    if cut:
+        # Whoever stays below its half leaves the rest to the other.
+        query_room = max(room // 2, room - answer_size)
+        query = _cut(query, QUERY_PRIORITY, query_room)
+        answer = _cut(answer, ANSWER_PRIORITY, room - _size(query))
+    before, after = [BOS, *_flatten(query)], [*_flatten(answer), EOS]
+    mask = [False] * len(before) + [bool(answer)] * len(after)
+    return EncodedInteraction(before + after, mask, len(before), cut)
+
+
+def _size(blocks: Blocks) -> int:
+    return sum(map(len, blocks.values()))
+
+
+def _cut(blocks: Blocks, priority: tuple[int, ...], room: int) -> Blocks:
+    """Contents shortened at their ends to `room` tokens in all, those first in `priority` served first."""
+    kept = {}
+    for head in (head for head in priority if head in blocks):
+        kept[head] = blocks[head][:room]
+        room -= len(kept[head])
+    return {head: kept[head] for head in blocks}
+
+
+def _flatten(blocks: Blocks) -> Iterator[int]:
+    for head, content in blocks.items():
+        yield head
+        yield from content

@@ -1,0 +1,143 @@
+"""Random access to finished shards, and the order in which training sees their rows.
+
+Order is a pure function of (seed, global sample index): all the state of a resumed run is the number of its step, and
+the number of workers changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from tokenization.integrity import DamagedFile, FileRecord, verify
+from tokenization.packages.fetch import cache_folder
+from tokenization.records import Split
+from tokenization.shards.writer import ShardError, ShardRecord, read_index
+from tokenization.threads import map_threads
+
+
+class ShardReader:
+    """The rows of one split, memory-mapped. Shards of an object store are copied to a local cache first.
+
+    Opening compares every file with its recorded digest, once per process, so each of several ranks on one machine
+    does so; ShardError names the file that differs.
+    """
+
+    def __init__(self, uri: str, split: Split) -> None:
+        index = read_index(uri)
+        records = [record for record in index.files if record.split == split]
+        if not records:
+            raise ShardError(f"{uri} holds no shard of the {split} split")
+        self.kind = index.kind
+        self.length = index.length
+        self.tokenizer_digest = index.tokenizer_digest
+        self.vocab_size = index.vocab_size
+        files = map_threads(lambda record: _map(_local_file(uri, record)), records)
+        self._batches = [batch for batches in files for batch in batches]
+        self._ends = np.cumsum([batch.num_rows for batch in self._batches])
+        self._edges = [_edges(batch) for batch in self._batches]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Row `i` as plain values: numbers, texts, lists, and dicts for nested records."""
+        return self.rows([i])[0]
+
+    def rows(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Rows in the order of `indices`. Raises IndexError outside 0..len-1."""
+        found = [self._batches[batch].slice(place, 1) for batch, place in self._places(indices)]
+        return pa.Table.from_batches(found).to_pylist() if found else []
+
+    def lengths(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Of each row the tokens of each of its interactions, of a row of text its tokens [1]. They are the distances
+        between the offsets of the Arrow lists: no token is read. Raises IndexError outside 0..len-1."""
+        found = []
+        for batch, place in self._places(indices):
+            interactions, tokens = self._edges[batch]
+            first, last = (place, place + 1) if interactions is None else interactions[place : place + 2]
+            found.append(np.diff(tokens[first : last + 1]))
+        return found
+
+    def _places(self, indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The batch and the place in it of each row."""
+        rows = np.asarray(indices, dtype=np.int64)
+        if len(outside := rows[(rows < 0) | (rows >= len(self))]):
+            raise IndexError(f"row {outside[0]} of {len(self)}")
+        batches = np.searchsorted(self._ends, rows, side="right")
+        starts = np.concatenate(([0], self._ends))[batches]
+        return zip(batches.tolist(), (rows - starts).tolist(), strict=True)
+
+
+def global_batch(reader_len: int, seed: int, step: int, batch_size: int) -> np.ndarray:
+    """Row indices of one global batch [batch_size]: sample `step * batch_size + i` of an endless sequence of epochs,
+    each a permutation of all rows by (seed, epoch)."""
+    if reader_len < 1:
+        raise ValueError("there are no rows to draw from")
+    samples = step * batch_size + np.arange(batch_size)
+    epochs, positions = samples // reader_len, samples % reader_len
+    batch = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        chosen = epochs == epoch
+        batch[chosen] = _permutation(reader_len, seed, int(epoch))[positions[chosen]]
+    return batch
+
+
+def _edges(batch: pa.RecordBatch) -> tuple[np.ndarray | None, np.ndarray]:
+    """Where the interactions of each row begin and end, if rows have several, and where the tokens of each do."""
+    if "interactions" not in batch.schema.names:
+        return None, batch.column("input_ids").offsets.to_numpy()
+    interactions = batch.column("interactions")
+    return interactions.offsets.to_numpy(), interactions.values.field("input_ids").offsets.to_numpy()
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size)
+
+
+def _map(path: str) -> list[pa.RecordBatch]:
+    return pa.ipc.open_stream(pa.memory_map(path)).read_all().to_batches()
+
+
+def _local_file(uri: str, record: ShardRecord) -> str:
+    """Path of a verified local copy of the shard."""
+    fs, folder = fsspec.url_to_fs(uri)
+    source = f"{folder}/{record.file}"
+    if not fs.exists(source):
+        raise ShardError(f"{uri}/{record.file} is missing")
+    if isinstance(fs, LocalFileSystem):
+        _verify(source, record, f"{uri}/{record.file}")
+        return source
+    cache = cache_folder() / "shards"
+    path = cache / f"{record.sha256}.arrow"
+    try:
+        if path.exists():
+            _verify(str(path), record, str(path))
+            return str(path)
+    except ShardError:
+        path.unlink(missing_ok=True)  # a copy: the shard itself may be whole
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = cache / f".{uuid.uuid4().hex}"
+    try:
+        fs.get_file(source, str(temporary))
+        _verify(str(temporary), record, f"{uri}/{record.file}")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return str(path)
+
+
+def _verify(path: str, record: ShardRecord, name: str) -> None:
+    try:
+        verify(path, FileRecord(record.bytes, record.sha256), name)
+    except DamagedFile as error:
+        raise ShardError(str(error)) from error
