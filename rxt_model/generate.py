@@ -69,7 +69,7 @@ class Sampling:
 GREEDY = Sampling()
 
 
-class Turn:
+class Decoding:
     """One interaction of each conversation being answered. `logits` [B, V] predict each row's next token.
 
     `memory` [L, B, S, d] is projected once and stays as it is; None for a stateless model, whose `queries` then
@@ -128,15 +128,15 @@ def answer(
     reached its own `max_tokens`.
 
     Each row has its own limit and draws from its own seed, so that a row is answered alike alone and in a batch.
-    Raises ValueError as `Turn` does.
+    Raises ValueError as `Decoding` does.
     """
     seeds = range(len(queries)) if seeds is None else seeds
     check_each("seeds", seeds, queries)
-    turn = Turn(model, memory, queries, max_tokens)
+    decoding = Decoding(model, memory, queries, max_tokens)
     ends = {model.config.tokens.eos, *stop}
     rows: list[list[int]] = [[] for _ in queries]
     open_rows = set(range(len(queries)))
-    for ids in _steps(turn, sampling, seeds, mode):
+    for ids in _steps(decoding, sampling, seeds, mode):
         for row in sorted(open_rows):
             rows[row].append(ids[row])
             if ids[row] in ends or len(rows[row]) >= max_tokens[row]:
@@ -160,7 +160,7 @@ def stream(
     """The ids of `answer` for one conversation, memory [L, 1, S, d], as they are made. The query is read, and what does
     not fit refused, at the call."""
     ends = {model.config.tokens.eos, *stop}
-    steps = _steps(Turn(model, memory, [query], [max_tokens]), sampling, [seed], mode)
+    steps = _steps(Decoding(model, memory, [query], [max_tokens]), sampling, [seed], mode)
     return _until(ends, max_tokens, steps)
 
 
@@ -172,19 +172,19 @@ def _until(ends: Collection[int], most: int, steps: Iterator[list[int]]) -> Iter
             return
 
 
-def _steps(turn: Turn, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
+def _steps(decoding: Decoding, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
     """The next id of every row, for as long as somebody asks; the first ones are chosen at the call."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    ids = sampling.draw(turn.logits, generators) if mode == "free" else turn.opening(mode)
-    return _steps_after(turn, sampling, generators, ids)
+    ids = sampling.draw(decoding.logits, generators) if mode == "free" else decoding.opening(mode)
+    return _steps_after(decoding, sampling, generators, ids)
 
 
 @torch.no_grad()
 def _steps_after(
-    turn: Turn, sampling: Sampling, generators: Sequence[torch.Generator], ids: Tensor
+    decoding: Decoding, sampling: Sampling, generators: Sequence[torch.Generator], ids: Tensor
 ) -> Iterator[list[int]]:
     """These ids of every row, and those that follow."""
     while True:
         yield ids.tolist()
-        turn.step(ids)
-        ids = sampling.draw(turn.logits, generators)
+        decoding.step(ids)
+        ids = sampling.draw(decoding.logits, generators)

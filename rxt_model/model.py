@@ -109,7 +109,7 @@ class ReactiveTransformer(TokenModel):
         `documents`, for padding that does not stand on the right.
 
         Here, in `write` and in `decode` a row may be all padding, on purpose: batches of conversations have such rows
-        where one has fewer turns than another. What a person asks or tells must have tokens (`Turn`, `remember`).
+        where one has fewer turns than another. What a person asks or tells must have tokens (`Decoding`, `remember`).
 
         `memory` [L, B, S, d] before the write is read by encoders that have `encoder_memory_attention`, which need it.
         """

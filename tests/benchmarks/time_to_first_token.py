@@ -24,7 +24,7 @@ from pipelines.revision import commit
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
 from rxt_model.family import ALPHA_MICRO
-from rxt_model.generate import Turn, answer
+from rxt_model.generate import Decoding, answer
 from rxt_model.model import ReactiveTransformer, TokenModel, seeded
 from rxt_model.size import active_parameters, parameters
 
@@ -59,12 +59,12 @@ def prompt(arm: str, moment: Moment) -> tuple[Tensor | None, list[int]]:
 
 def bytes_in_use(model: TokenModel, memory: Tensor | None, query: list[int]) -> dict[str, int]:
     """Bytes of what a conversation keeps alive while it is answered."""
-    turn = Turn(model, memory, [query], [1])
+    decoding = Decoding(model, memory, [query], [1])
     held = {
         "memory_bytes": 0 if memory is None else memory.nbytes,
-        "projected_bytes": sum(part.nbytes for pair in turn.memory for part in pair),
-        "cache_bytes": turn.cache.nbytes,
-        "logits_bytes": turn.logits.nbytes,
+        "projected_bytes": sum(part.nbytes for pair in decoding.memory for part in pair),
+        "cache_bytes": decoding.cache.nbytes,
+        "logits_bytes": decoding.logits.nbytes,
     }
     return held | {"bytes": sum(held.values())}
 

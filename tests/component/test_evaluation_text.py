@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from evaluation_data import make_models, make_shards, make_tokenizer
 
 from jobs.evaluation import latency, perplexity
-from rxt_model.generate import Turn
+from rxt_model.generate import Decoding
 from tokenization.shards.reader import ShardReader
 
 
@@ -85,4 +85,4 @@ def test_bytes_of_state_are_those_of_the_tensors(world):
     model, baseline, _ = world
     assert latency.state_bytes(model) == 2 * 8 * 32 * 4
     tokens = 13
-    assert latency.history_bytes(baseline, tokens) == Turn(baseline, None, [[20] * tokens], [9]).cache.nbytes
+    assert latency.history_bytes(baseline, tokens) == Decoding(baseline, None, [[20] * tokens], [9]).cache.nbytes

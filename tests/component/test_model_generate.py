@@ -8,7 +8,7 @@ from rxt_model.attention import CrossAttention
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.cache import KeyValueCache
 from rxt_model.config import MemoryConfig
-from rxt_model.generate import Sampling, Turn, answer, stream
+from rxt_model.generate import Decoding, Sampling, answer, stream
 from rxt_model.model import seeded
 from rxt_model.state import ConversationState, remember
 from tests.models import small_config, small_model
@@ -65,14 +65,14 @@ def test_cached_batches_equal_uncached_rows_over_two_interactions(layers, varian
 def test_logits_of_every_step_equal_those_of_the_whole_interaction():
     model = small_model().eval()
     memory, said = start(model), torch.randint(11, 64, (3, 6), generator=torch.Generator().manual_seed(1))
-    turn = Turn(model, memory, QUERIES, [6] * 3)
+    decoding = Decoding(model, memory, QUERIES, [6] * 3)
     for step in range(7):
         for row, query in enumerate(QUERIES):
             ids = torch.tensor([query + said[row, :step].tolist()])
             whole = model.logits(model.decode(ids, memory[:, row : row + 1]).hidden[0, -1])
-            assert torch.allclose(turn.logits[row], whole, atol=1e-5)
+            assert torch.allclose(decoding.logits[row], whole, atol=1e-5)
         if step < 6:
-            turn.step(said[:, step])
+            decoding.step(said[:, step])
 
 
 @torch.no_grad()
@@ -108,11 +108,11 @@ def test_the_cache_is_as_large_as_what_was_said_whatever_might_have_been():
     model = small_model(length=4096).eval()
     layers, token = 4, 2 * 8 * 4  # keys and values of one head of 8 values in fp32
     for most in (20, 4000):
-        turn = Turn(model, start(model), QUERIES, [most] * 3)
-        assert turn.cache.nbytes == 3 * 8 * layers * token
-        turn.step(torch.tensor([20, 21, 22]))
-        assert turn.cache.nbytes == 3 * 16 * layers * token
-    short = Turn(model, start(model), QUERIES, [1] * 3)
+        decoding = Decoding(model, start(model), QUERIES, [most] * 3)
+        assert decoding.cache.nbytes == 3 * 8 * layers * token
+        decoding.step(torch.tensor([20, 21, 22]))
+        assert decoding.cache.nbytes == 3 * 16 * layers * token
+    short = Decoding(model, start(model), QUERIES, [1] * 3)
     short.step(torch.tensor([20, 21, 22]))
     assert short.cache.nbytes == 3 * 9 * layers * token
     with pytest.raises(ValueError, match="tokens = 1: must be at most the 0 that the cache has room for"):
@@ -156,10 +156,10 @@ def test_automatic_mode_takes_the_larger_of_two_logits_though_others_are_larger(
     model = small_model().eval()
     model.decoder.head.bias[40] += 100
     memory = start(model)
-    logits = Turn(model, memory, QUERIES, [2] * 3).logits
+    logits = Decoding(model, memory, QUERIES, [2] * 3).logits
     # so that the rows differ in what is likelier
     model.decoder.head.bias[TOKENS.think] += (logits[:, TOKENS.answer] - logits[:, TOKENS.think]).mean()
-    logits = Turn(model, memory, QUERIES, [2] * 3).logits
+    logits = Decoding(model, memory, QUERIES, [2] * 3).logits
     expected = [max((TOKENS.answer, TOKENS.think), key=lambda token: row[token]) for row in logits.tolist()]
     assert set(expected) == {TOKENS.answer, TOKENS.think}
     assert answer(model, memory, QUERIES, [2] * 3, mode="auto") == [[first, 40] for first in expected]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rxt_model.config import AttentionConfig, MemoryConfig
-from rxt_model.generate import Turn
+from rxt_model.generate import Decoding
 from rxt_model.layers import SwiGLU, rope
 from rxt_model.layout import Layout
 from tests.models import small_config, small_model
@@ -224,7 +224,7 @@ def test_cached_logits_over_two_interactions(heads, gate, around):
     state, memory = dict(of.named_parameters()), drawn_memory(of)
     for turn in range(2):
         rows = rows_of(padded_batch(turn)[0])
-        cached = Turn(of, memory, rows, max_tokens=[3] * len(rows))
+        cached = Decoding(of, memory, rows, max_tokens=[3] * len(rows))
         for step in range(3):
             for row, own, found in zip(rows, memory.unbind(1), cached.logits, strict=True):
                 hidden = model.decode(state, of.config, row, own)[0]

@@ -49,77 +49,77 @@ class DialogueSpec:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """`fact` numbers the facts of a conversation, those never told included; -1 for small talk. `other` tells of
-    somebody else what is asked of the user. `role`, `residence` and `join` have a numbering of their own: who somebody
-    is, where that person lives, and the question that needs both."""
+class DialogueAct:
+    """What one turn does. `fact` numbers the facts of a conversation, those never told included; -1 for small talk.
+    `other` tells of somebody else what is asked of the user. `role`, `residence` and `join` have a numbering of their
+    own: who somebody is, where that person lives, and the question that needs both."""
 
     kind: Literal["tell", "update", "distract", "ask", "unknown", "other", "role", "residence", "join"]
     fact: int = -1
 
 
-def plan(spec: DialogueSpec, rng: Random) -> list[Turn]:
+def plan(spec: DialogueSpec, rng: Random) -> list[DialogueAct]:
     """Draws how far each question lies from its fact, places the longest first, and fills up with small talk."""
     length = rng.randint(*spec.turns)
     if length == 1:
-        return [Turn("tell", 0)]
+        return [DialogueAct("tell", 0)]
     facts, asked, unknown, updated = _counts(spec, length, rng)
     joins = _joins(spec, asked, length - facts - asked - unknown - updated, rng)
     facts, asked, updated = facts - joins, asked - joins, min(updated, asked - joins)
-    turns = [Turn("distract")] * length
+    acts = [DialogueAct("distract")] * length
     free = list(range(length))
 
-    def place(position: int, turn: Turn) -> None:
+    def place(position: int, act: DialogueAct) -> None:
         free.remove(position)
-        turns[position] = turn
+        acts[position] = act
 
     for number in range(joins):
         first, second, question = _three_positions(free, _distance(spec, length, rng), rng)
         statements = rng.sample(("role", "residence"), 2)
         for position, kind in zip((first, second, question), (*statements, "join"), strict=True):
-            place(position, Turn(kind, number))
+            place(position, DialogueAct(kind, number))
     changes = rng.sample([True] * updated + [False] * (asked - updated), asked)
     distances = sorted((_distance(spec, length, rng) for _ in range(asked)), reverse=True)
     for fact, (distance, change) in enumerate(zip(distances, changes, strict=True)):
         found = _positions(free, distance, spec.distances, change, rng)
         if found is None:  # no distance of the grid is left: told, and not asked
-            place(_early(free, rng), Turn("tell", fact))
+            place(_early(free, rng), DialogueAct("tell", fact))
             continue
         stated, question = found
         earlier = [position for position in free if position < stated] if change else []
-        place(stated, Turn("update" if earlier else "tell", fact))
-        place(question, Turn("ask", fact))
+        place(stated, DialogueAct("update" if earlier else "tell", fact))
+        place(question, DialogueAct("ask", fact))
         if earlier:
-            place(_early(earlier, rng), Turn("tell", fact))
+            place(_early(earlier, rng), DialogueAct("tell", fact))
     for fact in range(asked, facts):
-        place(_early(free, rng), Turn("tell", fact))
+        place(_early(free, rng), DialogueAct("tell", fact))
     for fact in range(facts, facts + unknown):
-        for position, turn in _unknown(spec, fact, free, facts + unknown - fact, rng):
-            place(position, turn)
-    return turns
+        for position, act in _unknown(spec, fact, free, facts + unknown - fact, rng):
+            place(position, act)
+    return acts
 
 
-def ask_again(spec: DialogueSpec, turns: list[Turn], rng: Random) -> list[Turn]:
+def ask_again(spec: DialogueSpec, acts: list[DialogueAct], rng: Random) -> list[DialogueAct]:
     """The plan with a share `again` of its small talk replaced by questions about facts that were told before, or
     never, in the shares that all questions have."""
     told: list[int] = []
-    never = range(count_facts(turns), len(SLOT_NAMES))
-    asked: list[Turn] = []
-    for turn in turns:
-        if turn.kind == "tell":
-            told.append(turn.fact)
-        if turn.kind != "distract" or not told or rng.random() >= spec.again:
-            asked.append(turn)
+    never = range(count_facts(acts), len(SLOT_NAMES))
+    asked: list[DialogueAct] = []
+    for act in acts:
+        if act.kind == "tell":
+            told.append(act.fact)
+        if act.kind != "distract" or not told or rng.random() >= spec.again:
+            asked.append(act)
         elif never and rng.random() < spec.unknown:
-            asked.append(Turn("unknown", rng.choice(never)))
+            asked.append(DialogueAct("unknown", rng.choice(never)))
         else:
-            asked.append(Turn("ask", rng.choice(told)))
+            asked.append(DialogueAct("ask", rng.choice(told)))
     return asked
 
 
-def count_facts(turns: list[Turn]) -> int:
+def count_facts(acts: list[DialogueAct]) -> int:
     """How many facts about the user a plan numbers, told or not."""
-    return 1 + max((turn.fact for turn in turns if turn.kind not in ("role", "residence", "join")), default=-1)
+    return 1 + max((act.fact for act in acts if act.kind not in ("role", "residence", "join")), default=-1)
 
 
 def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int, int]:
@@ -181,15 +181,15 @@ def _three_positions(free: list[int], distance: int, rng: Random) -> tuple[int, 
     return first, rng.choice([b for b in free if first < b < question]), question
 
 
-def _unknown(spec: DialogueSpec, fact: int, free: list[int], left: int, rng: Random) -> list[tuple[int, Turn]]:
+def _unknown(spec: DialogueSpec, fact: int, free: list[int], left: int, rng: Random) -> list[tuple[int, DialogueAct]]:
     """Where it is asked for what was not told, and where it is told later, or of somebody else before. `left` such
     questions, this one among them, need a turn each."""
     kind = 0
     if any(spec.unknown_kinds[1:]) and len(free) > left:
         kind = rng.choices(range(3), spec.unknown_kinds)[0]
     if kind == 0:
-        return [(rng.choice(free), Turn("unknown", fact))]
+        return [(rng.choice(free), DialogueAct("unknown", fact))]
     first, second = sorted(rng.sample(free, 2))
     if kind == 1:
-        return [(first, Turn("unknown", fact)), (second, Turn("tell", fact))]
-    return [(first, Turn("other", fact)), (second, Turn("unknown", fact))]
+        return [(first, DialogueAct("unknown", fact)), (second, DialogueAct("tell", fact))]
+    return [(first, DialogueAct("other", fact)), (second, DialogueAct("unknown", fact))]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from tokenization.dialogues.phrasebook import Role, Slot, Value
-from tokenization.dialogues.plan import DialogueSpec, Turn, ask_again, count_facts, plan
+from tokenization.dialogues.plan import DialogueAct, DialogueSpec, ask_again, count_facts, plan
 from tokenization.dialogues.values import (
     PHRASEBOOKS,
     SPECIAL_SLOTS,
@@ -29,22 +29,22 @@ def generate(
     """Conversation `index` of a split: a pure function of its arguments. Real `distractors`, if given, take half of
     the small talk, except those that hold a value of some slot."""
     rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
-    turns = plan(spec, rng)
+    acts = plan(spec, rng)
     if split == "train":
-        turns = ask_again(spec, turns, rng)
+        acts = ask_again(spec, acts, rng)
     name = f"dialogue-{language}-{split}-{seed}-{index}"
     unseen = spec.held_out and split == "test"
-    return _Speech(language, split, rng, spec.echo, unseen, distractors).conversation(name, turns)
+    return _Speech(language, split, rng, spec.echo, unseen, distractors).conversation(name, acts)
 
 
 def example(language: Language, seed: int, split: Split = "test") -> Conversation:
     """Two or three facts, some small talk, then a question about each fact."""
     rng = Random(stable_hash(f"example/{language}/{split}/{seed}"))
     facts = rng.choice((2, 3))
-    tells = [Turn("tell", fact) for fact in range(facts)]
-    asks = [Turn("ask", fact) for fact in rng.sample(range(facts), facts)]
+    tells = [DialogueAct("tell", fact) for fact in range(facts)]
+    asks = [DialogueAct("ask", fact) for fact in rng.sample(range(facts), facts)]
     name = f"example-{language}-{split}-{seed}"
-    return _Speech(language, split, rng).conversation(name, [*tells, Turn("distract"), *asks])
+    return _Speech(language, split, rng).conversation(name, [*tells, DialogueAct("distract"), *asks])
 
 
 class _Speech:
@@ -68,28 +68,28 @@ class _Speech:
         self.of_others: dict[int, Value] = {}
         self.acquaintances = _Acquaintances(language, split, rng)
 
-    def conversation(self, name: str, turns: list[Turn]) -> Conversation:
-        self.slots = self.rng.sample(self.book.slots, count_facts(turns))
+    def conversation(self, name: str, acts: list[DialogueAct]) -> Conversation:
+        self.slots = self.rng.sample(self.book.slots, count_facts(acts))
         if self.unseen and self.slots:
             self.slots[self.rng.randrange(len(self.slots))] = self.book.held_out
-        self.acquaintances.draw(turns)
+        self.acquaintances.draw(acts)
         interactions: list[Interaction] = []
         probes: list[Probe] = []
-        for number, turn in enumerate(turns):
-            if turn.kind == "distract":
+        for number, act in enumerate(acts):
+            if act.kind == "distract":
                 interactions.append(self._small_talk())
-            elif turn.kind in ("tell", "update"):
-                interactions.append(self._tell(number, turn))
-            elif turn.kind == "other":
-                interactions.append(self._tell_of_somebody_else(turn))
-            elif turn.kind in ("role", "residence"):
-                interactions.append(self._answered(*self.acquaintances.tell(number, turn)))
-            elif turn.kind == "join":
-                role, place = self.acquaintances.asked(turn)
+            elif act.kind in ("tell", "update"):
+                interactions.append(self._tell(number, act))
+            elif act.kind == "other":
+                interactions.append(self._tell_of_somebody_else(act))
+            elif act.kind in ("role", "residence"):
+                interactions.append(self._answered(*self.acquaintances.tell(number, act)))
+            elif act.kind == "join":
+                role, place = self.acquaintances.asked(act)
                 interactions.append(Interaction(role.question, role.answer.format(place[0])))
-                probes.append(self._join(number, turn, place))
+                probes.append(self._join(number, act, place))
             else:
-                interaction, probe = self._ask(number, turn, later=turns[number:])
+                interaction, probe = self._ask(number, act, later=acts[number:])
                 interactions.append(interaction)
                 probes.append(probe)
         return Conversation(name, self.language, "dialogues", self.split, tuple(interactions), tuple(probes))
@@ -103,19 +103,19 @@ class _Speech:
                 return pick
         return self.book.small_talk(self.rng)
 
-    def _tell(self, number: int, turn: Turn) -> Interaction:
-        slot = self.slots[turn.fact]
-        known = self.told.setdefault(turn.fact, [])
+    def _tell(self, number: int, act: DialogueAct) -> Interaction:
+        slot = self.slots[act.fact]
+        known = self.told.setdefault(act.fact, [])
         value = self._draw(slot, known)
         known.append(value)
-        self.stated[turn.fact] = number
-        sentences = slot.updates if turn.kind == "update" else (self.unseen and slot.unseen_tells) or slot.tells
+        self.stated[act.fact] = number
+        sentences = slot.updates if act.kind == "update" else (self.unseen and slot.unseen_tells) or slot.tells
         sentence = self.rng.choice(sentences).format(value[0])
         return self._answered(sentence, slot.questions[0][1].format(value[0]))
 
-    def _tell_of_somebody_else(self, turn: Turn) -> Interaction:
-        slot = self.slots[turn.fact]
-        self.of_others[turn.fact] = value = self._draw(slot, ())
+    def _tell_of_somebody_else(self, act: DialogueAct) -> Interaction:
+        slot = self.slots[act.fact]
+        self.of_others[act.fact] = value = self._draw(slot, ())
         return Interaction(self.rng.choice(slot.others).format(value[0]), self.book.acknowledgement)
 
     def _answered(self, sentence: str, back: str) -> Interaction:
@@ -127,34 +127,34 @@ class _Speech:
         table = split_values(self.language, slot.name, self.split)
         return self.rng.choice([value for value in table if value not in known] if known else table)
 
-    def _ask(self, number: int, turn: Turn, later: Sequence[Turn]) -> tuple[Interaction, Probe]:
-        slot = self.slots[turn.fact]
+    def _ask(self, number: int, act: DialogueAct, later: Sequence[DialogueAct]) -> tuple[Interaction, Probe]:
+        slot = self.slots[act.fact]
         question, answer = self.rng.choice((self.unseen and slot.unseen_questions) or slot.questions)
-        current = self.told.get(turn.fact, ())
+        current = self.told.get(act.fact, ())
         tag = ""
         if not current:
-            tag = "told-later" if Turn("tell", turn.fact) in later else "never-told"
-            tag = "somebody-else" if turn.fact in self.of_others else tag
+            tag = "told-later" if DialogueAct("tell", act.fact) in later else "never-told"
+            tag = "somebody-else" if act.fact in self.of_others else tag
         probe = Probe(
             turn=number,
             slot=slot.name,
             kind="unknown" if not current else "update" if len(current) > 1 else "recall",
             gold=current[-1] if current else (self.book.refusal,),
-            forbidden=(*(value[0] for value in current[:-1]), *self._others(turn.fact)),
-            distance=number - self.stated[turn.fact] if current else 0,
+            forbidden=(*(value[0] for value in current[:-1]), *self._others(act.fact)),
+            distance=number - self.stated[act.fact] if current else 0,
             facts=self._facts(),
             tag=tag,
         )
         return Interaction(question, answer.format(current[-1][0]) if current else self.book.refusal), probe
 
-    def _join(self, number: int, turn: Turn, place: Value) -> Probe:
+    def _join(self, number: int, act: DialogueAct, place: Value) -> Probe:
         return Probe(
             turn=number,
             slot=self.book.acquaintances.residence.name,
             kind="recall",
             gold=place,
             forbidden=tuple(value for value in self._others(-1) if value != place[0]),
-            distance=number - self.acquaintances.since(turn),
+            distance=number - self.acquaintances.since(act),
             facts=self._facts(),
             tag="join",
         )
@@ -179,28 +179,28 @@ class _Acquaintances:
         self.places: list[Value] = []
         self.stated: dict[tuple[str, int], int] = {}
 
-    def draw(self, turns: list[Turn]) -> None:
-        count = sum(turn.kind == "join" for turn in turns)
+    def draw(self, acts: list[DialogueAct]) -> None:
+        count = sum(act.kind == "join" for act in acts)
         if count:
             self.roles = self.rng.sample(self.book.roles, count)
             self.people = self.rng.sample(split_people(self.language, self.split), count)
             self.places = self.rng.sample(split_values(self.language, self.book.residence.name, self.split), count)
 
-    def tell(self, number: int, turn: Turn) -> tuple[str, str]:
+    def tell(self, number: int, act: DialogueAct) -> tuple[str, str]:
         """The sentence of the user, and the one that repeats it."""
-        self.stated[turn.kind, turn.fact] = number
-        role, person, place = self.roles[turn.fact], self.people[turn.fact][0], self.places[turn.fact][0]
-        if turn.kind == "role":
+        self.stated[act.kind, act.fact] = number
+        role, person, place = self.roles[act.fact], self.people[act.fact][0], self.places[act.fact][0]
+        if act.kind == "role":
             return role.tell.format(person), role.echo.format(person)
         sentence = self.rng.choice(self.book.residence.tells).format(person, place)
         return sentence, sentence
 
-    def asked(self, turn: Turn) -> tuple[Role, Value]:
-        return self.roles[turn.fact], self.places[turn.fact]
+    def asked(self, act: DialogueAct) -> tuple[Role, Value]:
+        return self.roles[act.fact], self.places[act.fact]
 
-    def since(self, turn: Turn) -> int:
+    def since(self, act: DialogueAct) -> int:
         """The turn of the earlier of the two statements."""
-        return min(self.stated["role", turn.fact], self.stated["residence", turn.fact])
+        return min(self.stated["role", act.fact], self.stated["residence", act.fact])
 
     def told_places(self) -> list[str]:
         return [self.places[fact][0] for kind, fact in self.stated if kind == "residence"]
