@@ -15,7 +15,7 @@ from training_data import Memory, context, make_training_shards, pretrain_config
 from jobs.configs.training import OptimizerConfig
 from jobs.stage.context import Interrupted
 from jobs.training.checkpoints import recorded
-from jobs.training.fit import pretrain
+from jobs.training.pretrain import pretrain
 from rxt_model.checkpoint import from_pretrained
 from rxt_model.moe.selection_bias import expert_layers
 
@@ -26,7 +26,7 @@ sys.path.insert(0, {tests!r})
 from training_data import context, pretrain_config
 from jobs.configs import Execution
 from jobs.ray_setup import ensure_ray
-from jobs.train import pretrain
+from jobs.training.pretrain import pretrain
 ensure_ray(Execution())
 ctx = context("pretrain", {output!r}, {{"shards": {shards!r}}}, checkpoint_every_steps=20)
 pretrain(ctx, pretrain_config({steps}, bias_speed=0.01))
