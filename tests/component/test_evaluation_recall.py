@@ -15,7 +15,8 @@ from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, batch
 from jobs.stage.context import Change, StageError
 from rxt_model.config import ControlTokens
 from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
-from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values
+from tokenization.dialogues.values import mentioned, split_values
+from tokenization.dialogues.wording import PHRASEBOOKS
 from tokenization.shards.reader import ShardReader
 
 

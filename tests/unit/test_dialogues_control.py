@@ -10,7 +10,8 @@ from functools import cache
 import pytest
 
 from tokenization.dialogues import DialogueSpec, chance, generate, score
-from tokenization.dialogues.values import PHRASEBOOKS, SLOT_NAMES, find_slot, mentioned, split_people, split_values
+from tokenization.dialogues.values import PERSON, SLOT_NAMES, VALUES, mentioned, split_values
+from tokenization.dialogues.wording import PHRASEBOOKS
 from tokenization.records import LANGUAGES, SPLITS, Conversation
 
 GRID = DialogueSpec(turns=(140, 150), facts=(8, 9), update=0.2, unknown=0.0, distances=(1, 2, 4, 8, 16, 32, 64, 128))
@@ -78,7 +79,7 @@ def _fits(query: str, templates) -> bool:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_join_needs_both_facts_and_both_were_told(language):
-    people = {value[0] for value in split_people(language, "test")}
+    people = {value[0] for value in split_values(language, PERSON, "test")}
     joins = 0
     for talk in talks(JOINS, language):
         for probe in talk.probes:
@@ -138,12 +139,12 @@ def test_no_question_holds_what_it_asks_for(spec, language):
 @pytest.mark.parametrize("slot", ["birthday", "residence"])
 def test_special_slots_have_their_values_per_split(language, slot):
     tables = [{value[0] for value in split_values(language, slot, split)} for split in SPLITS]
-    assert sum(map(len, tables)) == len(set().union(*tables)) == len(find_slot(language, slot).values)
+    assert sum(map(len, tables)) == len(set().union(*tables)) == len(VALUES[language][slot])
     assert all(len(table) >= 14 for table in tables) and chance(slot, language, "test") < 0.08
-    for value in find_slot(language, slot).values:
+    for value in VALUES[language][slot]:
         assert all(mentioned(form, language, slot) == {value[0]} for form in value)
         assert not mentioned(value[0], language), "looks like a value of another slot"
-    names = [{value[0] for value in split_people(language, split)} for split in SPLITS]
+    names = [{value[0] for value in split_values(language, PERSON, split)} for split in SPLITS]
     assert sum(map(len, names)) == len(set().union(*names)) and min(map(len, names)) >= 5
 
 
@@ -160,7 +161,7 @@ def test_special_slots_have_their_values_per_split(language, slot):
     ],
 )
 def test_polish_forms(slot, forms):
-    assert forms in [tuple(dict.fromkeys(value)) for value in find_slot("pl", slot).values]
+    assert forms in [tuple(dict.fromkeys(value)) for value in VALUES["pl"][slot]]
 
 
 @pytest.mark.parametrize("echo", [0.0, 0.5, 1.0])

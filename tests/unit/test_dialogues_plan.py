@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from tokenization.dialogues import DialogueSpec, example, generate, value_table
-from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values
+from tokenization.dialogues.values import mentioned, split_values
+from tokenization.dialogues.wording import PHRASEBOOKS
 from tokenization.records import LANGUAGES, SPLITS, Interaction
 
 SPEC = DialogueSpec(update=0.3, unknown=0.2)

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tokenization.dialogues import SLOT_NAMES, chance, value_table
-from tokenization.dialogues.values import PHRASEBOOKS, find_slot, mentioned, words
+from tokenization.dialogues.values import VALUES, mentioned, words
+from tokenization.dialogues.wording import PHRASEBOOKS
 from tokenization.records import LANGUAGES, SPLITS
 
 EVERY_SLOT = [(language, slot) for language in LANGUAGES for slot in SLOT_NAMES]
@@ -16,7 +17,7 @@ EVERY_SLOT = [(language, slot) for language in LANGUAGES for slot in SLOT_NAMES]
 @pytest.mark.parametrize(("language", "slot"), EVERY_SLOT)
 def test_splits_partition_the_table_and_leave_no_part_unseen(language, slot):
     train, validation, test = (value_table(language, slot, split) for split in SPLITS)
-    whole = {value[0] for value in find_slot(language, slot).values}
+    whole = {value[0] for value in VALUES[language][slot]}
     assert len(whole) >= 300
     assert set(train) | set(validation) | set(test) == whole
     assert len(train) + len(validation) + len(test) == len(whole)
@@ -33,9 +34,7 @@ def parts(slot: str, value: str) -> list[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_form_belongs_to_two_values_of_any_slot(language):
-    forms = [
-        (form, value[0]) for slot in SLOT_NAMES for value in find_slot(language, slot).values for form in set(value)
-    ]
+    forms = [(form, value[0]) for slot in SLOT_NAMES for value in VALUES[language][slot] for form in set(value)]
     assert len({words(form) for form, _ in forms}) == len(forms)
     assert all(mentioned(form, language) == {value} for form, value in forms)
 
@@ -45,7 +44,7 @@ def test_slots_share_no_word_but_numbers_and_prepositions(language):
     shared = {"in", "at", "with", "street", "o", "w", "we", "z", "ze"}
     owner: dict[str, str] = {}
     for slot in SLOT_NAMES:
-        for value in find_slot(language, slot).values:
+        for value in VALUES[language][slot]:
             for word in words(value[0]):
                 if word not in shared and not word.isdigit():
                     assert owner.setdefault(word, slot) == slot, word
@@ -91,16 +90,16 @@ def test_both_languages_have_the_same_slots_in_the_same_order():
     ],
 )
 def test_polish_forms(slot, forms):
-    assert forms in [tuple(dict.fromkeys(value)) for value in find_slot("pl", slot).values]
+    assert forms in [tuple(dict.fromkeys(value)) for value in VALUES["pl"][slot]]
 
 
 def test_polish_prepositions_before_clusters():
-    texts = [value[0] for slot in SLOT_NAMES for value in find_slot("pl", slot).values]
+    texts = [value[0] for slot in SLOT_NAMES for value in VALUES["pl"][slot]]
     assert not [
         text for text in texts if re.search(r"\b(w (wt|wrz)|we (?!wt|wrz)|z (s[^ieaouy]z?p|śm)|ze [^sś])", text)
     ]
 
 
 def test_english_values_after_an_article_start_with_a_consonant():
-    texts = [value[0] for slot in ("pet", "car") for value in find_slot("en", slot).values]
+    texts = [value[0] for slot in ("pet", "car") for value in VALUES["en"][slot]]
     assert not [text for text in texts if text[0] in "aeiou"]

@@ -1,34 +1,16 @@
-"""English memory dialogues. Every word that could follow an article "a" starts with a consonant."""
+"""English sentences of memory dialogues. Every word that could follow an article "a" starts with a consonant."""
 
 from __future__ import annotations
 
 from random import Random
 
-from tokenization.dialogues.phrasebook import (
-    CODES,
-    DAYS_OF_MONTH,
-    HOURS,
-    HOUSE_NUMBERS,
-    Acquaintances,
-    Phrasebook,
-    Role,
-    Slot,
-    pairs,
-)
+from tokenization.dialogues.english_values import DAYS, REFUSAL, ROLES
+from tokenization.dialogues.phrasebook import Acquaintances, Phrasebook, Role, Slot
 from tokenization.records import Interaction
-
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = "January February March April May June July August September October November December"
 
 SLOTS = (
     Slot(
         "name",
-        pairs(
-            "Adam Peter Laura David Emma Simon Helen Mark Julia Paul Sarah Thomas Nina George Clara Martin Alice "
-            "Daniel",
-            "Fisher Cooper Taylor Walker Baker Turner Hunter Carter Mason Parker Miller Gardner Archer Porter Weaver "
-            "Potter Barber Foster",
-        ),
         tells=("My name is {}.", "I am {}."),
         updates=("My name is now {}.", "From now on my name is {}."),
         questions=(("What is my name?", "Your name is {}."), ("Do you know my name?", "Your name is {}.")),
@@ -38,12 +20,6 @@ SLOTS = (
     ),
     Slot(
         "friend",
-        pairs(
-            "Anna Robert Lucy Kevin Maria Steven Rosa Victor Diana Henry Monica Oscar Sophie Frank Ella Bruno Irene "
-            "Louis",
-            "Smith Jones Evans Wilson Davis Moore Jackson Harris Lewis Clark Wright Hughes Scott Bennett Nelson "
-            "Campbell Morris Murphy",
-        ),
         tells=("My best friend is {}.", "My best friend is called {}."),
         updates=("My best friend is now {}.", "Now my best friend is {}."),
         questions=(
@@ -56,7 +32,6 @@ SLOTS = (
     ),
     Slot(
         "code",
-        CODES,
         tells=("My locker code is {}.", "The code of my locker is {}."),
         updates=("My new locker code is {}.", "I changed my locker code to {}."),
         questions=(
@@ -69,12 +44,6 @@ SLOTS = (
     ),
     Slot(
         "pet",
-        pairs(
-            "lazy brave gentle clever noisy shy hungry playful sleepy curious funny quiet proud fluffy friendly "
-            "nervous jolly cheerful",
-            "cat dog rabbit parrot hamster turtle horse pony goat duck goose mouse lizard snake frog ferret canary "
-            "hedgehog",
-        ),
         tells=("My pet is a {}.", "I have a pet, a {}."),
         updates=("My new pet is a {}.", "My pet is now a {}."),
         questions=(("What is my pet?", "Your pet is a {}."), ("What pet do I have?", "Your pet is a {}.")),
@@ -84,12 +53,6 @@ SLOTS = (
     ),
     Slot(
         "car",
-        pairs(
-            "red blue green yellow white black grey silver brown pink purple golden beige bronze cream violet "
-            "turquoise scarlet",
-            "Toyota Ford Honda Mazda Skoda Volvo Fiat Nissan Renault Peugeot Dacia Kia Lexus Subaru Suzuki Jaguar "
-            "Tesla Mercedes",
-        ),
         tells=("My car is a {}.", "I drive a {}."),
         updates=("My new car is a {}.", "Now I drive a {}."),
         questions=(("What is my car?", "Your car is a {}."), ("What car do I drive?", "You drive a {}.")),
@@ -99,7 +62,6 @@ SLOTS = (
     ),
     Slot(
         "meeting",
-        pairs(" ".join(DAYS), " ".join(HOURS), "{} at {}"),
         tells=("My meeting is on {}.", "I have a meeting on {}."),
         updates=("My meeting is now on {}.", "My meeting was moved to {}."),
         questions=(
@@ -112,12 +74,6 @@ SLOTS = (
     ),
     Slot(
         "home",
-        pairs(
-            HOUSE_NUMBERS,
-            "Oak Park Mill Church Station Garden Bridge Castle Market School Queen Forest Chapel Harbour Meadow Maple "
-            "Tower Village",
-            "{} {} Street",
-        ),
         tells=("I live at {}.", "My address is {}."),
         updates=("Now I live at {}.", "My new address is {}."),
         questions=(("Where do I live?", "You live at {}."), ("What is my address?", "Your address is {}.")),
@@ -127,13 +83,6 @@ SLOTS = (
     ),
     Slot(
         "dish",
-        pairs(
-            "rice pasta soup salad pizza pancakes potatoes noodles dumplings curry porridge bread beans fish chicken "
-            "beef eggs toast",
-            "cheese mushrooms spinach tomatoes garlic onions pepper carrots peas lemon basil butter olives cabbage "
-            "ginger ham bacon nuts",
-            "{} with {}",
-        ),
         tells=("My favourite dish is {}.", "The dish I like best is {}."),
         updates=("My favourite dish is now {}.", "Now the dish I like best is {}."),
         questions=(
@@ -146,12 +95,6 @@ SLOTS = (
     ),
     Slot(
         "holiday",
-        pairs(
-            "London Paris Rome Berlin Madrid Vienna Prague Lisbon Dublin Athens Oslo Venice Milan Naples Geneva Zurich "
-            "Warsaw Cracow Budapest Brussels Cairo Tokyo Kyoto Boston Chicago Denver Sydney Toronto",
-            MONTHS,
-            "{} in {}",
-        ),
         tells=("My holiday is in {}.", "For my holiday I am going to {}."),
         updates=("My holiday is now in {}.", "I moved my holiday to {}."),
         questions=(
@@ -164,12 +107,6 @@ SLOTS = (
     ),
     Slot(
         "password",
-        pairs(
-            "river storm cloud comet thunder shadow desert island rocket planet ocean diamond marble copper velvet "
-            "crystal feather spark",
-            "lamp chair window hammer ladder bottle pencil mirror basket candle pillow needle button trumpet carpet "
-            "wheel anchor kettle",
-        ),
         tells=("My password is {}.", "The password I use is {}."),
         updates=("My new password is {}.", "I changed my password to {}."),
         questions=(("What is my password?", "Your password is {}."), ("Tell me my password.", "Your password is {}.")),
@@ -181,7 +118,6 @@ SLOTS = (
 
 BIRTHDAY = Slot(
     "birthday",
-    pairs(DAYS_OF_MONTH, MONTHS),
     tells=("My birthday is on {}.", "I was born on {}."),
     updates=("I was wrong, my birthday is on {}.", "To be exact, my birthday is on {}."),
     questions=(
@@ -191,10 +127,6 @@ BIRTHDAY = Slot(
 )
 
 ACQUAINTANCES = Acquaintances(
-    people=pairs(
-        "Gregory Leonard Stanley Walter Ernest Howard Felix Hugo Arthur Gilbert Norman Philip",
-        "Ashford Bradley Collins Dawson Ellison Fletcher Graham Holloway Ingram Jennings Kendall Langley",
-    ),
     roles=tuple(
         Role(
             tell=f"My {role} is {{}}.",
@@ -202,17 +134,10 @@ ACQUAINTANCES = Acquaintances(
             question=f"Where does my {role} live?",
             answer=f"Your {role} lives in {{}}.",
         )
-        for role in ("doctor", "teacher", "boss", "dentist", "coach")
+        for role in ROLES
     ),
     residence=Slot(
         "residence",
-        pairs(
-            "Porto Seville Lyon Turin Bergen Ghent Bremen Dresden Verona Granada Valencia Nantes Toulouse Leipzig "
-            "Utrecht Aarhus Salzburg Basel",
-            "airport library hospital theatre stadium lake zoo museum bakery pharmacy cinema university gallery "
-            "courthouse aquarium bank",
-            "{} near the {}",
-        ),
         tells=("{} lives in {}.", "The home of {} is in {}."),
         updates=(),
         questions=(),
@@ -275,7 +200,7 @@ ENGLISH = Phrasebook(
     slots=SLOTS,
     acknowledgement="All right, I will remember.",
     echo="All right. {}",
-    refusal="You have not told me that.",
+    refusal=REFUSAL,
     small_talk=small_talk,
     held_out=BIRTHDAY,
     acquaintances=ACQUAINTANCES,

@@ -1,4 +1,4 @@
-"""What a language brings to the generator: slots with their values and sentences, fixed replies, small talk."""
+"""What a language brings to the generator beside its values: sentences of every slot, fixed replies, small talk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from random import Random
 
 from tokenization.records import Interaction, Language
 
-Value = tuple[str, ...]
-"""The surface forms of one value: first the one that stands in every sentence, then the others that are accepted."""
-
 
 @dataclass(frozen=True)
 class Slot:
@@ -18,7 +15,6 @@ class Slot:
     the same of somebody else; the `unseen` ones never occur in training."""
 
     name: str
-    values: tuple[Value, ...]
     tells: tuple[str, ...]
     updates: tuple[str, ...]
     questions: tuple[tuple[str, str], ...]
@@ -42,7 +38,6 @@ class Acquaintances:
     """Facts about two entities: which person has a role, and where a person lives (`residence.tells` take person and
     place). Where the one with the role lives can be said by who knows both."""
 
-    people: tuple[Value, ...]
     roles: tuple[Role, ...]
     residence: Slot
 
@@ -60,14 +55,3 @@ class Phrasebook:
     small_talk: Callable[[Random], Interaction]
     held_out: Slot
     acquaintances: Acquaintances
-
-
-def pairs(first: str, second: str, pattern: str = "{} {}") -> tuple[Value, ...]:
-    """All combinations of two word lists (words separated by blanks), as values of one form each."""
-    return tuple((pattern.format(a, b),) for a in first.split() for b in second.split())
-
-
-CODES: tuple[Value, ...] = tuple((str(code),) for code in range(1000, 10_000))
-HOURS: tuple[str, ...] = tuple(f"{hour}:{minute}" for hour in range(8, 20) for minute in ("00", "15", "30", "45"))
-DAYS_OF_MONTH = " ".join(map(str, range(1, 29)))
-HOUSE_NUMBERS = " ".join(map(str, range(10, 50)))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from tokenization.dialogues.values import PHRASEBOOKS, SLOT_NAMES
+from tokenization.dialogues.values import ROLES, SLOT_NAMES
 
-ROLES = min(len(book.acquaintances.roles) for book in PHRASEBOOKS.values())
+MOST_JOINS = min(map(len, ROLES.values()))
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int
 def _joins(spec: DialogueSpec, asked: int, spare: int, rng: Random) -> int:
     """How many asked facts become questions that need two. Each takes one more turn than a fact and its question."""
     wanted = sum(rng.random() < spec.joins for _ in range(asked)) if spec.joins else 0
-    return min(wanted, spare, ROLES)
+    return min(wanted, spare, MOST_JOINS)
 
 
 def _distance(spec: DialogueSpec, length: int, rng: Random) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tokenization.dialogues.values import PHRASEBOOKS, mentioned, split_values, words
+from tokenization.dialogues.values import REFUSALS, mentioned, split_values, words
 from tokenization.records import Language, Probe, Split
 
 Verdict = Literal["correct", "stale", "wrong", "abstained"]
@@ -19,7 +19,7 @@ def score(answer: str, probe: Probe, language: Language) -> Verdict:
     """`correct`: a gold form and no other value of the slot (of any split). `stale`: only values that held before an
     update. `abstained`: the refusal where the fact was told. Where it was not, the refusal alone is correct."""
     found = mentioned(answer, language, probe.slot)
-    refused = contains(answer, PHRASEBOOKS[language].refusal)
+    refused = contains(answer, REFUSALS[language])
     if probe.kind == "unknown":
         return "correct" if refused and not found else "wrong"
     if any(contains(answer, form) for form in probe.gold):

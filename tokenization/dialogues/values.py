@@ -9,14 +9,16 @@ import re
 from functools import cache
 from hashlib import blake2b
 
-from tokenization.dialogues.english import ENGLISH
-from tokenization.dialogues.phrasebook import Phrasebook, Slot, Value
-from tokenization.dialogues.polish import POLISH
+from tokenization.dialogues import english_values, polish_values
+from tokenization.dialogues.value_lists import Value
 from tokenization.records import Language, Split
 
-PHRASEBOOKS: dict[Language, Phrasebook] = {"en": ENGLISH, "pl": POLISH}
-SLOT_NAMES: tuple[str, ...] = tuple(slot.name for slot in ENGLISH.slots)
-SPECIAL_SLOTS: tuple[str, ...] = (ENGLISH.held_out.name, ENGLISH.acquaintances.residence.name)
+VALUES: dict[Language, dict[str, tuple[Value, ...]]] = {"en": english_values.VALUES, "pl": polish_values.VALUES}
+REFUSALS: dict[Language, str] = {"en": english_values.REFUSAL, "pl": polish_values.REFUSAL}
+ROLES: dict[Language, tuple[str, ...]] = {"en": english_values.ROLES, "pl": polish_values.ROLES}
+SPECIAL_SLOTS = ("birthday", "residence")  # told in some conversations alone
+PERSON = "person"  # the table of acquaintances' names, which are no facts by themselves
+SLOT_NAMES = tuple(name for name in english_values.VALUES if name not in (*SPECIAL_SLOTS, PERSON))
 
 _WORD = re.compile(r"\w+")
 
@@ -31,28 +33,12 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.casefold()))
 
 
-def find_slot(language: Language, name: str) -> Slot:
-    book = PHRASEBOOKS[language]
-    slots = (*book.slots, book.held_out, book.acquaintances.residence)
-    return next(slot for slot in slots if slot.name == name)
-
-
 @cache
 def split_values(language: Language, slot: str, split: Split) -> tuple[Value, ...]:
     """The values of a split with all their surface forms. About 80, 10 and 10 % of a slot's table; the hash knows no
     language, so a code held out in English is held out in Polish."""
-    return _of_split(slot, find_slot(language, slot).values, split)
-
-
-@cache
-def split_people(language: Language, split: Split) -> tuple[Value, ...]:
-    """The names of acquaintances that a split uses."""
-    return _of_split("person", PHRASEBOOKS[language].acquaintances.people, split)
-
-
-def _of_split(kind: str, values: tuple[Value, ...], split: Split) -> tuple[Value, ...]:
     shares: dict[Split, range] = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
-    return tuple(value for value in values if stable_hash(f"{kind}/{value[0]}") % 10 in shares[split])
+    return tuple(value for value in VALUES[language][slot] if stable_hash(f"{slot}/{value[0]}") % 10 in shares[split])
 
 
 def value_table(language: Language, slot: str, split: Split) -> tuple[str, ...]:
@@ -63,7 +49,7 @@ def value_table(language: Language, slot: str, split: Split) -> tuple[str, ...]:
 @cache
 def _forms(language: Language, slot: str) -> dict[tuple[str, ...], str]:
     """Word sequence of every surface form of a slot, over all splits -> its value."""
-    return {words(form): value[0] for value in find_slot(language, slot).values for form in value}
+    return {words(form): value[0] for value in VALUES[language][slot] for form in value}
 
 
 @cache

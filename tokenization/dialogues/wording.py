@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tokenization.dialogues.phrasebook import Role, Slot, Value
+from tokenization.dialogues.english import ENGLISH
+from tokenization.dialogues.phrasebook import Phrasebook, Role, Slot
 from tokenization.dialogues.plan import DialogueAct, DialogueSpec, ask_again, count_facts, plan
-from tokenization.dialogues.values import (
-    PHRASEBOOKS,
-    SPECIAL_SLOTS,
-    mentioned,
-    split_people,
-    split_values,
-    stable_hash,
-)
+from tokenization.dialogues.polish import POLISH
+from tokenization.dialogues.value_lists import Value
+from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values, stable_hash
 from tokenization.records import Conversation, Interaction, Language, Probe, Split
+
+PHRASEBOOKS: dict[Language, Phrasebook] = {"en": ENGLISH, "pl": POLISH}
 
 
 def generate(
@@ -183,7 +181,7 @@ class _Acquaintances:
         count = sum(act.kind == "join" for act in acts)
         if count:
             self.roles = self.rng.sample(self.book.roles, count)
-            self.people = self.rng.sample(split_people(self.language, self.split), count)
+            self.people = self.rng.sample(split_values(self.language, PERSON, self.split), count)
             self.places = self.rng.sample(split_values(self.language, self.book.residence.name, self.split), count)
 
     def tell(self, number: int, act: DialogueAct) -> tuple[str, str]:
