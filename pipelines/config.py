@@ -17,20 +17,24 @@ from jobs.configs.training import BaselineConfig, MemoryPretrainConfig, Pretrain
 
 
 class PipelineConfig(Config):
-    """A preset is a function that returns one of these; `--config` and `--set` overlay it."""
+    """A preset is a function that returns one of these; `--config` and `--set` overlay it.
 
-    corpus: CorpusConfig
-    tokenizer: TokenizerConfig
-    text: TextShardsConfig
-    interactions: InteractionShardsConfig
-    conversations: ConversationShardsConfig
-    episodes: ConversationShardsConfig
-    pretrain: PretrainConfig
-    sft: SftConfig
-    memory_pretrain: MemoryPretrainConfig
-    smat: SmatConfig
-    mrl: MrlConfig
-    baseline: BaselineConfig
-    evaluate: EvaluateConfig
-    export: ExportConfig
+    A stage whose section is None is not part of that preset's DAG; `pipelines/curriculum.py` says which section belongs
+    to which stage.
+    """
+
+    corpus: CorpusConfig | None = None
+    tokenizer: TokenizerConfig | None = None
+    text: TextShardsConfig | None = None
+    interactions: InteractionShardsConfig | None = None
+    conversations: ConversationShardsConfig | None = None
+    episodes: ConversationShardsConfig | None = None
+    pretrain: PretrainConfig | None = None
+    sft: SftConfig | None = None
+    memory_pretrain: MemoryPretrainConfig | None = None
+    smat: SmatConfig | None = None
+    mrl: MrlConfig | None = None
+    baseline: BaselineConfig | None = None
+    evaluate: EvaluateConfig | None = None
+    export: ExportConfig | None = None
     execution: Execution = Execution()

@@ -68,6 +68,11 @@ def _named(name: str) -> tuple[ModelConfig, str]:
         return FAMILY[name]
     if name in PRESETS:
         preset = PRESETS[name]()
+        if preset.pretrain is None or preset.tokenizer is None:
+            raise StageError(
+                f"{name}: has no model, as that needs the sections pretrain and tokenizer",
+                f"rxt stage list --preset {name}",
+            )
         return preset.pretrain.model.with_vocabulary(preset.tokenizer.vocab_size), ""
     known = [*FAMILY, *PRESETS]
     near = difflib.get_close_matches(name, known, 1)

@@ -76,6 +76,8 @@ class Session:
         """A model and its tokenizer: of `stage`, else of the export, else of the complete stage nearest to it. Raises
         StageError if there is none."""
         statuses = self.plan()
+        if stage is None and "export" not in statuses:
+            raise StageError("this preset has no export: name the stage to talk to", self.invocation.stage("list"))
         wanted: Stage | None = named(self.stages, stage or "export")
         while stage is None and wanted is not None and not statuses[wanted.name].is_complete:
             wanted = wanted.inputs.get("model")

@@ -51,8 +51,9 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
 
 def config(session: Session) -> None:
     """The whole resolved configuration, one key a line, as a file for `--config` may have it."""
-    for section in type(session.config).model_fields:  # spelled as the stages are
-        for line in settings(getattr(session.config, section), f"{section.replace('_', '-')}."):
+    for section in type(session.config).model_fields:
+        name, value = section.replace("_", "-"), getattr(session.config, section)  # spelled as the stages are
+        for line in [f"# {name} is left out"] if value is None else settings(value, f"{name}."):
             print(line)
 
 

@@ -1,0 +1,96 @@
+"""A preset has the stages that it has sections for; what a stage reads must be among them."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.stage.context import StageError
+from pipelines import cli, presets
+from pipelines.config import PipelineConfig
+from pipelines.curriculum import curriculum
+from pipelines.fingerprint import fingerprint, plain
+
+SECTIONS = [name for name in PipelineConfig.model_fields if name != "execution"]
+
+
+def tiny(*left_out):
+    return presets.PRESETS["tiny"]().model_copy(update=dict.fromkeys(left_out))
+
+
+def names(config):
+    return [stage.name for stage in curriculum(config)]
+
+
+@pytest.fixture
+def rxt(tmp_path, monkeypatch):
+    """`rxt …` with a preset `short`, which ends with `smat`."""
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
+    monkeypatch.setitem(presets.PRESETS, "short", lambda: tiny("episodes", "mrl", "evaluate", "export"))
+    monkeypatch.setitem(presets.PRESETS, "torn", lambda: tiny("mrl"))
+    return lambda *words: CliRunner().invoke(cli.app, list(words))
+
+
+def test_every_section_has_one_stage_and_the_other_way_round():
+    whole = curriculum(tiny())
+    assert sorted(fingerprint(stage.config) for stage in whole) == sorted(
+        fingerprint(plain(getattr(tiny(), section))) for section in SECTIONS
+    )
+
+
+def test_a_stage_without_a_section_is_not_there_and_the_others_are_what_they_were():
+    left_out = {"episode-shards", "mrl", "evaluate", "export"}
+    short = curriculum(tiny("episodes", "mrl", "evaluate", "export"))
+    assert [stage.name for stage in short] == [name for name in names(tiny()) if name not in left_out]
+    assert short == [stage for stage in curriculum(tiny()) if stage.name not in left_out]
+    assert curriculum(PipelineConfig()) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "stage", "reader", "its_section"),
+    [
+        ("mrl", "mrl", "evaluate", "evaluate"),
+        ("episodes", "episode-shards", "mrl", "mrl"),
+        ("text", "text-shards", "pretrain", "pretrain"),
+        ("sft", "sft", "memory-pretrain", "memory_pretrain"),
+    ],
+)
+def test_a_stage_that_reads_one_that_is_left_out_is_refused(section, stage, reader, its_section):
+    with pytest.raises(StageError) as caught:
+        curriculum(tiny(section))
+    assert str(caught.value) == (
+        f"{reader} reads {stage}, which this preset leaves out: it has a section {its_section} and no section {section}"
+    )
+    assert caught.value.remedy.startswith("rxt stage list")
+
+
+def test_commands_know_the_stages_of_the_preset_alone(rxt):
+    listed = rxt("stage", "list", "--preset", "short")
+    assert listed.exit_code == 0 and "smat" in listed.output and "mrl" not in listed.output
+    dry = rxt("run", "short", "--dry-run")
+    assert dry.exit_code == 0 and "\n# mrl is left out\n" in dry.output and "smat.steps = " in dry.output
+    for words in (("status", "short", "--why", "mrl"), ("stage", "show", "mrl", "--preset", "short")):
+        refused = rxt(*words)
+        assert refused.exit_code == 2 and "mrl: unknown stage" in refused.output
+    chat = rxt("chat", "short")
+    assert chat.exit_code == 2 and "this preset has no export" in chat.output
+
+
+def test_a_torn_preset_is_one_line_and_exit_code_2(rxt):
+    refused = rxt("status", "torn")
+    assert refused.exit_code == 2
+    assert refused.output.splitlines() == [
+        "error: evaluate reads mrl, which this preset leaves out: it has a section evaluate and no section mrl",
+        "next: rxt stage list     shows what each stage reads",
+    ]
+
+
+def test_a_key_brings_its_section_and_with_it_the_stage(rxt):
+    listed = rxt("stage", "list", "--preset", "short", "--set", "export.name=small")
+    assert listed.exit_code == 2 and "export reads mrl, which this preset leaves out" in listed.output
+
+
+def test_a_model_needs_its_sections(rxt, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "blank", PipelineConfig)
+    shown = rxt("model", "show", "blank")
+    assert shown.exit_code == 2 and "blank: has no model" in shown.output
