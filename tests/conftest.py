@@ -36,8 +36,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def _scope(nodeid):
     file = nodeid.partition("::")[0]
-    folder = Path(file).parent.name
-    return folder if folder in TOGETHER else file
+    return next((folder for folder in Path(file).parts if folder in TOGETHER), file)
 
 
 @pytest.fixture(scope="session")

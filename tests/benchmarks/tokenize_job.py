@@ -48,7 +48,7 @@ from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.stage.context import StageContext
 from jobs.stage.ray_setup import WORKER_ENVIRONMENT, shutdown
 from pipelines.revision import commit
-from tests.recorded import recorded
+from tests.support.recorded import recorded
 from tokenization.bpe.encoder import BATCH
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.documents import COLUMNS, Corpus

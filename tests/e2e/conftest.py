@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from nano import Workspace
+
+from tests.support.nano import Workspace
 
 
 @pytest.fixture(scope="session")

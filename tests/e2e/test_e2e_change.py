@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from mlflow import MlflowClient
-from nano import built, reused
+
+from tests.support.nano import built, reused
 
 FASTER = ("--set", "smat.optimizer.lr=0.0007")
 DIVERGES = ("--set", "sft.optimizer.lr=1e30", "--set", "sft.optimizer.warmup_steps=0")

@@ -6,10 +6,10 @@ import json
 import re
 
 from mlflow import MlflowClient
-from nano import built
 
 from pipelines.curriculum import curriculum
 from pipelines.presets.tiny import tiny
+from tests.support.nano import built
 
 STAGES = [stage.name for stage in curriculum(tiny())]
 TRAINED = ("pretrain", "sft", "memory-pretrain", "smat", "mrl", "baseline")

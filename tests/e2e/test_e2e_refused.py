@@ -8,7 +8,8 @@ import json
 import shutil
 
 import pytest
-from ports import free_port
+
+from tests.support.ports import free_port
 
 NOBODY = "127.0.0.1:PORT"  # nobody listens there; the port is found by each test
 

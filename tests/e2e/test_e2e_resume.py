@@ -7,9 +7,9 @@ import re
 import shutil
 
 from mlflow import MlflowClient
-from nano import built, resumed, reused
 
 from jobs.training.checkpoints import recorded
+from tests.support.nano import built, resumed, reused
 
 RUN = ("run", "tiny", "--config", "nano.toml")
 

@@ -1,0 +1,58 @@
+"""Benchmarks as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+
+from pipelines.code_digest import ROOT
+from tests.support.evaluation_data import make_shards, make_tokenizer, save_models
+
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+SCRIPT = BENCHMARKS / "recall.py"
+
+
+def test_lines_are_appended_per_arm_mode_and_distance(tmp_path, monkeypatch):
+    tokenizer = make_tokenizer()
+    uris = make_shards(tmp_path, tokenizer, conversations=12) | save_models(tmp_path, tokenizer)
+    results = tmp_path / "recall.jsonl"
+    command = [str(SCRIPT), "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
+    command += ["--shards", uris["conversations"], "--tokenizer", f"{uris['tokenizer']}/tokenizer.json"]
+    command += ["--training-seed", "3", "--questions", "6", "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", command)
+    results.write_text('{"case": "earlier"}\n')
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    earlier, *lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert earlier == {"case": "earlier"}
+    headline = [(line["arm"], line["writes"]) for line in lines if line["distance"] == "1-4"]
+    assert len(headline) == len(set(headline)) == 7
+    assert all(line["low"] <= line["accuracy"] <= line["high"] and line["n"] > 0 for line in lines)
+    documented = (SCRIPT.parent / "README.md").read_text()
+    assert all(f"`{key}`" in documented for line in lines for key in line)
+
+
+def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatch):
+    results = tmp_path / "time.jsonl"
+    sizes = ["--turns", "2", "--query", "6", "--answer", "6", "--repeats", "1", "--peer-repeats", "1"]
+    script = BENCHMARKS / "time_to_first_token.py"
+    subprocess.run([sys.executable, script, *sizes, "--results", results], check=True, cwd=ROOT)
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(line["model"], line["turn"], line["prompt_tokens"]) for line in lines] == [
+        ("rxt", 1, 6), ("rxt", 2, 6), ("stateless", 1, 6), ("stateless", 2, 18),
+    ]  # fmt: skip
+    first, second, alone, history = lines
+    assert first["bytes"] == second["bytes"] == 2 * 6 * 256 * 128 * 4 + (6 * 6 * 2 * 64 + 7500) * 4
+    assert history["cache_bytes"] == 3 * alone["cache_bytes"] == 18 * 6 * 2 * 64 * 4
+    assert abs(alone["active_parameters"] / first["active_parameters"] - 1) < 0.05
+    documented = (BENCHMARKS / "README.md").read_text()
+    assert all(f"`{key}`" in documented for line in lines for key in line)
+
+
+def test_a_benchmark_of_the_cpu_begins_again_without_what_changes_the_allocator():
+    code = "import os, sys, allocator; print(allocator.as_by_default(), sys.argv, 'MALLOC_A' in os.environ)"
+    changed = os.environ | {"MALLOC_A": "1", "PYTHONPATH": str(BENCHMARKS)}
+    done = subprocess.run([sys.executable, "-c", code, "x"], env=changed, capture_output=True, text=True, check=True)
+    assert done.stdout == "default ['-c', 'x'] False\n"

@@ -1,0 +1,225 @@
+"""Chat with a small untrained model: what is said, what is kept, and when memory is written."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jobs.stage.context import Artifact, Rerun, StageError, Talk
+from pipelines.chat import ChatError, Conversation, chat, open_conversation
+from rxt_model.generate import answer
+from rxt_model.model import ReactiveTransformer
+from rxt_model.state import ConversationState
+from tests.support.evaluation_data import make_conversations, make_tokenizer, save_models
+from tests.support.recorded import recorded
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer, encode_query
+from tokenization.records import Interaction
+
+PROMPTS = ["Mój kod to 4182, zażółć.", "What is my code?", "Thank you."]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory, tokenizer) -> dict[str, Artifact]:
+    """Models of both kinds, and the tokenizer."""
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    uris = save_models(folder, tokenizer) | {"tokenizer": str(folder / "tokenizer")}
+    return {name: recorded(name, "e51b07c2d9aa-1", uri) for name, uri in uris.items()}
+
+
+@pytest.fixture
+def talk(sources) -> Conversation:
+    return open_conversation(sources["rxt"], sources["tokenizer"])
+
+
+@pytest.fixture
+def say(sources, monkeypatch, capsys):
+    """Runs the command with text on standard input; returns the exit code and what was printed."""
+
+    def run(text: str = "", **options) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        code = chat(sources["rxt"], sources["tokenizer"], "store here", **options)
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def reference(talk: Conversation, prompts: list[str]) -> tuple[list[str], torch.Tensor]:
+    """The same turns one after the other, without streaming or threads."""
+    model, tokenizer, texts = talk.model, talk.tokenizer, []
+    memory = ConversationState.new(model).memory
+    for prompt in prompts:
+        query = encode_query(tokenizer, Interaction(prompt, ""), model.config.length)
+        ids = answer(model, memory, [query], [model.config.length - len(query)])[0]
+        texts.append(decode_answer(tokenizer, ids))
+        row = torch.tensor([query + ids])
+        mask = torch.ones_like(row, dtype=torch.bool)
+        with torch.no_grad():
+            memory = model.write(memory, model.encode(row, mask), mask)
+    return texts, memory
+
+
+def test_streamed_turns_equal_turns_one_by_one(talk):
+    texts, memory = reference(talk, PROMPTS)
+    assert ["".join(talk.answer(prompt)) for prompt in PROMPTS] == texts
+    assert torch.equal(talk.state.memory, memory) and talk.state.turns == 3
+
+
+def test_the_answer_is_there_before_memory_is_written_and_the_next_turn_waits(talk, monkeypatch):
+    texts, memory = reference(talk, PROMPTS[:2])
+    may_write, order, write = threading.Event(), [], ReactiveTransformer.write
+
+    def slow(self, *arguments):
+        may_write.wait()
+        order.append("written")
+        return write(self, *arguments)
+
+    monkeypatch.setattr(ReactiveTransformer, "write", slow)
+    assert "".join(talk.answer(PROMPTS[0])) == texts[0]
+    order.append("answered")
+    threading.Timer(0.2, may_write.set).start()
+    assert "".join(talk.answer(PROMPTS[1])) == texts[1]
+    assert torch.equal(talk.state.memory, memory)
+    assert order == ["answered", "written", "written"]
+
+
+def test_an_answer_that_is_cut_off_is_remembered_as_far_as_it_was_said(talk):
+    pieces = talk.answer(PROMPTS[0])
+    next(pieces)
+    pieces.close()
+    assert talk.state.turns == 1
+    assert not torch.equal(talk.state.memory, ConversationState.new(talk.model).memory)
+
+
+def test_characters_are_never_torn(talk, monkeypatch):
+    text = "zażółć gęślą 🦊 jaźń"
+    ids = [b for c in text for b in talk.tokenizer.encode(c)]
+    assert len(ids) > len(text)
+    monkeypatch.setattr("pipelines.chat.stream", lambda *_: iter(ids))
+    pieces = list(talk.answer("?"))
+    assert "".join(pieces) == text and "\ufffd" not in "".join(pieces)
+    assert len([p for p in pieces if p]) == len(text)
+
+
+def test_prompts_are_played_and_memory_is_kept_and_restored_bit_for_bit(say, tmp_path, talk):
+    kept, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    code, out = say(prompts=[PROMPTS[0], f"/save {kept}"])
+    assert code == 0
+    where, header, you, rxt, command, saved = out.splitlines()
+    assert command == f"you> /save {kept}"
+    assert where == "store here"
+    assert header.startswith("rxt/e51b07c2d9aa-1   0.1 M parameters   memory 2 layers x 8 slots")
+    assert you == f"you> {PROMPTS[0]}" and rxt.startswith("rxt> ") and saved.endswith("after 1 turns")
+
+    say(prompts=[f"/load {kept}", f"/save {again}"])
+    assert kept.read_bytes() == again.read_bytes()
+    say(prompts=[f"/load {kept}", *PROMPTS[1:], f"/save {again}"])
+    _, memory = reference(talk, PROMPTS)
+    assert torch.equal(ConversationState.load(again, talk.model).memory, memory)
+
+
+def test_piped_input_with_commands(say):
+    text = f"{PROMPTS[0]}\n\n/memory\n/reset\n/memory\n/help\n/nonsense\n/load\n/load /nowhere\n/quit\n{PROMPTS[1]}\n"
+    code, out = say(text)
+    assert code == 0 and PROMPTS[1] not in out
+    assert "turns 1   layers 2   slots 8 x 32" in out and "turns 0   layers 2" in out
+    assert "a fresh memory" in out and "/save FILE" in out
+    assert "error: /nonsense: no such command" in out and "error: /load needs a file" in out
+    assert "error: /load /nowhere: " in out
+
+
+def test_input_may_just_end(say):
+    code, out = say(PROMPTS[1] + "\n")
+    assert code == 0 and out.count("rxt> ") == 1
+
+
+def test_memory_shows_what_the_last_write_changed(talk):
+    list(talk.answer(PROMPTS[0]))
+    before = talk.state.memory
+    list(talk.answer(PROMPTS[1]))
+    expected = [float((talk.state.memory[i] - before[i]).norm()) for i in range(2)]
+    shown = [float(line.split()[2]) for line in talk.describe().splitlines()[2:]]
+    assert shown == pytest.approx(expected, abs=0.01)
+
+
+def test_a_long_prompt_is_cut_with_a_note(say, talk):
+    long = ("a very long story " * 40).strip()
+    kept, whole = talk.kept_tokens(long)
+    assert kept < talk.model.config.length < whole
+    code, out = say(prompts=[long])
+    assert code == 0 and f"the first {kept} of {whole} tokens" in out
+
+
+def test_a_wrong_command_in_a_script_ends_it(say):
+    with pytest.raises(ChatError, match="/load /nowhere"):
+        say(prompts=["/load /nowhere", "hello"])
+
+
+def test_an_example_asks_about_held_out_values_and_can_be_repeated(say):
+    code, out = say(examples=["en"], seed=7)
+    questions = out.count("✓") + out.count("✗")
+    assert code == 0 and questions >= 2 and f"of {questions} remembered" in out
+    assert say(examples=["en"], seed=7)[1] == out
+
+
+def test_an_example_draws_its_seed_and_starts_with_a_fresh_memory(say):
+    outs = [say(examples=["pl"])[1] for _ in range(2)]
+    seeds = [int(out.split("example pl, seed ")[1].split(":")[0]) for out in outs]
+    assert seeds[0] != seeds[1]
+    assert say(examples=["en", "pl"], seed=seeds[0])[1].endswith(outs[0].partition("\n\n")[2])
+
+
+def test_a_right_answer_gets_its_mark(say, monkeypatch):
+    from tokenization.dialogues.wording import example
+
+    answers = iter([i.answer for i in example("pl", 7, "test").interactions])
+    monkeypatch.setattr(Conversation, "answer", lambda self, prompt: iter([next(answers)]))
+    _, out = say(examples=["pl"], seed=7)
+    assert "✗" not in out and out.count("✓") >= 2
+
+
+def test_what_cannot_be_talked_to_is_explained(sources, tokenizer, tmp_path):
+    with pytest.raises(ChatError, match="no memory") as caught:
+        open_conversation(sources["baseline"], sources["tokenizer"])
+    assert caught.value.remedy == Talk("smat")
+    other = Tokenizer.train([i.query for talk in make_conversations(3) for i in talk.interactions], 300)
+    other.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(StageError, match=f"(?s){other.digest}.*{tokenizer.digest}"):
+        open_conversation(sources["rxt"], recorded("tokenizer", "0-1", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("rxt", "model/model.safetensors"), ("rxt", "model/config.json"), ("tokenizer", "tokenizer.json")],
+)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: content[:-9],
+        lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+        lambda content: b"{}",
+        lambda content: None,
+    ],
+    ids=["truncated", "flipped", "foreign", "missing"],
+)
+def test_a_file_that_was_harmed_is_named_with_the_stage_to_make_again(sources, tmp_path, name, file, harm):
+    shutil.copytree(sources[name].uri, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / file
+    content = harm(path.read_bytes())
+    path.unlink() if content is None else path.write_bytes(content)
+    harmed = sources | {name: replace(sources[name], uri=str(tmp_path))}
+    with pytest.raises(StageError, match=f"{path} is ") as caught:
+        open_conversation(harmed["rxt"], harmed["tokenizer"])
+    assert caught.value.remedy == Rerun(name)

@@ -1,0 +1,251 @@
+"""The loop without Ray: resume, freezing, stopping, losses that are no numbers, damaged checkpoints."""
+
+import json
+import math
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
+
+from jobs.stage.context import Restart, StageError
+from jobs.training.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
+from jobs.training.loop import Cadence, NotFinite, evaluate, train
+from jobs.training.optimizer import StageOptimizer, learning_rate
+from rxt_model.config import MoEConfig
+from rxt_model.moe.selection_bias import add_selection_bias
+from rxt_model.parallelize import parallelize
+from tests.support.ranks import on_ranks
+from tests.support.training_toys import Talk, part_of, toy_batch, toy_model, toy_training
+
+
+class Run:
+    """One attempt at a stage of `steps` steps in `folder`, on one rank or on this one of several."""
+
+    def __init__(self, folder, steps, world_size=None, run_folder="", frozen_until=0, **changes):
+        self.config = toy_training(steps, **changes)
+        self.rank, self.world_size = (dist.get_rank(), world_size) if world_size else (0, 1)
+        self.objective = Talk(toy_model(), frozen_until)
+        if self.config.bias_speed:
+            add_selection_bias(self.objective.model)
+        if world_size:
+            parallelize(self.objective, world_size, shard="block")
+        self.optimizer = StageOptimizer(self.objective, self.config.optimizer, steps)
+        self.registered = []
+        self.checkpointer = Checkpointer(
+            str(folder),
+            run_folder,
+            self.state,
+            keep=2,
+            rank=self.rank,
+            barrier=dist.barrier if world_size else lambda: None,
+            register=lambda uri, step: self.registered.append(step),
+        )
+
+    def state(self):
+        return {"model": self.objective.state_dict(), "optimizer": self.optimizer.moments()}
+
+    def go(self, **options):
+        self.started_at = self.checkpointer.restore()
+        return train(
+            self.objective,
+            self.optimizer,
+            lambda step: part_of(toy_batch(step), self.rank, self.world_size),
+            self.config,
+            Cadence(log=1, checkpoint=2),
+            start=self.started_at,
+            save=self.checkpointer.save,
+            **options,
+        )
+
+    def weights(self):
+        tensors = self.objective.state_dict().values()
+        return [t.full_tensor() if isinstance(t, DTensor) else t.detach() for t in tensors]
+
+
+def stopping_at(step):
+    """True from the given call on: the wish of one rank."""
+    calls = iter(range(10_000))
+    return lambda: next(calls) >= step
+
+
+def sharded(rank, folder):
+    undisturbed = Run(f"{folder}/undisturbed", 6, world_size=2, bias_speed=0.01)
+    outcome = undisturbed.go()
+    assert (outcome.step, outcome.interrupted, undisturbed.registered) == (6, False, [2, 4, 6])
+
+    first = Run(f"{folder}/resumed", 6, world_size=2, bias_speed=0.01)
+    stopped = first.go(should_stop=stopping_at(2) if rank == 1 else lambda: False)
+    assert (stopped.step, stopped.interrupted, first.registered) == (3, True, [2, 3])
+    second = Run(f"{folder}/resumed", 6, world_size=2, bias_speed=0.01)
+    second.go()
+    assert (second.started_at, second.registered) == (3, [4, 6])
+    assert all(torch.equal(a, b) for a, b in zip(undisturbed.weights(), second.weights(), strict=True))
+
+    third = Run(f"{folder}/resumed", 6, world_size=2, bias_speed=0.01)
+    third.go()
+    assert (third.started_at, third.registered) == (6, [])  # a finished stage: nothing is trained twice
+
+    poisoned = Run(f"{folder}/poisoned", 6, world_size=2, bias_speed=0.01)
+    poison(poisoned.objective, step=3, rank=1)
+    with pytest.raises(NotFinite, match=r"^loss is not finite \(nan on rank 1\) at step 3$"):
+        poisoned.go()
+    assert poisoned.registered == [2]
+    if rank == 0:
+        torch.save([w.clone() for w in second.weights()], f"{folder}/weights.pt")
+    else:
+        second.weights()
+
+
+def poison(objective, step, rank):
+    forward = objective.forward
+
+    def poisoned(batch, moment):
+        loss, metrics = forward(batch, moment)
+        return (loss * math.nan if (moment.step, dist.get_rank()) == (step, rank) else loss), metrics
+
+    objective.forward = poisoned
+
+
+def test_two_ranks_resume_bit_for_bit_and_one_rank_loads_what_they_saved(tmp_path):
+    on_ranks(2, sharded, str(tmp_path))
+    assert [entry.step for entry in recorded(str(tmp_path / "poisoned"))] == [2]
+
+    alone = Run(tmp_path / "resumed", 6, bias_speed=0.01)
+    assert alone.checkpointer.restore() == 6
+    saved = torch.load(tmp_path / "weights.pt")
+    assert all(torch.equal(a, b) for a, b in zip(alone.weights(), saved, strict=True))
+    assert alone.objective.model.decoder.final[0].feed_forward.selection_bias.any()
+
+
+def test_frozen_parts_are_untouched_and_moments_survive_the_switch(tmp_path):
+    run = Run(tmp_path, 6, frozen_until=3)
+    encoder = list(run.objective.model.encoder.parameters())
+    head = run.objective.model.decoder.head.weight
+    before = [p.clone() for p in encoder]
+    moments = {}
+
+    def watch(done, values):
+        if done == 3:
+            assert all(torch.equal(a, b) for a, b in zip(before, encoder, strict=True))
+            assert all(run.optimizer.adamw.state[p]["step"] == 0 for p in encoder)
+            moments["head"] = run.optimizer.adamw.state[head]["exp_avg"]
+
+    run.go(log=watch)
+    assert run.optimizer.adamw.state[head]["exp_avg"] is moments["head"]
+    assert run.optimizer.adamw.state[head]["step"] == 6
+    assert all(run.optimizer.adamw.state[p]["step"] == 3 for p in encoder)
+    assert not any(torch.equal(a, b) for a, b in zip(before, encoder, strict=True))
+
+
+def test_a_run_that_was_killed_after_its_last_checkpoint_still_tells_its_loss(tmp_path):
+    first = Run(tmp_path, 4).go(validation=toy_batch(99))
+    again = Run(tmp_path, 4).go(validation=toy_batch(99))
+    assert again.step == 4 and again.seconds == 0
+    assert again.values == {name: value for name, value in first.values.items() if name.startswith("eval/")} != {}
+
+
+def test_metrics_are_means_over_the_interval_and_the_evaluation_does_not_train(tmp_path):
+    run = Run(tmp_path, 2)
+    points = {}
+    outcome = run.go(log=lambda done, values: points.setdefault(done, dict(values)), validation=toy_batch(99))
+    assert points.keys() == {1, 2}
+    assert points[1]["train/lr"] == learning_rate(run.config.optimizer, 0, 2)
+    assert outcome.tokens == sum((toy_batch(step)["input_ids"] != 0).sum().item() for step in (0, 1))
+    weights = [w.clone() for w in run.weights()]
+    again = evaluate(run.objective, toy_batch(99), run.config)
+    assert again["eval/loss"] == outcome.values["eval/loss"] != outcome.values["train/loss"]
+    assert all(torch.equal(a, b) for a, b in zip(weights, run.weights(), strict=True))
+
+
+def test_bfloat16_keeps_weights_and_moments_in_float32(tmp_path):
+    run = Run(tmp_path, 2, precision="bfloat16")
+    exact = Run(tmp_path / "exact", 2)
+    close, reference = run.go().values, exact.go().values
+    assert close["train/loss"] == pytest.approx(reference["train/loss"], rel=2e-2)
+    assert close["train/loss"] != reference["train/loss"]
+    assert {p.dtype for p in run.objective.parameters()} == {torch.float32}
+
+
+def test_only_whole_checkpoints_count(tmp_path):
+    first = Run(tmp_path, 6)
+    first.go()
+    newest = tmp_path / "step-00000006"
+    assert resume_point(str(tmp_path)).step == 6
+    assert [entry.step for entry in recorded(str(tmp_path))] == [4, 6]
+
+    data = newest / "__0_0.distcp"
+    data.write_bytes(data.read_bytes()[:-1])
+    assert resume_point(str(tmp_path)).step == 4
+    assert Run(tmp_path, 6).checkpointer.restore() == 4
+
+    (tmp_path / "step-00000004" / ".metadata").unlink()
+    with pytest.raises(StageError, match="step-00000004, step-00000006") as caught:
+        resume_point(str(tmp_path))
+    assert caught.value.remedy == Restart()
+
+
+def test_a_checkpoint_with_rotten_content_gives_way_to_the_older_one(tmp_path):
+    Run(tmp_path, 6).go()
+    metadata = tmp_path / "step-00000006" / ".metadata"
+    metadata.write_bytes(bytes(len(metadata.read_bytes())))
+    assert Run(tmp_path, 6).checkpointer.restore() == 4
+
+
+def test_a_snapshot_that_ray_cannot_load_is_left_behind(tmp_path):
+    Run(tmp_path, 4).go()
+    snapshot = tmp_path / SNAPSHOT
+    snapshot.write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000004"}]}))
+    assert resume_point(str(tmp_path)).run_folder == ""
+    snapshot.write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000001"}]}))
+    assert resume_point(str(tmp_path)) == resume_point(str(tmp_path))
+    assert resume_point(str(tmp_path)).run_folder == "ray-1"
+    snapshot.write_text('{"checkpoint_resu')
+    assert (resume_point(str(tmp_path)).run_folder, resume_point(str(tmp_path)).step) == ("ray-1", 4)
+
+    run = Run(tmp_path, 8, run_folder="ray-1")
+    run.go()
+    assert run.started_at == 4
+    assert (tmp_path / "ray-1" / "step-00000008" / ".metadata").exists()
+    keep_newest(str(tmp_path))
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("step-*")] == ["ray-1/step-00000008"]
+    assert resume_point(str(tmp_path)).step == 8
+
+
+def test_a_damaged_or_lost_record_never_means_step_0(tmp_path):
+    Run(tmp_path, 2).go()
+    (tmp_path / SNAPSHOT).write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000002"}]}))
+    (tmp_path / RECORD).write_text("{")
+    with pytest.raises(StageError, match="checkpoints.json is damaged") as caught:
+        resume_point(str(tmp_path))
+    assert caught.value.remedy == Restart()
+    (tmp_path / RECORD).unlink()
+    with pytest.raises(StageError, match="none of its checkpoints is recorded"):
+        resume_point(str(tmp_path))
+
+
+def test_an_unfinished_folder_of_the_same_step_is_replaced(tmp_path):
+    stale = tmp_path / "step-00000002" / "__1_0.distcp"
+    stale.parent.mkdir()
+    stale.write_bytes(b"from a run of two ranks")
+    assert resume_point(str(tmp_path)).step == 0
+    Run(tmp_path, 2).go()
+    assert not stale.exists()
+
+
+def test_the_schedule_warms_up_and_decays():
+    config = toy_training(10).optimizer
+    rates = [learning_rate(config, step, 10) for step in range(10)]
+    assert rates[:2] == [config.lr / 2, config.lr]
+    assert rates[2] == config.lr
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] == pytest.approx(config.lr * config.final_lr)
+
+
+def test_matrices_decay_and_vectors_do_not():
+    model = toy_model(moe=MoEConfig(experts=4, top_k=2, expert_dim=8, bias="expert"))
+    optimizer = StageOptimizer(model, toy_training(1).optimizer, 1)
+    decayed = {id(p) for group in optimizer.adamw.param_groups if group["weight_decay"] for p in group["params"]}
+    names = {name.rsplit(".", 1)[-1] for name, p in model.named_parameters() if id(p) not in decayed}
+    assert {"bias", "b_in", "b_out", "slot_identity"} <= names and not names & {"w_in", "w_out"}
+    assert id(model.embedding.weight) not in decayed and id(model.decoder.head.weight) in decayed

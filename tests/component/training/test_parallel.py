@@ -1,0 +1,230 @@
+"""Sharded training is the same training: against one process, with unequal token counts on the ranks."""
+
+import itertools
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+
+from jobs.configs.training import (
+    JointLossConfig,
+    MemoryPretrainConfig,
+    OptimisationConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+)
+from jobs.training.loop import moment_of
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.training.objectives.next_token import NextToken
+from jobs.training.objectives.smat import Smat
+from jobs.training.optimizer import StageOptimizer
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
+from rxt_model.model import seeded
+from rxt_model.moe.expert_parallel import SpreadExperts, check_degree
+from rxt_model.moe.layer import Experts
+from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
+from rxt_model.parallelize import parallelize
+from tests.support.ranks import on_ranks
+from tests.support.training_toys import TURNS, Talk, part_of, toy_batch, toy_config, toy_model, toy_training
+
+# what is trained, how it is sharded, over how many ranks experts are spread, and whether layers are recomputed
+CASES = {
+    "root": ("talk", "root", 1, False),
+    "block": ("talk", "block", 1, False),
+    "experts": ("talk", "root", 2, False),
+    "experts-block": ("talk", "block", 2, False),
+    "recomputed": ("talk", "block", 1, True),
+    "biased": ("biased", "root", 1, False),
+    "biased-experts-recomputed": ("biased", "block", 2, True),
+    "smat-competitive": ("competitive", "block", 1, False),
+    "smat-gated": ("gated", "block", 1, True),
+    "joint": ("joint", "root", 1, False),
+    "reading": ("reading", "block", 1, False),
+    "writing": ("writing", "root", 1, False),
+    "baseline": ("baseline", "block", 1, False),
+}
+ROWS = ("joint", "baseline")  # are trained on single interactions
+# balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
+ROUTES = [
+    [[2, 2, 2, 2], [1, 3, 2, 2]],
+    [[3, 4, 0, 0], [5, 0, 0, 0]],
+    [[0, 0, 0, 0], [1, 2, 3, 4]],
+    [[3, 0, 0, 0], [0] * 4],
+]
+
+
+def cases(world_size):
+    return CASES if world_size == 2 else ["experts-block", "biased-experts-recomputed"]  # a true (2, 2) mesh
+
+
+def objective_of(kind, rank=0, world_size=1):
+    """`Talk`, also with selection biases, or the objective of a stage; Smat has this kind of write and begins with
+    single turns, which write nothing. Every conversation starts from a memory of its own, and nothing else is drawn:
+    ranks would draw other numbers than one process does."""
+    if kind in ("talk", "biased"):
+        talk = Talk(toy_model())
+        if kind == "biased":
+            add_selection_bias(talk.model)
+        return talk
+    if kind == "baseline":
+        return NextToken(seeded(lambda: StatelessDecoder(toy_config()), 0), OptimisationConfig())
+    common = dict(steps=99, batch_size=4)
+    if kind == "joint":
+        quiet = JointLossConfig(noise=(0, 0), masking=(0, 0), mlm_probability=1)
+        return JointLM(toy_model(), SftConfig(loss=quiet, **common))
+    written = kind in ("competitive", "gated")
+    model = toy_model(memory=MemoryConfig(slots=4, variant=kind if written else "competitive"))
+    starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
+    mine = part_of({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
+    model.initial_memory = lambda conversations, generator: mine
+    if written:
+        parts = ("decoder", "memory", "encoder")
+        phases = (SmatPhase(until=1, turns=1, train=parts), SmatPhase(until=99, turns=TURNS, train=parts))
+        return Smat(model, SmatConfig(phases=phases, **common))
+    if kind == "reading":
+        return Reading(model, MemoryPretrainConfig(**common))
+    return SelfSupervised(model, MemoryPretrainConfig(objective="self-supervised", **common))
+
+
+def batch_of(kind, step, rank, world_size):
+    """The rank's part of four conversations, of which one is shorter than the others, or of their first turns."""
+    batch = toy_batch(step)
+    batch["input_ids"][0, 2:] = 0
+    if kind in ROWS:
+        ids = batch["input_ids"] = batch["input_ids"][:, 0]
+        ids[:, ::3] = ids[:, ::3].clamp(max=5)  # control tokens: the encoder sees no others when all words are masked
+    real = batch["input_ids"] != 0
+    return part_of(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
+
+
+def whole(tensor):
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().clone()
+
+
+def run_steps(kind, objective, steps, rank=0, world_size=1):
+    """Losses, gradients of the first step, gradient norms, final weights, and selection biases if there are any."""
+    config = toy_training(steps)
+    optimizer = StageOptimizer(objective, config.optimizer, steps)
+    found = {"losses": [], "norms": [], "biases": []}
+    biased = objective.model.config.moe.selection_bias
+    balancer = LoadBalancer(objective.model.decoder, 0.05) if biased else None
+    for step in range(steps):
+        batch = batch_of(kind, step, rank, world_size)
+        optimizer.begin(step, objective.trained(step))
+        loss, _ = objective(batch, moment_of(config, step, batch))
+        loss.backward()
+        if step == 0:
+            found["gradients"] = {name: whole(p.grad) for name, p in objective.named_parameters() if p.grad is not None}
+        found["norms"].append(optimizer.step().item())
+        found["losses"].append(loss.detach())
+        if balancer:
+            balancer.step()
+            found["biases"] += [layer.selection_bias.tolist() for layer in balancer.layers]
+    found["weights"] = {name: whole(p) for name, p in objective.named_parameters()}
+    return found
+
+
+def worker(rank, world_size, folder, steps):
+    for name in cases(world_size):
+        kind, shard, expert_parallel, recomputed = CASES[name]
+        objective = objective_of(kind, rank, world_size)
+        names = list(objective.state_dict())
+        objective = parallelize(
+            objective,
+            world_size,
+            shard=shard,
+            expert_parallel=expert_parallel,
+            activation_checkpointing=recomputed,
+        )
+        assert list(objective.state_dict()) == names
+        assert objective.model.embedding.weight.to_local().shape[0] == 40 // world_size
+        found = run_steps(kind, objective, steps, rank, world_size)
+        losses = torch.stack(found["losses"])
+        dist.all_reduce(losses)
+        found["losses"] = losses.tolist()
+        everywhere = [None] * world_size
+        dist.all_gather_object(everywhere, found["biases"])
+        assert all(biases == found["biases"] for biases in everywhere)
+        if rank == 0:
+            torch.save(found, f"{folder}/{name}.pt")
+    if world_size == 2:
+        check_idle_rank(rank)
+        for counts, bias in itertools.product(ROUTES, ("layer", "expert")):
+            check_route(rank, counts, bias)
+
+
+def check_idle_rank(rank):
+    """A rank that counted nothing keeps nobody waiting: its biases move as those of the others do."""
+    model = objective_of("biased").model.train()
+    balancer, ids = LoadBalancer(model.decoder, 0.05), toy_batch(0)["input_ids"][:, 0]
+    if rank == 0:
+        model.decode(ids, model.initial_memory(len(ids)), mask=ids != 0)
+    balancer.step()
+    everywhere = [None] * 2
+    dist.all_gather_object(everywhere, [layer.selection_bias.tolist() for layer in balancer.layers])
+    assert everywhere[0] == everywhere[1] and any(any(biases) for biases in everywhere[1])
+
+
+def check_route(rank, counts, bias):
+    """Rows of rank r go to expert e as counts[r][e] says; outputs and gradients are those of the whole experts."""
+    torch.manual_seed(0)
+    whole_experts = Experts(16, MoEConfig(experts=4, top_k=2, expert_dim=8, bias=bias))
+    for parameter in whole_experts.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # outputs near 1, whose rounding the tolerances are for
+    rows = [torch.randn(sum(of_rank), 16) for of_rank in counts]
+    weights = [torch.randn(sum(of_rank), 16) for of_rank in counts]
+    scores = [torch.rand(sum(of_rank), 1) for of_rank in counts]
+    chosen = [torch.arange(4).repeat_interleave(torch.tensor(of_rank))[:, None] for of_rank in counts]
+    expected = [whole_experts(*inputs)[0] for inputs in zip(rows, scores, chosen, strict=True)]
+    sum((out * w).sum() for out, w in zip(expected, weights, strict=True)).backward()
+
+    spread = SpreadExperts(whole_experts, init_device_mesh("cpu", (2,), mesh_dim_names=("ep",))["ep"])
+    mine = rows[rank].clone().requires_grad_()
+    out, found_counts = spread(mine, scores[rank], chosen[rank])
+    assert found_counts.tolist() == counts[rank]
+    (out * weights[rank]).sum().backward()
+    torch.testing.assert_close(out, expected[rank])
+    assert len(list(spread.parameters())) == len(list(whole_experts.parameters()))
+    for name, parameter in whole_experts.named_parameters():
+        reference = parameter.grad[2 * rank : 2 * rank + 2]
+        found = getattr(spread, name).grad
+        torch.testing.assert_close(torch.zeros_like(reference) if found is None else found.to_local(), reference)
+
+
+@pytest.fixture(scope="module", params=[(2, 3), (4, 1)], ids=["2-ranks", "4-ranks"])
+def runs(request, tmp_path_factory):
+    world_size, steps = request.param
+    folder = tmp_path_factory.mktemp("layouts")
+    on_ranks(world_size, worker, world_size, str(folder), steps)
+    found = {name: torch.load(folder / f"{name}.pt") for name in cases(world_size)}
+    kinds = {CASES[name][0] for name in found}
+    return {kind: run_steps(kind, objective_of(kind), steps) for kind in kinds}, found
+
+
+def test_sharded_training_equals_one_process(runs):
+    references, cases_found = runs
+    for layout, found in cases_found.items():
+        reference = references[CASES[layout][0]]
+        assert found["losses"] == pytest.approx([loss.item() for loss in reference["losses"]], rel=1e-5), layout
+        assert found["norms"] == pytest.approx(reference["norms"], rel=1e-4), layout
+        assert len(found["biases"]) == len(reference["biases"]), layout
+        for biases, expected in zip(found["biases"], reference["biases"], strict=True):
+            assert biases == pytest.approx(expected), layout
+        assert found["gradients"].keys() == reference["gradients"].keys(), layout
+        for kind, tolerance in (("gradients", 1e-5), ("weights", 1e-4)):
+            for name, expected in reference[kind].items():
+                message = f"{layout}: {kind} of {name}"
+                close = torch.allclose(found[kind][name], expected, rtol=1e-4, atol=tolerance)
+                assert close, message
+
+
+def test_uneven_expert_degrees_are_refused():
+    with pytest.raises(ConfigError, match="expert_parallel = 3: must divide the 4 ranks"):
+        check_degree(toy_model(), 4, 3)
+    with pytest.raises(ConfigError, match="expert_parallel = 8: must divide the 4 experts"):
+        check_degree(toy_model(), 8, 8)

@@ -1,0 +1,206 @@
+"""Every stage, in both precisions, takes real steps on real shards; inputs that do not fit are refused."""
+
+import math
+import shutil
+
+import pytest
+import torch
+
+from jobs.configs.execution import TrainExecution
+from jobs.configs.training import (
+    BaselineConfig,
+    BaselinePart,
+    MemoryPretrainConfig,
+    PretrainConfig,
+    SftConfig,
+    SmatConfig,
+    SmatPhase,
+)
+from jobs.stage.context import Rerun, StageError
+from jobs.training import recipe as parts
+from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.batches import text_beside
+from jobs.training.fit import _check_execution
+from jobs.training.loop import Cadence, train
+from jobs.training.optimizer import StageOptimizer
+from jobs.training.recipe import check
+from rxt_model.checkpoint import from_pretrained, save_pretrained
+from rxt_model.model import ReactiveTransformer
+from rxt_model.weights import Tensors
+from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
+
+COMMON = dict(steps=4, batch_size=4)
+TALKS = {"shards": "conversations", "model": "model"}
+ONE, TWO = BaselinePart(steps=1, batch_size=4), BaselinePart(steps=2, batch_size=4)
+PARTS = dict(text=ONE, pairs=ONE, talks=TWO)
+PHASES = (
+    SmatPhase(until=2, turns=2, train=("decoder",)),
+    SmatPhase(until=4, turns=4, train=("decoder", "memory", "encoder")),
+)
+ALL = {"text": "text", "pairs": "interactions", "talks": "conversations", "model": "model"}
+STAGES = {
+    "pretrain": (PretrainConfig, dict(model=ARCHITECTURE), {"shards": "text"}),
+    "sft": (SftConfig, {}, {"shards": "interactions", "model": "model"}),
+    "reading": (MemoryPretrainConfig, {}, TALKS),
+    "reading-rehearsing": (MemoryPretrainConfig, dict(text_batch_size=3), TALKS | {"text": "text"}),
+    "writing": (MemoryPretrainConfig, dict(objective="self-supervised"), TALKS),
+    "smat": (SmatConfig, dict(phases=PHASES), TALKS),
+    "smat-rehearsing": (SmatConfig, dict(phases=PHASES, text_batch_size=3), TALKS | {"text": "text"}),
+    "baseline": (BaselineConfig, PARTS, ALL),
+    "baseline-rehearsing": (BaselineConfig, PARTS | dict(text_batch_size=3), ALL),
+}
+
+MODULES = {
+    PretrainConfig: "pretrain",
+    SftConfig: "sft",
+    MemoryPretrainConfig: "memory_pretrain",
+    SmatConfig: "smat",
+    BaselineConfig: "baseline",
+}
+
+
+def build(config, inputs, share=WHOLE):
+    """The recipe of the stage that `config` belongs to, as a worker makes it."""
+    return parts.build(f"jobs.training.{MODULES[type(config)]}:recipe", config, inputs, share)
+
+
+@pytest.fixture(scope="module")
+def uris(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipes")
+    model = ReactiveTransformer(ARCHITECTURE.with_vocabulary(VOCABULARY, DIGEST))
+    save_pretrained(model, folder / "upstream" / "model")
+    return make_training_shards(folder) | {"model": str(folder / "upstream")}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_takes_steps(uris, stage, precision):
+    kind, changes, wanted = STAGES[stage]
+    config = kind(**({} if kind is BaselineConfig else COMMON), **changes, precision=precision)
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
+    check(inputs)
+    recipe = build(config, inputs)
+    optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
+    before = {name: p.clone() for name, p in recipe.objective.model.named_parameters()}
+    outcome = train(recipe.objective, optimizer, recipe.batch_at, config, Cadence(1, 4), validation=recipe.validation)
+    assert outcome.step == 4
+    assert all(math.isfinite(value) for value in outcome.values.values())
+    assert {"train/loss", "eval/loss", "train/tokens_per_second"} <= outcome.values.keys()
+    rehearsed = {"train/text_loss", "train/text_accuracy", "eval/text_loss", "eval/text_accuracy"}
+    assert rehearsed & outcome.values.keys() == (rehearsed if "rehearsing" in stage else set())
+    after = recipe.objective.model.named_parameters()
+    moved = {name.split(".")[0] for name, p in after if not torch.equal(p, before[name])}
+    expected = {
+        "pretrain": {"embedding", "encoder", "decoder", "mlm_head"},
+        "sft": {"embedding", "encoder", "decoder", "mlm_head"},
+        "reading": {"embedding", "encoder", "decoder"},
+        "writing": {"memory_attention"},
+        "smat": {"embedding", "encoder", "decoder", "memory_attention"},
+        "baseline": {"embedding", "decoder"},
+    }
+    assert moved == expected[stage.removesuffix("-rehearsing")]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "writing"])
+def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
+    """Weights reach the loss, biases the model that is handed on, and what is asked for is told."""
+    kind, changes, wanted = STAGES[stage]
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
+    found = []
+    for asked in ({}, dict(router_z_weight=0.1), dict(head_z_weight=0.1), dict(bias_speed=0.02)):
+        config = kind(**({} if kind is BaselineConfig else COMMON), **changes, **asked)
+        recipe = build(config, inputs)
+        optimizer = StageOptimizer(recipe.objective, config.optimizer, config.steps)
+        outcome = train(recipe.objective, optimizer, recipe.batch_at, config, Cadence(1, 4))
+        found.append(outcome.values)
+        told = {"router/max_load", "router/dead_experts", "router/entropy", "router/z", "train/head_z"}
+        assert told <= outcome.values.keys()
+        assert ("router/bias_range" in outcome.values) == ("bias_speed" in asked)
+    plain, router, head, biased = found
+    assert all(values["train/total_loss"] != plain["train/total_loss"] for values in (router, head, biased))
+    assert router["router/z"] < plain["router/z"] and head["train/head_z"] < plain["train/head_z"]
+    assert biased["router/bias_range"] > 0
+    save_pretrained(recipe.objective.model, tmp_path)
+    assert sum(name.endswith("selection_bias") for name in Tensors(tmp_path).shapes) > 0
+    assert from_pretrained(tmp_path).config.moe.selection_bias
+
+
+@pytest.mark.parametrize("name", ["router_z_weight", "head_z_weight", "bias_speed"])
+def test_what_needs_a_decoder_is_refused_where_none_is_trained(name):
+    with pytest.raises(ValueError, match=f"{name} = 0.1: must be 0, as no decoder is trained"):
+        MemoryPretrainConfig(**COMMON, objective="self-supervised", **{name: 0.1})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ranks_together_have_the_batches_of_one(uris, stage):
+    """Those of every step and the validation batch; three ranks have unequal parts."""
+    kind, changes, wanted = STAGES[stage]
+    config = kind(**({} if kind is BaselineConfig else COMMON), **changes)
+    inputs = artifacts({name: uris[key] for name, key in wanted.items()})
+    alone = build(config, inputs)
+    for ranks in (2, 3):
+        recipes = [build(config, inputs, Share(rank, ranks)) for rank in range(ranks)]
+        for step in range(4):
+            assert same(undealt([recipe.batch_at(step) for recipe in recipes]), alone.batch_at(step))
+        assert same(undealt([recipe.validation for recipe in recipes]), alone.validation)
+
+
+def test_conversations_grow_with_the_phases(uris):
+    inputs = artifacts({"shards": uris["conversations"], "model": uris["model"]})
+    recipe = build(SmatConfig(**COMMON, phases=PHASES), inputs)
+    assert [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)] == [2, 2, 4, 4]
+
+
+def test_the_baseline_goes_from_text_to_conversations(uris):
+    inputs = artifacts({name: uris[key] for name, key in ALL.items()})
+    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), inputs)
+    assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
+    assert [len(text_beside(recipe.batch_at(step)).get("input_ids", ())) for step in range(4)] == [0, 0, 3, 3]
+    lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
+    assert max(lengths[:2]) < min(lengths[2:])
+
+
+def test_every_worker_has_a_row_of_every_batch():
+    config = SmatConfig(**COMMON, phases=PHASES, text_batch_size=1)
+    with pytest.raises(StageError, match="smat: a batch of 1 rows leaves some of 2 workers without one"):
+        _check_execution("smat", config, TrainExecution(workers=2))
+
+
+def test_the_same_seed_gives_the_same_weights_and_batches(uris):
+    def first(seed):
+        recipe = build(PretrainConfig(**COMMON, model=ARCHITECTURE, seed=seed), artifacts({"shards": uris["text"]}))
+        return recipe.objective.model.embedding.weight, recipe.batch_at(3)["input_ids"]
+
+    assert all(torch.equal(a, b) for a, b in zip(first(1), first(1), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first(1), first(2), strict=True))
+
+
+def test_a_tokenizer_that_does_not_fit_is_named_with_both_digests(uris, tmp_path):
+    other = make_training_shards(tmp_path, digest="e" * 64)
+    with pytest.raises(StageError, match=f"shards {'e' * 64}, model {DIGEST}"):
+        check(artifacts({"shards": other["interactions"], "model": uris["model"]}))
+
+
+def test_weights_with_one_other_bit_are_named_before_anything_starts(uris, tmp_path):
+    shutil.copytree(uris["model"], tmp_path / "upstream")
+    inputs = artifacts({"shards": uris["interactions"], "model": tmp_path / "upstream"})
+    check(inputs)
+    path = tmp_path / "upstream" / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for read in (check, lambda inputs: build(SftConfig(**COMMON), inputs)):
+        with pytest.raises(StageError, match="upstream/model/model.safetensors is damaged") as caught:
+            read(inputs)
+        assert caught.value.remedy == Rerun("model")
+
+
+def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):
+    uri = make_training_shards(tmp_path)["text"]
+    path = tmp_path / "text" / "train-00000.arrow"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StageError, match="text/train-00000.arrow is damaged") as caught:
+        check(artifacts({"shards": uri}))
+    assert caught.value.remedy == Rerun("shards")

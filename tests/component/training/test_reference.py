@@ -1,0 +1,182 @@
+"""The objectives against the equations in fp64, loss and gradients: padded, ragged batches against rows alone."""
+
+import itertools
+
+import pytest
+import torch
+
+from jobs.configs.training import JointLossConfig, MemoryPretrainConfig, SftConfig, SmatConfig, SmatPhase
+from jobs.training.batches import conversation_batch, text_batch
+from jobs.training.objectives.base import Moment
+from jobs.training.objectives.joint_lm import JointLM
+from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
+from jobs.training.objectives.smat import Smat
+from rxt_model.config import MemoryConfig
+from tests.reference import model as equations
+from tests.reference.compare import assert_agree, shaken
+from tests.reference.layers import balance, router_z
+from tests.support.training_toys import toy_model
+
+pytestmark = pytest.mark.usefixtures("in_double")
+
+# large, so that an error in them cannot hide
+BALANCE, ROUTER_Z, HEAD_Z = 0.7, 0.4, 0.3
+WEIGHTS = dict(balance_weight=BALANCE, router_z_weight=ROUTER_Z, head_z_weight=HEAD_Z)
+
+
+def moment():
+    return Moment(1, 3, torch.Generator().manual_seed(3))
+
+
+def drawn_talks(turns, lengths=(4, 7), seed=2):
+    """Conversations of so many interactions; each supervises what follows its second token."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def interaction():
+        length = int(torch.randint(lengths[0], lengths[1] + 1, (), generator=generator))
+        ids = torch.randint(11, 40, (length,), generator=generator).tolist()
+        return {"input_ids": ids, "loss_mask": [False] * 2 + [True] * (length - 2)}
+
+    return [{"interactions": [interaction() for _ in range(count)]} for count in turns]
+
+
+def answered(state, config, interaction, memory):
+    """Of the supervised tokens of one interaction: summed cross entropy, summed squared log-sum-exp of their logits,
+    their number; and the load of the experts."""
+    ids, mask = interaction["input_ids"], interaction["loss_mask"]
+    hidden, loads = equations.decode(state, config, ids, memory)
+    at = [i for i in range(1, len(ids)) if mask[i]]
+    rows = equations.logits(state, hidden[[i - 1 for i in at]])
+    z = rows.exp().sum(-1).log()
+    return equations.cross_entropy(rows, [ids[i] for i in at]), (z * z).sum(), len(at), loads
+
+
+def minimised(parts):
+    losses, z, counts, loads = zip(*parts, strict=True)
+    own = (sum(losses) + HEAD_Z * sum(z)) / sum(counts)
+    return own + BALANCE * balance(loads) + ROUTER_Z * router_z(loads)
+
+
+def assert_told(metrics, parts):
+    """Metrics are without weights, and the loss without the z-loss."""
+    losses, z, counts, loads = zip(*parts, strict=True)
+    expected = {"train/loss": sum(losses) / sum(counts), "train/head_z": sum(z) / sum(counts)}
+    expected |= {"router/balance": balance(loads), "router/z": router_z(loads)}
+    found = {name: float(metrics[name][0] / metrics[name][1]) for name in expected}
+    assert found == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["competitive", "gated"])
+@pytest.mark.parametrize("horizon", [None, 1, 2])
+def test_smat(variant, horizon):
+    """Turns 1, 4 and 2: every turn counts, and loss t flows back through the writes t - horizon to t - 1."""
+    model = shaken(toy_model(memory=MemoryConfig(slots=4, variant=variant)))
+    talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
+    phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
+    smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, **WEIGHTS))
+    loss, metrics = smat(conversation_batch(talks, 16), moment())
+
+    start, parts = model.initial_memory(3, moment().generator), []
+    for talk, memory in zip(talks, start.unbind(1), strict=True):
+        held, encoded = [memory], []
+        for turn, interaction in enumerate(talk["interactions"]):
+            first = 0 if horizon is None else max(0, turn - horizon)
+            memory = held[first].detach()
+            for earlier in range(first, turn):
+                memory = equations.write(state, model.config, memory, encoded[earlier])
+            held[turn:] = [memory]
+            encoded.append(equations.encode(state, model.config, interaction["input_ids"]))
+            parts.append(answered(state, model.config, interaction, memory))
+    assert_agree(loss, minimised(parts), state)
+    assert_told(metrics, parts)
+
+
+@pytest.mark.parametrize(("horizon", "reaches"), [(1, False), (2, True), (None, True)])
+def test_the_last_of_three_answers_reaches_a_word_of_the_first_turn(horizon, reaches):
+    model = toy_model()
+    talks = drawn_talks([3])
+    for interaction in talks[0]["interactions"]:
+        interaction["input_ids"] = [min(word, 38) for word in interaction["input_ids"]]
+    talks[0]["interactions"][0]["input_ids"][1] = 39
+    for interaction in talks[0]["interactions"][:2]:
+        interaction["loss_mask"] = [False] * len(interaction["loss_mask"])
+    phases = (SmatPhase(until=9, turns=3, train=("decoder", "memory", "encoder")),)
+    smat = Smat(model, SmatConfig(steps=9, batch_size=1, phases=phases, horizon=horizon, balance_weight=0))
+    smat(conversation_batch(talks, 16), moment())[0].backward()
+    assert bool(model.embedding.weight.grad[39].any()) == reaches
+
+
+def test_reading():
+    """Turn t reads the raw encoder states of the turns before it, and the start memory."""
+    model = shaken(toy_model())
+    talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
+    reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
+    loss, metrics = reading(conversation_batch(talks, 16), moment())
+
+    start, parts = model.initial_memory(3, moment().generator), []
+    for talk, memory in zip(talks, start.unbind(1), strict=True):
+        for interaction in talk["interactions"]:
+            parts.append(answered(state, model.config, interaction, memory))
+            memory = torch.cat((memory, equations.encode(state, model.config, interaction["input_ids"])), 1)
+    assert_agree(loss, minimised(parts), state)
+    assert_told(metrics, parts)
+
+
+def test_self_supervised_writing():
+    """Cosine to (1 - w) old + w encoded, the target fixed; as many tokens as slots, so that they need no resampling."""
+    model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated")))
+    talks, state = drawn_talks([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
+    config = MemoryPretrainConfig(steps=9, batch_size=3, objective="self-supervised")
+    loss, _ = SelfSupervised(model, config)(conversation_batch(talks, 16), moment())
+
+    start, cosines = model.initial_memory(3, moment().generator), []
+    for talk, memory in zip(talks, start.unbind(1), strict=True):
+        for turn, interaction in enumerate(talk["interactions"]):
+            encoded = equations.encode(state, model.config, interaction["input_ids"]).detach()
+            w = [0.9, 0.45, 0.4][turn]
+            target = (1 - w) * memory + w * encoded
+            written = equations.write(state, model.config, memory, encoded)
+            norms = (written * written).sum(-1).sqrt() * (target * target).sum(-1).sqrt()
+            cosines.append(((written * target).sum(-1) / norms).mean())
+            memory = written.detach()
+    assert_agree(loss, -sum(cosines) / len(cosines), state)
+
+
+def test_joint_language_modelling_on_packed_text():
+    """Each document alone: the encoder predicts masked words alone, the decoder reads fixed, noised states."""
+    model = shaken(toy_model())
+    texts = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 34, 35, 36, 37, 3], [0])]
+    batch = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts])
+    weights = JointLossConfig(noise=(0.2, 0.4), masking=(0.1, 0.5), mlm_probability=0.5, mlm_weight=0.6)
+    config = SftConfig(steps=9, batch_size=2, loss=weights, **WEIGHTS)
+    loss, metrics = JointLM(model, config)(batch, moment())
+
+    state, generator, shape = dict(model.named_parameters()), moment().generator, batch["input_ids"].shape
+    masked = (torch.rand(shape, generator=generator) < 0.5) & (batch["input_ids"] > 10)
+    kept = (torch.rand((1, *shape, 1), generator=generator) >= 0.3)[0]
+    noise = 0.3 * torch.randn((2, *shape, 16), generator=generator)
+    lm, mlm = [], []
+    for row, (ids, starts) in enumerate(texts):
+        for first, end in itertools.pairwise([*starts, len(ids)]):
+            document, hide = ids[first:end], masked[row, first:end]
+            seen = [4 if hidden else word for word, hidden in zip(document, hide, strict=True)]
+            encoded = equations.encode(state, model.config, seen)
+            hidden_words = [word for word, hidden in zip(document, hide, strict=True) if hidden]
+            guesses = equations.mlm_logits(state, encoded[-1][hide])
+            mlm.append((equations.cross_entropy(guesses, hidden_words), len(hidden_words)))
+            memory = encoded.detach() * kept[row, first:end] + noise[:, row, first:end]
+            interaction = {"input_ids": document, "loss_mask": [True] * len(document)}
+            lm.append(answered(state, model.config, interaction, memory))
+    assert 0 < metrics["train/mlm_loss"][1] == sum(count for _, count in mlm) < sum(len(ids) for ids, _ in texts)
+    expected = minimised(lm) + 0.6 * sum(part for part, _ in mlm) / sum(count for _, count in mlm)
+    assert_agree(loss, expected, state)
+    assert_told(metrics, lm)
+
+
+def test_the_decoder_teaches_the_encoder_nothing_in_joint_language_modelling():
+    model = toy_model()
+    batch = text_batch([{"input_ids": [12, 15, 17, 20, 21, 22, 3], "document_starts": [0]}])
+    config = SftConfig(steps=9, batch_size=1, loss=JointLossConfig(mlm_weight=0))
+    JointLM(model, config)(batch, moment())[0].backward()
+    assert not any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
+    assert model.embedding.weight.grad.any()

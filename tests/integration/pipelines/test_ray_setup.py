@@ -1,0 +1,123 @@
+"""Joining a cluster that is not there ends quickly, with the address and the remedy."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+JOIN = """
+import sys
+from jobs.stage import ray_setup
+from jobs.configs.execution import Execution
+from jobs.stage.context import StageError
+try:
+    ray_setup.ensure_ray(Execution())
+except StageError as error:
+    print(f"{error} | {error.remedy}")
+    sys.exit(2)
+import ray
+print(int(ray.cluster_resources()["CPU"]))
+ray_setup.shutdown()
+"""
+
+
+def join(**environment):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return subprocess.run(
+        [sys.executable, "-c", JOIN], env=clean | environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_address_of_a_dashboard_is_told_from_that_of_a_cluster():
+    refused = join(RAY_ADDRESS="http://head:8265")
+    message, _, remedy = refused.stdout.strip().partition(" | ")
+    assert refused.returncode == 2
+    assert message == "RAY_ADDRESS=http://head:8265: that is the dashboard's address; `rxt run` joins HOST:6379"
+    assert remedy == "export RAY_ADDRESS=HOST:6379, or `rxt submit --address http://head:8265 run`"
+
+
+@pytest.fixture(scope="module")
+def head(short_folder):
+    """A cluster on this machine that demands a token: its address and the file of its token."""
+    folder = short_folder()
+    token = folder / "token"
+    token.write_text("a-token-of-this-test-alone-0123456789")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}",
+        "--include-dashboard=false", "--num-cpus=2", f"--object-store-memory={100 << 20}", f"--temp-dir={folder}/ray",
+    ]  # fmt: skip
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(folder)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while join(RAY_ADDRESS=address, RAY_AUTH_TOKEN_PATH=str(token)).returncode and time.monotonic() < deadline:
+        time.sleep(0.5)
+    children = psutil.Process(process.pid).children(recursive=True)
+    yield address, token
+    process.terminate()
+    psutil.wait_procs(children, timeout=15)
+    for child in children:
+        if child.is_running():
+            child.kill()
+    process.wait(timeout=60)
+
+
+def test_joining_with_the_token(head):
+    address, token = head
+    result = join(RAY_ADDRESS=address, RAY_AUTH_TOKEN_PATH=str(token))
+    assert result.returncode == 0 and result.stdout.strip() == "2", result.stderr
+
+
+def test_a_wrong_token_explains_itself(head, tmp_path):
+    (tmp_path / "other").write_text("some-other-token-0123456789012345")
+    result = join(RAY_ADDRESS=head[0], RAY_AUTH_TOKEN_PATH=str(tmp_path / "other"))
+    assert result.returncode == 2
+    assert result.stdout.startswith(f"the Ray cluster at {head[0]} refused our token")
+    assert "RAY_AUTH_TOKEN_PATH=FILE" in result.stdout
+
+
+def test_a_cluster_that_does_not_answer():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    result = join(RAY_ADDRESS=address)
+    assert result.returncode == 2
+    assert result.stdout.startswith(f"no Ray cluster answers at {address}") and "unset RAY_ADDRESS" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_AUTH_MODE"])
+def test_what_the_user_has_set_stays(name, monkeypatch):
+    from jobs.stage.ray_setup import prepare_environment
+
+    monkeypatch.setenv(name, "as the user said")
+    prepare_environment()
+    assert os.environ[name] == "as the user said"
+
+
+def test_ray_outlives_the_stage_thread_that_started_it_and_leaves_nothing_behind():
+    code = """
+import threading, psutil
+from jobs.stage import ray_setup
+from jobs.configs.execution import Execution
+thread = threading.Thread(target=ray_setup.ensure_ray, args=(Execution(),))
+thread.start()
+thread.join()
+import ray
+print(ray.get(ray.remote(lambda: 7).remote(), timeout=60))
+children = psutil.Process().children(recursive=True)
+ray_setup.shutdown()
+print(len(children) > 0, len(psutil.wait_procs(children, timeout=10)[1]))
+"""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    result = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=180)
+    assert result.stdout.split() == ["7", "True", "0"], result.stderr

@@ -1,0 +1,230 @@
+"""Submitting to a real head with token authentication on, on private ports of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines import submit as module
+from pipelines.submit import Cluster, SubmitError, submit
+from tests.support.nano import Workspace, built
+from tests.support.ports import free_port
+
+TOKEN = "5f" * 32
+RAY = str(Path(sys.executable).with_name("ray"))
+CLI = """
+import json, os, sys, time
+print("command", sys.argv[1:])
+print("environment", json.dumps(dict(os.environ)))
+print("here", sorted(os.listdir(".")))
+if "sleep" in sys.argv:
+    try:
+        print("sleeping", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("saved what it needs", flush=True)
+        sys.exit(130)
+if "RXT_JOB_CONFIG" in os.environ:
+    print("config", open(os.environ["RXT_JOB_CONFIG"]).read())
+print("zażółć gęślą jaźń")
+sys.exit(3)
+"""
+
+
+@pytest.fixture(scope="module")
+def head(short_folder):
+    """Address of a head that runs for this module; ended by the process ids that it started."""
+    folder = short_folder()
+    gcs, dashboard, agent = free_port(), free_port(), free_port()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    started = [
+        _start(
+            f"--head --port {gcs} --dashboard-host 127.0.0.1 --dashboard-port {dashboard} --temp-dir {folder} "
+            f"--dashboard-agent-listen-port {agent}",
+            environment,
+        )
+    ]
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        _wait_for_nodes(address, 1)
+
+        def add_node() -> None:
+            agent = free_port()
+            options = f"--address 127.0.0.1:{gcs} --node-ip-address 127.0.0.2 --dashboard-agent-listen-port {agent}"
+            started.append(_start(options, environment))
+            _wait_for_nodes(address, 2)
+
+        yield address, add_node
+    finally:
+        family = [p for s in started for p in [psutil.Process(s.pid), *psutil.Process(s.pid).children(recursive=True)]]
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=10)
+
+
+@pytest.fixture
+def workspace(short_folder):
+    found = Workspace.fresh(short_folder())
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch) -> Path:
+    """A repository whose command line is a few lines."""
+    root = tmp_path / "clone"
+    for package in ("pipelines", "jobs", "tokenization", "rxt_model"):
+        (root / package).mkdir(parents=True)
+        (root / package / "__init__.py").touch()
+    (root / "pipelines" / "cli.py").write_text(CLI)
+    (root / "pyproject.toml").touch()
+    (root / ".env").write_text("SECRET=1")
+    monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    return root
+
+
+WHERE = {"store": "/data/artifacts", "tracking_uri": "sqlite:////data/mlflow.db"}
+
+
+def test_the_job_runs_the_same_command_and_its_exit_code_comes_back(head, clone, tmp_path, capsys, monkeypatch):
+    address, _ = head
+    (tmp_path / "my.toml").write_text("sft.steps = 7")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    command = ["run", "tiny", "--set", "export.name=a b", "--config", str(tmp_path / "my.toml")]
+    assert submit(address, command, True, **WHERE) == 3
+
+    first, dashboard, follow, stop, *log = capsys.readouterr().out.splitlines()
+    job = first.split()[1]
+    assert dashboard.split()[-1] == f"{address}/#/jobs/{job}"
+    assert follow.split(None, 1)[1] == f"RAY_AUTH_MODE=token ray job logs --address {address} --follow {job}"
+    assert stop.split(None, 1)[1] == f"RAY_AUTH_MODE=token ray job stop --address {address} {job}"
+    log = "\n".join(log)
+    assert f"command {command}" in log
+    assert "config sft.steps = 7" in log and "zażółć gęślą jaźń" in log
+    files = ["config.toml", "jobs", "pipelines", "pyproject.toml", "rxt_model", "tokenization"]
+    assert f"here {files}" in log
+    environment = json.loads(next(x for x in log.splitlines() if x.startswith("environment")).split(None, 1)[1])
+    assert environment["RXT_STORE"] == "/data/artifacts" and environment["RXT_JOB"] == job
+    assert environment["MLFLOW_TRACKING_URI"] == "sqlite:////data/mlflow.db" and "RXT_COMMIT" in environment
+    assert "hush" not in environment.values()
+    recorded = Cluster(address).client().get_job_info(job)
+    assert TOKEN not in f"{recorded.runtime_env} {recorded.metadata}"
+
+
+def test_interrupting_leaves_the_job_alone_and_stopping_it_lets_it_save(head, clone):
+    address, _ = head
+    code = f"""
+import sys
+from pathlib import Path
+from pipelines import submit
+submit.ROOT = Path({str(clone)!r})
+sys.exit(submit.submit({address!r}, ["sleep"], True, **{WHERE!r}))
+"""
+    follower = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    lines = [follower.stdout.readline()]
+    while lines[-1] != "sleeping\n":
+        assert lines[-1], f"it ended early: {lines}"
+        lines.append(follower.stdout.readline())
+    follower.send_signal(signal.SIGINT)
+    rest, _ = follower.communicate()
+    job = lines[0].split()[1]
+    assert follower.returncode == 130 and f"job {job} goes on" in rest and "ray job stop" in rest
+
+    client = Cluster(address).client()
+    assert client.get_job_status(job) == "RUNNING"
+    client.stop_job(job)
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(0.2)
+    assert client.get_job_status(job) == "STOPPED" and "saved what it needs" in client.get_job_logs(job)
+
+
+def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeypatch):
+    address, _ = head
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    with pytest.raises(SubmitError, match="refused the token from RAY_AUTH_TOKEN$") as error:
+        submit(address, ["run"], True, **WHERE)
+    assert "get-auth-token" in error.value.remedy and "0000" not in str(error.value)
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SubmitError, match="demands a token, and none was found"):
+        submit(address, ["run"], True, **WHERE)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text(TOKEN + "\n")
+    assert Cluster(address).token.source == str(tmp_path / ".ray" / "auth_token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "nowhere"))
+    with pytest.raises(SubmitError, match="nowhere: no such file"):
+        submit(address, ["run"], True, **WHERE)
+
+
+def test_the_real_command_writes_shards_on_the_cluster(head, workspace):
+    address, _ = head
+    config = workspace.folder / "nano.toml"
+    config.write_text(config.read_text().replace('path = "', f'path = "{workspace.folder}/'))
+    command = ("submit", "--address", address, "run", "tiny", "--config", "nano.toml", "--until", "text-shards")
+    output = workspace.rxt(*command, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
+    log = output.partition("  stop ")[2]
+    assert f"store {workspace.store}   " in log and "preset tiny   config nano.toml" in log
+    assert re.search(r"^text-shards: \d+/\d+   text-\d+ [\d,]+ tokens$", log, re.MULTILINE)
+    assert built(log) == ["corpus", "tokenizer", "text-shards"]
+    status = workspace.status()
+    assert status["text-shards"]["state"] == "complete"
+    assert (workspace.artifact("text-shards") / "train-00000.arrow").exists()
+    assert "next: rxt run --config nano.toml   builds " in log
+
+
+def test_a_folder_is_refused_as_the_place_of_several_nodes(head, clone, capsys):
+    address, add_node = head
+    add_node()
+    with pytest.raises(SubmitError, match="/data/artifacts lies on one machine.*2 nodes") as error:
+        submit(address, ["run"], True, **WHERE)
+    assert "RXT_STORE=s3://" in error.value.remedy
+    shared = {"store": "s3://bucket/artifacts"}
+    with pytest.raises(SubmitError, match="sqlite:////data/mlflow.db lies on one machine.*2 nodes") as error:
+        submit(address, ["run"], True, **{**WHERE, **shared})
+    assert error.value.remedy.startswith("MLFLOW_TRACKING_URI=http://")
+    shared["tracking_uri"] = "http://mlflow:5000"
+    assert submit(address, ["run"], False, **shared) == 0
+    assert capsys.readouterr().out.startswith("job rxt-")
+
+
+def _start(options: str, environment: dict[str, str]) -> subprocess.Popen:
+    limits = "--num-cpus 1 --object-store-memory 100000000 --disable-usage-stats --block"
+    return subprocess.Popen(
+        [RAY, "start", *options.split(), *limits.split()],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _wait_for_nodes(address: str, count: int) -> None:
+    """Raises TimeoutError; asks as the state page of the dashboard does."""
+    url = f"{address}/api/v0/nodes?limit=10&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                if json.load(response)["data"]["result"]["total"] >= count:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(f"{address} has not {count} nodes after a minute")

@@ -1,0 +1,118 @@
+"""The runner with MLflow itself: a run per stage below one parent, continued after a failure, curves complete."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipelines.artifacts import ArtifactStore, Attempt
+from pipelines.feed import StageFeed
+from pipelines.planner import plan
+from pipelines.reporter import read_points
+from pipelines.tracking import Tracking
+from tests.support import toy_graph
+from tests.support.toy_graph import run, toy
+
+
+@pytest.fixture
+def tracked(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    return (lambda: Tracking(uri, "toy")), MlflowClient(tracking_uri=uri)
+
+
+def test_runs_of_a_pipeline_that_fails_and_goes_on(tmp_path, tracked):
+    tracking, client = tracked
+    store, flag = ArtifactStore(str(tmp_path / "store")), tmp_path / "flag"
+    base = toy("base", deterministic=True, text="b")
+    stages = [base, toy("count", base, function="count", steps=5)]
+    stages.append(toy("last", stages[1], fails_while=str(flag)))
+    flag.touch()
+    assert run(stages, store, tracking=tracking()) == 1
+    failed = store.read_json(store.attempts("last")[0], "run.json")["mlflow_run_id"]
+    assert client.get_run(failed).info.status == "FAILED"
+
+    flag.unlink()
+    assert run(stages, store, tracking=tracking()) == 0
+    assert toy_graph.calls == ["last"]
+    statuses = plan(stages, store)
+    last, count = statuses["last"].manifest["mlflow_run_id"], statuses["count"].manifest["mlflow_run_id"]
+    assert last == failed and client.get_run(last).info.status == "FINISHED"
+    assert [(m.step, m.value) for m in client.get_metric_history(count, "train/loss")] == [
+        (step, 1 / step) for step in range(1, 6)
+    ]
+    (experiment,) = client.search_experiments(filter_string="name = 'rxt-toy'")
+    found = {r.info.run_id: r for r in client.search_runs([experiment.experiment_id])}
+    parents = [r for r in found.values() if "mlflow.parentRunId" not in r.data.tags]
+    assert len(parents) == 2 and len(found) == 5 and {p.info.status for p in parents} == {"FAILED", "FINISHED"}
+    second = next(p for p in parents if p.info.status == "FINISHED")
+    assert second.data.tags["rxt.reused.count"] == count
+    assert found[last].data.tags["mlflow.parentRunId"] == second.info.run_id
+    assert found[last].data.tags["rxt.upstream.count"] == statuses["count"].attempt.artifact_id
+    assert {f.path for f in client.list_artifacts(last)} == {"failure.json", "manifest.json"}
+
+    assert run(stages, store, tracking=tracking()) == 0
+    assert len(client.search_runs([experiment.experiment_id])) == 5
+
+
+def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none_twice(tmp_path, tracked):
+    tracking, client = tracked[0](), tracked[1]
+    store, attempt = ArtifactStore(str(tmp_path / "store")), Attempt("count", "0" * 12, 1)
+    tracking.check()
+    parent = tracking.start_run("rxt run", ())
+    run_id = tracking.start_stage(parent, "count", attempt.artifact_id, store.uri(attempt), "0" * 64, 1, {}, {})
+    store.write_json(attempt, "run.json", {"mlflow_run_id": run_id, "unsent": None})
+    lines = [json.dumps({"time": 1.5 + step, "step": step, "values": {"train/loss": 1 / step}}) for step in (1, 2, 3)]
+    store.append(attempt, "metrics.jsonl", "\n".join(lines) + "\n")
+    tracking.log_metrics(run_id, read_points(lines[0]))
+
+    feed = StageFeed(store, attempt, tracking, lambda earlier: earlier, print)
+    feed.add(read_points(json.dumps({"time": 9, "step": 4, "values": {"train/loss": 0.25}})))
+    feed.close("FINISHED")
+    found = client.get_metric_history(run_id, "train/loss")
+    assert [(point.step, point.value) for point in found] == [(step, 1 / step) for step in range(1, 5)]
+    assert store.read_json(attempt, "run.json") == {"mlflow_run_id": run_id, "unsent": 0, "files": []}
+
+
+def test_stages_that_begin_at_once_may_have_the_same_inputs(tracked):
+    tracking = tracked[0]()
+    tracking.check()
+    parent = tracking.start_run("rxt run", ())
+
+    def begin(number):
+        inputs = {"shards": (f"{number // 4}-1", "d" * 36)}
+        run_id = tracking.start_stage(parent, "stage", f"{number}-1", "uri", "0" * 64, 1, {}, inputs)
+        tracking.end_stage(run_id, "FINISHED")
+        return run_id
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(begin, range(16)))) == 16
+
+
+def test_after_the_database_is_lost_what_it_lacked_goes_to_a_new_run(tmp_path, tracked):
+    tracking, client = tracked
+    store = ArtifactStore(str(tmp_path / "store"))
+    base = toy("base", text="b")
+    count = toy("count", base, function="count", steps=3)
+    assert run([base, count], store, tracking=tracking()) == 0
+    attempt = plan([base, count], store)["count"].attempt
+    record = store.read_json(attempt, "run.json")
+    store.write_json(attempt, "run.json", record | {"unsent": 1})
+    (tmp_path / "mlflow.db").unlink()
+
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/another.db"
+    assert run([base, count, toy("last", count)], store, tracking=Tracking(uri, "toy")) == 0
+    client, now = MlflowClient(tracking_uri=uri), store.read_json(attempt, "run.json")
+    sent = client.get_run(now["mlflow_run_id"])
+    assert now["unsent"] == 0 and now["mlflow_run_id"] != record["mlflow_run_id"] and sent.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(sent.info.run_id, "train/loss")] == [1, 2, 3]
+    assert sent.data.params["steps"] == "3" and sent.inputs.dataset_inputs[0].dataset.name.startswith("base ")
+    assert not any(name.startswith("system/") for name in sent.data.metrics)
+    assert [file.path for file in client.list_artifacts(sent.info.run_id)] == ["manifest.json"]
+    parent = client.get_run(sent.data.tags["mlflow.parentRunId"])
+    assert parent.info.status == "FINISHED" and parent.data.tags["rxt.reused.count"] == sent.info.run_id

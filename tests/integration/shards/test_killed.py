@@ -1,0 +1,139 @@
+"""A worker or the driver killed with SIGKILL in the middle of any kind of shards: the same command goes on, and ends
+with the bytes of an undisturbed run, whatever the number of workers."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tokenizers
+
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
+from jobs.shards.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
+from jobs.shards.job import run_manifest
+from jobs.shards.stage import _write_rows, build_conversation_shards, build_interaction_shards, build_text_shards
+from jobs.shards.text_manifest import take_stock, text_shards
+from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.stage.inputs import open_corpus
+from pipelines.code_digest import ROOT
+from tests.support.recorded import recorded
+from tests.support.shard_data import context, digests, documents, write_corpus
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.dialogues import DialogueSpec
+
+STAGES = {
+    "text": (build_text_shards, TextShardsConfig(length=48, shards=3)),
+    "interactions": (
+        build_interaction_shards,
+        InteractionShardsConfig(length=48, shards=2, generated=200, documents=100),
+    ),
+    "conversations": (build_conversation_shards, ConversationShardsConfig(length=96, shards=2, train=400)),
+}
+DRIVER = """
+import os, pickle, signal, sys
+from tests.support.shard_data import context
+(build, config), uris, workers = pickle.load(sys.stdin.buffer)
+killed = lambda: os.kill(os.getpid(), signal.SIGKILL)  # asked after the first finished shard
+build(context(*uris, workers=workers, should_stop=killed), config)
+"""
+cases = pytest.mark.parametrize(("kind", "workers"), [(kind, workers) for kind in STAGES for workers in (1, 2)])
+
+
+def deadly(content: str, mark: str) -> Tokenizer:
+    """Takes its process along at its third batch of texts, once: then a shard is half written."""
+
+    class Deadly(Tokenizer):  # in here, so that it travels to workers, which do not know this module
+        def __init__(self) -> None:
+            super().__init__(tokenizers.Tokenizer.from_str(content))
+            self.batches = 0
+
+        def encode_flat(self, texts):
+            self.batches += 1
+            if self.batches == 3 and not os.path.exists(mark):
+                open(mark, "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().encode_flat(texts)
+
+        def __reduce__(self):
+            return Deadly, ()
+
+    return Deadly()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> tuple[str, str]:
+    root = tmp_path_factory.mktemp("killed")
+    (root / "tokenizer").mkdir()
+    Tokenizer.train([document.text for document in documents()], 500).save(f"{root}/tokenizer/tokenizer.json")
+    return write_corpus(root / "corpus"), str(root / "tokenizer")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray_session, inputs, tmp_path_factory) -> dict[str, dict[str, str]]:
+    """Digests of all files of each stage."""
+    root, found = tmp_path_factory.mktemp("undisturbed"), {}
+    for kind, (build, config) in STAGES.items():
+        build(context(root / kind, *inputs), config)
+        found[kind] = digests(str(root / kind))
+    return found
+
+
+def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
+    """The manifest of a stage and its write function, with this tokenizer."""
+    corpus, config = open_corpus(recorded("corpus", "c-1", inputs[0])), STAGES[kind][1]
+    honest = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    if kind == "text":
+        stocks = take_stock(corpus)
+        shards = text_shards(stocks, config, sample_bytes_per_token(stocks, honest))
+        return shards, TextShardWriter(uri, tokenizer, config.length)
+    catalogue, spec = corpus.catalogue(), DialogueSpec(**config.dialogues.model_dump())
+    if kind == "interactions":
+        shards = interaction_shards(catalogue, config)
+        rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
+    else:
+        shards = conversation_shards(config, catalogue)
+        talk = choose_distractors(corpus, catalogue, honest, config.length)
+        rows = ConversationRows(corpus, tokenizer, config.length, spec, config.seed, talk, config.longest)
+    return shards, functools.partial(_write_rows, uri=uri, kind=kind, rows=rows)
+
+
+@cases
+def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, undisturbed, tmp_path, kind, workers):
+    ctx = context(tmp_path / kind, *inputs, workers=workers)
+    mark = tmp_path / "killed"
+    tokenizer = deadly(Path(inputs[1], "tokenizer.json").read_text(), str(mark))
+    run_manifest(ctx, *job(kind, inputs, ctx.output_uri, tokenizer))
+    assert mark.exists()
+    of_the_stage = {"index.json", "report.json"}
+    assert digests(ctx.output_uri) == {n: d for n, d in undisturbed[kind].items() if n not in of_the_stage}
+
+
+@cases
+def test_a_driver_killed_after_a_shard_goes_on_to_the_same_bytes(
+    ray_session, inputs, undisturbed, tmp_path, kind, workers
+):
+    """It is killed when its first shard is finished; the other worker is then in the middle of the next."""
+    output = tmp_path / kind
+    address = ray_session.get_runtime_context().gcs_address
+    killed = subprocess.run(
+        [sys.executable, "-c", DRIVER],
+        input=pickle.dumps((STAGES[kind], (str(output), *inputs), workers)),
+        cwd=ROOT,
+        env=os.environ | {"RAY_ADDRESS": address},
+        capture_output=True,
+        timeout=240,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert any((output / "done").glob("*.json")) and not (output / "index.json").exists()
+    build, config = STAGES[kind]
+    ctx = context(output, *inputs, workers=workers)
+    build(ctx, config)
+    assert ctx.reporter.messages[0].startswith("resumed at step ")
+    assert digests(str(output)) == undisturbed[kind]

@@ -1,0 +1,39 @@
+"""The context and configuration of the corpus stage on test sources, and what the stage wrote."""
+
+import hashlib
+from pathlib import Path
+
+from jobs.configs.data import CorpusConfig
+from jobs.configs.execution import DataExecution, Execution
+from jobs.stage.context import StageContext
+
+
+class Recorder:
+    def __init__(self):
+        self.messages, self.remedies, self.steps = [], [], []
+
+    def metrics(self, step, values):
+        pass
+
+    def progress(self, done, total, note=""):
+        self.steps.append((done, total, note))
+
+    def message(self, text, remedy=""):
+        self.messages.append(text)
+        self.remedies.append(remedy)
+
+    def file(self, path, folder=""):
+        pass
+
+
+def context(folder: Path, parallelism: int = 2, should_stop=lambda: False) -> StageContext:
+    execution = Execution(data=DataExecution(parallelism=parallelism))
+    return StageContext("corpus", "corpus-1", str(folder), {}, execution, Recorder(), should_stop)
+
+
+def config(sources, **options) -> CorpusConfig:
+    return CorpusConfig(sources=sources, **{"validation_fraction": 0.1, "test_fraction": 0.1, **options})
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}

@@ -1,0 +1,225 @@
+"""Small shards, models and a made-up evaluation for the tests of recall, evaluation and export."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jobs.configs.execution import Execution
+from jobs.evaluation.rates import Outcome, Question, tabulate
+from jobs.evaluation.report import write_report
+from jobs.stage.context import Artifact, StageContext
+from rxt_model.baseline import StatelessDecoder, matching_config
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
+from rxt_model.model import ReactiveTransformer
+from tests.support.recorded import outputs, recorded
+from tokenization.bpe.special_tokens import EOS
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import encode_interactions
+from tokenization.dialogues import DialogueSpec, generate
+from tokenization.records import LANGUAGES, Probe
+from tokenization.shards.writer import ShardIndex, write_index, write_shard
+
+LENGTH = 64
+torch.set_num_threads(1)
+ARCHITECTURE = Architecture(
+    dim=32,
+    heads=4,
+    stateful_layers=2,
+    initial_layers=1,
+    final_layers=1,
+    decoder_attention=AttentionConfig(2, 1, gate="elementwise"),
+    cross_attention=AttentionConfig(2, 1),
+    encoder_attention=AttentionConfig(2, 2, gate="elementwise"),
+    dense_dim=64,
+    encoder_dim=64,
+    moe=MoEConfig(experts=4, top_k=2, expert_dim=16, shared_experts=2, shared_dim=16),
+    memory=MemoryConfig(slots=8, variant="competitive"),
+    length=LENGTH,
+)
+
+
+def make_conversations(count: int, split: str = "test") -> list:
+    spec = DialogueSpec(turns=(4, 7), facts=(1, 3))
+    return [generate(spec, language, split, 0, i) for i in range(count) for language in LANGUAGES]
+
+
+def make_tokenizer() -> Tokenizer:
+    texts = [
+        text for talk in make_conversations(60, "train") for i in talk.interactions for text in (i.query, i.answer)
+    ]
+    return Tokenizer.train(texts, 500)
+
+
+def make_shards(folder: Path, tokenizer: Tokenizer, conversations: int = 24, text_rows: int = 11) -> dict[str, str]:
+    """URIs of conversation and text shards with a test split, and of the tokenizer's folder."""
+    talks = make_conversations(conversations)
+    rows = []
+    for talk in talks:
+        encoded = encode_interactions(tokenizer, talk.interactions, LENGTH)
+        language = LANGUAGES.index(talk.language)
+        rows.append(
+            {
+                "conversation_id": talk.id,
+                "interactions": [vars(e) | {"language": language} for e in encoded],
+                "probes": [vars(p) for p in talk.probes],
+            }
+        )
+    texts = [" ".join(i.query for i in talk.interactions) for talk in talks]
+    packed = []
+    for i in range(text_rows):
+        first, second = tokenizer.encode(texts[2 * i])[:20], tokenizer.encode(texts[2 * i + 1])[: 10 + 2 * i]
+        packed.append({"input_ids": first + second, "document_starts": [0, len(first)], "language": i % 2})
+    for kind, content in (("conversations", rows), ("text", packed)):
+        uri = str(folder / kind)
+        record = write_shard(f"{uri}/test-00000.arrow", kind, content, "test")
+        write_index(uri, ShardIndex(kind, LENGTH, tokenizer.digest, tokenizer.vocab_size, (record,)))
+    (folder / "tokenizer").mkdir()
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    return {name: str(folder / name) for name in ("conversations", "text", "tokenizer")}
+
+
+def make_models(tokenizer: Tokenizer) -> tuple[ReactiveTransformer, StatelessDecoder]:
+    """Untrained, in evaluation mode; some answers end soon, where they would otherwise fill the length."""
+    torch.manual_seed(0)
+    config = ARCHITECTURE.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)
+    models = ReactiveTransformer(config).eval(), StatelessDecoder(matching_config(config)).eval()
+    for model in models:
+        model.decoder.head.bias.data[EOS] += 1.7
+    return models
+
+
+def save_models(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
+    """Artifact URIs of both models."""
+    for name, model in zip(("rxt", "baseline"), make_models(tokenizer), strict=True):
+        save_pretrained(model, folder / name / "model")
+    return {name: str(folder / name) for name in ("rxt", "baseline")}
+
+
+def make_outcomes(questions: int = 400) -> dict[str, list[Outcome]]:
+    """Made-up verdicts of every arm, about as a trained model gives them."""
+    rng = random.Random(0)
+    skill = {"rxt": 0.95, "zeroed": 0.02, "shuffled": 0.03, "no_history": 0.02, "full_history": 0.7}
+    outcomes: dict[str, list[Outcome]] = {arm: [] for arm in skill}
+    for number in range(questions):
+        kind = rng.choices(("recall", "update", "unknown"), (8, 2, 1))[0]
+        distance = 0 if kind == "unknown" else rng.randint(1, 6)
+        probe = Probe(7, "pet", kind, ("cat",), (), distance, rng.randint(1, 4))
+        language = LANGUAGES[number % 2]
+        question = Question(number // 2, 7, language, probe, rng.random() < 0.9, 0.01, rng.random() < 0.05)
+        for arm, chance in skill.items():
+            right = rng.random() < chance - 0.02 * distance
+            verdict = "correct" if right else rng.choice(("stale", "wrong", "abstained"))
+            outcomes[arm].append(Outcome(question, arm, "Your pet is a cat.", verdict))
+    return outcomes
+
+
+def make_evaluation() -> dict[str, Any]:
+    """What the stage writes, made up."""
+    arms = {arm: tabulate(outcomes) for arm, outcomes in make_outcomes().items()}
+    text = {"rows": 10, "tokens": 123_456, "nats_per_token": 3.4, "perplexity": 29.96, "token_accuracy": 0.34}
+    records = [
+        {
+            "turn": turn,
+            "history_tokens": 24 * (turn - 1),
+            "rxt_seconds": 0.004,
+            "write_seconds": 0.006,
+            "baseline_seconds": 0.004 + 0.0008 * turn,
+            "rxt_bytes": 49_152,
+            "baseline_bytes": 9_216 * turn,
+        }
+        for turn in (1, 2, 4, 8, 16, 32, 64)
+    ]
+    return {
+        "schema": 1,
+        "config": {},
+        "environment": {"device": "x86_64", "threads": 1, "torch": "2.13.0"},
+        "models": {name: {"parameters": 1_180_000, "active": 900_000} for name in ("rxt", "baseline")},
+        "memory": {
+            "writes": "free-running",
+            "conversations": 200,
+            "arms": arms,
+            "teacher_forced": {arm: arms[arm] for arm in ("rxt", "full_history")},
+        },
+        "text": {
+            "rxt": {language: text | {"masked_accuracy": 0.22, "masked_tokens": 999} for language in LANGUAGES},
+            "baseline": {language: text | {"perplexity": 27.1} for language in LANGUAGES},
+        },
+        "latency": records,
+    }
+
+
+class Notes:
+    """A reporter that remembers."""
+
+    def __init__(self):
+        self.points, self.messages, self.files, self.done = [], [], [], []
+
+    def metrics(self, step, values):
+        self.points.append((step, dict(values)))
+
+    def progress(self, done, total, note=""):
+        self.done.append((done, total, note))
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def file(self, path, folder=""):
+        assert Path(path).stat().st_size > 0
+        self.files.append((Path(path).name, folder))
+
+
+def make_world(folder: Path) -> dict[str, Artifact]:
+    """A store with both models, shards, a tokenizer and a report, as stages would have left them."""
+    tokenizer = make_tokenizer()
+    uris = make_shards(folder, tokenizer) | save_models(folder, tokenizer)
+    store = folder / "store"
+
+    def artifact(stage: str, key: str, source: Artifact | None = None) -> Artifact:
+        uri = store / stage / f"0123456789ab-{key}"
+        if key in uris:
+            shutil.copytree(uris[key], uri)
+        uri.mkdir(parents=True, exist_ok=True)
+        inputs = {"model": {"stage": source.stage, "artifact_id": source.artifact_id}} if source else {}
+        manifest = {
+            "stage": stage,
+            "artifact_id": uri.name,
+            "inputs": inputs,
+            "payload": {"config": {"steps": 7}},
+            "seconds": 12.3,
+            "result": f"{stage} result",
+            "outputs": outputs(str(uri)),
+        }
+        (uri / "manifest.json").write_text(json.dumps(manifest))
+        return Artifact(stage, uri.name, str(uri), manifest)
+
+    smat = artifact("smat", "none")
+    report = artifact("evaluate", "report")
+    Path(report.uri, "report.md").write_text(write_report(make_evaluation()))
+    return {
+        "model": artifact("mrl", "rxt", smat),
+        "baseline": artifact("baseline", "baseline"),
+        "text": artifact("text-shards", "text"),
+        "shards": artifact("conversation-shards", "conversations"),
+        "tokenizer": artifact("tokenizer", "tokenizer"),
+        "evaluation": report,
+    }
+
+
+def context(inputs: dict[str, Artifact], output: Path | str, **changes) -> StageContext:
+    return StageContext("stage", "0123456789ab-1", str(output), inputs, Execution(), Notes(), **changes)
+
+
+def foreign_tokenizer(folder: Path) -> Artifact:
+    Tokenizer.train(["something else entirely"] * 9, 300).save(str(folder / "tokenizer.json"))
+    return recorded("tokenizer", "0123456789ab-9", str(folder))
+
+
+def digest_of(artifact: Artifact) -> str:
+    return Tokenizer.load(f"{artifact.uri}/tokenizer.json").digest

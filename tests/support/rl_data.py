@@ -1,0 +1,107 @@
+"""A toy world for the RL tests: a model of some ten thousand parameters, conversations over a dozen words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jobs.configs.execution import Execution, RlExecution
+from jobs.stage.context import Artifact, StageContext
+from rxt_model.checkpoint import save_pretrained
+from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
+from rxt_model.model import ReactiveTransformer, seeded
+from tests.support.recorded import recorded
+from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.shards.writer import ShardIndex, write_index, write_shard
+
+LENGTH = 24
+
+
+def architecture() -> Architecture:
+    heads = AttentionConfig(2, 2)
+    return Architecture(
+        dim=16,
+        heads=2,
+        stateful_layers=2,
+        initial_layers=1,
+        final_layers=1,
+        decoder_attention=AttentionConfig(2, 2, gate="elementwise"),
+        cross_attention=heads,
+        encoder_attention=heads,
+        dense_dim=32,
+        encoder_dim=32,
+        moe=MoEConfig(experts=4, top_k=2, expert_dim=8),
+        memory=MemoryConfig(slots=4, variant="competitive"),
+        length=LENGTH,
+    )
+
+
+def toy_model(vocab_size: int = 300, digest: str = "") -> ReactiveTransformer:
+    config = architecture().with_vocabulary(vocab_size, digest)
+    return seeded(lambda: ReactiveTransformer(config), 0).eval()
+
+
+def toy_row(number: int, seed: int, vocab_size: int, turns: int) -> dict:
+    """A conversation of random words; the answer to each query is its first word, three times."""
+    random = np.random.default_rng([seed, number])
+    interactions = []
+    for _ in range(turns):
+        words = random.integers(12, min(vocab_size, 24), size=4).tolist()
+        prompt, reply = [BOS, QUERY, *words], [ANSWER, *[words[0]] * 3, EOS]
+        interactions.append(
+            {
+                "input_ids": prompt + reply,
+                "loss_mask": [False] * len(prompt) + [True] * len(reply),
+                "answer_start": len(prompt),
+                "language": 0,
+            }
+        )
+    return {"conversation_id": f"c{number}", "interactions": interactions, "probes": []}
+
+
+def toy_world(folder: Path, held_out: int = 8) -> Mapping[str, Artifact]:
+    """The upstream artifacts of the stage `mrl`: model, conversation shards of 2 to 4 turns, tokenizer."""
+    tokenizer = Tokenizer.train(["ala ma kota", "a cat has a mat"] * 20, 300)
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    save_pretrained(toy_model(tokenizer.vocab_size, tokenizer.digest), folder / "model" / "model")
+    records = []
+    for split, seed, rows in (("train", 1, 40), ("validation", 2, held_out), ("test", 3, 2)):
+        content = [toy_row(i, seed, tokenizer.vocab_size, 2 + i % 3) for i in range(rows)]
+        records.append(write_shard(f"{folder}/shards/{split}-00000.arrow", "conversations", content, split))
+    index = ShardIndex("conversations", LENGTH, tokenizer.digest, tokenizer.vocab_size, tuple(records))
+    write_index(f"{folder}/shards", index)
+    return {name: recorded(name, f"{name}-1", str(folder / name)) for name in ("model", "shards", "tokenizer")}
+
+
+class RecordingReporter:
+    """Keeps what a stage reports; `stop_after` progress calls it answers that the user wants to stop."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.points: dict[int, dict[str, float]] = {}
+        self.messages: list[str] = []
+        self.notes: list[str] = []
+        self.files: list[str] = []
+        self.stop_after = stop_after
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.points[step] = dict(values)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self.notes.append(f"{done}/{total} {note}")
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def file(self, path: str, folder: str = "") -> None:
+        self.files.append(path)
+
+    def should_stop(self) -> bool:
+        return self.stop_after is not None and len(self.notes) >= self.stop_after
+
+
+def toy_context(inputs: Mapping[str, Artifact], output: Path, reporter: RecordingReporter, **rl) -> StageContext:
+    execution = Execution(rl=RlExecution(**rl))
+    return StageContext("mrl", "mrl-1", str(output), inputs, execution, reporter, reporter.should_stop)

@@ -1,0 +1,186 @@
+"""What is left out of data sets of dialogues, against plain Python over whole conversations."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.shards.dialogue_manifest import ConversationShard
+from jobs.shards.dialogue_sources import SourceReport, add_up
+from tokenization.cleaning.benchmark import Benchmark, read_benchmark, write_benchmark
+from tokenization.conversations import sources
+from tokenization.conversations.screening import Survey, screens
+from tokenization.conversations.sources import DialogueSource, Part, key_of, parts_of, read_conversations, survey
+from tokenization.documents import CorpusError
+from tokenization.quarantine import Rejected
+from tokenization.records import SPLITS, Conversation, Interaction
+
+NO_BENCHMARK = Benchmark.of([], 5)
+
+
+def talks(name: str, path, **more) -> DialogueSource:
+    return DialogueSource(name, "files", "en", str(path), adapter="interactions", licence="CC0-1.0", **more)
+
+
+def write(path, conversations: list[list[tuple[str, str]]]) -> None:
+    rows = ({"interactions": [{"query": q, "answer": a} for q, a in turns]} for turns in conversations)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def screened(parts: list[Part], benchmark: Benchmark = NO_BENCHMARK) -> list[Part]:
+    found = screens([survey(part, benchmark) for part in parts])
+    return [replace(part, screen=screen) for part, screen in zip(parts, found, strict=True)]
+
+
+def kept(parts: list[Part]) -> list[Conversation]:
+    """What the passes of all splits read."""
+    reports = [SourceReport(split, parts) for split in SPLITS]
+    return [conversation for report in reports for conversation in report.read()]
+
+
+def queries(conversations: list[Conversation]) -> list[str]:
+    return sorted(conversation.interactions[0].query for conversation in conversations)
+
+
+def survey_of(keys: list[int], benchmark: list[int] = ()) -> Survey:
+    return Survey(np.array(keys, np.uint64), np.array(benchmark, np.uint64), (), {})
+
+
+def test_of_equal_keys_the_first_in_the_order_of_the_parts_stays():
+    rng = random.Random(0)
+    for _ in range(200):
+        parts = [[rng.randrange(12) for _ in range(rng.randrange(8))] for _ in range(rng.randrange(5))]
+        got = [[key for key in keys if not reason(key)] for keys, reason in
+               ((keys, screen.sieve()) for keys, screen in
+                zip(parts, screens(list(map(survey_of, parts))), strict=True))]  # fmt: skip
+        seen: set[int] = set()
+        expected = [[key for key in keys if not (key in seen or seen.add(key))] for keys in parts]
+        assert got == expected
+    [screen] = screens([survey_of([1, 2, 2], benchmark=[2])])
+    reason = screen.sieve()
+    assert [reason(key) for key in (1, 1, 2, 2)] == [None, None, "benchmark", "benchmark"]
+
+
+def test_a_screen_is_told_from_others_by_its_repr():
+    """A shard is written again where the repr of what it is made of has changed."""
+    many = list(range(5_000))  # of so many numpy prints the first and the last
+    parts = [many, [*many, 7]], [many, many[::-1]], [many, many[:2_500] + many[2_501:]], [many, []], [[], many]
+    assert len({repr(screens(list(map(survey_of, keys)))[1]) for keys in parts}) == len(parts)
+    lost = replace(survey_of(many), lost=(Rejected("f", "after 0 rows", "gone"),))
+    assert repr(screens([lost])) != repr(screens([survey_of(many)]))
+    assert repr(screens([survey_of([1], [1])])) != repr(screens([survey_of([1])])) != repr(screens([survey_of([2])]))
+
+
+def test_equal_conversations_count_once_across_sources_files_slices_and_splits(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "SLICE_BYTES", 1_000)
+    numbers = random.Random(1).choices(range(60), k=200)
+    variants = ("What is number {}?", "what is   number {} !", "“What is Number {}”...")
+    spoken = [[(variants[place % 3].format(n), f"It is {n}."), ("Sure?", "Yes.")] for place, n in enumerate(numbers)]
+    spoken += [[("?", "👍")], [("!", "👍")], [("?", "👍")], [("Sure?", "Yes."), ("Sure?", "Yes.")], [("Sure?", "Yes.")]]
+    for name, some in (("a1", spoken[:90]), ("a2", spoken[90:150]), ("b", spoken[150:])):
+        write(tmp_path / f"{name}.jsonl", some)
+    by_hash = talks("a", tmp_path / "a*.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    held_out = talks("b", tmp_path / "b.jsonl", split="test")
+    parts = screened([*parts_of(by_hash), *parts_of(held_out)])
+    assert len(parts) > 10
+    first = {n: place for place, n in reversed(list(enumerate(numbers)))}
+    expected = [variants[place % 3].format(n) for n, place in first.items()] + ["?", "!", "Sure?", "Sure?"]
+    found = kept(parts)
+    assert queries(found) == sorted(expected)
+    in_b = [conversation.interactions[0].query for conversation in found if conversation.source == "b"]
+    assert len(in_b) == 4 + sum(place >= 150 for place in first.values())
+    assert len({key_of(conversation) for conversation in found}) == len(found)
+
+
+def test_variants_are_in_the_same_split_even_where_they_are_not_removed(tmp_path):
+    write(tmp_path / "a.jsonl", [[(f"Say {n}, please", "Yes.")] for n in range(200)])
+    write(tmp_path / "b.jsonl", [[(f"SAY\n{n}: please", "“yes”")] for n in range(200)])
+    fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
+    splits = [
+        [one.split for part in parts_of(talks(name, tmp_path / f"{name}.jsonl", **fractions))
+         for one in read_conversations(part)]
+        for name in "ab"
+    ]  # fmt: skip
+    assert splits[0] == splits[1] and set(splits[0]) == set(SPLITS)
+
+
+def test_conversations_that_hold_a_benchmark_go_and_are_told(tmp_path):
+    exam = Benchmark.of(["Which of the seven lamps in the old house was green?"], 5)
+    said = [
+        [("Hello", "Good day"), ("Well?", "it was the seven lamps IN THE... old, house that I saw")],
+        [("Which of the seven lamps", "in the old house")],  # from one part to the next
+        [("Which of the seven", "lanterns in the old house")],  # four words in a row
+        [("Hello", "Good day")],
+        [("HELLO", "good day!")],
+    ]
+    write(tmp_path / "a.jsonl", said)
+    source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    parts = screened(parts_of(source), exam)
+    assert queries(kept(parts)) == ["Hello", "Which of the seven"]
+    shards = [ConversationShard(split, split, 0, 0, parts=tuple(parts)) for split in SPLITS]
+    for shard in shards:
+        report = SourceReport(shard.split, shard.parts)
+        for conversation in report.read():
+            report.count(conversation, [])
+        report.write(str(tmp_path / "out"), shard.file)
+    [told] = add_up(str(tmp_path / "out"), shards, [source])
+    assert {reason: entry["documents"] for reason, entry in told["removed"].items()} == {"benchmark": 2, "duplicate": 1}
+    assert told["removed"]["duplicate"] == {"bytes": 15, "documents": 1, "examples": ["HELLO\ngood day!"]}
+    assert sum(split["conversations"] for split in told["splits"].values()) == 2
+
+
+def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path):
+    code = [("Write it.", "if x:\n    y = [1,\n\t2]")]
+    said = [[("zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n? ", "gÄ™Å›"), ("so\u0301l", "gÄ™Å›")], [("q", "\u200b")], code, [("q", "a\0")]]
+    write(tmp_path / "a.jsonl", said)
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write(json.dumps({"interactions": [{"query": "q", "answer": "a"}], "text": "gÄ™Å›"}) + "\n")
+        file.write('{"interactions": ' * 600 + "1" + "}" * 600)
+    source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    [part] = screened(parts_of(source))
+    first, *others, empty, nul, deep = sorted(read_conversations(part), key=lambda one: isinstance(one, Rejected))
+    assert first.interactions == (Interaction("zażółć to\n?", "gęś"), Interaction("sól", "gęś"))
+    assert [[(turn.query, turn.answer) for turn in one.interactions] for one in others] == [code, [("q", "a")]]
+    assert [one.reason for one in (empty, nul)] == ["no answer", "NUL"]
+    assert isinstance(deep, Rejected)  # how deep is too deep depends on the interpreter
+    shards = [ConversationShard(split, split, 0, 0, parts=(part,)) for split in SPLITS]
+    for shard in shards:
+        SourceReport(shard.split, shard.parts).write(str(tmp_path), shard.file)
+    [told] = add_up(str(tmp_path), shards, [source])
+    assert told["repaired"] == {
+        "composition": {"documents": 1, "examples": []},
+        "misread encoding": {"documents": 1, "examples": ["zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n?  → zażółć\u00a0to \r\n? "]},
+        "white space": {"documents": 1, "examples": []},
+    }
+
+
+def test_what_was_lost_when_parts_were_compared_is_told_even_if_it_is_there_again(tmp_path):
+    for name in ("1", "2"):
+        write(tmp_path / f"{name}.jsonl", [[("Hello", "Good day")]])
+    source = talks("a", tmp_path / "*.jsonl", split="train")
+    parts = parts_of(source)
+    content = (tmp_path / "1.jsonl").read_bytes()
+    (tmp_path / "1.jsonl").unlink()
+    parts = screened(parts)
+    report = SourceReport("train", parts)
+    assert len(list(report.read())) == 1 and len(report.gone) == 1
+    (tmp_path / "1.jsonl").write_bytes(content)
+    report = SourceReport("train", parts)
+    assert len(list(report.read())) == 2 and report.gone == [parts[0].slice.url]
+
+
+def test_a_benchmark_comes_back_from_the_corpus_that_has_one(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    uri = str(tmp_path / "corpus")
+    assert not len(read_benchmark(uri).hashes)
+    exam = Benchmark.of(["one two three four five six", "too short"], 5)
+    write_benchmark(uri, exam)
+    found = read_benchmark(uri)
+    assert (found.n, found.hashes.tolist()) == (5, exam.hashes.tolist()) and len(found.hashes) == 2
+    (tmp_path / "corpus/benchmark.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(CorpusError, match=r"corpus/benchmark\.parquet is damaged"):
+        read_benchmark(uri)

@@ -1,0 +1,110 @@
+"""Records of the store that are not what was written: which count as absent, which are an error, and the way out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.stage.context import Discard, StageError
+from pipelines import cli, session
+from pipelines.artifacts import MANIFEST, MANIFEST_KEYS, ArtifactStore
+from pipelines.lease import take
+from pipelines.planner import plan
+from tests.support.toy_graph import QUICK, MemoryTracking, run, toy
+
+WORDS = ("--set", "sft.seed=0")
+
+
+def stages(config=None):
+    base = toy("sft", deterministic=True, text="b")
+    return [base, toy("smat", base)]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """Two stages, complete."""
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(session, "curriculum", stages)
+    store = ArtifactStore(str(tmp_path / "store"))
+    assert run(stages(), store) == 0
+    return store
+
+
+def rxt(*words, **options):
+    return CliRunner().invoke(cli.app, [*words, *WORDS], **options)
+
+
+@pytest.mark.parametrize("content", [b"{", b"{}", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("name", ["sft", "smat"])
+def test_a_damaged_manifest_is_named_and_the_suggested_command_gets_rid_of_it(store, name, content):
+    (attempt,) = store.attempts(name)
+    path = Path(store.uri(attempt), MANIFEST)
+    path.write_bytes(content)
+    for words in (["status"], ["run"], ["stage", "show", name]):
+        result = rxt(*words)
+        assert result.exit_code == 2
+        error, following = result.stderr.splitlines()
+        assert error.startswith(f"error: {path} is damaged: ")
+        assert following == f"next: rxt stage discard {name} {attempt.artifact_id} --set sft.seed=0"
+    result = rxt(*following.split()[2:-2], "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert plan(stages(), store)[name].state == "missing"
+
+
+def test_a_manifest_without_a_part_says_which(store):
+    (attempt,) = store.attempts("sft")
+    manifest = store.manifest(attempt)
+    assert set(manifest) == set(MANIFEST_KEYS)
+    del manifest["provenance"], manifest["finished"]
+    store.write_json(attempt, MANIFEST, manifest)
+    with pytest.raises(StageError, match="it has no provenance, finished") as caught:
+        plan(stages(), store)
+    assert caught.value.remedy == Discard("sft", attempt.artifact_id)
+
+
+def test_a_damaged_manifest_does_not_keep_another_artifact_from_being_discarded(store):
+    (attempt,) = store.attempts("sft")
+    Path(store.uri(store.attempts("smat")[0]), MANIFEST).write_text("{}")
+    assert rxt("stage", "discard", "sft", attempt.artifact_id, "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_the_record_of_the_tracker_run_is_not_needed(store, content):
+    path = Path(store.uri(store.attempts("smat")[0]), "run.json")
+    path.write_text(content)
+    found = json.loads(rxt("status", "--json").stdout)["stages"]
+    assert [stage["state"] for stage in found] == ["complete", "complete"] and found[1]["mlflow_run_id"] is None
+    assert rxt("stage", "show", "smat").exit_code == 0
+    tracking = MemoryTracking()
+    assert run([*stages(), toy("more")], store, tracking=tracking) == 0
+    assert len(tracking.of("smat")) == 1  # it was sent again
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_a_damaged_record_of_a_failure_leaves_the_stage_failed(store, content):
+    (attempt,) = store.attempts("smat")
+    store.remove(attempt, MANIFEST)
+    Path(store.uri(attempt), "failure.json").write_text(content)
+    status = plan(stages(), store)["smat"]
+    assert (status.state, status.reason) == ("failed", "failure.json is damaged")
+    assert run(stages(), store) == 0
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_a_damaged_lease_holds_nobody_up(store, content):
+    (attempt,) = store.attempts("smat")
+    store.remove(attempt, MANIFEST)
+    Path(store.uri(attempt), "lease-000001.json").write_text(content)
+    assert plan(stages(), store)["smat"].state == "interrupted"
+    lease = take(store, attempt, print, times=QUICK)
+    assert "lease-000002.json" in store.names(attempt) and lease.is_ours()
+    lease.release()
+
+
+def test_commands_about_an_unknown_artifact_repeat_the_overrides(store):
+    result = rxt("stage", "discard", "sft", "0" * 12 + "-1")
+    assert result.stderr.splitlines()[-1] == "next: rxt stage show sft --set sft.seed=0"

@@ -1,0 +1,276 @@
+"""Store and lease on a local disk and on memory://: exclusive creation, attempts, content digests, one writer."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+from jobs.stage.context import Interrupted, StageError
+from pipelines.artifacts import ArtifactStore, Attempt, content_digest
+from pipelines.lease import LeaseHeld, holder_of, take
+from tests.support.toy_graph import QUICK
+
+ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    return ArtifactStore(str(tmp_path / "store") if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+
+
+def put(store, attempt, name, data):
+    path = f"{store.root}/{attempt.stage}/{attempt.artifact_id}/{name}"
+    store.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    store.fs.pipe_file(path, data)
+
+
+def test_relative_and_file_urls_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ArtifactStore("here/store").uri(ATTEMPT) == f"{tmp_path}/here/store/pretrain/0123456789ab-1"
+    assert ArtifactStore(f"file://{tmp_path}/x").url == f"{tmp_path}/x"
+    assert ArtifactStore("memory://x").uri(ATTEMPT).startswith("memory://")
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket/x", "abfs://container/x"])
+def test_unknown_scheme_is_refused_with_the_url(url):
+    with pytest.raises(StageError, match=url) as caught:
+        ArtifactStore(url)
+    assert caught.value.remedy
+
+
+def test_unwritable_store_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    store = ArtifactStore(str(tmp_path / "file" / "store"))
+    with pytest.raises(StageError, match=str(tmp_path / "file" / "store")):
+        store.check_writable()
+
+
+def test_check_writable_leaves_nothing(store):
+    store.check_writable()
+    assert store.fs.find(store.root) == []
+
+
+def test_create_is_exclusive_and_keeps_the_first(store):
+    assert store.create_json(ATTEMPT, "manifest.json", {"by": 1})
+    assert not store.create_json(ATTEMPT, "manifest.json", {"by": 2})
+    assert store.read_json(ATTEMPT, "manifest.json") == {"by": 1}
+    assert store.names(ATTEMPT) == ["manifest.json"]
+
+
+def test_attempts_and_numbers(store):
+    for attempt in (ATTEMPT, Attempt("pretrain", "0123456789ab", 10), Attempt("pretrain", "ffffffffffff", 2)):
+        store.write_json(attempt, "config.json", {})
+    put(store, Attempt("pretrain", "stray-folder", 1), "x", b"")
+    assert [a.artifact_id for a in store.attempts("pretrain")] == [
+        "0123456789ab-1",
+        "0123456789ab-10",
+        "ffffffffffff-2",
+    ]
+    assert store.newest("pretrain", "0123456789ab" + "0" * 52).number == 10
+    assert store.next_attempt("pretrain", "0123456789ab" + "0" * 52).number == 11
+    assert store.newest("sft", "0" * 64) is None
+
+
+def test_discarded_attempt_is_gone_and_its_number_never_comes_back(store):
+    second = Attempt("pretrain", "0123456789ab", 2)
+    for attempt in (ATTEMPT, second):
+        put(store, attempt, "model/weights", b"w")
+        store.commit(attempt, {})
+    store.discard(second)
+    assert store.attempts("pretrain") == [ATTEMPT] and store.names(second) == []
+    assert store.next_attempt("pretrain", "0123456789ab" + "0" * 52).number == 3
+    with pytest.raises(StageError, match="there are: 0123456789ab-1"):
+        store.find("pretrain", "0123456789ab-2")
+
+
+def test_a_discard_that_was_cut_off_can_be_finished(store):
+    put(store, ATTEMPT, "model/weights", b"w")
+    store._create(f"{store.root}/pretrain/discarded-{ATTEMPT.artifact_id}", b"")  # as far as the first one came
+    assert store.attempts("pretrain") == [] and store.find("pretrain", ATTEMPT.artifact_id) == ATTEMPT
+    store.discard(ATTEMPT)
+    assert store.names(ATTEMPT) == []
+    with pytest.raises(StageError, match="there are: none"):
+        store.find("pretrain", ATTEMPT.artifact_id)
+
+
+def test_outputs_are_the_result_without_records_and_checkpoints(store):
+    for name in (
+        "out/a.txt", "model/config.json", "model/model.safetensors", "index.json", "attempt.json", "metrics.jsonl",
+        "lease-000001.json", "step-00000010/.metadata", "step-00000010/__0_0.distcp", "checkpoints.json", "run.json",
+        "ray-1/x", "rl/checkpoints/x", ".marker", "train-00000.arrow.tmp",
+        "checkpoint_manager_snapshot.json", "failure.json",
+    ):  # fmt: skip
+        put(store, ATTEMPT, name, name.encode())
+    outputs = store.outputs(ATTEMPT)
+    assert sorted(outputs) == ["index.json", "model/config.json", "model/model.safetensors", "out/a.txt"]
+    import hashlib
+
+    assert outputs["out/a.txt"] == {"size": 9, "sha256": hashlib.sha256(b"out/a.txt").hexdigest()}
+
+
+def test_content_digest_depends_on_names_and_bytes_only(store):
+    other = Attempt("pretrain", "ffffffffffff", 1)
+    for attempt in (ATTEMPT, other):
+        put(store, attempt, "a", b"1")
+    assert content_digest(store.outputs(ATTEMPT)) == content_digest(store.outputs(other))
+    put(store, other, "a", b"2")
+    assert content_digest(store.outputs(ATTEMPT)) != content_digest(store.outputs(other))
+
+
+def test_append_mends_a_line_that_a_killed_writer_left(store):
+    store.write_json(ATTEMPT, "config.json", {})
+    store.append(ATTEMPT, "metrics.jsonl", "1\n")
+    store.append(ATTEMPT, "metrics.jsonl", "2\n3\n")
+    assert store.read_text(ATTEMPT, "metrics.jsonl") == "1\n2\n3\n"
+    if store.is_local:
+        put(store, ATTEMPT, "metrics.jsonl", b"1\nhal")
+        store.append(ATTEMPT, "metrics.jsonl", "2\n")
+        assert store.read_text(ATTEMPT, "metrics.jsonl") == "1\nhal\n2\n"
+
+
+def test_a_live_holder_is_named(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    with pytest.raises(LeaseHeld, match=f"pretrain 0123456789ab-1 is being written by pid {os.getpid()} on "):
+        take(store, ATTEMPT, print, times=QUICK)
+    lease.release()
+    take(store, ATTEMPT, print, times=QUICK).release()
+    assert [name for name in store.names(ATTEMPT)] == ["lease-000001.json", "lease-000002.json"]
+
+
+def holder_record(store, **changes):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    lease.release()
+    record = store.read_json(ATTEMPT, "lease-000001.json") | {"released": False} | changes
+    store.write_json(ATTEMPT, "lease-000001.json", record)
+    return record
+
+
+def test_a_dead_local_holder_is_outlived_after_the_grace_time(store):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    holder_record(store, pid=process.pid)
+    said = []
+    began = time.monotonic()
+    lease = take(store, ATTEMPT, said.append, times=QUICK)
+    assert time.monotonic() - began >= QUICK.grace
+    assert f"pid {process.pid}" in said[0] and "is gone" in said[0]
+    assert holder_of(store, ATTEMPT).number == 2
+    lease.release()
+
+
+def test_a_reused_process_id_is_not_the_holder(store):
+    holder_record(store, started=1.0)
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    assert lease.is_ours() and holder_of(store, ATTEMPT).number == 2
+    lease.release()
+
+
+def test_a_holder_elsewhere_is_watched_on_our_own_clock(store):
+    holder_record(store, processes="another machine", time=time.time() + 1e6)  # its clock is far ahead
+    said = []
+    began = time.monotonic()
+    lease = take(store, ATTEMPT, said.append, times=QUICK)
+    assert time.monotonic() - began >= QUICK.expiry and "cannot be seen from here" in said[0]
+    lease.release()
+
+
+def test_a_holder_elsewhere_that_beats_keeps_its_lease(store):
+    record = holder_record(store, processes="another machine", time=time.time() - 1e6)
+    looks = iter(range(100))
+
+    def beat_once(_=None):
+        if next(looks) == 3:
+            store.write_json(ATTEMPT, "lease-000001.json", record | {"beat": 77})
+        return False
+
+    with pytest.raises(LeaseHeld):
+        take(store, ATTEMPT, print, beat_once, QUICK)
+
+
+def test_waiting_for_a_lease_can_be_stopped(store):
+    holder_record(store, processes="another machine")
+    with pytest.raises(Interrupted):
+        take(store, ATTEMPT, print, lambda: True, QUICK)
+
+
+def test_a_holder_that_lost_its_lease_notices_and_may_not_commit(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    record = store.read_json(ATTEMPT, "lease-000001.json")
+    store.create_json(ATTEMPT, "lease-000002.json", record | {"pid": 1})
+    deadline = time.monotonic() + 10
+    while not lease.lost and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert lease.lost
+    with pytest.raises(LeaseHeld, match="pid 1 "):
+        lease.commit({})
+    assert store.manifest(ATTEMPT) is None
+    lease.release()
+    assert store.read_json(ATTEMPT, "lease-000002.json")["pid"] == 1
+
+
+def test_the_heartbeat_changes_the_record(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    deadline = time.monotonic() + 10
+    while holder_of(store, ATTEMPT).record["beat"] < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert holder_of(store, ATTEMPT).record["beat"] >= 3
+    lease.release()
+    assert holder_of(store, ATTEMPT).record["released"]
+
+
+def _race(url, barrier, queue):
+    store = ArtifactStore(url)
+    for round_number in range(20):
+        attempt = Attempt("race", "0" * 12, round_number + 1)
+        barrier.wait()
+        try:
+            lease = take(store, attempt, print, times=QUICK)
+        except LeaseHeld:
+            lease = None
+        won = store.create_json(attempt, "manifest.json", {"pid": os.getpid()})
+        barrier.wait()
+        queue.put((round_number, lease is not None, won))
+        if lease:
+            lease.release()
+
+
+def test_four_processes_race_and_one_wins_each_lease_and_each_manifest(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier, queue = context.Barrier(4), context.Queue()
+    racers = [context.Process(target=_race, args=(str(tmp_path), barrier, queue)) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    results = [queue.get(timeout=60) for _ in range(80)]
+    for racer in racers:
+        racer.join()
+    for round_number in range(20):
+        mine = [r for r in results if r[0] == round_number]
+        assert sum(r[1] for r in mine) == 1 and sum(r[2] for r in mine) == 1
+    assert not [p for p in tmp_path.rglob("*.tmp")]
+    assert len(list(tmp_path.rglob("lease-000001.json"))) == 20 and not list(tmp_path.rglob("lease-000002.json"))
+    assert json.loads((tmp_path / "race/000000000000-1/manifest.json").read_text())["pid"] in [r.pid for r in racers]
+
+
+def test_threads_race_on_memory():
+    import threading
+
+    store, won = ArtifactStore(f"memory://{uuid.uuid4().hex}"), []
+    barrier = threading.Barrier(8)
+
+    def create():
+        barrier.wait()
+        won.append(store.create_json(ATTEMPT, "manifest.json", {}))
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(won) == 1

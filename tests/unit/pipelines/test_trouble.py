@@ -1,0 +1,202 @@
+"""What may go wrong around a running stage: a disk that is full, a store that does not answer, a lease that is lost, a
+tracker that has nothing of what it should have."""
+
+from __future__ import annotations
+
+import io
+import resource
+import shutil
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobs.stage.context import Interrupted, StageError
+from pipelines.artifacts import ArtifactStore, Attempt, StoreError
+from pipelines.lease import take
+from pipelines.planner import plan
+from tests.support import toy_graph
+from tests.support.toy_graph import QUICK, MemoryTracking, run, toy
+
+ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(str(tmp_path / "store"))
+
+
+@contextmanager
+def disk_that_fills():
+    """Yields a function after which no file of this process can grow, until the block ends: pytest's own report of the
+    test, which may go to a file, comes before any fixture is torn down."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def wait_until_stopped(ctx):
+    deadline = time.monotonic() + 30
+    while not ctx.should_stop() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    raise Interrupted("asked to stop")
+
+
+def test_a_full_disk_is_told_with_the_next_command_by_every_stage_that_meets_it(store, monkeypatch):
+    out, tracking = io.StringIO(), MemoryTracking()
+    stages = [toy("left", function="fills"), toy("right")]
+    with disk_that_fills() as fill:
+
+        def fills(ctx, config):
+            fill()
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(toy_graph, "fills", fills, raising=False)
+        assert run(stages, store, file=out, tracking=tracking) == 1
+    text = out.getvalue()
+    assert "error: left failed\n  OSError: [Errno 28] No space left on device" in text
+    assert "failure.json could not be written: store" in text and "resume   rxt run " in text
+    assert "error: store" in text and "  next     RXT_STORE=URL rxt status" in text
+    assert tracking.parents[-1]["status"] == "FAILED" and toy_graph.calls == []
+
+
+def test_an_error_of_the_runner_stops_and_awaits_what_runs(store, monkeypatch):
+    seen = []
+
+    def damages(ctx, config):
+        other = Attempt("left", ctx.artifact_id.partition("-")[0], 2)
+        Path(store.uri(other)).mkdir()
+        Path(store.uri(other), "manifest.json").write_text("{")
+        return {}
+
+    def waits(ctx, config):
+        try:
+            wait_until_stopped(ctx)
+        finally:
+            time.sleep(0.3)
+            seen.append(ctx.should_stop())
+
+    monkeypatch.setattr(toy_graph, "damages", damages, raising=False)
+    monkeypatch.setattr(toy_graph, "waits", waits, raising=False)
+    stages, tracking = [toy("left", function="damages"), toy("right", function="waits")], MemoryTracking()
+    with pytest.raises(StageError, match="manifest.json is damaged"):
+        run(stages, store, tracking=tracking, parallel=2)
+    assert seen == [True] and tracking.parents[-1]["status"] == "FAILED"
+    assert tracking.of("right")[0]["status"] == "KILLED"
+
+
+def test_the_heartbeat_outlives_a_store_that_is_away_for_a_while(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    with disk_that_fills() as fill:
+        fill()
+        time.sleep(4 * QUICK.heartbeat)
+    before = store.read_json(ATTEMPT, "lease-000001.json")["beat"]
+    wait_for(lambda: store.read_json(ATTEMPT, "lease-000001.json")["beat"] > before)
+    assert lease.is_ours()
+    lease.release()
+
+
+def test_a_lease_is_lost_when_no_heartbeat_came_through_until_it_expired(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    with disk_that_fills() as fill:
+        fill()
+        wait_for(lambda: lease.lost)
+        assert isinstance(lease.lost, StoreError)
+        with pytest.raises(StoreError):
+            lease.commit({})
+        lease.release()
+
+
+def test_who_lost_the_lease_leaves_records_and_run_to_the_new_holder(store, monkeypatch):
+    taken = {"mlflow_run_id": "run-1", "unsent": None, "files": []}
+
+    def robbed(ctx, config):
+        ctx.reporter.metrics(1, {"train/loss": 1.0})
+        (attempt,) = store.attempts("data")
+        record = store.read_json(attempt, "lease-000001.json")
+        store.create_json(attempt, "lease-000002.json", record)
+        store.write_json(attempt, "run.json", taken)
+        raise RuntimeError("the files are gone")
+
+    monkeypatch.setattr(toy_graph, "robbed", robbed, raising=False)
+    out, tracking = io.StringIO(), MemoryTracking()
+    assert run([toy("data", function="robbed")], store, file=out, tracking=tracking) == 2
+    (attempt,) = store.attempts("data")
+    assert store.read_json(attempt, "run.json") == taken and store.read_json(attempt, "failure.json") is None
+    assert tracking.runs["run-1"]["status"] == "RUNNING" and tracking.left == ["run-1"]
+
+
+def build_unseen(store, tracking, monkeypatch):
+    """A complete stage of which the tracker knows nothing, as it was away all the time."""
+
+    def unseen(ctx, config):
+        ctx.reporter.metrics(1, {"train/loss": 1.0})
+        folder = Path(ctx.output_uri, "plots")
+        folder.mkdir()
+        (folder / "recall.png").write_bytes(b"png")
+        ctx.reporter.file(str(folder / "recall.png"), "plots")
+        return {"eval/x": 2.0}
+
+    def away(*arguments):
+        tracking.away = True
+        return "parent-1"
+
+    monkeypatch.setattr(toy_graph, "unseen", unseen, raising=False)
+    monkeypatch.setattr(tracking, "start_run", away)
+    stages = [toy("base", function="unseen", text="b")]
+    assert run(stages, store, tracking=tracking, file=io.StringIO()) == 0
+    monkeypatch.undo()
+    tracking.away = False
+    status = plan(stages, store)["base"]
+    assert status.manifest["mlflow_run_id"] is None and tracking.runs == {}
+    return [*stages, toy("next")]
+
+
+def test_a_stage_that_the_tracker_never_saw_is_sent_by_the_next_run(store, monkeypatch):
+    tracking, out = MemoryTracking(), io.StringIO()
+    stages = build_unseen(store, tracking, monkeypatch)
+    assert run(stages, store, tracking=tracking, file=out) == 0
+    (sent,) = tracking.of("base")
+    assert [(name, value) for name, value, _, _ in sent["points"]] == [("train/loss", 1.0), ("eval/x", 2.0)]
+    assert sent["status"] == "FINISHED" and sent["params"]["text"] == "b"
+    assert sorted(sent["files"]) == ["manifest.json", "recall.png"]
+    attempt = plan(stages, store)["base"].attempt
+    assert store.read_json(attempt, "run.json")["mlflow_run_id"] == "run-1"
+    assert tracking.parents[-1]["reused"] == {"base": "run-1"}
+
+    shutil.rmtree(store.uri(plan(stages, store)["next"].attempt))
+    assert run(stages, store, tracking=tracking) == 0 and len(tracking.of("base")) == 1
+
+
+def test_what_was_not_sent_to_a_lost_database_goes_to_a_new_run(store, monkeypatch):
+    lost, out = MemoryTracking(), io.StringIO()
+    stages = build_unseen(store, lost, monkeypatch)
+    attempt = plan(stages[:1], store)["base"].attempt
+    store.write_json(attempt, "run.json", {"mlflow_run_id": "of-another-database", "unsent": 1, "files": []})
+    tracking = MemoryTracking()
+    assert run(stages, store, tracking=tracking, file=out) == 0
+    assert len(tracking.of("base")[0]["points"]) == 2 and "base: 2 points" in out.getvalue()
+
+
+def test_a_tracker_that_refuses_to_catch_up_is_a_warning(store, monkeypatch):
+    tracking, out = MemoryTracking(), io.StringIO()
+    stages = build_unseen(store, tracking, monkeypatch)
+
+    def leave(run_id, points):
+        tracking.away = True
+        tracking._reach()
+
+    monkeypatch.setattr(tracking, "log_metrics", leave)
+    assert run(stages, store, tracking=tracking, file=out) == 0
+    assert "warning: the tracker is away; a later run tries again" in out.getvalue()
+    assert plan(stages, store)["next"].is_complete
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
