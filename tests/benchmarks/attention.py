@@ -12,12 +12,9 @@ Ray nor an installed package.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,15 +22,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 import torch.nn.functional as F
+from record import RESULTS, append, environment
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pipelines.revision import commit
 from rxt_model.attention import attend
 from rxt_model.kernels.language import triton
 from rxt_model.visibility import same_document
 
-RESULTS = Path(__file__).parent / "results" / "attention.jsonl"
 TOKENS, HEADS, KV_HEADS, WIDTH = 32768, 8, 4, 32
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
 
@@ -91,22 +87,17 @@ def error(call: Callable, q: Tensor, k: Tensor, v: Tensor, document: int) -> flo
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "attention.jsonl")
     arguments = parser.parse_args()
     if triton is None or not torch.cuda.is_available():
         print("attention.py: needs a GPU that torch can use, and Triton; there is none here", file=sys.stderr)
         return 2
     common = {
         "case": "attention_fwd_bwd",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": torch.cuda.get_device_name(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        **environment("torch", device=torch.cuda.get_device_name()),
         "dtype": "bf16",
         "heads": [HEADS, KV_HEADS, WIDTH],
     }
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     wrong = 0
     for length, document in ((1024, 1024), (4096, 4096), (4096, 1024), (8192, 1024), (4096, 256)):
         torch.manual_seed(0)
@@ -129,8 +120,7 @@ def main() -> int:
                 wrong += line["error_to_fp64"] > 1e-2
                 rounded = (round(f(times), 4) for f in (statistics.median, min, max))
                 line |= dict(zip(("median_ms", "min_ms", "max_ms"), rounded, strict=True))
-            with arguments.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append(arguments.results, [line])
             print(f"{length:5} {document:5} {name:20} {line.get('median_ms', line.get('error'))}")
     return int(wrong > 0)
 

@@ -17,7 +17,8 @@ import zlib
 from statistics import median
 
 import tokenizers
-from texts import RESULTS, cpu_seconds, machine, megabytes, read
+from record import RESULTS, append, environment
+from texts import cpu_seconds, megabytes, read
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
@@ -84,23 +85,22 @@ def main() -> None:
             command = [sys.executable, *sys.argv, "--trainer", trainer]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             lines.append(json.loads(done.stdout.splitlines()[-1]))
-    common = {"case": "bpe_training", **machine("tokenizers", "gigabpe", "numpy")}
+    common = {"case": "bpe_training", **environment("tokenizers", "gigabpe", "numpy")}
     reference = median(line["cpu_s"] for line in runs["tokenizers"])
-    with (RESULTS / "bpe_training.jsonl").open("a") as file:
-        for trainer, lines in runs.items():
-            seconds = [line.pop("cpu_s") for line in lines]
-            line = common | lines[0] | {"turns": len(lines), "same_bytes": len({one["digest"] for one in lines}) == 1}
-            line |= {"median_s": median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
-            if trainer == "ours":
-                ratio = reference / median(seconds)
-                worst = min(
-                    lines[0][key] / runs["tokenizers"][0][key] for key in map("bytes_per_token_{}".format, LANGUAGES)
-                )
-                line |= {"ratio": round(ratio, 2), "target": LEAST_RATIO, "compression": round(worst, 4)}
-                line |= {"target_compression": LEAST_COMPRESSION}
-                line["met"] = ratio >= LEAST_RATIO and worst >= LEAST_COMPRESSION
-            file.write(json.dumps(line) + "\n")
-            print(json.dumps(line))
+    for trainer, lines in runs.items():
+        seconds = [line.pop("cpu_s") for line in lines]
+        line = common | lines[0] | {"turns": len(lines), "same_bytes": len({one["digest"] for one in lines}) == 1}
+        line |= {"median_s": median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
+        if trainer == "ours":
+            ratio = reference / median(seconds)
+            worst = min(
+                lines[0][key] / runs["tokenizers"][0][key] for key in map("bytes_per_token_{}".format, LANGUAGES)
+            )
+            line |= {"ratio": round(ratio, 2), "target": LEAST_RATIO, "compression": round(worst, 4)}
+            line |= {"target_compression": LEAST_COMPRESSION}
+            line["met"] = ratio >= LEAST_RATIO and worst >= LEAST_COMPRESSION
+        append(RESULTS / "bpe_training.jsonl", [line])
+        print(json.dumps(line))
 
 
 if __name__ == "__main__":

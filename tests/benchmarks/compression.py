@@ -23,19 +23,15 @@ import base64
 import gzip
 import hashlib
 import json
-import platform
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import tiktoken
 import tokenizers
+from record import RESULTS, append, environment
 
-from jobs.evaluation.latency import device_name
-from pipelines.revision import commit
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import SPLIT, Tokenizer
 from tokenization.cleaning.cleaner import Cleaner
@@ -46,7 +42,6 @@ from tokenization.packages.formats import EXTRACTORS
 from tokenization.packages.formats.archive import read_members
 from tokenization.packages.table import PACKAGES, Package
 
-RESULTS = Path(__file__).parent / "results" / "compression.jsonl"
 SIZES = (65_536, 32_768)
 TARGETS = {"en": 4.1, "pl": 3.6}  # of the larger size
 MIN_CHARACTERS = 40
@@ -279,11 +274,7 @@ def main() -> None:
     out, inside = samples(found, out_of_source=True), samples(found, out_of_source=False)
     common = {
         "benchmark": "compression",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": device_name(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("tokenizers", "tiktoken", "rustbpe")},
+        **environment("tokenizers", "tiktoken", "rustbpe"),
         "sample_bytes": {
             language: bytes_of(t for s in sources.values() for t in s) for language, sources in out.items()
         },
@@ -297,8 +288,7 @@ def main() -> None:
         if more and vocabulary.size == SIZES[0]:
             line |= {"target": TARGETS, "met": all(rates[name]["all"] >= target for name, target in TARGETS.items())}
         print(json.dumps(line), flush=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append(RESULTS / "compression.jsonl", [line])
 
     for vocabulary in public():
         report(vocabulary)

@@ -11,22 +11,18 @@ peak less that before it began. Its peer is an LSH index of rensa with as many r
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import platform
 import resource
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from record import RESULTS, append, environment
 
 from jobs.configs.data import CorpusConfig, SourceConfig
 from jobs.corpus.tasks import CleanTask, clean_piece
-from jobs.evaluation.latency import device_name
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
-from pipelines.revision import commit
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.language import foreign
 from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
@@ -34,29 +30,18 @@ from tokenization.packages.fetch import PACKAGES, fetch, path_of
 from tokenization.packages.formats import EXTRACTORS
 from tokenization.sources import Piece, Source, pieces
 
-RESULTS = Path(__file__).parent / "results" / "corpus.jsonl"
 TINY = 1_000_000
 
 
 def main() -> None:
     arguments = parse()
-    common = {
-        "benchmark": "corpus",
-        "time": int(time.time()),
-        "commit": commit(),
-        "device": device_name(),
-        "python": platform.python_version(),
-        "rensa": version("rensa"),
-        "py3langid": version("py3langid"),
-    }
+    common = {"benchmark": "corpus", **environment("rensa", "py3langid")}
     foreign("Serwisant: jasne. Ile pamieci potrzebuje klient?", "pl")  # loads the model of py3langid
     cases = {"packages": packages, "tiny": tiny_documents, "duplicates": lambda: duplicates(arguments.million)}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        for case in arguments.case or cases:
-            for line in cases[case]():
-                print(line, flush=True)
-                file.write(json.dumps(common | {"case": case} | line) + "\n")
+    for case in arguments.case or cases:
+        for line in cases[case]():
+            print(line, flush=True)
+            append(RESULTS / "corpus.jsonl", [common | {"case": case} | line])
 
 
 def packages():

@@ -16,23 +16,20 @@ and Triton 3.6 or newer, and neither Ray nor an installed package.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 import torch.nn.functional as F
+from record import RESULTS, append, environment
 from torch import Tensor, nn
 
-from pipelines.revision import commit
 from rxt_model.compile import compile_layers
 from rxt_model.family import FAMILY
 from rxt_model.heads import next_tokens
@@ -42,7 +39,6 @@ from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import balance_loss
 from rxt_model.size import active_parameters, decoder_flops, parameters
 
-RESULTS = Path(__file__).parent / "results" / "decoder_step.jsonl"
 TARGET = 200_000
 ROUNDS = 5
 BETA = FAMILY["beta"].config
@@ -133,7 +129,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=32768)
     parser.add_argument("--document", type=int, default=1024)
     parser.add_argument("--passes", type=int, default=4)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "decoder_step.jsonl")
     arguments = parser.parse_args()
     if triton is None or not torch.cuda.is_available():
         print("decoder_step.py: needs a GPU that torch can use, and Triton; there is none here", file=sys.stderr)
@@ -145,12 +141,7 @@ def main() -> int:
     flops = decoder_flops(module.model.decoder, arguments.document, arguments.document).per(arguments.document)
     common = {
         "case": "decoder_step",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": torch.cuda.get_device_name(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "triton": triton.__version__,
+        **environment("torch", "triton", device=torch.cuda.get_device_name()),
         "shape": dict(zip(("tokens", "document", "passes"), shape, strict=True)),
         "parameters": parameters(module),
         "active_parameters": active_parameters(module),
@@ -159,7 +150,6 @@ def main() -> int:
     }
     main_weights = MainWeights(module)
     optimizer = torch.optim.AdamW(main_weights.masters, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     for name in ("compiled", "eager"):
         if name == "compiled":
             compile_layers(module)
@@ -171,8 +161,7 @@ def main() -> int:
         else:
             line["tflop_per_s"] = round(3e-12 * (flops.matrices + flops.attention) * line["tokens_per_s"])
         line = common | {"impl": name, "target_tokens_per_s": TARGET} | line
-        with arguments.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append(arguments.results, [line])
         print(name, {key: line[key] for key in line if key not in common})
     return 0 if common["valid"] else 1
 

@@ -17,7 +17,8 @@ from itertools import accumulate
 from statistics import median
 
 import numpy as np
-from texts import RESULTS, cpu_seconds, machine, megabytes, read
+from record import RESULTS, append, environment
+from texts import cpu_seconds, megabytes, read
 
 from tokenization.bpe.encoder import Reference, engine
 from tokenization.bpe.tokenizer import Tokenizer
@@ -66,28 +67,27 @@ def main() -> None:
     if options.engine:
         print(json.dumps(measure(options)))
         return
-    common = {"case": "encoding", **machine("tokenizers", "snaptokens", "numpy")}
-    with (RESULTS / "encoding.jsonl").open("a") as file:
-        for case in CASES:
-            rates: dict[str, float] = {}
-            for name in ("tokenizers", "ours"):
-                lines = []
-                for _ in range(options.turns):
-                    command = [sys.executable, *sys.argv, "--engine", name, "--case", case]
-                    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                    lines.append(json.loads(done.stdout.splitlines()[-1]))
-                seconds = [line.pop("cpu_s") for line in lines]
-                line = common | lines[0] | {"turns": len(lines), "median_s": round(median(seconds), 3)}
-                line |= {"min_s": round(min(seconds), 3), "max_s": round(max(seconds), 3)}
-                rates[name] = line["tokens"] / median(seconds)
-                line["mb_per_cpu_s"] = round(line["mb"] / median(seconds), 1)
-                line["tokens_per_cpu_s"] = round(rates[name])
-                if name == "ours":
-                    ratio = rates["ours"] / rates["tokenizers"]
-                    line |= {"ratio": round(ratio, 1), "target": LEAST_RATIO}
-                    line["met"] = ratio >= LEAST_RATIO and line["same_ids"]
-                file.write(json.dumps(line) + "\n")
-                print(json.dumps(line))
+    common = {"case": "encoding", **environment("tokenizers", "snaptokens", "numpy")}
+    for case in CASES:
+        rates: dict[str, float] = {}
+        for name in ("tokenizers", "ours"):
+            lines = []
+            for _ in range(options.turns):
+                command = [sys.executable, *sys.argv, "--engine", name, "--case", case]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                lines.append(json.loads(done.stdout.splitlines()[-1]))
+            seconds = [line.pop("cpu_s") for line in lines]
+            line = common | lines[0] | {"turns": len(lines), "median_s": round(median(seconds), 3)}
+            line |= {"min_s": round(min(seconds), 3), "max_s": round(max(seconds), 3)}
+            rates[name] = line["tokens"] / median(seconds)
+            line["mb_per_cpu_s"] = round(line["mb"] / median(seconds), 1)
+            line["tokens_per_cpu_s"] = round(rates[name])
+            if name == "ours":
+                ratio = rates["ours"] / rates["tokenizers"]
+                line |= {"ratio": round(ratio, 1), "target": LEAST_RATIO}
+                line["met"] = ratio >= LEAST_RATIO and line["same_ids"]
+            append(RESULTS / "encoding.jsonl", [line])
+            print(json.dumps(line))
 
 
 if __name__ == "__main__":

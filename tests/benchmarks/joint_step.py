@@ -13,13 +13,8 @@ per case is appended to results/joint_step.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from time import process_time
 from unittest.mock import patch
@@ -27,21 +22,19 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 from allocator import as_by_default
+from record import RESULTS, append, environment
 from torch import Tensor, nn
 
 from jobs.configs.training import SftConfig
-from jobs.evaluation.latency import device_name
 from jobs.training.loop import moment_of
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.optimizer import StageOptimizer
-from pipelines.revision import commit
 from rxt_model.config import MemoryConfig
 from rxt_model.family import ALPHA_MICRO
 from rxt_model.heads import TokenLoss
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.moe.layer import Experts
 
-RESULTS = Path(__file__).parent / "results" / "joint_step.jsonl"
 ROWS, LENGTH = 8, ALPHA_MICRO.length
 TARGET = 0.75  # of the plain step's time
 CONFIG = replace(
@@ -117,14 +110,9 @@ def main() -> None:
         turns = case.milliseconds[1:]
         lines.append({
             "benchmark": "joint_step",
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
-            "device": device_name(),
+            **environment("torch"),
             "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
             "allocator": allocator,
-            "load": round(os.getloadavg()[0], 1),
             "case": name,
             "tokens": ROWS * LENGTH,
             "turns": len(turns),
@@ -138,9 +126,7 @@ def main() -> None:
         print(
             f"{name:6} {lines[-1]['median_ms']:8.1f} ms [{min(turns):.1f}, {max(turns):.1f}]  x {lines[-1]['to_plain']}"
         )
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    append(RESULTS / "joint_step.jsonl", lines)
 
 
 if __name__ == "__main__":

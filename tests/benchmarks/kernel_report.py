@@ -10,24 +10,20 @@ results/kernel_report.jsonl; the exit code is 1 if a kernel breaks a rule. Needs
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import re
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import triton
+from record import RESULTS, append, environment
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from pipelines.revision import commit
 from rxt_model.kernels import backward, cross_entropy, forward, logits, plan, products, topk
 from rxt_model.kernels.tiles import BETA, ROUTER
 
-RESULTS = Path(__file__).parent / "results" / "kernel_report.jsonl"
 TARGET = GPUTarget("cuda", 90, 32)
 SHARED_LIMIT = 227 * 1024
 D, N, E, K = 512, 192, 384, 10
@@ -151,20 +147,15 @@ def report(name: str) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=kernels(), default=list(kernels()), metavar="NAME")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "kernel_report.jsonl")
     arguments = parser.parse_args()
     common = {
         "case": "kernel_report",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        **environment("triton"),
         "target": "sm_90",
-        "python": platform.python_version(),
-        "triton": triton.__version__,
     }
     lines = [report(name) for name in arguments.only]
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.results.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(common | line) + "\n" for line in lines)
+    append(arguments.results, (common | line for line in lines))
     for line in lines:
         print(
             f"{line['kernel']:16} {line['registers']:4} registers  {line['stack']:5} B stack  "

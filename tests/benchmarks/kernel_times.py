@@ -11,19 +11,16 @@ the sum over one layer of the tiles in use and of the fastest. A tile that does 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
+from record import RESULTS, append, environment
 
-from pipelines.revision import commit
 from rxt_model.kernels import logits, topk
 from rxt_model.kernels.backward import hidden_gradient, weight_gradient
 from rxt_model.kernels.forward import sum_rows, swiglu_rows
@@ -32,7 +29,6 @@ from rxt_model.kernels.plan import BLOCK, plan_rows
 from rxt_model.kernels.products import rows_times_experts
 from rxt_model.kernels.tiles import BETA, ROUTER, Tile
 
-RESULTS = Path(__file__).parent / "results" / "kernel_times.jsonl"
 D, N, E, K = 512, 192, 384, 10
 # the tile in use comes first; candidates cross-compile for sm_90 without a spill
 SELECT = [(topk.BLOCK_T, topk.STEPS), (1, 8), (2, 2), (1, 4), (2, 8)]  # tokens at a time, steps
@@ -148,7 +144,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--tokens", type=int, default=32768)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "kernel_times.jsonl")
     arguments = parser.parse_args()
     if triton is None or not torch.cuda.is_available():
         print("kernel_times.py: needs a GPU that torch can use, and Triton; there is none here", file=sys.stderr)
@@ -156,17 +152,11 @@ def main() -> int:
     bandwidth = copy_bandwidth()
     common = {
         "case": "kernel_times",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": torch.cuda.get_device_name(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "triton": triton.__version__,
+        **environment("torch", "triton", device=torch.cuda.get_device_name()),
         "copy_gb_per_s": round(bandwidth / 1e9),
         "shape": {"T": arguments.tokens, "d": D, "n": N, "E": E, "K": K},
     }
     seen, in_use, fastest = set(), {}, {}
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     for name, tile, least, call in cases(arguments.tokens):
         if arguments.only and name not in arguments.only:
             continue
@@ -183,8 +173,7 @@ def main() -> int:
             if line["in_use"]:
                 in_use[name] = median
             fastest[name] = min(fastest.get(name, (median, tile)), (median, tile), key=lambda pair: pair[0])
-        with arguments.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append(arguments.results, [line])
         print(f"{name:12} {line.get('median_ms', line.get('error'))!s:10} {line.get('of_bandwidth', '')} {tile or ''}")
     for name, (median, tile) in fastest.items():
         print(f"fastest {name:12} {median:.4f} ms (in use {in_use.get(name, float('nan')):.4f}) {tile or ''}")

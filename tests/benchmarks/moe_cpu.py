@@ -15,12 +15,8 @@ appended to results/moe_cpu.jsonl.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -28,15 +24,13 @@ from time import process_time
 import torch
 import torch.nn.functional as F
 from allocator import as_by_default
+from record import RESULTS, append, environment
 from torch import Tensor, nn
 
-from jobs.evaluation.latency import device_name
-from pipelines.revision import commit
 from rxt_model.config import MoEConfig
 from rxt_model.layers import SwiGLU
 from rxt_model.moe.layer import MoELayer
 
-RESULTS = Path(__file__).parent / "results" / "moe_cpu.jsonl"
 DIM, WIDTH, EXPERTS, TOP_K, TOKENS = 512, 192, 384, 10, 1024
 
 
@@ -210,14 +204,9 @@ def main() -> int:
         totals = [sum(parts) for parts in turns]
         lines.append({
             "benchmark": "moe_cpu",
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
-            "device": device_name(),
+            **environment("torch"),
             "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
             "allocator": allocator,
-            "load": round(os.getloadavg()[0], 1),
             "shape": {"tokens": TOKENS, "dim": DIM, "experts": EXPERTS, "top_k": TOP_K, "width": WIDTH},
             "case": name,
             "routing": route,
@@ -241,9 +230,7 @@ def main() -> int:
             f"{line['to_dense']:6.2f}  x padded {line['to_padded_bmm']:5.2f}  {line['beyond_mb']:7.1f} MB beyond"
             + "".join(f"  {key} {'met' if met else 'MISSED'}" for key, met in line.get("met", {}).items())
         )
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    append(RESULTS / "moe_cpu.jsonl", lines)
     if not valid:
         print(f"invalid: padded bmm took {padded / dense:.2f} times the dense layer, it should take 3 to 4.5")
     return int(not valid)

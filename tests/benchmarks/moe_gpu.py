@@ -20,28 +20,24 @@ newer and Triton 3.6 or newer, and neither Ray nor an installed package.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import platform
 import statistics
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 import torch.nn.functional as F
+from record import RESULTS, append, environment
 from torch import Tensor
 
-from pipelines.revision import commit
 from rxt_model.kernels.experts import routed_experts
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.topk import select_experts
 from rxt_model.moe.router import router_logits
 
-RESULTS = Path(__file__).parent / "results" / "moe_gpu.jsonl"
 D, N, E, K = 512, 192, 384, 10
 TARGETS = {"target_ms": 2.4, "target_ratio": 2.3, "target_saved_bytes": 350_000_000}
 Parameters = tuple[Tensor, Tensor, Tensor]
@@ -195,7 +191,7 @@ def check() -> tuple[dict[str, dict[str, float | None]], list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, nargs="+", default=[32768, 8192])
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "moe_gpu.jsonl")
     arguments = parser.parse_args()
     if triton is None or not torch.cuda.is_available():
         print("moe_gpu.py: needs a GPU that torch can use, and Triton; there is none here", file=sys.stderr)
@@ -203,12 +199,7 @@ def main() -> int:
     worst, wrong = check()
     common = {
         "case": "moe_layer_fwd_bwd",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "device": torch.cuda.get_device_name(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "triton": triton.__version__,
+        **environment("torch", "triton", device=torch.cuda.get_device_name()),
         "dtype": "bf16",
         "tf32_peer": True,
         "wrong": wrong,
@@ -222,7 +213,6 @@ def main() -> int:
         "grouped_mm compiled": (torch.compile(grouped_mm, dynamic=False), weights),
         "dense": (dense, (weights[0], *(w.requires_grad_() for w in wide))),
     }
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
     failed = []
     for tokens in arguments.tokens:
         found = measure(layers, tokens)
@@ -235,8 +225,7 @@ def main() -> int:
                 line["ratio"] = round(line["median_ms"] / mine, 3)
             if tokens == 32768 and name == "ours":
                 line |= TARGETS
-            with arguments.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
+            append(arguments.results, [line])
             print(f"{tokens:6} {name:20}", {k: line.get(k) for k in ("median_ms", "ratio", "saved_bytes", "error")})
     for problem in wrong:
         print(f"WRONG: {problem}", file=sys.stderr)

@@ -13,28 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
-import ray
-import torch
+from record import RESULTS, append, environment
 
 from jobs.configs.rl import MrlConfig
-from jobs.evaluation.latency import device_name
 from jobs.stage.context import Artifact, StageContext
 from jobs.stage.ray_setup import ensure_ray, shutdown
 from pipelines.config import PipelineConfig
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
-from pipelines.revision import commit
-
-RESULTS = Path(__file__).parent / "results" / "mrl_reward.jsonl"
 
 
 class Printer:
@@ -63,8 +55,8 @@ def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlCon
         seconds = time.perf_counter() - began
         report = json.loads((Path(output) / "held_out.json").read_text())
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "benchmark": "mrl_reward",
+        **environment("torch", "ray"),
         "seed": config.seed,
         "shuffled": config.shuffle_rewards,
         "episodes": report["episodes"],
@@ -75,12 +67,6 @@ def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlCon
         "iterations": config.iterations,
         "algorithm": config.algorithm,
         "config": config.model_dump(mode="json"),
-        "commit": commit(),
-        "device": device_name(),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "ray": ray.__version__,
     }
 
 
@@ -111,9 +97,7 @@ def main() -> int:
         for shuffle in (False, True):
             config = pipeline.mrl.model_copy(update={"seed": seed, "shuffle_rewards": shuffle})
             line = run(inputs, pipeline, config)
-            RESULTS.parent.mkdir(exist_ok=True)
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append(RESULTS / "mrl_reward.jsonl", [line])
             change, verdict = line["difference"], "as it should be" if passed(line) else "NOT as it should be"
             print(
                 f"seed {seed}{' shuffled' if shuffle else ''}: {line['before']['mean']:.3f} -> "

@@ -1,4 +1,4 @@
-"""Recall by distance of trained models, one JSON line per arm, mode and distance.
+"""Recall of trained models, one JSON line per arm, mode and group of questions.
 
     python tests/benchmarks/recall.py --model ARTIFACT/model --baseline ARTIFACT/model \
         --shards ARTIFACT --tokenizer ARTIFACT/tokenizer.json --training-seed 0
@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from pathlib import Path
-from time import time
 
+import fsspec
 import torch
+from record import RESULTS, append, environment
 
-from jobs.evaluation.latency import device_name
 from jobs.evaluation.rates import tabulate
 from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_talks
 from jobs.stage.model_folder import load_model, require_tokenizer
-from pipelines.revision import commit
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.shards.reader import ShardReader
 
-RESULTS = Path(__file__).parent / "results" / "recall.jsonl"
+GROUPS = ("distance", "facts", "language", "kind")
 
 
 def main() -> None:
@@ -34,12 +32,8 @@ def main() -> None:
     talks = load_talks(ShardReader(arguments.shards, "test"), arguments.questions, arguments.seed)
     common = {
         "case": "recall",
-        "time": int(time()),
-        "commit": commit(),
-        "device": device_name(),
+        **environment("torch"),
         "threads": arguments.threads,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
         "training_seed": arguments.training_seed,
         "evaluation_seed": arguments.seed,
         "conversations": len(talks),
@@ -51,7 +45,7 @@ def main() -> None:
         stateless = isinstance(model, StatelessDecoder)
         speaker = StatelessSpeaker(model) if stateless else ReactiveSpeaker(model, arguments.seed)
         about = common | {
-            "artifact": "/".join(uri.rstrip("/").split("/")[-3:-1]),
+            **artifact(uri.rstrip("/").rpartition("/")[0]),
             "parameters": parameters(model),
             "active_parameters": active_parameters(model),
         }
@@ -61,15 +55,21 @@ def main() -> None:
             )
             for arm in speaker.arms[: 1 if forced else None]:
                 figures = tabulate([o for o in outcomes if o.arm == arm])
-                cells = {"1-4": figures["distance_1_to_4"]} | figures["by_distance"]
                 mode = {"arm": arm, "writes": "teacher-forced" if forced else "free-running"}
-                lines += [about | mode | {"distance": distance} | cell for distance, cell in cells.items()]
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.results.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+                cells = [("distance", "1-4", figures["distance_1_to_4"])]
+                cells += [(by, group, cell) for by in GROUPS for group, cell in figures[f"by_{by}"].items()]
+                lines += [about | mode | {"by": by, "group": group} | cell for by, group, cell in cells]
+    append(arguments.results, lines)
     for line in lines:
-        if line["distance"] == "1-4":
+        if line["group"] == "1-4":
             print(f"{line['arm']:13} {line['writes']:14} {100 * line['accuracy']:5.1f} %  n {line['n']}")
+
+
+def artifact(folder: str) -> dict[str, str]:
+    """Stage and id of an artifact, and the commit that made it: empty if the folder has no manifest."""
+    fs, path = fsspec.url_to_fs(f"{folder}/manifest.json")
+    manifest = json.loads(fs.cat(path)) if fs.exists(path) else {"provenance": {"commit": ""}}
+    return {"artifact": "/".join(folder.split("/")[-2:]), "artifact_commit": manifest["provenance"]["commit"]}
 
 
 def parse() -> argparse.Namespace:
@@ -83,7 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="which conversations, and initial memories")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "recall.jsonl")
     return parser.parse_args()
 
 

@@ -1,21 +1,12 @@
-"""Texts for benchmarks of the data plane, and what every line about them says."""
+"""Texts for benchmarks of the data plane, their size, and the CPU seconds of a process."""
 
 from __future__ import annotations
 
-import os
-import platform
 import resource
 import sys
-import time
-from importlib.metadata import version
-from pathlib import Path
 
 import fsspec
 import pyarrow.parquet as pq
-
-from pipelines.revision import commit
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def read(places: list[str], languages: tuple[str, ...]) -> dict[str, list[str]]:
@@ -43,18 +34,3 @@ def cpu_seconds() -> float:
     """Of this process and all its threads."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def machine(*packages: str) -> dict:
-    """When, with which code and where."""
-    from jobs.evaluation.latency import device_name
-
-    return {
-        "time": round(time.time()),
-        "commit": commit(),
-        "device": device_name(),
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }

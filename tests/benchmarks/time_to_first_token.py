@@ -6,21 +6,19 @@ python tests/benchmarks/time_to_first_token.py
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from time import process_time, time
+from time import process_time
 
 import torch
 from allocator import as_by_default
+from record import RESULTS, append, environment
 from torch import Tensor
 
-from jobs.evaluation.latency import Moment, device_name, interleaved, moments
-from pipelines.revision import commit
+from jobs.evaluation.latency import Moment, interleaved, moments
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
 from rxt_model.family import ALPHA_MICRO
@@ -28,7 +26,6 @@ from rxt_model.generate import Decoding, answer
 from rxt_model.model import ReactiveTransformer, TokenModel, seeded
 from rxt_model.size import active_parameters, parameters
 
-RESULTS = Path(__file__).parent / "results" / "time_to_first_token.jsonl"
 TARGET = 0.05  # how far a later turn may differ from the first, in time, in live bytes and at the peak
 HEADS = AttentionConfig(query_heads=4, kv_heads=4)
 # The sizes of RxT-Alpha Micro with the competitive write, no biases in attention and in each expert, and an RMS norm
@@ -89,12 +86,8 @@ def main() -> None:
     grid = moments(models["rxt"], conversation(CONFIG, arguments.query, arguments.answer), arguments.turns)
     about = {
         "case": "time_to_first_token",
-        "time": int(time()),
-        "commit": commit(),
-        "device": device_name(),
+        **environment("torch"),
         "threads": 1,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
         "allocator": allocator,
         "clock": "process CPU seconds",
         "query_tokens": arguments.query,
@@ -125,9 +118,7 @@ def main() -> None:
             line["ratio_to_stateless"] = rivals[line["turn"]] / line["median_s"]
             line["target"] = TARGET
             line["met"] = all(abs(line[f"{what}_by_first_turn"] - 1) <= TARGET for what in GROWTH)
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.results.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    append(arguments.results, lines)
     for line in lines:
         print(
             f"{line['model']:9} turn {line['turn']:3}  {1e3 * line['median_s']:9.2f} ms "
@@ -154,7 +145,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--answer", type=int, default=64, help="tokens of an answer")
     parser.add_argument("--repeats", type=int, default=101, help="of RxT's answers, every turn's in each round")
     parser.add_argument("--peer-repeats", type=int, default=7, help="of the stateless decoder's, which take seconds")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS / "time_to_first_token.jsonl")
     return parser.parse_args()
 
 

@@ -17,7 +17,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import random
 import shutil
 import sys
@@ -36,25 +35,22 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 import tokenizers
+from record import RESULTS, append, environment
 
 from jobs.configs.data import TextShardsConfig
 from jobs.configs.execution import DataExecution, Execution
-from jobs.evaluation.latency import device_name
 from jobs.shards.stage import build_text_shards
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.stage.context import StageContext
 from jobs.stage.ray_setup import WORKER_ENVIRONMENT, shutdown
-from pipelines.revision import commit
 from tests.support.recorded import recorded
 from tokenization.bpe.encoder import BATCH
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.documents import COLUMNS, Corpus
 from tokenization.records import LANGUAGES, Document
 
-RESULTS = Path(__file__).parent / "results" / "tokenize_job.jsonl"
 LENGTH = 1024
 WORDS = 700  # of a document, on average
 ROW_GROUP = 2_000
@@ -247,17 +243,15 @@ def main() -> None:
     arguments = parser.parse_args()
     tokenizer = Tokenizer.load(f"{arguments.tokenizer}/tokenizer.json")
     base = {
-        "commit": commit(), "device": device_name(), "python": platform.python_version(),
-        "ray": ray.__version__, "pyarrow": pa.__version__, "tokenizers": tokenizers.__version__,
+        **environment("ray", "pyarrow", "tokenizers"),
         "vocab_size": tokenizer.vocab_size, "length": LENGTH, "shards": arguments.shards,
     }  # fmt: skip
 
     def tell(case: str, size: float, found: dict[str, float], **more: object) -> float:
         rate = found["tokens"] / found["cpu_seconds"]
-        line = {"case": f"tokenize_{case}", "time": time.time(), **base, "gb": size, **found}
+        line = {"case": f"tokenize_{case}", **base, "gb": size, **found}
         line |= {"tokens_per_cpu_second": rate, **more}
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append(RESULTS / "tokenize_job.jsonl", [line])
         print(json.dumps(line), flush=True)
         return rate
 
