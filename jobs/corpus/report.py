@@ -19,7 +19,7 @@ from tokenization.shards.writer import publish
 
 
 @dataclass(frozen=True)
-class Part:
+class PieceReport:
     """A piece with the report of its cleaning, how many of its clean texts count, and the report of its documents."""
 
     task: CleanTask
@@ -28,26 +28,26 @@ class Part:
     written: Mapping[str, Any] = field(default_factory=dict)
 
 
-def source_report(source: SourceConfig, parts: Sequence[Part]) -> dict[str, Any]:
+def source_report(source: SourceConfig, pieces: Sequence[PieceReport]) -> dict[str, Any]:
     """Counts of one source. `removed` is by reason, in bytes and documents, with examples, and `repaired` by kind, in
     documents; `sha256` is the digest of a package file, else of all texts that were read."""
-    task = parts[0].task
-    read = hashlib.sha256("".join(part.cleaned["read"] for part in parts).encode()).hexdigest()
+    task = pieces[0].task
+    read = hashlib.sha256("".join(piece.cleaned["read"] for piece in pieces).encode()).hexdigest()
     splits = Counter(dict.fromkeys(SPLITS, 0))
     quarantined: Counter[str] = Counter()
-    for part in parts:
-        splits.update(part.written["splits"])
-        quarantined.update(part.cleaned["quarantined"])
+    for piece in pieces:
+        splits.update(piece.written["splits"])
+        quarantined.update(piece.cleaned["quarantined"])
     return {
         "identity": {"source": source.model_dump(mode="json"), "origin": task.origin, "sha256": task.sha256 or read},
-        "pieces": len(parts),
-        **{name: sum(part.cleaned[name] for part in parts) for name in ("texts", "bytes_read")},
-        **{name: sum(part.written[name] for part in parts) for name in ("documents", "bytes")},
+        "pieces": len(pieces),
+        **{name: sum(piece.cleaned[name] for piece in pieces) for name in ("texts", "bytes_read")},
+        **{name: sum(piece.written[name] for piece in pieces) for name in ("documents", "bytes")},
         "splits": splits,
-        "removed": merged(report["removed"] for part in parts for report in (part.cleaned, part.written)),
-        "repaired": merged(part.cleaned["repaired"] for part in parts),
+        "removed": merged(report["removed"] for piece in pieces for report in (piece.cleaned, piece.written)),
+        "repaired": merged(piece.cleaned["repaired"] for piece in pieces),
         "quarantined": quarantined,
-        "gone": [file for part in parts for file in part.cleaned["gone"]],
+        "gone": [file for piece in pieces for file in piece.cleaned["gone"]],
     }
 
 

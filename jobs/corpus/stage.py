@@ -16,7 +16,7 @@ import fsspec
 
 from jobs.configs.data import CorpusConfig, SourceConfig
 from jobs.corpus.plan import WORK, plan, read_benchmarks
-from jobs.corpus.report import Part, attribution, source_report, totals, write_quarantine
+from jobs.corpus.report import PieceReport, attribution, source_report, totals, write_quarantine
 from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.ray_setup import ensure_ray
@@ -45,10 +45,10 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     except SourceError as error:
         raise StageError(str(error)) from error
     ensure_ray(ctx.execution)
-    parts = _clean(ctx, tasks, packages, benchmark)
-    written = _write(ctx, config, parts)
+    pieces = _clean(ctx, tasks, packages, benchmark)
+    written = _write(ctx, config, pieces)
     there = [source for source in config.sources if any(task.source == source for task in tasks)]
-    sources = [source_report(source, [part for part in written if part.task.source == source]) for source in there]
+    sources = [source_report(source, [piece for piece in written if piece.task.source == source]) for source in there]
     total = totals(sources)
     if not any(total["bytes"].values()):
         raise StageError("the corpus is empty: no source gave any text of corpus.min_characters or more")
@@ -58,7 +58,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
         file.write(attribution(sources))
     if config.benchmarks:
         write_benchmark(ctx.output_uri, benchmark)
-    write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [part.task for part in parts])
+    write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [piece.task for piece in pieces])
     _clear(ctx.output_uri, len(written))
     result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
     if missing:
@@ -76,7 +76,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
 
 def _clean(
     ctx: StageContext, tasks: Sequence[CleanTask], packages: Mapping[str, bytes], benchmark: Benchmark
-) -> list[Part]:
+) -> list[PieceReport]:
     """The pieces that count, in order: all, or as many from the first on as a source's `max_bytes` needs."""
     import ray
 
@@ -97,12 +97,14 @@ def _clean(
         source = tasks[number].source
         _check_column(source, [reports.get(n) for n in mine[source.name]])
         ctx.reporter.progress(len(reports), 2 * len(tasks), f"{source.name} {report['bytes'] / 1e6:.1f} MB")
-    parts = []
+    pieces = []
     for numbers in mine.values():
         for number, left in _taken(tasks[numbers[0]].source, numbers, reports)[0]:
             task, report = tasks[number], reports[number]
-            parts.append(Part(task, report, rows_within(f"{task.url}.parquet", left) if left else report["documents"]))
-    return parts
+            pieces.append(
+                PieceReport(task, report, rows_within(f"{task.url}.parquet", left) if left else report["documents"])
+            )
+    return pieces
 
 
 def _taken(
@@ -131,28 +133,28 @@ def _check_column(source: SourceConfig, reports: Sequence[Mapping[str, Any] | No
             raise StageError(f"source {source.name}: {trouble}")
 
 
-def _write(ctx: StageContext, config: CorpusConfig, parts: Sequence[Part]) -> list[Part]:
+def _write(ctx: StageContext, config: CorpusConfig, pieces: Sequence[PieceReport]) -> list[PieceReport]:
     """Documents of all pieces, less what repeats an earlier one."""
     import ray
 
-    urls = [f"{part.task.url}.parquet" for part in parts]
+    urls = [f"{piece.task.url}.parquet" for piece in pieces]
     search = ray.remote(num_cpus=1, max_retries=2)(find_repeated)
-    found = search.remote(urls, [part.rows for part in parts], config.near_duplicates)
+    found = search.remote(urls, [piece.rows for piece in pieces], config.near_duplicates)
     [(_, decisions)] = run_tasks(ctx, iter([(0, found)]), "the corpus")
     remote = ray.remote(num_cpus=1, max_retries=2)(write_documents)
 
     def calls() -> Iterator[tuple[int, Any]]:
-        for number, part in enumerate(parts):
+        for number, piece in enumerate(pieces):
             name = f"documents-{number:05d}"
-            task = WriteTask(part.task.source, urls[number], part.cleaned["sha256"],
+            task = WriteTask(piece.task.source, urls[number], piece.cleaned["sha256"],
                              f"{ctx.output_uri}/{name}.parquet", f"{ctx.output_uri}/{WORK}/{name}.json")  # fmt: skip
             yield number, remote.remote(task, decisions[number])
 
     written: dict[int, dict[str, Any]] = {}
     for number, report in run_tasks(ctx, calls(), "the corpus"):
         written[number] = report
-        ctx.reporter.progress(len(parts) + len(written), 2 * len(parts), f"documents-{number:05d}")
-    return [replace(part, written=written[number]) for number, part in enumerate(parts)]
+        ctx.reporter.progress(len(pieces) + len(written), 2 * len(pieces), f"documents-{number:05d}")
+    return [replace(piece, written=written[number]) for number, piece in enumerate(pieces)]
 
 
 def _clear(uri: str, files: int) -> None:

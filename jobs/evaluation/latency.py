@@ -50,9 +50,9 @@ def history_bytes(model: StatelessDecoder, tokens: int) -> int:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A conversation before `turn`: what each model has kept of it, and the query that comes. `prompt` is that query
-    behind the whole history, for the model that has no memory [L, 1, S, d]."""
+class TimedTurn:
+    """A conversation before its `turn`, whose first token is timed: what each model has kept of it, and the query that
+    comes. `prompt` is that query behind the whole history, for the model that has no memory [L, 1, S, d]."""
 
     turn: int
     memory: Tensor
@@ -62,15 +62,15 @@ class Moment:
 
 
 @torch.inference_mode()
-def moments(model: ReactiveTransformer, interactions: Sequence[tuple[Ids, Ids]], last: int) -> list[Moment]:
-    """The moments of the grid. `interactions` (query, answer) are repeated in a circle; every turn of the grid asks
+def timed_turns(model: ReactiveTransformer, interactions: Sequence[tuple[Ids, Ids]], last: int) -> list[TimedTurn]:
+    """The turns of the grid. `interactions` (query, answer) are repeated in a circle; every turn of the grid asks
     the first query, so that only what came before differs."""
     memory, history, found = model.initial_memory(1, torch.Generator().manual_seed(0)), [], []
     for turn in range(1, last + 1):
         interaction = sum(interactions[(turn - 1) % len(interactions)], [])
         if turn in turn_grid(last):
             query = interactions[0][0]
-            found.append(Moment(turn, memory, history + query, query, interaction))
+            found.append(TimedTurn(turn, memory, history + query, query, interaction))
         memory, history = remember(model, memory, [interaction]), history + interaction
     return found
 
@@ -83,7 +83,7 @@ def measure(
 
     `write_seconds` (encode and write) is spent after the answer and delays no token.
     """
-    grid = moments(model, interactions, last)
+    grid = timed_turns(model, interactions, last)
     calls = [
         call
         for m in grid

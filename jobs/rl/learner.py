@@ -57,7 +57,7 @@ class Learner:
         wrong = sorted({t.policy_version for t in trajectories} - {self.version})
         if wrong:
             raise ValueError(f"trajectories of policy version {wrong}, but the learner has version {self.version}")
-        batch = replay.Batch(trajectories, self.model.embedding.weight.device)
+        batch = replay.ReplayBatch(trajectories, self.model.embedding.weight.device)
         batch.rewards = batch.rewards / self.config.reward.scale
         fixed = self._fixed(batch)
         for epoch in range(self.config.update_epochs):
@@ -88,7 +88,7 @@ class Learner:
         return [*parts, self.model.encoder] if passed == 2 else parts
 
     @torch.no_grad()
-    def _fixed(self, batch: replay.Batch) -> dict[str, Tensor]:
+    def _fixed(self, batch: replay.ReplayBatch) -> dict[str, Tensor]:
         """What stays the same over the epochs: the critic's first opinion, the advantages, the frozen reference
         policy (with a memory of its own) and the policy one memory write earlier."""
         seed, temperature = self.config.seed, self.config.temperature
@@ -110,7 +110,7 @@ class Learner:
             fixed["earlier"] = replay.score(self.model, before, batch, temperature).log_probs
         return fixed
 
-    def _loss(self, batch: replay.Batch, fixed: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def _loss(self, batch: replay.ReplayBatch, fixed: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         config, answers = self.config, len(batch.answers)
         memories = replay.rebuild(self.model, batch, config.seed)
         scores = replay.score(self.model, memories.read, batch, config.temperature)
@@ -156,13 +156,13 @@ class Learner:
         }
         return loss, {name: float(value.detach()) for name, value in metrics.items()}
 
-    def _value_loss(self, batch: replay.Batch, fixed: dict[str, Tensor]) -> Tensor:
+    def _value_loss(self, batch: replay.ReplayBatch, fixed: dict[str, Tensor]) -> Tensor:
         values = self.critic(batch.critic_inputs)
         if self.config.algorithm == "ppo":
             return losses.clipped_value_loss(values, fixed["values"], fixed["returns"], self.config.clip).mean()
         return (values - fixed["returns"]).pow(2).mean()
 
-    def _turn_divergence(self, scores: TokenScores, earlier: Tensor, batch: replay.Batch) -> Tensor:
+    def _turn_divergence(self, scores: TokenScores, earlier: Tensor, batch: replay.ReplayBatch) -> Tensor:
         """KL between consecutive turns' policies: that of an answer before and after the last memory write, for the
         turns that have two writes behind them. The papers name the term and leave its form open."""
         each = losses.divergence(scores.log_probs, earlier, batch.old)

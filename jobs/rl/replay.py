@@ -20,7 +20,7 @@ from jobs.rl.rewards import Ids
 from rxt_model.model import ReactiveTransformer
 
 
-class Batch:
+class ReplayBatch:
     """The answers of E trajectories, at most A each. `mask` [E, A] marks those that exist; `group` [E] numbers
     the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A].
 
@@ -82,7 +82,7 @@ class Memories(NamedTuple):
     before: Tensor
 
 
-def rebuild(model: ReactiveTransformer, batch: Batch, seed: int) -> Memories:
+def rebuild(model: ReactiveTransformer, batch: ReplayBatch, seed: int) -> Memories:
     """Encode every interaction at once, then write turn by turn. The last interaction is read by nobody."""
     rows = Ids.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
     mask, sizes = rows.mask, [len(turn) for turn in batch.told]
@@ -101,5 +101,5 @@ def memory_change(memories: Memories) -> Tensor:
     return (memories.read - memories.before).pow(2).mean((0, 2, 3))
 
 
-def score(model: ReactiveTransformer, memory: Tensor, batch: Batch, temperature: float) -> policy.TokenScores:
+def score(model: ReactiveTransformer, memory: Tensor, batch: ReplayBatch, temperature: float) -> policy.TokenScores:
     return policy.score_answers(model, memory, batch.prompts, batch.answers, temperature)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
-from tokenization.conversations.sources import Part
+from tokenization.conversations.sources import Partition
 from tokenization.documents import Catalogue
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 from tokenization.shards.writer import shard_name
@@ -33,12 +33,12 @@ class InteractionShare:
 
 @dataclass(frozen=True)
 class InteractionShard:
-    """Shares of corpus and generator, and the conversations of the split in these parts of data sets."""
+    """Shares of corpus and generator, and the conversations of the split in these partitions of data sets."""
 
     file: str
     split: Split
     shares: tuple[InteractionShare, ...]
-    parts: tuple[Part, ...] = ()
+    partitions: tuple[Partition, ...] = ()
 
     @property
     def name(self) -> str:
@@ -48,14 +48,14 @@ class InteractionShard:
 @dataclass(frozen=True)
 class ConversationShard:
     """Generated dialogues [start, stop) of the split, in each language; those in the documents at these corpus `rows`;
-    and the conversations of the split in these parts of data sets."""
+    and the conversations of the split in these partitions of data sets."""
 
     file: str
     split: Split
     start: int
     stop: int
     rows: tuple[int, ...] = ()
-    parts: tuple[Part, ...] = ()
+    partitions: tuple[Partition, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class ConversationShard:
 
 
 def interaction_shards(
-    catalogue: Catalogue, config: InteractionShardsConfig, parts: Sequence[Part] = ()
+    catalogue: Catalogue, config: InteractionShardsConfig, partitions: Sequence[Partition] = ()
 ) -> list[InteractionShard]:
     """Both languages in equal numbers. Real interactions come from documents chosen by hash, dealt out in turn."""
     shards = []
@@ -84,7 +84,7 @@ def interaction_shards(
                     real=_portion(real, i, count),
                 )
                 dealt[i].append(share)
-        for i, (shares, mine) in enumerate(zip(dealt, _dealt(parts, split, count), strict=True)):
+        for i, (shares, mine) in enumerate(zip(dealt, _dealt(partitions, split, count), strict=True)):
             shards.append(InteractionShard(shard_name(split, i), split, tuple(shares), mine))
     return shards
 
@@ -93,7 +93,7 @@ def conversation_shards(
     config: ConversationShardsConfig,
     catalogue: Catalogue,
     dialogues: Sequence[int] = (),
-    parts: Sequence[Part] = (),
+    partitions: Sequence[Partition] = (),
 ) -> list[ConversationShard]:
     """Train dialogues in `config.shards` ranges of equal size. `dialogues`: the rows of the catalogue that hold some,
     of which `config.documents` are chosen by hash, a 20th as many for each other split."""
@@ -105,23 +105,23 @@ def conversation_shards(
         wanted = config.documents if split == "train" else -(-config.documents // HELD_OUT)
         known = [row for language in LANGUAGES for row in np.intersect1d(catalogue.select(split, language), dialogues)]
         rows = sorted(known, key=lambda row: catalogue.hashes[row])[:wanted]
-        for i, (cut, mine) in enumerate(zip(cuts, _dealt(parts, split, count), strict=True)):
+        for i, (cut, mine) in enumerate(zip(cuts, _dealt(partitions, split, count), strict=True)):
             shards.append(
                 ConversationShard(shard_name(split, i), split, *cut, tuple(sorted(map(int, rows[i::count]))), mine)
             )
     return shards
 
 
-def _dealt(parts: Sequence[Part], split: Split, count: int) -> list[tuple[Part, ...]]:
-    """The parts that hold conversations of the split, in `count` runs of about equal bytes. A source that is split by
-    hash has some for every split: the shards of each go through all of it."""
-    parts = [part for part in parts if part.source.split in ("hash", split)]
-    ends = np.cumsum([part.slice.size for part in parts])
-    shard = np.zeros(len(parts), dtype=np.int64)
-    if len(parts) and ends[-1]:
-        middles = ends - np.array([part.slice.size for part in parts]) / 2
+def _dealt(partitions: Sequence[Partition], split: Split, count: int) -> list[tuple[Partition, ...]]:
+    """The partitions that hold conversations of the split, in `count` runs of about equal bytes. A source that is split
+    by hash has some for every split: the shards of each go through all of it."""
+    partitions = [partition for partition in partitions if partition.source.split in ("hash", split)]
+    ends = np.cumsum([partition.slice.size for partition in partitions])
+    shard = np.zeros(len(partitions), dtype=np.int64)
+    if len(partitions) and ends[-1]:
+        middles = ends - np.array([partition.slice.size for partition in partitions]) / 2
         shard = np.minimum((middles * count / ends[-1]).astype(np.int64), count - 1)
-    return [tuple(part for part, owner in zip(parts, shard, strict=True) if owner == i) for i in range(count)]
+    return [tuple(one for one, owner in zip(partitions, shard, strict=True) if owner == i) for i in range(count)]
 
 
 def _portion(total: int, i: int, parts: int) -> int:

@@ -1,4 +1,4 @@
-"""The pass over data sets of dialogues before any shard is written: what is left out of each part."""
+"""The pass over data sets of dialogues before any shard is written: what is left out of each partition."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from jobs.stage.ray_setup import ensure_ray
 from jobs.stage.tasks import run_tasks
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.conversations.screening import Survey, screens
-from tokenization.conversations.sources import Part, survey
+from tokenization.conversations.sources import Partition, survey
 
 
-def screened(ctx: StageContext, parts: Sequence[Part], benchmark: Benchmark) -> list[Part]:
-    """The parts with their screens. It depends on their content, so that it is done again by whoever resumes."""
-    if not parts:
+def screened(ctx: StageContext, partitions: Sequence[Partition], benchmark: Benchmark) -> list[Partition]:
+    """The partitions with their screens. It depends on their content, so that it is done again by whoever resumes."""
+    if not partitions:
         return []
     ensure_ray(ctx.execution)
     import ray
@@ -23,8 +23,9 @@ def screened(ctx: StageContext, parts: Sequence[Part], benchmark: Benchmark) -> 
     remote = ray.remote(num_cpus=1, max_retries=2)(survey)
     shared = ray.put(benchmark)
     surveys: dict[int, Survey] = {}
-    for number, found in run_tasks(ctx, enumerate(remote.remote(part, shared) for part in parts), "shards"):
+    for number, found in run_tasks(ctx, enumerate(remote.remote(each, shared) for each in partitions), "shards"):
         surveys[number] = found
-        ctx.reporter.progress(len(surveys), len(parts), f"{parts[number].source.name}, looking for duplicates")
-    found = screens([surveys[number] for number in range(len(parts))])
-    return [replace(part, screen=screen) for part, screen in zip(parts, found, strict=True)]
+        note = f"{partitions[number].source.name}, looking for duplicates"
+        ctx.reporter.progress(len(surveys), len(partitions), note)
+    found = screens([surveys[number] for number in range(len(partitions))])
+    return [replace(partition, screen=screen) for partition, screen in zip(partitions, found, strict=True)]

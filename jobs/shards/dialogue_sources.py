@@ -17,7 +17,7 @@ from typing import Any
 import fsspec
 
 from tokenization.cleaning.removals import Removals, merged
-from tokenization.conversations.sources import DialogueSource, Part, copies, key_of, read_conversations
+from tokenization.conversations.sources import DialogueSource, Partition, copies, key_of, read_conversations
 from tokenization.conversations.template import EncodedInteraction
 from tokenization.quarantine import LOST, Quarantine, Rejected
 from tokenization.records import SPLITS, Conversation, Split
@@ -29,14 +29,14 @@ Sources = Sequence[Mapping[str, Any]]  # as `add_up` tells of them
 
 
 class SourceReport:
-    """Reads the conversations of one split, less those that the screens of the parts hold back, and keeps account.
-    Parts are read again for each split, so rows that are rejected are noted in one of them alone; what is lost, which
-    every pass may find anew, in each."""
+    """Reads the conversations of one split, less those that the screens of the partitions hold back, and keeps account.
+    Partitions are read again for each split, so rows that are rejected are noted in one of them alone; what is lost,
+    which every pass may find anew, in each."""
 
-    def __init__(self, split: Split, parts: Sequence[Part]) -> None:
-        self._split, self._parts = split, parts
+    def __init__(self, split: Split, partitions: Sequence[Partition]) -> None:
+        self._split, self._partitions = split, partitions
         self._bad = tempfile.TemporaryFile()
-        names = dict.fromkeys(part.source.name for part in parts)
+        names = dict.fromkeys(partition.source.name for partition in partitions)
         self._quarantines = {name: Quarantine(name, self._bad) for name in names}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}
         self._removed = {name: Removals() for name in names}
@@ -49,18 +49,18 @@ class SourceReport:
 
     def read(self) -> Iterator[Conversation]:
         """The conversations of the split, each as often as its source's weight says."""
-        for part in self._parts:
-            for lost in part.screen.lost:  # what is there again by now was not compared with the others
-                self._reject(part.source, lost)
-            reason_to_leave = part.screen.sieve()
-            for found in read_conversations(part):
+        for partition in self._partitions:
+            for lost in partition.screen.lost:  # what is there again by now was not compared with the others
+                self._reject(partition.source, lost)
+            reason_to_leave = partition.screen.sieve()
+            for found in read_conversations(partition):
                 if isinstance(found, Rejected):
-                    self._reject(part.source, found)
+                    self._reject(partition.source, found)
                 elif found.split == self._split:
                     if reason := reason_to_leave(key_of(found)):
-                        self._removed[part.source.name].add(reason, [_text(found)])
+                        self._removed[partition.source.name].add(reason, [_text(found)])
                         continue
-                    for number in range(copies(part.source, found)):
+                    for number in range(copies(partition.source, found)):
                         yield replace(found, id=f"{found.id}+{number}") if number else found
 
     def _reject(self, source: DialogueSource, found: Rejected) -> None:
@@ -83,7 +83,7 @@ class SourceReport:
 
     def write(self, uri: str, file: str) -> None:
         """Nothing where there was nothing to read."""
-        if not self._parts:
+        if not self._partitions:
             return
         report = {
             name: {
@@ -113,14 +113,15 @@ def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -
     removed: dict[str, list[Any]] = {source.name: [] for source in sources}
     lost: dict[str, set[tuple[str, ...]]] = {source.name: set() for source in sources}
     for shard in shards:
-        if shard.parts:
+        if shard.partitions:
             with fsspec.open(_report_url(uri, shard.file), "rb") as stream:
                 for name, counts in json.load(stream).items():
                     rejected[name].update(counts.pop("rejected"))
                     removed[name].append(counts.pop("removed"))
                     lost[name].update(map(tuple, counts.pop("lost")))
                     totals[name][shard.split].update(counts)
-    parts = dict.fromkeys(part for shard in shards for part in shard.parts)  # some are read for several splits
+    # some are read for several splits
+    partitions = dict.fromkeys(partition for shard in shards for partition in shard.partitions)
     for name, places in lost.items():
         rejected[name].update(reason for reason, _, _ in places)
     report = [
@@ -129,7 +130,7 @@ def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -
             "splits": totals[one.name],
             "rejected": rejected[one.name],
             "removed": merged(removed[one.name]),
-            "repaired": merged(part.screen.repaired for part in parts if part.source.name == one.name),
+            "repaired": merged(each.screen.repaired for each in partitions if each.source.name == one.name),
             "gone": sorted({file for reason, file, _ in lost[one.name] if reason == "gone"}),
         }
         for one in sources

@@ -24,7 +24,7 @@ from jobs.stage.context import Look, Restart, StageContext, StageError
 from jobs.stage.inputs import open_benchmark, open_corpus, open_tokenizer
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import DIALOGUES
-from tokenization.conversations.sources import DialogueSource, Part, parts_of
+from tokenization.conversations.sources import DialogueSource, Partition, partitions_of
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus
 from tokenization.mixture import MixtureError
@@ -60,9 +60,9 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
     """Stage: single interactions, real and generated."""
     corpus, catalogue, tokenizer = _inputs(ctx)
     spec = DialogueSpec(**config.dialogues.model_dump())
-    parts = _parts(ctx, config.sources)
+    partitions = _partitions(ctx, config.sources)
     rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
-    shards = interaction_shards(catalogue, config, parts)
+    shards = interaction_shards(catalogue, config, partitions)
     return _build(ctx, "interactions", tokenizer, shards, rows, config)
 
 
@@ -73,7 +73,7 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
     if config.documents and not len(dialogues):
         raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     spec = DialogueSpec(**config.dialogues.model_dump())
-    parts = _parts(ctx, config.sources)
+    partitions = _partitions(ctx, config.sources)
     rows = ConversationRows(
         corpus,
         tokenizer,
@@ -83,16 +83,17 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,
     )
-    shards = conversation_shards(config, catalogue, dialogues, parts)
+    shards = conversation_shards(config, catalogue, dialogues, partitions)
     return _build(ctx, "conversations", tokenizer, shards, rows, config)
 
 
-def _parts(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Part]:
+def _partitions(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Partition]:
     """What there is to read of all data sets of dialogues, and what is left out of it."""
     benchmark = open_benchmark(ctx.inputs["corpus"])
     try:
-        parts = [part for config in configs for part in parts_of(DialogueSource(**config.model_dump()))]
-        return screened(ctx, parts, benchmark)
+        sources = [DialogueSource(**config.model_dump()) for config in configs]
+        partitions = [one for source in sources for one in partitions_of(source)]
+        return screened(ctx, partitions, benchmark)
     except SourceError as error:
         raise StageError(str(error)) from error
 
@@ -155,7 +156,7 @@ def _build(
 
 
 def _write_rows(shard: DialogueShard, uri: str, kind: Kind, rows: Rows) -> Finished:
-    report, counts = SourceReport(shard.split, shard.parts), DialogueCounts(shard.split, rows.length)
+    report, counts = SourceReport(shard.split, shard.partitions), DialogueCounts(shard.split, rows.length)
     record = write_shard(f"{uri}/{shard.file}", kind, rows(shard, report, counts), shard.split)
     report.write(uri, shard.file)
     gone = {"gone": report.gone} if report.gone else {}

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from jobs.configs.training import StageConfig
 from jobs.training.batches import Batch
-from jobs.training.objectives.base import Moment, Objective
+from jobs.training.objectives.base import Objective, StepContext
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.moe.selection_bias import LoadBalancer
 
@@ -34,7 +34,7 @@ class Cadence:
 
 
 @dataclass
-class Outcome:
+class LoopResult:
     """Where the loop stopped: steps done, whether the user asked for it, seconds inside steps, tokens in them, and the
     last values of every metric."""
 
@@ -57,7 +57,7 @@ def train(
     log: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
     should_stop: Callable[[], bool] = lambda: False,
     validation: Batch | None = None,
-) -> Outcome:
+) -> LoopResult:
     """Train from step `start` to `config.steps`, one optimizer step per batch.
 
     `batch_at(step)` is this rank's part of the global batch. `save(done)` is called by all ranks every few steps, at
@@ -66,15 +66,15 @@ def train(
     Raises NotFinite.
     """
     objective.train()
-    outcome, meter = Outcome(start), Meter()
+    result, meter = LoopResult(start), Meter()
     balancer = LoadBalancer(objective.model.decoder, config.bias_speed) if config.bias_speed else None
     for step in range(start, config.steps):
         began = time.perf_counter()
         batch = batch_at(step)
-        moment = moment_of(config, step, batch)
+        context = step_context(config, step, batch)
         optimizer.begin(step, objective.trained(step))
         with precision(config, batch):
-            loss, metrics = objective(batch, moment)
+            loss, metrics = objective(batch, context)
         total, stop = _agree(loss, should_stop(), step)
         loss.backward()
         norm = optimizer.step().item()
@@ -85,41 +85,41 @@ def train(
         meter.add(metrics, total)
         meter.seconds += time.perf_counter() - began
 
-        done = outcome.step = step + 1
+        done = result.step = step + 1
         last = stop or done == config.steps
         saving = last or done % cadence.checkpoint == 0
         if last or done % cadence.log == 0:
-            outcome.seconds += meter.seconds
+            result.seconds += meter.seconds
             values = meter.drain()
-            outcome.tokens += values.pop(TOKENS)
+            result.tokens += values.pop(TOKENS)
             values |= {"train/gradient_norm": norm, "train/lr": optimizer.lr}
             if balancer:
                 values["router/bias_range"] = balancer.range()
-            outcome.values |= values
+            result.values |= values
             log(done, values)
         if saving:
             if validation is not None:
-                outcome.values |= (values := evaluate(objective, validation, config))
+                result.values |= (values := evaluate(objective, validation, config))
                 log(done, values)
             save(done)
         if stop and done < config.steps:
-            outcome.interrupted = True
+            result.interrupted = True
             break
     if balancer:
         balancer.close()
     if start == config.steps and validation is not None:  # stopped between its last checkpoint and its end
-        outcome.values |= evaluate(objective, validation, config)
-    return outcome
+        result.values |= evaluate(objective, validation, config)
+    return result
 
 
 def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[str, float]:
     """Metrics over all ranks on this rank's part of a batch, named `eval/...`, always at the last step of the
     schedules and with the same noise, so that they can be compared over time."""
-    moment = Moment(config.steps - 1, config.steps, _generator(config.seed, config.steps, batch))
+    context = StepContext(config.steps - 1, config.steps, _generator(config.seed, config.steps, batch))
     meter = Meter()
     objective.eval()
     with torch.no_grad(), precision(config, batch):
-        loss, metrics = objective(batch, moment)
+        loss, metrics = objective(batch, context)
     objective.train()
     for group in objective.modules():
         if isinstance(group, FSDPModule):
@@ -130,8 +130,8 @@ def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[st
     return {name.replace("train/", "eval/"): value for name, value in values.items() if name.startswith("train/")}
 
 
-def moment_of(config: StageConfig, step: int, batch: Batch) -> Moment:
-    return Moment(step, config.steps, _generator(config.seed, step, batch))
+def step_context(config: StageConfig, step: int, batch: Batch) -> StepContext:
+    return StepContext(step, config.steps, _generator(config.seed, step, batch))
 
 
 def precision(config: StageConfig, batch: Batch) -> torch.autocast:

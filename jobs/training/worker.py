@@ -22,7 +22,7 @@ from jobs.stage.model_folder import upload
 from jobs.training.batch_reader import Prefetched, Share
 from jobs.training.batches import Batch
 from jobs.training.checkpoints import Checkpointer, step_folder
-from jobs.training.loop import Cadence, NotFinite, Outcome, train
+from jobs.training.loop import Cadence, LoopResult, NotFinite, train
 from jobs.training.monitor import Channel
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import Inputs, build
@@ -88,7 +88,7 @@ def run_stage(
 
     batch_at = Prefetched(made.batch_at)
     try:
-        outcome = train(
+        result = train(
             objective,
             optimizer,
             lambda step: placed(batch_at(step)),
@@ -105,10 +105,10 @@ def run_stage(
         if channel:
             channel.close({"state": "failed", "reason": str(error)})
         return
-    if not outcome.interrupted:
+    if not result.interrupted:
         _hand_over(objective.model, f"{output_uri}/model", rank)
     if channel:
-        channel.close(_summary(outcome))
+        channel.close(_summary(result))
 
 
 def _register(uri: str, step: int) -> None:
@@ -131,13 +131,13 @@ def _logger(channel: Channel, steps: int) -> Callable[[int, Mapping[str, float]]
     return log
 
 
-def _summary(outcome: Outcome) -> dict:
+def _summary(result: LoopResult) -> dict:
     return {
-        "state": "interrupted" if outcome.interrupted else "done",
-        "step": outcome.step,
-        "seconds": outcome.seconds,
-        "tokens": outcome.tokens,
-        "values": outcome.values,
+        "state": "interrupted" if result.interrupted else "done",
+        "step": result.step,
+        "seconds": result.seconds,
+        "tokens": result.tokens,
+        "values": result.values,
     }
 
 

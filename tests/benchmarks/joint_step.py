@@ -26,7 +26,7 @@ from record import RESULTS, append, environment
 from torch import Tensor, nn
 
 from jobs.configs.training import SftConfig
-from jobs.training.loop import moment_of
+from jobs.training.loop import step_context
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.config import MemoryConfig
@@ -86,7 +86,7 @@ class Training:
                 patches.enter_context(patch("jobs.training.objectives.joint_lm.cross_entropy", full_logits))
             began = process_time()
             self.optimizer.begin(number, self.objective.trained(number))
-            loss, _ = self.objective(batch, moment_of(self.config, number, batch))
+            loss, _ = self.objective(batch, step_context(self.config, number, batch))
             loss.backward()
             self.optimizer.step()
             self.milliseconds.append(1e3 * (process_time() - began))

@@ -18,7 +18,7 @@ from allocator import as_by_default
 from record import RESULTS, append, environment
 from torch import Tensor
 
-from jobs.evaluation.latency import Moment, interleaved, moments
+from jobs.evaluation.latency import TimedTurn, interleaved, timed_turns
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
 from rxt_model.family import ALPHA_MICRO
@@ -50,8 +50,8 @@ def build(arm: str) -> TokenModel:
     return seeded(lambda: StatelessDecoder(matching_config(CONFIG)), 0).eval()
 
 
-def prompt(arm: str, moment: Moment) -> tuple[Tensor | None, list[int]]:
-    return (moment.memory, moment.query) if arm == "rxt" else (None, moment.prompt)
+def prompt(arm: str, turn: TimedTurn) -> tuple[Tensor | None, list[int]]:
+    return (turn.memory, turn.query) if arm == "rxt" else (None, turn.prompt)
 
 
 def bytes_in_use(model: TokenModel, memory: Tensor | None, query: list[int]) -> dict[str, int]:
@@ -83,7 +83,7 @@ def main() -> None:
     arguments, allocator = parse(), as_by_default()
     torch.set_num_threads(1)
     models = {arm: build(arm) for arm in ARMS}
-    grid = moments(models["rxt"], conversation(CONFIG, arguments.query, arguments.answer), arguments.turns)
+    grid = timed_turns(models["rxt"], conversation(CONFIG, arguments.query, arguments.answer), arguments.turns)
     about = {
         "case": "time_to_first_token",
         **environment("torch"),
@@ -96,21 +96,21 @@ def main() -> None:
     lines = []
     for arm, model in models.items():
         size = {"model": arm, "parameters": parameters(model), "active_parameters": active_parameters(model)}
-        given = [prompt(arm, moment) for moment in grid]
+        given = [prompt(arm, turn) for turn in grid]
         with torch.inference_mode():
             calls = [partial(answer, model, memory, [query], [1]) for memory, query in given]
             times = interleaved(calls, arguments.repeats if arm == "rxt" else arguments.peer_repeats, process_time)
             held = [bytes_in_use(model, memory, query) for memory, query in given]
         with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             peaks = pool.starmap(peak_bytes, [(arm, *pair) for pair in given], chunksize=1)
-        for moment, (_, query), taken, bytes_held, peak in zip(grid, given, times, held, peaks, strict=True):
+        for turn, (_, query), taken, bytes_held, peak in zip(grid, given, times, held, peaks, strict=True):
             spread = {"median_s": median(taken), "min_s": min(taken), "max_s": max(taken), "repeats": len(taken)}
             growth = {
                 "time_by_first_turn": median(taken) / median(times[0]),
                 "bytes_by_first_turn": bytes_held["bytes"] / held[0]["bytes"],
                 "peak_by_first_turn": peak / peaks[0],
             }
-            where = {"turn": moment.turn, "prompt_tokens": len(query)}
+            where = {"turn": turn.turn, "prompt_tokens": len(query)}
             lines.append(about | size | where | spread | growth | bytes_held | {"peak_bytes": peak})
     rivals = {line["turn"]: line["median_s"] for line in lines if line["model"] != "rxt"}
     for line in lines:

@@ -64,7 +64,7 @@ class Talk(Objective):
             return [self.model.embedding, self.model.decoder]
         return [self.model]
 
-    def forward(self, batch, moment):
+    def forward(self, batch, context):
         ids, mask = batch["input_ids"], batch["loss_mask"]
         start = self.model.initial_memory(1, torch.Generator().manual_seed(7))
         memory = start.expand(-1, ids.shape[0], -1, -1)

@@ -1,8 +1,9 @@
 """Which conversations of data sets are left out: those that share words with a benchmark, and those equal to an earlier
 one.
 
-Each part of a data set gives a key per conversation, and one decision over the keys of all parts, in their order, says
-what stays. It names keys and no places, so that it holds whatever else of a part can be read the next time.
+Each partition of a data set gives a key per conversation, and one decision over the keys of all partitions, in their
+order, says what stays. It names keys and no places, so that it holds whatever else of a partition can be read the next
+time.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def _none() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a part holds: `keys` uint64 [C] of its conversations in order (equal ones have equal keys), those of them
-    that share words with a benchmark, what could not be read, and what was repaired (`Repairs.as_dict`)."""
+    """What a partition holds: `keys` uint64 [C] of its conversations in order (equal ones have equal keys), those of
+    them that share words with a benchmark, what could not be read, and what was repaired (`Repairs.as_dict`)."""
 
     keys: np.ndarray
     benchmark: np.ndarray
@@ -37,8 +38,8 @@ class Survey:
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """What is left out of a part, as keys (uint64, sorted): those that share words with a benchmark, those that an
-    `earlier` part has, and those that come `again` after a first time here. Its `repr` tells apart what leaves out
+    """What is left out of a partition, as keys (uint64, sorted): those that share words with a benchmark, those that an
+    `earlier` partition has, and those that come `again` after a first time here. Its `repr` tells apart what leaves out
     something else, was made of other content or could not see everything."""
 
     benchmark: np.ndarray = field(default_factory=_none)
@@ -54,7 +55,7 @@ class Screen:
         return f"Screen({', '.join(digests)}, {self.lost})"
 
     def sieve(self) -> Callable[[int], Removal | None]:
-        """For one pass over the part: why the conversation with this key goes; None where it stays."""
+        """For one pass over the partition: why the conversation with this key goes; None where it stays."""
         benchmark, again = set(self.benchmark.tolist()), set(self.again.tolist())
         seen = set(self.earlier.tolist())
 
@@ -71,12 +72,12 @@ class Screen:
 
 
 def screens(surveys: Sequence[Survey]) -> list[Screen]:
-    """A screen for each part: of equal conversations the first stays. Takes some 40 bytes per conversation."""
+    """A screen for each partition: of equal conversations the first stays. Takes some 40 bytes per conversation."""
     keys = np.concatenate([_none(), *(survey.keys for survey in surveys)])
     counts = [len(survey.keys) for survey in surveys]
-    part = np.repeat(np.arange(len(surveys), dtype=np.int32), counts)
+    partition = np.repeat(np.arange(len(surveys), dtype=np.int32), counts)
     first = first_alike(keys)
-    later, elsewhere = first != np.arange(len(keys)), part[first] != part
+    later, elsewhere = first != np.arange(len(keys)), partition[first] != partition
     return [
         Screen(
             np.unique(survey.benchmark),

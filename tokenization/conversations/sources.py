@@ -1,7 +1,7 @@
 """Dialogue data sets: rows of Parquet or JSON lines, each one conversation by the adapter of its source.
 
-A source falls into parts that can be read anywhere in any order. What cannot be read or is no conversation comes out as
-`Rejected`, in the place where it stood.
+A source falls into partitions that can be read anywhere in any order. What cannot be read or is no conversation comes
+out as `Rejected`, in the place where it stood.
 """
 
 from __future__ import annotations
@@ -53,48 +53,48 @@ class DialogueSource(Files):
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is read of a source together, and what is left out of it."""
+class Partition:
+    """A part of a source that can be read without the others, and what is left out of it."""
 
     source: DialogueSource
     slice: Slice
     screen: Screen = Screen()
 
 
-def parts_of(source: DialogueSource) -> list[Part]:
-    """The parts in a stable order. Raises SourceError where no row can be read: one is."""
-    parts = slices(source, SLICE_BYTES)
+def partitions_of(source: DialogueSource) -> list[Partition]:
+    """The partitions in a stable order. Raises SourceError where no row can be read: one is."""
+    found = slices(source, SLICE_BYTES)
     rejected = None
-    for row in read_rows(source, parts):
+    for row in read_rows(source, found):
         if isinstance(row, Row):
-            return [Part(source, part) for part in parts]
+            return [Partition(source, one) for one in found]
         rejected = rejected or row
     raise SourceError(f"source {source.name}: {rejected or f'no row in {source.path}'}")
 
 
-def read_conversations(part: Part, repairs: Repairs | None = None) -> Iterator[Conversation | Rejected]:
-    """Every row of a part, as a conversation or as rejected, without an excerpt: there may be anything in it. `repairs`
-    counts the conversations in which characters were repaired."""
-    for row in read_rows(part.source, [part.slice]):
+def read_conversations(partition: Partition, repairs: Repairs | None = None) -> Iterator[Conversation | Rejected]:
+    """Every row of a partition, as a conversation or as rejected, without an excerpt: there may be anything in it.
+    `repairs` counts the conversations in which characters were repaired."""
+    for row in read_rows(partition.source, [partition.slice]):
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
             continue
         try:
-            yield _conversation(part.source, row, repairs)
+            yield _conversation(partition.source, row, repairs)
         except RowError as error:
             yield Rejected(row.file, row.place, error.reason, error.where)
         except RecursionError:
             yield Rejected(row.file, row.place, "nested too deeply")
 
 
-def survey(part: Part, benchmark: Benchmark) -> Survey:
-    """The keys of all conversations of a part; nothing else of them is kept."""
+def survey(partition: Partition, benchmark: Benchmark) -> Survey:
+    """The keys of all conversations of a partition; nothing else of them is kept."""
     keys, found = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     lost: list[Rejected] = []
     repairs = Repairs()
 
     def forms() -> Iterator[str]:
-        for one in read_conversations(part, repairs):
+        for one in read_conversations(partition, repairs):
             if isinstance(one, Conversation):
                 yield normal_form(one.interactions)
             elif one.reason in LOST:

@@ -12,7 +12,7 @@ from rxt_model.heads import TokenLoss
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """Where training stands: `step` counts from 0; `generator` is seeded from (seed, step, rank)."""
 
     step: int
@@ -25,7 +25,7 @@ class Moment:
 
 
 class Objective(nn.Module):
-    """`forward(batch, moment)` returns this rank's share of the loss and its metrics.
+    """`forward(batch, context)` returns this rank's share of the loss and its metrics.
 
     Every loss is a sum over this rank divided by the count over **all** ranks, so that gradients are summed, never
     averaged, across ranks. Metrics are pairs [sum, count] as one tensor of shape [2]; the loop adds them over ranks.
@@ -34,7 +34,7 @@ class Objective(nn.Module):
 
     model: nn.Module
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         raise NotImplementedError
 
     def trained(self, step: int) -> list[nn.Module]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jobs.configs.training import PretrainConfig, SftConfig
 from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
@@ -23,28 +23,28 @@ class JointLM(Objective):
         super().__init__()
         self.model, self.config = model, config
 
-    def schedule(self, moment: Moment) -> tuple[float, float]:
+    def schedule(self, context: StepContext) -> tuple[float, float]:
         """(noise, masking) at this step, linear over the stage."""
         noise, masking = self.config.loss.noise, self.config.loss.masking
-        at = moment.fraction
+        at = context.fraction
         return noise[0] + at * (noise[1] - noise[0]), masking[0] + at * (masking[1] - masking[0])
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         ids, model, weights = batch["input_ids"], self.model, self.config.loss
         tokens = model.config.tokens
         real = ids != tokens.pad
         documents = batch.get("documents", real.long() - 1)
-        noise, masking = self.schedule(moment)
+        noise, masking = self.schedule(context)
 
-        chance = torch.rand(ids.shape, generator=moment.generator, device=ids.device)
+        chance = torch.rand(ids.shape, generator=context.generator, device=ids.device)
         hidden_from_encoder = (chance < weights.mlm_probability) & (ids > tokens.highest)
         encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents)
         mlm = cross_entropy(model.mlm_head, encoded[-1], ids, hidden_from_encoder)
 
         # no decoder gradient reaches the encoder: it would learn to leak, not to understand
         states = encoded.detach()
-        kept = torch.rand((1, *ids.shape, 1), generator=moment.generator, device=ids.device) >= masking
-        drawn = torch.randn(states.shape, generator=moment.generator, device=ids.device)
+        kept = torch.rand((1, *ids.shape, 1), generator=context.generator, device=ids.device) >= masking
+        drawn = torch.randn(states.shape, generator=context.generator, device=ids.device)
         memory = states * kept + noise * drawn
         output = model.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
         supervised = batch.get("loss_mask", real)[:, 1:] & (documents[:, 1:] == documents[:, :-1])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from jobs.configs.training import MemoryPretrainConfig
 from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.heads import cross_entropy
 from rxt_model.memory import memory_statistics
 from rxt_model.model import ReactiveTransformer
@@ -30,7 +30,7 @@ class Reading(Objective):
     def trained(self, step: int) -> list[nn.Module]:
         return [self.model.embedding, self.model.encoder, self.model.decoder]
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         model, ids = self.model, batch["input_ids"]
         conversations, turns, length = ids.shape
         real = ids != model.config.tokens.pad
@@ -44,7 +44,7 @@ class Reading(Objective):
         states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
 
         # turn t reads the tokens of the turns before it, and the start memory, so that turn 1 has something to read
-        start = model.initial_memory(conversations, moment.generator).to(states.dtype)
+        start = model.initial_memory(conversations, context.generator).to(states.dtype)
         earlier = (order // length)[:, None] < torch.arange(turns, device=ids.device)[:, None]
         readable = F.pad(kept[:, None] & earlier, (start.shape[2], 0), value=True).flatten(0, 1)
 
@@ -77,9 +77,9 @@ class SelfSupervised(Objective):
             return c.write_first
         return max(c.write_minimum, c.write_start - c.write_decrease * turn)
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         model, ids = self.model, batch["input_ids"]
-        memory = model.initial_memory(ids.shape[0], moment.generator)
+        memory = model.initial_memory(ids.shape[0], context.generator)
         similarity, cells = torch.zeros(()), torch.zeros(())
         for turn in range(ids.shape[1]):
             real = ids[:, turn] != model.config.tokens.pad

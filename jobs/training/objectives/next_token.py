@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jobs.configs.training import OptimisationConfig
 from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.heads import cross_entropy, next_tokens
 
@@ -19,7 +19,7 @@ class NextToken(Objective):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         ids = batch["input_ids"]
         real = ids != self.model.config.tokens.pad
         documents = batch.get("documents")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
 from jobs.training.batches import text_beside
 from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.heads import next_tokens
 from rxt_model.model import ReactiveTransformer
 
@@ -32,14 +32,14 @@ class Rehearsal(Objective):
     def trained(self, step: int) -> list[nn.Module]:
         return self.talks.trained(step)
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, metrics = self.talks(batch, moment)
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, metrics = self.talks(batch, context)
         text = text_beside(batch)
         if not text:
             return loss, metrics
         model, ids, documents = self.model, text["input_ids"], text["documents"]
         reactive = isinstance(model, ReactiveTransformer)
-        memory = [model.initial_memory(len(ids), moment.generator)] if reactive else []
+        memory = [model.initial_memory(len(ids), context.generator)] if reactive else []
         real = documents >= 0
         output = model.decode(ids, *memory, mask=real, documents=documents)
         lm = next_tokens(model.decoder.head, output.hidden, ids, documents, self.config.head_z_weight)

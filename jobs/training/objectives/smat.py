@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from jobs.configs.training import SmatConfig, SmatPhase
 from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Moment, Objective, global_count, metric, token_metrics
+from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
@@ -35,8 +35,8 @@ class Smat(Objective):
         """The phase of the curriculum that `step` belongs to; the last one has no end."""
         return next((p for p in self.config.phases if step < p.until), self.config.phases[-1])
 
-    def forward(self, batch: dict[str, Tensor], moment: Moment) -> tuple[Tensor, dict[str, Tensor]]:
-        model, limit = self.model, self.phase(moment.step).turns
+    def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+        model, limit = self.model, self.phase(context.step).turns
         ids, loss_mask, present = (batch[name][:, :limit] for name in ("input_ids", "loss_mask", "turn_mask"))
         real = ids != model.config.tokens.pad
         rows = present.flatten().nonzero().squeeze(1)
@@ -44,7 +44,7 @@ class Smat(Objective):
 
         written = model.project(model.encode(flat, flat_real), flat_real)
         written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
-        memories = self._memories(written.unflatten(1, present.shape), real, moment)
+        memories = self._memories(written.unflatten(1, present.shape), real, context)
         output = model.decode(flat, memories.flatten(1, 2)[:, rows], mask=flat_real)
 
         supervised = loss_mask.flatten(0, 1)[rows, 1:]
@@ -64,14 +64,14 @@ class Smat(Objective):
             "train/tokens": metric(real.sum(), one),
         }
 
-    def _memories(self, projected: Tensor, real: Tensor, moment: Moment) -> Tensor:
+    def _memories(self, projected: Tensor, real: Tensor, context: StepContext) -> Tensor:
         """The memory that each turn reads: projected [L, B, N, T, 2 P], real [B, N, T] -> [L, B, N, S, d].
 
         With a horizon k the memory of turn t is rewritten from the detached memory k writes earlier, so that L_t
         reaches exactly the writes t - k .. t - 1.
         """
         turns, horizon = projected.shape[2], self.config.horizon
-        memory = self.model.initial_memory(projected.shape[1], moment.generator)
+        memory = self.model.initial_memory(projected.shape[1], context.generator)
         # unbind gives one gradient node for all turns; an index per turn would allocate a whole gradient each
         taken, masks = projected.unbind(2), real.unbind(1)
 

@@ -74,7 +74,7 @@ def wants_short(turn, answer) -> float:
 def test_learner_recomputes_the_rollouts_log_probabilities(world, temperature):
     learner = Learner(world[0], CONFIG.model_copy(update={"temperature": temperature}), 1)
     trajectories = roll_out(world, learner, episodes_of(6), wants_short, temperature=temperature)
-    batch = replay.Batch(trajectories, torch.device("cpu"))
+    batch = replay.ReplayBatch(trajectories, torch.device("cpu"))
     with torch.no_grad():
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         scores = replay.score(learner.model, memories.read, batch, temperature)
@@ -89,7 +89,7 @@ def test_learner_recomputes_the_rollouts_log_probabilities(world, temperature):
 def test_rebuilt_memory_is_the_workers(world):
     learner = Learner(world[0], CONFIG, 1)
     episodes = [as_episode(toy_row(2, 9, 283, 4), 4, "0/2")]
-    batch = replay.Batch(roll_out(world, learner, episodes, wants_short), torch.device("cpu"))
+    batch = replay.ReplayBatch(roll_out(world, learner, episodes, wants_short), torch.device("cpu"))
     memory = policy.initial_memory(learner.model, episodes, CONFIG.seed)
     with torch.no_grad():
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
@@ -102,7 +102,7 @@ def test_rebuilt_memory_is_the_workers(world):
 def test_gradient_reaches_the_interaction_two_turns_back_and_not_the_future(world):
     learner = Learner(world[0], CONFIG, 1)
     episodes = [as_episode(toy_row(2, 9, 283, 4), 4, "0/2")]
-    batch = replay.Batch(roll_out(world, learner, episodes, wants_short), torch.device("cpu"))
+    batch = replay.ReplayBatch(roll_out(world, learner, episodes, wants_short), torch.device("cpu"))
     encoded = []
     encode = learner.model.encode
 
@@ -124,7 +124,7 @@ def test_gradient_reaches_the_interaction_two_turns_back_and_not_the_future(worl
 def test_last_write_alone_separates_consecutive_policies(world):
     """KL between turns is 0 when a write changes nothing, positive when it does."""
     learner = Learner(world[0], CONFIG, 1)
-    batch = replay.Batch(roll_out(world, learner, episodes_of(6), wants_short), torch.device("cpu"))
+    batch = replay.ReplayBatch(roll_out(world, learner, episodes_of(6), wants_short), torch.device("cpu"))
     with torch.no_grad():
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         after = replay.score(learner.model, memories.read, batch, 1.0)
@@ -136,7 +136,7 @@ def test_last_write_alone_separates_consecutive_policies(world):
 def test_flat_and_dense_answers_are_the_same_answers(world):
     learner = Learner(world[0], CONFIG, 1)
     trajectories = roll_out(world, learner, episodes_of(6), lambda turn, answer: float(turn.prompt[2]))
-    batch = replay.Batch(trajectories, torch.device("cpu"))
+    batch = replay.ReplayBatch(trajectories, torch.device("cpu"))
     assert torch.equal(batch.dense(batch.flat(batch.rewards)), batch.rewards)
     assert batch.flat(batch.rewards).tolist() == [float(prompt[2]) for prompt in batch.prompts]
     assert batch.mask.sum(1).tolist() == [len(e.turns) - 1 for e in batch.episodes]
@@ -147,8 +147,8 @@ def test_reference_starts_equal_and_identical_episodes_have_identical_reference_
     trajectories = roll_out(world, learner, episodes_of(4), wants_short)
     metrics = learner.update(trajectories)
     assert metrics["rl/kl_reference"] > 0  # of the second epoch, after one step
-    fixed = learner._fixed(replay.Batch(trajectories * 2, torch.device("cpu")))
-    rows = replay.Batch(trajectories * 2, torch.device("cpu"))
+    fixed = learner._fixed(replay.ReplayBatch(trajectories * 2, torch.device("cpu")))
+    rows = replay.ReplayBatch(trajectories * 2, torch.device("cpu"))
     first = {}
     for index, scores in enumerate(fixed["reference"].split([len(a) for a in rows.answers])):
         key = (rows.prompts[index], rows.answers[index])
@@ -293,7 +293,7 @@ def test_memory_of_answers_to_the_same_question_is_written_once(world):
     talks = episodes_of(4)
     samples = [dataclasses.replace(e, id=f"{e.id}#{i}") for e in talks for i in range(3)]
     trajectories = roll_out(world, learner, by_length(samples), wants_short)
-    batch = replay.Batch(trajectories, torch.device("cpu"))
+    batch = replay.ReplayBatch(trajectories, torch.device("cpu"))
     assert [len(told) for told in batch.told] == [sum(len(e.turns) - 1 > turn for e in talks) for turn in range(3)]
     with torch.no_grad():
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)

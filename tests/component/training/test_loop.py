@@ -100,9 +100,9 @@ def sharded(rank, folder):
 def poison(objective, step, rank):
     forward = objective.forward
 
-    def poisoned(batch, moment):
-        loss, metrics = forward(batch, moment)
-        return (loss * math.nan if (moment.step, dist.get_rank()) == (step, rank) else loss), metrics
+    def poisoned(batch, context):
+        loss, metrics = forward(batch, context)
+        return (loss * math.nan if (context.step, dist.get_rank()) == (step, rank) else loss), metrics
 
     objective.forward = poisoned
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jobs.configs.training import ConversationTrainingConfig, OptimisationConfig, SmatConfig, SmatPhase
 from jobs.training.batches import beside, text_batch
 from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Moment
+from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.memory_pretrain import _resample
 from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.rehearsal import Rehearsal
@@ -62,7 +62,7 @@ def test_smat_tells_the_accuracy_of_every_turn():
     phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases))
     batch = ragged_talks()
-    _, metrics = smat(batch, Moment(0, 9, torch.Generator().manual_seed(1)))
+    _, metrics = smat(batch, StepContext(0, 9, torch.Generator().manual_seed(1)))
 
     memory = model.initial_memory(4, torch.Generator().manual_seed(1))
     expected = []
@@ -92,7 +92,7 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
         batch = {name: tensor.flatten(1) for name, tensor in ragged_talks((2, 2)).items() if name != "turn_mask"}
 
     generator = torch.Generator().manual_seed(1)
-    alone, _ = objective(batch, Moment(0, 9, generator))
+    alone, _ = objective(batch, StepContext(0, 9, generator))
     memory = model.initial_memory(2, generator) if kind == "reactive" else None
     nats, hits = [], 0
     for row, (ids, starts) in enumerate(rows):
@@ -103,9 +103,9 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
             nats += F.cross_entropy(logits, document[0, 1:], reduction="none").tolist()
             hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
 
-    moment = Moment(0, 9, torch.Generator().manual_seed(1))
+    context = StepContext(0, 9, torch.Generator().manual_seed(1))
     config = ConversationTrainingConfig(steps=9, batch_size=4, text_batch_size=2, text_weight=0.25, balance_weight=0)
-    loss, metrics = Rehearsal(objective, config)(beside(batch, text), moment)
+    loss, metrics = Rehearsal(objective, config)(beside(batch, text), context)
     assert loss.item() == pytest.approx(alone.item() + 0.25 * sum(nats) / len(nats), rel=1e-5)
     assert metrics["train/text_loss"].tolist() == pytest.approx([sum(nats), 9])
     assert metrics["train/text_accuracy"].tolist() == [hits, 9]

@@ -13,7 +13,7 @@ from jobs.configs.training import (
     SmatPhase,
 )
 from jobs.training.batches import conversation_batch, interaction_batch
-from jobs.training.objectives.base import Moment
+from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.next_token import NextToken
@@ -32,8 +32,8 @@ PHASES = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
 QUIET = JointLossConfig(noise=(0, 0), masking=(0, 0), mlm_probability=1)
 
 
-def moment():
-    return Moment(1, 3, torch.Generator().manual_seed(3))
+def step_context():
+    return StepContext(1, 3, torch.Generator().manual_seed(3))
 
 
 def drawn_interaction(generator, length):
@@ -74,7 +74,7 @@ def test_appended_padding_changes_neither_loss_nor_gradients(kind):
     batch = pairs() if kind in ("joint", "baseline") else talks()
     wider = batch | {name: F.pad(batch[name], (0, 5)) for name in ("input_ids", "loss_mask")}
     assert wider["input_ids"].shape[-1] == batch["input_ids"].shape[-1] + 5
-    (loss, metrics), (padded, told) = asked(batch, moment()), asked(wider, moment())
+    (loss, metrics), (padded, told) = asked(batch, step_context()), asked(wider, step_context())
     assert_agree(padded, loss, dict(asked.named_parameters()), tolerance=1e-10)
     for name, value in metrics.items():
         torch.testing.assert_close(told[name], value, msg=lambda message, name=name: f"{name}: {message}")
@@ -97,7 +97,7 @@ def test_ten_answers_learned_by_heart_end_by_themselves():
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for step in range(100):
         optimizer.zero_grad()
-        smat(batch, Moment(0, 9, torch.Generator().manual_seed(step)))[0].backward()
+        smat(batch, StepContext(0, 9, torch.Generator().manual_seed(step)))[0].backward()
         optimizer.step()
     queries = [encode_query(tokenizer, Interaction(question, ""), 16) for question in questions]
     memory = model.initial_memory(10, torch.Generator().manual_seed(1000))

@@ -16,7 +16,7 @@ from jobs.configs.training import (
     SmatConfig,
     SmatPhase,
 )
-from jobs.training.loop import moment_of
+from jobs.training.loop import step_context
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.next_token import NextToken
@@ -116,7 +116,7 @@ def run_steps(kind, objective, steps, rank=0, world_size=1):
     for step in range(steps):
         batch = batch_of(kind, step, rank, world_size)
         optimizer.begin(step, objective.trained(step))
-        loss, _ = objective(batch, moment_of(config, step, batch))
+        loss, _ = objective(batch, step_context(config, step, batch))
         loss.backward()
         if step == 0:
             found["gradients"] = {name: whole(p.grad) for name, p in objective.named_parameters() if p.grad is not None}

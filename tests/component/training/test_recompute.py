@@ -5,7 +5,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from jobs.configs.execution import Execution, TrainExecution
-from jobs.training.loop import moment_of, precision
+from jobs.training.loop import precision, step_context
 from rxt_model.checkpoint import from_pretrained, save_pretrained
 from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
 from rxt_model.parallelize import checkpoint_activations
@@ -32,7 +32,7 @@ def passed(talk, config=CONFIG):
 
     batch = toy_batch()
     with saved_tensors_hooks(keep, lambda tensor: tensor), precision(config, batch):
-        loss, _ = talk(batch, moment_of(config, 0, batch))
+        loss, _ = talk(batch, step_context(config, 0, batch))
     loss.backward()
     return loss.detach(), {name: p.grad for name, p in talk.named_parameters()}, sum(held.values())
 

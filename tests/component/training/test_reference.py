@@ -7,7 +7,7 @@ import torch
 
 from jobs.configs.training import JointLossConfig, MemoryPretrainConfig, SftConfig, SmatConfig, SmatPhase
 from jobs.training.batches import conversation_batch, text_batch
-from jobs.training.objectives.base import Moment
+from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.smat import Smat
@@ -24,8 +24,8 @@ BALANCE, ROUTER_Z, HEAD_Z = 0.7, 0.4, 0.3
 WEIGHTS = dict(balance_weight=BALANCE, router_z_weight=ROUTER_Z, head_z_weight=HEAD_Z)
 
 
-def moment():
-    return Moment(1, 3, torch.Generator().manual_seed(3))
+def step_context():
+    return StepContext(1, 3, torch.Generator().manual_seed(3))
 
 
 def drawn_talks(turns, lengths=(4, 7), seed=2):
@@ -74,9 +74,9 @@ def test_smat(variant, horizon):
     talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
     phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, **WEIGHTS))
-    loss, metrics = smat(conversation_batch(talks, 16), moment())
+    loss, metrics = smat(conversation_batch(talks, 16), step_context())
 
-    start, parts = model.initial_memory(3, moment().generator), []
+    start, parts = model.initial_memory(3, step_context().generator), []
     for talk, memory in zip(talks, start.unbind(1), strict=True):
         held, encoded = [memory], []
         for turn, interaction in enumerate(talk["interactions"]):
@@ -102,7 +102,7 @@ def test_the_last_of_three_answers_reaches_a_word_of_the_first_turn(horizon, rea
         interaction["loss_mask"] = [False] * len(interaction["loss_mask"])
     phases = (SmatPhase(until=9, turns=3, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=1, phases=phases, horizon=horizon, balance_weight=0))
-    smat(conversation_batch(talks, 16), moment())[0].backward()
+    smat(conversation_batch(talks, 16), step_context())[0].backward()
     assert bool(model.embedding.weight.grad[39].any()) == reaches
 
 
@@ -111,9 +111,9 @@ def test_reading():
     model = shaken(toy_model())
     talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
-    loss, metrics = reading(conversation_batch(talks, 16), moment())
+    loss, metrics = reading(conversation_batch(talks, 16), step_context())
 
-    start, parts = model.initial_memory(3, moment().generator), []
+    start, parts = model.initial_memory(3, step_context().generator), []
     for talk, memory in zip(talks, start.unbind(1), strict=True):
         for interaction in talk["interactions"]:
             parts.append(answered(state, model.config, interaction, memory))
@@ -127,9 +127,9 @@ def test_self_supervised_writing():
     model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated")))
     talks, state = drawn_talks([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
     config = MemoryPretrainConfig(steps=9, batch_size=3, objective="self-supervised")
-    loss, _ = SelfSupervised(model, config)(conversation_batch(talks, 16), moment())
+    loss, _ = SelfSupervised(model, config)(conversation_batch(talks, 16), step_context())
 
-    start, cosines = model.initial_memory(3, moment().generator), []
+    start, cosines = model.initial_memory(3, step_context().generator), []
     for talk, memory in zip(talks, start.unbind(1), strict=True):
         for turn, interaction in enumerate(talk["interactions"]):
             encoded = equations.encode(state, model.config, interaction["input_ids"]).detach()
@@ -149,9 +149,9 @@ def test_joint_language_modelling_on_packed_text():
     batch = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts])
     weights = JointLossConfig(noise=(0.2, 0.4), masking=(0.1, 0.5), mlm_probability=0.5, mlm_weight=0.6)
     config = SftConfig(steps=9, batch_size=2, loss=weights, **WEIGHTS)
-    loss, metrics = JointLM(model, config)(batch, moment())
+    loss, metrics = JointLM(model, config)(batch, step_context())
 
-    state, generator, shape = dict(model.named_parameters()), moment().generator, batch["input_ids"].shape
+    state, generator, shape = dict(model.named_parameters()), step_context().generator, batch["input_ids"].shape
     masked = (torch.rand(shape, generator=generator) < 0.5) & (batch["input_ids"] > 10)
     kept = (torch.rand((1, *shape, 1), generator=generator) >= 0.3)[0]
     noise = 0.3 * torch.randn((2, *shape, 16), generator=generator)
@@ -177,6 +177,6 @@ def test_the_decoder_teaches_the_encoder_nothing_in_joint_language_modelling():
     model = toy_model()
     batch = text_batch([{"input_ids": [12, 15, 17, 20, 21, 22, 3], "document_starts": [0]}])
     config = SftConfig(steps=9, batch_size=1, loss=JointLossConfig(mlm_weight=0))
-    JointLM(model, config)(batch, moment())[0].backward()
+    JointLM(model, config)(batch, step_context())[0].backward()
     assert not any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())
     assert model.embedding.weight.grad.any()

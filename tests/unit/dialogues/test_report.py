@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.shards.dialogue_manifest import ConversationShard
 from jobs.shards.dialogue_sources import SourceReport, add_up
-from tokenization.conversations.sources import DialogueSource, parts_of
+from tokenization.conversations.sources import DialogueSource, partitions_of
 from tokenization.records import SPLITS, Split
 
 
@@ -18,7 +18,7 @@ def rows(name: str, count: int) -> bytes:
 
 
 def account(uri: Path, shard: ConversationShard) -> list[str]:
-    report = SourceReport(shard.split, shard.parts)
+    report = SourceReport(shard.split, shard.partitions)
     for conversation in report.read():
         report.count(conversation, [])
     report.write(str(uri), shard.file)
@@ -35,7 +35,7 @@ def test_what_vanishes_or_is_damaged_in_the_pass_of_one_split_is_not_lost_silent
     (tmp_path / "2.jsonl.gz").write_bytes(gzip.compress(rows("b", 20))[:-8])
     (tmp_path / "3.jsonl").write_bytes(rows("c", 20))
     source = DialogueSource("talks", "files", "en", f"{tmp_path}/*", adapter="query_answer", licence="CC0-1.0")
-    shards = [ConversationShard(split, split, 0, 0, parts=tuple(parts_of(source))) for split in SPLITS]
+    shards = [ConversationShard(split, split, 0, 0, partitions=tuple(partitions_of(source))) for split in SPLITS]
     out = tmp_path / "out"
     assert account(out, shards[0]) == []
     content = (tmp_path / "3.jsonl").read_bytes()

@@ -14,7 +14,14 @@ from jobs.shards.dialogue_sources import SourceReport, add_up
 from tokenization.cleaning.benchmark import Benchmark, read_benchmark, write_benchmark
 from tokenization.conversations import sources
 from tokenization.conversations.screening import Survey, screens
-from tokenization.conversations.sources import DialogueSource, Part, key_of, parts_of, read_conversations, survey
+from tokenization.conversations.sources import (
+    DialogueSource,
+    Partition,
+    key_of,
+    partitions_of,
+    read_conversations,
+    survey,
+)
 from tokenization.documents import CorpusError
 from tokenization.quarantine import Rejected
 from tokenization.records import SPLITS, Conversation, Interaction
@@ -31,14 +38,14 @@ def write(path, conversations: list[list[tuple[str, str]]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def screened(parts: list[Part], benchmark: Benchmark = NO_BENCHMARK) -> list[Part]:
-    found = screens([survey(part, benchmark) for part in parts])
-    return [replace(part, screen=screen) for part, screen in zip(parts, found, strict=True)]
+def screened(partitions: list[Partition], benchmark: Benchmark = NO_BENCHMARK) -> list[Partition]:
+    found = screens([survey(partition, benchmark) for partition in partitions])
+    return [replace(partition, screen=screen) for partition, screen in zip(partitions, found, strict=True)]
 
 
-def kept(parts: list[Part]) -> list[Conversation]:
+def kept(partitions: list[Partition]) -> list[Conversation]:
     """What the passes of all splits read."""
-    reports = [SourceReport(split, parts) for split in SPLITS]
+    reports = [SourceReport(split, partitions) for split in SPLITS]
     return [conversation for report in reports for conversation in report.read()]
 
 
@@ -50,15 +57,15 @@ def survey_of(keys: list[int], benchmark: list[int] = ()) -> Survey:
     return Survey(np.array(keys, np.uint64), np.array(benchmark, np.uint64), (), {})
 
 
-def test_of_equal_keys_the_first_in_the_order_of_the_parts_stays():
+def test_of_equal_keys_the_first_in_the_order_of_the_partitions_stays():
     rng = random.Random(0)
     for _ in range(200):
-        parts = [[rng.randrange(12) for _ in range(rng.randrange(8))] for _ in range(rng.randrange(5))]
+        keys_of = [[rng.randrange(12) for _ in range(rng.randrange(8))] for _ in range(rng.randrange(5))]
         got = [[key for key in keys if not reason(key)] for keys, reason in
                ((keys, screen.sieve()) for keys, screen in
-                zip(parts, screens(list(map(survey_of, parts))), strict=True))]  # fmt: skip
+                zip(keys_of, screens(list(map(survey_of, keys_of))), strict=True))]  # fmt: skip
         seen: set[int] = set()
-        expected = [[key for key in keys if not (key in seen or seen.add(key))] for keys in parts]
+        expected = [[key for key in keys if not (key in seen or seen.add(key))] for keys in keys_of]
         assert got == expected
     [screen] = screens([survey_of([1, 2, 2], benchmark=[2])])
     reason = screen.sieve()
@@ -68,8 +75,8 @@ def test_of_equal_keys_the_first_in_the_order_of_the_parts_stays():
 def test_a_screen_is_told_from_others_by_its_repr():
     """A shard is written again where the repr of what it is made of has changed."""
     many = list(range(5_000))  # of so many numpy prints the first and the last
-    parts = [many, [*many, 7]], [many, many[::-1]], [many, many[:2_500] + many[2_501:]], [many, []], [[], many]
-    assert len({repr(screens(list(map(survey_of, keys)))[1]) for keys in parts}) == len(parts)
+    others = [many, [*many, 7]], [many, many[::-1]], [many, many[:2_500] + many[2_501:]], [many, []], [[], many]
+    assert len({repr(screens(list(map(survey_of, keys)))[1]) for keys in others}) == len(others)
     lost = replace(survey_of(many), lost=(Rejected("f", "after 0 rows", "gone"),))
     assert repr(screens([lost])) != repr(screens([survey_of(many)]))
     assert repr(screens([survey_of([1], [1])])) != repr(screens([survey_of([1])])) != repr(screens([survey_of([2])]))
@@ -85,11 +92,11 @@ def test_equal_conversations_count_once_across_sources_files_slices_and_splits(t
         write(tmp_path / f"{name}.jsonl", some)
     by_hash = talks("a", tmp_path / "a*.jsonl", validation_fraction=0.3, test_fraction=0.3)
     held_out = talks("b", tmp_path / "b.jsonl", split="test")
-    parts = screened([*parts_of(by_hash), *parts_of(held_out)])
-    assert len(parts) > 10
+    partitions = screened([*partitions_of(by_hash), *partitions_of(held_out)])
+    assert len(partitions) > 10
     first = {n: place for place, n in reversed(list(enumerate(numbers)))}
     expected = [variants[place % 3].format(n) for n, place in first.items()] + ["?", "!", "Sure?", "Sure?"]
-    found = kept(parts)
+    found = kept(partitions)
     assert queries(found) == sorted(expected)
     in_b = [conversation.interactions[0].query for conversation in found if conversation.source == "b"]
     assert len(in_b) == 4 + sum(place >= 150 for place in first.values())
@@ -101,8 +108,8 @@ def test_variants_are_in_the_same_split_even_where_they_are_not_removed(tmp_path
     write(tmp_path / "b.jsonl", [[(f"SAY\n{n}: please", "“yes”")] for n in range(200)])
     fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
     splits = [
-        [one.split for part in parts_of(talks(name, tmp_path / f"{name}.jsonl", **fractions))
-         for one in read_conversations(part)]
+        [one.split for partition in partitions_of(talks(name, tmp_path / f"{name}.jsonl", **fractions))
+         for one in read_conversations(partition)]
         for name in "ab"
     ]  # fmt: skip
     assert splits[0] == splits[1] and set(splits[0]) == set(SPLITS)
@@ -112,18 +119,18 @@ def test_conversations_that_hold_a_benchmark_go_and_are_told(tmp_path):
     exam = Benchmark.of(["Which of the seven lamps in the old house was green?"], 5)
     said = [
         [("Hello", "Good day"), ("Well?", "it was the seven lamps IN THE... old, house that I saw")],
-        [("Which of the seven lamps", "in the old house")],  # from one part to the next
+        [("Which of the seven lamps", "in the old house")],  # from one partition to the next
         [("Which of the seven", "lanterns in the old house")],  # four words in a row
         [("Hello", "Good day")],
         [("HELLO", "good day!")],
     ]
     write(tmp_path / "a.jsonl", said)
     source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
-    parts = screened(parts_of(source), exam)
-    assert queries(kept(parts)) == ["Hello", "Which of the seven"]
-    shards = [ConversationShard(split, split, 0, 0, parts=tuple(parts)) for split in SPLITS]
+    partitions = screened(partitions_of(source), exam)
+    assert queries(kept(partitions)) == ["Hello", "Which of the seven"]
+    shards = [ConversationShard(split, split, 0, 0, partitions=tuple(partitions)) for split in SPLITS]
     for shard in shards:
-        report = SourceReport(shard.split, shard.parts)
+        report = SourceReport(shard.split, shard.partitions)
         for conversation in report.read():
             report.count(conversation, [])
         report.write(str(tmp_path / "out"), shard.file)
@@ -141,15 +148,15 @@ def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path
         file.write(json.dumps({"interactions": [{"query": "q", "answer": "a"}], "text": "gÄ™Å›"}) + "\n")
         file.write('{"interactions": ' * 600 + "1" + "}" * 600)
     source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
-    [part] = screened(parts_of(source))
-    first, *others, empty, nul, deep = sorted(read_conversations(part), key=lambda one: isinstance(one, Rejected))
+    [partition] = screened(partitions_of(source))
+    first, *others, empty, nul, deep = sorted(read_conversations(partition), key=lambda one: isinstance(one, Rejected))
     assert first.interactions == (Interaction("zażółć to\n?", "gęś"), Interaction("sól", "gęś"))
     assert [[(turn.query, turn.answer) for turn in one.interactions] for one in others] == [code, [("q", "a")]]
     assert [one.reason for one in (empty, nul)] == ["no answer", "NUL"]
     assert isinstance(deep, Rejected)  # how deep is too deep depends on the interpreter
-    shards = [ConversationShard(split, split, 0, 0, parts=(part,)) for split in SPLITS]
+    shards = [ConversationShard(split, split, 0, 0, partitions=(partition,)) for split in SPLITS]
     for shard in shards:
-        SourceReport(shard.split, shard.parts).write(str(tmp_path), shard.file)
+        SourceReport(shard.split, shard.partitions).write(str(tmp_path), shard.file)
     [told] = add_up(str(tmp_path), shards, [source])
     assert told["repaired"] == {
         "composition": {"documents": 1, "examples": []},
@@ -162,15 +169,15 @@ def test_what_was_lost_when_parts_were_compared_is_told_even_if_it_is_there_agai
     for name in ("1", "2"):
         write(tmp_path / f"{name}.jsonl", [[("Hello", "Good day")]])
     source = talks("a", tmp_path / "*.jsonl", split="train")
-    parts = parts_of(source)
+    partitions = partitions_of(source)
     content = (tmp_path / "1.jsonl").read_bytes()
     (tmp_path / "1.jsonl").unlink()
-    parts = screened(parts)
-    report = SourceReport("train", parts)
+    partitions = screened(partitions)
+    report = SourceReport("train", partitions)
     assert len(list(report.read())) == 1 and len(report.gone) == 1
     (tmp_path / "1.jsonl").write_bytes(content)
-    report = SourceReport("train", parts)
-    assert len(list(report.read())) == 2 and report.gone == [parts[0].slice.url]
+    report = SourceReport("train", partitions)
+    assert len(list(report.read())) == 2 and report.gone == [partitions[0].slice.url]
 
 
 def test_a_benchmark_comes_back_from_the_corpus_that_has_one(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 from tokenization.conversations import sources
 from tokenization.conversations.rows import ADAPTERS
-from tokenization.conversations.sources import DialogueSource, copies, parts_of, read_conversations
+from tokenization.conversations.sources import DialogueSource, copies, partitions_of, read_conversations
 from tokenization.quarantine import Rejected
 from tokenization.records import Conversation, Interaction
 from tokenization.sources import SourceError
@@ -96,7 +96,7 @@ def source(path: str, adapter: str = "query_answer", kind: str = "files", **more
 
 
 def read(source: DialogueSource) -> list[Conversation | Rejected]:
-    return [found for part in parts_of(source) for found in read_conversations(part)]
+    return [found for partition in partitions_of(source) for found in read_conversations(partition)]
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -134,9 +134,9 @@ def test_a_data_set_by_name_is_read_as_datasets_reads_it(tmp_path):
             assert len(PUBLISHED[adapter]) == 1
             assert [one.interactions for one in found] == [tuple(ADAPTERS[adapter].convert(row)) for row in rows]
     with pytest.raises(SourceError, match="no part 'validation'; there is 'train'"):
-        parts_of(source(tmp_path / "query_answer", kind="hub", part="validation"))
+        partitions_of(source(tmp_path / "query_answer", kind="hub", part="validation"))
     with pytest.raises(SourceError, match="cannot read dataset"):
-        parts_of(source(tmp_path / "nowhere", kind="hub"))
+        partitions_of(source(tmp_path / "nowhere", kind="hub"))
 
 
 def test_what_identifies_people_is_not_even_read(tmp_path, monkeypatch):
@@ -198,8 +198,8 @@ def test_long_files_are_cut_and_every_row_is_read_once(tmp_path, monkeypatch, na
     talks = source(tmp_path / name, "first_turn_plus_interactions")
     whole = read(talks)
     monkeypatch.setattr(sources, "SLICE_BYTES", 3_000)
-    parts = parts_of(talks)
-    assert len(parts) > 5 and max(p.slice.size for p in parts) - min(p.slice.size for p in parts) <= 1
+    sizes = [one.slice.size for one in partitions_of(talks)]
+    assert len(sizes) > 5 and max(sizes) - min(sizes) <= 1
     assert read(talks) == whole and [one.interactions[0].query for one in whole] == [f"q {n}" for n in range(300)]
 
 
@@ -252,7 +252,7 @@ def test_a_source_without_anything_to_read_is_an_error(path, message, tmp_path):
     (tmp_path / "f.jsonl").write_text("broken\nbroken")
     (tmp_path / "g.jsonl").write_text("\n")
     with pytest.raises(SourceError, match=message):
-        parts_of(source(tmp_path / path))
+        partitions_of(source(tmp_path / path))
 
 
 def test_splits_by_hash_of_the_conversation_and_weights_by_another(tmp_path):
