@@ -15,9 +15,9 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.bpe.trainer import TrainingError
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.documents import Catalogue, Corpus
+from tokenization.files.storage import write_json
 from tokenization.mixture import MixtureError, SourceOf, passes
 from tokenization.records import LANGUAGES, Language
-from tokenization.shards.writer import write_json
 
 REPORT_BYTES = 400_000  # of validation text per language
 SAMPLES: dict[Language, str] = {

@@ -1,7 +1,6 @@
 """The artifact store: `<store>/<stage>/<artifact id>/` on any fsspec URL. The only file that knows paths.
 
-An attempt is complete when its `manifest.json` exists, and that is written last. Exclusive creation is a hard link of
-a finished file on local disks and a conditional PUT on S3; fsspec's own "create" mode checks, then writes.
+An attempt is complete when its `manifest.json` exists, and that is written last.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +18,10 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
 from jobs.stage.context import Discard, Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
+from tokenization.files import storage
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
@@ -41,7 +39,6 @@ _PRIVATE_TOP = re.compile(
     r"|^metrics\.jsonl$|^(lease|step|ray)-|^rl$"
 )
 _PRIVATE = re.compile(r"^\.|\.tmp$")
-_memory_lock = threading.Lock()  # memory:// lives in one process
 
 
 @dataclass(frozen=True, order=True)
@@ -268,29 +265,11 @@ class ArtifactStore:
 
     @_reaching
     def _write(self, path: str, data: bytes) -> None:
-        if not self.is_local:
-            self.fs.pipe_file(path, data)
-            return
-        temporary = _finished_file(path, data)
-        os.replace(temporary, path)
+        storage.replace(self.fs, path, data)
 
     @_reaching
     def _create(self, path: str, data: bytes) -> bool:
-        try:
-            if self.is_local:
-                temporary = _finished_file(path, data)
-                try:
-                    os.link(temporary, path)
-                finally:
-                    os.unlink(temporary)
-            elif isinstance(self.fs, MemoryFileSystem):
-                with _memory_lock:
-                    self.fs.pipe_file(path, data, mode="create")
-            else:
-                self.fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return False
-        return True
+        return storage.create(self.fs, path, data)
 
 
 def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
@@ -300,15 +279,3 @@ def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _finished_file(path: str, data: bytes) -> Path:
-    """A complete temporary file beside `path`, on disk, ready to be linked or renamed."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}-{uuid.uuid4().hex}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary

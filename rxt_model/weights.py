@@ -98,7 +98,9 @@ class Tensors:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when everything is written and on the disk: a power cut leaves the old
-    file or the new one, never an empty one. Who may read it is what a new file there allows."""
+    file or the new one, never an empty one. Who may read it is what a new file there allows.
+
+    The other packages write whole files by `tokenization.files.storage`, which this package may not import."""
     temporary = path.with_name(f".{path.name}")
     try:
         temporary.unlink(missing_ok=True)  # a killed writer's, which others may not be allowed to read

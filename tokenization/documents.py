@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tokenization.dialogues.values import stable_hash
-from tokenization.integrity import DamagedFile, FileRecord, verify
+from tokenization.files.integrity import DamagedFile, FileRecord, verify
+from tokenization.files.threads import map_threads
+from tokenization.hashing import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Document, Language, Split
-from tokenization.threads import map_threads
 
 COLUMNS = ["id", "text", "language", "source", "licence", "split"]
 FILES = "documents-*.parquet"

@@ -14,8 +14,8 @@ import fsspec
 from jobs.configs.data import SourceConfig
 from jobs.corpus.tasks import CleanTask
 from tokenization.cleaning.removals import merged
+from tokenization.files.storage import publish
 from tokenization.records import LANGUAGES, SPLITS
-from tokenization.shards.writer import publish
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.ray_setup import ensure_ray
 from jobs.stage.tasks import run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
+from tokenization.files.storage import remove_leftovers, write_json
 from tokenization.records import LANGUAGES
-from tokenization.shards.writer import remove_leftovers, write_json
 from tokenization.sources import SourceError
 
 _MOSTLY_FOREIGN = 0.5

@@ -28,12 +28,13 @@ from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.removals import Removals
 from tokenization.cleaning.repair import Repairs
 from tokenization.cleaning.words import Words, plain
-from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
 from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
+from tokenization.files.integrity import sha256_of
+from tokenization.files.storage import publish, write_json
+from tokenization.hashing import stable_hash
 from tokenization.quarantine import Quarantine, Rejected
 from tokenization.records import SPLITS, Document
-from tokenization.shards.writer import publish, sha256_of, write_json
 from tokenization.sources import Piece, Source, read
 
 _TEXT = pa.schema({"id": pa.string(), "text": pa.string(), "split": pa.string()})

@@ -10,11 +10,12 @@ from ray.actor import ActorHandle
 
 from jobs.configs.execution import RlExecution
 from jobs.configs.rl import MrlConfig
-from jobs.rl.episodes import Episode, by_length, stable_hash
+from jobs.rl.episodes import Episode, by_length
 from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
 from jobs.rl.weight_sync import Policy
+from tokenization.hashing import stable_seed
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Actors:
         """
         dealt: list[list[Episode]] = [[] for _ in self.workers]
         for episode in episodes:
-            dealt[stable_hash(episode.id) % len(self.workers)].append(episode)
+            dealt[stable_seed(episode.id) % len(self.workers)].append(episode)
         shares = [(worker, by_length(own)) for worker, own in zip(self.workers, dealt, strict=True) if own]
         busy = [(worker, own, ray.put(RolloutBatch(key, own, temperature, seed))) for worker, own in shares]
         samples: dict[str, list[Sample]] = {episode.id: [] for episode in episodes}

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import ray
 from ray.actor import ActorHandle
 
-from jobs.rl import files
 from jobs.rl.replay_buffer import ReplayBuffer
 from jobs.stage.context import Restart, StageError
+from tokenization.files import storage
 
 RECORD = "checkpoint.json"
 
@@ -31,22 +31,22 @@ def save(folder_uri: str, learner: ActorHandle, progress: Progress) -> None:
     phase = "rolled-out" if len(progress.buffer) else "learned"
     name = f"iteration-{progress.iteration:08d}-{phase}"
     ray.get(learner.save.remote(f"{folder_uri}/{name}"))
-    files.put(f"{folder_uri}/{name}/buffer.json", progress.buffer.to_json().encode())
-    previous = files.get(f"{folder_uri}/{RECORD}")
+    storage.write(f"{folder_uri}/{name}/buffer.json", progress.buffer.to_json().encode())
+    previous = storage.read(f"{folder_uri}/{RECORD}")
     record = {"folder": name, "iteration": progress.iteration, "policy_version": progress.iteration}
-    files.put(f"{folder_uri}/{RECORD}", json.dumps(record).encode())
+    storage.write(f"{folder_uri}/{RECORD}", json.dumps(record).encode())
     if previous is not None and json.loads(previous)["folder"] != name:
-        files.remove(f"{folder_uri}/{json.loads(previous)['folder']}")
+        storage.remove(f"{folder_uri}/{json.loads(previous)['folder']}")
 
 
 def restore(folder_uri: str, learner: ActorHandle) -> Progress | None:
     """Load the recorded checkpoint into the learner; None if there is none. One that cannot be read is an error."""
-    data = files.get(f"{folder_uri}/{RECORD}")
+    data = storage.read(f"{folder_uri}/{RECORD}")
     if data is None:
         return None
     record = json.loads(data)
     folder = f"{folder_uri}/{record['folder']}"
-    buffer = files.get(f"{folder}/buffer.json")
+    buffer = storage.read(f"{folder}/buffer.json")
     if buffer is None:
         raise StageError(f"{folder}/buffer.json is missing, but {RECORD} names it", Restart())
     ray.get(learner.load.remote(folder, record["policy_version"]))

@@ -14,9 +14,9 @@ import ray
 import torch
 
 from jobs.configs.rl import MrlConfig
-from jobs.rl import checkpoints, files
+from jobs.rl import checkpoints
 from jobs.rl.actors import Actors
-from jobs.rl.episodes import stable_hash, training_episodes
+from jobs.rl.episodes import training_episodes
 from jobs.rl.held_out import compare
 from jobs.rl.replay_buffer import ReplayBuffer, Trajectory
 from jobs.rl.rewards import Reward
@@ -26,6 +26,8 @@ from jobs.stage.context import Change, Interrupted, StageContext, StageError
 from jobs.stage.inputs import model_uri
 from jobs.stage.model_folder import upload
 from jobs.stage.ray_setup import ensure_ray
+from tokenization.files import storage
+from tokenization.hashing import stable_seed
 
 TRANSCRIPTS = 2
 HELD_OUT_BEFORE = "held_out_before.json"
@@ -49,7 +51,7 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
         ray.get(actors.learner.export.remote(f"{ctx.output_uri}/model"))
     finally:
         actors.stop()
-    files.remove(f"{work_uri}/workers")
+    storage.remove(f"{work_uri}/workers")
     result = compare(before["rewards"], after["rewards"])
     samples = [json.dumps(line, ensure_ascii=False) for line in (*before["transcripts"], *after["transcripts"])]
     _show(ctx, {"held_out.json": json.dumps(result, indent=2), "samples.jsonl": "\n".join(samples) + "\n"})
@@ -85,7 +87,7 @@ def _restore(ctx: StageContext, actors: Actors, work_uri: str) -> checkpoints.Pr
     if restored is not None:
         ctx.reporter.message(f"resumed at step {restored.iteration}")
         return restored
-    if files.get(f"{work_uri}/{HELD_OUT_BEFORE}") is not None:
+    if storage.read(f"{work_uri}/{HELD_OUT_BEFORE}") is not None:
         ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
     return checkpoints.Progress(0, ReplayBuffer())
 
@@ -112,7 +114,7 @@ def _iterate(
             raise Interrupted(f"mrl stopped after iteration {iteration} of {config.iterations}")
         reward, trajectories = data.reward(buffer.take(iteration))
         if config.shuffle_rewards:
-            trajectories = shuffled(trajectories, stable_hash(config.seed, "shuffle", iteration))
+            trajectories = shuffled(trajectories, stable_seed(config.seed, "shuffle", iteration))
         metrics = ray.get(actors.learner.update.remote(trajectories))
         require_finite(metrics, iteration, config)
         iteration += 1
@@ -158,11 +160,11 @@ def shuffled(trajectories: Sequence[Trajectory], seed: int) -> list[Trajectory]:
 
 def _before(actors: Actors, data: StageData, config: MrlConfig, work_uri: str) -> dict:
     """The upstream model's held-out rewards, measured once per attempt."""
-    held = files.get(f"{work_uri}/{HELD_OUT_BEFORE}")
+    held = storage.read(f"{work_uri}/{HELD_OUT_BEFORE}")
     if held is not None:
         return json.loads(held)
     before = _held_out(actors, data, config, publish(actors.learner, 0))
-    files.put(f"{work_uri}/{HELD_OUT_BEFORE}", json.dumps(before).encode())
+    storage.write(f"{work_uri}/{HELD_OUT_BEFORE}", json.dumps(before).encode())
     return before
 
 

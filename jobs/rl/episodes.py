@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -50,12 +49,6 @@ class Episode:
         """What memory is told of a turn that was answered with `answer` (None: the turn was not asked)."""
         step = self.turns[turn]
         return step.interaction if turn < REFERENCE_TURNS or answer is None else (*step.prompt, *answer)
-
-
-def stable_hash(*parts: object) -> int:
-    """63 bits that are the same in every process: for seeds and for sharding conversations over workers."""
-    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def episode_turns(iteration: int, config: MrlConfig) -> int:

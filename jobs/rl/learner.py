@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from jobs.configs.rl import MrlConfig
-from jobs.rl import files, losses, replay
+from jobs.rl import losses, replay
 from jobs.rl.critic import Critic
 from jobs.rl.policy import TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
@@ -24,6 +24,7 @@ from jobs.stage.model_folder import load_model, upload
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.moe.layer import balance_loss, router_z_loss
+from tokenization.files import storage
 
 
 class Learner:
@@ -179,10 +180,10 @@ class Learner:
 
     def save(self, folder_uri: str) -> None:
         """Policy, critic if there is one, and moments; the version is the caller's to record."""
-        files.put(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
+        storage.write(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
         if self.critic is not None:
-            files.put(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
-        files.put(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.moments())))
+            storage.write(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
+        storage.write(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.moments())))
 
     def load(self, folder_uri: str, version: int) -> None:
         self.model.load_state_dict(_read(f"{folder_uri}/policy.safetensors"))
@@ -205,7 +206,7 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(uri: str) -> dict[str, Tensor]:
-    data = files.get(uri)
+    data = storage.read(uri)
     if data is None:
         raise FileNotFoundError(uri)
     return load(data)

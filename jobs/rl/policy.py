@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jobs.rl.episodes import Episode, stable_hash
+from jobs.rl.episodes import Episode
 from jobs.rl.rewards import Ids
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import Routing
+from tokenization.hashing import stable_seed
 
 
 class TokenScores(NamedTuple):
@@ -33,7 +34,7 @@ def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed
     and answers that are judged against each other come from the same memory."""
     device = model.embedding.weight.device
     rows = [
-        model.initial_memory(1, torch.Generator(device).manual_seed(stable_hash(seed, "memory", episode.group)))
+        model.initial_memory(1, torch.Generator(device).manual_seed(stable_seed(seed, "memory", episode.group)))
         for episode in episodes
     ]
     return torch.cat(rows, 1)

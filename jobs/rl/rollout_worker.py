@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass
 import torch
 from safetensors.torch import load, save
 
-from jobs.rl import files, policy
-from jobs.rl.episodes import Episode, running, stable_hash
+from jobs.rl import policy
+from jobs.rl.episodes import Episode, running
 from jobs.rl.replay_buffer import Sample
 from jobs.rl.weight_sync import Policy
 from jobs.stage.model_folder import load_model
 from rxt_model.generate import Sampling, answer
 from rxt_model.state import remember
+from tokenization.files import storage
+from tokenization.hashing import stable_seed
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class RolloutWorker:
         episodes, memory = [batch.episodes[row] for row in rows], self._memory[:, rows]
         prompts = [e.turns[turn].prompt for e in episodes]
         rooms = [max(1, self._model.config.length - len(prompt)) for prompt in prompts]
-        seeds = [stable_hash(batch.seed, "answer", e.id, turn) for e in episodes]
+        seeds = [stable_seed(batch.seed, "answer", e.id, turn) for e in episodes]
         sampling = Sampling(temperature=batch.temperature)
         answers = answer(self._model, memory, prompts, rooms, sampling, seeds)
         if batch.temperature == 0:
@@ -114,10 +116,10 @@ class RolloutWorker:
             "writes": self._writes,
         }
         text = torch.frombuffer(bytearray(json.dumps(record).encode()), dtype=torch.uint8)
-        files.put(self._state_uri, save({"memory": self._memory.contiguous(), "record": text}))
+        storage.write(self._state_uri, save({"memory": self._memory.contiguous(), "record": text}))
 
     def _load(self) -> None:
-        data = files.get(self._state_uri)
+        data = storage.read(self._state_uri)
         if data is None:
             return
         held = load(data)

@@ -15,7 +15,7 @@ from jobs.shards.job import Speed
 from jobs.shards.text_card import corpus_report, show_files, speed_line, table
 from jobs.stage.context import StageContext
 from tokenization.records import SPLITS
-from tokenization.shards.writer import ShardIndex
+from tokenization.shards.index import ShardIndex
 
 _NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut tokens"]
 

@@ -13,7 +13,7 @@ from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
 from tokenization.conversations.sources import Partition
 from tokenization.documents import Catalogue
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
-from tokenization.shards.writer import shard_name
+from tokenization.shards.index import shard_name
 
 HELD_OUT = 20  # validation and test each get a 20th of the interactions of train
 SURPLUS = 3  # documents looked at per interaction wanted, since many hold none of fitting length

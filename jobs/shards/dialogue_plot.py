@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from jobs.shards.dialogue_counts import BINS, Report, cells
 from jobs.shards.dialogue_sources import Sources, left_out
 from jobs.shards.text_plot import COLOURS, GREY, MOST_BARS, bars, language_legend
-from tokenization.shards.writer import Kind
+from tokenization.shards.schema import Kind
 
 MOST_LABELS = 20  # below a histogram: more would run into each other
 PALE = 0.35  # opacity of tokens that are read only

@@ -19,9 +19,9 @@ import fsspec
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.conversations.sources import DialogueSource, Partition, copies, key_of, read_conversations
 from tokenization.conversations.template import EncodedInteraction
+from tokenization.files.storage import publish, write_json
 from tokenization.quarantine import LOST, Quarantine, Rejected
 from tokenization.records import SPLITS, Conversation, Split
-from tokenization.shards.writer import publish, write_json
 
 REPORT = "sources.json"
 

@@ -21,9 +21,10 @@ import fsspec
 from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.stage.ray_setup import ensure_ray
 from jobs.stage.task_errors import task_failure, told
-from tokenization.integrity import DamagedFile
-from tokenization.shards.writer import ShardRecord, publish, remove_leftovers, sha256_of, write_json
-from tokenization.threads import map_threads
+from tokenization.files.integrity import DamagedFile, sha256_of
+from tokenization.files.storage import publish, remove_leftovers, write_json
+from tokenization.files.threads import map_threads
+from tokenization.shards.index import ShardRecord
 
 SECONDS_WITHOUT_PROGRESS = 300
 

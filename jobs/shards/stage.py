@@ -27,9 +27,12 @@ from tokenization.conversations.documents import DIALOGUES
 from tokenization.conversations.sources import DialogueSource, Partition, partitions_of
 from tokenization.dialogues import DialogueSpec
 from tokenization.documents import Catalogue, Corpus
+from tokenization.files.storage import write_json
 from tokenization.mixture import MixtureError
 from tokenization.records import SPLITS
-from tokenization.shards.writer import Kind, ShardIndex, write_index, write_json, write_shard
+from tokenization.shards.index import ShardIndex, write_index
+from tokenization.shards.schema import Kind
+from tokenization.shards.writer import write_shard
 from tokenization.sources import SourceError
 
 DialogueShard = InteractionShard | ConversationShard

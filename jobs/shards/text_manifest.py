@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from jobs.configs.data import TextShardsConfig
 from tokenization.documents import Corpus, RowGroup
+from tokenization.files.threads import map_threads
 from tokenization.mixture import SourceOf, passes
 from tokenization.records import Language, Split
-from tokenization.shards.writer import shard_name
-from tokenization.threads import map_threads
+from tokenization.shards.index import shard_name
 
 KEY = ["split", "source", "language"]
 

@@ -19,8 +19,8 @@ from jobs.shards.job import Finished
 from jobs.shards.text_counts import TextReport
 from jobs.shards.text_manifest import Stock, TextShard
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.dialogues.values import stable_hash
 from tokenization.documents import RowGroup
+from tokenization.hashing import stable_hash
 from tokenization.mixture import SourceOf
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 from tokenization.shards.packing import pack

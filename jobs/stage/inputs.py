@@ -18,10 +18,10 @@ from tokenization.bpe.tokenizer import Tokenizer, TokenizerError
 from tokenization.cleaning.benchmark import FILE as BENCHMARK
 from tokenization.cleaning.benchmark import Benchmark, read_benchmark
 from tokenization.documents import Corpus, CorpusError
-from tokenization.integrity import DamagedFile, FileRecord, verify
+from tokenization.files.integrity import DamagedFile, FileRecord, verify
 from tokenization.records import Split
+from tokenization.shards.index import INDEX, ShardError, ShardIndex, read_index
 from tokenization.shards.reader import ShardReader
-from tokenization.shards.writer import INDEX, ShardError, ShardIndex, read_index
 
 
 def model_uri(artifact: Artifact) -> str:

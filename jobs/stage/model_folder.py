@@ -15,7 +15,7 @@ from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained
 from rxt_model.model import ReactiveTransformer
 from rxt_model.weights import INDEX, ModelFolderError
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.integrity import DamagedFile
+from tokenization.files.integrity import DamagedFile
 
 
 def is_read(name: str, weights: bool = True) -> bool:

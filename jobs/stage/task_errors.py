@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.stage.context import StageError
-from tokenization.integrity import DamagedFile
-from tokenization.shards.writer import NO_SPACE
+from tokenization.files.integrity import DamagedFile
+from tokenization.files.storage import NO_SPACE
 
 if TYPE_CHECKING:
     from ray.exceptions import RayError

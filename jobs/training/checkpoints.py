@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import fsspec
 
 from jobs.stage.context import Restart, StageError
-from tokenization.shards.writer import write_json
+from tokenization.files.storage import write_json
 
 RECORD = "checkpoints.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"

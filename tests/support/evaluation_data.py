@@ -24,7 +24,8 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import encode_interactions
 from tokenization.dialogues import DialogueSpec, generate
 from tokenization.records import LANGUAGES, Probe
-from tokenization.shards.writer import ShardIndex, write_index, write_shard
+from tokenization.shards.index import ShardIndex, write_index
+from tokenization.shards.writer import write_shard
 
 LENGTH = 64
 torch.set_num_threads(1)

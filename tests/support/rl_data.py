@@ -15,7 +15,8 @@ from rxt_model.model import ReactiveTransformer, seeded
 from tests.support.recorded import recorded
 from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.shards.writer import ShardIndex, write_index, write_shard
+from tokenization.shards.index import ShardIndex, write_index
+from tokenization.shards.writer import write_shard
 
 LENGTH = 24
 

@@ -13,8 +13,8 @@ from jobs.configs.execution import DataExecution, Execution
 from jobs.stage.context import StageContext
 from tests.support.recorded import recorded
 from tokenization.documents import COLUMNS
+from tokenization.files.integrity import sha256_of
 from tokenization.records import Document
-from tokenization.shards.writer import sha256_of
 
 TEXT = TextShardsConfig(length=48, shards=3)
 PAIRS = InteractionShardsConfig(length=48, shards=2, generated=200, documents=100)

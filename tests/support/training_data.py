@@ -12,7 +12,8 @@ from jobs.configs.training import PretrainConfig
 from jobs.stage.context import StageContext
 from tests.support.evaluation_data import ARCHITECTURE
 from tests.support.recorded import recorded
-from tokenization.shards.writer import ShardIndex, write_index, write_shard
+from tokenization.shards.index import ShardIndex, write_index
+from tokenization.shards.writer import write_shard
 
 DIGEST, VOCABULARY, LENGTH = "d" * 64, 300, 32
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tokenization.cleaning.words import Words
 from tokenization.documents import CorpusError
-from tokenization.shards.writer import publish
+from tokenization.files.storage import publish
 
 FILE = "benchmark.parquet"
 

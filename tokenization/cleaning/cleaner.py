@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tokenization.cleaning.language import foreign
 from tokenization.cleaning.removals import Removal, Removals
 from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
-from tokenization.dialogues.values import stable_hash
+from tokenization.hashing import stable_hash
 from tokenization.records import Language
 
 REPEATED_FROM = 25  # characters: shorter paragraphs, such as "Yes.", may repeat

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from rensa import RMinHash
 
-from tokenization.dialogues.values import stable_hash
+from tokenization.hashing import stable_hash
 
 _WORD = re.compile(r"[^\W_]+")
 # What ends a sentence or a part of one, and quotes; not signs, operators or points in numbers, which say something.

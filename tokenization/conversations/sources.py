@@ -19,8 +19,8 @@ from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.rows import ADAPTERS, RowError, language_of
 from tokenization.conversations.screening import Screen, Survey
-from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
+from tokenization.hashing import stable_hash
 from tokenization.quarantine import LOST, Rejected, flaw
 from tokenization.records import Conversation, Interaction, Split
 from tokenization.sources.listing import Slice, slices

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from hashlib import blake2b
 
 from tokenization.dialogues import english_values, polish_values
 from tokenization.dialogues.value_lists import Value
+from tokenization.hashing import stable_hash
 from tokenization.records import Language, Split
 
 VALUES: dict[Language, dict[str, tuple[Value, ...]]] = {"en": english_values.VALUES, "pl": polish_values.VALUES}
@@ -21,11 +21,6 @@ PERSON = "person"  # the table of acquaintances' names, which are no facts by th
 SLOT_NAMES = tuple(name for name in english_values.VALUES if name not in (*SPECIAL_SLOTS, PERSON))
 
 _WORD = re.compile(r"\w+")
-
-
-def stable_hash(text: str) -> int:
-    """64 bits that are the same in every process."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from tokenization.dialogues.phrasebook import Phrasebook, Role, Slot
 from tokenization.dialogues.plan import DialogueAct, DialogueSpec, ask_again, count_facts, plan
 from tokenization.dialogues.polish import POLISH
 from tokenization.dialogues.value_lists import Value
-from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values, stable_hash
+from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values
+from tokenization.hashing import stable_hash
 from tokenization.records import Conversation, Interaction, Language, Probe, Split
 
 PHRASEBOOKS: dict[Language, Phrasebook] = {"en": ENGLISH, "pl": POLISH}

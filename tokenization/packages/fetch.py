@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tokenization.files.cache import cache_folder
+from tokenization.files.integrity import sha256_of
+from tokenization.files.storage import write_json
 from tokenization.packages.table import FEW, PACKAGES, Client, Package
 from tokenization.records import Language
 
@@ -73,12 +75,6 @@ class Fetched:
         return f"{_REGISTRIES[self.client]} package {self.package} {self.version}"
 
 
-def cache_folder() -> Path:
-    """`RXT_CACHE`, or `.rxt/cache` of the working copy."""
-    default = Path(__file__).resolve().parent.parent / ".rxt" / "cache"
-    return Path(os.environ.get("RXT_CACHE") or default).resolve()
-
-
 def fetch(packages: Iterable[Package], cache: Path | None = None) -> tuple[dict[str, Fetched], dict[str, str]]:
     """What could be had, and for each package that could not be had, why; both by name, in the order given.
 
@@ -119,16 +115,14 @@ def _cached(folder: Path) -> Fetched | None:
         return None
     fetched = Fetched(**json.loads(record.read_text()))
     file = folder / fetched.file
-    return fetched if file.exists() and _sha256(file) == fetched.sha256 else None
+    return fetched if file.exists() and sha256_of(str(file)) == fetched.sha256 else None
 
 
 def _keep(package: Package, folder: Path, version_of: Callable[[str], str]) -> Fetched:
     (file,) = (path for path in folder.iterdir() if path.name.endswith(_ENDINGS))
     fetched = Fetched(package.package, package.client, version_of(file.name), file.name, file.stat().st_size,
-                      _sha256(file))  # fmt: skip
-    partial = folder / "package.json.partial"
-    partial.write_text(json.dumps(asdict(fetched), indent=2) + "\n")
-    partial.replace(folder / "package.json")
+                      sha256_of(str(file)))  # fmt: skip
+    write_json(str(folder / "package.json"), asdict(fetched))
     return fetched
 
 
@@ -230,11 +224,6 @@ def _run(command: list[str], folder: Path, output: str = os.devnull) -> str:
 def _empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

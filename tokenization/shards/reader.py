@@ -7,21 +7,17 @@ the number of workers changes nothing.
 from __future__ import annotations
 
 import functools
-import os
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
-from tokenization.integrity import DamagedFile, FileRecord, verify
-from tokenization.packages.fetch import cache_folder
+from tokenization.files.cache import local_copy
+from tokenization.files.integrity import DamagedFile, FileRecord
+from tokenization.files.threads import map_threads
 from tokenization.records import Split
-from tokenization.shards.writer import ShardError, ShardRecord, read_index
-from tokenization.threads import map_threads
+from tokenization.shards.index import ShardError, ShardRecord, read_index
 
 
 class ShardReader:
@@ -109,35 +105,7 @@ def _map(path: str) -> list[pa.RecordBatch]:
 
 
 def _local_file(uri: str, record: ShardRecord) -> str:
-    """Path of a verified local copy of the shard."""
-    fs, folder = fsspec.url_to_fs(uri)
-    source = f"{folder}/{record.file}"
-    if not fs.exists(source):
-        raise ShardError(f"{uri}/{record.file} is missing")
-    if isinstance(fs, LocalFileSystem):
-        _verify(source, record, f"{uri}/{record.file}")
-        return source
-    cache = cache_folder() / "shards"
-    path = cache / f"{record.sha256}.arrow"
     try:
-        if path.exists():
-            _verify(str(path), record, str(path))
-            return str(path)
-    except ShardError:
-        path.unlink(missing_ok=True)  # a copy: the shard itself may be whole
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = cache / f".{uuid.uuid4().hex}"
-    try:
-        fs.get_file(source, str(temporary))
-        _verify(str(temporary), record, f"{uri}/{record.file}")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return str(path)
-
-
-def _verify(path: str, record: ShardRecord, name: str) -> None:
-    try:
-        verify(path, FileRecord(record.bytes, record.sha256), name)
+        return local_copy(f"{uri}/{record.file}", FileRecord(record.bytes, record.sha256), "shards")
     except DamagedFile as error:
         raise ShardError(str(error)) from error

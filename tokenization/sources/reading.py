@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import fsspec
 
+from tokenization.files.storage import NO_SPACE
 from tokenization.quarantine import Rejected
-from tokenization.shards.writer import NO_SPACE
 from tokenization.sources.compression import decompressed, is_compressed, seekable
 from tokenization.sources.lines import json_lines, paragraph_blocks
 from tokenization.sources.listing import Slice, is_there

@@ -18,7 +18,7 @@ from tests.support.shard_data import PAIRS, TALKS, TEXT, context, documents, wri
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.documents import Corpus
-from tokenization.integrity import DamagedFile
+from tokenization.files.integrity import DamagedFile
 
 STAGES = {
     "tokenizer": (train_tokenizer, TokenizerConfig(vocab_size=400)),

@@ -22,8 +22,8 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer
 from tokenization.documents import Corpus
 from tokenization.records import LANGUAGES, SPLITS, Interaction
+from tokenization.shards.index import read_index
 from tokenization.shards.reader import ShardReader
-from tokenization.shards.writer import read_index
 
 
 @pytest.fixture(scope="module")

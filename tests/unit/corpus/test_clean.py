@@ -12,8 +12,8 @@ from tokenization.cleaning.language import polish_lead
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.cleaning.repair import Repairs, repair
 from tokenization.cleaning.words import text_key
-from tokenization.dialogues.values import stable_hash
 from tokenization.documents import document_id, split_of
+from tokenization.hashing import stable_hash
 
 ENGLISH = "Choose the file that you want to open and click the button."
 POLISH = "Wybierz plik, który chcesz otworzyć, i kliknij przycisk."

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.code_digest import ROOT
 from tests.support.text_packages import source_archive, wheel
+from tokenization.files.cache import cache_folder
 from tokenization.packages import fetch as fetching
-from tokenization.packages.fetch import PACKAGES, Package, cache_folder, fetch, path_of
+from tokenization.packages.fetch import PACKAGES, Package, fetch, path_of
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def test_nothing_at_all_is_one_error(local_index, tmp_path, monkeypatch, capsys)
 
 def test_cache_lies_in_the_working_copy_unless_told(monkeypatch, tmp_path):
     monkeypatch.delenv("RXT_CACHE", raising=False)
-    assert cache_folder().is_absolute() and cache_folder().parts[-2:] == (".rxt", "cache")
+    assert cache_folder() == ROOT / ".rxt" / "cache"
     monkeypatch.setenv("RXT_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
 

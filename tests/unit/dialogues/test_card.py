@@ -7,7 +7,7 @@ from jobs.shards.dialogue_counts import DialogueCounts, total
 from jobs.shards.dialogue_plot import draw
 from jobs.shards.job import Speed
 from tokenization.conversations.template import EncodedInteraction
-from tokenization.shards.writer import ShardIndex
+from tokenization.shards.index import ShardIndex
 
 LENGTH = 64
 SOURCES = [

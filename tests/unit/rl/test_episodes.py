@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from pydantic import ValidationError
 
@@ -18,7 +15,6 @@ from jobs.rl.episodes import (
     episode_turns,
     held_out_episodes,
     running,
-    stable_hash,
     training_episodes,
 )
 from jobs.rl.replay_buffer import ReplayBuffer, Sample, Trajectory
@@ -92,12 +88,6 @@ def test_each_conversation_is_played_several_times_as_one_group(tmp_path):
     assert episodes[0].turns == episodes[3].turns != episodes[4].turns
     with pytest.raises(ValidationError, match="samples = 3"):
         MrlConfig(iterations=1, episodes=8, samples=3)
-
-
-def test_stable_hash_is_the_same_in_another_process():
-    code = "from jobs.rl.episodes import stable_hash; print(stable_hash(3, 'memory', 'c1'))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(found.stdout) == stable_hash(3, "memory", "c1")
 
 
 def _trajectory(version: int) -> Trajectory:

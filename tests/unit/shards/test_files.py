@@ -8,8 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tokenization.files.integrity import sha256_of
+from tokenization.shards.index import ShardError, ShardIndex, read_index, write_index
 from tokenization.shards.reader import ShardReader, global_batch
-from tokenization.shards.writer import SCHEMAS, ShardError, ShardIndex, read_index, sha256_of, write_index, write_shard
+from tokenization.shards.schema import SCHEMAS
+from tokenization.shards.writer import write_shard
 
 
 def text_rows(start: int, count: int) -> list[dict]:

@@ -15,9 +15,10 @@ from jobs.shards.text_manifest import take_stock
 from jobs.stage.context import StageContext
 from tests.support.training_data import Memory
 from tokenization.documents import Corpus
+from tokenization.files.threads import map_threads
+from tokenization.shards.index import ShardError, ShardIndex, write_index
 from tokenization.shards.reader import ShardReader
-from tokenization.shards.writer import ShardError, ShardIndex, write_index, write_shard
-from tokenization.threads import map_threads
+from tokenization.shards.writer import write_shard
 
 FILES = 4
 

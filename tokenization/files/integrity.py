@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import NamedTuple
 
 import fsspec
-
-from tokenization.shards.writer import sha256_of
 
 
 class DamagedFile(ValueError):
@@ -19,6 +18,12 @@ class FileRecord(NamedTuple):
 
     size: int
     sha256: str
+
+
+def sha256_of(url: str) -> str:
+    """Digest of a file anywhere; FileNotFoundError where there is none."""
+    with fsspec.open(url, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(url: str, recorded: FileRecord, name: str = "") -> None:

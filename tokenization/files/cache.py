@@ -1,0 +1,42 @@
+"""The cache of this machine: what can be fetched again, and so may be deleted at any time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from tokenization.files.integrity import DamagedFile, FileRecord, verify
+from tokenization.files.storage import temporary
+
+_WORKING_COPY = Path(__file__).resolve().parents[2]
+
+
+def cache_folder() -> Path:
+    """`RXT_CACHE`, or `.rxt/cache` of the working copy."""
+    return Path(os.environ.get("RXT_CACHE") or _WORKING_COPY / ".rxt" / "cache").resolve()
+
+
+def local_copy(url: str, recorded: FileRecord, folder: str) -> str:
+    """Path of a local file that is what was recorded of `url`: that file itself, or a copy of it in `folder` of the
+    cache, named after its digest. Raises DamagedFile, which names `url`."""
+    fs, source = fsspec.url_to_fs(url)
+    if isinstance(fs, LocalFileSystem):
+        verify(source, recorded, url)
+        return source
+    if not fs.exists(source):
+        raise DamagedFile(f"{url} is missing")
+    copy = cache_folder() / folder / f"{recorded.sha256}{os.path.splitext(source)[1]}"
+    try:
+        if copy.exists():
+            verify(str(copy), recorded)
+            return str(copy)
+    except DamagedFile:
+        copy.unlink(missing_ok=True)  # the file at `url` may be whole
+    with temporary(copy.parent, copy.name) as fetched:
+        fs.get_file(source, str(fetched))
+        verify(str(fetched), recorded, url)
+        os.replace(fetched, copy)
+    return str(copy)
