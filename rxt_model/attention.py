@@ -65,7 +65,7 @@ class SelfAttention(nn.Module):
         x: Tensor,
         rope: Tensor,
         layout: Layout,
-        mask: Tensor | None = None,
+        mask: Tensor | BlockMask | None = None,
         causal: bool = False,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
@@ -74,7 +74,7 @@ class SelfAttention(nn.Module):
         heads, gate = self.project(x).split(self.widths, -1)
         heads = heads.unflatten(-1, (self.query_heads + 2 * self.kv_heads, -1))
         turned, v = heads.split((self.query_heads + self.kv_heads, self.kv_heads), 1)
-        if self.query_norm is not None:
+        if self.query_norm is not None and self.key_norm is not None:
             q, k = turned.split((self.query_heads, self.kv_heads), 1)
             turned = torch.cat((self.query_norm(q), self.key_norm(k)), 1)
         joined = layout.pad(torch.cat((rotate(turned, rope[:, None]), v), 1)).transpose(1, 2)
@@ -113,7 +113,7 @@ class CrossAttention(nn.Module):
         x: Tensor,
         layout: Layout,
         keys_values: tuple[Tensor, Tensor],
-        mask: Tensor | None = None,
+        mask: Tensor | BlockMask | None = None,
         rope: Tensor | None = None,
     ) -> Tensor:
         """x [R, d] real tokens -> [R, d]; `rope` [R, head_dim / 2] rotates the queries.
@@ -127,7 +127,7 @@ class CrossAttention(nn.Module):
             q = rotate(q, rope[:, None])
         q = layout.pad(q)
         groups = keys_values[0].shape[0]
-        if mask is not None and groups != layout.rows:
+        if isinstance(mask, Tensor) and groups != layout.rows:
             mask = mask.expand(layout.rows, 1, layout.length, mask.shape[-1])
             mask = mask[:, 0].unflatten(0, (groups, -1)).flatten(1, 2)[:, None]
         q = q.flatten(0, 1).unflatten(0, (groups, -1)).transpose(1, 2)

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ModelConfig
-from rxt_model.model import ReactiveTransformer
+from rxt_model.model import ReactiveTransformer, TokenModel
 from rxt_model.weights import MAX_SHARD_SIZE, ModelFolderError, Tensors, replacing, write_tensors
 
 CONFIG = "config.json"
@@ -20,7 +20,7 @@ TOKENIZER = "tokenizer.json"
 
 
 def save_pretrained(
-    model: nn.Module,
+    model: TokenModel,
     folder: str | os.PathLike[str],
     state: dict[str, Tensor] | None = None,
     *,

@@ -5,6 +5,8 @@ For those who train or run the model by themselves; the stages of the pipeline l
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -26,7 +28,8 @@ def compile_layers(module: nn.Module, backend: str = "inductor") -> nn.Module:
             part.routed = torch.compiler.disable(part.routed)
         elif isinstance(part, DecoderLayer | EncoderLayer):
             # not the module's own `compile()`, which would take in what is put around `forward` later
-            part.forward = torch.compile(part.forward, backend=backend)
+            compiled: Any = torch.compile(part.forward, backend=backend)
+            part.forward = compiled
         elif isinstance(part, Decoder):
             part.read_projections = torch.compile(part.read_projections, backend=backend)
     return module

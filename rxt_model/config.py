@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import NoneType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 class ConfigError(ValueError):
@@ -275,9 +275,10 @@ class ModelConfig(Architecture):
         return _build(cls, json.loads(text), "config.json")
 
 
-def _build(cls: type, values: object, where: str):
+def _build(cls: type, values: object, where: str) -> Any:
     """A dataclass from plain data; refuses unknown keys, as a silent drop would change the model."""
-    _require(isinstance(values, dict), where, values, "must be object")
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} = {values!r}: must be object")
     known, hints = fields(cls), get_type_hints(cls)
     unknown = sorted(set(values) - {f.name for f in known})
     _require(not unknown, where, unknown, f"unknown keys; known are {sorted(f.name for f in known)}")
@@ -291,7 +292,7 @@ def _build(cls: type, values: object, where: str):
     return cls(**built)
 
 
-def _read(hint: object, value: object, where: str):
+def _read(hint: Any, value: object, where: str) -> Any:
     """A field from plain data. JSON has one type of number, so an integer may stand for a float."""
     if get_origin(hint) is Literal:
         return value  # the dataclass refuses other words itself
@@ -303,12 +304,12 @@ def _read(hint: object, value: object, where: str):
     return value
 
 
-def _fits(hint: object, value: object) -> bool:
+def _fits(hint: Any, value: object) -> bool:
     kinds = get_args(hint) or (hint,)
     return type(value) in kinds or (float in kinds and type(value) is int)
 
 
-def _type_names(hint: object) -> str:
+def _type_names(hint: Any) -> str:
     names = {NoneType: "null"}
     kinds = get_args(hint) or (hint,)
     return " or ".join("object" if is_dataclass(k) else names.get(k) or getattr(k, "__name__", repr(k)) for k in kinds)

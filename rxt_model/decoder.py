@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.cache import KeyValueCache
 from rxt_model.config import Architecture
-from rxt_model.layers import SwiGLU, norm
+from rxt_model.layers import Layers, SwiGLU, norm
 from rxt_model.layout import Layout
 from rxt_model.moe.layer import MoELayer, Routing
+
+if TYPE_CHECKING:  # slow to import, and needed on a GPU alone
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 class Tokens(NamedTuple):
@@ -20,7 +23,7 @@ class Tokens(NamedTuple):
 
     layout: Layout
     rope: Tensor
-    mask: Tensor | None = None
+    mask: Tensor | BlockMask | None = None
     cache: KeyValueCache | None = None
 
 
@@ -39,7 +42,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward = SwiGLU(config.dim, config.dense_dim) if dense else MoELayer(config.dim, config.moe)
 
     def forward(
-        self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | None
+        self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | BlockMask | None
     ) -> tuple[Tensor, Routing | None]:
         """x [R, d] real tokens -> ([R, d], load of the experts)."""
         normed = self.attention_norm(x)
@@ -68,13 +71,13 @@ class Decoder(nn.Module):
 
     def __init__(self, config: Architecture, vocab_size: int, *, stateful: bool = True) -> None:
         super().__init__()
-        self.initial = nn.ModuleList(
+        self.initial = Layers[DecoderLayer](
             DecoderLayer(config, stateful=False, dense=i == 0) for i in range(config.initial_layers)
         )
-        self.stateful = nn.ModuleList(
+        self.stateful = Layers[DecoderLayer](
             DecoderLayer(config, stateful=stateful, dense=False) for _ in range(config.stateful_layers)
         )
-        self.final = nn.ModuleList(
+        self.final = Layers[DecoderLayer](
             DecoderLayer(config, stateful=False, dense=False) for _ in range(config.final_layers)
         )
         make_norm = nn.LayerNorm if config.head_norm == "layer" else nn.RMSNorm
@@ -89,12 +92,16 @@ class Decoder(nn.Module):
         ]
 
     def forward(
-        self, x: Tensor, tokens: Tokens, memory: list[tuple[Tensor, Tensor]], memory_mask: Tensor | None = None
+        self,
+        x: Tensor,
+        tokens: Tokens,
+        memory: list[tuple[Tensor, Tensor]],
+        memory_mask: Tensor | BlockMask | None = None,
     ) -> DecoderOutput:
         """x [R, d] embedded real tokens; `memory` from `read_projections`, empty for a stateless decoder; `memory_mask`
         broadcastable to [B, 1, T, S]."""
-        routing = []
-        middle = list(memory) or [None] * len(self.stateful)
+        routing: list[Routing] = []
+        middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
         reads = [None] * len(self.initial) + middle + [None] * len(self.final)
         for layer, read in zip([*self.initial, *self.stateful, *self.final], reads, strict=True):
             x, load = layer(x, tokens, read, memory_mask)

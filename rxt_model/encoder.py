@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import Architecture
-from rxt_model.layers import SwiGLU, norm
+from rxt_model.layers import Layers, SwiGLU, norm
 from rxt_model.layout import Layout
+
+if TYPE_CHECKING:  # slow to import, and needed on a GPU alone
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 class EncoderLayer(nn.Module):
@@ -26,7 +31,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = norm(config.dim, config.norm_eps)
         self.feed_forward = SwiGLU(config.dim, config.encoder_dim)
 
-    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor, memory: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor | BlockMask, memory: Tensor | None
+    ) -> Tensor:
         """x [R, d] real tokens -> [R, d]; `memory` [B, S, d] of this layer, if it reads one."""
         x = x + self.attention(self.attention_norm(x), rope, layout, mask)
         if memory is not None:
@@ -41,9 +48,11 @@ class Encoder(nn.Module):
     def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.reads_memory = config.encoder_memory_attention is not None
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.stateful_layers))
+        self.layers = Layers[EncoderLayer](EncoderLayer(config) for _ in range(config.stateful_layers))
 
-    def forward(self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor, memory: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor | BlockMask, memory: Tensor | None = None
+    ) -> Tensor:
         """x [R, d] real tokens, rope [R, head_dim / 2], mask broadcastable to [B, 1, T, T] -> [L, B, T, d], zero at
         padding. `memory` [L, B, S, d] is left alone by an encoder that reads none; one that does raises ValueError
         without it."""
@@ -51,7 +60,7 @@ class Encoder(nn.Module):
             raise ValueError(
                 "memory = None: an encoder with encoder_memory_attention reads the memory before the write"
             )
-        slots = memory.unbind(0) if self.reads_memory else [None] * len(self.layers)
+        slots = [None] * len(self.layers) if memory is None or not self.reads_memory else memory.unbind(0)
         outputs = []
         for layer, read in zip(self.layers, slots, strict=True):
             x = layer(x, rope, layout, mask, read)

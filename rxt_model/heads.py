@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,8 @@ class MLMHead(nn.Module):
         return self.decode(self.features(hidden))
 
 
-class TokenLoss(NamedTuple):
+@dataclass(frozen=True)
+class TokenLoss:
     """Over the selected positions: `loss`, the sum of the cross entropies plus z_weight * z, which is minimised; which
     predictions [n] are right, in order; and without gradient the cross entropies alone, `nats`, and the sum of the
     squared log-sum-exps of the logits, `z`."""
@@ -64,7 +65,9 @@ def cross_entropy(
     return TokenLoss(found.loss, found.right, found.loss.detach() - z_weight * found.z, found.z)
 
 
-def next_tokens(head: nn.Module, hidden: Tensor, ids: Tensor, documents: Tensor, z_weight: float = 0.0) -> TokenLoss:
+def next_tokens(
+    head: nn.Linear | MLMHead, hidden: Tensor, ids: Tensor, documents: Tensor, z_weight: float = 0.0
+) -> TokenLoss:
     """Predictions of the next token of the same document from hidden [B, T, d]; documents [B, T], padding is -1."""
     selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
     return cross_entropy(head, hidden[:, :-1], ids[:, 1:], selected, z_weight)

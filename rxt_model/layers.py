@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Generic, TypeVar, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Part = TypeVar("Part", bound=nn.Module)
+
+
+class Layers(nn.ModuleList, Generic[Part]):
+    """Modules of one class, in order."""
+
+    def __iter__(self) -> Iterator[Part]:
+        return cast("Iterator[Part]", super().__iter__())
+
+
+def parts_of(module: nn.Module, kind: type[Part]) -> list[Part]:
+    """All modules of a class inside of `module`, itself included."""
+    return [part for part in module.modules() if isinstance(part, kind)]
 
 
 def norm(dim: int, eps: float) -> nn.RMSNorm:

@@ -5,7 +5,7 @@ The gradient is made in the forward pass while a chunk's logits are at hand: thr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,8 @@ CHUNK_LOGITS = {"cpu": 1 << 20}  # logits of a chunk: on a processor they stay i
 LARGE_CHUNK = 1 << 28  # elsewhere: small chunks would read and write the gradient of the weights too often
 
 
-class LinearLoss(NamedTuple):
+@dataclass(frozen=True)
+class LinearLoss:
     """Sum of the cross entropies in nats (plus z_weight * z), the differentiable one; rows counted []; z, the sum of
     squared log-sum-exps; and of which rows [R] no logit is above the label's."""
 
@@ -68,11 +69,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             right[part] = found.right
             loss += found.loss.sum()
             z += found.normaliser.square().sum()
-            if need_bias:
+            if d_bias is not None:
                 d_bias += slope.sum(0, dtype=wide)
-            if need_rows:
+            if d_rows is not None:
                 torch.mm(slope, weight, out=d_rows[part])
-            if need_weight:
+            if d_weight is not None:
                 _add_product(d_weight, slope.t(), taken)
         ctx.save_for_backward(d_rows, d_weight, d_bias)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype

@@ -29,8 +29,8 @@ class MainWeights:
     """
 
     def __init__(self, module: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
-        self.working = [weight for weight in module.parameters() if weight.requires_grad]
-        self.masters = [nn.Parameter(weight.detach().clone().float()) for weight in self.working]
+        self.working: list[Tensor] = [weight for weight in module.parameters() if weight.requires_grad]
+        self.masters: list[Tensor] = [nn.Parameter(weight.detach().clone().float()) for weight in self.working]
         routers = {part.router.weight for part in module.modules() if isinstance(part, MoELayer)}
         for weight in module.parameters():
             if weight not in routers:
@@ -41,7 +41,7 @@ class MainWeights:
             weight.register_post_accumulate_grad_hook(partial(_add, master))
         for part in module.modules():
             if isinstance(part, Experts) and part.w_in in master_of and part.w_out in master_of:
-                part.main_gradients = partial(_gradients, master_of[part.w_in], master_of[part.w_out])
+                part.main_gradients = partial(_two_gradients, master_of[part.w_in], master_of[part.w_out])
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -63,5 +63,5 @@ def _gradient(master: Tensor) -> Tensor:
     return master.grad
 
 
-def _gradients(*masters: Tensor) -> tuple[Tensor, ...]:
-    return tuple(_gradient(master) for master in masters)
+def _two_gradients(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    return _gradient(first), _gradient(second)

@@ -4,7 +4,7 @@ left."""
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -44,7 +44,7 @@ def parallelize(
             # dimension 0 is spread over ep already; cutting dimension 1 keeps each rank's part one plain block
             fully_shard(experts, mesh=sparse["efsdp"], shard_placement_fn=lambda weight: Shard(1))
             # a rank whose experts got no token still takes part in the reduction of their gradients
-            experts.set_reduce_scatter_unused_params(True)
+            cast("FSDPModule", experts).set_reduce_scatter_unused_params(True)
     if activation_checkpointing:
         checkpoint_activations(module)
     if shard == "block":

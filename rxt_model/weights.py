@@ -52,7 +52,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -72,7 +72,7 @@ class Tensors:
                     self.shapes[key] = tuple(opened.get_slice(key).get_shape())
             wrong = sorted(found ^ expected) if expected is not None else []
             if wrong:
-                verdict = "missing" if wrong[0] in expected else "not expected there"
+                verdict = "missing" if wrong[0] not in found else "not expected there"
                 raise ModelFolderError(
                     f"{folder / file}: {len(wrong)} tensors do not fit {INDEX}, first {wrong[0]}: {verdict}"
                 )
@@ -136,7 +136,7 @@ def _split(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:
     return shards
 
 
-def _files(folder: Path) -> dict[str, set[str] | None]:
+def _files(folder: Path) -> Mapping[str, set[str] | None]:
     """The files of tensors, each with what the index expects in it (None: there is no index)."""
     path = folder / INDEX
     if not path.is_file():
@@ -145,7 +145,7 @@ def _files(folder: Path) -> dict[str, set[str] | None]:
         raise ModelFolderError(f"{folder}: holds both {WEIGHTS} and {INDEX}; expected one of them")
     try:
         places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        files: dict[str, set[str] | None] = {name: set() for name in sorted(set(places.values()))}
+        files: dict[str, set[str]] = {name: set() for name in sorted(set(places.values()))}
         for key, name in places.items():
             files[name].add(key)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

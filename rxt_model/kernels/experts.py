@@ -85,10 +85,10 @@ class RoutedExperts(torch.autograd.Function):
         main_in, main_out = ctx.main_gradients() if add else (None, None)
         dx = d_in = d_out = None
         if need_out:
-            d_out = main_out if add else torch.empty_like(w_out)
+            d_out = torch.empty_like(w_out) if main_out is None else main_out
             weight_gradient(dy, scaled, plan, top_k, True, tiles.d_w_out_main if add else tiles.d_weight, d_out, add)
         if need_in:
-            d_in = main_in if add else torch.empty_like(w_in)
+            d_in = torch.empty_like(w_in) if main_in is None else main_in
             weight_gradient(x, d_hidden, plan, top_k, False, tiles.d_w_in_main if add else tiles.d_weight, d_in, add)
         if need_x:
             dx = input_gradient(d_hidden, weights, plan, w_in, tiles)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+triton: Any
+tl: Any
 try:
     import triton
     import triton.language as tl

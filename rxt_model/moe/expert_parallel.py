@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.distributed._functional_collectives import all_to_all_single, all_to_all_single_autograd
@@ -23,7 +25,8 @@ class SpreadExperts(Experts):
     def __init__(self, whole: Experts, mesh: DeviceMesh) -> None:
         nn.Module.__init__(self)
         self.mesh = mesh
-        self.b_in = self.b_out = None
+        self.register_parameter("b_in", None)
+        self.register_parameter("b_out", None)
         for name, weight in whole.named_parameters():
             share = weight.detach().chunk(mesh.size(), 0)[mesh.get_local_rank()].clone()
             setattr(self, name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
@@ -31,7 +34,9 @@ class SpreadExperts(Experts):
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """x [N, d] of this rank, weights and chosen experts [N, K] -> weighted sums [N, d], its assignments [E]."""
         group, degree = self.mesh.get_group(), self.mesh.size()
-        own = self.w_in.to_local().shape[0]
+        w_in, w_out = _local(self.w_in), _local(self.w_out)
+        biases = (None if stack is None else _local(stack) for stack in (self.b_in, self.b_out))
+        own = w_in.shape[0]
         expert, order = chosen.flatten().sort(stable=True)
         counts = torch.bincount(expert, minlength=degree * own)
         received = all_to_all_single(counts, None, None, group).unflatten(0, (degree, own))
@@ -41,13 +46,16 @@ class SpreadExperts(Experts):
         # rows arrive by (source, expert)
         local = torch.arange(own, device=x.device).repeat(degree).repeat_interleave(received.flatten())[:, None]
         ones = torch.ones_like(local, dtype=weights.dtype)
-        stacks = (self.w_in, self.w_out, self.b_in, self.b_out)
-        shares = (None if stack is None else stack.to_local() for stack in stacks)
-        done, _ = routed_experts(arrived, ones, local, *shares)
+        done, _ = routed_experts(arrived, ones, local, w_in, w_out, *biases)
         rows = all_to_all_single_autograd(done, outward, inward, group)
         inverse = torch.empty_like(order).index_copy_(0, order, torch.arange(order.numel(), device=order.device))
         y = (rows[inverse].unflatten(0, chosen.shape) * weights[..., None]).sum(1)  # in fp32, as in one process
         return y.to(rows.dtype), counts
+
+
+def _local(weight: Tensor) -> Tensor:
+    """This rank's part of a DTensor."""
+    return cast("DTensor", weight).to_local()
 
 
 def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:

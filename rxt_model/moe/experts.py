@@ -116,7 +116,7 @@ class _RoutedExperts(torch.autograd.Function):
                 d_b_in[experts] = torch.stack([part.sum(0) for part in d_hidden.split(sizes)])
             if d_rows is not None:
                 _products(d_hidden.split(sizes), ups[experts], d_rows[rows].split(sizes))
-        d_x = plan.combine(d_rows) if need_x else None
+        d_x = None if d_rows is None else plan.combine(d_rows)
         d_weights = d_weights.view(-1)[plan.inverse] if need_weights else None
         return d_x, d_weights, None, None, d_w_in, d_w_out, d_b_in
 

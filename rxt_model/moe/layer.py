@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rxt_model.config import MoEConfig
 from rxt_model.kernels.experts import MainGradients
 from rxt_model.kernels.topk import Selection
-from rxt_model.layers import SwiGLU
+from rxt_model.layers import Layers, SwiGLU
 from rxt_model.moe.experts import routed_experts
 from rxt_model.moe.router import router_logits, select
 
@@ -50,7 +50,7 @@ class SharedExperts(nn.Module):
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
         own = config.bias == "expert"
-        self.experts = nn.ModuleList(SwiGLU(dim, config.shared_dim, bias=own) for _ in range(config.shared_experts))
+        self.experts = Layers[SwiGLU](SwiGLU(dim, config.shared_dim, bias=own) for _ in range(config.shared_experts))
         self.gate = nn.Linear(dim, config.shared_experts, bias=False) if config.shared_experts > 1 else None
         self.bias = None if own else nn.Parameter(torch.zeros(dim))
 
@@ -59,7 +59,8 @@ class SharedExperts(nn.Module):
             y = self.experts[0](x)
         else:
             weights = self.gate(x).softmax(-1)
-            y = sum(expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts))
+            first, *others = (expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts))
+            y = sum(others, first)
         return y if self.bias is None else y + self.bias
 
 

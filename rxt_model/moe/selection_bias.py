@@ -44,7 +44,8 @@ class LoadBalancer:
 
     def __init__(self, decoder: Decoder, speed: float) -> None:
         self.layers, self.speed = expert_layers(decoder), speed
-        if any(layer.selection_bias is None for layer in self.layers):
+        self._biases = [layer.selection_bias for layer in self.layers if layer.selection_bias is not None]
+        if len(self._biases) < len(self.layers):
             raise ValueError(f"bias_speed = {speed}: must be 0 for a decoder without selection biases")
         self._counts: Tensor | None = None
         self._hook = decoder.register_forward_hook(self._count)
@@ -55,18 +56,18 @@ class LoadBalancer:
         Layers whose router is not trained keep their bias."""
         counts, self._counts = self._counts, None
         if counts is None:
-            counts = torch.stack([torch.zeros_like(layer.selection_bias) for layer in self.layers])
+            counts = torch.stack([torch.zeros_like(bias) for bias in self._biases])
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(counts)
         delta = self.speed * (counts.mean(1, keepdim=True) - counts).sign()
         delta -= delta.mean(1, keepdim=True)
-        for layer, own in zip(self.layers, delta.unbind(0), strict=True):
+        for layer, bias, own in zip(self.layers, self._biases, delta.unbind(0), strict=True):
             if layer.router.weight.requires_grad:
-                layer.selection_bias += own
+                bias += own
 
     def range(self) -> float:
         """The widest distance between the biases of a layer, in logits."""
-        biases = torch.stack([layer.selection_bias for layer in self.layers])
+        biases = torch.stack(self._biases)
         return (biases.amax(1) - biases.amin(1)).max().item()
 
     def close(self) -> None:
