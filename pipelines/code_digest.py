@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("jobs", "rxt_model", "tokenization")
+_BY_NAME = re.compile(r"(?P<module>\w+(\.\w+)+):\w+")  # `module:name`, imported when it is needed
 
 
 def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
-    """{file relative to `root`: digest} of the module of `module:name` and of all it imports from our packages.
+    """{file relative to `root`: digest} of the module of `module:name` and of all that it imports, or names in this
+    way, from our packages.
 
     Read from the sources, so nothing is imported; comments, docstrings and layout do not count.
     """
@@ -64,3 +67,6 @@ def _imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if named := _BY_NAME.fullmatch(node.value):
+                yield named["module"]

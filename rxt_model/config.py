@@ -7,6 +7,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from rxt_model.memory.registry import OPTIONS, WRITES
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be built: names the field, the value and the rule."""
@@ -96,15 +98,15 @@ class MoEConfig(_Strict):
 class MemoryConfig(_Strict):
     """Short-term memory: slots per stateful layer, and the network that writes them.
 
-    `variant`: the published preparations of the memory (simple, self, interlayer, gated, grouped) followed by a
-    residual-gated write, or `competitive`: slots compete for tokens (softmax over slots).
-    `attention`: heads of the published variants (None: the encoder's), never gated, always with an output bias.
+    `variant`: one of `rxt_model.memory.registry`, which also says which of the other fields it takes.
+    `groups`: of consecutive layers, each with a mean of its own; `exclude_self`: a layer is no part of its mean.
+    `attention`: heads of the published writes (None: the encoder's), never gated, always with an output bias.
     `gate`: what the residual gate sees; `gate_init`: its initial weight (elementwise) or logit (static, linear).
     `init_std`: a conversation starts from N(0, init_std^2): 0.02 as on the Alpha card, or 1.
     """
 
     slots: int
-    variant: Literal["simple", "self", "interlayer", "gated", "grouped", "competitive"] = "grouped"
+    variant: str = "grouped"
     groups: int = 1
     attention: AttentionConfig | None = None
     gate: Literal["none", "static", "elementwise", "linear"] = "elementwise"
@@ -118,16 +120,10 @@ class MemoryConfig(_Strict):
         _require(self.slots > 0, "memory.slots", self.slots, "must be positive")
         _require(self.init_std > 0, "memory.init_std", self.init_std, "must be positive: equal slots never separate")
         _require(self.groups > 0, "memory.groups", self.groups, "must be positive")
-        _require(
-            self.variant == "grouped" or self.groups == 1,
-            "memory.groups",
-            self.groups,
-            f"only the grouped variant has groups, not {self.variant}",
-        )
-        if self.variant == "competitive":
-            self._require_default("the competitive write has its own", "attention", "gate", "activation", "gate_init")
-        if self.variant not in ("interlayer", "gated", "grouped"):
-            self._require_default(f"{self.variant} takes no mean over layers", "exclude_self")
+        _require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
+        for option in OPTIONS:
+            if option not in WRITES[self.variant].options:
+                self._require_default(f"the {self.variant} write does not take it", option)
         if self.gate == "none":
             self._require_default("gate = 'none' has no gate", "activation", "gate_init")
         if self.attention is not None:

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.decoder import Decoder
-from rxt_model.memory import CompetitiveWrite, MemoryAttention
 
 
 def initialise(module: nn.Module, layers: int) -> None:
-    """Normal weights of variance 1 / fan-in; projections back into the residual stream shrink with its depth."""
+    """Normal weights of variance 1 / fan-in; projections back into the residual stream shrink with its depth. What a
+    module names in `own_start` is left as its constructor made it."""
+    kept = {id(getattr(part, name)) for part in module.modules() for name in getattr(part, "own_start", ())}
     for name, parameter in module.named_parameters():
-        if parameter.dim() < 2 or name.endswith(("slot_identity", "b_in", "b_out")):
+        if parameter.dim() < 2 or id(parameter) in kept:
             continue
         if "embedding" in name:
             nn.init.normal_(parameter, std=0.5)
@@ -45,17 +46,6 @@ def start_copying(embedding: nn.Embedding, decoder: Decoder) -> None:
         heads = values.unflatten(0, (attention.kv_heads, -1))
         repeat = attention.query_heads // attention.kv_heads
         attention.out.weight.copy_((heads.repeat_interleave(repeat, 0).flatten(0, 1) @ rotation).T / repeat)
-
-
-@torch.no_grad()
-def start_storing(memory_attention: MemoryAttention) -> None:
-    """W_o W_v of a competitive write starts as the identity: slots begin in the format of encoder states, which a
-    decoder that was taught to read those understands."""
-    for layer in memory_attention.layers:
-        if isinstance(layer, CompetitiveWrite) and not layer.value.weight.is_meta:
-            rotation = random_rotation(layer.value.weight.shape[0])
-            layer.value.weight.copy_(rotation)
-            layer.out.weight.copy_(rotation.T)
 
 
 def random_rotation(dim: int) -> Tensor:

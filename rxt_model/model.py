@@ -27,10 +27,10 @@ from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
 from rxt_model.heads import MLMHead
-from rxt_model.initialise import initialise, start_copying, start_storing
+from rxt_model.initialise import initialise, start_copying
 from rxt_model.layers import rope
 from rxt_model.layout import Layout
-from rxt_model.memory import MemoryAttention
+from rxt_model.memory.attention import MemoryAttention
 from rxt_model.visibility import same_document
 
 
@@ -89,7 +89,7 @@ class ReactiveTransformer(TokenModel):
         self.memory_attention = MemoryAttention(config)
         self.mlm_head = MLMHead(config) if mlm_head else None
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
-        start_storing(self.memory_attention)
+        self.memory_attention.start()
         if config.copy_start:
             start_copying(self.embedding, self.decoder)
 
@@ -131,7 +131,7 @@ class ReactiveTransformer(TokenModel):
         return self.memory_attention(memory, projected, mask)
 
     def project(self, encoded: Tensor, mask: Tensor) -> Tensor:
-        """What the memory attention takes from interactions alone, for any number of them at once: [L, B, T, 2 P].
+        """What the memory attention takes from interactions alone, for any number of them at once: [L, B, T, P].
         Raises ValueError as `write` does."""
         check_encoded(encoded, mask, self.config)
         positions = torch.arange(mask.shape[1], device=mask.device)

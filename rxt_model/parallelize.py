@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rxt_model.decoder import DecoderLayer
 from rxt_model.encoder import EncoderLayer
-from rxt_model.memory import CompetitiveWrite, GatedWrite
+from rxt_model.memory.write import MemoryWrite
 from rxt_model.moe.expert_parallel import check_degree, spread_experts
 
 
@@ -50,7 +50,7 @@ def parallelize(
     if shard == "block":
         for block in _blocks(module):
             fully_shard(block, mesh=everyone)
-            if isinstance(block, GatedWrite | CompetitiveWrite):
+            if isinstance(block, MemoryWrite):
                 register_fsdp_forward_method(block, "project")
     fully_shard(module, mesh=everyone)
     for group in _of(module, FSDPModule):
@@ -75,7 +75,7 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     """What `block` gathers piece by piece. Of a decoder layer only self-attention and feed-forward, nearly all of it:
     the keys and values of its memory read are computed once per turn, outside of the layer's forward."""
     parts = [part for layer in _of(module, DecoderLayer) for part in (layer.attention, layer.feed_forward)]
-    return parts + _of(module, (EncoderLayer, GatedWrite, CompetitiveWrite))
+    return parts + _of(module, (EncoderLayer, MemoryWrite))
 
 
 def _of(module: nn.Module, kinds: type | tuple[type, ...]) -> list:

@@ -28,6 +28,8 @@ class Routing(NamedTuple):
 class Experts(nn.Module):
     """Stacked SwiGLU experts."""
 
+    own_start = ("b_in", "b_out")
+
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
         self.w_in = nn.Parameter(torch.empty(config.experts, dim, 2 * config.expert_dim))

@@ -16,7 +16,7 @@ from jobs.configs.training import MemoryPretrainConfig
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.heads import cross_entropy
-from rxt_model.memory import memory_statistics
+from rxt_model.memory.statistics import memory_statistics
 from rxt_model.model import ReactiveTransformer
 
 

@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rxt_model.config import ConfigError, MemoryConfig
-from rxt_model.memory import ResidualGate, memory_statistics
+from rxt_model.memory.gated import ResidualGate
+from rxt_model.memory.statistics import memory_statistics
 from rxt_model.state import ConversationState
 from tests.support.models import small_model
 

@@ -106,7 +106,7 @@ def test_an_impossible_architecture_is_refused(change, message):
         (
             MemoryConfig,
             dict(slots=4, variant="gated", groups=2),
-            "memory.groups = 2: only the grouped variant has groups, not gated",
+            "memory.groups = 2: must be 1, as the gated write does not take it",
         ),
         (
             MemoryConfig,
@@ -117,22 +117,22 @@ def test_an_impossible_architecture_is_refused(change, message):
             MemoryConfig,
             dict(slots=4, variant="competitive", attention=AttentionConfig(2, 2)),
             "memory.attention = AttentionConfig(query_heads=2, kv_heads=2, gate='none', output_bias=False, "
-            "qk_norm=False): must be None, as the competitive write has its own",
+            "qk_norm=False): must be None, as the competitive write does not take it",
         ),
         *(
             (MemoryConfig, dict(slots=4, variant="competitive") | {name: value}, f"memory.{name} = {value!r}: {rule}")
             for name, value, rule in (
-                ("gate", "linear", "must be 'elementwise', as the competitive write has its own"),
-                ("activation", "tanh", "must be 'sigmoid', as the competitive write has its own"),
-                ("gate_init", 1.0, "must be 3.0, as the competitive write has its own"),
-                ("groups", 2, "only the grouped variant has groups, not competitive"),
-                ("exclude_self", True, "must be False, as competitive takes no mean over layers"),
+                ("gate", "linear", "must be 'elementwise', as the competitive write does not take it"),
+                ("activation", "tanh", "must be 'sigmoid', as the competitive write does not take it"),
+                ("gate_init", 1.0, "must be 3.0, as the competitive write does not take it"),
+                ("groups", 2, "must be 1, as the competitive write does not take it"),
+                ("exclude_self", True, "must be False, as the competitive write does not take it"),
             )
         ),
         (
             MemoryConfig,
             dict(slots=4, variant="self", exclude_self=True),
-            "memory.exclude_self = True: must be False, as self takes no mean over layers",
+            "memory.exclude_self = True: must be False, as the self write does not take it",
         ),
         (
             MemoryConfig,

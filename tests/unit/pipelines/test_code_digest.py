@@ -50,3 +50,9 @@ def test_a_change_of_meaning_names_the_file(tree):
 
 def test_real_stage_reaches_its_objective():
     assert "jobs/stage/context.py" in code_digest("jobs.evaluation.stage:evaluate")
+
+
+def test_what_is_named_to_be_imported_later_is_reached():
+    assert {"rxt_model/memory/gated.py", "rxt_model/memory/competitive.py"} <= set(
+        code_digest("jobs.training.pretrain:pretrain")
+    )

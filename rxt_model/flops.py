@@ -1,0 +1,45 @@
+"""FLOPs of modules, counted from the shapes of their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from rxt_model.moe.layer import MoELayer
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Forward FLOPs, a multiply-add being 2: of the weight matrices, and of the attention cores (scores and values).
+
+    Norms, gates, softmax and other element-wise work are left out.
+    """
+
+    matrices: float
+    attention: float
+
+    def per(self, tokens: int) -> Flops:
+        return Flops(self.matrices / tokens, self.attention / tokens)
+
+    def __add__(self, other: Flops) -> Flops:
+        return Flops(self.matrices + other.matrices, self.attention + other.attention)
+
+
+def weights(module: nn.Module) -> int:
+    """Matrix weights that one row meets; of routed experts those of the top-k."""
+    routed = sum(
+        layer.top_k * (layer.experts.w_in[0].numel() + layer.experts.w_out[0].numel())
+        for layer in parts_of(module, MoELayer)
+    )
+    return routed + sum(layer.weight.numel() for layer in parts_of(module, nn.Linear))
+
+
+def attention_core(attention: nn.Module, queries: int, keys: float) -> float:
+    """Scores and weighted values of `queries` rows that see `keys` rows each."""
+    return 4 * queries * keys * attention.out.in_features
+
+
+def parts_of(module: nn.Module, kind: type) -> list:
+    """All submodules of that kind, the module itself included."""
+    return [part for part in module.modules() if isinstance(part, kind)]

@@ -1,0 +1,138 @@
+"""The published writes (arXiv 2510.03561): prepare the slots, read the interaction, blend by residual gates.
+
+They differ in how the slots are prepared: not at all (simple), among themselves (self), with the mean of the other
+layers (interlayer), or with both, gated (gated, and grouped where the mean goes over groups of layers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from rxt_model.attention import CrossAttention, split_heads
+from rxt_model.config import Architecture, MemoryConfig
+from rxt_model.flops import Flops, attention_core, parts_of, weights
+from rxt_model.layers import norm
+from rxt_model.layout import Layout
+from rxt_model.memory.write import MemoryWrite
+
+
+class ResidualGate(nn.Module):
+    """Blends old and new memory; sigmoid keeps slots bounded by (1 - G) * old + G * new (arXiv 2510.03561).
+
+    G comes from a learned scalar (static), from w * mean(old + new) per slot (elementwise) or from a slot-mixing
+    linear map of those means (linear). The means of zero-mean vectors are near 0, so an elementwise gate starts near
+    0.5 whatever its weight; only static and linear gates start where `gate_init` says.
+    """
+
+    def __init__(self, config: MemoryConfig) -> None:
+        super().__init__()
+        self.kind, self.activation = config.gate, config.activation
+        if self.kind == "linear":
+            self.mix = nn.Linear(config.slots, config.slots)
+            nn.init.constant_(self.mix.bias, config.gate_init)
+        elif self.kind != "none":
+            self.weight = nn.Parameter(torch.full((config.slots,), config.gate_init))
+
+    def forward(self, old: Tensor, new: Tensor) -> Tensor:
+        """old, new [B, S, d] -> [B, S, d]."""
+        if self.kind == "none":
+            return old + new
+        if self.kind == "static":
+            logits = self.weight.expand(old.shape[:2])
+        else:
+            means = (old + new).mean(-1)
+            logits = self.mix(means) if self.kind == "linear" else self.weight * means
+        if self.activation == "tanh":
+            gate = logits.tanh()[..., None]
+            return (1 - gate) * old + (1 + gate) * new
+        gate = logits.sigmoid()[..., None]
+        return (1 - gate) * old + gate * new
+
+
+class SimpleWrite(MemoryWrite):
+    """The slots as they are read the interaction."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__(config)
+        self.memory_norm = norm(config.dim, config.norm_eps)
+        self.input_norm = norm(config.dim, config.norm_eps)
+        self.read = self._attention(config)
+        self.write_gate = ResidualGate(config.memory)
+
+    def prepare(self, slots: Tensor, mean: Tensor | None) -> Tensor:
+        """Slots [B, S, d] before they read the interaction."""
+        return slots
+
+    def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+        """Keys and values [B, T, 2 kv_heads head_dim]."""
+        keys_values = self.read.keys_values(self.input_norm(encoded), rope)
+        return torch.cat([part.transpose(1, 2).flatten(-2) for part in keys_values], -1)
+
+    def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:
+        prepared = self.prepare(slots, mean)
+        k, v = (split_heads(part, self.read.kv_heads) for part in projected.chunk(2, -1))
+        update = _attend(self.read, self.memory_norm(prepared), (k, v), mask[:, None, None, :])
+        return self.write_gate(prepared, update)
+
+    def flops(self, length: int, slots: int) -> Flops:
+        on_tokens = weights(self.read.key_value)
+        once = sum(weights(gate) for gate in parts_of(self, ResidualGate))  # a linear gate mixes one mean per slot
+        on_slots = weights(self) - on_tokens - once
+        matrices = 2 * (length * on_tokens + slots * on_slots + once)
+        return Flops(matrices, attention_core(self.read, slots, length))
+
+    @staticmethod
+    def _attention(config: Architecture) -> CrossAttention:
+        heads = config.memory.attention or config.encoder_attention
+        plain = replace(heads, gate="none", output_bias=True)
+        return CrossAttention(config.dim, config.head_dim, plain, config.norm_eps)
+
+
+class SelfWrite(SimpleWrite):
+    """The slots read each other first."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__(config)
+        self.slot_norm = norm(config.dim, config.norm_eps)
+        self.slot_attention = self._attention(config)
+        self.slot_gate = ResidualGate(config.memory)
+
+    def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
+        """What the slots read first, [B, S, d]."""
+        return normed
+
+    def prepare(self, slots: Tensor, mean: Tensor | None) -> Tensor:
+        normed = self.slot_norm(slots)
+        keys_values = self.slot_attention.keys_values(self.source(normed, mean))
+        return self.slot_gate(slots, _attend(self.slot_attention, normed, keys_values))
+
+    def flops(self, length: int, slots: int) -> Flops:
+        return super().flops(length, slots) + Flops(0, attention_core(self.slot_attention, slots, slots))
+
+
+class InterlayerWrite(SelfWrite):
+    """The slots read the mean over layers first."""
+
+    takes_mean = True
+
+    def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
+        return mean
+
+
+class GatedWrite(InterlayerWrite):
+    """The slots first read a gated blend of themselves and the mean over layers."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__(config)
+        self.source_gate = ResidualGate(config.memory)
+
+    def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
+        return self.source_gate(normed, mean)
+
+
+def _attend(attention: CrossAttention, x: Tensor, *args: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    layout = Layout.of(x.shape, None)
+    return layout.pad(attention(layout.pack(x), layout, *args))
