@@ -6,11 +6,12 @@ from safetensors.torch import load_file, save_file
 
 from rxt_model.config import ConfigError, MemoryConfig
 from rxt_model.memory.gated import ResidualGate
+from rxt_model.memory.registry import OPTIONS, WRITES
 from rxt_model.memory.statistics import memory_statistics
 from rxt_model.state import ConversationState
 from tests.support.models import small_model
 
-VARIANTS = ["simple", "self", "interlayer", "gated", "grouped", "competitive"]
+PUBLISHED = ["simple", "self", "interlayer", "gated", "grouped"]
 
 
 def encoded_for(model, seed: int, rows: int = 1, length: int = 7):
@@ -19,7 +20,7 @@ def encoded_for(model, seed: int, rows: int = 1, length: int = 7):
     return model.encode(ids, mask), mask
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", WRITES)
 def test_every_variant_writes_each_conversation_by_itself(variant):
     groups = 2 if variant == "grouped" else 1
     model = small_model(memory=MemoryConfig(slots=6, variant=variant, groups=groups)).eval()
@@ -29,6 +30,21 @@ def test_every_variant_writes_each_conversation_by_itself(variant):
     alone = model.write(memory[:, 1:], encoded[:, 1:], mask[1:])
     assert torch.allclose(both[:, 1:], alone, atol=1e-5)
     assert not torch.allclose(both, memory)
+
+
+@pytest.mark.parametrize("variant", WRITES)
+def test_every_write_says_what_it_costs(variant):
+    """Of each token and slot at least once the multiply-adds of one of its matrices."""
+    write = small_model(memory=MemoryConfig(slots=6, variant=variant)).memory_attention
+    assert (
+        write.flops(14, 6).matrices
+        > write.flops(7, 6).matrices
+        >= 2 * 7 * min(layer.weight.numel() for layer in write.modules() if isinstance(layer, torch.nn.Linear))
+    )
+
+
+def test_options_of_writes_are_options_of_the_memory():
+    assert set(OPTIONS) < set(MemoryConfig.__dataclass_fields__)
 
 
 def test_variants_build_their_own_networks():
@@ -41,7 +57,9 @@ def test_variants_build_their_own_networks():
     assert len(set(names.values())) == len(names)
 
 
-@pytest.mark.parametrize(("variant", "writes", "rank"), [*((v, 5, 1.001) for v in VARIANTS), ("competitive", 40, 2.0)])
+@pytest.mark.parametrize(
+    ("variant", "writes", "rank"), [*((v, 5, 1.001) for v in [*PUBLISHED, "competitive"]), ("competitive", 40, 2.0)]
+)
 def test_sigmoid_gated_writes_keep_slots_apart_and_bounded(variant, writes, rank):
     model = small_model(memory=MemoryConfig(slots=6, variant=variant)).eval()
     memory = model.initial_memory(1, torch.Generator().manual_seed(0))
@@ -89,7 +107,7 @@ def test_a_sigmoid_gate_never_makes_a_slot_longer_than_what_it_blends(kind):
             assert (slots.norm(dim=-1) <= longest * 1.0001).all()
 
 
-@pytest.mark.parametrize(("variant", "factor"), [*((v, 1.005) for v in VARIANTS[:-1]), ("competitive", 2.0)])
+@pytest.mark.parametrize(("variant", "factor"), [*((v, 1.005) for v in PUBLISHED), ("competitive", 2.0)])
 def test_more_slots_hold_more_directions(variant, factor):
     ranks = []
     for slots in (4, 16):
@@ -173,7 +191,7 @@ def test_a_row_without_tokens_keeps_its_memory():
     assert not torch.equal(written[:, 0], memory[:, 0])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", WRITES)
 def test_a_turn_that_a_conversation_does_not_have_disturbs_nobody(variant):
     """Its row is all padding: everything stays finite, and the other rows are as if alone, also in their gradients."""
     model = small_model(memory=MemoryConfig(slots=6, variant=variant))
