@@ -8,7 +8,7 @@ many workers there are. A result counts once its report stands beside it; a retr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,7 @@ from jobs.corpus.plan import WORK, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, source_report, totals, write_quarantine
 from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.stage.context import Restart, StageContext, StageError
-from jobs.stage.ray_setup import ensure_ray
-from jobs.stage.tasks import run_tasks
+from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.files.storage import remove_leftovers, write_json
 from tokenization.records import LANGUAGES
@@ -44,7 +43,6 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
         tasks, packages = plan(ctx, config, benchmark)
     except SourceError as error:
         raise StageError(str(error)) from error
-    ensure_ray(ctx.execution)
     pieces = _clean(ctx, tasks, packages, benchmark)
     written = _write(ctx, config, pieces)
     there = [source for source in config.sources if any(task.source == source for task in tasks)]
@@ -78,21 +76,17 @@ def _clean(
     ctx: StageContext, tasks: Sequence[CleanTask], packages: Mapping[str, bytes], benchmark: Benchmark
 ) -> list[PieceReport]:
     """The pieces that count, in order: all, or as many from the first on as a source's `max_bytes` needs."""
-    import ray
-
-    remote = ray.remote(num_cpus=1, max_retries=2)(clean_piece)
-    shared = ray.put(benchmark)
     mine: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
         mine.setdefault(task.source.name, []).append(number)
     reports: dict[int, dict[str, Any]] = {}
 
-    def calls() -> Iterator[tuple[int, Any]]:
+    def calls() -> Iterator[Call]:
         for number, task in enumerate(tasks):
             if not _taken(task.source, mine[task.source.name], reports)[1]:
-                yield number, remote.remote(task, packages.get(task.source.name, b""), shared)
+                yield number, (task, packages.get(task.source.name, b""))
 
-    for number, report in run_tasks(ctx, calls(), "the corpus"):
+    for number, report in _run(ctx, clean_piece, calls(), benchmark):
         reports[number] = report
         source = tasks[number].source
         _check_column(source, [reports.get(n) for n in mine[source.name]])
@@ -135,26 +129,28 @@ def _check_column(source: SourceConfig, reports: Sequence[Mapping[str, Any] | No
 
 def _write(ctx: StageContext, config: CorpusConfig, pieces: Sequence[PieceReport]) -> list[PieceReport]:
     """Documents of all pieces, less what repeats an earlier one."""
-    import ray
-
     urls = [f"{piece.task.url}.parquet" for piece in pieces]
-    search = ray.remote(num_cpus=1, max_retries=2)(find_repeated)
-    found = search.remote(urls, [piece.rows for piece in pieces], config.near_duplicates)
-    [(_, decisions)] = run_tasks(ctx, iter([(0, found)]), "the corpus")
-    remote = ray.remote(num_cpus=1, max_retries=2)(write_documents)
+    search = urls, [piece.rows for piece in pieces], config.near_duplicates
+    [(_, decisions)] = _run(ctx, find_repeated, [(0, search)])
 
-    def calls() -> Iterator[tuple[int, Any]]:
+    def calls() -> Iterator[Call]:
         for number, piece in enumerate(pieces):
             name = f"documents-{number:05d}"
             task = WriteTask(piece.task.source, urls[number], piece.cleaned["sha256"],
                              f"{ctx.output_uri}/{name}.parquet", f"{ctx.output_uri}/{WORK}/{name}.json")  # fmt: skip
-            yield number, remote.remote(task, decisions[number])
+            yield number, (task, decisions[number])
 
     written: dict[int, dict[str, Any]] = {}
-    for number, report in run_tasks(ctx, calls(), "the corpus"):
+    for number, report in _run(ctx, write_documents, calls()):
         written[number] = report
         ctx.reporter.progress(len(pieces) + len(written), 2 * len(pieces), f"documents-{number:05d}")
     return [replace(piece, written=written[number]) for number, piece in enumerate(pieces)]
+
+
+def _run(
+    ctx: StageContext, function: Callable[..., Any], calls: Iterable[Call], *shared: Any
+) -> Iterator[tuple[int, Any]]:
+    return run_tasks(ctx, function, calls, "the corpus", at_once=ctx.execution.data.parallelism, shared=shared)
 
 
 def _clear(uri: str, files: int) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import ray
 import torch
-from ray.exceptions import RayTaskError
 
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.evaluation import latency, perplexity, plots
@@ -21,7 +19,7 @@ from jobs.evaluation.report import write_report
 from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
 from jobs.stage.inputs import check_model, open_model, open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer, upload
-from jobs.stage.ray_setup import ensure_ray
+from jobs.stage.tasks import run_tasks
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
 from tokenization.bpe.tokenizer import Tokenizer
@@ -71,9 +69,8 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     talks = load_talks(reader, config.questions, config.seed)
     _require_questions(ctx, talks, config.questions)
 
-    ensure_ray(ctx.execution)
-    rxt, baseline = _run(ctx, [(measure, sources, name, config) for name in ("model", "baseline")], "recall, text")
-    (records,) = _run(ctx, [(measure_latency, sources, config)], "latency")
+    rxt, baseline = _run(ctx, measure, [(sources, name, config) for name in ("model", "baseline")], "recall, text")
+    (records,) = _run(ctx, measure_latency, [(sources, config)], "latency")
     evaluation = {
         "schema": 1,
         "config": config.model_dump(),
@@ -185,24 +182,17 @@ def samples(talks: Sequence[Talk], tokenizer: Tokenizer, rxt: Measured, baseline
     return shown
 
 
-def _run(ctx: StageContext, calls: list[tuple], note: str) -> list[Any]:
-    """Run (function, *arguments) as Ray tasks, results in order; heeds the wish to stop."""
-    tasks = [ray.remote(num_cpus=1, max_retries=2)(function).remote(*arguments) for function, *arguments in calls]
-    waiting = tasks
-    while waiting:
-        ctx.reporter.progress(len(tasks) - len(waiting), len(tasks), note)
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=1.0)
-        if ctx.should_stop():
-            for task in waiting:
-                ray.cancel(task)
-            raise Interrupted("evaluation is not kept halfway; the same command starts it again")
-    ctx.reporter.progress(len(tasks), len(tasks), note)
+def _run(ctx: StageContext, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], note: str) -> list[Any]:
+    """The results of `function(*arguments)` for all `calls`, in their order, each in a Ray task of its own."""
+    found: dict[int, Any] = {}
+    ctx.reporter.progress(0, len(calls), note)
     try:
-        return ray.get(tasks)
-    except RayTaskError as error:
-        if isinstance(error.cause, StageError):
-            raise error.cause from error
-        raise
+        for number, result in run_tasks(ctx, function, enumerate(calls), "the evaluation", at_once=len(calls)):
+            found[number] = result
+            ctx.reporter.progress(len(found), len(calls), note)
+    except Interrupted as stop:
+        raise Interrupted("evaluation is not kept halfway; the same command starts it again") from stop
+    return [found[number] for number in range(len(calls))]
 
 
 def _arms(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jobs.stage.context import StageContext
-from jobs.stage.ray_setup import ensure_ray
 from jobs.stage.tasks import run_tasks
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.conversations.screening import Survey, screens
@@ -17,13 +16,10 @@ def screened(ctx: StageContext, partitions: Sequence[Partition], benchmark: Benc
     """The partitions with their screens. It depends on their content, so that it is done again by whoever resumes."""
     if not partitions:
         return []
-    ensure_ray(ctx.execution)
-    import ray
-
-    remote = ray.remote(num_cpus=1, max_retries=2)(survey)
-    shared = ray.put(benchmark)
     surveys: dict[int, Survey] = {}
-    for number, found in run_tasks(ctx, enumerate(remote.remote(each, shared) for each in partitions), "shards"):
+    calls = enumerate((each,) for each in partitions)
+    at_once = ctx.execution.data.parallelism
+    for number, found in run_tasks(ctx, survey, calls, "shards", at_once=at_once, shared=[benchmark]):
         surveys[number] = found
         note = f"{partitions[number].source.name}, looking for duplicates"
         ctx.reporter.progress(len(surveys), len(partitions), note)

@@ -20,7 +20,7 @@ import fsspec
 
 from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.stage.ray_setup import ensure_ray
-from jobs.stage.task_errors import task_failure, told
+from jobs.stage.tasks import failure, told
 from tokenization.files.integrity import DamagedFile, sha256_of
 from tokenization.files.storage import publish, remove_leftovers, write_json
 from tokenization.files.threads import map_threads
@@ -131,23 +131,23 @@ def _write_all(
             found = replace(_loaded(json.loads(row["record"])), slow=row["slow"])
             yield row["name"], found, {name: row[name] for name in ("seconds", "cpu_seconds")}
     except RayError as error:
-        raise task_failure(error, "shards", ctx.output_uri) from error
+        raise failure(error, "shards", ctx.output_uri) from error
 
 
 def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: Write) -> dict[str, list]:
     """The task: the files of one shard, then what they were made of, then its record."""
     shard = shards[int(batch["shard"][0])]
     began, cpu_began = time.perf_counter(), time.process_time()
-    record, slow, failure, damaged = {}, "", "", False
+    record, slow, reason, damaged = {}, "", "", False
     try:
         record = asdict(write(shard))
         slow = record.pop("slow")
         publish(_line_url(uri, shard.name), lambda file: file.write(_line_digest(shard)))
         write_json(_record_url(uri, shard.name), record)
     except Exception as error:  # Ray Data would hand over its text alone, at the end of a traceback
-        failure, damaged = told(error, "shards", uri), isinstance(error, DamagedFile)
+        reason, damaged = told(error, "shards", uri), isinstance(error, DamagedFile)
     spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
-    row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": failure, "damaged": damaged}
+    row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": reason, "damaged": damaged}
     row |= spent
     return {name: [value] for name, value in row.items()}
 

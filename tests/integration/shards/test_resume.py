@@ -12,7 +12,7 @@ from ray.exceptions import WorkerCrashedError
 from jobs.shards.dialogue_manifest import ConversationShard
 from jobs.shards.job import Finished, run_manifest
 from jobs.stage.context import StageError
-from jobs.stage.task_errors import task_failure
+from jobs.stage.tasks import failure
 from tests.support.shard_data import context
 from tokenization.shards.writer import write_shard
 
@@ -56,5 +56,4 @@ def test_a_full_disk_says_what_to_do(ray_session, tmp_path):
 
 
 def test_a_worker_that_dies_is_an_error_of_the_stage():
-    failure = task_failure(WorkerCrashedError(), "shards", "x")
-    assert "a worker that made shards at x died again and again" in str(failure)
+    assert "a worker that made shards at x died again and again" in str(failure(WorkerCrashedError(), "shards", "x"))

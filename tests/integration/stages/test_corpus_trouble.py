@@ -1,7 +1,9 @@
 """The corpus stage on Ray when input is bad, large, repeated or vanishing, when a worker dies, when a disk is full."""
 
+import contextlib
 import gzip
 import json
+import os
 import random
 import resource
 import subprocess
@@ -12,7 +14,6 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ray.exceptions import TaskCancelledError, WorkerCrashedError
 
 from jobs.configs.data import BenchmarkConfig, SourceConfig
 from jobs.corpus import stage as stage
@@ -264,15 +265,22 @@ def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_
 
 
 def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
-    def fail():
-        raise ValueError("broken")
+    begun = tmp_path / "begun"
 
-    slow = ray_session.remote(lambda: time.sleep(60)).remote()
-    calls = iter([(0, slow), (1, ray_session.remote(fail).remote())])
+    def work(fails: bool) -> None:
+        if fails:
+            while not begun.exists():
+                time.sleep(0.05)
+            raise ValueError("broken")
+        begun.write_text(str(os.getpid()))
+        time.sleep(60)
+
     with pytest.raises(StageError, match="ValueError: broken"):
-        list(run_tasks(context(tmp_path), calls, "the corpus"))
-    with pytest.raises((TaskCancelledError, WorkerCrashedError)):
-        ray_session.get(slow, timeout=30)
+        list(run_tasks(context(tmp_path), work, [(0, [False]), (1, [True])], "the corpus", at_once=2))
+    beside = psutil.Process(int(begun.read_text()))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        beside.wait(30)
+    assert not beside.is_running()
 
 
 def test_files_on_s3_in_and_out(tmp_path, monkeypatch):

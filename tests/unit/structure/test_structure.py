@@ -22,9 +22,8 @@ FORBIDDEN = {
 }
 MAY_IMPORT = {
     "ray": """
-        jobs/corpus/stage.py jobs/evaluation/stage.py jobs/rl/actors.py jobs/rl/checkpoints.py jobs/rl/controller.py
-        jobs/rl/weight_sync.py jobs/shards/dialogue_screening.py jobs/shards/job.py jobs/stage/ray_setup.py
-        jobs/stage/task_errors.py jobs/stage/tasks.py jobs/training/fit.py jobs/training/monitor.py
+        jobs/rl/actors.py jobs/rl/checkpoints.py jobs/rl/controller.py jobs/rl/weight_sync.py jobs/shards/job.py
+        jobs/stage/ray_setup.py jobs/stage/tasks.py jobs/training/fit.py jobs/training/monitor.py
         jobs/training/worker.py pipelines/submit.py
     """,
     "mlflow": "pipelines/tracking.py",
