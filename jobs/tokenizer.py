@@ -10,10 +10,11 @@ import numpy as np
 
 from jobs.configs.data import TokenizerConfig
 from jobs.stage.context import Look, StageContext, StageError
-from jobs.stage.inputs import open_corpus
+from jobs.stage.corpus_input import open_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.bpe.trainer import TrainingError
-from tokenization.dialogues import DialogueSpec, generate
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
 from tokenization.mixture import MixtureError, SourceOf, passes

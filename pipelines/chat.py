@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from jobs.stage.context import Artifact, StageError, Talk
-from jobs.stage.inputs import model_uri, open_model, open_tokenizer
+from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
+from jobs.stage.model_input import model_uri, open_model
 from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters

@@ -17,8 +17,9 @@ from jobs.evaluation.rates import HEADLINE, Outcome, tabulate
 from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, Talk, ask, load_talks
 from jobs.evaluation.report import write_report
 from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
-from jobs.stage.inputs import check_model, open_model, open_reader, open_tokenizer
+from jobs.stage.inputs import open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer, upload
+from jobs.stage.model_input import check_model, open_model
 from jobs.stage.tasks import run_tasks
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters

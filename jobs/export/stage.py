@@ -12,8 +12,9 @@ from torch import Tensor
 from jobs.configs.evaluation import ExportConfig
 from jobs.export.model_card import lineage, write_card
 from jobs.stage.context import Restart, StageContext, StageError
-from jobs.stage.inputs import open_model, open_tokenizer, usable
+from jobs.stage.inputs import open_tokenizer, usable
 from jobs.stage.model_folder import load_model, require_tokenizer, upload
+from jobs.stage.model_input import open_model
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters, parameters

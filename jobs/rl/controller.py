@@ -23,8 +23,8 @@ from jobs.rl.rewards import Reward
 from jobs.rl.stage_data import StageData
 from jobs.rl.weight_sync import Policy, publish
 from jobs.stage.context import Change, Interrupted, StageContext, StageError
-from jobs.stage.inputs import model_uri
 from jobs.stage.model_folder import upload
+from jobs.stage.model_input import model_uri
 from jobs.stage.ray_setup import ensure_ray
 from tokenization.files import storage
 from tokenization.hashing import stable_seed

@@ -12,8 +12,9 @@ from jobs.rl.episodes import Episode, held_out_episodes
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rewards import Reward, reward_trajectories
 from jobs.stage.context import Change, Look, StageContext, StageError
-from jobs.stage.inputs import model_folder, model_uri, open_reader, open_tokenizer
+from jobs.stage.inputs import open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
+from jobs.stage.model_input import model_folder, model_uri
 from rxt_model.checkpoint import load_config
 from rxt_model.weights import Tensors
 from tokenization.bpe.tokenizer import Tokenizer

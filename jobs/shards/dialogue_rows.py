@@ -17,7 +17,8 @@ from jobs.shards.dialogue_sources import SourceReport
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import conversation_of, interactions_of
 from tokenization.conversations.template import EncodedInteraction, encode_interactions
-from tokenization.dialogues import DialogueSpec, generate
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
 from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, Split
 

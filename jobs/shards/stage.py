@@ -21,11 +21,12 @@ from jobs.shards.text_counts import Report, fill, per_source, total
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.stage.context import Look, Restart, StageContext, StageError
-from jobs.stage.inputs import open_benchmark, open_corpus, open_tokenizer
+from jobs.stage.corpus_input import open_benchmark, open_corpus
+from jobs.stage.inputs import open_tokenizer
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import DIALOGUES
 from tokenization.conversations.sources import DialogueSource, Partition, partitions_of
-from tokenization.dialogues import DialogueSpec
+from tokenization.dialogues.plan import DialogueSpec
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
 from tokenization.mixture import MixtureError

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from jobs.configs.training import BaselineConfig
 from jobs.stage.context import Artifact, StageContext
-from jobs.stage.inputs import open_index, open_model_config, open_reader
+from jobs.stage.inputs import open_index, open_reader
+from jobs.stage.model_input import open_model_config
 from jobs.training.batch_reader import WHOLE, Collate, Share, batch_reader
 from jobs.training.batches import Batch, history_batch
 from jobs.training.fit import fit

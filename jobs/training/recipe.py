@@ -8,7 +8,8 @@ from importlib import import_module
 
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig, StageConfig, TrainingConfig
 from jobs.stage.context import Artifact, Look, StageError
-from jobs.stage.inputs import check_model, open_index, open_model_config, open_reader
+from jobs.stage.inputs import open_index, open_reader
+from jobs.stage.model_input import check_model, open_model_config
 from jobs.training.batch_reader import Collate, Share, batch_reader
 from jobs.training.batches import Batch, Lengths, Row, beside, conversation_batch, interaction_batch, text_batch
 from jobs.training.objectives.base import Objective

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.configs.training import SftConfig
 from jobs.stage.context import StageContext
-from jobs.stage.inputs import open_model
+from jobs.stage.model_input import open_model
 from jobs.training.batch_reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.joint_lm import JointLM

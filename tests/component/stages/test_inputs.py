@@ -16,7 +16,8 @@ from jobs.evaluation.stage import Sources, evaluate, measure
 from jobs.export.stage import export
 from jobs.rl.controller import run_mrl
 from jobs.stage.context import Look, Rerun, StageError
-from jobs.stage.inputs import check_model, open_index, open_model, open_model_config, open_reader, open_tokenizer
+from jobs.stage.inputs import open_index, open_reader, open_tokenizer
+from jobs.stage.model_input import check_model, open_model, open_model_config
 from tests.support.evaluation_data import context, make_world
 from tests.support.recorded import recorded
 from tests.support.rl_data import RecordingReporter, toy_context, toy_world
@@ -31,7 +32,7 @@ def no_ray(monkeypatch):
     def refuse(execution):
         raise AssertionError("Ray was started")
 
-    for module in ("jobs.evaluation.stage", "jobs.rl.controller"):
+    for module in ("jobs.stage.tasks", "jobs.rl.controller"):
         monkeypatch.setattr(f"{module}.ensure_ray", refuse)
 
 

@@ -11,7 +11,7 @@ from jobs.shards.stage import build_conversation_shards, build_interaction_shard
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.stage.context import Rerun, StageError
-from jobs.stage.inputs import open_benchmark, open_corpus
+from jobs.stage.corpus_input import open_benchmark, open_corpus
 from jobs.tokenizer import train_tokenizer
 from tests.support.recorded import recorded
 from tests.support.shard_data import PAIRS, TALKS, TEXT, context, documents, write_corpus

@@ -161,7 +161,7 @@ def test_interactions_are_real_and_generated_in_both_languages(built, inputs):
 
 
 def test_conversations_carry_probes_that_their_answers_satisfy(built, inputs):
-    from tokenization.dialogues import score
+    from tokenization.dialogues.score import score
     from tokenization.records import Probe
 
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")

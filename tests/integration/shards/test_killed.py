@@ -21,12 +21,12 @@ from jobs.shards.job import run_manifest
 from jobs.shards.stage import _write_rows, build_conversation_shards, build_interaction_shards, build_text_shards
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
-from jobs.stage.inputs import open_corpus
+from jobs.stage.corpus_input import open_corpus
 from pipelines.code_digest import ROOT
 from tests.support.recorded import recorded
 from tests.support.shard_data import context, digests, documents, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.dialogues import DialogueSpec
+from tokenization.dialogues.plan import DialogueSpec
 
 STAGES = {
     "text": (build_text_shards, TextShardsConfig(length=48, shards=3)),

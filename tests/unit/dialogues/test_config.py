@@ -9,7 +9,7 @@ from jobs.stage.context import StageError
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
 from tokenization.conversations.sources import DialogueSource
-from tokenization.dialogues import DialogueSpec
+from tokenization.dialogues.plan import DialogueSpec
 
 TINY = PRESETS["tiny"]()
 SOURCE = """

@@ -9,9 +9,10 @@ from functools import cache
 
 import pytest
 
-from tokenization.dialogues import DialogueSpec, chance, generate, score
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.score import chance, score
 from tokenization.dialogues.values import PERSON, SLOT_NAMES, VALUES, mentioned, split_values
-from tokenization.dialogues.wording import PHRASEBOOKS
+from tokenization.dialogues.wording import PHRASEBOOKS, generate
 from tokenization.records import LANGUAGES, SPLITS, Conversation
 
 GRID = DialogueSpec(turns=(140, 150), facts=(8, 9), update=0.2, unknown=0.0, distances=(1, 2, 4, 8, 16, 32, 64, 128))

@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 
-from tokenization.dialogues import DialogueSpec, example, generate, value_table
-from tokenization.dialogues.values import mentioned, split_values
-from tokenization.dialogues.wording import PHRASEBOOKS
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.values import mentioned, split_values, value_table
+from tokenization.dialogues.wording import PHRASEBOOKS, example, generate
 from tokenization.records import LANGUAGES, SPLITS, Interaction
 
 SPEC = DialogueSpec(update=0.3, unknown=0.2)
@@ -169,7 +169,7 @@ def test_other_seeds_and_indices_give_other_conversations():
 
 def test_same_conversation_in_every_process():
     program = (
-        "from tokenization.dialogues import *; import hashlib;"
+        "import hashlib; from tokenization.dialogues.wording import DialogueSpec, example, generate;"
         "talks = [generate(DialogueSpec(), language, 'test', 7, i) for language in ('en', 'pl') for i in range(50)];"
         "print(hashlib.sha256(repr([talks, example('pl', 3)]).encode()).hexdigest())"
     )

@@ -6,7 +6,9 @@ from random import Random
 
 import pytest
 
-from tokenization.dialogues import DialogueSpec, chance, generate, score
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.score import chance, score
+from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, Probe
 
 CODE = Probe(3, "code", "update", ("4182",), ("5530", "lazy rabbit"), 2, 2)

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from tokenization.dialogues import DialogueSpec, generate
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, SPLITS, Interaction
 
 PAIRS = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tokenization.dialogues import SLOT_NAMES, chance, value_table
-from tokenization.dialogues.values import VALUES, mentioned, words
+from tokenization.dialogues.score import chance
+from tokenization.dialogues.values import SLOT_NAMES, VALUES, mentioned, value_table, words
 from tokenization.dialogues.wording import PHRASEBOOKS
 from tokenization.records import LANGUAGES, SPLITS
 

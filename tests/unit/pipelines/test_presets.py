@@ -22,7 +22,8 @@ from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.expert_parallel import check_degree
 from rxt_model.size import active_parameters, parameters
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
-from tokenization.dialogues import DialogueSpec, generate
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES
 
 PUBLISHED = {"micro": "alpha-micro", "beta": "beta"}  # whose shape a preset has
