@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from safetensors import SafetensorError
 from torch import Tensor
 
-from jobs.stage.context import Artifact, StageError, Talk
+from jobs.stage.context import Artifact, Chat, StageError
 from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
 from jobs.stage.model_input import model_uri, open_model
@@ -38,7 +38,7 @@ class ChatError(StageError):
     """There is nothing to talk to, or a command in the conversation could not be done."""
 
 
-class Conversation:
+class ChatSession:
     """Turns of one conversation. The state is a promise: each answer starts a write in the background, and whoever
     needs the memory next waits for it."""
 
@@ -105,14 +105,14 @@ class Conversation:
         self._state.set_result(state)
 
 
-def open_conversation(source: Artifact, words: Artifact) -> Conversation:
+def open_chat(source: Artifact, words: Artifact) -> ChatSession:
     """From a stage's model and the tokenizer. Raises StageError if a file of theirs is missing or damaged, if they do
     not belong together, or if the model has no memory."""
     model, tokenizer = open_model(source), open_tokenizer(words)
     require_tokenizer(model.config.tokenizer_digest, model_uri(source), tokenizer)
     if not isinstance(model, ReactiveTransformer):
-        raise ChatError(f"{model_uri(source)} is a stateless baseline: it has no memory to talk to", Talk("smat"))
-    return Conversation(model, tokenizer)
+        raise ChatError(f"{model_uri(source)} is a stateless baseline: it has no memory to talk to", Chat("smat"))
+    return ChatSession(model, tokenizer)
 
 
 def chat(
@@ -131,22 +131,22 @@ def chat(
     """
     for standard in (sys.stdin, sys.stdout):
         standard.reconfigure(encoding="utf-8", errors="replace")
-    talk = open_conversation(source, words)
-    memory = talk.model.config.memory
+    session = open_chat(source, words)
+    memory = session.model.config.memory
     print(
-        f"{header}\n{source.stage}/{source.artifact_id}   {parameters(talk.model) / 1e6:.1f} M parameters   "
-        f"memory {talk.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
+        f"{header}\n{source.stage}/{source.artifact_id}   {parameters(session.model) / 1e6:.1f} M parameters   "
+        f"memory {session.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
     )
     for language in examples:
-        _play(talk, language, secrets.randbelow(1_000_000) if seed is None else seed)
+        _play(session, language, secrets.randbelow(1_000_000) if seed is None else seed)
     for prompt in prompts:
         print(f"you> {prompt}")
-        if not _turn(talk, prompt):
+        if not _turn(session, prompt):
             return 0
-    return 0 if examples or prompts else _listen(talk)
+    return 0 if examples or prompts else _listen(session)
 
 
-def _listen(talk: Conversation) -> int:
+def _listen(session: ChatSession) -> int:
     """Turns from standard input. A mistake is told, and the conversation goes on."""
     if sys.stdin.isatty():
         import readline  # noqa: F401  gives input() a history and editing
@@ -162,29 +162,29 @@ def _listen(talk: Conversation) -> int:
         if not sys.stdin.isatty():
             print(prompt)
         try:
-            if not _turn(talk, prompt):
+            if not _turn(session, prompt):
                 return 0
         except ChatError as error:
             print(f"error: {error}\n  next     {error.remedy}")
 
 
-def _turn(talk: Conversation, prompt: str) -> bool:
+def _turn(session: ChatSession, prompt: str) -> bool:
     """One prompt or command; False when it was the last."""
     prompt = prompt.encode(errors="replace").decode().strip()
     if not prompt.startswith("/"):
         if prompt:
-            _say(talk, prompt)
+            _say(session, prompt)
         return True
     name, _, argument = prompt.partition(" ")
     if name == "/quit":
         return False
     if name in ("/save", "/load"):
-        _file_command(talk, name, argument.strip())
+        _file_command(session, name, argument.strip())
     elif name == "/reset":
-        talk.reset()
+        session.reset()
         print("a fresh memory")
     elif name == "/memory":
-        print(talk.describe())
+        print(session.describe())
     elif name == "/help":
         print(HELP)
     else:
@@ -192,23 +192,23 @@ def _turn(talk: Conversation, prompt: str) -> bool:
     return True
 
 
-def _file_command(talk: Conversation, name: str, path: str) -> None:
+def _file_command(session: ChatSession, name: str, path: str) -> None:
     if not path:
         raise ChatError(f"{name} needs a file", f"{name} my.safetensors")
     try:
-        (talk.save if name == "/save" else talk.load)(path)
+        (session.save if name == "/save" else session.load)(path)
     except (OSError, ValueError, SafetensorError) as error:
         raise ChatError(f"{name} {path}: {error}", "/help") from error
-    print(f"{path}: memory after {talk.state.turns} turns")
+    print(f"{path}: memory after {session.state.turns} turns")
 
 
-def _say(talk: Conversation, prompt: str) -> str:
+def _say(session: ChatSession, prompt: str) -> str:
     """Stream one answer to the terminal. Ctrl-C ends the answer, not the conversation."""
-    kept, whole = talk.kept_tokens(prompt)
+    kept, whole = session.kept_tokens(prompt)
     if kept < whole:
         print(f"     (too long: the model sees the first {kept} of {whole} tokens)")
     print("rxt> ", end="", flush=True)
-    pieces = talk.answer(prompt)
+    pieces = session.answer(prompt)
     said = []
     try:
         for piece in pieces:
@@ -221,16 +221,16 @@ def _say(talk: Conversation, prompt: str) -> str:
     return "".join(said)
 
 
-def _play(talk: Conversation, language: Language, seed: int) -> None:
+def _play(session: ChatSession, language: Language, seed: int) -> None:
     """A conversation whose facts are drawn from values that training never saw; every answer is the first attempt."""
     drawn = example(language, seed, split="test")
     probes = {probe.turn: probe for probe in drawn.probes}
     print(f"\nexample {language}, seed {seed}: values held out from training, a fresh memory, first attempts")
-    talk.reset()
+    session.reset()
     right = 0
     for turn, interaction in enumerate(drawn.interactions):
         print(f"you> {interaction.query}")
-        answer = _say(talk, interaction.query)
+        answer = _say(session, interaction.query)
         if probe := probes.get(turn):
             correct = score(answer, probe, language) == "correct"
             right += correct

@@ -201,9 +201,9 @@ def chat(
                 f"--example {language}: not one of {', '.join(LANGUAGES)}", session.invocation.chat("--example", "pl")
             )
     model, tokenizer = session.model(stage)
-    from pipelines.chat import chat as talk
+    from pipelines.chat import chat as start_chat
 
-    return talk(model, tokenizer, session.header, prompt or (), example or ())
+    return start_chat(model, tokenizer, session.header, prompt or (), example or ())
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.stage.context import Change, Discard, Look, Remedy, Rerun, Restart, Talk
+from jobs.stage.context import Change, Chat, Discard, Look, Remedy, Rerun, Restart
 
 DEFAULT_PRESET = "tiny"
 JOB_CONFIG = "RXT_JOB_CONFIG"  # where a submitted job finds the file that `--config` named on the user's machine
@@ -45,7 +45,7 @@ class Invocation:
                 return self.stage("show", other)
             case Discard(other, artifact_id):
                 return self.stage("discard", other, artifact_id)
-            case Talk(other):
+            case Chat(other):
                 return self.chat("--stage", other)
             case _:
                 return remedy

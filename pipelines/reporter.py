@@ -16,7 +16,7 @@ from pipelines.tracking import Point
 SECONDS_BETWEEN_REWRITES = 20.0
 
 
-class Board(Protocol):
+class ProgressBoard(Protocol):
     """The part of `display.Board` that a stage reaches."""
 
     def progress(self, stage: str, done: int, total: int, note: str) -> None: ...
@@ -36,7 +36,7 @@ class StageReporter:
     """Implements `jobs.stage.context.Reporter`; stage functions may call it from several threads."""
 
     def __init__(
-        self, store: ArtifactStore, attempt: Attempt, board: Board, sink: Sink, invocation: Invocation
+        self, store: ArtifactStore, attempt: Attempt, board: ProgressBoard, sink: Sink, invocation: Invocation
     ) -> None:
         self._store, self._attempt, self._board, self._sink = store, attempt, board, sink
         self._invocation = invocation

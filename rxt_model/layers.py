@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Part = TypeVar("Part", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
-class Layers(nn.ModuleList, Generic[Part]):
+class Layers(nn.ModuleList, Generic[Module]):
     """Modules of one class, in order."""
 
-    def __iter__(self) -> Iterator[Part]:
-        return cast("Iterator[Part]", super().__iter__())
+    def __iter__(self) -> Iterator[Module]:
+        return cast("Iterator[Module]", super().__iter__())
 
 
-def parts_of(module: nn.Module, kind: type[Part]) -> list[Part]:
+def parts_of(module: nn.Module, kind: type[Module]) -> list[Module]:
     """All modules of a class inside of `module`, itself included."""
     return [part for part in module.modules() if isinstance(part, kind)]
 

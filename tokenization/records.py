@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Language = Literal["en", "pl"]
 Split = Literal["train", "validation", "test"]
 LANGUAGES: tuple[Language, ...] = ("en", "pl")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ShardRow = dict[str, Any]  # in the schema of its kind of shard (`shards.writer`)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ SAMPLES = 24
 LATENCY_INTERACTIONS = 16
 
 
-class Sources(NamedTuple):
+class EvaluationInputs(NamedTuple):
     """What is measured and what it is measured on, and the threads each task may use."""
 
     model: Artifact
@@ -54,7 +54,7 @@ class Measured(NamedTuple):
 
 def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str]:
     """Writes evaluation.json, report.md, samples.jsonl and plots/; returns the headline figures."""
-    sources = Sources(
+    inputs = EvaluationInputs(
         model=ctx.inputs["model"],
         baseline=ctx.inputs["baseline"],
         text=ctx.inputs["text"],
@@ -62,22 +62,22 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         tokenizer=ctx.inputs["tokenizer"],
         threads=ctx.execution.train.threads,
     )
-    for model in (sources.model, sources.baseline):
+    for model in (inputs.model, inputs.baseline):
         check_model(model)
-    tokenizer = open_tokenizer(sources.tokenizer)
-    reader = open_reader(sources.conversations, "test")
+    tokenizer = open_tokenizer(inputs.tokenizer)
+    reader = open_reader(inputs.conversations, "test")
     require_tokenizer(reader.tokenizer_digest, "the conversation shards", tokenizer)
     talks = load_talks(reader, config.questions, config.seed)
     _require_questions(ctx, talks, config.questions)
 
-    rxt, baseline = _run(ctx, measure, [(sources, name, config) for name in ("model", "baseline")], "recall, text")
-    (records,) = _run(ctx, measure_latency, [(sources, config)], "latency")
+    rxt, baseline = _run(ctx, measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
+    (records,) = _run(ctx, measure_latency, [(inputs, config)], "latency")
     evaluation = {
         "schema": 1,
         "config": config.model_dump(),
         "environment": {
             "device": latency.device_name(),
-            "threads": sources.threads,
+            "threads": inputs.threads,
             "torch": torch.__version__,
         },
         "models": {"rxt": rxt.size, "baseline": baseline.size},
@@ -96,31 +96,31 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     return metrics(evaluation)
 
 
-def measure(sources: Sources, name: str, config: EvaluateConfig) -> Measured:
+def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Measured:
     """Recall and text figures of one of the two models."""
-    torch.set_num_threads(sources.threads)
-    tokenizer = open_tokenizer(sources.tokenizer)
-    model = open_model(getattr(sources, name))
+    torch.set_num_threads(inputs.threads)
+    tokenizer = open_tokenizer(inputs.tokenizer)
+    model = open_model(getattr(inputs, name))
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
-    talks = load_talks(open_reader(sources.conversations, "test"), config.questions, config.seed)
+    talks = load_talks(open_reader(inputs.conversations, "test"), config.questions, config.seed)
     if isinstance(model, StatelessDecoder):
         speaker, scorer = StatelessSpeaker(model), perplexity.stateless_scorer(model)
     else:
         speaker, scorer = ReactiveSpeaker(model, config.seed), perplexity.reactive_scorer(model, config.seed)
     outcomes, said = ask(speaker, tokenizer, talks, config.batch_size)
     forced, _ = ask(speaker, tokenizer, talks, config.batch_size, teacher_forced=True, controls=False)
-    rows = perplexity.load_rows(open_reader(sources.text, "test"), config.text_rows, config.seed)
+    rows = perplexity.load_rows(open_reader(inputs.text, "test"), config.text_rows, config.seed)
     text = {language: perplexity.measure(scorer, found, config.batch_size) for language, found in rows.items() if found}
     return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
 
 
-def measure_latency(sources: Sources, config: EvaluateConfig) -> list[dict[str, Any]]:
-    torch.set_num_threads(sources.threads)
-    talks = load_talks(open_reader(sources.conversations, "test"), config.questions, config.seed)
+def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[dict[str, Any]]:
+    torch.set_num_threads(inputs.threads)
+    talks = load_talks(open_reader(inputs.conversations, "test"), config.questions, config.seed)
     interactions = [pair for talk in talks for pair in zip(talk.queries, talk.answers, strict=True)]
     return latency.measure(
-        open_model(sources.model),
-        open_model(sources.baseline),
+        open_model(inputs.model),
+        open_model(inputs.baseline),
         interactions[:LATENCY_INTERACTIONS],
         config.latency_turns,
     )

@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
-from jobs.rl.rewards import Ids
+from jobs.rl.rewards import PaddedIds
 from rxt_model.model import ReactiveTransformer
 
 
@@ -24,7 +24,7 @@ class Critic(nn.Module):
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)
 
-    def forward(self, rows: Ids) -> Tensor:
+    def forward(self, rows: PaddedIds) -> Tensor:
         """Expected reward [B], as a share of the largest, of rows of tokens (up to twice an interaction's length)."""
         mask = rows.mask
         encoded = self.body.encode(rows.ids, mask)[-1]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from jobs.rl.episodes import Episode
-from jobs.rl.rewards import Ids
+from jobs.rl.rewards import PaddedIds
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import Routing
 from tokenization.hashing import stable_seed
@@ -48,7 +48,7 @@ def score_answers(
     temperature: float,
 ) -> TokenScores:
     """Scores of the answers' tokens under the policy that they are sampled from (logits divided by temperature)."""
-    rows = Ids.pad([(*p, *a) for p, a in zip(prompts, answers, strict=True)], memory.device)
+    rows = PaddedIds.pad([(*p, *a) for p, a in zip(prompts, answers, strict=True)], memory.device)
     starts = torch.tensor([len(p) for p in prompts], device=memory.device)[:, None]
     positions = torch.arange(rows.ids.shape[1], device=memory.device)
     row, column = ((positions >= starts) & rows.mask).nonzero(as_tuple=True)

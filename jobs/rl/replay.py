@@ -16,7 +16,7 @@ from torch import Tensor
 from jobs.rl import policy
 from jobs.rl.episodes import Episode
 from jobs.rl.replay_buffer import Trajectory
-from jobs.rl.rewards import Ids
+from jobs.rl.rewards import PaddedIds
 from rxt_model.model import ReactiveTransformer
 
 
@@ -60,9 +60,9 @@ class ReplayBatch:
         self._states = states
 
     @cached_property
-    def critic_inputs(self) -> Ids:
+    def critic_inputs(self) -> PaddedIds:
         """What a critic sees of each answer: the interaction before it and the question."""
-        return Ids.pad(self._states, self.written.device)
+        return PaddedIds.pad(self._states, self.written.device)
 
     def flat(self, dense: Tensor) -> Tensor:
         """[E, A] -> one value per answer, in this batch's order."""
@@ -84,7 +84,7 @@ class Memories(NamedTuple):
 
 def rebuild(model: ReactiveTransformer, batch: ReplayBatch, seed: int) -> Memories:
     """Encode every interaction at once, then write turn by turn. The last interaction is read by nobody."""
-    rows = Ids.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
+    rows = PaddedIds.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
     mask, sizes = rows.mask, [len(turn) for turn in batch.told]
     projected = model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
     memory = policy.initial_memory(model, batch.started, seed)

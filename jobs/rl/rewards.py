@@ -22,7 +22,7 @@ NGRAM_WEIGHTS = (0.2, 0.2, 0.3, 0.3)
 FLOOR = 0.1
 
 
-class Ids(NamedTuple):
+class PaddedIds(NamedTuple):
     """Token ids [B, T], padded on the right, with lengths [B]. Whatever lies within the length counts as a token."""
 
     ids: Tensor
@@ -33,7 +33,7 @@ class Ids(NamedTuple):
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
     @classmethod
-    def pad(cls, rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Ids:
+    def pad(cls, rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> PaddedIds:
         """At least one column, so that a batch of empty rows has a shape."""
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
         ids = torch.zeros(len(rows), max(1, int(lengths.max()) if rows else 1), dtype=torch.long)
@@ -51,7 +51,7 @@ class Reward(NamedTuple):
     length: Tensor
 
 
-def bleu(candidate: Ids, reference: Ids) -> Tensor:
+def bleu(candidate: PaddedIds, reference: PaddedIds) -> Tensor:
     """Sentence BLEU [B] against one reference each (Papineni et al. 2002), in [0, 1].
 
     An order without a common n-gram counts FLOOR of them (method 1 of Chen and Cherry 2014); without any common token
@@ -70,7 +70,7 @@ def bleu(candidate: Ids, reference: Ids) -> Tensor:
     return score.float()
 
 
-def _clipped_matches(candidate: Ids, reference: Ids, order: int) -> tuple[Tensor, Tensor]:
+def _clipped_matches(candidate: PaddedIds, reference: PaddedIds, order: int) -> tuple[Tensor, Tensor]:
     """n-grams of each candidate that the reference has too, each counted at most as often as there; and all [B]."""
     own, own_real = _ngrams(candidate, order)
     other, other_real = _ngrams(reference, order)
@@ -83,7 +83,7 @@ def _clipped_matches(candidate: Ids, reference: Ids, order: int) -> tuple[Tensor
     return ((earlier < available) & own_real).sum(1), total
 
 
-def _ngrams(rows: Ids, order: int) -> tuple[Tensor, Tensor]:
+def _ngrams(rows: PaddedIds, order: int) -> tuple[Tensor, Tensor]:
     """All n-grams [B, P, order] and which of them lie within the row [B, P]; P may be 0."""
     if rows.ids.shape[1] < order:
         empty = rows.ids.new_zeros(rows.ids.shape[0], 0)
@@ -91,7 +91,7 @@ def _ngrams(rows: Ids, order: int) -> tuple[Tensor, Tensor]:
     return rows.ids.unfold(1, order, 1), rows.mask[:, order - 1 :]
 
 
-def mean_embedding(rows: Ids, embedding: Tensor) -> Tensor:
+def mean_embedding(rows: PaddedIds, embedding: Tensor) -> Tensor:
     """Mean token embedding [B, d] of each row; zeros for an empty one. `embedding` [V, d]."""
     total = (embedding[rows.ids] * rows.mask[..., None]).sum(1)
     return total / rows.lengths.clamp(min=1)[:, None]
@@ -102,7 +102,7 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
     return F.cosine_similarity(a, b, dim=-1).clamp(0, 1)
 
 
-def length_ratio(candidate: Ids, reference: Ids) -> Tensor:
+def length_ratio(candidate: PaddedIds, reference: PaddedIds) -> Tensor:
     """min(length / target, target / length) in [0, 1]; 0 for an empty answer."""
     a, b = candidate.lengths.float(), reference.lengths.float()
     return torch.minimum(a, b) / torch.maximum(a, b).clamp(min=1)
@@ -111,9 +111,9 @@ def length_ratio(candidate: Ids, reference: Ids) -> Tensor:
 def score(
     config: RewardConfig,
     embedding: Tensor,
-    answer: Ids,
-    reference: Ids,
-    previous: Ids,
+    answer: PaddedIds,
+    reference: PaddedIds,
+    previous: PaddedIds,
     older: Tensor,
     has_older: Tensor,
 ) -> Reward:
@@ -147,12 +147,12 @@ def reward_trajectories(
         answers += [_content(sample.answer, eos) for sample in trajectory.samples]
         references += [_content(trajectory.episode.turns[turn].reference, eos) for turn in asked]
         counts.append(asked[-1])
-    held = Ids.pad(told)
+    held = PaddedIds.pad(told)
     means = mean_embedding(held, embedding).split(counts)
     older = torch.cat([_running_mean(rows) for rows in means])[last]
     has_older = torch.cat([torch.arange(count) > 0 for count in counts])[last]
-    previous = Ids(held.ids[last], held.lengths[last])
-    return score(config, embedding, Ids.pad(answers), Ids.pad(references), previous, older, has_older)
+    previous = PaddedIds(held.ids[last], held.lengths[last])
+    return score(config, embedding, PaddedIds.pad(answers), PaddedIds.pad(references), previous, older, has_older)
 
 
 def _content(ids: Sequence[int], eos: int) -> Sequence[int]:

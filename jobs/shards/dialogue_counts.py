@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jobs.shards.text_counts import added
+from jobs.shards.text_counts import Report, added
 from tokenization.conversations.template import EncodedInteraction
 from tokenization.records import SPLITS, Language, Split
-
-Report = dict[str, Any]
 
 BINS = 16  # of lengths, from 1 token to the most that an interaction may have
 COUNTS = ("rows", "turns", "tokens", "supervised", "cut_tokens")

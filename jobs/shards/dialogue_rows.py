@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, zip_longest
-from typing import Any
 
 from jobs.shards.dialogue_counts import DialogueCounts
 from jobs.shards.dialogue_manifest import ConversationShard, InteractionShard, InteractionShare
@@ -20,9 +19,8 @@ from tokenization.conversations.template import EncodedInteraction, encode_inter
 from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
-from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, Split
+from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, ShardRow, Split
 
-Row = dict[str, Any]
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
 GENERATED = "dialogues"  # the source that generated conversations name as theirs
@@ -40,7 +38,7 @@ class InteractionRows:
     dialogues: DialogueSpec
     seed: int
 
-    def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[Row]:
+    def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]:
         for share in shard.shares:
             generated = islice(self._generated(shard.split, share), share.generated)
             for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
@@ -80,7 +78,7 @@ class ConversationRows:
     distractors: Distractors
     longest: int
 
-    def __call__(self, shard: ConversationShard, report: SourceReport, counts: DialogueCounts) -> Iterator[Row]:
+    def __call__(self, shard: ConversationShard, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]:
         numbers = range(shard.start, shard.stop)
         generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
         documents = map(conversation_of, self.corpus.read(shard.rows))
@@ -150,7 +148,7 @@ def _encode(
             yield conversation, list(islice(encoded, len(conversation.interactions)))
 
 
-def _conversation_row(conversation: Conversation, turns: list[EncodedInteraction]) -> Row:
+def _conversation_row(conversation: Conversation, turns: list[EncodedInteraction]) -> ShardRow:
     return {
         "conversation_id": conversation.id,
         "interactions": [_interaction_row(turn, conversation.language) for turn in turns],
@@ -158,7 +156,7 @@ def _conversation_row(conversation: Conversation, turns: list[EncodedInteraction
     }
 
 
-def _interaction_row(encoded: EncodedInteraction, language: Language) -> Row:
+def _interaction_row(encoded: EncodedInteraction, language: Language) -> ShardRow:
     return {
         "input_ids": encoded.input_ids,
         "loss_mask": encoded.loss_mask,

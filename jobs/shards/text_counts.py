@@ -15,7 +15,7 @@ LENGTHS = 32  # powers of two
 COUNTS = ("documents", "bytes", "tokens", "trained_tokens")
 
 
-class TextReport:
+class TextCounts:
     """Counts of one shard.
 
     `sources`: source -> language -> split -> documents, their bytes and tokens, and `trained_tokens`, which counts
@@ -43,7 +43,7 @@ class TextReport:
 
 def total(reports: Iterable[Report]) -> Report:
     """The reports of all shards as one."""
-    whole = TextReport().counts
+    whole = TextCounts().counts
     for report in reports:
         whole = added(whole, report)
     return whole

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.shards.job import Finished
-from jobs.shards.text_counts import TextReport
+from jobs.shards.text_counts import TextCounts
 from jobs.shards.text_manifest import Stock, TextShard
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.documents import RowGroup
@@ -40,7 +40,7 @@ class TextShardWriter:
     length: int
 
     def __call__(self, shard: TextShard) -> Finished:
-        report = TextReport()
+        report = TextCounts()
         windows: defaultdict[tuple[Split, Language, int], _Window] = defaultdict(_Window)
         with ExitStack() as stack:
             writers = {

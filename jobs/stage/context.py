@@ -45,7 +45,7 @@ class Discard:
 
 
 @dataclass(frozen=True)
-class Talk:
+class Chat:
     """Chat with the model of `stage`."""
 
     stage: str
@@ -53,7 +53,7 @@ class Talk:
 
 # What to do next. A stage does not know preset and overrides of its run, which the command has to repeat: so it says
 # what to do, and `pipelines.invocation` in which words. A text is a command in which neither plays a part.
-Remedy = Rerun | Restart | Change | Look | Discard | Talk | str
+Remedy = Rerun | Restart | Change | Look | Discard | Chat | str
 
 
 class StageError(RuntimeError):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.training.batches import Batch, Lengths, Row
+from jobs.training.batches import Batch, Lengths
+from tokenization.records import ShardRow
 from tokenization.shards.reader import ShardReader, global_batch
 
 # rows of one rank, lengths of all rows of the global batch, and the step
-Collate = Callable[[list[Row], Lengths, int], Batch]
+Collate = Callable[[list[ShardRow], Lengths, int], Batch]
 
 
 @dataclass(frozen=True)

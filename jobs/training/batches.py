@@ -4,15 +4,14 @@ agree on all ranks."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tokenization.bpe.special_tokens import PAD
+from tokenization.records import ShardRow
 
-Row = dict[str, Any]
 Batch = dict[str, Tensor]
 Lengths = Sequence[Sequence[int] | np.ndarray]  # of each row the tokens of each interaction; of a row of text, one
 
@@ -20,12 +19,12 @@ ROUND_TO = 8
 BESIDE = "text_"  # before the names of what lies beside a batch
 
 
-def token_counts(row: Row) -> list[int]:
+def token_counts(row: ShardRow) -> list[int]:
     """The lengths of one row."""
     return [len(turn["input_ids"]) for turn in row.get("interactions", [row])]
 
 
-def text_batch(rows: Sequence[Row], lengths: Lengths | None = None) -> Batch:
+def text_batch(rows: Sequence[ShardRow], lengths: Lengths | None = None) -> Batch:
     """input_ids, documents [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1.
 
     T is the longest row, rounded up. Here and below, `lengths` are those of the global batch that `rows` are a part of
@@ -44,13 +43,13 @@ def text_batch(rows: Sequence[Row], lengths: Lengths | None = None) -> Batch:
     }
 
 
-def interaction_batch(rows: Sequence[Row], length: int, lengths: Lengths | None = None) -> Batch:
+def interaction_batch(rows: Sequence[ShardRow], length: int, lengths: Lengths | None = None) -> Batch:
     """input_ids [B, T] int64 and loss_mask [B, T] bool of interactions cut to `length` tokens."""
     return _masked(rows, length, _longest(_lengths(rows, lengths), length))
 
 
 def conversation_batch(
-    rows: Sequence[Row], length: int, turns: int | None = None, lengths: Lengths | None = None
+    rows: Sequence[ShardRow], length: int, turns: int | None = None, lengths: Lengths | None = None
 ) -> Batch:
     """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
     all). Shorter conversations are padded with empty turns, never cut to the shortest."""
@@ -66,7 +65,7 @@ def conversation_batch(
     return batch
 
 
-def history_batch(rows: Sequence[Row], length: int, lengths: Lengths | None = None) -> Batch:
+def history_batch(rows: Sequence[ShardRow], length: int, lengths: Lengths | None = None) -> Batch:
     """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]."""
     whole = [[sum(min(turn, length) for turn in talk)] for talk in _lengths(rows, lengths)]
     joined = [
@@ -89,14 +88,14 @@ def text_beside(batch: Batch) -> Batch:
     return {name.removeprefix(BESIDE): tensor for name, tensor in batch.items() if name.startswith(BESIDE)}
 
 
-def _masked(rows: Sequence[Row], length: int, width: int) -> Batch:
+def _masked(rows: Sequence[ShardRow], length: int, width: int) -> Batch:
     return {
         "input_ids": _padded([row["input_ids"][:length] for row in rows], width, PAD),
         "loss_mask": _padded([row["loss_mask"][:length] for row in rows], width, 0).bool(),
     }
 
 
-def _lengths(rows: Sequence[Row], lengths: Lengths | None) -> Lengths:
+def _lengths(rows: Sequence[ShardRow], lengths: Lengths | None) -> Lengths:
     return [token_counts(row) for row in rows] if lengths is None else lengths
 
 

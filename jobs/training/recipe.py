@@ -11,10 +11,11 @@ from jobs.stage.context import Artifact, Look, StageError
 from jobs.stage.inputs import open_index, open_reader
 from jobs.stage.model_input import check_model, open_model_config
 from jobs.training.batch_reader import Collate, Share, batch_reader
-from jobs.training.batches import Batch, Lengths, Row, beside, conversation_batch, interaction_batch, text_batch
+from jobs.training.batches import Batch, Lengths, beside, conversation_batch, interaction_batch, text_batch
 from jobs.training.objectives.base import Objective
 from jobs.training.objectives.rehearsal import Rehearsal
 from rxt_model.moe.selection_bias import add_selection_bias
+from tokenization.records import ShardRow
 
 Inputs = Mapping[str, Artifact]
 
@@ -99,7 +100,7 @@ def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share:
     return collate(reader.rows(share.places(batch_size)), reader.lengths(range(batch_size)), step)
 
 
-def text_rows(rows: list[Row], lengths: Lengths, step: int) -> Batch:
+def text_rows(rows: list[ShardRow], lengths: Lengths, step: int) -> Batch:
     """The collate function of packed text."""
     return text_batch(rows, lengths)
 

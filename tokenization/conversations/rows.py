@@ -13,7 +13,7 @@ from typing import Any
 from tokenization.quarantine import flaw
 from tokenization.records import Interaction, Language, Preference
 
-Row = Mapping[str, Any]
+Struct = Mapping[str, Any]
 
 LANGUAGE_NAMES: dict[str, Language] = {"en": "en", "english": "en", "pl": "pl", "polish": "pl"}
 _QUERY_PART = frozenset({"query", "internal", "tool_response", "tool_use"})
@@ -34,23 +34,23 @@ class Adapter:
     """How rows of one schema become conversations. A file must have the columns `required`; `fields` are all the names
     that are read of columns and of the structs in them."""
 
-    convert: Callable[[Row], list[Interaction]]
+    convert: Callable[[Struct], list[Interaction]]
     required: frozenset[str]
     fields: frozenset[str]
 
 
-def query_answer(row: Row) -> list[Interaction]:
+def query_answer(row: Struct) -> list[Interaction]:
     """`query`, `answer`: a single interaction."""
     return [*system_prompt(row), _interaction(row, "")]
 
 
-def first_turn_plus_interactions(row: Row) -> list[Interaction]:
+def first_turn_plus_interactions(row: Struct) -> list[Interaction]:
     """`query`, `answer` of the first turn, then the list `interactions` of all others."""
     followers = [_interaction(*entry) for entry in _entries(row, "interactions")]
     return [*system_prompt(row), _interaction(row, ""), *followers]
 
 
-def interactions(row: Row) -> list[Interaction]:
+def interactions(row: Struct) -> list[Interaction]:
     """The list `interactions` of all turns, each with any of query, think, answer, tool_call, tool_response, internal;
     `tool_use` is another name of tool_response."""
     turns = [_interaction(*entry) for entry in _entries(row, "interactions")]
@@ -59,7 +59,7 @@ def interactions(row: Row) -> list[Interaction]:
     return [*system_prompt(row), *turns]
 
 
-def role_messages(row: Row) -> list[Interaction]:
+def role_messages(row: Struct) -> list[Interaction]:
     """`conversation`: messages with role (system, user, tool, assistant) and content. What is flagged as toxic or
     redacted is refused; a question at the end that nobody answered is left out."""
     turns: list[Interaction] = []
@@ -84,12 +84,12 @@ def role_messages(row: Row) -> list[Interaction]:
     return turns
 
 
-def preference_pairs(row: Row) -> list[Interaction]:
+def preference_pairs(row: Struct) -> list[Interaction]:
     """The conversation in which every answer is the accepted one of `preferences`."""
     return [*system_prompt(row), *(preference.accepted for preference in preferences(row))]
 
 
-def preferences(row: Row) -> list[Preference]:
+def preferences(row: Struct) -> list[Preference]:
     """The list `interactions` of query parts with `accepted`, `rejected` and perhaps `neutral` answer parts."""
     found = []
     for entry, where in _entries(row, "interactions"):
@@ -110,13 +110,13 @@ def preferences(row: Row) -> list[Preference]:
     return found
 
 
-def system_prompt(row: Row) -> list[Interaction]:
+def system_prompt(row: Struct) -> list[Interaction]:
     """The instruction in `system` as an interaction of its own; none where there is none."""
     text = _text(row, "system", "")
     return [Interaction("", "", internal=text)] if text else []
 
 
-def language_of(row: Row, default: Language) -> Language:
+def language_of(row: Struct, default: Language) -> Language:
     """By `lang` or `language` of the row, or of its first message; else that of the source. Raises RowError for a
     language that the tokenizer was not made for."""
     messages = row.get("conversation")
@@ -148,7 +148,7 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def _entries(row: Row, column: str) -> Iterator[tuple[Row, str]]:
+def _entries(row: Struct, column: str) -> Iterator[tuple[Struct, str]]:
     """The structs of a list column, each with where it stands."""
     entries = row.get(column)
     if entries is None:
@@ -162,7 +162,7 @@ def _entries(row: Row, column: str) -> Iterator[tuple[Row, str]]:
         yield entry, where
 
 
-def _interaction(struct: Row, where: str) -> Interaction:
+def _interaction(struct: Struct, where: str) -> Interaction:
     parts = {name: _text(struct, name, where) for name in ("query", "answer", "internal", "think", "tool_call")}
     results = {_text(struct, name, where) for name in ("tool_response", "tool_use")} - {""}
     if len(results) > 1:
@@ -177,7 +177,7 @@ def _interaction(struct: Row, where: str) -> Interaction:
     return Interaction(**parts, tool_result=result)
 
 
-def _text(struct: Row, name: str, where: str) -> str:
+def _text(struct: Struct, name: str, where: str) -> str:
     """The text of a field; empty where it is missing, null or blank."""
     value = struct.get(name)
     match flaw(value):
@@ -191,7 +191,7 @@ def _text(struct: Row, name: str, where: str) -> str:
             raise RowError(reason, f"{where}.{name}, {detail}".lstrip("."))
 
 
-def _refuse_flagged(struct: Row, where: str) -> None:
+def _refuse_flagged(struct: Struct, where: str) -> None:
     for flag in _FLAGS:
         if struct.get(flag):
             raise RowError(flag, where)

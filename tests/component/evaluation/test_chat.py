@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jobs.stage.context import Artifact, Rerun, StageError, Talk
-from pipelines.chat import ChatError, Conversation, chat, open_conversation
+from jobs.stage.context import Artifact, Chat, Rerun, StageError
+from pipelines.chat import ChatError, ChatSession, chat, open_chat
 from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
@@ -40,8 +40,8 @@ def sources(tmp_path_factory, tokenizer) -> dict[str, Artifact]:
 
 
 @pytest.fixture
-def talk(sources) -> Conversation:
-    return open_conversation(sources["rxt"], sources["tokenizer"])
+def session(sources) -> ChatSession:
+    return open_chat(sources["rxt"], sources["tokenizer"])
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def say(sources, monkeypatch, capsys):
     return run
 
 
-def reference(talk: Conversation, prompts: list[str]) -> tuple[list[str], torch.Tensor]:
+def reference(session: ChatSession, prompts: list[str]) -> tuple[list[str], torch.Tensor]:
     """The same turns one after the other, without streaming or threads."""
-    model, tokenizer, texts = talk.model, talk.tokenizer, []
+    model, tokenizer, texts = session.model, session.tokenizer, []
     memory = ConversationState.new(model).memory
     for prompt in prompts:
         query = encode_query(tokenizer, Interaction(prompt, ""), model.config.length)
@@ -71,14 +71,14 @@ def reference(talk: Conversation, prompts: list[str]) -> tuple[list[str], torch.
     return texts, memory
 
 
-def test_streamed_turns_equal_turns_one_by_one(talk):
-    texts, memory = reference(talk, PROMPTS)
-    assert ["".join(talk.answer(prompt)) for prompt in PROMPTS] == texts
-    assert torch.equal(talk.state.memory, memory) and talk.state.turns == 3
+def test_streamed_turns_equal_turns_one_by_one(session):
+    texts, memory = reference(session, PROMPTS)
+    assert ["".join(session.answer(prompt)) for prompt in PROMPTS] == texts
+    assert torch.equal(session.state.memory, memory) and session.state.turns == 3
 
 
-def test_the_answer_is_there_before_memory_is_written_and_the_next_turn_waits(talk, monkeypatch):
-    texts, memory = reference(talk, PROMPTS[:2])
+def test_the_answer_is_there_before_memory_is_written_and_the_next_turn_waits(session, monkeypatch):
+    texts, memory = reference(session, PROMPTS[:2])
     may_write, order, write = threading.Event(), [], ReactiveTransformer.write
 
     def slow(self, *arguments):
@@ -87,33 +87,33 @@ def test_the_answer_is_there_before_memory_is_written_and_the_next_turn_waits(ta
         return write(self, *arguments)
 
     monkeypatch.setattr(ReactiveTransformer, "write", slow)
-    assert "".join(talk.answer(PROMPTS[0])) == texts[0]
+    assert "".join(session.answer(PROMPTS[0])) == texts[0]
     order.append("answered")
     threading.Timer(0.2, may_write.set).start()
-    assert "".join(talk.answer(PROMPTS[1])) == texts[1]
-    assert torch.equal(talk.state.memory, memory)
+    assert "".join(session.answer(PROMPTS[1])) == texts[1]
+    assert torch.equal(session.state.memory, memory)
     assert order == ["answered", "written", "written"]
 
 
-def test_an_answer_that_is_cut_off_is_remembered_as_far_as_it_was_said(talk):
-    pieces = talk.answer(PROMPTS[0])
+def test_an_answer_that_is_cut_off_is_remembered_as_far_as_it_was_said(session):
+    pieces = session.answer(PROMPTS[0])
     next(pieces)
     pieces.close()
-    assert talk.state.turns == 1
-    assert not torch.equal(talk.state.memory, ConversationState.new(talk.model).memory)
+    assert session.state.turns == 1
+    assert not torch.equal(session.state.memory, ConversationState.new(session.model).memory)
 
 
-def test_characters_are_never_torn(talk, monkeypatch):
+def test_characters_are_never_torn(session, monkeypatch):
     text = "zażółć gęślą 🦊 jaźń"
-    ids = [b for c in text for b in talk.tokenizer.encode(c)]
+    ids = [b for c in text for b in session.tokenizer.encode(c)]
     assert len(ids) > len(text)
     monkeypatch.setattr("pipelines.chat.stream", lambda *_: iter(ids))
-    pieces = list(talk.answer("?"))
+    pieces = list(session.answer("?"))
     assert "".join(pieces) == text and "\ufffd" not in "".join(pieces)
     assert len([p for p in pieces if p]) == len(text)
 
 
-def test_prompts_are_played_and_memory_is_kept_and_restored_bit_for_bit(say, tmp_path, talk):
+def test_prompts_are_played_and_memory_is_kept_and_restored_bit_for_bit(say, tmp_path, session):
     kept, again = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     code, out = say(prompts=[PROMPTS[0], f"/save {kept}"])
     assert code == 0
@@ -126,8 +126,8 @@ def test_prompts_are_played_and_memory_is_kept_and_restored_bit_for_bit(say, tmp
     say(prompts=[f"/load {kept}", f"/save {again}"])
     assert kept.read_bytes() == again.read_bytes()
     say(prompts=[f"/load {kept}", *PROMPTS[1:], f"/save {again}"])
-    _, memory = reference(talk, PROMPTS)
-    assert torch.equal(ConversationState.load(again, talk.model).memory, memory)
+    _, memory = reference(session, PROMPTS)
+    assert torch.equal(ConversationState.load(again, session.model).memory, memory)
 
 
 def test_piped_input_with_commands(say):
@@ -145,19 +145,19 @@ def test_input_may_just_end(say):
     assert code == 0 and out.count("rxt> ") == 1
 
 
-def test_memory_shows_what_the_last_write_changed(talk):
-    list(talk.answer(PROMPTS[0]))
-    before = talk.state.memory
-    list(talk.answer(PROMPTS[1]))
-    expected = [float((talk.state.memory[i] - before[i]).norm()) for i in range(2)]
-    shown = [float(line.split()[2]) for line in talk.describe().splitlines()[2:]]
+def test_memory_shows_what_the_last_write_changed(session):
+    list(session.answer(PROMPTS[0]))
+    before = session.state.memory
+    list(session.answer(PROMPTS[1]))
+    expected = [float((session.state.memory[i] - before[i]).norm()) for i in range(2)]
+    shown = [float(line.split()[2]) for line in session.describe().splitlines()[2:]]
     assert shown == pytest.approx(expected, abs=0.01)
 
 
-def test_a_long_prompt_is_cut_with_a_note(say, talk):
+def test_a_long_prompt_is_cut_with_a_note(say, session):
     long = ("a very long story " * 40).strip()
-    kept, whole = talk.kept_tokens(long)
-    assert kept < talk.model.config.length < whole
+    kept, whole = session.kept_tokens(long)
+    assert kept < session.model.config.length < whole
     code, out = say(prompts=[long])
     assert code == 0 and f"the first {kept} of {whole} tokens" in out
 
@@ -185,19 +185,19 @@ def test_a_right_answer_gets_its_mark(say, monkeypatch):
     from tokenization.dialogues.wording import example
 
     answers = iter([i.answer for i in example("pl", 7, "test").interactions])
-    monkeypatch.setattr(Conversation, "answer", lambda self, prompt: iter([next(answers)]))
+    monkeypatch.setattr(ChatSession, "answer", lambda self, prompt: iter([next(answers)]))
     _, out = say(examples=["pl"], seed=7)
     assert "✗" not in out and out.count("✓") >= 2
 
 
 def test_what_cannot_be_talked_to_is_explained(sources, tokenizer, tmp_path):
     with pytest.raises(ChatError, match="no memory") as caught:
-        open_conversation(sources["baseline"], sources["tokenizer"])
-    assert caught.value.remedy == Talk("smat")
-    other = Tokenizer.train([i.query for talk in make_conversations(3) for i in talk.interactions], 300)
+        open_chat(sources["baseline"], sources["tokenizer"])
+    assert caught.value.remedy == Chat("smat")
+    other = Tokenizer.train([i.query for conversation in make_conversations(3) for i in conversation.interactions], 300)
     other.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(StageError, match=f"(?s){other.digest}.*{tokenizer.digest}"):
-        open_conversation(sources["rxt"], recorded("tokenizer", "0-1", str(tmp_path)))
+        open_chat(sources["rxt"], recorded("tokenizer", "0-1", str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -221,5 +221,5 @@ def test_a_file_that_was_harmed_is_named_with_the_stage_to_make_again(sources, t
     path.unlink() if content is None else path.write_bytes(content)
     harmed = sources | {name: replace(sources[name], uri=str(tmp_path))}
     with pytest.raises(StageError, match=f"{path} is ") as caught:
-        open_conversation(harmed["rxt"], harmed["tokenizer"])
+        open_chat(harmed["rxt"], harmed["tokenizer"])
     assert caught.value.remedy == Rerun(name)

@@ -12,7 +12,7 @@ import pytest
 
 from jobs.configs.evaluation import EvaluateConfig, ExportConfig
 from jobs.configs.rl import MrlConfig
-from jobs.evaluation.stage import Sources, evaluate, measure
+from jobs.evaluation.stage import EvaluationInputs, evaluate, measure
 from jobs.export.stage import export
 from jobs.rl.controller import run_mrl
 from jobs.stage.context import Look, Rerun, StageError
@@ -147,7 +147,7 @@ def test_evaluate_explains_what_is_damaged_before_it_starts_ray(world, tmp_path,
 
 def test_a_task_of_evaluate_explains_what_is_damaged(world):
     names = ("model", "baseline", "text", "shards", "tokenizer")
-    sources = Sources(*(world[name] for name in names), threads=1)
+    sources = EvaluationInputs(*(world[name] for name in names), threads=1)
     flip(Path(world["text"].uri, "test-00000.arrow"))
     with pytest.raises(StageError, match="text-shards/.*/test-00000.arrow is damaged") as caught:
         measure(sources, "model", EVALUATE)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ray.exceptions import ActorUnavailableError
 
-from jobs.stage.context import Change, Discard, Interrupted, Look, Rerun, Restart, StageError, Talk
+from jobs.stage.context import Change, Chat, Discard, Interrupted, Look, Rerun, Restart, StageError
 from pipelines.artifacts import ArtifactStore
 from pipelines.code_digest import ROOT
 from pipelines.failures import failure_record, headline, root_cause, summary
@@ -337,7 +337,7 @@ def test_ray_that_goes_away_after_a_signal_is_no_failure(store, monkeypatch, ask
         (Rerun("base"), "rxt stage rerun base"),
         (Look("base"), "rxt stage show base"),
         (Discard("base", "0-1"), "rxt stage discard base 0-1"),
-        (Talk("base"), "rxt chat --stage base"),
+        (Chat("base"), "rxt chat --stage base"),
         (Restart(), "rxt stage rerun sft"),
         (Change("sft.optimizer.lr", 0.5), "rxt run"),
     ],

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from jobs.configs.rl import RewardConfig
 from jobs.rl.episodes import Episode, Turn
 from jobs.rl.replay_buffer import Sample, Trajectory
-from jobs.rl.rewards import NGRAM_WEIGHTS, Ids, bleu, cosine, length_ratio, mean_embedding, reward_trajectories
+from jobs.rl.rewards import NGRAM_WEIGHTS, PaddedIds, bleu, cosine, length_ratio, mean_embedding, reward_trajectories
 
 
 def textbook_bleu(candidate: list[int], reference: list[int]) -> float:
@@ -49,7 +49,7 @@ def test_bleu_is_the_textbook_bleu_in_a_batch():
         ([numbers.randrange(5) for _ in range(numbers.randrange(15))], [numbers.randrange(5) for _ in range(9)])
         for _ in range(50)
     ]
-    scores = bleu(Ids.pad([a for a, _ in pairs]), Ids.pad([b for _, b in pairs]))
+    scores = bleu(PaddedIds.pad([a for a, _ in pairs]), PaddedIds.pad([b for _, b in pairs]))
     expected = [textbook_bleu(a, b) if a else 0.0 for a, b in pairs]
     assert scores.tolist() == pytest.approx(expected, abs=1e-6)
     assert scores[0] == 1
@@ -57,14 +57,14 @@ def test_bleu_is_the_textbook_bleu_in_a_batch():
 
 def test_cosine_of_mean_embeddings_counts_real_tokens_only_and_is_never_negative():
     embedding = torch.tensor([[5.0, 5.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    means = mean_embedding(Ids.pad([[1, 2], [1], [3], []]), embedding)
+    means = mean_embedding(PaddedIds.pad([[1, 2], [1], [3], []]), embedding)
     assert means.tolist() == [[0.5, 0.5], [1, 0], [-1, 0], [0, 0]]
     against = torch.tensor([[1.0, 0.0]]).expand(4, 2)
     assert cosine(means, against).tolist() == pytest.approx([math.sqrt(0.5), 1, 0, 0])
 
 
 def test_length_ratio_is_symmetric():
-    a, b = Ids.pad([[1, 2], [1, 2, 3, 4], [], [1]]), Ids.pad([[1, 2, 3, 4], [1, 2], [1], [1]])
+    a, b = PaddedIds.pad([[1, 2], [1, 2, 3, 4], [], [1]]), PaddedIds.pad([[1, 2, 3, 4], [1, 2], [1], [1]])
     assert length_ratio(a, b).tolist() == [0.5, 0.5, 0, 1]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from jobs.shards.job import Speed
 from jobs.shards.text_card import write_card
-from jobs.shards.text_counts import TextReport, fill, per_source, total
+from jobs.shards.text_counts import TextCounts, fill, per_source, total
 from jobs.shards.text_plot import draw
 
 
@@ -39,7 +39,7 @@ CORPUS = [
 def report() -> dict:
     parts = []
     for language, name in (("en", "books"), ("pl", "ksiazki")):
-        part = TextReport()
+        part = TextCounts()
         part.read(name, language, "train", 400, np.array([0, 1, 4, 100]), times=1)
         part.read(name, language, "train", 30, np.array([0, 10]), times=3)
         part.read(name, language, "test", 7, np.array([0, 0]), times=1)
