@@ -117,6 +117,24 @@ def test_benchmarks_import_what_there_is(path):
     assert missing == []
 
 
+def types_named_in(path: Path) -> list[str]:
+    """Public classes at the top level of a file, and the names that it gives to other types."""
+    found = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign):
+            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [name for name in found if re.fullmatch(r"[A-Z]\w*[a-z]\w*", name)]
+
+
+def test_a_name_of_a_class_or_type_means_one_thing():
+    files = [path for package in PACKAGES for path in sources(package)]
+    named = [(name, str(path.relative_to(ROOT))) for path in files for name in types_named_in(path)]
+    times = Counter(name for name, _ in named)
+    assert sorted(entry for entry in named if times[entry[0]] > 1) == []
+
+
 def test_no_file_is_longer_than_one_can_read():
     files = [p for package in (*PACKAGES, "tests") for p in sources(package)]
     assert {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > LONGEST} == {}
