@@ -1,0 +1,298 @@
+"""What the documentation states about results: one function per block, from the lines in results/.
+
+A statement speaks of the newest line of each case and says where that line comes from. `RESULTS/` in a link stands for
+the folder of results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from result_lines import Line, lines, listed, newest, percent, source, span, table, verdict
+
+COLLAPSED_AT_MOST = 1.3  # times balanced routing, on a GPU
+STATEMENTS: dict[str, Callable[[], str]] = {}
+ARMS = {
+    ("rxt", "free-running"): "RxT, live memory",
+    ("zeroed", "free-running"): "RxT, memory zeroed (control)",
+    ("shuffled", "free-running"): "RxT, memory of another conversation (control)",
+    ("no_history", "free-running"): "baseline without history (floor)",
+    ("full_history", "free-running"): "baseline with full history (rival)",
+    ("rxt", "teacher-forced"): "RxT, reference answers written (diagnostic)",
+    ("full_history", "teacher-forced"): "full history, reference answers written",
+}
+
+
+def statement(function: Callable[[], str]) -> Callable[[], str]:
+    STATEMENTS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def answers(by: str = "distance", group: str = "1-4", arm: str = "rxt", writes: str = "free-running") -> Line:
+    return newest("recall", by=by, group=group, arm=arm, writes=writes)
+
+
+@statement
+def recall() -> str:
+    found = {name: answers(arm=arm, writes=writes) for (arm, writes), name in ARMS.items()}
+    own = found["RxT, live memory"]
+    rows = [
+        (name, percent(line["accuracy"], 1), f"{100 * line['low']:.1f} to {100 * line['high']:.1f}", str(line["n"]),
+         percent(line["chance"], 1), percent(line["majority"], 1))
+        for name, line in found.items()
+    ]  # fmt: skip
+    return (
+        f"One training with seed {own['training_seed']} by the code of `{own['artifact_commit'][:7]}`, asked "
+        f"{own['n']} questions about facts told 1 to 4 interactions before, in {own['conversations']} conversations "
+        f"{source('recall', own)}:\n\n"
+        + table(("who answers", "recall", "95 %", "n", "chance", "majority"), rows)
+    )  # fmt: skip
+
+
+@statement
+def recall_headline() -> str:
+    own, zeroed, rival = answers(), answers(arm="zeroed"), answers(arm="full_history")
+    return (
+        f"Asked for values that training never saw, the model that `make demo` trains answers "
+        f"{percent(own['accuracy'])} of {own['n']} questions right from its memory, and {percent(zeroed['accuracy'])} "
+        f"when that memory is emptied. A stateless model of the same active size, which reads the whole conversation "
+        f"again, answers {percent(rival['accuracy'])} {source('recall', own)}."
+    )
+
+
+@statement
+def recall_by_kind() -> str:
+    once, changed, never = (answers("kind", kind)["accuracy"] for kind in ("recall", "update", "unknown"))
+    facts = [answers("facts", str(n))["accuracy"] for n in (1, 2, 3, 4)]
+    return (
+        f"It recalls {percent(once)} of the facts told once and {percent(changed)} of those changed later. Of "
+        f"questions about what was never told it refuses {percent(never)}; the others get a value that nobody told. "
+        f"With 1, 2, 3 and 4 facts held in the conversation, recall is {listed(map(percent, facts))}."
+    )
+
+
+@statement
+def turn_cost() -> str:
+    turns = sorted({line["turn"] for line in lines("time_to_first_token")})
+    pairs = [[newest("time_to_first_token", model=m, turn=turn) for m in ("rxt", "stateless")] for turn in turns]
+    rows = [
+        (str(turn), f"{rival['prompt_tokens']:,}", *(f"{1e3 * line['median_s']:,.1f} ms" for line in (own, rival)),
+         *(f"{line['bytes'] / 2**20:,.1f} MiB" for line in (own, rival)))
+        for turn, (own, rival) in zip(turns, pairs, strict=True)
+    ]  # fmt: skip
+    header = ("turn", "tokens of history and query", "RxT", "stateless", "RxT holds", "stateless holds")
+    own = pairs[0][0]
+    return (
+        f"Time from a query of {own['query_tokens']} tokens to the first token of the answer, and bytes that the "
+        f"conversation keeps alive then: an RxT of {own['parameters'] / 1e6:.1f} M parameters beside a stateless "
+        f"decoder of the same active size, both untrained, in fp32 on one thread "
+        f"{source('time_to_first_token', own)}:\n\n"
+        + table(header, rows)
+    )  # fmt: skip
+
+
+@statement
+def turn_cost_targets() -> str:
+    own = [line for line in lines("time_to_first_token") if line["model"] == "rxt" and line["turn"] > 1]
+    last = max(own, key=lambda line: line["turn"])
+    rival = newest("time_to_first_token", model="stateless", turn=last["turn"])
+    return (
+        f"The target, at most {percent(own[0]['target'])} from the first turn in time, live bytes and peak memory, is "
+        f"{verdict(all(line['met'] for line in own))}: later turns of RxT take "
+        f"{span((line['time_by_first_turn'] for line in own), '.3f')} times the time of turn 1, "
+        f"{span((line['bytes_by_first_turn'] for line in own), '.3f')} times its live bytes and "
+        f"{span((line['peak_by_first_turn'] for line in own), '.3f')} times its peak. The stateless decoder takes "
+        f"{rival['time_by_first_turn']:.0f} times its first turn at turn {last['turn']} "
+        f"{source('time_to_first_token', *own)}."
+    )
+
+
+@statement
+def mrl_reward() -> str:
+    seeds = sorted({line["seed"] for line in lines("mrl_reward")})
+    plain, control = ([newest("mrl_reward", seed=s, shuffled=shuffled) for s in seeds] for shuffled in (False, True))
+    half = max((line["difference"]["high"] - line["difference"]["low"]) / 2 for line in plain)
+    drops = span((-line["difference"]["mean"] for line in control), ".1f")
+    return (
+        f"{plain[0]['iterations']} iterations of `mrl` change the mean reward on {plain[0]['episodes']:,} held-out "
+        f"conversations by {listed(format(line['difference']['mean'], '+.2f') for line in plain)} of "
+        f"{plain[0]['config']['reward']['scale']:.0f} for {len(seeds)} seeds, with 95 % intervals of at most "
+        f"±{half:.2f}, in about {span((line['seconds'] / 60 for line in plain), '.0f')} minutes each. With rewards "
+        f"shuffled between answers, the control, the reward falls by {drops} "
+        f"{source('mrl_reward', *plain, *control)}."
+    )
+
+
+@statement
+def moe_gpu() -> str:
+    own, collapsed, eager, compiled = (
+        newest("moe_gpu", impl=impl)
+        for impl in ("ours", "ours collapsed", "grouped_mm", "grouped_mm compiled")
+    )  # fmt: skip
+    better = min(eager["ratio"], compiled["ratio"])
+    checks = {
+        f"at most {own['target_ms']} ms: {own['median_ms']:.2f}": own["median_ms"] <= own["target_ms"],
+        f"at least {own['target_ratio']} times as fast as the better `grouped_mm` pipeline: {better:.2f}":
+            better >= own["target_ratio"],
+        f"at most {own['target_saved_bytes'] / 1e9:.2f} GB of saved activations: {own['saved_bytes'] / 1e9:.3f}":
+            own["saved_bytes"] <= own["target_saved_bytes"],
+        f"collapsed at most {COLLAPSED_AT_MOST} times as slow as balanced: {collapsed['ratio']:.2f}":
+            collapsed["ratio"] <= COLLAPSED_AT_MOST,
+    }  # fmt: skip
+    return (
+        f"Router and experts of RxT-Beta, forward and backward on {own['shape']['T']:,} tokens "
+        f"{source('moe_gpu', own)}:\n\n"
+        + "\n".join(f"- {verdict(met)}: {text}" for text, met in checks.items())
+        + "\n\nThe kernels have been changed since and were not timed again."
+    )
+
+
+@statement
+def attention() -> str:
+    packed = [line for line in lines("attention") if line["shape"]["length"] != line["shape"]["document"]]
+    shapes = {json.dumps(line["shape"]): line["shape"] for line in packed}.values()
+    times = [{line["impl"]: line.get("median_ms") for line in packed if line["shape"] == shape} for shape in shapes]
+    gains = [min(filter(None, (t[f"{name}_attention"] for name in ("flash", "cudnn", "efficient")))) / t["ours"]
+             for t in times]  # fmt: skip
+    slower = max(t["ours"] / t["varlen_attn"] for t in times)
+    return (
+        f"For packed rows FlexAttention is {span(gains, '.1f')} times as fast as the best back end with a boolean "
+        f"mask, and takes at most {slower:.2f} times as long as `varlen_attn`. Rows of one document go to cuDNN "
+        f"{source('attention', *packed)}."
+    )
+
+
+@statement
+def moe_cpu() -> str:
+    balanced, collapsed = (newest("moe_cpu", case="ours", routing=routing) for routing in ("balanced", "collapsed"))
+    most, grouped = balanced["target"], newest("moe_cpu", case="grouped_mm", routing="balanced")
+    checks = (
+        (balanced, "to_dense", f"at most {most['to_dense']} times the dense layer: {balanced['to_dense']:.2f}"),
+        (balanced, "to_padded_bmm",
+         f"at most {most['to_padded_bmm']:.2f} times padded bmm: {balanced['to_padded_bmm']:.2f}"),
+        (collapsed, "to_balanced",
+         f"collapsed at most {collapsed['target']['to_balanced']} times balanced: {collapsed['to_balanced']:.2f}"),
+        (balanced, "beyond_mb",
+         f"balanced at most {most['beyond_mb']} MB beyond weights and gradients: {balanced['beyond_mb']:.0f}"),
+        (collapsed, "beyond_mb",
+         f"collapsed at most {most['beyond_mb']} MB beyond weights and gradients: {collapsed['beyond_mb']:.0f}"),
+    )  # fmt: skip
+    return (
+        f"The expert layer of RxT-Beta on one CPU thread, forward and backward on {balanced['shape']['tokens']:,} "
+        f"tokens, takes {balanced['median_ms']:.0f} ms, `grouped_mm` {grouped['median_ms']:.0f} ms "
+        f"{source('moe_cpu', balanced)}:\n\n"
+        + "\n".join(f"- {verdict(line['met'][key])}: {text}" for line, key, text in checks)
+    )
+
+
+@statement
+def joint_step() -> str:
+    own, plain = newest("joint_step", case="ours"), newest("joint_step", case="plain")
+    return (
+        f"A step takes {own['median_ms']:.0f} ms, the plain one {plain['median_ms']:.0f} ms, a ratio of "
+        f"{own['to_plain']:.3f}; the target of at most {own['target']} is {verdict(own['met'])} "
+        f"{source('joint_step', own)}."
+    )
+
+
+@statement
+def tokenize_job() -> str:
+    ray = newest("tokenize_job", case="tokenize_ray")
+    met, target = ray["met"], ray["target"]
+    return (
+        f"The job that writes shards of text takes in {ray['to_reference']:.1f} times the tokens per CPU-second of "
+        f"`tokenizers` alone (target {target['to_reference']:.0f}, {verdict(met['to_reference'])}) and "
+        f"{ray['to_one_process']:.2f} times those of one process that does the same work (target "
+        f"{target['to_one_process']:.2f}, {verdict(met['to_one_process'])}), on {ray['gb']:g} GB of text or "
+        f"{ray['tokens'] / 1e6:.0f} M tokens {source('tokenize_job', ray)}."
+    )
+
+
+@statement
+def tokenize_job_memory() -> str:
+    found = sorted((line for line in lines("tokenize_job") if "worker_peak_mb" in line), key=lambda line: line["gb"])
+    rows = [
+        (f"{line['gb']:g} GB", f"{line['worker_peak_mb']:.0f} MB", f"{line['driver_peak_mb']:.0f} MB") for line in found
+    ]
+    return (
+        f"Memory by the size of the corpus {source('tokenize_job', *found)}:\n\n"
+        + table(("corpus", "most of a worker", "most of the driver"), rows)
+    )  # fmt: skip
+
+
+@statement
+def encoding() -> str:
+    own = {text: newest("encoding", engine="ours", text=text) for text in ("en", "pl")}
+    same = all(line["same_ids"] for line in own.values())
+    return (
+        f"Encoding is {own['en']['ratio']} times as fast as `tokenizers` in English and {own['pl']['ratio']} times in "
+        f"Polish, with {'the same' if same else 'other'} ids; the target of {own['en']['target']} is "
+        f"{verdict(all(line['met'] for line in own.values()))} {source('encoding', *own.values())}."
+    )
+
+
+@statement
+def bpe_training() -> str:
+    own, peer = (newest("bpe_training", trainer=trainer) for trainer in ("ours", "tokenizers"))
+    return (
+        f"Training {own['vocab_size']:,} tokens on {own['mb']} MB took {own['median_s']:.1f} CPU-seconds with "
+        f"{own['peak_mb']} MB of memory, `tokenizers` {peer['median_s']:.1f} CPU-seconds with {peer['peak_mb']} MB: "
+        f"{own['ratio']} times as fast at {own['compression']:g} times the compression; the targets, {own['target']} "
+        f"and {own['target_compression']}, are {verdict(own['met'])} {source('bpe_training', own)}."
+    )
+
+
+@statement
+def compression() -> str:
+    def row(name: str, line: Line) -> tuple[str, ...]:
+        rates = [line[where][language] for where in ("out_of_source", "in_source") for language in ("en", "pl")]
+        return name, f"{line['vocabulary']:,}", *(f"{r['all'] if isinstance(r, dict) else r:.3f}" for r in rates)
+
+    own = [
+        (f"`{split}`" + (f" with {words} MB of word lists per language" if words else ""), line)
+        for split in ("ours", "joined")
+        for words in (0, 10)
+        for line in [line for line in lines("compression")
+                     if line.get("split") == split and line["mixture"]["words_mb"] == words and "target" in line][-1:]
+    ]  # fmt: skip
+    public = [(name, newest("compression", case=name)) for name in ("o200k", "gemma-3", "claude-2")]
+    first, target = own[0][1], own[0][1]["target"]
+    met = [name for name, line in own if line["met"]]
+    columns = ("vocabulary", "size", "English, out of source", "Polish", "English, in source", "Polish")
+    return (
+        f"Bytes per token, trained on {first['mixture']['en_mb']} MB of English and "
+        f"{first['mixture']['polish_passes']} passes over {first['mixture']['pl_mb']} MB of Polish "
+        f"{source('compression', *(line for _, line in own + public))}:\n\n"
+        + table(columns, (row(name, line) for name, line in own + public))
+        + f"\n\nThe targets out of source, {target['en']} and {target['pl']}, are met by {listed(met) or 'none'}."
+    )  # fmt: skip
+
+
+@statement
+def corpus() -> str:
+    packages = [line for line in lines("corpus") if line["case"] == "packages"]
+    tiny = newest("corpus", case="tiny")
+    searches, indexes = (
+        [line for line in lines("corpus") if line.get("who") == who] for who in ("decide", "rensa.RMinHashLSH")
+    )
+    micros = [1e6 * line["cpu_seconds"] / line["documents"] for line in searches]
+    return (
+        f"The packages of the demo are cleaned at {span((line['mb_per_cpu_second'] for line in packages), '.1f')} MB "
+        f"per CPU-second, tiny documents at {tiny['mb_per_cpu_second']:.1f}. The search for duplicates among "
+        f"{span((line['documents'] / 1e6 for line in searches), 'g')} million documents takes "
+        f"{span((line['bytes_per_document'] for line in searches), '.0f')} bytes of memory and {span(micros, '.1f')} "
+        f"microseconds per document; the index of rensa takes "
+        f"{span((line['bytes_per_document'] for line in indexes), ',.0f')} bytes {source('corpus', *searches)}."
+    )
+
+
+@statement
+def kernel_report() -> str:
+    found = {line["kernel"]: line for line in lines("kernel_report")}.values()
+    broken = [line["kernel"] for line in found if line["broken"]]
+    return (
+        f"Of {len(found)} kernels {listed(broken) if broken else 'none'} breaks a rule; the largest takes "
+        f"{max(line['shared'] for line in found) / 1024:.0f} KB of shared memory "
+        f"(Triton {', '.join(sorted({line['triton'] for line in found}))}; {source('kernel_report', *found)[1:]}."
+    )
