@@ -22,7 +22,7 @@ def closing_lines(invocation: Invocation, statuses: Mapping[str, StageStatus], u
     if asked is None:
         more = f" and the {rest} other stages that are not complete" if rest > 1 else " and one more" if rest else ""
         line = f"next: {run}   builds {name}{more}"
-    elif first.failure["repeats"]:
+    elif first.failure and first.failure["repeats"]:
         line = f"next: {asked}   since {name} failed"
     else:
         line = f"next: {asked}   then {run} goes on with {name}"
@@ -59,8 +59,9 @@ def not_there(message: str, invocation: Invocation, statuses: Mapping[str, Stage
     hides what is there, else on."""
     for other in statuses[name].waits_for or (name,):
         status = statuses[other]
-        if status.way_back is not None:
-            earlier, newest = status.way_back.earlier, status.attempt
+        newest = status.attempt
+        if status.way_back is not None and newest is not None:
+            earlier = status.way_back.earlier
             message += f"; {other} {newest.artifact_id} is {status.state} and hides {earlier.artifact_id}"
             return StageError(message, Discard(other, newest.artifact_id))
     return StageError(message, way_on(invocation, statuses, name))
@@ -68,4 +69,4 @@ def not_there(message: str, invocation: Invocation, statuses: Mapping[str, Stage
 
 def _asked(status: StageStatus) -> str | None:
     """What the failure of a stage asks for, if it does."""
-    return (status.failure and status.failure["next_command"]) or None
+    return (status.failure or {}).get("next_command") or None

@@ -243,6 +243,7 @@ class ArtifactStore:
 
     def _attempt(self, stage: str, name: str) -> Attempt:
         match = _NAME.match(name)
+        assert match is not None, f"{name}: callers pass names that match"
         return Attempt(stage, match["short"], int(match["number"]))
 
     def _path(self, attempt: Attempt) -> str:

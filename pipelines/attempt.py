@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.configs.execution import Execution
-from jobs.stage.context import Artifact, Interrupted, StageContext
+from jobs.stage.context import Interrupted, StageContext, StageError
 from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
 from pipelines.failures import failure_record, is_loss_of_ray
@@ -19,7 +19,7 @@ from pipelines.feed import StageFeed, open_run
 from pipelines.fingerprint import plain
 from pipelines.invocation import Invocation
 from pipelines.lease import Lease, LeaseTimes, take
-from pipelines.planner import StageStatus
+from pipelines.planner import StageStatus, artifact_of
 from pipelines.provenance import provenance
 from pipelines.reporter import StageReporter
 from pipelines.tracking import Tracking
@@ -63,7 +63,7 @@ class Build:
         store = self.around.store
         attempt = self.status.attempt
         if self.fresh or attempt is None:
-            attempt = store.next_attempt(self.stage.name, self.status.fingerprint)
+            attempt = store.next_attempt(self.stage.name, self.status.fingerprint or "")
         lease = take(store, attempt, self._say, self.around.stop.is_set, self.around.times)
         try:
             if MANIFEST not in store.names(attempt):  # else somebody completed it while we waited
@@ -98,8 +98,8 @@ class Build:
             feed.record(MANIFEST, manifest)
             self._say(f"complete {attempt.artifact_id}   {manifest['result']}")
         except Exception as error:
-            if not self._may_write(lease):
-                raise lease.lost from error
+            if lost := self._lost(lease):
+                raise lost from error
             if isinstance(error, Interrupted):
                 raise
             if around.stop.is_set() and is_loss_of_ray(error):  # the same signal ended it: a group of processes gets it
@@ -122,7 +122,7 @@ class Build:
             if numbers:
                 reporter.metrics(reporter.step or 0, numbers)
         finally:
-            if self._may_write(lease):
+            if not self._lost(lease):
                 reporter.close()
         outputs = self.around.store.outputs(attempt)
         return self._identity(attempt) | {
@@ -133,11 +133,12 @@ class Build:
             "provenance": provenance(self.stage.function),
         }
 
-    def _may_write(self, lease: Lease) -> bool:
-        """Whoever lost the lease leaves the records to the new holder. A store that does not answer tells nothing."""
+    def _lost(self, lease: Lease) -> StageError | None:
+        """Why the attempt may not be written any more: whoever lost the lease leaves the records to the new holder. A
+        store that does not answer tells nothing."""
         with contextlib.suppress(StoreError):
             lease.is_ours()
-        return lease.lost is None
+        return lease.lost
 
     def _failed(self, attempt: Attempt, error: Exception, step: int | None, feed: StageFeed) -> StageFailed:
         workers = self.around.execution.train.workers
@@ -159,8 +160,8 @@ class Build:
             "inputs": {
                 name: {
                     "stage": up.stage.name,
-                    "artifact_id": up.attempt.artifact_id,
-                    "content_digest": up.manifest["content_digest"],
+                    "artifact_id": up.made.attempt.artifact_id,
+                    "content_digest": up.made.manifest["content_digest"],
                 }
                 for name, up in self.inputs.items()
             },
@@ -183,10 +184,7 @@ class Build:
             stage=self.stage.name,
             artifact_id=attempt.artifact_id,
             output_uri=store.uri(attempt),
-            inputs={
-                key: Artifact(up.stage.name, up.attempt.artifact_id, store.uri(up.attempt), up.manifest)
-                for key, up in self.inputs.items()
-            },
+            inputs={key: artifact_of(up, store) for key, up in self.inputs.items()},
             execution=self.around.execution,
             reporter=reporter,
             should_stop=lambda: stop.is_set() or lease.lost is not None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import TextIOWrapper
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -65,7 +66,7 @@ class ChatSession:
         """How many tokens of a prompt the model gets to see, and how many it has."""
         return len(self._query(prompt)) - len(self._query("")), len(self.tokenizer.encode(prompt))
 
-    def answer(self, prompt: str) -> Iterator[str]:
+    def answer(self, prompt: str) -> Generator[str]:
         """Pieces of the answer's text as they are made. Whatever was said until then is written to memory at the end,
         also when the reader stops early."""
         before, query = self.state, self._query(prompt)
@@ -130,7 +131,8 @@ def chat(
     read until it ends. `seed` draws the examples; None draws the seed, which is printed.
     """
     for standard in (sys.stdin, sys.stdout):
-        standard.reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(standard, TextIOWrapper):
+            standard.reconfigure(encoding="utf-8", errors="replace")
     session = open_chat(source, words)
     memory = session.model.config.memory
     print(

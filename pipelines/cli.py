@@ -195,15 +195,15 @@ def chat(
     from tokenization.records import LANGUAGES
 
     session = _open(preset, config, sets)
-    for language in example or []:
-        if language not in LANGUAGES:
-            raise StageError(
-                f"--example {language}: not one of {', '.join(LANGUAGES)}", session.invocation.chat("--example", "pl")
-            )
+    examples = [known for language in example or [] for known in LANGUAGES if known == language]
+    if unknown := sorted({*(example or [])} - {*LANGUAGES}):
+        raise StageError(
+            f"--example {unknown[0]}: not one of {', '.join(LANGUAGES)}", session.invocation.chat("--example", "pl")
+        )
     model, tokenizer = session.model(stage)
     from pipelines.chat import chat as start_chat
 
-    return start_chat(model, tokenizer, session.header, prompt or (), example or ())
+    return start_chat(model, tokenizer, session.header, prompt or (), examples)
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})

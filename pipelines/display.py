@@ -136,7 +136,7 @@ def stage_table(statuses: Iterable[StageStatus]) -> Table:
 def training_share(statuses: Iterable[StageStatus]) -> str | None:
     """One line about all stages that trained, made now or earlier: the share of their time, from the start of `fit`
     to its end, that was spent in steps. None where none is complete."""
-    metrics = {status.stage.name: status.manifest["metrics"] for status in statuses if status.is_complete}
+    metrics = {status.stage.name: status.made.manifest["metrics"] for status in statuses if status.is_complete}
     trained = {stage: found for stage, found in metrics.items() if "seconds_in_fit" in found}
     if not trained:
         return None

@@ -13,11 +13,11 @@ def gpu_sampler() -> Sampler:
     """A function that gives the present values by the names that MLflow knows; none at all without NVML."""
     try:
         import pynvml
-
-        pynvml.nvmlInit()
-        gpus = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     except ImportError:
         return dict
+    try:
+        pynvml.nvmlInit()
+        gpus = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:  # no driver, no GPU
         return dict
     return lambda: {

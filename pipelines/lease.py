@@ -36,8 +36,9 @@ DEFAULT_TIMES = LeaseTimes()
 class LeaseHeld(StageError):
     """Somebody else writes this attempt."""
 
-    def __init__(self, attempt: Attempt, holder: Holder) -> None:
-        super().__init__(f"{attempt.stage} {attempt.artifact_id} is being written by {holder}", Look())
+    def __init__(self, attempt: Attempt, holder: Holder | None) -> None:
+        who = holder or "another process"
+        super().__init__(f"{attempt.stage} {attempt.artifact_id} is being written by {who}", Look())
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Lease:
 
     def commit(self, manifest: dict[str, Any]) -> None:
         """Make the attempt complete; a holder that stalled and lost its lease is refused."""
-        if not self.is_ours():
+        if not self.is_ours() and self.lost is not None:
             raise self.lost
         if not self._store.commit(self._attempt, manifest):
             raise StageError(
@@ -184,7 +185,7 @@ def _outlive(
         time.sleep(times.poll)
         now = holder_of(store, attempt)
         if now != holder:
-            if now.record["released"]:
+            if now is None or now.record["released"]:
                 return
             raise LeaseHeld(attempt, now)
 

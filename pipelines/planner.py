@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from jobs.stage.context import StageError
+from jobs.stage.context import Artifact, StageError
 from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
 from pipelines.code_digest import changed_files, code_digest
 from pipelines.failures import KEYS, summary
@@ -17,6 +17,13 @@ from pipelines.lease import DEFAULT_TIMES, holder_of
 from pipelines.stage import Stage
 
 State = Literal["complete", "missing", "stale", "blocked", "failed", "interrupted", "running"]
+
+
+class Made(NamedTuple):
+    """A complete attempt and its manifest."""
+
+    attempt: Attempt
+    manifest: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,23 @@ class StageStatus:
         return self.state == "complete"
 
     @property
+    def made(self) -> Made:
+        """What a complete stage made. Raises ValueError for any other."""
+        if self.attempt is None or self.manifest is None:
+            raise ValueError(f"{self.stage.name} is {self.state}, not complete")
+        return Made(self.attempt, self.manifest)
+
+    @property
     def output_id(self) -> str:
         """What identifies this result to the stages after it: its content if that is reproducible, else the attempt."""
-        return self.manifest["content_digest"] if self.stage.deterministic else self.attempt.artifact_id
+        attempt, manifest = self.made
+        return manifest["content_digest"] if self.stage.deterministic else attempt.artifact_id
+
+
+def artifact_of(status: StageStatus, store: ArtifactStore) -> Artifact:
+    """What a complete stage made, as the stages after it are given it."""
+    attempt, manifest = status.made
+    return Artifact(status.stage.name, attempt.artifact_id, store.uri(attempt), manifest)
 
 
 def plan(stages: Iterable[Stage], store: ArtifactStore) -> dict[str, StageStatus]:
@@ -83,7 +104,7 @@ def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactSt
         return _without_attempt(stage, store, identity)
     status = _with_attempt(stage, store, attempt, identity)
     if status.state == "failed":
-        status = _with_failure(status, upstream, store)
+        status = _with_failure(status, attempt, upstream, store)
     if status.state in ("failed", "interrupted"):
         status = replace(status, way_back=_way_back(store, attempt))
     return status
@@ -150,8 +171,7 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
         return StageStatus(stage, state, reason, attempt=attempt, manifest=manifest, **identity)
 
     names = store.names(attempt)
-    if MANIFEST in names:
-        manifest = store.manifest(attempt)
+    if MANIFEST in names and (manifest := store.manifest(attempt)) is not None:
         files = changed_files(manifest["provenance"]["code"], code_digest(stage.function))
         return status("complete", f"code changed since: {_few(files)}" if files else "", manifest)
     holder = holder_of(store, attempt)
@@ -162,13 +182,15 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
     return status("interrupted", "rxt run goes on where it was")
 
 
-def _with_failure(status: StageStatus, upstream: Mapping[str, StageStatus], store: ArtifactStore) -> StageStatus:
-    failure = store.read_note(status.attempt, FAILURE) or {}
+def _with_failure(
+    status: StageStatus, attempt: Attempt, upstream: Mapping[str, StageStatus], store: ArtifactStore
+) -> StageStatus:
+    failure = store.read_note(attempt, FAILURE) or {}
     if not set(KEYS) <= failure.keys():
         return status
     # a deterministic stage made again has the same content, so that the failed attempt is still the one to go on with
     again = upstream.get(failure["rerun"])
-    is_done = again is not None and again.is_complete and again.manifest["finished"] > failure["time"]
+    is_done = again is not None and again.is_complete and again.made.manifest["finished"] > failure["time"]
     return replace(status, reason=summary(failure).partition("\n")[0], failure=None if is_done else failure)
 
 

@@ -39,7 +39,7 @@ def _packages() -> dict[str, str]:
     extras = [name for group in project["optional-dependencies"].values() for name in group]
     found = {}
     for requirement in project["dependencies"] + extras:
-        name = re.match(r"[A-Za-z0-9_.-]+", requirement)[0]
+        (name,) = re.findall(r"^[A-Za-z0-9_.-]+", requirement)
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # an extra that nobody installed

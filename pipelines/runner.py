@@ -90,7 +90,7 @@ class Runner:
     def _check(self, work: list[Stage]) -> None:
         for stage in work:
             status = self._statuses[stage.name]
-            if status.state == "running":
+            if status.state == "running" and status.attempt is not None:
                 raise StageError(f"{stage.name} {status.attempt.artifact_id} is {status.reason}", Look())
         self.store.check_writable()
         self.tracking.check()
@@ -187,7 +187,7 @@ class Runner:
         runs: dict[str, str] = {}
         for name, status in complete.items():
             try:
-                runs[name], count = catch_up(self.store, status.attempt, status.manifest, self.tracking, parent)
+                runs[name], count = catch_up(self.store, *status.made, self.tracking, parent)
             except (StageError, OSError) as error:
                 self.board.line(f"warning: {name}: {error}; a later run tries again")
                 if isinstance(error, TrackingError):  # the others would wait for it in vain
@@ -218,7 +218,7 @@ class Runner:
 
     def _say_reused(self, status: StageStatus) -> None:
         note = f"   {status.reason}" if status.reason else ""
-        self.board.line(f"{status.stage.name}: reused {status.attempt.artifact_id}{note}")
+        self.board.line(f"{status.stage.name}: reused {status.made.attempt.artifact_id}{note}")
 
     @contextmanager
     def _threads(self) -> Iterator[ThreadPoolExecutor]:

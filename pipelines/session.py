@@ -18,7 +18,7 @@ from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
 from pipelines.invocation import JOB_CONFIG, Invocation
-from pipelines.planner import StageStatus, downstream, named, plan
+from pipelines.planner import StageStatus, artifact_of, downstream, named, plan
 from pipelines.presets import PRESETS
 from pipelines.stage import Stage
 
@@ -86,10 +86,10 @@ class Session:
         status = statuses[wanted.name]
         if not status.is_complete:
             reason = f": {status.reason}" if status.reason else ""
-            raise not_there(f"{stage} is {status.state}{reason}", self.invocation, statuses, stage)
-        if not {"config.json", "model/config.json"} & status.manifest["outputs"].keys():
-            raise StageError(f"{stage} makes no model", self.invocation.chat())
-        return self._artifact(status), self._artifact(statuses["tokenizer"])
+            raise not_there(f"{wanted.name} is {status.state}{reason}", self.invocation, statuses, wanted.name)
+        if not {"config.json", "model/config.json"} & status.made.manifest["outputs"].keys():
+            raise StageError(f"{wanted.name} makes no model", self.invocation.chat())
+        return artifact_of(status, self.store), artifact_of(statuses["tokenizer"], self.store)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -108,10 +108,6 @@ class Session:
         """Its id; a manifest does not know it where MLflow was away and another command sent what it had missed."""
         record = self.store.read_note(attempt, RUN) or {}
         return record.get("mlflow_run_id")
-
-    def _artifact(self, status: StageStatus) -> Artifact:
-        attempt = status.attempt
-        return Artifact(status.stage.name, attempt.artifact_id, self.store.uri(attempt), status.manifest)
 
     def _stage_object(self, status: StageStatus) -> dict[str, Any]:
         attempt, manifest = status.attempt, status.manifest

@@ -120,9 +120,9 @@ class Cluster:
 
     def _refusal(self, error: urllib.error.HTTPError) -> tuple[str, str]:
         fix = "RAY_AUTH_TOKEN_PATH=FILE rxt submit …   where FILE holds what the head's `ray get-auth-token` prints"
-        if error.code in (401, 403) and self.token is None:
-            return f"the cluster at {self.address} demands a token, and none was found here", fix
         if error.code in (401, 403):
+            if self.token is None:
+                return f"the cluster at {self.address} demands a token, and none was found here", fix
             return f"the cluster at {self.address} refused the token from {self.token.source}", fix
         return f"{self.address} answered HTTP {error.code} to {error.url}", "rxt submit --address URL …"
 

@@ -162,11 +162,11 @@ class Tracking:
             known = run.data.params
             self._log_params(run.info.run_id, {k: v for k, v in params.items() if k not in known})
             self._log_inputs(run.info.run_id, inputs)
-        run_id = run.info.run_id
+        started: str = run.info.run_id
         if sampled:
-            self._samplers[run_id] = SystemMetrics(run.info.start_time, partial(self.log_metrics, run_id))
-            self._samplers[run_id].start()
-        return run_id
+            self._samplers[started] = SystemMetrics(run.info.start_time, partial(self.log_metrics, started))
+            self._samplers[started].start()
+        return started
 
     def has_run(self, run_id: str) -> bool:
         """False if the run or its database was deleted since."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -32,9 +33,10 @@ def serve_ui(uri: str, port: int, preset: str = "tiny") -> int:
     tracking.check()
     page = f"http://{HOST}:{port}/{tracking.page()}"
     signal.signal(signal.SIGTERM, _interrupt)
-    server = _start(tracking, port)
+    command = _command(tracking, port)
+    server = _start(command)
     try:
-        _wait_until_up(server, port)
+        _wait_until_up(server, command, port)
         print(f"MLflow on {tracking.uri}\n  {page}\nCtrl-C ends it", flush=True)
         code = server.wait()
         raise TrackingError(f"the MLflow server ended by itself with exit code {code}", "rxt ui")
@@ -57,12 +59,16 @@ def _check_port(port: int) -> None:
             raise TrackingError(f"port {port} on {HOST}: {error.strerror}", f"rxt ui --port {port + 1}") from error
 
 
-def _start(tracking: Tracking, port: int) -> subprocess.Popen:
-    """In its own process group, so that a Ctrl-C reaches us alone and we end its workers in order."""
+def _command(tracking: Tracking, port: int) -> list[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", HOST, "--port", str(port)]
     command += ["--backend-store-uri", tracking.uri]
     if tracking.artifacts:
         command += ["--artifacts-destination", tracking.artifacts]
+    return command
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    """In its own process group, so that a Ctrl-C reaches us alone and we end its workers in order."""
     environment = {**os.environ, **ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # Anything the server logs per request would bury the one line that matters.
     return subprocess.Popen(
@@ -70,7 +76,7 @@ def _start(tracking: Tracking, port: int) -> subprocess.Popen:
     )
 
 
-def _wait_until_up(server: subprocess.Popen, port: int) -> None:
+def _wait_until_up(server: subprocess.Popen[bytes], command: list[str], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
@@ -80,11 +86,10 @@ def _wait_until_up(server: subprocess.Popen, port: int) -> None:
             return
         except OSError:
             time.sleep(0.2)
-    shown = " ".join(server.args[1:])
-    raise TrackingError(f"the MLflow server did not start (exit code {server.poll()})", f"{sys.executable} {shown}")
+    raise TrackingError(f"the MLflow server did not start (exit code {server.poll()})", shlex.join(command))
 
 
-def _stop(server: subprocess.Popen) -> None:
+def _stop(server: subprocess.Popen[bytes]) -> None:
     """Ask the whole group to end, and insist after a while."""
     for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
         try:

@@ -93,10 +93,11 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
         header = ("artifact", "state", "took", "result", "finished", "uri")
         print_table(console_on(sys.stdout), table_of(header, rows))
     if status.manifest:
-        print(f"\nmetrics of {status.attempt.artifact_id}   mlflow run {session.mlflow_run(status.attempt)}")
-        for key, value in status.manifest["metrics"].items():
+        attempt, manifest = status.made
+        print(f"\nmetrics of {attempt.artifact_id}   mlflow run {session.mlflow_run(attempt)}")
+        for key, value in manifest["metrics"].items():
             print(f"  {key} = {value:.6g}" if isinstance(value, float) else f"  {key} = {value}")
-        report = session.store.read_text(status.attempt, "report.md")
+        report = session.store.read_text(attempt, "report.md")
         if report is not None:
             print(f"\n{report}")
 

@@ -24,8 +24,8 @@ from rxt_model.checkpoint import from_pretrained
 from rxt_model.generate import answer
 from rxt_model.state import ConversationState
 from tokenization.records import Interaction
-from tokenization.template import decode_answer, encode_query
-from tokenization.tokenizer import Tokenizer
+from tokenization.conversations.template import decode_answer, encode_query
+from tokenization.bpe.tokenizer import Tokenizer
 
 model, tokenizer = from_pretrained("."), Tokenizer.load("tokenizer.json")
 state = ConversationState.new(model)

@@ -7,6 +7,7 @@ from jobs.configs.data import (
     CorpusConfig,
     DialoguesConfig,
     DialogueSourceConfig,
+    Filter,
     InteractionShardsConfig,
     SourceConfig,
     TextShardsConfig,
@@ -35,7 +36,7 @@ OWNER = "ReactiveAI"  # on the hub
 UNSTATED = "see the data set's card"
 
 
-def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[str, ...] = ()) -> SourceConfig:
+def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[Filter, ...] = ()) -> SourceConfig:
     path = f"{OWNER}/Beta-Pre-Train-Corpus"
     return SourceConfig(
         name=subset, kind="hub", path=path, subset=subset, language=language, licence=licence, skip=skip
