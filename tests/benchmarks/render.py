@@ -57,7 +57,9 @@ def _fill(line: str) -> list[str]:
     if line.startswith("|"):
         return [line]
     indent = "  " if line.startswith("- ") else ""
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    line = re.sub(r"(?<=\d) (?=\S)", "\N{NO-BREAK SPACE}", line)  # a number stays with its unit
+    wrapped = textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [part.replace("\N{NO-BREAK SPACE}", " ") for part in wrapped]
 
 
 def out_of_date() -> Iterator[tuple[Path, str]]:

@@ -63,6 +63,10 @@ def test_a_block_that_was_edited_by_hand_is_written_again():
     assert all(len(line) <= render.WIDTH for line in true.splitlines())
 
 
+def test_a_number_stays_on_the_line_of_its_unit():
+    assert render.filled("word " * 23 + "12345 % of all") == "word " * 22 + "word\n12345 % of all\n"
+
+
 def test_a_block_that_nothing_renders_is_refused():
     with pytest.raises(ValueError, match="no results are called 'speed'"):
         render.rendered("<!-- results: speed -->\n<!-- end -->\n", ROOT)
