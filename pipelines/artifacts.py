@@ -26,10 +26,13 @@ from tokenization.files import storage
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
 FAILURE, RUN, METRICS = "failure.json", "run.json", "metrics.jsonl"
+SCHEMA = 1  # of the records in a store: raise it when this code cannot read those that were written before
 MANIFEST_KEYS = (
-    "stage", "artifact_id", "attempt", "fingerprint", "payload", "inputs", "outputs", "content_digest", "result",
-    "metrics", "provenance", "mlflow_run_id", "seconds", "finished",
+    "schema", "stage", "artifact_id", "attempt", "fingerprint", "payload", "inputs", "outputs", "content_digest",
+    "result", "metrics", "provenance", "mlflow_run_id", "seconds", "finished",
 )  # fmt: skip
+MANIFEST_MEMBERS = {"provenance": ("code",), "payload": ("stage", "version", "config", "inputs")}
+MANIFEST_ENTRIES = {"inputs": ("stage", "artifact_id", "content_digest"), "outputs": ("size", "sha256")}
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _TOMBSTONE = "discarded-"
@@ -54,12 +57,29 @@ class Attempt:
         return f"{self.short}-{self.number}"
 
 
-class RecordDamaged(StageError):
-    """A record of an attempt is not what was written."""
+class RecordUnreadable(StageError):
+    """A record of an attempt is of no use to this code. The way out is to discard the attempt."""
+
+    def __init__(self, attempt: Attempt, message: str) -> None:
+        super().__init__(message, Discard(attempt.stage, attempt.artifact_id))
+
+
+class RecordDamaged(RecordUnreadable):
+    """It is not what was written, or lacks what this code asks for."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, name: str, reason: str) -> None:
-        remedy = Discard(attempt.stage, attempt.artifact_id)
-        super().__init__(f"{store.uri(attempt)}/{name} is damaged: {reason}", remedy)
+        super().__init__(attempt, f"{store.uri(attempt)}/{name} is damaged: {reason}")
+
+
+class OtherSchema(RecordUnreadable):
+    """Another version of this code wrote it, in another form."""
+
+    def __init__(self, attempt: Attempt, schema: object) -> None:
+        super().__init__(
+            attempt,
+            f"{attempt.stage} {attempt.artifact_id} was written by another version of this code (store schema {schema},"
+            f" this one reads {SCHEMA}): discard it, or name a new store by RXT_STORE",
+        )
 
 
 class StoreError(StageError):
@@ -137,11 +157,21 @@ class ArtifactStore:
         return self._attempt(stage, artifact_id)
 
     def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
-        """What the attempt is, None while it is not complete. Raises RecordDamaged where a part of it is missing."""
+        """What the attempt is, None while it is not complete. Raises OtherSchema for one of another schema, and
+        RecordDamaged where a part of it is missing."""
         manifest = self.read_json(attempt, MANIFEST)
-        missing = [key for key in MANIFEST_KEYS if key not in manifest] if manifest is not None else []
+        if manifest is None:
+            return None
+        schema = manifest.setdefault("schema", 1)  # the first manifests did not name it
+        if schema != SCHEMA:
+            raise OtherSchema(attempt, schema)
+        try:
+            missing = _missing(manifest)
+        except (AttributeError, TypeError) as error:
+            raise RecordDamaged(self, attempt, MANIFEST, str(error)) from error
         if missing:
-            raise RecordDamaged(self, attempt, MANIFEST, f"it has no {', '.join(missing[:3])}")
+            reason = f"it has no {', '.join(missing[:3])}; another version of this code may have written it"
+            raise RecordDamaged(self, attempt, MANIFEST, reason)
         return manifest
 
     def names(self, attempt: Attempt) -> list[str]:
@@ -276,6 +306,17 @@ class ArtifactStore:
 def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
     """One digest for a whole result: names, sizes and bytes of its files."""
     return digest_of(outputs)
+
+
+def _missing(manifest: dict[str, Any]) -> list[str]:
+    """The keys that it lacks, those inside of it dotted."""
+    missing = [key for key in MANIFEST_KEYS if key not in manifest]
+    if missing:
+        return missing
+    parts = [(key, manifest[key], members) for key, members in MANIFEST_MEMBERS.items()]
+    for key, members in MANIFEST_ENTRIES.items():
+        parts += [(f"{key}.{name}", entry, members) for name, entry in manifest[key].items()]
+    return [f"{path}.{member}" for path, part, members in parts for member in members if member not in part]
 
 
 def _json(value: Any) -> bytes:

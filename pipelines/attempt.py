@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.configs.execution import Execution
 from jobs.stage.context import Interrupted, StageContext, StageError
-from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, ArtifactStore, Attempt, StoreError, content_digest
+from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, SCHEMA, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
 from pipelines.failures import failure_record, is_loss_of_ray
 from pipelines.feed import StageFeed, open_run
@@ -126,6 +126,7 @@ class Build:
                 reporter.close()
         outputs = self.around.store.outputs(attempt)
         return self._identity(attempt) | {
+            "schema": SCHEMA,
             "outputs": outputs,
             "content_digest": content_digest(outputs),
             "result": result,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any, Literal, NamedTuple
 
 from jobs.stage.context import Artifact, StageError
-from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt
+from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt, OtherSchema
 from pipelines.code_digest import changed_files, code_digest
 from pipelines.failures import KEYS, summary
 from pipelines.fingerprint import diff, fingerprint, plain
@@ -157,7 +158,11 @@ def _blockers(stage: Stage, upstream: Mapping[str, StageStatus]) -> tuple[str, .
 
 
 def _without_attempt(stage: Stage, store: ArtifactStore, identity: dict[str, Any]) -> StageStatus:
-    manifests = [m for attempt in store.attempts(stage.name) if (m := store.manifest(attempt))]
+    manifests = []
+    for attempt in store.attempts(stage.name):
+        with suppress(OtherSchema):  # nothing of this plan asks for it
+            manifests.append(store.manifest(attempt))
+    manifests = [manifest for manifest in manifests if manifest is not None]
     if not manifests:
         return StageStatus(stage, "missing", **identity)
     newest = max(manifests, key=lambda manifest: manifest["finished"])

@@ -14,7 +14,11 @@ class Stage:
     result's metrics, a flat mapping of numbers and short texts with an optional `result` for the status table.
 
     `deterministic` stages give the same bytes for the same inputs, so what follows depends on their content;
-    what follows any other stage depends on the attempt. Raise `version` when the meaning of the code changes.
+    what follows any other stage depends on the attempt.
+
+    `version` is part of the fingerprint. Raise it, in the DAG, when the same config and inputs give another result than
+    before, or files of another form: results of the version before then count as stale. It stays when a change of code
+    gives the same bytes, and for keys of the config, which are part of the fingerprint themselves.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.stage.context import Look, StageError
 from pipelines.advice import back_lines, closing_lines, way_on
-from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordDamaged
+from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordUnreadable
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
@@ -134,7 +134,7 @@ def _built_from(session: Session, attempt: Attempt) -> list[str]:
         for other in session.store.attempts(stage.name):
             try:
                 manifest = session.store.manifest(other)
-            except RecordDamaged:  # whoever needs that one will say so
+            except RecordUnreadable:  # whoever needs that one will say so
                 continue
             if manifest and _reads(manifest, attempt):
                 found.append(f"{stage.name} {other.artifact_id}")
@@ -161,15 +161,19 @@ def _reads(record: Mapping[str, Any] | None, attempt: Attempt) -> bool:
 
 
 def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:
-    manifest = session.store.manifest(attempt)
+    manifest, unreadable = None, ""
+    try:
+        manifest = session.store.manifest(attempt)
+    except RecordUnreadable as error:
+        unreadable = str(error)
     holder = None if manifest else holder_of(session.store, attempt)
     running = holder is not None and holder.looks_alive(DEFAULT_TIMES)
     return {
         "artifact_id": attempt.artifact_id,
-        "state": "complete" if manifest else "running" if running else "not complete",
+        "state": "unreadable" if unreadable else "complete" if manifest else "running" if running else "not complete",
         "uri": session.store.uri(attempt),
         "took": duration(manifest["seconds"]) if manifest else "-",
-        "result": manifest["result"] if manifest else "",
+        "result": manifest["result"] if manifest else unreadable,
         "finished": time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest["finished"])) if manifest else "-",
         "mlflow_run_id": session.mlflow_run(attempt),
     }
