@@ -1,6 +1,7 @@
-"""One in-process Ray for the whole suite, and no thread pool wider than it must be."""
+"""One in-process Ray for the whole suite, no thread pool wider than it must be, no process left by a test that hung."""
 
 import os
+import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,12 @@ os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background, and children would inherit it;
+    signal.signal(signal.SIGINT, lambda *_: None)  # with a handler it is ignored here alone, and Ctrl-C can be tested
+
 import pytest
+
+from tests.support.processes import end_processes_of
 
 TOGETHER = ("e2e", "integration")  # folders: the one shares a finished pipeline, the other the Ray of the session
 
@@ -29,9 +35,34 @@ def pytest_xdist_make_scheduler(config, log):
     """When two processes share the suite, a file stays in one of them, and so does each folder of `TOGETHER`."""
     from xdist.scheduler import LoadScopeScheduling
 
-    scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = _scope
-    return scheduler
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _scope(nodeid)
+
+        def remove_node(self, node):
+            """A test at which a process ended is not tried again."""
+            units = self.assigned_work[node].values()
+            pending = [(unit, test) for unit in units for test, is_done in unit.items() if not is_done]
+            for unit, test in pending[:1]:
+                unit[test] = True
+            super().remove_node(node)
+            return pending[0][1] if pending else None
+
+    return Scheduler(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    try:
+        return (yield)
+    except BaseException:  # also the end of its time
+        end_processes_of(item.nodeid)
+        raise
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem):
+    end_processes_of(crashitem)
 
 
 def _scope(nodeid):

@@ -62,9 +62,6 @@ class ConversationShard:
         return self.file
 
 
-DialogueShard = InteractionShard | ConversationShard
-
-
 def interaction_shards(
     catalogue: Catalogue, config: InteractionShardsConfig, partitions: Sequence[Partition] = ()
 ) -> list[InteractionShard]:

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.processes import free_port
 
 NOBODY = "127.0.0.1:PORT"  # nobody listens there; the port is found by each test
 

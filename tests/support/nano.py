@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -19,9 +18,9 @@ import psutil
 
 from pipelines.code_digest import ROOT
 from tests.support.nano_text import write_texts
+from tests.support.processes import SECONDS, until
 
 RXT = str(Path(sys.executable).with_name("rxt"))
-SECONDS = 240  # until a command that hangs is given up
 
 
 class Workspace:
@@ -134,15 +133,15 @@ class Command:
 
     def until(self, happened: Callable[[], bool]) -> Command:
         """Returns as soon as `happened`; fails if the command ends before."""
-        since = time.monotonic()
-        while not happened():
-            assert self.process.poll() is None and time.monotonic() - since < SECONDS, self.output
-            time.sleep(0.002)
+        try:
+            until(happened, self.process)
+        except AssertionError as error:
+            raise AssertionError(f"rxt {' '.join(self.words)}: {error}\n{self.output}") from None
         return self
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(SECONDS)
 
     def interrupt(self) -> None:
         """Ctrl-C, which a terminal sends to all that it started."""

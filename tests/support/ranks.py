@@ -2,22 +2,31 @@
 
 import multiprocessing
 import os
-import socket
+import time
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from tests.support.processes import SECONDS, free_port
+
 PRELOAD = ["torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "rxt_model.parallelize"]
 
 
 def on_ranks(world_size, function, *arguments):
-    """Run `function(rank, *arguments)` in as many processes with a process group; raises if any of them fails."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Run `function(rank, *arguments)` in as many processes with a process group; raises if any of them fails, or if
+    they have not ended after SECONDS."""
     multiprocessing.set_forkserver_preload(PRELOAD)
-    mp.start_processes(_run, (world_size, port, function, arguments), nprocs=world_size, start_method="forkserver")
+    ranks = mp.start_processes(
+        _run, (world_size, free_port(), function, arguments), world_size, join=False, start_method="forkserver"
+    )
+    deadline = time.monotonic() + SECONDS
+    try:
+        while not ranks.join(timeout=1):
+            assert time.monotonic() < deadline, f"the ranks have not ended after {SECONDS} s"
+    finally:
+        for process in ranks.processes:
+            process.kill()
 
 
 def _run(rank, world_size, port, function, arguments):

@@ -10,6 +10,7 @@ import sys
 
 from pipelines.code_digest import ROOT
 from tests.support.evaluation_data import make_shards, make_tokenizer, save_models
+from tests.support.processes import SECONDS
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 SCRIPT = BENCHMARKS / "recall.py"
@@ -40,7 +41,7 @@ def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatc
     results = tmp_path / "time.jsonl"
     sizes = ["--turns", "2", "--query", "6", "--answer", "6", "--repeats", "1", "--peer-repeats", "1"]
     script = BENCHMARKS / "time_to_first_token.py"
-    subprocess.run([sys.executable, script, *sizes, "--results", results], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, script, *sizes, "--results", results], check=True, cwd=ROOT, timeout=SECONDS)
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert [(line["model"], line["turn"], line["prompt_tokens"]) for line in lines] == [
         ("rxt", 1, 6), ("rxt", 2, 6), ("stateless", 1, 6), ("stateless", 2, 18),
@@ -56,5 +57,7 @@ def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatc
 def test_a_benchmark_of_the_cpu_begins_again_without_what_changes_the_allocator():
     code = "import os, sys, allocator; print(allocator.as_by_default(), sys.argv, 'MALLOC_A' in os.environ)"
     changed = os.environ | {"MALLOC_A": "1", "PYTHONPATH": str(BENCHMARKS)}
-    done = subprocess.run([sys.executable, "-c", code, "x"], env=changed, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "x"], env=changed, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     assert done.stdout == "default ['-c', 'x'] False\n"

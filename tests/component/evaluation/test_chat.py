@@ -17,6 +17,7 @@ from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
 from tests.support.evaluation_data import make_conversations, make_tokenizer, save_models
+from tests.support.processes import SECONDS
 from tests.support.recorded import recorded
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer, encode_query
@@ -82,7 +83,7 @@ def test_the_answer_is_there_before_memory_is_written_and_the_next_turn_waits(se
     may_write, order, write = threading.Event(), [], ReactiveTransformer.write
 
     def slow(self, *arguments):
-        may_write.wait()
+        may_write.wait(SECONDS)
         order.append("written")
         return write(self, *arguments)
 

@@ -13,6 +13,7 @@ from pipelines.code_digest import ROOT
 from rxt_model.kernels.experts import kernels_run, routed_experts
 from rxt_model.moe import experts
 from rxt_model.moe.router import router_logits
+from tests.support.processes import SECONDS
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 
@@ -21,7 +22,9 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
     """Without the interpreter, which some other test may have asked for, and without any GPU."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, str(BENCHMARKS / script), *arguments]
-    return subprocess.run(command, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    return subprocess.run(
+        command, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS
+    )
 
 
 def test_kernels_cross_compile_without_a_spill(tmp_path):
@@ -41,7 +44,11 @@ for name, (kernel, constants, *_) in kernels().items():
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     path = os.pathsep.join(map(str, (BENCHMARKS, ROOT)))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment | {"PYTHONPATH": path}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env=environment | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
     )
     found = dict(line.split() for line in done.stdout.splitlines())
     assert len(found) > 20 and set(found.values()) == {"0"}, done.stdout + done.stderr

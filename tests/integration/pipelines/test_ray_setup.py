@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
+
+from tests.support.processes import SECONDS, free_port, started, until
 
 JOIN = """
 import sys
@@ -31,7 +30,7 @@ ray_setup.shutdown()
 def join(**environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
-        [sys.executable, "-c", JOIN], env=clean | environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", JOIN], env=clean | environment, capture_output=True, text=True, timeout=SECONDS
     )
 
 
@@ -49,27 +48,17 @@ def head(short_folder):
     folder = short_folder()
     token = folder / "token"
     token.write_text("a-token-of-this-test-alone-0123456789")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}",
         "--include-dashboard=false", "--num-cpus=2", f"--object-store-memory={100 << 20}", f"--temp-dir={folder}/ray",
     ]  # fmt: skip
     environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(folder)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     address = f"127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while join(RAY_ADDRESS=address, RAY_AUTH_TOKEN_PATH=str(token)).returncode and time.monotonic() < deadline:
-        time.sleep(0.5)
-    children = psutil.Process(process.pid).children(recursive=True)
-    yield address, token
-    process.terminate()
-    psutil.wait_procs(children, timeout=15)
-    for child in children:
-        if child.is_running():
-            child.kill()
-    process.wait(timeout=60)
+    with started(command, seconds=3600, env=environment, **quiet) as process:
+        until(lambda: join(RAY_ADDRESS=address, RAY_AUTH_TOKEN_PATH=str(token)).returncode == 0, process)
+        yield address, token
 
 
 def test_joining_with_the_token(head):
@@ -87,9 +76,7 @@ def test_a_wrong_token_explains_itself(head, tmp_path):
 
 
 def test_a_cluster_that_does_not_answer():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     result = join(RAY_ADDRESS=address)
     assert result.returncode == 2
     assert result.stdout.startswith(f"no Ray cluster answers at {address}") and "unset RAY_ADDRESS" in result.stdout
@@ -119,5 +106,5 @@ ray_setup.shutdown()
 print(len(children) > 0, len(psutil.wait_procs(children, timeout=10)[1]))
 """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    result = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=180)
+    result = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=SECONDS)
     assert result.stdout.split() == ["7", "True", "0"], result.stderr

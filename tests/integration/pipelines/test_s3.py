@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 from jobs.stage.context import StageError
 from pipelines.artifacts import MANIFEST_KEYS, ArtifactStore, Attempt, StoreError
 from pipelines.lease import LeaseHeld, LeaseTimes, take
+from tests.support.processes import SECONDS
 
 ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
 QUICK = LeaseTimes(heartbeat=0.2, expiry=1.0, grace=0.3, poll=0.1)
@@ -66,19 +67,19 @@ def test_store_and_lease(url):
 def _create(url, barrier, queue):
     store = ArtifactStore(url)
     for number in range(1, 6):
-        barrier.wait()
+        barrier.wait(SECONDS)
         queue.put((number, store.create_json(Attempt("race", "0" * 12, number), "manifest.json", {})))
 
 
 def test_four_processes_race_and_one_creates_each_manifest(url):
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(4), context.Queue()
-    racers = [context.Process(target=_create, args=(url, barrier, queue)) for _ in range(4)]
+    racers = [context.Process(target=_create, args=(url, barrier, queue), daemon=True) for _ in range(4)]
     for racer in racers:
         racer.start()
-    results = [queue.get(timeout=120) for _ in range(20)]
+    results = [queue.get(timeout=SECONDS) for _ in range(20)]
     for racer in racers:
-        racer.join()
+        racer.join(SECONDS)
     assert sorted(number for number, won in results if won) == [1, 2, 3, 4, 5]
 
 

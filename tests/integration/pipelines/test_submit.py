@@ -8,17 +8,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pipelines import submit as module
 from pipelines.submit import Cluster, SubmitError, submit
 from tests.support.nano import Workspace, built
-from tests.support.ports import free_port
+from tests.support.processes import SECONDS, free_port, started, until
 
 TOKEN = "5f" * 32
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -43,37 +42,29 @@ sys.exit(3)
 
 @pytest.fixture(scope="module")
 def head(short_folder):
-    """Address of a head that runs for this module; ended by the process ids that it started."""
+    """Address of a head that runs for this module."""
     folder = short_folder()
     gcs, dashboard, agent = free_port(), free_port(), free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
-    started = [
-        _start(
-            f"--head --port {gcs} --dashboard-host 127.0.0.1 --dashboard-port {dashboard} --temp-dir {folder} "
-            f"--dashboard-agent-listen-port {agent}",
-            environment,
-        )
-    ]
     address = f"http://127.0.0.1:{dashboard}"
-    try:
+    with ExitStack() as nodes:
+        nodes.enter_context(
+            _node(
+                f"--head --port {gcs} --dashboard-host 127.0.0.1 --dashboard-port {dashboard} --temp-dir {folder} "
+                f"--dashboard-agent-listen-port {agent}",
+                environment,
+            )
+        )
         _wait_for_nodes(address, 1)
 
         def add_node() -> None:
             agent = free_port()
             options = f"--address 127.0.0.1:{gcs} --node-ip-address 127.0.0.2 --dashboard-agent-listen-port {agent}"
-            started.append(_start(options, environment))
+            nodes.enter_context(_node(options, environment))
             _wait_for_nodes(address, 2)
 
         yield address, add_node
-    finally:
-        family = [p for s in started for p in [psutil.Process(s.pid), *psutil.Process(s.pid).children(recursive=True)]]
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(family, timeout=10)
 
 
 @pytest.fixture
@@ -137,21 +128,20 @@ from pipelines import submit
 submit.ROOT = Path({str(clone)!r})
 sys.exit(submit.submit({address!r}, ["sleep"], True, **{WHERE!r}))
 """
-    follower = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    lines = [follower.stdout.readline()]
-    while lines[-1] != "sleeping\n":
-        assert lines[-1], f"it ended early: {lines}"
-        lines.append(follower.stdout.readline())
-    follower.send_signal(signal.SIGINT)
-    rest, _ = follower.communicate()
+    with started([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as follower:
+        lines = [follower.stdout.readline()]
+        while lines[-1] != "sleeping\n":
+            assert lines[-1], f"it ended early: {lines}"
+            lines.append(follower.stdout.readline())
+        follower.send_signal(signal.SIGINT)
+        rest, _ = follower.communicate(timeout=SECONDS)
     job = lines[0].split()[1]
     assert follower.returncode == 130 and f"job {job} goes on" in rest and "ray job stop" in rest
 
     client = Cluster(address).client()
     assert client.get_job_status(job) == "RUNNING"
     client.stop_job(job)
-    while not client.get_job_status(job).is_terminal():
-        time.sleep(0.2)
+    until(lambda: client.get_job_status(job).is_terminal())
     assert client.get_job_status(job) == "STOPPED" and "saved what it needs" in client.get_job_logs(job)
 
 
@@ -204,27 +194,21 @@ def test_a_folder_is_refused_as_the_place_of_several_nodes(head, clone, capsys):
     assert capsys.readouterr().out.startswith("job rxt-")
 
 
-def _start(options: str, environment: dict[str, str]) -> subprocess.Popen:
+def _node(options: str, environment: dict[str, str]) -> AbstractContextManager:
+    """A node that lives as long as its block."""
     limits = "--num-cpus 1 --object-store-memory 100000000 --disable-usage-stats --block"
-    return subprocess.Popen(
-        [RAY, "start", *options.split(), *limits.split()],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return started([RAY, "start", *options.split(), *limits.split()], 3600, env=environment, **quiet)
 
 
 def _wait_for_nodes(address: str, count: int) -> None:
-    """Raises TimeoutError; asks as the state page of the dashboard does."""
+    """Asks as the state page of the dashboard does."""
     url = f"{address}/api/v0/nodes?limit=10&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(request, timeout=5) as response:
-                if json.load(response)["data"]["result"]["total"] >= count:
-                    return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(f"{address} has not {count} nodes after a minute")
+
+    def are_there() -> bool:
+        with suppress(OSError), urllib.request.urlopen(request, timeout=5) as response:
+            return json.load(response)["data"]["result"]["total"] >= count
+        return False
+
+    until(are_there)

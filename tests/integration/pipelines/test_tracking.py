@@ -6,14 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
 from pipelines.tracking import LONGEST_PARAM, Tracking, TrackingError, TrackingUnavailable
-from tests.support.ports import free_port
+from pipelines.ui import serve_ui
+from tests.support.processes import SECONDS, free_port, started
 
 DIGEST = "5f" * 32
 
@@ -111,7 +112,7 @@ parent = tracking.start_run("rxt run tiny", [])
 tracking.start_stage(parent, "sft", "0123456789ab-1", "uri", "f" * 64, 1, {{}}, {{}})
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", code])
+    subprocess.run([sys.executable, "-c", code], timeout=SECONDS)
     living = Tracking(uri, "tiny")
     parent = living.start_run("rxt stage rerun corpus", [])
     child = stage(living, parent)
@@ -151,7 +152,9 @@ def test_many_points_and_parameters_exceed_one_request(uri, client):
 
 def test_a_new_database_is_silent(tmp_path):
     code = f"from pipelines.tracking import Tracking; Tracking('sqlite:///{tmp_path}/m.db', 'tiny').check()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     assert done.stdout + done.stderr == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.db"]
 
@@ -203,36 +206,21 @@ def test_a_refused_write_raises_and_the_points_can_be_logged_again(uri, client, 
 def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client):
     port = free_port()
     code = f"import sys; from pipelines.ui import serve_ui; sys.exit(serve_ui({uri!r}, {port}))"
-    ui = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
+    with started([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as ui:
         lines = [ui.stdout.readline() for _ in range(3)]
         assert re.search(rf"http://127.0.0.1:{port}/#/experiments/\d+/runs", lines[1]), lines
-        children = process_group_members(ui.pid)
+        children = psutil.Process(ui.pid).children(recursive=True)
         tracking = Tracking(f"http://127.0.0.1:{port}", "tiny")
         tracking.check()
         run_id = stage(tracking, tracking.start_run("rxt run tiny", []))
         tracking.log_metrics(run_id, [("train/loss", 1.0, 1, 1)])
         assert client.get_run(run_id).data.metrics["train/loss"] == 1.0
         with pytest.raises(TrackingError, match=f"port {port}"):
-            from pipelines.ui import serve_ui
-
             serve_ui(uri, port)
-    finally:
         ui.send_signal(signal.SIGINT)
-        code = ui.wait()
-    assert code == 0 and children
-    for _ in range(100):
-        if not any(Path(f"/proc/{pid}").exists() for pid in children):
-            break
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+        assert ui.wait(SECONDS) == 0
+    assert children and psutil.wait_procs(children, timeout=10)[1] == []
     with pytest.raises(TrackingUnavailable, match=str(port)):
         tracking.log_metrics(run_id, [("train/loss", 0.5, 2, 2)])
     with pytest.raises(TrackingUnavailable):
         tracking.end_run("FINISHED")
-
-
-def process_group_members(parent: int) -> list[int]:
-    import psutil
-
-    return [child.pid for child in psutil.Process(parent).children(recursive=True)]

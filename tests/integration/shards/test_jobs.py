@@ -12,11 +12,11 @@ import pytest
 
 from jobs.configs.data import TokenizerConfig
 from jobs.shards.dialogue_counts import COUNTS
-from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
-from jobs.shards.text_stage import build_text_shards
+from jobs.shards.stage import build_conversation_shards, build_interaction_shards, build_text_shards
 from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.tokenizer import train_tokenizer
 from pipelines.code_digest import ROOT
+from tests.support.processes import SECONDS
 from tests.support.shard_data import PAIRS, TALKS, TEXT, context, digests, documents, write_corpus
 from tokenization.bpe.special_tokens import BOS, EOS
 from tokenization.bpe.tokenizer import Tokenizer
@@ -260,7 +260,7 @@ def bucket(monkeypatch):
 
 ON_S3 = """
 import sys
-from jobs.shards.dialogue_stage import build_conversation_shards
+from jobs.shards.stage import build_conversation_shards
 from jobs.stage.ray_setup import shutdown
 from tests.support.shard_data import TALKS, context
 for _ in range(2):
@@ -275,7 +275,7 @@ def test_shards_on_an_object_store_equal_local_ones(built, inputs, bucket, tmp_p
     """With a Ray of its own: its workers must know the store from their start, as on a cluster."""
     url = f"{bucket}/talks"
     command = [sys.executable, "-c", ON_S3, url, *inputs]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)
     assert done.stdout.splitlines() == ["[]", "['resumed at step 4: 4 of 4 shards were finished before']"]
     monkeypatch.setenv("RXT_CACHE", str(tmp_path))
     assert read_index(url) == read_index(built["talks"].output_uri)

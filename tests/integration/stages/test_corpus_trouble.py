@@ -9,6 +9,7 @@ import resource
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pyarrow as pa
@@ -22,6 +23,7 @@ from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, write_docum
 from jobs.stage.context import Restart, StageError
 from jobs.stage.tasks import run_tasks
 from tests.support.corpus_data import config, content, context
+from tests.support.processes import SECONDS, until
 from tokenization.bpe import batching
 from tokenization.cleaning.benchmark import read_benchmark
 from tokenization.cleaning.words import Words
@@ -190,17 +192,14 @@ def test_a_killed_worker_changes_no_byte(ray_session, tmp_path):
     killed = []
 
     def kill():
-        while not killed:
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    if "clean_piece" in process.name() + " ".join(process.cmdline()):
-                        process.kill()
-                        killed.append(process.pid)
-                except psutil.Error:
-                    continue
-            time.sleep(0.02)
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if "clean_piece" in process.name() + " ".join(process.cmdline()):
+                    process.kill()
+                    killed.append(process.pid)
+        return killed
 
-    threading.Thread(target=kill, daemon=True).start()
+    threading.Thread(target=until, args=(kill,), daemon=True).start()
     stage.build_corpus(context(tmp_path / "killed"), big)
     assert killed and content(tmp_path / "killed") == content(tmp_path / "calm")
 
@@ -253,7 +252,9 @@ def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, m
 def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, timeout=SECONDS
+    ).returncode:
         pytest.skip("may not mount a small disk here")
     try:
         write_rows(tmp_path / "x.jsonl", (page(n, 600) for n in range(500)))
@@ -261,7 +262,7 @@ def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_
             stage.build_corpus(context(disk / "out"), config((source("x", tmp_path / "x.jsonl"),)))
         assert not list(disk.rglob("*.parquet"))
     finally:
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", disk], check=True, timeout=SECONDS)
 
 
 def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):

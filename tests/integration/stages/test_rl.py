@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from jobs.rl.weight_sync import publish
 from jobs.stage.context import Change, Interrupted, StageError
 from pipelines.code_digest import ROOT
 from rxt_model.checkpoint import load_config
+from tests.support.processes import SECONDS, started, until
 from tests.support.rl_data import RecordingReporter, toy_context, toy_row, toy_world
 
 CONFIG = MrlConfig(
@@ -107,13 +107,13 @@ def test_stopped_then_killed_it_goes_on_to_the_weights_of_the_undisturbed_run(ra
     (tmp_path / "arguments").write_bytes(pickle.dumps((inputs, output, CONFIG)))
     address = ray_session.get_runtime_context().gcs_address
     code = textwrap.dedent(DRIVER).format(address=address, arguments=str(tmp_path / "arguments"))
-    driver = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     lines = []
-    for line in driver.stdout:
-        lines.append(line.strip())
-        if line.strip() == "done 3":
-            driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    with started([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
+        for line in driver.stdout:
+            lines.append(line.strip())
+            if line.strip() == "done 3":
+                driver.send_signal(signal.SIGKILL)
+        driver.wait(SECONDS)
     assert lines[:1] == ["resumed at step 1"]
     assert driver.returncode == -signal.SIGKILL
     assert not (output / "model").exists()
@@ -143,17 +143,16 @@ def test_an_actor_killed_within_a_turn_comes_back_with_its_memory(ray_session, i
             """Kills the process as soon as a turn is on disk: the next one has then begun."""
             seen = None
             for _ in range(kills):
-                while (stamp := state.stat().st_mtime_ns if state.exists() else None) == seen or stamp is None:
-                    time.sleep(0.002)
-                seen = stamp
+                until(lambda: state.exists() and state.stat().st_mtime_ns != seen)  # noqa: B023
+                seen = state.stat().st_mtime_ns
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
                 pid = ray_session.get(worker.pid.remote())
 
-        thread = threading.Thread(target=killer)
+        thread = threading.Thread(target=killer, daemon=True)
         thread.start()
         results.append(actors.collect("train-0", episodes, publish(actors.learner, 0), 1.0, 0))
-        thread.join()
+        thread.join(SECONDS)
         assert len(set(killed)) == kills
         assert (ray_session.get(worker.pid.remote()) == pid) == (kills == 0)
         writes.append(ray_session.get(worker.writes.remote()))

@@ -1,11 +1,7 @@
 """A training stage on Ray: stopped in every way, with layers recomputed or not, it ends with the same weights, bit for
 bit."""
 
-import os
-import signal
-import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -17,6 +13,7 @@ from jobs.training.pretrain import pretrain
 from pipelines.code_digest import ROOT
 from rxt_model.checkpoint import from_pretrained
 from rxt_model.moe.selection_bias import expert_layers
+from tests.support.processes import SECONDS, started, until
 from tests.support.training_data import Memory, context, make_training_shards, pretrain_config
 
 STEPS = 160
@@ -61,20 +58,16 @@ def kill_a_worker():
 def kill_the_driver(output, shards):
     """Start the stage in a process of its own and kill that once a checkpoint is recorded."""
     script = DRIVER.format(output=str(output), shards=shards, steps=STEPS)
-    driver = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, start_new_session=True)
-    try:
-        while not recorded(str(output)):
-            assert driver.poll() is None
-            time.sleep(0.02)
+    with started([sys.executable, "-c", script], cwd=ROOT, start_new_session=True) as driver:
+        until(lambda: recorded(str(output)), driver)
         helpers = psutil.Process(driver.pid).children(recursive=True)
-    finally:
-        os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+        driver.kill()
+        driver.wait(SECONDS)
     # orphans write on for a moment; the lease of a real run waits for that
     _, alive = psutil.wait_procs(helpers, timeout=8)
     for process in alive:
         process.kill()
-    psutil.wait_procs(alive)
+    psutil.wait_procs(alive, timeout=SECONDS)
 
 
 def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp_path):

@@ -19,6 +19,7 @@ from pipelines.code_digest import ROOT
 from pipelines.lease import take
 from pipelines.planner import plan
 from pipelines.presets import PRESETS
+from tests.support.processes import SECONDS
 from tests.support.toy_graph import MemoryTracking, run
 
 HEAVY = ("torch", "ray", "mlflow", "datasets", "pyarrow", "pydantic", "numpy", "fsspec", "rich.live")
@@ -90,7 +91,9 @@ except SystemExit as end:
     assert not end.code
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=SECONDS
+    ).stdout
     assert out.splitlines()[-1] == "[]"
 
 
@@ -106,7 +109,9 @@ except SystemExit as end:
 print([name for name in ("torch", "ray", "mlflow", "datasets", "pyarrow") if name in sys.modules])
 """
     environment = {**os.environ, "RXT_STORE": str(tmp_path)}
-    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     assert out.stdout.splitlines()[-1] == "[]"
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from jobs.stage.context import StageError
 from pipelines import cli, submit
 from pipelines.submit import Cluster, SubmitError
-from tests.support.ports import free_port
+from tests.support.processes import free_port
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from tests.support.processes import SECONDS
 from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.language import polish_lead
@@ -202,6 +203,6 @@ def test_splits_and_ids_do_not_depend_on_the_process():
     code = "from tokenization.documents import *; from tokenization.cleaning.words import text_key; "
     code += "print(document_id('s', 'źle'), [split_of(text_key(str(n)), .3, .3) for n in range(9)])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env={"PYTHONHASHSEED": "7"}).stdout  # fmt: skip
+                          env={"PYTHONHASHSEED": "7"}, timeout=SECONDS).stdout  # fmt: skip
     assert said.strip() == f"{document_id('s', 'źle')} {[split_of(text_key(str(n)), 0.3, 0.3) for n in range(9)]}"
     assert document_id("s", "a") != document_id("s", "b") != document_id("t", "b")

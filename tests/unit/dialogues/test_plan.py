@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from tests.support.processes import SECONDS
 from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.values import mentioned, split_values, value_table
 from tokenization.dialogues.wording import PHRASEBOOKS, example, generate
@@ -174,7 +175,9 @@ def test_same_conversation_in_every_process():
         "print(hashlib.sha256(repr([talks, example('pl', 3)]).encode()).hexdigest())"
     )
     digests = {
-        subprocess.check_output([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed})
+        subprocess.check_output(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, timeout=SECONDS
+        )
         for seed in ("1", "2")
     }
     assert len(digests) == 1

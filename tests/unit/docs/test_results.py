@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.code_digest import ROOT
+from tests.support.processes import SECONDS
 
 BENCHMARKS = ROOT / "tests/benchmarks"
 LINES = [
@@ -25,7 +26,7 @@ HELPERS = ("record.py", "texts.py", "allocator.py")
 
 def git(*arguments: str) -> str:
     """What git says, empty if it fails."""
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS).stdout
 
 
 @cache

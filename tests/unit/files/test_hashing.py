@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.support.processes import SECONDS
 from tokenization.hashing import stable_hash, stable_seed
 
 
@@ -16,7 +17,7 @@ def test_they_are_what_they_have_always_been():
 
 def test_they_are_the_same_in_another_process():
     code = "from tokenization.hashing import *; print(stable_hash('gęś'), stable_seed(3, 'memory', 'c1'))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=SECONDS)
     assert found.stdout.split() == [str(stable_hash("gęś")), str(stable_seed(3, "memory", "c1"))]
 
 

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import types
 
-import psutil
-
 from pipelines.artifacts import ArtifactStore
 from pipelines.gpu_metrics import gpu_sampler
 from pipelines.peak_memory import PeakMemory, tree_bytes
 from pipelines.system_metrics import SystemMetrics
 from tests.support import toy_graph
+from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import MemoryTracking, run, toy
 
 
@@ -61,12 +60,12 @@ def test_memory_of_descendants_counts_and_the_peak_stays(monkeypatch):
     before = tree_bytes()
     grow = "x = bytearray(b'x') * (200 << 20); print('grown', flush=True); input()"
     with PeakMemory() as memory:
-        child = subprocess.Popen([sys.executable, "-c", grow], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        child.stdout.readline()
-        assert tree_bytes() > before + (190 << 20)
-        while memory.bytes < before + (190 << 20):
-            psutil.Process(child.pid).status()
-        child.communicate(b"\n")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with started([sys.executable, "-c", grow], **pipes) as child:
+            child.stdout.readline()
+            assert tree_bytes() > before + (190 << 20)
+            until(lambda: memory.bytes >= before + (190 << 20), child)
+            child.communicate(b"\n", timeout=SECONDS)
         assert tree_bytes() < before + (100 << 20)
     assert memory.bytes > before + (190 << 20)
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pipelines.fingerprint import canonical_json, diff, fingerprint, flatten
 from pipelines.presets import PRESETS
+from tests.support.processes import SECONDS
 
 
 class Inner(BaseModel):
@@ -31,7 +32,9 @@ def test_same_digest_in_other_processes_and_hash_seeds(seed):
         "print(fingerprint(PRESETS['tiny']()), fingerprint({k: 1 for k in {'a', 'b', 'c', 'd', 'e'}}))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     here = f"{fingerprint(PRESETS['tiny']())} {fingerprint(dict.fromkeys('edcba', 1))}"
     assert out.stdout.strip() == here
 

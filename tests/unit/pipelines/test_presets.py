@@ -21,6 +21,7 @@ from rxt_model.family import FAMILY
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.expert_parallel import check_degree
 from rxt_model.size import active_parameters, parameters
+from tests.support.processes import SECONDS
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.wording import generate
@@ -47,7 +48,9 @@ from pipelines.presets import PRESETS
 digests = {stage.name + name: fingerprint(stage.config) for name in PRESETS for stage in curriculum(PRESETS[name]())}
 print(len(digests), sorted({"torch", "ray", "mlflow", "datasets", "pyarrow"} & set(sys.modules)))
 """
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     assert run.stdout.split() == [str(14 * len(PRESETS)), "[]"]
 
 

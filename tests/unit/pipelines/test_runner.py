@@ -23,6 +23,7 @@ from pipelines.invocation import Invocation
 from pipelines.lease import take
 from pipelines.planner import plan
 from tests.support import toy_graph
+from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import QUICK, MemoryTracking, run, slow_pair, toy
 from tokenization.bpe.tokenizer import TokenizerError
 
@@ -193,27 +194,25 @@ def test_a_tracker_that_goes_away_costs_nothing_and_is_caught_up_later(store):
 def driver(store, steps, deaf="listens"):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "tests.support.toy_graph", store.url, str(steps), deaf]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    printed = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return started(command, cwd=ROOT, env=environment, **printed)
 
 
-def wait_for_step(store, step):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for attempt in store.attempts("count"):
-            record = store.read_json(attempt, "checkpoints.json")
-            if record and record["checkpoints"][-1]["step"] >= step:
-                return attempt
-        time.sleep(0.02)
-    raise AssertionError(f"step {step} never came")
+def wait_for_step(store, process, step):
+    def found():
+        attempts = store.attempts("count")
+        record = store.read_json(attempts[0], "checkpoints.json") if attempts else None
+        return record and record["checkpoints"][-1]["step"] >= step
+
+    until(found, process)
+    return store.attempts("count")[0]
 
 
 def test_ctrl_c_lets_running_stages_save_and_the_next_run_resumes(store):
-    process = driver(store, 400)
-    wait_for_step(store, 3)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    with driver(store, 400) as process:
+        wait_for_step(store, process, 3)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, out
     assert "stopping" in out and "count: stopped, what it had is saved" in out and "go on with: rxt run" in out
     attempt = plan(slow_pair(400), store)["count"].attempt
@@ -222,21 +221,20 @@ def test_ctrl_c_lets_running_stages_save_and_the_next_run_resumes(store):
 
 
 def test_second_ctrl_c_ends_at_once(store):
-    process = driver(store, 4000, "deaf")
-    wait_for_step(store, 2)
-    process.send_signal(signal.SIGINT)
-    wait_for_step(store, store.read_json(store.attempts("count")[0], "checkpoints.json")["checkpoints"][-1]["step"] + 3)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    with driver(store, 4000, "deaf") as process:
+        attempt = wait_for_step(store, process, 2)
+        process.send_signal(signal.SIGINT)
+        wait_for_step(store, process, store.read_json(attempt, "checkpoints.json")["checkpoints"][-1]["step"] + 3)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS)
     assert process.returncode == 130
 
 
 def test_kill_9_then_the_same_command_waits_for_the_orphans_says_so_and_resumes(store):
-    process = driver(store, 30)
-    attempt = wait_for_step(store, 4)
-    process.kill()
-    process.communicate()
+    with driver(store, 30) as process:
+        attempt = wait_for_step(store, process, 4)
+        process.kill()
+        process.communicate(timeout=SECONDS)
     before = store.read_json(attempt, "checkpoints.json")["checkpoints"][-1]["step"]
     assert states(slow_pair(30), store) == ["complete", "interrupted"]
     out = io.StringIO()
@@ -317,8 +315,7 @@ def test_ray_that_goes_away_after_a_signal_is_no_failure(store, monkeypatch, ask
     def loses(ctx, config):
         if asked:
             os.kill(os.getpid(), signal.SIGTERM)
-            while not ctx.should_stop():
-                time.sleep(0.01)
+            until(ctx.should_stop)
         raise ActorUnavailableError("the monitor is gone", None)
 
     monkeypatch.setattr(toy_graph, "loses", loses, raising=False)

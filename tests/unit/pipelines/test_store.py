@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 import uuid
@@ -15,6 +14,7 @@ import pytest
 from jobs.stage.context import Interrupted, StageError
 from pipelines.artifacts import ArtifactStore, Attempt, content_digest
 from pipelines.lease import LeaseHeld, holder_of, take
+from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import QUICK
 
 ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
@@ -153,8 +153,8 @@ def holder_record(store, **changes):
 
 
 def test_a_dead_local_holder_is_outlived_after_the_grace_time(store):
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
+    with started([sys.executable, "-c", ""]) as process:
+        process.wait(SECONDS)
     holder_record(store, pid=process.pid)
     said = []
     began = time.monotonic()
@@ -204,10 +204,7 @@ def test_a_holder_that_lost_its_lease_notices_and_may_not_commit(store):
     lease = take(store, ATTEMPT, print, times=QUICK)
     record = store.read_json(ATTEMPT, "lease-000001.json")
     store.create_json(ATTEMPT, "lease-000002.json", record | {"pid": 1})
-    deadline = time.monotonic() + 10
-    while not lease.lost and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert lease.lost
+    until(lambda: lease.lost, seconds=10)
     with pytest.raises(LeaseHeld, match="pid 1 "):
         lease.commit({})
     assert store.manifest(ATTEMPT) is None
@@ -217,10 +214,7 @@ def test_a_holder_that_lost_its_lease_notices_and_may_not_commit(store):
 
 def test_the_heartbeat_changes_the_record(store):
     lease = take(store, ATTEMPT, print, times=QUICK)
-    deadline = time.monotonic() + 10
-    while holder_of(store, ATTEMPT).record["beat"] < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert holder_of(store, ATTEMPT).record["beat"] >= 3
+    until(lambda: holder_of(store, ATTEMPT).record["beat"] >= 3, seconds=10)
     lease.release()
     assert holder_of(store, ATTEMPT).record["released"]
 
@@ -229,13 +223,13 @@ def _race(url, barrier, queue):
     store = ArtifactStore(url)
     for round_number in range(20):
         attempt = Attempt("race", "0" * 12, round_number + 1)
-        barrier.wait()
+        barrier.wait(SECONDS)
         try:
             lease = take(store, attempt, print, times=QUICK)
         except LeaseHeld:
             lease = None
         won = store.create_json(attempt, "manifest.json", {"pid": os.getpid()})
-        barrier.wait()
+        barrier.wait(SECONDS)
         queue.put((round_number, lease is not None, won))
         if lease:
             lease.release()
@@ -244,12 +238,12 @@ def _race(url, barrier, queue):
 def test_four_processes_race_and_one_wins_each_lease_and_each_manifest(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, queue = context.Barrier(4), context.Queue()
-    racers = [context.Process(target=_race, args=(str(tmp_path), barrier, queue)) for _ in range(4)]
+    racers = [context.Process(target=_race, args=(str(tmp_path), barrier, queue), daemon=True) for _ in range(4)]
     for racer in racers:
         racer.start()
-    results = [queue.get(timeout=60) for _ in range(80)]
+    results = [queue.get(timeout=SECONDS) for _ in range(80)]
     for racer in racers:
-        racer.join()
+        racer.join(SECONDS)
     for round_number in range(20):
         mine = [r for r in results if r[0] == round_number]
         assert sum(r[1] for r in mine) == 1 and sum(r[2] for r in mine) == 1
@@ -265,12 +259,12 @@ def test_threads_race_on_memory():
     barrier = threading.Barrier(8)
 
     def create():
-        barrier.wait()
+        barrier.wait(SECONDS)
         won.append(store.create_json(ATTEMPT, "manifest.json", {}))
 
-    threads = [threading.Thread(target=create) for _ in range(8)]
+    threads = [threading.Thread(target=create, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(SECONDS)
     assert sum(won) == 1

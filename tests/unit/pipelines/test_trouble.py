@@ -17,6 +17,7 @@ from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 from pipelines.lease import take
 from pipelines.planner import plan
 from tests.support import toy_graph
+from tests.support.processes import until
 from tests.support.toy_graph import QUICK, MemoryTracking, run, toy
 
 ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
@@ -39,9 +40,7 @@ def disk_that_fills():
 
 
 def wait_until_stopped(ctx):
-    deadline = time.monotonic() + 30
-    while not ctx.should_stop() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(ctx.should_stop, seconds=30)
     raise Interrupted("asked to stop")
 
 
@@ -94,7 +93,7 @@ def test_the_heartbeat_outlives_a_store_that_is_away_for_a_while(store):
         fill()
         time.sleep(4 * QUICK.heartbeat)
     before = store.read_json(ATTEMPT, "lease-000001.json")["beat"]
-    wait_for(lambda: store.read_json(ATTEMPT, "lease-000001.json")["beat"] > before)
+    until(lambda: store.read_json(ATTEMPT, "lease-000001.json")["beat"] > before)
     assert lease.is_ours()
     lease.release()
 
@@ -103,7 +102,7 @@ def test_a_lease_is_lost_when_no_heartbeat_came_through_until_it_expired(store):
     lease = take(store, ATTEMPT, print, times=QUICK)
     with disk_that_fills() as fill:
         fill()
-        wait_for(lambda: lease.lost)
+        until(lambda: lease.lost)
         assert isinstance(lease.lost, StoreError)
         with pytest.raises(StoreError):
             lease.commit({})
@@ -193,10 +192,3 @@ def test_a_tracker_that_refuses_to_catch_up_is_a_warning(store, monkeypatch):
     assert run(stages, store, tracking=tracking, file=out) == 0
     assert "warning: the tracker is away; a later run tries again" in out.getvalue()
     assert plan(stages, store)["next"].is_complete
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()

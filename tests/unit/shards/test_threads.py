@@ -35,7 +35,7 @@ class Meeting(MemoryFileSystem):
 
     def _open(self, path, mode="rb", **options):
         if self.pair and mode == "rb" and path.endswith((".parquet", ".arrow")):
-            self.pair.wait()
+            self.pair.wait(30)
         return super()._open(path, mode, **options)
 
 

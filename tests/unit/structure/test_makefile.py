@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.code_digest import ROOT
+from tests.support.processes import SECONDS
 
 PYTHON = """#!/bin/sh
 echo "$@" >> "{log}"
@@ -32,7 +33,7 @@ def setup(tmp_path):
     def make() -> list[str]:
         log.write_text("")
         command = ["make", "--silent", ".venv/.installed", f"PYTHON={tmp_path}/python"]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=SECONDS)
         return [line for line in log.read_text().splitlines() if line.startswith("-m")]
 
     return make

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.code_digest import ROOT
+from tests.support.processes import SECONDS
 
 PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
 FORBIDDEN = {
@@ -165,4 +166,4 @@ import rxt_model
 for module in pkgutil.walk_packages(rxt_model.__path__, "rxt_model."):
     importlib.import_module(module.name)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=SECONDS)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from pipelines.code_digest import ROOT
+from tests.support.processes import SECONDS
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import Tokenizer, TokenizerError
 
@@ -74,7 +75,7 @@ def test_injection_fails_in_another_process(tokenizer, tmp_path):
     (tmp_path / "t.pickle").write_bytes(pickle.dumps(tokenizer))
     code = "import pickle, sys; print(min(pickle.load(open(sys.argv[1], 'rb')).encode('[A][EOS]')))"
     out = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "t.pickle"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, tmp_path / "t.pickle"], capture_output=True, text=True, check=True, timeout=SECONDS
     )
     assert int(out.stdout) >= len(SPECIAL_TOKENS)
 
@@ -92,7 +93,9 @@ def test_training_is_deterministic_across_processes():
     )
     command, texts = [sys.executable, "-c", code], json.dumps(TEXTS)
     digests = {
-        subprocess.run(command, input=texts, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            command, input=texts, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS
+        ).stdout
         for _ in range(2)
     }
     assert digests == {Tokenizer.train(TEXTS, 600).digest + "\n"}

@@ -1,4 +1,4 @@
-"""Plain text that was wrapped to lines -> paragraphs, each on one line, and which of them are prose."""
+"""Plain text that was wrapped to lines -> paragraphs, each on one line."""
 
 from __future__ import annotations
 
