@@ -19,27 +19,29 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     data = {"corpus": docs, "tokenizer": tok}
     text = dag.add("text-shards", "pack documents into rows of tokens", "jobs.shards.stage:build_text_shards",
                    "text", data, deterministic=True)
-    pairs = dag.add("interaction-shards", "single queries with answers", "jobs.shards.stage:build_interaction_shards",
-                    "interactions", data, deterministic=True)
-    talks = dag.add("conversation-shards", "conversations that need memory",
-                    "jobs.shards.stage:build_conversation_shards", "conversations", data, deterministic=True)
-    longer = dag.add("episode-shards", "longer conversations than those of supervised training",
-                     "jobs.shards.stage:build_conversation_shards", "episodes", data, deterministic=True)
+    interactions = dag.add("interaction-shards", "single queries with answers",
+                           "jobs.shards.stage:build_interaction_shards", "interactions", data, deterministic=True)
+    conversations = dag.add("conversation-shards", "conversations that need memory",
+                            "jobs.shards.stage:build_conversation_shards", "conversations", data, deterministic=True)
+    episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
+                       "jobs.shards.stage:build_conversation_shards", "episodes", data, deterministic=True)
     pre = dag.add("pretrain", "joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                   "pretrain", {"shards": text})
     sft = dag.add("sft", "joint fine-tuning on interactions", "jobs.training.sft:sft",
-                  "sft", {"model": pre, "shards": pairs})
+                  "sft", {"model": pre, "shards": interactions})
     mem = dag.add("memory-pretrain", "teach reading before compressing",
                   "jobs.training.memory_pretrain:memory_pretrain", "memory_pretrain",
-                  {"model": sft, "shards": talks, **_rehearsed(text, c.memory_pretrain)})
+                  {"model": sft, "shards": conversations, **_rehearsed(text, c.memory_pretrain)})
     smat = dag.add("smat", "train through several memory writes", "jobs.training.smat:smat",
-                   "smat", {"model": mem, "shards": talks, **_rehearsed(text, c.smat)})
+                   "smat", {"model": mem, "shards": conversations, **_rehearsed(text, c.smat)})
     mrl = dag.add("mrl", "reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
-                  "mrl", {"model": smat, "shards": longer, "tokenizer": tok})
+                  "mrl", {"model": smat, "shards": episodes, "tokenizer": tok})
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
-                   "baseline", {"text": text, "pairs": pairs, "talks": talks, "model": pre})
+                   "baseline",
+                   {"text": text, "interactions": interactions, "conversations": conversations, "model": pre})
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
-                  "evaluate", {"model": mrl, "baseline": base, "text": text, "shards": talks, "tokenizer": tok})
+                  "evaluate",
+                  {"model": mrl, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok})
     dag.add("export", "hand-over folder with model card", "jobs.export.stage:export",
             "export", {"model": mrl, "tokenizer": tok, "evaluation": eva})
     return dag.stages

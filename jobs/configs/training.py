@@ -143,7 +143,7 @@ class SmatConfig(ConversationTrainingConfig):
         return self
 
 
-class BaselinePart(Config):
+class BaselinePhase(Config):
     """So many steps of so many rows."""
 
     steps: PositiveInt
@@ -152,27 +152,27 @@ class BaselinePart(Config):
 
 class BaselineConfig(OptimisationConfig):
     """The stateless decoder of equal active parameters, trained on text, then interactions, then whole conversations.
-    The same tokens as the reactive model when the parts repeat `pretrain`, `sft`, and both memory stages;
-    `text_batch_size` are the rows of text beside the conversations of `talks`, and `text_weight` that of their loss, as
+    The same tokens as the reactive model when the phases repeat `pretrain`, `sft`, and both memory stages;
+    `text_batch_size` are the rows of text beside the conversations, and `text_weight` that of their loss, as
     there."""
 
-    text: BaselinePart
-    pairs: BaselinePart
-    talks: BaselinePart
+    text: BaselinePhase
+    interactions: BaselinePhase
+    conversations: BaselinePhase
     text_batch_size: Annotated[int, Field(ge=0)] = 0
     text_weight: PositiveFloat = 1.0
 
     @property
-    def parts(self) -> tuple[BaselinePart, ...]:
-        return self.text, self.pairs, self.talks
+    def phases(self) -> tuple[BaselinePhase, ...]:
+        return self.text, self.interactions, self.conversations
 
     @property
     def steps(self) -> int:
-        return sum(part.steps for part in self.parts)
+        return sum(phase.steps for phase in self.phases)
 
     @property
     def smallest_batch(self) -> int:
-        sizes = [*(part.batch_size for part in self.parts), self.text_batch_size]
+        sizes = [*(phase.batch_size for phase in self.phases), self.text_batch_size]
         return min(size for size in sizes if size)
 
 

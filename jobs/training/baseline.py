@@ -26,20 +26,21 @@ def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Reci
     """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
     shape = matching_config(open_model_config(inputs[MODEL]))
     objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
-    text, pairs, talks = (inputs[name] for name in ("text", "pairs", "talks"))
-    collates = [text_rows, interaction_rows(pairs), _histories(talks)]
+    text, interactions, conversations = (inputs[name] for name in ("text", "interactions", "conversations"))
+    collates = [text_rows, interaction_rows(interactions), _histories(conversations)]
     *earlier, last = [
-        batch_reader(open_reader(shards, "train"), config.seed, part.batch_size, collate, share)
-        for shards, part, collate in zip((text, pairs, talks), config.parts, collates, strict=True)
+        batch_reader(open_reader(shards, "train"), config.seed, phase.batch_size, collate, share)
+        for shards, phase, collate in zip((text, interactions, conversations), config.phases, collates, strict=True)
     ]
-    held_out = validation_batch(talks, config.talks.batch_size, collates[-1], share, config.talks.steps - 1)
+    last_phase = config.phases[-1]
+    held_out = validation_batch(conversations, last_phase.batch_size, collates[-1], share, last_phase.steps - 1)
     final = with_text(Recipe(objective, last, held_out), config, inputs, share)
 
     def batch_at(step: int) -> Batch:
-        for part, batch in zip(config.parts[:-1], earlier, strict=True):
-            if step < part.steps:
+        for phase, batch in zip(config.phases[:-1], earlier, strict=True):
+            if step < phase.steps:
                 return batch(step)
-            step -= part.steps
+            step -= phase.steps
         return final.batch_at(step)
 
     return replace(final, batch_at=batch_at)

@@ -18,7 +18,7 @@ from jobs.configs.execution import DataExecution, Execution, RlExecution, TrainE
 from jobs.configs.rl import MrlConfig
 from jobs.configs.training import (
     BaselineConfig,
-    BaselinePart,
+    BaselinePhase,
     JointLossConfig,
     MemoryPretrainConfig,
     OptimizerConfig,
@@ -126,10 +126,10 @@ def beta() -> PipelineConfig:
     )
     noise = JointLossConfig(noise=(0.5, 1.0), masking=(0.15, 0.5))
     length = BETA.length
-    text = BaselinePart(steps=190_735, batch_size=256)  # 400e9 tokens, about four passes over the shards
-    pairs = BaselinePart(steps=50_000, batch_size=256)  # about 8 epochs
-    memory = BaselinePart(steps=10_000, batch_size=32)  # about an epoch
-    talks = BaselinePart(steps=40_000, batch_size=32)
+    text = BaselinePhase(steps=190_735, batch_size=256)  # 400e9 tokens, about four passes over the shards
+    interactions = BaselinePhase(steps=50_000, batch_size=256)  # about 8 epochs
+    memory = BaselinePhase(steps=10_000, batch_size=32)  # about an epoch
+    conversations = BaselinePhase(steps=40_000, batch_size=32)
     return PipelineConfig(
         corpus=CorpusConfig(sources=TEXT, validation_fraction=5e-4, test_fraction=5e-4),
         # Polish is half of it, though less than a tenth of the corpus
@@ -167,9 +167,9 @@ def beta() -> PipelineConfig:
             loss=noise,
         ),
         sft=SftConfig(
-            steps=pairs.steps,
-            batch_size=pairs.batch_size,
-            optimizer=published_adamw(2e-4, pairs.steps),
+            steps=interactions.steps,
+            batch_size=interactions.batch_size,
+            optimizer=published_adamw(2e-4, interactions.steps),
             precision="bfloat16",
             loss=noise,
         ),
@@ -181,16 +181,16 @@ def beta() -> PipelineConfig:
             precision="bfloat16",
         ),
         smat=SmatConfig(
-            steps=talks.steps,
-            batch_size=talks.batch_size,
-            optimizer=published_adamw(2e-4, talks.steps),
+            steps=conversations.steps,
+            batch_size=conversations.batch_size,
+            optimizer=published_adamw(2e-4, conversations.steps),
             precision="bfloat16",
             phases=(
                 SmatPhase(until=4_000, turns=2, train=("decoder",)),
                 SmatPhase(until=10_000, turns=4, train=("decoder", "memory")),
                 SmatPhase(until=18_000, turns=6, train=("decoder", "memory", "encoder")),
                 SmatPhase(until=28_000, turns=8, train=("decoder", "memory", "encoder")),
-                SmatPhase(until=talks.steps, turns=10, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=conversations.steps, turns=10, train=("decoder", "memory", "encoder")),
             ),
         ),
         mrl=MrlConfig(
@@ -202,9 +202,9 @@ def beta() -> PipelineConfig:
         ),
         baseline=BaselineConfig(
             text=text,
-            pairs=pairs,
-            talks=BaselinePart(steps=memory.steps + talks.steps, batch_size=talks.batch_size),
-            optimizer=published_adamw(1e-3, text.steps + pairs.steps + memory.steps + talks.steps),
+            interactions=interactions,
+            conversations=BaselinePhase(steps=memory.steps + conversations.steps, batch_size=conversations.batch_size),
+            optimizer=published_adamw(1e-3, text.steps + interactions.steps + memory.steps + conversations.steps),
             precision="bfloat16",
         ),
         # a batch holds its rows in fp32 with all layers of the encoder

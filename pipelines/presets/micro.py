@@ -15,7 +15,7 @@ from jobs.configs.execution import Execution, RlExecution, TrainExecution
 from jobs.configs.rl import MrlConfig
 from jobs.configs.training import (
     BaselineConfig,
-    BaselinePart,
+    BaselinePhase,
     JointLossConfig,
     MemoryPretrainConfig,
     OptimizerConfig,
@@ -94,10 +94,10 @@ def micro() -> PipelineConfig:
     )
     noise = JointLossConfig(noise=(0.15, 0.2), masking=(0, 0))
     length = ALPHA_MICRO.length
-    text = BaselinePart(steps=606, batch_size=256)  # 40 million tokens: a pass over shards that have Polish four times
-    pairs = BaselinePart(steps=3_750, batch_size=256)  # 8 epochs
-    memory = BaselinePart(steps=723, batch_size=64)  # an epoch
-    talks = BaselinePart(steps=5_780, batch_size=64)  # 8 epochs
+    text = BaselinePhase(steps=606, batch_size=256)  # 40 million tokens: a pass over shards that have Polish four times
+    interactions = BaselinePhase(steps=3_750, batch_size=256)  # 8 epochs
+    memory = BaselinePhase(steps=723, batch_size=64)  # an epoch
+    conversations = BaselinePhase(steps=5_780, batch_size=64)  # 8 epochs
     names = (*((name, None) for name in PROSE), *TECHNICAL_MEGABYTES.items(), *((name, None) for name in POLISH))
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in names)),
@@ -132,9 +132,9 @@ def micro() -> PipelineConfig:
             loss=noise,
         ),
         sft=SftConfig(
-            steps=pairs.steps,
-            batch_size=pairs.batch_size,
-            optimizer=published_adamw(2e-4, pairs.steps),
+            steps=interactions.steps,
+            batch_size=interactions.batch_size,
+            optimizer=published_adamw(2e-4, interactions.steps),
             precision="bfloat16",
             loss=noise,
         ),
@@ -146,16 +146,16 @@ def micro() -> PipelineConfig:
             precision="bfloat16",
         ),
         smat=SmatConfig(
-            steps=talks.steps,
-            batch_size=talks.batch_size,
-            optimizer=published_adamw(2e-4, talks.steps),
+            steps=conversations.steps,
+            batch_size=conversations.batch_size,
+            optimizer=published_adamw(2e-4, conversations.steps),
             precision="bfloat16",
             phases=(
                 SmatPhase(until=500, turns=2, train=("decoder",)),
                 SmatPhase(until=1_200, turns=4, train=("decoder", "memory")),
                 SmatPhase(until=2_200, turns=6, train=("decoder", "memory", "encoder")),
                 SmatPhase(until=3_500, turns=8, train=("decoder", "memory", "encoder")),
-                SmatPhase(until=talks.steps, turns=16, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=conversations.steps, turns=16, train=("decoder", "memory", "encoder")),
             ),
         ),
         # one answer to a question, judged by a critic
@@ -169,9 +169,9 @@ def micro() -> PipelineConfig:
         ),
         baseline=BaselineConfig(
             text=text,
-            pairs=pairs,
-            talks=BaselinePart(steps=memory.steps + talks.steps, batch_size=talks.batch_size),
-            optimizer=published_adamw(1e-3, text.steps + pairs.steps + memory.steps + talks.steps),
+            interactions=interactions,
+            conversations=BaselinePhase(steps=memory.steps + conversations.steps, batch_size=conversations.batch_size),
+            optimizer=published_adamw(1e-3, text.steps + interactions.steps + memory.steps + conversations.steps),
             precision="bfloat16",
         ),
         evaluate=EvaluateConfig(questions=1_000),

@@ -15,7 +15,7 @@ from jobs.configs.execution import Execution, TrainExecution
 from jobs.configs.rl import MrlConfig, RewardConfig
 from jobs.configs.training import (
     BaselineConfig,
-    BaselinePart,
+    BaselinePhase,
     JointLossConfig,
     MemoryPretrainConfig,
     OptimizerConfig,
@@ -58,7 +58,7 @@ def tiny() -> PipelineConfig:
         copy_start=True,
     )
     dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
-    talks = dialogues.model_copy(update={"update": 0.3, "unknown": 0.2})
+    harder = dialogues.model_copy(update={"update": 0.3, "unknown": 0.2})
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
@@ -67,14 +67,14 @@ def tiny() -> PipelineConfig:
         interactions=InteractionShardsConfig(
             length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
-        conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=400, dialogues=talks),
+        conversations=ConversationShardsConfig(length=64, shards=2, train=6_000, test=400, dialogues=harder),
         episodes=ConversationShardsConfig(
             length=64,
             shards=2,
             train=1_500,
             validation=150,
             test=1,
-            dialogues=talks.model_copy(update={"turns": (8, 12), "facts": (3, 6)}),
+            dialogues=harder.model_copy(update={"turns": (8, 12), "facts": (3, 6)}),
         ),
         pretrain=PretrainConfig(model=model, steps=80, batch_size=32, optimizer=fast),
         sft=SftConfig(
@@ -109,9 +109,9 @@ def tiny() -> PipelineConfig:
             optimizer=OptimizerConfig(lr=3e-4, warmup_steps=4, decay=0.5, weight_decay=0),
         ),
         baseline=BaselineConfig(
-            text=BaselinePart(steps=80, batch_size=32),
-            pairs=BaselinePart(steps=220, batch_size=64),
-            talks=BaselinePart(steps=612, batch_size=32),
+            text=BaselinePhase(steps=80, batch_size=32),
+            interactions=BaselinePhase(steps=220, batch_size=64),
+            conversations=BaselinePhase(steps=612, batch_size=32),
             optimizer=fast,
         ),
         evaluate=EvaluateConfig(),

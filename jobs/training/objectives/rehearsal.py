@@ -1,4 +1,4 @@
-"""Text beside conversations: whoever trains on dialogues alone forgets it, as perplexity on held-out text shows."""
+"""Text beside conversations: whoever trains on conversations alone forgets it, as perplexity on held-out text shows."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Rehearsal(Objective):
     supervised, but of a conversation only the answers, which would count for little in one mean over all of them.
     """
 
-    def __init__(self, talks: Objective, config: ConversationTrainingConfig | BaselineConfig) -> None:
+    def __init__(self, objective: Objective, config: ConversationTrainingConfig | BaselineConfig) -> None:
         super().__init__()
-        self.talks, self.config = talks, config
+        self.objective, self.config = objective, config
 
     @property
     def model(self) -> nn.Module:
-        return self.talks.model
+        return self.objective.model
 
     def trained(self, step: int) -> list[nn.Module]:
-        return self.talks.trained(step)
+        return self.objective.trained(step)
 
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, metrics = self.talks(batch, context)
+        loss, metrics = self.objective(batch, context)
         text = text_beside(batch)
         if not text:
             return loss, metrics

@@ -9,7 +9,7 @@ import torch
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import (
     BaselineConfig,
-    BaselinePart,
+    BaselinePhase,
     MemoryPretrainConfig,
     PretrainConfig,
     SftConfig,
@@ -30,24 +30,24 @@ from rxt_model.weights import Tensors
 from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
 
 COMMON = dict(steps=4, batch_size=4)
-TALKS = {"shards": "conversations", "model": "model"}
-ONE, TWO = BaselinePart(steps=1, batch_size=4), BaselinePart(steps=2, batch_size=4)
-PARTS = dict(text=ONE, pairs=ONE, talks=TWO)
+CONVERSATIONS = {"shards": "conversations", "model": "model"}
+ONE, TWO = BaselinePhase(steps=1, batch_size=4), BaselinePhase(steps=2, batch_size=4)
+PHASES_OF_BASELINE = dict(text=ONE, interactions=ONE, conversations=TWO)
 PHASES = (
     SmatPhase(until=2, turns=2, train=("decoder",)),
     SmatPhase(until=4, turns=4, train=("decoder", "memory", "encoder")),
 )
-ALL = {"text": "text", "pairs": "interactions", "talks": "conversations", "model": "model"}
+ALL = {"text": "text", "interactions": "interactions", "conversations": "conversations", "model": "model"}
 STAGES = {
     "pretrain": (PretrainConfig, dict(model=ARCHITECTURE), {"shards": "text"}),
     "sft": (SftConfig, {}, {"shards": "interactions", "model": "model"}),
-    "reading": (MemoryPretrainConfig, {}, TALKS),
-    "reading-rehearsing": (MemoryPretrainConfig, dict(text_batch_size=3), TALKS | {"text": "text"}),
-    "writing": (MemoryPretrainConfig, dict(objective="self-supervised"), TALKS),
-    "smat": (SmatConfig, dict(phases=PHASES), TALKS),
-    "smat-rehearsing": (SmatConfig, dict(phases=PHASES, text_batch_size=3), TALKS | {"text": "text"}),
-    "baseline": (BaselineConfig, PARTS, ALL),
-    "baseline-rehearsing": (BaselineConfig, PARTS | dict(text_batch_size=3), ALL),
+    "reading": (MemoryPretrainConfig, {}, CONVERSATIONS),
+    "reading-rehearsing": (MemoryPretrainConfig, dict(text_batch_size=3), CONVERSATIONS | {"text": "text"}),
+    "writing": (MemoryPretrainConfig, dict(objective="self-supervised"), CONVERSATIONS),
+    "smat": (SmatConfig, dict(phases=PHASES), CONVERSATIONS),
+    "smat-rehearsing": (SmatConfig, dict(phases=PHASES, text_batch_size=3), CONVERSATIONS | {"text": "text"}),
+    "baseline": (BaselineConfig, PHASES_OF_BASELINE, ALL),
+    "baseline-rehearsing": (BaselineConfig, PHASES_OF_BASELINE | dict(text_batch_size=3), ALL),
 }
 
 MODULES = {
@@ -153,7 +153,7 @@ def test_conversations_grow_with_the_phases(uris):
 
 def test_the_baseline_goes_from_text_to_conversations(uris):
     inputs = artifacts({name: uris[key] for name, key in ALL.items()})
-    recipe = build(BaselineConfig(**PARTS, text_batch_size=3), inputs)
+    recipe = build(BaselineConfig(**PHASES_OF_BASELINE, text_batch_size=3), inputs)
     assert ["documents" in recipe.batch_at(step) for step in range(4)] == [True, False, False, False]
     assert [len(text_beside(recipe.batch_at(step)).get("input_ids", ())) for step in range(4)] == [0, 0, 3, 3]
     lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]

@@ -38,7 +38,7 @@ def test_an_encoder_that_reads_memory_is_refused_before_anything_is_trained():
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_kill_in_the_middle_of_a_stage_finds_a_checkpoint(name):
     c = PRESETS[name]()
-    parts = (c.baseline.text, c.baseline.pairs, c.baseline.talks)
-    steps = [c.pretrain.steps, c.sft.steps, c.memory_pretrain.steps, c.smat.steps, sum(part.steps for part in parts)]
+    phases = (c.baseline.text, c.baseline.interactions, c.baseline.conversations)
+    steps = [c.pretrain.steps, c.sft.steps, c.memory_pretrain.steps, c.smat.steps, sum(phase.steps for phase in phases)]
     assert min(steps) >= 3 * c.execution.train.checkpoint_every_steps
     assert c.mrl.iterations >= 3 * c.execution.rl.checkpoint_every_iterations

@@ -96,9 +96,9 @@ def test_the_baseline_sees_as_many_rows_as_the_model(preset):
         return sum(part.steps * part.batch_size for part in parts)
 
     assert rows(preset.baseline.text) == rows(preset.pretrain)
-    assert rows(preset.baseline.pairs) == rows(preset.sft)
+    assert rows(preset.baseline.interactions) == rows(preset.sft)
     wanted = rows(preset.memory_pretrain, preset.smat)
-    assert abs(rows(preset.baseline.talks) - wanted) <= 0.05 * wanted
+    assert abs(rows(preset.baseline.conversations) - wanted) <= 0.05 * wanted
 
 
 def test_phases_end_with_the_stage_and_conversations_are_as_long(preset):
