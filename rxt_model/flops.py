@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from rxt_model.attention import CrossAttention, SelfAttention
+from rxt_model.layers import parts_of
 from rxt_model.moe.layer import MoELayer
 
 
@@ -35,11 +37,6 @@ def weights(module: nn.Module) -> int:
     return routed + sum(layer.weight.numel() for layer in parts_of(module, nn.Linear))
 
 
-def attention_core(attention: nn.Module, queries: int, keys: float) -> float:
+def attention_core(attention: SelfAttention | CrossAttention, queries: int, keys: float) -> float:
     """Scores and weighted values of `queries` rows that see `keys` rows each."""
     return 4 * queries * keys * attention.out.in_features
-
-
-def parts_of(module: nn.Module, kind: type) -> list:
-    """All submodules of that kind, the module itself included."""
-    return [part for part in module.modules() if isinstance(part, kind)]

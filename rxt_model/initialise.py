@@ -14,7 +14,7 @@ from rxt_model.decoder import Decoder
 def initialise(module: nn.Module, layers: int) -> None:
     """Normal weights of variance 1 / fan-in; projections back into the residual stream shrink with its depth. What a
     module names in `own_start` is left as its constructor made it."""
-    kept = {id(getattr(part, name)) for part in module.modules() for name in getattr(part, "own_start", ())}
+    kept = {id(getattr(part, name)) for part in module.modules() for name in _own_start(part)}
     for name, parameter in module.named_parameters():
         if parameter.dim() < 2 or id(parameter) in kept:
             continue
@@ -24,6 +24,11 @@ def initialise(module: nn.Module, layers: int) -> None:
         fan_in = parameter.shape[-2] if parameter.dim() == 3 else parameter.shape[-1]
         shrink = math.sqrt(2 * layers) if name.endswith(("down.weight", "out.weight", "w_out")) else 1.0
         nn.init.normal_(parameter, std=1 / math.sqrt(fan_in) / shrink)
+
+
+def _own_start(part: nn.Module) -> tuple[str, ...]:
+    names = getattr(part, "own_start", ())
+    return names if isinstance(names, tuple) else ()
 
 
 @torch.no_grad()

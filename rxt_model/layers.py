@@ -20,7 +20,7 @@ class Layers(nn.ModuleList, Generic[Module]):
 
 
 def parts_of(module: nn.Module, kind: type[Module]) -> list[Module]:
-    """All modules of a class inside of `module`, itself included."""
+    """All submodules of that class, the module itself included."""
     return [part for part in module.modules() if isinstance(part, kind)]
 
 

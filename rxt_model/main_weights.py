@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from rxt_model.layers import parts_of
 from rxt_model.moe.layer import Experts, MoELayer
 
 
@@ -31,7 +32,7 @@ class MainWeights:
     def __init__(self, module: nn.Module, dtype: torch.dtype = torch.bfloat16) -> None:
         self.working: list[Tensor] = [weight for weight in module.parameters() if weight.requires_grad]
         self.masters: list[Tensor] = [nn.Parameter(weight.detach().clone().float()) for weight in self.working]
-        routers = {part.router.weight for part in module.modules() if isinstance(part, MoELayer)}
+        routers = {part.router.weight for part in parts_of(module, MoELayer)}
         for weight in module.parameters():
             if weight not in routers:
                 weight.data = weight.data.to(dtype)
@@ -39,8 +40,8 @@ class MainWeights:
         for weight, master in master_of.items():
             _gradient(master)
             weight.register_post_accumulate_grad_hook(partial(_add, master))
-        for part in module.modules():
-            if isinstance(part, Experts) and part.w_in in master_of and part.w_out in master_of:
+        for part in parts_of(module, Experts):
+            if part.w_in in master_of and part.w_out in master_of:
                 part.main_gradients = partial(_two_gradients, master_of[part.w_in], master_of[part.w_out])
 
     @torch.no_grad()

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rxt_model.attention import CrossAttention
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.encoder import Encoder
-from rxt_model.flops import Flops, attention_core, parts_of, weights
+from rxt_model.flops import Flops, attention_core, weights
+from rxt_model.layers import parts_of
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
 
@@ -62,14 +64,16 @@ def size_of(config: ModelConfig) -> Size:
     decoder = decoder_flops(model.decoder, length, slots).per(length)
     encoder = encoder_flops(model.encoder, length, slots).per(length)
     write = model.memory_attention.flops(length, slots).per(length)
+    assert model.mlm_head is not None, "built with its head"
     head = Flops(2 * weights(model.mlm_head), 0)
     table, mlm = parameters(model.embedding), parameters(model.mlm_head)
+    memory_attention = parameters(model.memory_attention)
     count, active = parameters(model), active_parameters(model)
     parts = [
         Part("embedding", table, table, Flops(0, 0)),
         Part("decoder", table + parameters(model.decoder), table + active_parameters(model.decoder), decoder),
         Part("encoder", table + parameters(model.encoder), table + parameters(model.encoder), encoder),
-        Part("memory attention", *[parameters(model.memory_attention)] * 2, write),
+        Part("memory attention", memory_attention, memory_attention, write),
         Part("MLM head", mlm, mlm, head),
         Part("whole", count - mlm, active - mlm, decoder + encoder + write),
         Part("whole with MLM head", count, active, decoder + encoder + write + head),
@@ -100,6 +104,6 @@ def encoder_flops(encoder: Encoder, length: int, slots: int) -> Flops:
     )
 
 
-def _keys_values_of_slots(reads: list[nn.Module], length: int, slots: int) -> int:
+def _keys_values_of_slots(reads: list[CrossAttention], length: int, slots: int) -> int:
     """Correction: the memory's keys and values are projected from its slots, not from the tokens."""
     return 2 * (slots - length) * sum(weights(read.key_value) for read in reads)

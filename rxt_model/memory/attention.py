@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rxt_model.config import Architecture
 from rxt_model.flops import Flops
-from rxt_model.layers import norm
+from rxt_model.layers import Layers, norm
 from rxt_model.memory.registry import WRITES
 from rxt_model.memory.write import MemoryWrite
 
@@ -27,7 +27,7 @@ class MemoryAttention(nn.Module):
         super().__init__()
         self.config = config.memory
         write = _write(config.memory.variant)
-        self.layers = nn.ModuleList(write(config) for _ in range(config.stateful_layers))
+        self.layers = Layers[MemoryWrite](write(config) for _ in range(config.stateful_layers))
         self.mean_norm = norm(config.dim, config.norm_eps) if write.takes_mean else None
 
     @torch.no_grad()

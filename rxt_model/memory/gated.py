@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, split_heads
 from rxt_model.config import Architecture, MemoryConfig
-from rxt_model.flops import Flops, attention_core, parts_of, weights
-from rxt_model.layers import norm
+from rxt_model.flops import Flops, attention_core, weights
+from rxt_model.layers import norm, parts_of
 from rxt_model.layout import Layout
 from rxt_model.memory.write import MemoryWrite
 
@@ -119,6 +119,7 @@ class InterlayerWrite(SelfWrite):
     takes_mean = True
 
     def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
+        assert mean is not None, "a write that takes the mean is given it"
         return mean
 
 

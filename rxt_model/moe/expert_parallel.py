@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from rxt_model.config import ConfigError
+from rxt_model.layers import parts_of
 from rxt_model.moe.experts import routed_experts
 from rxt_model.moe.layer import Experts, MoELayer
 
@@ -61,7 +62,7 @@ def _local(weight: Tensor) -> Tensor:
 def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:
     """Replace the experts of every mixture-of-experts layer in `module` by this rank's share of them."""
     spread = []
-    for layer in [part for part in module.modules() if isinstance(part, MoELayer)]:
+    for layer in parts_of(module, MoELayer):
         layer.experts = SpreadExperts(layer.experts, mesh)
         spread.append(layer.experts)
     return spread
@@ -71,7 +72,7 @@ def check_degree(module: nn.Module, world_size: int, degree: int) -> None:
     """ConfigError unless `degree` divides the ranks and the experts, and the rest of the ranks each expert's width."""
     if world_size % degree:
         raise ConfigError(f"expert_parallel = {degree}: must divide the {world_size} ranks")
-    for experts in (part for part in module.modules() if isinstance(part, Experts)):
+    for experts in parts_of(module, Experts):
         count, dim, _ = experts.w_in.shape
         if count % degree:
             raise ConfigError(f"expert_parallel = {degree}: must divide the {count} experts of a layer")

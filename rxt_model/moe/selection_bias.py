@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rxt_model.decoder import Decoder, DecoderOutput
+from rxt_model.layers import parts_of
 from rxt_model.model import TokenModel
 from rxt_model.moe.layer import MoELayer
 
@@ -30,7 +31,7 @@ def add_selection_bias(model: TokenModel) -> None:
 
 def expert_layers(decoder: Decoder) -> list[MoELayer]:
     """In the order of `DecoderOutput.routing`."""
-    return [part for part in decoder.modules() if isinstance(part, MoELayer)]
+    return parts_of(decoder, MoELayer)
 
 
 class LoadBalancer:
