@@ -17,14 +17,16 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
                   "tokenizer", {"corpus": docs}, deterministic=True)
     data = {"corpus": docs, "tokenizer": tok}
-    text = dag.add("text-shards", "pack documents into rows of tokens", "jobs.shards.stage:build_text_shards",
+    text = dag.add("text-shards", "pack documents into rows of tokens", "jobs.shards.text_stage:build_text_shards",
                    "text", data, deterministic=True)
     interactions = dag.add("interaction-shards", "single queries with answers",
-                           "jobs.shards.stage:build_interaction_shards", "interactions", data, deterministic=True)
+                           "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
+                           deterministic=True)
     conversations = dag.add("conversation-shards", "conversations that need memory",
-                            "jobs.shards.stage:build_conversation_shards", "conversations", data, deterministic=True)
+                            "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
+                            deterministic=True)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
-                       "jobs.shards.stage:build_conversation_shards", "episodes", data, deterministic=True)
+                       "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True)
     pre = dag.add("pretrain", "joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                   "pretrain", {"shards": text})
     sft = dag.add("sft", "joint fine-tuning on interactions", "jobs.training.sft:sft",

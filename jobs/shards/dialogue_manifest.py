@@ -62,6 +62,9 @@ class ConversationShard:
         return self.file
 
 
+DialogueShard = InteractionShard | ConversationShard
+
+
 def interaction_shards(
     catalogue: Catalogue, config: InteractionShardsConfig, partitions: Sequence[Partition] = ()
 ) -> list[InteractionShard]:

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, zip_longest
 
 from jobs.shards.dialogue_counts import DialogueCounts
-from jobs.shards.dialogue_manifest import ConversationShard, InteractionShard, InteractionShare
+from jobs.shards.dialogue_manifest import ConversationShard, DialogueShard, InteractionShard, InteractionShare
 from jobs.shards.dialogue_sources import SourceReport
+from jobs.shards.job import Finished
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import conversation_of, interactions_of
 from tokenization.conversations.template import EncodedInteraction, encode_interactions
@@ -20,6 +21,8 @@ from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
 from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, ShardRow, Split
+from tokenization.shards.schema import Kind
+from tokenization.shards.writer import write_shard
 
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
@@ -94,6 +97,22 @@ class ConversationRows:
 
     def _generate(self, split: Split, language: Language, index: int) -> Conversation:
         return generate(self.dialogues, language, split, self.seed, index, self.distractors[split, language])
+
+
+@dataclass(frozen=True)
+class DialogueShardWriter:
+    """The rows of a shard as one file below `uri`, and what came of the data sets that it read."""
+
+    uri: str
+    kind: Kind
+    rows: InteractionRows | ConversationRows
+
+    def __call__(self, shard: DialogueShard) -> Finished:
+        report, counts = SourceReport(shard.split, shard.partitions), DialogueCounts(shard.split, self.rows.length)
+        record = write_shard(f"{self.uri}/{shard.file}", self.kind, self.rows(shard, report, counts), shard.split)
+        report.write(self.uri, shard.file)
+        gone = {"gone": report.gone} if report.gone else {}
+        return Finished((record,), counts.report | gone, self.rows.tokenizer.slow)
 
 
 def pieces(conversation: Conversation, longest: int) -> Iterator[Conversation]:

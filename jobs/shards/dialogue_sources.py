@@ -16,6 +16,8 @@ from typing import Any
 
 import fsspec
 
+from jobs.shards.dialogue_manifest import DialogueShard
+from jobs.stage.context import Restart, StageContext, StageError
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.conversations.sources import DialogueSource, Partition, copies, key_of, read_conversations
 from tokenization.conversations.template import EncodedInteraction
@@ -104,7 +106,39 @@ class SourceReport:
             fs.rm_file(path)
 
 
-def add_up(uri: str, shards: Sequence[Any], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:
+def report_sources(
+    ctx: StageContext, shards: Sequence[DialogueShard], sources: Sequence[DialogueSource]
+) -> dict[str, float]:
+    """Counts of the data sets as metrics; who left something out says so. Raises StageError for one that holds
+    nothing."""
+    metrics = {}
+    for source in add_up(ctx.output_uri, shards, sources) if sources else ():
+        name, rejected = source["name"], source["rejected"]
+        removed = Counter({reason: entry["documents"] for reason, entry in source["removed"].items()})
+        found = sum(counts["conversations"] for counts in source["splits"].values())
+        if not found and not removed:
+            told = _by_reason(rejected) or "nothing"
+            raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {told}")
+        for counts, where in ((rejected, "quarantine/"), (removed, REPORT)):
+            if counts:
+                told = f"left out {counts.total():,} ({_by_reason(counts)}): see {where}"
+                ctx.reporter.message(f"source {name}: {told}")
+        if gone := source["gone"]:
+            ctx.reporter.message(
+                f"source {name}: {', '.join(gone)} vanished while it was read; what was read of it is kept. "
+                "Once it is back",
+                Restart(),
+            )
+        counts = {"conversations": found, "rejected": rejected.total(), "removed": removed.total()}
+        metrics |= {f"sources/{name}/{what}": count for what, count in counts.items()}
+    return metrics
+
+
+def _by_reason(counts: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
+
+
+def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:
     """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, what was
     removed and what was repaired as in the report of the corpus (a conversation being a document), and the files that
     vanished. What several splits lost in one place counts once."""

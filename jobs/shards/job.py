@@ -21,10 +21,13 @@ import fsspec
 from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.stage.ray_setup import ensure_ray
 from jobs.stage.tasks import failure, told
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.files.integrity import DamagedFile, sha256_of
 from tokenization.files.storage import publish, remove_leftovers, write_json
 from tokenization.files.threads import map_threads
-from tokenization.shards.index import ShardRecord
+from tokenization.records import SPLITS
+from tokenization.shards.index import ShardIndex, ShardRecord, write_index
+from tokenization.shards.schema import Kind
 
 SECONDS_WITHOUT_PROGRESS = 300
 
@@ -86,6 +89,23 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
             raise Interrupted(f"{len(done)} of {len(shards)} shards are finished")
     remove_leftovers(ctx.output_uri)
     return [done[shard.name] for shard in shards], speed
+
+
+def write_shard_index(
+    ctx: StageContext, kind: Kind, length: int, tokenizer: Tokenizer, done: Sequence[Finished]
+) -> ShardIndex:
+    """Write index.json, which names the files of all shards by split."""
+    files = sorted((record for one in done for record in one.files), key=lambda record: SPLITS.index(record.split))
+    index = ShardIndex(kind, length, tokenizer.digest, tokenizer.vocab_size, tuple(files))
+    write_index(ctx.output_uri, index)
+    return index
+
+
+def shard_metrics(index: ShardIndex, speed: Speed, result: str) -> dict[str, Any]:
+    """Rows and tokens of each split, and the short `result` for the status table."""
+    counts = {f"rows/{split}": index.rows(split) for split in SPLITS}
+    counts |= {f"tokens/{split}": index.tokens(split) for split in SPLITS}
+    return counts | {"slow_shards": speed.slow_shards, "result": result}
 
 
 def _finished(uri: str, shard: Named) -> Finished | None:

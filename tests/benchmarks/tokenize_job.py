@@ -40,9 +40,9 @@ from record import RESULTS, append, environment
 
 from jobs.configs.data import TextShardsConfig
 from jobs.configs.execution import DataExecution, Execution
-from jobs.shards.stage import build_text_shards
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.shards.text_stage import build_text_shards
 from jobs.stage.context import StageContext
 from jobs.stage.ray_setup import WORKER_ENVIRONMENT, shutdown
 from tests.support.recorded import recorded

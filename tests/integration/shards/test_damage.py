@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from jobs.configs.data import TokenizerConfig
+from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.shards.job import run_manifest
-from jobs.shards.stage import build_conversation_shards, build_interaction_shards, build_text_shards
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.shards.text_stage import build_text_shards
 from jobs.stage.context import Rerun, StageError
 from jobs.stage.corpus_input import open_benchmark, open_corpus
 from jobs.tokenizer import train_tokenizer

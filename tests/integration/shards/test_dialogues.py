@@ -15,7 +15,7 @@ import pytest
 
 from jobs.configs.data import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
 from jobs.shards.dialogue_rows import pieces
-from jobs.shards.stage import build_conversation_shards, build_interaction_shards
+from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.stage.context import StageError
 from tests.support.shard_data import context, digests
 from tokenization.bpe.tokenizer import Tokenizer

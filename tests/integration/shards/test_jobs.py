@@ -12,7 +12,8 @@ import pytest
 
 from jobs.configs.data import TokenizerConfig
 from jobs.shards.dialogue_counts import COUNTS
-from jobs.shards.stage import build_conversation_shards, build_interaction_shards, build_text_shards
+from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
+from jobs.shards.text_stage import build_text_shards
 from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.tokenizer import train_tokenizer
 from pipelines.code_digest import ROOT
@@ -260,7 +261,7 @@ def bucket(monkeypatch):
 
 ON_S3 = """
 import sys
-from jobs.shards.stage import build_conversation_shards
+from jobs.shards.dialogue_stage import build_conversation_shards
 from jobs.stage.ray_setup import shutdown
 from tests.support.shard_data import TALKS, context
 for _ in range(2):

@@ -3,7 +3,6 @@ with the bytes of an undisturbed run, whatever the number of workers."""
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 import signal
@@ -16,11 +15,12 @@ import tokenizers
 
 from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
 from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
-from jobs.shards.dialogue_rows import ConversationRows, InteractionRows, choose_distractors
+from jobs.shards.dialogue_rows import ConversationRows, DialogueShardWriter, InteractionRows, choose_distractors
+from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.shards.job import run_manifest
-from jobs.shards.stage import _write_rows, build_conversation_shards, build_interaction_shards, build_text_shards
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
+from jobs.shards.text_stage import build_text_shards
 from jobs.stage.corpus_input import open_corpus
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
@@ -102,7 +102,7 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
         shards = conversation_shards(config, catalogue)
         talk = choose_distractors(corpus, catalogue, honest, config.length)
         rows = ConversationRows(corpus, tokenizer, config.length, spec, config.seed, talk, config.longest)
-    return shards, functools.partial(_write_rows, uri=uri, kind=kind, rows=rows)
+    return shards, DialogueShardWriter(uri, kind, rows)
 
 
 @cases

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.configs.data import InteractionShardsConfig, TextShardsConfig
-from jobs.shards.stage import build_interaction_shards, build_text_shards
+from jobs.shards.dialogue_stage import build_interaction_shards
+from jobs.shards.text_stage import build_text_shards
 from tests.support.shard_data import context, documents, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 

@@ -1,0 +1,110 @@
+"""Stages `interaction-shards`, `conversation-shards` and `episode-shards`: generated dialogues and real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobs.configs.data import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
+from jobs.shards.dialogue_card import show_dialogue_card
+from jobs.shards.dialogue_counts import total
+from jobs.shards.dialogue_manifest import DialogueShard, conversation_shards, interaction_shards
+from jobs.shards.dialogue_rows import ConversationRows, DialogueShardWriter, InteractionRows, choose_distractors
+from jobs.shards.dialogue_sources import report_sources
+from jobs.shards.job import run_manifest, shard_metrics, write_shard_index
+from jobs.stage.context import StageContext, StageError
+from jobs.stage.corpus_input import open_benchmark, open_corpus
+from jobs.stage.inputs import open_tokenizer
+from jobs.stage.tasks import run_tasks
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.cleaning.benchmark import Benchmark
+from tokenization.conversations.documents import DIALOGUES
+from tokenization.conversations.screening import Survey, screens
+from tokenization.conversations.sources import DialogueSource, Partition, partitions_of, survey
+from tokenization.dialogues.plan import DialogueSpec
+from tokenization.documents import Catalogue, Corpus
+from tokenization.files.storage import write_json
+from tokenization.shards.schema import Kind
+from tokenization.sources import SourceError
+
+
+def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
+    """Stage: single interactions, real and generated."""
+    corpus, catalogue, tokenizer = _inputs(ctx)
+    spec = DialogueSpec(**config.dialogues.model_dump())
+    partitions = _partitions(ctx, config.sources)
+    rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
+    shards = interaction_shards(catalogue, config, partitions)
+    return _build(ctx, "interactions", tokenizer, shards, rows, config)
+
+
+def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
+    """Stage: generated conversations with probes, each split with its own values, and real ones."""
+    corpus, catalogue, tokenizer = _inputs(ctx)
+    dialogues = catalogue.rows_of(DIALOGUES) if config.documents else ()
+    if config.documents and not len(dialogues):
+        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
+    spec = DialogueSpec(**config.dialogues.model_dump())
+    partitions = _partitions(ctx, config.sources)
+    rows = ConversationRows(
+        corpus,
+        tokenizer,
+        config.length,
+        spec,
+        config.seed,
+        choose_distractors(corpus, catalogue, tokenizer, config.length),
+        config.longest,
+    )
+    shards = conversation_shards(config, catalogue, dialogues, partitions)
+    return _build(ctx, "conversations", tokenizer, shards, rows, config)
+
+
+def _partitions(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Partition]:
+    """What there is to read of all data sets of dialogues, and what is left out of it."""
+    benchmark = open_benchmark(ctx.inputs["corpus"])
+    try:
+        sources = [DialogueSource(**config.model_dump()) for config in configs]
+        partitions = [one for source in sources for one in partitions_of(source)]
+        return _screened(ctx, partitions, benchmark)
+    except SourceError as error:
+        raise StageError(str(error)) from error
+
+
+def _screened(ctx: StageContext, partitions: Sequence[Partition], benchmark: Benchmark) -> list[Partition]:
+    """The partitions, each with what is left out of it: a pass over all data sets before any shard is written. It
+    depends on their content, so it is done again by whoever resumes."""
+    if not partitions:
+        return []
+    surveys: dict[int, Survey] = {}
+    calls = enumerate((each,) for each in partitions)
+    at_once = ctx.execution.data.parallelism
+    for number, found in run_tasks(ctx, survey, calls, "shards", at_once=at_once, shared=[benchmark]):
+        surveys[number] = found
+        note = f"{partitions[number].source.name}, looking for duplicates"
+        ctx.reporter.progress(len(surveys), len(partitions), note)
+    found = screens([surveys[number] for number in range(len(partitions))])
+    return [replace(partition, screen=screen) for partition, screen in zip(partitions, found, strict=True)]
+
+
+def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
+    corpus = open_corpus(ctx.inputs["corpus"])
+    return corpus, corpus.catalogue(), open_tokenizer(ctx.inputs["tokenizer"])
+
+
+def _build(
+    ctx: StageContext,
+    kind: Kind,
+    tokenizer: Tokenizer,
+    shards: Sequence[DialogueShard],
+    rows: InteractionRows | ConversationRows,
+    config: InteractionShardsConfig | ConversationShardsConfig,
+) -> dict[str, Any]:
+    """Writes what is missing, then report and index, and shows the data card. Returns what the stage does."""
+    done, speed = run_manifest(ctx, shards, DialogueShardWriter(ctx.output_uri, kind, rows))
+    report = total(one.report for one in done)
+    write_json(f"{ctx.output_uri}/report.json", report)
+    index = write_shard_index(ctx, kind, config.length, tokenizer, done)
+    told = report_sources(ctx, shards, [DialogueSource(**one.model_dump()) for one in config.sources])
+    show_dialogue_card(ctx, index, report, speed)
+    return shard_metrics(index, speed, f"{index.rows('train'):,} {kind}") | told
