@@ -17,7 +17,7 @@ from pydantic import (
 
 from jobs.configs.base import Config, Fraction
 from tokenization.conversations.rows import ADAPTERS
-from tokenization.packages.fetch import PACKAGES
+from tokenization.packages.table import PACKAGES
 from tokenization.records import LANGUAGES, Language
 
 Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]
@@ -27,7 +27,7 @@ Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
 class SourceConfig(Config):
     """One source of documents.
 
-    `kind`: `package` (a name of `tokenization.packages.fetch`), `files` (Parquet, JSONL or text at `path`, any fsspec
+    `kind`: `package` (a name of `tokenization.packages.table`), `files` (Parquet, JSONL or text at `path`, any fsspec
     URL, with wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and
     `hub`.
     `max_bytes` cuts the source after so many bytes of clean text, in the source's own order, before what repeats other

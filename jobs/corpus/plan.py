@@ -8,7 +8,8 @@ from jobs.configs.data import CorpusConfig, SourceConfig
 from jobs.corpus.tasks import CleanTask, reader
 from jobs.stage.context import StageContext, StageError
 from tokenization.cleaning.benchmark import Benchmark
-from tokenization.packages.fetch import PACKAGES, Fetched, fetch, path_of
+from tokenization.packages.fetch import Fetched, fetch, path_of
+from tokenization.packages.table import PACKAGES
 from tokenization.quarantine import Rejected
 from tokenization.records import LANGUAGES
 from tokenization.sources import Source, SourceError, pieces, read

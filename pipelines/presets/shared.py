@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.configs.data import SourceConfig
 from jobs.configs.training import OptimizerConfig
-from tokenization.packages.fetch import PACKAGES
+from tokenization.packages.table import PACKAGES
 
 
 def package(name: str, megabytes: float | None = None) -> SourceConfig:

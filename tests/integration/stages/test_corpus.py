@@ -10,7 +10,7 @@ from jobs.configs.data import SourceConfig
 from jobs.corpus import stage as stage
 from jobs.stage.context import Interrupted, Restart, StageError
 from tests.support.corpus_data import config, content, context
-from tokenization.packages.fetch import PACKAGES
+from tokenization.packages.table import PACKAGES
 from tokenization.records import Document
 
 TOPICS = ("rivers", "engines", "bread", "violins", "glaciers", "maps")

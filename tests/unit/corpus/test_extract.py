@@ -7,12 +7,11 @@ import zlib
 import pytest
 
 from tests.support.text_packages import deb, dictd, r_object, source_archive, wheel
-from tokenization.packages.formats.archive import read_members
-from tokenization.packages.formats.chitchat import chitchat, conversation_turns
-from tokenization.packages.formats.dictionary import dictionary
-from tokenization.packages.formats.fortunes import decode, fortunes, join_lines
-from tokenization.packages.formats.help_pages import help_pages, page_text
-from tokenization.packages.formats.novels import novels
+from tokenization.packages.formats.archives import read_members
+from tokenization.packages.formats.books import decode_quote, fortunes, join_lines, novels
+from tokenization.packages.formats.dictionaries import freedict
+from tokenization.packages.formats.markup import help_pages, help_text
+from tokenization.packages.formats.structured import chitchat, conversation_turns
 
 
 @pytest.mark.parametrize("compression", ["xz", "gz", "zst"])
@@ -60,7 +59,7 @@ dialog</a>.</p><p>On the bar, please click</p><p>Two words.</p>
 
 
 def test_help_pages_keep_sentences_only():
-    assert page_text(PAGE).split("\n") == [
+    assert help_text(PAGE).split("\n") == [
         "Choose Edit and see the dialog.",
         "Choose Tools - Options to go on.",
         "Café is written with an accent.",
@@ -84,7 +83,7 @@ def test_dictionary_keeps_headword_and_definitions():
         "bez mowy": "bez mowy <adv>\nspeechless\n…milcząc\n 2.\nmilcząc\n",
     }
     archive = deb(dictd(entries))
-    assert list(dictionary(archive)) == ["lampa\nto, co świeci\nsłońce", "bez mowy\nmilcząc"]
+    assert list(freedict(archive)) == ["lampa\nto, co świeci\nsłońce", "bez mowy\nmilcząc"]
 
 
 def message(sender: str, text: str) -> dict[str, str]:
@@ -111,7 +110,7 @@ def test_chitchat_reads_the_wheel():
 
 @pytest.mark.parametrize("encoding", ["utf-8", "iso8859-2", "cp1250"])
 def test_fortunes_are_decoded_quote_by_quote(encoding):
-    assert decode("Zażółć gęślą jaźń, śniąc.".encode(encoding)) == "Zażółć gęślą jaźń, śniąc."
+    assert decode_quote("Zażółć gęślą jaźń, śniąc.".encode(encoding)) == "Zażółć gęślą jaźń, śniąc."
 
 
 def test_fortunes_leave_out_chat_logs_and_other_files():

@@ -10,7 +10,8 @@ from pipelines.code_digest import ROOT
 from tests.support.text_packages import source_archive, wheel
 from tokenization.files.cache import cache_folder
 from tokenization.packages import fetch as fetching
-from tokenization.packages.fetch import PACKAGES, Package, fetch, path_of
+from tokenization.packages.fetch import fetch, path_of
+from tokenization.packages.table import PACKAGES, Package
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_a_source_archive_needs_its_digest(local_index, tmp_path):
     files = {"tall_talk-2/PKG-INFO": b"Metadata-Version: 2.1\nName: tall-talk\nVersion: 2\n", "tall_talk-2/x.txt": b"x"}
     archive = local_index / "tall_talk-2.tar.gz"
     archive.write_bytes(source_archive(files))
-    package = Package("tall-talk", "pip", "en", "MIT", "2", sha256="0" * 64)
+    package = Package("tall-talk", "pip", "en", "MIT", version="2", sha256="0" * 64)
     assert "hash" in fetch([package], tmp_path / "cache")[1]["tall-talk"].lower()
 
 
@@ -117,7 +118,7 @@ def test_packages_can_be_named(local_index, tmp_path, monkeypatch, capsys):
 
 
 def test_npm_is_missed_by_its_name(local_index, tmp_path):
-    got, why = fetch([Package("@lamps/lamp", "npm", "en", "MIT", "1.0.0")], tmp_path / "cache")
+    got, why = fetch([Package("@lamps/lamp", "npm", "en", "MIT", version="1.0.0")], tmp_path / "cache")
     assert got == {} and "no npm" in why["@lamps/lamp"]
 
 

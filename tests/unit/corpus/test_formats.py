@@ -1,33 +1,40 @@
 """Parsers of the formats of the larger demo set, on packages built here from made-up text."""
 
 import gzip
+import inspect
 import json
+import re
 import struct
 
 import pytest
 
 from tests.support.text_packages import catalogue, deb, dictd, source_archive, wheel
-from tokenization.packages.formats import EXTRACTORS
-from tokenization.packages.formats.catalogues import message_text, messages, originals, translations
-from tokenization.packages.formats.descriptions import descriptions
-from tokenization.packages.formats.dictd import explanations
-from tokenization.packages.formats.fluent import fluent_messages
-from tokenization.packages.formats.html_pages import html_pages, preformatted_pages
-from tokenization.packages.formats.jargon import jargon
-from tokenization.packages.formats.json_texts import bible, encyclopedia, recipes
-from tokenization.packages.formats.mallard import mallard_pages
-from tokenization.packages.formats.man_pages import man_pages, unescape
-from tokenization.packages.formats.plain_text import decode, is_prose
-from tokenization.packages.formats.plays import plays
-from tokenization.packages.formats.pod import plain, pod_pages
-from tokenization.packages.formats.restructured import rst_files
-from tokenization.packages.formats.speeches import speeches
-from tokenization.packages.formats.wordnet import glosses
+from tokenization.packages.formats.books import plays, speeches
+from tokenization.packages.formats.catalogues import (
+    descriptions,
+    fluent_messages,
+    message_text,
+    messages,
+    originals,
+    translations,
+)
+from tokenization.packages.formats.dictionaries import explanations, glosses, jargon
+from tokenization.packages.formats.manuals import man_pages, pod_pages, rst_files, unescape, without_codes
+from tokenization.packages.formats.markup import html_pages, mallard_pages, preformatted_pages
+from tokenization.packages.formats.prose import decode, is_prose
+from tokenization.packages.formats.structured import bible, encyclopedia, recipes
+from tokenization.packages.parsing import parser_of
 from tokenization.packages.table import FEW, PACKAGES
 
 
-def test_every_package_has_an_extractor_and_the_other_way_round():
-    assert set(EXTRACTORS) == set(PACKAGES) and set(FEW) <= set(PACKAGES)
+@pytest.mark.parametrize("package", PACKAGES.values(), ids=lambda package: package.name)
+def test_every_row_names_a_parser_that_lacks_nothing_but_the_file(package):
+    inspect.signature(parser_of(package)).bind(b"")
+    re.compile(package.pattern)
+
+
+def test_the_few_packages_are_known():
+    assert set(FEW) <= set(PACKAGES)
 
 
 def test_texts_are_decoded_whatever_packed_them():
@@ -149,7 +156,7 @@ stood B<< on >> E<lt>it.
 =cut
 """
     assert list(pod_pages(deb({"usr/share/perl/pod/lamp.pod": pod}))) == ["The green lamp, see the page, stood on <it."]
-    assert plain("C<B<a> b>X<index entry>Z<>") == "a b"
+    assert without_codes("C<B<a> b>X<index entry>Z<>") == "a b"
 
 
 RST = """\

@@ -1,4 +1,5 @@
-"""Message catalogues of gettext (`.mo`) -> one document per message of five words or more."""
+"""Short texts of programs -> one document each: messages in catalogues of gettext (`.mo`) and in Mozilla's Fluent
+(`.ftl` in an `.xpi`), and descriptions of Debian's packages."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import re
 import struct
 from collections.abc import Iterator
 
-from tokenization.packages.formats.archive import read_members
-from tokenization.packages.formats.plain_text import LEAST_WORDS
+from tokenization.packages.formats.archives import read_members
+from tokenization.packages.formats.prose import LEAST_WORDS
 
 _MAGIC = 0x950412DE
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
@@ -54,3 +55,43 @@ def message_text(message: str) -> str:
     lines = (" ".join(line.split()) for line in _ACCELERATOR.sub("", _TAG.sub("", message)).split("\n"))
     text = "\n".join(filter(None, lines))
     return text if len(text.split()) >= LEAST_WORDS else ""
+
+
+_MESSAGE = re.compile(r"^(?:-?[a-zA-Z][\w-]*|[ ]+\.[a-zA-Z][\w-]*) = ?", re.MULTILINE)
+
+
+def fluent_messages(archive: bytes) -> Iterator[str]:
+    """Messages of Mozilla's extensions that have five words or more, file by file."""
+    for extension in read_members(archive, r"\.xpi$").values():
+        for data in read_members(extension, r"\.ftl$").values():
+            yield from fluent_values(data.decode("utf-8"))
+
+
+def fluent_values(fluent: str) -> Iterator[str]:
+    """Values and attributes of messages; those with placeables, which leave gaps or are forms to choose from, are left
+    out."""
+    text = re.sub(r"^#.*$", "", fluent, flags=re.MULTILINE)
+    for value in _MESSAGE.split(text)[1:]:
+        words = _TAG.sub("", value).split()
+        if len(words) >= LEAST_WORDS and "{" not in value:
+            yield " ".join(words)
+
+
+_FIELD = re.compile(r"^Description-[a-z_A-Z]+: ?(.*(?:\n .*)*)", re.MULTILINE)
+
+
+def descriptions(index: bytes) -> Iterator[str]:
+    """Of each package in apt's index the short description on a line, then a paragraph per line; lists, which are
+    further in, line by line."""
+    for match in _FIELD.finditer(index.decode("utf-8")):
+        short, *rest = match[1].split("\n")
+        lines, fresh = [short], True
+        for line in (line[1:] for line in rest):
+            if line == ".":
+                fresh = True
+            elif fresh or line.startswith(" "):
+                lines.append(line.strip())
+                fresh = False
+            else:
+                lines[-1] += f" {line.strip()}"
+        yield "\n".join(lines)

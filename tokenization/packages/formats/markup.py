@@ -1,14 +1,15 @@
-"""HTML pages -> one document per page, one paragraph of running text per line."""
+"""Pages in HTML and in Mallard, an XML -> one document per page, one paragraph of running text per line."""
 
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 
-from tokenization.packages.formats.archive import read_members
-from tokenization.packages.formats.plain_text import decode, paragraphs, prose
+from tokenization.packages.formats.archives import read_members
+from tokenization.packages.formats.prose import LEAST_WORDS, decode, paragraphs, prose
 
 _SKIPPED = {"script", "style", "noscript", "nav", "header", "footer", "aside", "pre", "code", "table", "h1", "h2", "h3",
             "h4", "h5", "h6"}  # fmt: skip
@@ -88,3 +89,58 @@ class _Blocks(HTMLParser):
         if len("".join(self._outside_links).split()) >= _LEAST_OUTSIDE_LINKS:
             self.blocks.append(text)
         self._text = None
+
+
+# Guides in prose first, the reference of the BASIC language last: a source may be cut after some bytes.
+_ORDER = ("swriter", "shared", "simpress", "sdraw", "scalc", "schart", "sdatabase", "smath", "sbasic")
+_SENTENCE = re.compile(r"[.!?:)”\"]$")  # others introduce an icon or a table
+_FORMULA = re.compile(r"^[='{]|^[A-Z][A-Z0-9._]+ ?\(")
+
+
+def help_pages(archive: bytes) -> Iterator[str]:
+    """LibreOffice's help, its paragraphs of running text; headings, tables, program text and lists of links are left
+    out."""
+    pages = read_members(archive, r"/help/[^/]+/text/.*\.html$")
+
+    def reading_order(path: str) -> tuple[int, str]:
+        module = path.split("/text/")[1].split("/")[0]
+        return (_ORDER.index(module) if module in _ORDER else len(_ORDER), path)
+
+    for path in sorted(pages, key=reading_order):
+        if text := help_text(pages[path].decode("utf-8")):
+            yield text
+
+
+def help_text(html: str) -> str:
+    """The paragraphs of one page that are sentences of at least five words and more than links."""
+    return "\n".join(filter(_is_sentence, blocks(html)))
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text.split()) >= LEAST_WORDS and bool(_SENTENCE.search(text)) and not _FORMULA.match(text)
+
+
+_LEFT_OUT = {"info", "code", "screen"}
+_ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)[^;\s]*;")
+
+
+def mallard_pages(archive: bytes, pattern: str) -> Iterator[str]:
+    """Help pages of GNOME (`.page`), in the order of their paths."""
+    for data in read_members(archive, pattern).values():
+        if text := mallard_text(data.decode("utf-8")):
+            yield text
+
+
+def mallard_text(xml: str) -> str:
+    """The paragraphs of the body; entities that only the page's DTD knows are left out."""
+    root = ET.fromstring(_ENTITY.sub("", re.sub(r"<!DOCTYPE[^\[>]*(\[.*?\]\s*)?>", "", xml, flags=re.DOTALL)))
+    return prose(" ".join("".join(element.itertext()).split()) for element in _paragraphs(root))
+
+
+def _paragraphs(element: ET.Element) -> Iterator[ET.Element]:
+    for child in element:
+        name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
+        if name == "p":
+            yield child
+        elif name not in _LEFT_OUT:
+            yield from _paragraphs(child)

