@@ -13,6 +13,7 @@ import fsspec
 
 from jobs.configs.data import SourceConfig
 from jobs.corpus.tasks import CleanTask
+from jobs.stage.markdown import row
 from tokenization.cleaning.removals import merged
 from tokenization.files.storage import publish
 from tokenization.records import LANGUAGES, SPLITS
@@ -74,7 +75,7 @@ def attribution(sources: Sequence[Mapping[str, Any]]) -> str:
         source = identity["source"]
         cells = [source["name"], identity["origin"], source["licence"], source["language"],
                  f"{report['bytes'] / 1e6:.2f} MB", identity["sha256"]]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(row(cells))
     return "\n".join(lines) + "\n"
 
 

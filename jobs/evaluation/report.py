@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+
+from jobs.stage.markdown import table
 
 ARMS = {
     "rxt": "RxT, live memory",
@@ -25,18 +26,6 @@ FORCED = {
 }
 LANGUAGES = {"en": "English", "pl": "Polish"}
 KINDS = {"recall": "told once", "update": "told, then changed", "unknown": "never told"}
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        return "| " + " | ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in others)]) + " |"
-
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]) + "|"
-    return "\n".join([line(header), rule, *map(line, rows)])
 
 
 def write_report(evaluation: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import fsspec
 
-from jobs.evaluation.report import table
 from jobs.stage.context import Artifact
+from jobs.stage.markdown import table
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters, parameters
 

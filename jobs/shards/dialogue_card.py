@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import fsspec
 
-from jobs.shards.dialogue_counts import BINS, COUNTS, Report, cells
+from jobs.shards.dialogue_counts import BINS, COUNTS, cells
 from jobs.shards.dialogue_rows import GENERATED
 from jobs.shards.dialogue_sources import REPORT, Sources, left_out
-from jobs.shards.job import Speed
-from jobs.shards.text_card import corpus_report, show_files, speed_line, table
+from jobs.shards.job import CARD, Report, Speed
 from jobs.stage.context import StageContext
+from jobs.stage.corpus_input import source_reports
+from jobs.stage.markdown import show_page, table
 from tokenization.records import SPLITS
 from tokenization.shards.index import ShardIndex
 
@@ -26,10 +27,10 @@ def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, spe
 
     sources = _data_sets(ctx.output_uri)
     licences = {GENERATED: "generated"} | {one["name"]: one["licence"] for one in sources}
-    for one in corpus_report(ctx.inputs["corpus"].uri):
+    for one in source_reports(ctx.inputs["corpus"]):
         licences.setdefault(one["identity"]["source"]["name"], one["identity"]["source"]["licence"])
     page = write_dialogue_card(f"{ctx.stage} {ctx.artifact_id}", index, report, sources, licences, speed)
-    show_files(ctx, page, lambda path: draw(index.kind, index.length, report, sources, path))
+    show_page(ctx.reporter, CARD, page, lambda path: draw(index.kind, index.length, report, sources, path))
 
 
 def write_dialogue_card(
@@ -43,7 +44,7 @@ def write_dialogue_card(
         "## Rows",
         f"A row is {'a conversation' if index.kind == 'conversations' else 'one interaction'}. An interaction has at "
         f"most {index.length} tokens; those that the loss counts, of answers, thoughts and tool calls, are supervised. "
-        f"Tokenizer of {index.vocab_size:,} tokens, sha256 {index.tokenizer_digest}. {speed_line(speed)}",
+        f"Tokenizer of {index.vocab_size:,} tokens, sha256 {index.tokenizer_digest}. {speed.sentence}",
         _by(report, lambda source, language, split: (split,), ["split"]),
         "## By source, language and split",
         _sources(report, licences),
@@ -71,7 +72,7 @@ def _by(report: Report, key: Callable[[str, str, str], tuple[str, ...]], names: 
     for source, language, split, counts in cells(report):
         sums.setdefault(key(source, language, split), Counter()).update(counts)
     order = sorted(sums, key=lambda found: (found[:-1], SPLITS.index(found[-1])))
-    return table([*names, *_NAMES], [[*found, *_figures(sums[found])] for found in order])
+    return table([*names, *_NAMES], [[*found, *_figures(sums[found])] for found in order], names=len(names))
 
 
 def _sources(report: Report, licences: Mapping[str, str]) -> str:
@@ -79,7 +80,7 @@ def _sources(report: Report, licences: Mapping[str, str]) -> str:
         [source, language, licences.get(source, "not told"), split, *_figures(counts)]
         for source, language, split, counts in cells(report)
     ]
-    return table(["source", "language", "licence", "split", *_NAMES], rows)
+    return table(["source", "language", "licence", "split", *_NAMES], rows, names=4)
 
 
 def _figures(counts: Mapping[str, int]) -> list[str]:
@@ -110,7 +111,7 @@ def _lengths(report: Report, length: int) -> str:
 
 def _left_out(sources: Sources) -> Iterable[str]:
     rows = [[name, reason, f"{count:,}"] for name, reason, count in left_out(sources)]
-    yield table(["source", "reason", "rows"], rows) if rows else "No row of a data set was left out."
+    yield table(["source", "reason", "rows"], rows, names=2) if rows else "No row of a data set was left out."
     for source in sources:
         if source["gone"]:
             yield f"{source['name']}: {', '.join(source['gone'])} vanished while it was read."

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jobs.shards.text_counts import Report, added
+from jobs.shards.job import Report
 from tokenization.conversations.template import EncodedInteraction
 from tokenization.records import SPLITS, Language, Split
 
 BINS = 16  # of lengths, from 1 token to the most that an interaction may have
+PARTS = ("sources", "turns", "lengths")  # of a report
 COUNTS = ("rows", "turns", "tokens", "supervised", "cut_tokens")
 
 
@@ -51,14 +52,6 @@ class DialogueCounts:
             sources.setdefault(source, {})[language] = {self._split: {name: counts[name] for name in COUNTS}}
         turns = {language: {str(n): count for n, count in found.items()} for language, found in self._turns.items()}
         return {"sources": sources, "turns": turns, "lengths": self._lengths}
-
-
-def total(reports: Iterable[Report]) -> Report:
-    """The reports of all shards as one."""
-    whole: Report = {"sources": {}, "turns": {}, "lengths": {}}
-    for report in reports:
-        whole = added(whole, {name: report[name] for name in whole})
-    return whole
 
 
 def cells(report: Report) -> Iterator[tuple[str, str, str, Mapping[str, int]]]:

@@ -8,14 +8,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from jobs.shards.dialogue_counts import BINS, Report, cells
+from jobs.shards.dialogue_counts import BINS, cells
 from jobs.shards.dialogue_sources import Sources, left_out
-from jobs.shards.text_plot import COLOURS, GREY, MOST_BARS, bars, language_legend
+from jobs.shards.job import Report
+from jobs.stage.charts import COLOURS, GREY, MOST_BARS, bars, histogram, language_legend
 from tokenization.shards.schema import Kind
 
-MOST_LABELS = 20  # below a histogram: more would run into each other
 PALE = 0.35  # opacity of tokens that are read only
 
 
@@ -60,26 +59,15 @@ def _tokens(axes: Axes, train: Sequence[tuple[str, str, Mapping[str, int]]]) -> 
 def _turns(axes: Axes, turns: Mapping[str, Mapping[str, int]]) -> None:
     numbers = sorted({int(number) for found in turns.values() for number in found})
     counts = {language: [found.get(str(number), 0) for number in numbers] for language, found in turns.items()}
-    _histogram(axes, counts, [str(number) for number in numbers])
+    histogram(axes, counts, [str(number) for number in numbers])
     axes.set_xlabel("interactions")
     axes.set_title("Interactions in a conversation (% of those of the language)")
 
 
 def _lengths(axes: Axes, lengths: Mapping[str, Sequence[int]], length: int) -> None:
-    _histogram(axes, lengths, [f"{(i + 1) * length // BINS}" for i in range(BINS)])
+    histogram(axes, lengths, [f"{(i + 1) * length // BINS}" for i in range(BINS)])
     axes.set_xlabel("tokens of an interaction, at most")
     axes.set_title("Lengths of interactions (% of those of the language)")
-
-
-def _histogram(axes: Axes, counts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> None:
-    """Bars of the languages side by side, each as shares of its own sum."""
-    for i, (language, found) in enumerate(sorted(counts.items())):
-        shares = [count / max(1, sum(found)) for count in found]
-        axes.bar([place + 0.4 * (i - 0.5) for place in range(len(labels))], shares, 0.38, color=COLOURS[language])
-    shown = range(0, len(labels), -(-len(labels) // MOST_LABELS) or 1)
-    axes.set_xticks(shown, [labels[place] for place in shown])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _left_out(axes: Axes, sources: Sources) -> None:

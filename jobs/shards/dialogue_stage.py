@@ -8,11 +8,11 @@ from typing import Any
 
 from jobs.configs.data import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
 from jobs.shards.dialogue_card import show_dialogue_card
-from jobs.shards.dialogue_counts import total
+from jobs.shards.dialogue_counts import PARTS
 from jobs.shards.dialogue_manifest import DialogueShard, conversation_shards, interaction_shards
 from jobs.shards.dialogue_rows import ConversationRows, DialogueShardWriter, InteractionRows, choose_distractors
 from jobs.shards.dialogue_sources import report_sources
-from jobs.shards.job import run_manifest, shard_metrics, write_shard_index
+from jobs.shards.job import run_manifest, shard_metrics, total, write_shard_index
 from jobs.stage.context import StageContext, StageError
 from jobs.stage.corpus_input import open_benchmark, open_corpus
 from jobs.stage.inputs import open_tokenizer
@@ -102,7 +102,7 @@ def _build(
 ) -> dict[str, Any]:
     """Writes what is missing, then report and index, and shows the data card. Returns what the stage does."""
     done, speed = run_manifest(ctx, shards, DialogueShardWriter(ctx.output_uri, kind, rows))
-    report = total(one.report for one in done)
+    report = total((one.report for one in done), PARTS)
     write_json(f"{ctx.output_uri}/report.json", report)
     index = write_shard_index(ctx, kind, config.length, tokenizer, done)
     told = report_sources(ctx, shards, [DialogueSource(**one.model_dump()) for one in config.sources])

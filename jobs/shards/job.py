@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -29,6 +29,9 @@ from tokenization.records import SPLITS
 from tokenization.shards.index import ShardIndex, ShardRecord, write_index
 from tokenization.shards.schema import Kind
 
+Report = dict[str, Any]  # of a shard: trees of counts that add up over shards
+
+CARD = "data_card"  # where whoever browses a run finds the cards of its shards
 SECONDS_WITHOUT_PROGRESS = 300
 
 
@@ -46,7 +49,7 @@ class Finished:
     engine, if so; no part of the record, since the files are the same."""
 
     files: tuple[ShardRecord, ...]
-    report: dict[str, Any] = field(default_factory=dict)
+    report: Report = field(default_factory=dict)
     slow: str = ""
 
 
@@ -59,6 +62,17 @@ class Speed:
     cpu_seconds: float = 0.0
     tokens: int = 0
     slow_shards: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """How fast the shards were written."""
+        if not self.cpu_seconds:
+            return "All shards were finished before."
+        slow = f" Shards encoded without the fast engine: {self.slow_shards}." if self.slow_shards else ""
+        return (
+            f"{self.tokens:,} tokens were written in {self.seconds:.1f} s and {self.cpu_seconds:.1f} CPU seconds of "
+            f"all tasks together: {self.tokens / self.cpu_seconds:,.0f} tokens a CPU second.{slow}"
+        )
 
 
 Write = Callable[[Any], Finished]
@@ -89,6 +103,22 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
             raise Interrupted(f"{len(done)} of {len(shards)} shards are finished")
     remove_leftovers(ctx.output_uri)
     return [done[shard.name] for shard in shards], speed
+
+
+def total(reports: Iterable[Report], parts: Sequence[str]) -> Report:
+    """These parts of the reports of all shards as one report."""
+    whole: Report = {part: {} for part in parts}
+    for report in reports:
+        whole = added(whole, {part: report[part] for part in parts})
+    return whole
+
+
+def added(one: Any, other: Any) -> Any:
+    """Trees of numbers, place by place."""
+    if isinstance(one, Mapping):
+        return {key: added(one[key], other[key]) if key in one and key in other else (one | other)[key]
+                for key in one | other}  # fmt: skip
+    return [a + b for a, b in zip(one, other, strict=True)] if isinstance(one, list) else one + other
 
 
 def write_shard_index(

@@ -1,45 +1,26 @@
-"""The data card of a run: what the text that a model is trained on was made from, as a page and a picture.
-
-It goes to whoever browses the run, not into the artifact: it tells how fast the shards were written, and the files of
-an artifact are the same whenever they are written.
-"""
+"""The data card of stage `text-shards`: what the text that a model is trained on was made from, in Markdown."""
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import fsspec
-
-from jobs.shards.job import Speed
-from jobs.shards.text_counts import Report, fill, per_source
+from jobs.shards.job import CARD, Report, Speed
+from jobs.shards.text_counts import fill, per_source
 from jobs.stage.context import StageContext
+from jobs.stage.corpus_input import source_reports
+from jobs.stage.markdown import inline, show_page, table
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.records import SPLITS
-
-FOLDER = "data_card"
 
 
 def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Speed) -> None:
     """Hand card.md and card.png to the reporter."""
     from jobs.shards.text_plot import draw
 
-    corpus = corpus_report(ctx.inputs["corpus"].uri)
+    corpus = source_reports(ctx.inputs["corpus"])
     page = write_card(ctx.artifact_id, report, corpus, tokenizer, speed)
-    show_files(ctx, page, lambda path: draw(report, corpus, path))
-
-
-def show_files(ctx: StageContext, page: str, draw: Callable[[Path], None]) -> None:
-    """Hand a page, and the picture that `draw` writes to a path, to the reporter."""
-    with tempfile.TemporaryDirectory() as folder:
-        card, picture = Path(folder, "card.md"), Path(folder, "card.png")
-        card.write_text(page, encoding="utf-8")
-        draw(picture)
-        for path in (card, picture):
-            ctx.reporter.file(str(path), FOLDER)
+    show_page(ctx.reporter, CARD, page, lambda path: draw(report, corpus, path))
 
 
 def write_card(
@@ -50,7 +31,7 @@ def write_card(
         f"# Data card of text-shards {artifact_id}",
         "![tokens, compression, lengths and removals](card.png)",
         "## Rows",
-        f"Tokenizer of {tokenizer.vocab_size:,} tokens, sha256 {tokenizer.digest}. {speed_line(speed)}",
+        f"Tokenizer of {tokenizer.vocab_size:,} tokens, sha256 {tokenizer.digest}. {speed.sentence}",
         table(
             ["split", "rows", "tokens", "places filled"],
             [
@@ -74,26 +55,6 @@ def write_card(
     return "\n\n".join(parts) + "\n"
 
 
-def corpus_report(uri: str) -> list[dict[str, Any]]:
-    """What a corpus tells of its sources; nothing where it has no report."""
-    try:
-        with fsspec.open(f"{uri}/report.json", "rb") as file:
-            return json.load(file)["sources"]
-    except FileNotFoundError:
-        return []
-
-
-def speed_line(speed: Speed) -> str:
-    """A sentence on how fast the shards were written."""
-    if not speed.cpu_seconds:
-        return "All shards were finished before."
-    slow = f" Shards encoded without the fast engine: {speed.slow_shards}." if speed.slow_shards else ""
-    return (
-        f"{speed.tokens:,} tokens were written in {speed.seconds:.1f} s and {speed.cpu_seconds:.1f} CPU seconds of all "
-        f"tasks together: {speed.tokens / speed.cpu_seconds:,.0f} tokens a CPU second.{slow}"
-    )
-
-
 def _sources(report: Report, corpus: Sequence[Mapping[str, Any]]) -> str:
     known = {source["identity"]["source"]["name"]: source["identity"] for source in corpus}
     found = per_source(report)
@@ -106,8 +67,8 @@ def _sources(report: Report, corpus: Sequence[Mapping[str, Any]]) -> str:
             + _counts(counts)
             + [f"{report['passes'][f'{source}/{language}']:.2f}", *_share(counts["trained_tokens"], whole)]
         )
-    names = ["source", "language", "licence", "origin", "documents", "MB", "tokens", "bytes/token"]
-    return table([*names, "passes", "trained on", "share"], rows)
+    header = ["source", "language", "licence", "origin", "documents", "MB", "tokens", "bytes/token"]
+    return table([*header, "passes", "trained on", "share"], rows, names=4)
 
 
 def _languages(report: Report) -> str:
@@ -154,10 +115,10 @@ def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for reason, entry in source["removed"].items():
             of_read = f"{entry['bytes'] / source['bytes_read']:.2%}" if source["bytes_read"] else "-"
             rows.append([name, reason, f"{entry['bytes'] / 1e6:.3f}", of_read, f"{entry['documents']:,}"])
-            examples += [f"- {name}, {reason}: `{_inline(text)}`" for text in entry["examples"]]
+            examples += [f"- {name}, {reason}: {inline(text)}" for text in entry["examples"]]
         for reason, count in source.get("quarantined", {}).items():
             rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
-    yield table(["source", "reason", "MB", "of what was read", "documents"], rows)
+    yield table(["source", "reason", "MB", "of what was read", "documents"], rows, names=2)
     yield from _examples(examples)
 
 
@@ -168,22 +129,11 @@ def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         name = source["identity"]["source"]["name"]
         for kind, entry in source["repaired"].items():
             rows.append([name, kind, f"{entry['documents']:,}", f"{entry['documents'] / source['texts']:.2%}"])
-            examples += [f"- {name}, {kind}: `{_inline(text)}`" for text in entry["examples"]]
-    yield table(["source", "kind", "documents", "of those read"], rows)
+            examples += [f"- {name}, {kind}: {inline(text)}" for text in entry["examples"]]
+    yield table(["source", "kind", "documents", "of those read"], rows, names=2)
     yield from _examples(examples)
 
 
 def _examples(lines: Sequence[str]) -> Iterable[str]:
     if lines:
         yield "\n".join(["Examples:", "", *lines])
-
-
-def _inline(text: str) -> str:
-    """Foreign text as one line of code, in which nothing is markup."""
-    return " ".join(text.replace("`", "'").split())
-
-
-def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown; a bar inside a cell becomes a slash."""
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |" for cells in lines)

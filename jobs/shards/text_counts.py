@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 import numpy as np
 
+from jobs.shards.job import Report, added
 from tokenization.records import Language, Split
 
-Report = dict[str, Any]
-
 LENGTHS = 32  # powers of two
+PARTS = ("sources", "lengths", "rows")  # of a report
 COUNTS = ("documents", "bytes", "tokens", "trained_tokens")
 
 
@@ -25,7 +22,7 @@ class TextCounts:
     """
 
     def __init__(self) -> None:
-        self.counts: Report = {"sources": {}, "lengths": {}, "rows": {}}
+        self.report: Report = {part: {} for part in PARTS}
 
     def read(self, source: str, language: Language, split: Split, size: int, offsets: np.ndarray, times: int) -> None:
         """Documents of together `size` bytes at these offsets among their tokens, written so many times."""
@@ -33,20 +30,12 @@ class TextCounts:
         tokens = int(offsets[-1])
         found = dict(zip(COUNTS, (len(lengths), size, tokens, tokens * times), strict=True))
         powers = np.bincount(np.log2(np.maximum(lengths, 1)).astype(np.int64), minlength=LENGTHS).tolist()
-        new = {"sources": {source: {language: {split: found}}}, "lengths": {language: powers}, "rows": {}}
-        self.counts = added(self.counts, new)
+        new = {"sources": {source: {language: {split: found}}}, "lengths": {language: powers}}
+        self.report = added(self.report, new)
 
     def wrote(self, split: Split, rows: int, tokens: int, length: int) -> None:
         found = {"rows": rows, "tokens": tokens, "capacity": rows * length}
-        self.counts = added(self.counts, {"sources": {}, "lengths": {}, "rows": {split: found}})
-
-
-def total(reports: Iterable[Report]) -> Report:
-    """The reports of all shards as one."""
-    whole = TextCounts().counts
-    for report in reports:
-        whole = added(whole, report)
-    return whole
+        self.report = added(self.report, {"rows": {split: found}})
 
 
 def fill(report: Report, split: Split = "train") -> float:
@@ -63,11 +52,3 @@ def per_source(report: Report, split: Split = "train") -> dict[tuple[str, Langua
         for language, splits in sorted(languages.items())
         if split in splits
     }
-
-
-def added(one: Any, other: Any) -> Any:
-    """Trees of numbers, place by place."""
-    if isinstance(one, Mapping):
-        return {key: added(one[key], other[key]) if key in one and key in other else (one | other)[key]
-                for key in one | other}  # fmt: skip
-    return [a + b for a, b in zip(one, other, strict=True)] if isinstance(one, list) else one + other

@@ -40,7 +40,7 @@ class TextShardWriter:
     length: int
 
     def __call__(self, shard: TextShard) -> Finished:
-        report = TextCounts()
+        counts = TextCounts()
         windows: defaultdict[tuple[Split, Language, int], _Window] = defaultdict(_Window)
         with ExitStack() as stack:
             writers = {
@@ -50,14 +50,14 @@ class TextShardWriter:
 
             def flush(split: Split, language: Language, number: int) -> None:
                 rows = pack(*windows.pop((split, language, number)).documents(), self.length)
-                report.wrote(split, rows.num_rows, len(rows.column("input_ids").values), self.length)
+                counts.wrote(split, rows.num_rows, len(rows.column("input_ids").values), self.length)
                 code = pa.array(np.full(rows.num_rows, LANGUAGES.index(language), dtype=np.int8))
                 writers[split].write(rows.append_column("language", code))
 
             for chosen in _chosen(shard):
                 ids, offsets = self.tokenizer.encode_flat(chosen.texts.to_pylist())
                 size = pc.sum(pc.binary_length(chosen.texts)).as_py()
-                report.read(chosen.source, chosen.language, chosen.split, size, offsets, chosen.times)
+                counts.read(chosen.source, chosen.language, chosen.split, size, offsets, chosen.times)
                 # each pass has its own window, so that no row holds a document twice
                 for number in range(chosen.times):
                     key = chosen.split, chosen.language, number
@@ -66,7 +66,7 @@ class TextShardWriter:
                         flush(*key)
             for key in sorted(windows):
                 flush(*key)
-        return Finished(tuple(writer.record for writer in writers.values()), report.counts, self.tokenizer.slow)
+        return Finished(tuple(writer.record for writer in writers.values()), counts.report, self.tokenizer.slow)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Any
 
 from jobs.configs.data import TextShardsConfig
-from jobs.shards.job import run_manifest, shard_metrics, write_shard_index
+from jobs.shards.job import Report, run_manifest, shard_metrics, total, write_shard_index
 from jobs.shards.text_card import show_card
-from jobs.shards.text_counts import Report, fill, per_source, total
+from jobs.shards.text_counts import PARTS, fill, per_source
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.stage.context import Look, StageContext, StageError
@@ -27,7 +27,7 @@ def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, 
     except MixtureError as error:
         raise StageError(f"text: {error}", Look(ctx.stage)) from error
     done, speed = run_manifest(ctx, shards, TextShardWriter(ctx.output_uri, tokenizer, config.length))
-    report = total(one.report for one in done)
+    report = total((one.report for one in done), PARTS)
     report["passes"] = {f"{source}/{language}": often for (source, language), often in shards[0].passes.items()}
     write_json(f"{ctx.output_uri}/report.json", report)
     index = write_shard_index(ctx, "text", config.length, tokenizer, done)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from jobs.evaluation import plots
-from jobs.evaluation.report import table, write_report
+from jobs.evaluation.report import write_report
+from jobs.stage.markdown import table
 from tests.support.evaluation_data import make_evaluation
 
 

@@ -1,0 +1,46 @@
+"""Charts of the data cards: bars with their figures, and histograms of both languages beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+COLOURS = {"en": "#0072B2", "pl": "#D55E00"}
+NAMES = {"en": "English", "pl": "Polish"}
+GREY = "#999999"
+MOST_BARS = 14  # more would not be read; the rest is on the page
+MOST_LABELS = 20  # below a histogram: more would run into each other
+
+
+def language_legend(figure: Figure) -> None:
+    handles = [Patch(color=COLOURS[language], label=NAMES[language]) for language in NAMES]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+
+
+def bars(
+    axes: Axes, labels: Sequence[str], values: Sequence[float], colours: Sequence[str], notes: Sequence[str]
+) -> None:
+    """Horizontal bars, the first on top, each with its figure."""
+    places = range(len(labels))
+    axes.barh(places, values, color=colours)
+    for place, value, note in zip(places, values, notes, strict=True):
+        axes.annotate(note, (value, place), (4, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(places, labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.35 * max(values, default=1) or 1)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def histogram(axes: Axes, counts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> None:
+    """Bars of the languages side by side, each as shares of its own sum. `labels`: of every place."""
+    for i, (language, found) in enumerate(sorted(counts.items())):
+        shares = [count / max(1, sum(found)) for count in found]
+        axes.bar([place + 0.4 * (i - 0.5) for place in range(len(labels))], shares, 0.38, color=COLOURS[language])
+    shown = range(0, len(labels), -(-len(labels) // MOST_LABELS) or 1)
+    axes.set_xticks(shown, [labels[place] for place in shown])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.spines[["top", "right"]].set_visible(False)

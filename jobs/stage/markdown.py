@@ -1,0 +1,52 @@
+"""Markdown for people: tables that look right in a terminal too, foreign text on one line, and pages with a picture."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jobs.stage.context import Reporter
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
+    """A table with aligned columns: the first `names` to the left, the others to the right."""
+    cells = [[_cell(text) for text in line] for line in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+
+    def line(texts: Sequence[str]) -> str:
+        placed = zip(texts, widths, strict=True)
+        return row([text.ljust(width) if i < names else text.rjust(width) for i, (text, width) in enumerate(placed)])
+
+    rule = "|".join("-" * (width + 2) if i < names else "-" * (width + 1) + ":" for i, width in enumerate(widths))
+    return "\n".join([line(cells[0]), f"|{rule}|", *map(line, cells[1:])])
+
+
+def row(cells: Sequence[str]) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def inline(text: str) -> str:
+    """Foreign text as one line of code, in which nothing is markup."""
+    line = " ".join(text.replace("`", "'").split())
+    return f"`{line}`"
+
+
+def show_page(reporter: Reporter, folder: str, page: str, draw: Callable[[Path], None]) -> None:
+    """Hand card.md and the picture card.png, which `draw` writes to a path, to whoever browses the run.
+
+    They are no part of the artifact: a card tells how fast the files were written, and those of an artifact are the
+    same whenever they are written.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        card, picture = Path(place, "card.md"), Path(place, "card.png")
+        card.write_text(page, encoding="utf-8")
+        draw(picture)
+        for path in (card, picture):
+            reporter.file(str(path), folder)
+
+
+def _cell(text: str) -> str:
+    """A bar inside a cell would end it."""
+    return text.replace("|", "/")
