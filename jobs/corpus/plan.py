@@ -12,7 +12,8 @@ from tokenization.packages.fetch import Fetched, fetch, path_of
 from tokenization.packages.table import PACKAGES
 from tokenization.quarantine import Rejected
 from tokenization.records import LANGUAGES
-from tokenization.sources import Source, SourceError, pieces, read
+from tokenization.sources.source import Source, SourceError
+from tokenization.sources.texts import pieces, read
 
 WORK = "work"  # folder of the clean pieces and of all reports, until the stage is complete
 

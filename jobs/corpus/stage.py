@@ -23,7 +23,7 @@ from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.files.storage import remove_leftovers, write_json
 from tokenization.records import LANGUAGES
-from tokenization.sources import SourceError
+from tokenization.sources.source import SourceError
 
 _MOSTLY_FOREIGN = 0.5
 _FOREIGN = ("english", "polish", "foreign", "undecided")

@@ -21,21 +21,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.configs.data import CorpusConfig, SourceConfig
-from tokenization.bpe.batching import BATCH_TEXTS, batches
+from tokenization.batching import BATCH_TEXTS, batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.cleaner import Cleaner
+from tokenization.cleaning.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.removals import Removals
 from tokenization.cleaning.repair import Repairs
 from tokenization.cleaning.words import Words, plain
 from tokenization.documents import document_id, split_of
-from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.files.integrity import sha256_of
 from tokenization.files.storage import publish, write_json
 from tokenization.hashing import stable_hash
 from tokenization.quarantine import Quarantine, Rejected
 from tokenization.records import SPLITS, Document
-from tokenization.sources import Piece, Source, read
+from tokenization.sources.listing import Piece
+from tokenization.sources.source import Source
+from tokenization.sources.texts import read
 
 _TEXT = pa.schema({"id": pa.string(), "text": pa.string(), "split": pa.string()})
 _CLEAN = pa.schema([*_TEXT, *pa.schema({"bytes": pa.int32(), "key": pa.uint64(), "words": pa.int32(), **BAND_COLUMNS})])

@@ -26,7 +26,7 @@ from tokenization.dialogues.plan import DialogueSpec
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
 from tokenization.shards.schema import Kind
-from tokenization.sources import SourceError
+from tokenization.sources.source import SourceError
 
 
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:

@@ -24,12 +24,14 @@ from jobs.configs.data import CorpusConfig, SourceConfig
 from jobs.corpus.tasks import CleanTask, clean_piece
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
 from tokenization.cleaning.language import foreign
-from tokenization.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
 from tokenization.packages.fetch import fetch, path_of
 from tokenization.packages.parsing import parser_of
 from tokenization.packages.table import PACKAGES
-from tokenization.sources import Piece, Source, pieces
+from tokenization.sources.listing import Piece
+from tokenization.sources.source import Source
+from tokenization.sources.texts import pieces
 
 TINY = 1_000_000
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import tokenizers
 
-from tokenization.bpe.battery import battery
+from tokenization.bpe.hard_texts import hard_texts
 
 BATCH = 1024  # texts at a time for the reference, whose encodings take far more memory than ids
 
@@ -69,7 +69,7 @@ def engine(content: str) -> Engine:
     """The fastest engine with the reference's ids for a content-only tokenizer.json, chosen once per process."""
     try:
         fast = Snaptokens(content)
-        different = first_difference(fast, Reference(content), battery())
+        different = first_difference(fast, Reference(content), hard_texts())
         if different is None:
             return fast
         reason = f"it encodes {different!a} differently"

@@ -1,1 +1,0 @@
-"""Whatever form dialogue comes in -> interactions and conversations: rows of data sets, documents of the corpus."""

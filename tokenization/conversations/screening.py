@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from tokenization.cleaning.duplicates import first_alike
 from tokenization.cleaning.removals import Removal
-from tokenization.duplicates import first_alike
 from tokenization.quarantine import Rejected
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tokenization.bpe.batching import batches
+from tokenization.batching import batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain

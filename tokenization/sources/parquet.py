@@ -8,7 +8,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tokenization.bpe.batching import BATCH_BYTES
+from tokenization.batching import BATCH_BYTES
 from tokenization.quarantine import Reason, Rejected, excerpt, missing
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.source import Columns, Row

@@ -24,11 +24,11 @@ from jobs.stage.context import Restart, StageError
 from jobs.stage.tasks import run_tasks
 from tests.support.corpus_data import config, content, context
 from tests.support.processes import SECONDS, until
-from tokenization.bpe import batching
+from tokenization import batching
 from tokenization.cleaning.benchmark import read_benchmark
+from tokenization.cleaning.duplicates import DUPLICATE
 from tokenization.cleaning.words import Words
 from tokenization.documents import Corpus
-from tokenization.duplicates import DUPLICATE
 from tokenization.sources import listing
 
 WORDS = """the a of and in is it that for was with as at this have from had not but what all were when we there can

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.quarantine import MOST_BYTES, Quarantine, Rejected
-from tokenization.sources import Source, pieces, read
+from tokenization.sources.source import Source
+from tokenization.sources.texts import pieces, read
 
 
 def found(path, column="text") -> tuple[list[str], list[Rejected]]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.cleaning.filters import flaws
 from tokenization.cleaning.words import Words, normalised, plain, repeated, text_key
-from tokenization.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
 from tokenization.hashing import stable_hash
 
 VOCABULARY = [f"{a}{b}{c}" for a in ("ba", "ko", "żu", "re", "ły") for b in "aeioąę" for c in ("m", "st", "ć", "r")]

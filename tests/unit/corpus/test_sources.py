@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.quarantine import Rejected
-from tokenization.sources import Source, SourceError, listing, pieces, read
+from tokenization.sources import listing
+from tokenization.sources.source import Source, SourceError
+from tokenization.sources.texts import pieces, read
 
 
 def files(path: str, column: str = "text") -> Source:

@@ -18,7 +18,7 @@ from tokenization.conversations.rows import ADAPTERS
 from tokenization.conversations.sources import DialogueSource, copies, partitions_of, read_conversations
 from tokenization.quarantine import Rejected
 from tokenization.records import Conversation, Interaction
-from tokenization.sources import SourceError
+from tokenization.sources.source import SourceError
 
 TEXT = pa.string()
 PAIR = pa.struct({"query": TEXT, "answer": TEXT})

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from tokenization.bpe.battery import battery
 from tokenization.bpe.encoder import Reference, Snaptokens, engine, first_difference
+from tokenization.bpe.hard_texts import hard_texts
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import Tokenizer
 
@@ -24,8 +24,8 @@ def test_the_fast_engine_is_used_and_equal_on_hostile_text(tokenizer):
         warnings.simplefilter("error")
         fast = engine(tokenizer.content)
     assert isinstance(fast, Snaptokens) and tokenizer.slow == ""
-    assert first_difference(fast, Reference(tokenizer.content), battery()) is None
-    assert min(fast.encode_flat(battery())[0]) >= len(SPECIAL_TOKENS)
+    assert first_difference(fast, Reference(tokenizer.content), hard_texts()) is None
+    assert min(fast.encode_flat(hard_texts())[0]) >= len(SPECIAL_TOKENS)
 
 
 def test_flat_arrays_are_the_lists(tokenizer):
@@ -48,9 +48,9 @@ def test_a_split_the_engine_does_not_know_falls_back_with_one_warning(tokenizer)
     assert engine(content).slow == str(caught[0].message)
 
 
-def test_the_battery_holds_what_engines_get_wrong_and_is_always_the_same():
-    texts = battery()
-    assert texts == battery() and all(text == text.encode().decode() for text in texts)
+def test_the_hard_texts_hold_what_engines_get_wrong_and_is_always_the_same():
+    texts = hard_texts()
+    assert texts == hard_texts() and all(text == text.encode().decode() for text in texts)
     whole = "".join(texts)
     for part in (
         *SPECIAL_TOKENS,

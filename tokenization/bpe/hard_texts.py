@@ -40,7 +40,7 @@ _CODE = (
 )
 
 
-def battery() -> list[str]:
+def hard_texts() -> list[str]:
     """Blanks, line ends, quotes, marks, digits, code, Polish, mixed scripts, emoji, dialogues full of what looks like
     control tokens, and any Unicode at all."""
     rng = random.Random(0)

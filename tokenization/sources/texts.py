@@ -1,0 +1,45 @@
+"""One interface to every place documents come from: packages, files on any fsspec URL, datasets of the hub.
+
+A source is cut into pieces that can be read independently, in whatever order and wherever; a piece yields plain texts
+in a stable order, and between them what was rejected. Cleaning, splitting and writing are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tokenization.packages.parsing import parser_of
+from tokenization.packages.table import PACKAGES
+from tokenization.quarantine import Rejected, excerpt, flaw, missing
+from tokenization.sources.listing import Piece, pieces_of_files
+from tokenization.sources.reading import read_rows
+from tokenization.sources.source import Row, Source
+
+
+def pieces(source: Source) -> list[Piece]:
+    """The parts that the source is read in, in its order: about `listing.PIECE_BYTES` of its files each.
+
+    Raises SourceError where there is nothing to read or it cannot be listed.
+    """
+    return [()] if source.kind == "package" else pieces_of_files(source)
+
+
+def read(source: Source, piece: Piece) -> Iterator[str | Rejected]:
+    """Every text of one piece, in its own order, and in the place of bad input what is known about it.
+
+    Whatever can be read is kept; damage ends with the row, line, row group or file that it is in.
+    """
+    for row in _package(source) if source.kind == "package" else read_rows(source, piece):
+        yield row if isinstance(row, Rejected) else _text(source, row)
+
+
+def _package(source: Source) -> Iterator[Row]:
+    for number, text in enumerate(parser_of(PACKAGES[source.name])(source.package)):
+        yield Row(source.name, f"text {number}", {source.text_column: text})
+
+
+def _text(source: Source, row: Row) -> str | Rejected:
+    if source.text_column not in row.values:
+        return Rejected(row.file, row.place, *missing(source.text_column, row.values))
+    text = row.values[source.text_column]
+    return Rejected(row.file, row.place, *bad, excerpt(text)) if (bad := flaw(text)) else text
