@@ -30,7 +30,7 @@ Ids = list[int]
 
 
 @dataclass(frozen=True)
-class Talk:
+class EncodedConversation:
     """A conversation as tokens: queries `[BOS] … [Q] …`, reference answers `[A] … [EOS]`, and its probes by turn."""
 
     id: str
@@ -116,53 +116,53 @@ def _answer(model: TokenModel, memory: Tensor | None, prompts: list[Ids], querie
     return generate.answer(model, memory, prompts, rooms)
 
 
-def load_talks(reader: ShardReader, questions: int, seed: int) -> list[Talk]:
+def load_conversations(reader: ShardReader, questions: int, seed: int) -> list[EncodedConversation]:
     """Conversations with probes, languages in turn, in an order fixed by `seed`, until `questions` probes lie at the
     headline's distances or the shards are exhausted; at least two of each language, as a shuffled memory needs."""
-    order: dict[Language, list[Talk]] = {language: [] for language in LANGUAGES}
+    order: dict[Language, list[EncodedConversation]] = {language: [] for language in LANGUAGES}
     for row in reader.rows(np.random.default_rng(seed).permutation(len(reader))):
         if row["probes"]:
-            talk = _talk(row)
-            order[talk.language].append(talk)
-    chosen: list[Talk] = []
+            conversation = _encoded(row)
+            order[conversation.language].append(conversation)
+    chosen: list[EncodedConversation] = []
     found = 0
     for rank in range(max(map(len, order.values()), default=0)):
-        for talks in order.values():
-            if rank < len(talks) and (found < questions or rank < 2):
-                chosen.append(talks[rank])
-                found += sum(p.distance in HEADLINE for p in talks[rank].probes.values())
+        for conversations in order.values():
+            if rank < len(conversations) and (found < questions or rank < 2):
+                chosen.append(conversations[rank])
+                found += sum(p.distance in HEADLINE for p in conversations[rank].probes.values())
     return chosen
 
 
-def list_questions(talks: Sequence[Talk]) -> list[Question]:
+def list_questions(conversations: Sequence[EncodedConversation]) -> list[Question]:
     """All probes of the conversations with what guessing would score on each."""
-    majority = majority_answers((t.language, p) for t in talks for p in t.probes.values())
+    majority = majority_answers((t.language, p) for t in conversations for p in t.probes.values())
     questions = []
-    for number, talk in enumerate(talks):
+    for number, conversation in enumerate(conversations):
         asked: set[tuple[str, tuple[str, ...]]] = set()
-        for turn, probe in sorted(talk.probes.items()):
+        for turn, probe in sorted(conversation.probes.items()):
             unknown = probe.kind == "unknown"
             questions.append(
                 Question(
                     conversation=number,
                     turn=turn,
-                    language=talk.language,
+                    language=conversation.language,
                     probe=probe,
                     first=(probe.slot, probe.gold) not in asked,
-                    chance=0.0 if unknown else chance(probe.slot, talk.language, "test"),
-                    majority=unknown or majority[talk.language, probe.slot] == probe.gold,
+                    chance=0.0 if unknown else chance(probe.slot, conversation.language, "test"),
+                    majority=unknown or majority[conversation.language, probe.slot] == probe.gold,
                 )
             )
             asked.add((probe.slot, probe.gold))
     return questions
 
 
-def batches(talks: Sequence[Talk], batch_size: int) -> list[list[int]]:
+def batches(conversations: Sequence[EncodedConversation], batch_size: int) -> list[list[int]]:
     """Conversation numbers in batches of one language, each of at least two, so that a shuffled memory always belongs
     to somebody else; sizes lie between `batch_size` and its double where there are so many."""
     result = []
     for language in LANGUAGES:
-        numbers = [n for n, talk in enumerate(talks) if talk.language == language]
+        numbers = [n for n, conversation in enumerate(conversations) if conversation.language == language]
         if len(numbers) == 1:
             raise StageError(
                 f"evaluate: the test split has a single {language!r} conversation with questions; its memory cannot "
@@ -175,40 +175,47 @@ def batches(talks: Sequence[Talk], batch_size: int) -> list[list[int]]:
 
 
 def play(
-    speaker: Speaker, talks: Sequence[Talk], numbers: Sequence[int], *, teacher_forced: bool, controls: bool
+    speaker: Speaker,
+    conversations: Sequence[EncodedConversation],
+    numbers: Sequence[int],
+    *,
+    teacher_forced: bool,
+    controls: bool,
 ) -> Iterator[tuple[str, int, int, Ids]]:
     """Play one batch of conversations; yields (arm, conversation, turn, answer ids) for every answer given."""
     speaker.begin(numbers)
-    for turn in range(max(len(talks[n].queries) for n in numbers)):
-        rows = [r for r, n in enumerate(numbers) if turn < len(talks[n].queries)]
-        asking = [r for r in rows if turn in talks[numbers[r]].probes]
+    for turn in range(max(len(conversations[n].queries) for n in numbers)):
+        rows = [r for r, n in enumerate(numbers) if turn < len(conversations[n].queries)]
+        asking = [r for r in rows if turn in conversations[numbers[r]].probes]
         own: dict[int, Ids] = {}
         for arm in speaker.arms if controls else speaker.arms[:1]:
             main = arm == speaker.arms[0]
             answering = rows if main and not teacher_forced else asking
             if answering:
-                answers = speaker.answer(arm, answering, [talks[numbers[r]].queries[turn] for r in answering])
+                answers = speaker.answer(arm, answering, [conversations[numbers[r]].queries[turn] for r in answering])
                 yield from ((arm, numbers[r], turn, a) for r, a in zip(answering, answers, strict=True))
                 own |= dict(zip(answering, answers, strict=True)) if main else {}
-        kept = [talks[numbers[r]].answers[turn] if teacher_forced else own[r] for r in rows]
-        speaker.remember(rows, [talks[numbers[r]].queries[turn] + a for r, a in zip(rows, kept, strict=True)])
+        kept = [conversations[numbers[r]].answers[turn] if teacher_forced else own[r] for r in rows]
+        speaker.remember(rows, [conversations[numbers[r]].queries[turn] + a for r, a in zip(rows, kept, strict=True)])
 
 
 @torch.inference_mode()
 def ask(
     speaker: Speaker,
     tokenizer: Tokenizer,
-    talks: Sequence[Talk],
+    conversations: Sequence[EncodedConversation],
     batch_size: int,
     *,
     teacher_forced: bool = False,
     controls: bool = True,
 ) -> tuple[list[Outcome], dict[tuple[int, int], str]]:
     """Every question of the conversations by every arm, and the main arm's answers by (conversation, turn)."""
-    questions = {(q.conversation, q.turn): q for q in list_questions(talks)}
+    questions = {(q.conversation, q.turn): q for q in list_questions(conversations)}
     outcomes, said = [], {}
-    for numbers in batches(talks, batch_size):
-        for arm, number, turn, ids in play(speaker, talks, numbers, teacher_forced=teacher_forced, controls=controls):
+    for numbers in batches(conversations, batch_size):
+        for arm, number, turn, ids in play(
+            speaker, conversations, numbers, teacher_forced=teacher_forced, controls=controls
+        ):
             text = decode_answer(tokenizer, ids)
             if arm == speaker.arms[0]:
                 said[number, turn] = text
@@ -217,10 +224,10 @@ def ask(
     return outcomes, said
 
 
-def _talk(row: dict) -> Talk:
+def _encoded(row: dict) -> EncodedConversation:
     interactions = row["interactions"]
     probes = [Probe(**p | {"gold": tuple(p["gold"]), "forbidden": tuple(p["forbidden"])}) for p in row["probes"]]
-    return Talk(
+    return EncodedConversation(
         id=row["conversation_id"],
         language=LANGUAGES[interactions[0]["language"]],
         queries=tuple(list(i["input_ids"][: i["answer_start"]]) for i in interactions),

@@ -14,7 +14,7 @@ import torch
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.evaluation import latency, perplexity, plots
 from jobs.evaluation.rates import HEADLINE, Outcome, tabulate
-from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, Talk, ask, load_talks
+from jobs.evaluation.recall import EncodedConversation, ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
 from jobs.evaluation.report import write_report
 from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
 from jobs.stage.inputs import open_reader, open_tokenizer
@@ -67,8 +67,8 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     tokenizer = open_tokenizer(inputs.tokenizer)
     reader = open_reader(inputs.conversations, "test")
     require_tokenizer(reader.tokenizer_digest, "the conversation shards", tokenizer)
-    talks = load_talks(reader, config.questions, config.seed)
-    _require_questions(ctx, talks, config.questions)
+    conversations = load_conversations(reader, config.questions, config.seed)
+    _require_questions(ctx, conversations, config.questions)
 
     rxt, baseline = _run(ctx, measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
     (records,) = _run(ctx, measure_latency, [(inputs, config)], "latency")
@@ -83,7 +83,7 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         "models": {"rxt": rxt.size, "baseline": baseline.size},
         "memory": {
             "writes": "free-running",
-            "conversations": len(talks),
+            "conversations": len(conversations),
             "arms": _arms(rxt.outcomes) | _arms(baseline.outcomes),
             "teacher_forced": _arms(rxt.forced) | _arms(baseline.forced),
         },
@@ -91,7 +91,7 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         "latency": records,
     }
     with TemporaryDirectory(prefix="rxt-evaluate-") as folder:
-        _write(ctx, Path(folder), evaluation, samples(talks, tokenizer, rxt, baseline))
+        _write(ctx, Path(folder), evaluation, samples(conversations, tokenizer, rxt, baseline))
         upload(Path(folder), ctx.output_uri)
     return metrics(evaluation)
 
@@ -102,13 +102,13 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     tokenizer = open_tokenizer(inputs.tokenizer)
     model = open_model(getattr(inputs, name))
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
-    talks = load_talks(open_reader(inputs.conversations, "test"), config.questions, config.seed)
+    conversations = load_conversations(open_reader(inputs.conversations, "test"), config.questions, config.seed)
     if isinstance(model, StatelessDecoder):
         speaker, scorer = StatelessSpeaker(model), perplexity.stateless_scorer(model)
     else:
         speaker, scorer = ReactiveSpeaker(model, config.seed), perplexity.reactive_scorer(model, config.seed)
-    outcomes, said = ask(speaker, tokenizer, talks, config.batch_size)
-    forced, _ = ask(speaker, tokenizer, talks, config.batch_size, teacher_forced=True, controls=False)
+    outcomes, said = ask(speaker, tokenizer, conversations, config.batch_size)
+    forced, _ = ask(speaker, tokenizer, conversations, config.batch_size, teacher_forced=True, controls=False)
     rows = perplexity.load_rows(open_reader(inputs.text, "test"), config.text_rows, config.seed)
     text = {language: perplexity.measure(scorer, found, config.batch_size) for language, found in rows.items() if found}
     return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
@@ -116,8 +116,10 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
 
 def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[dict[str, Any]]:
     torch.set_num_threads(inputs.threads)
-    talks = load_talks(open_reader(inputs.conversations, "test"), config.questions, config.seed)
-    interactions = [pair for talk in talks for pair in zip(talk.queries, talk.answers, strict=True)]
+    conversations = load_conversations(open_reader(inputs.conversations, "test"), config.questions, config.seed)
+    interactions = [
+        one for conversation in conversations for one in zip(conversation.queries, conversation.answers, strict=True)
+    ]
     return latency.measure(
         open_model(inputs.model),
         open_model(inputs.baseline),
@@ -160,26 +162,28 @@ def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
     return flat
 
 
-def samples(talks: Sequence[Talk], tokenizer: Tokenizer, rxt: Measured, baseline: Measured) -> list[dict[str, Any]]:
+def samples(
+    conversations: Sequence[EncodedConversation], tokenizer: Tokenizer, rxt: Measured, baseline: Measured
+) -> list[dict[str, Any]]:
     """The first conversations as both models told them; verdicts where something was asked."""
     asked: dict[tuple[int, int], dict[str, dict[str, str]]] = {}
     for outcome in rxt.outcomes + baseline.outcomes:
         place = outcome.question.conversation, outcome.question.turn
         asked.setdefault(place, {})[outcome.arm] = {"answer": outcome.answer, "verdict": outcome.verdict}
     shown = []
-    for number, talk in enumerate(talks[:SAMPLES]):
+    for number, conversation in enumerate(conversations[:SAMPLES]):
         turns = []
-        for turn, (query, answer) in enumerate(zip(talk.queries, talk.answers, strict=True)):
+        for turn, (query, answer) in enumerate(zip(conversation.queries, conversation.answers, strict=True)):
             record = {
                 "query": tokenizer.decode(query),
                 "reference": decode_answer(tokenizer, answer),
                 "rxt": rxt.said[number, turn],
                 "baseline": baseline.said[number, turn],
             }
-            if turn in talk.probes:
-                record |= {"probe": asdict(talk.probes[turn]), "arms": asked[number, turn]}
+            if turn in conversation.probes:
+                record |= {"probe": asdict(conversation.probes[turn]), "arms": asked[number, turn]}
             turns.append(record)
-        shown.append({"conversation": talk.id, "language": talk.language, "turns": turns})
+        shown.append({"conversation": conversation.id, "language": conversation.language, "turns": turns})
     return shown
 
 
@@ -203,8 +207,8 @@ def _arms(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {arm: tabulate(found) for arm, found in arms.items()}
 
 
-def _require_questions(ctx: StageContext, talks: Sequence[Talk], wanted: int) -> None:
-    found = sum(p.distance in HEADLINE for talk in talks for p in talk.probes.values())
+def _require_questions(ctx: StageContext, conversations: Sequence[EncodedConversation], wanted: int) -> None:
+    found = sum(p.distance in HEADLINE for conversation in conversations for p in conversation.probes.values())
     if not found:
         raise StageError(
             f"{ctx.inputs['shards'].uri}: no question at distance 1 to 4 in the test split",

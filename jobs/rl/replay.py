@@ -38,13 +38,15 @@ class ReplayBatch:
         self.rewards = torch.zeros(self.mask.shape, device=device)
         self.rewards[self.mask] = torch.tensor([r for t in ordered for r in t.rewards], device=device)
 
-        talks = [(t.episode.group, tuple(tuple(t.told(n)) for n in range(len(t.episode.turns) - 1))) for t in ordered]
+        tellings = [
+            (t.episode.group, tuple(tuple(t.told(n)) for n in range(len(t.episode.turns) - 1))) for t in ordered
+        ]
         first: dict[tuple, Episode] = {}
-        for talk, episode in zip(talks, self.episodes, strict=True):
-            first.setdefault(talk, episode)
+        for telling, episode in zip(tellings, self.episodes, strict=True):
+            first.setdefault(telling, episode)
         self.started = list(first.values())
-        place_of = {talk: place for place, talk in enumerate(first)}
-        self.told = [[talk[turn] for _, talk in first if len(talk) > turn] for turn in range(len(talks[0][1]))]
+        place_of = {telling: place for place, telling in enumerate(first)}
+        self.told = [[told[turn] for _, told in first if len(told) > turn] for turn in range(len(tellings[0][1]))]
         starts = list(accumulate(map(len, self.told), initial=0))
         rows, places = (index.tolist() for index in self.mask.T.nonzero(as_tuple=True)[::-1])
         asked = [self.episodes[row].asked[place] for row, place in zip(rows, places, strict=True)]
@@ -52,10 +54,10 @@ class ReplayBatch:
         self.answers = [sample.answer for sample in samples]
         self.prompts = [self.episodes[row].turns[turn].prompt for row, turn in zip(rows, asked, strict=True)]
         self.turn = torch.tensor(asked, device=device)
-        last = [starts[turn - 1] + place_of[talks[row]] for row, turn in zip(rows, asked, strict=True)]
+        last = [starts[turn - 1] + place_of[tellings[row]] for row, turn in zip(rows, asked, strict=True)]
         self.written = torch.tensor(last, device=device)
         self.old = torch.tensor([p for sample in samples for p in sample.log_probs], device=device)
-        previous = [talks[row][1][turn - 1] for row, turn in zip(rows, asked, strict=True)]
+        previous = [tellings[row][1][turn - 1] for row, turn in zip(rows, asked, strict=True)]
         states = [(*told, *prompt) for told, prompt in zip(previous, self.prompts, strict=True)]
         self._states = states
 

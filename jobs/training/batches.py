@@ -53,21 +53,21 @@ def conversation_batch(
 ) -> Batch:
     """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
     all). Shorter conversations are padded with empty turns, never cut to the shortest."""
-    kept = [talk[:turns] for talk in _lengths(rows, lengths)]
+    kept = [sizes[:turns] for sizes in _lengths(rows, lengths)]
     most = max(map(len, kept))
-    talks = [row["interactions"][:turns] for row in rows]
+    conversations = [row["interactions"][:turns] for row in rows]
     empty = {"input_ids": [], "loss_mask": []}
-    flat = [turn for talk in talks for turn in [*talk, *[empty] * (most - len(talk))]]
+    flat = [turn for one in conversations for turn in [*one, *[empty] * (most - len(one))]]
     masked = _masked(flat, length, _longest(kept, length))
-    batch = {name: part.unflatten(0, (len(talks), most)) for name, part in masked.items()}
-    mask = [[n < len(talk) for n in range(most)] for talk in talks]
-    batch["turn_mask"] = torch.tensor(mask, dtype=torch.bool).reshape(len(talks), most)
+    batch = {name: part.unflatten(0, (len(conversations), most)) for name, part in masked.items()}
+    mask = [[n < len(one) for n in range(most)] for one in conversations]
+    batch["turn_mask"] = torch.tensor(mask, dtype=torch.bool).reshape(len(conversations), most)
     return batch
 
 
 def history_batch(rows: Sequence[ShardRow], length: int, lengths: Lengths | None = None) -> Batch:
     """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]."""
-    whole = [[sum(min(turn, length) for turn in talk)] for talk in _lengths(rows, lengths)]
+    whole = [[sum(min(size, length) for size in sizes)] for sizes in _lengths(rows, lengths)]
     joined = [
         {
             key: [value for turn in row["interactions"] for value in turn[key][:length]]
@@ -101,7 +101,7 @@ def _lengths(rows: Sequence[ShardRow], lengths: Lengths | None) -> Lengths:
 
 def _longest(lengths: Lengths, length: int | None = None) -> int:
     """Tokens of the longest interaction, at most `length` and at least 1."""
-    longest = max((int(turn) for talk in lengths for turn in talk), default=1)
+    longest = max((int(size) for sizes in lengths for size in sizes), default=1)
     return max(1, longest if length is None else min(longest, length))
 
 

@@ -43,7 +43,7 @@ def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[
     )
 
 
-def _talk(
+def _conversations(
     dataset: str, adapter: str, subset: str = "", language: Language = "en", licence: str = UNSTATED
 ) -> DialogueSourceConfig:
     return DialogueSourceConfig(
@@ -67,32 +67,32 @@ TEXT = (
     _text("fineweb2-hq-pl", "pl", "ODC-By-1.0"),
 )
 REASONING = tuple(
-    _talk("beta-reasoning", "interactions", subset, licence="Apache-2.0")
+    _conversations("beta-reasoning", "interactions", subset, licence="Apache-2.0")
     for subset in ("Dolci-Think-SFT-32B", "MathChatSync-reasoning", "wild-chat-reasoning")
 )
-TOOL_USE = _talk("hermes-reasoning-tool-use", "interactions")
+TOOL_USE = _conversations("hermes-reasoning-tool-use", "interactions")
 INTERACTIONS = (
-    _talk("smol-smoltalk-Interaction-SFT", "query_answer"),
-    _talk("cosmopedia-100k-Interaction-SFT", "query_answer", licence="Apache-2.0"),
+    _conversations("smol-smoltalk-Interaction-SFT", "query_answer"),
+    _conversations("cosmopedia-100k-Interaction-SFT", "query_answer", licence="Apache-2.0"),
     *REASONING,
     TOOL_USE,
 )
 # Others of the authors' sets have schemas that nobody here has seen.
 CONVERSATIONS = (
-    _talk("Wild-Chat-SMAT", "first_turn_plus_interactions"),
-    _talk("Wild-Chat-SMAT-pt3", "first_turn_plus_interactions"),
-    _talk("WildChat-Beta", "role_messages", "instruct-pl", "pl", "ODC-By-1.0"),
-    _talk("Beta-Identity-SMAT", "interactions", "3B-instruct"),
-    _talk("system-chat", "interactions", "instruct-7s"),
-    _talk("system-chat", "interactions", "reasoning-7s"),
-    _talk("Beta-Hybrid-SMAT", "interactions", "full-2-steps"),
-    _talk("Beta-Hybrid-SMAT", "interactions", "full-10-steps"),
+    _conversations("Wild-Chat-SMAT", "first_turn_plus_interactions"),
+    _conversations("Wild-Chat-SMAT-pt3", "first_turn_plus_interactions"),
+    _conversations("WildChat-Beta", "role_messages", "instruct-pl", "pl", "ODC-By-1.0"),
+    _conversations("Beta-Identity-SMAT", "interactions", "3B-instruct"),
+    _conversations("system-chat", "interactions", "instruct-7s"),
+    _conversations("system-chat", "interactions", "reasoning-7s"),
+    _conversations("Beta-Hybrid-SMAT", "interactions", "full-2-steps"),
+    _conversations("Beta-Hybrid-SMAT", "interactions", "full-10-steps"),
     *REASONING,
     TOOL_USE,
 )
 # Stories, since nothing else of 4 steps or more has been published for this stage.
 EPISODES = tuple(
-    _talk(dataset, "first_turn_plus_interactions", f"steps-{steps}")
+    _conversations(dataset, "first_turn_plus_interactions", f"steps-{steps}")
     for dataset, lengths in (("TinyStories-MRL", (4, 6, 8)), ("RealStories-Micro-MRL", (4, 6, 12, 16)))
     for steps in lengths
 )

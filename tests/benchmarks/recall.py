@@ -15,7 +15,7 @@ import torch
 from record import RESULTS, append, environment
 
 from jobs.evaluation.rates import tabulate
-from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_talks
+from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
@@ -29,14 +29,14 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
     tokenizer = Tokenizer.load(arguments.tokenizer)
-    talks = load_talks(ShardReader(arguments.shards, "test"), arguments.questions, arguments.seed)
+    conversations = load_conversations(ShardReader(arguments.shards, "test"), arguments.questions, arguments.seed)
     common = {
         "case": "recall",
         **environment("torch"),
         "threads": arguments.threads,
         "training_seed": arguments.training_seed,
         "evaluation_seed": arguments.seed,
-        "conversations": len(talks),
+        "conversations": len(conversations),
     }
     lines = []
     for uri in (arguments.model, arguments.baseline):
@@ -51,7 +51,7 @@ def main() -> None:
         }
         for forced in (False, True):
             outcomes, _ = ask(
-                speaker, tokenizer, talks, arguments.batch_size, teacher_forced=forced, controls=not forced
+                speaker, tokenizer, conversations, arguments.batch_size, teacher_forced=forced, controls=not forced
             )
             for arm in speaker.arms[: 1 if forced else None]:
                 figures = tabulate([o for o in outcomes if o.arm == arm])

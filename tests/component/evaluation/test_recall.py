@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from jobs.evaluation.rates import tabulate
-from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, batches, list_questions, load_talks, play
+from jobs.evaluation.recall import (
+    ReactiveSpeaker,
+    StatelessSpeaker,
+    ask,
+    batches,
+    list_questions,
+    load_conversations,
+    play,
+)
 from jobs.stage.context import Change, StageError
 from rxt_model.config import ControlTokens
 from tests.support.evaluation_data import LENGTH, make_conversations, make_models, make_shards, make_tokenizer
@@ -89,8 +97,8 @@ class Reader(ReactiveSpeaker):
 
 
 def test_a_perfect_memory_scores_one_and_an_empty_one_at_chance(tokenizer, reader):
-    talks = load_talks(reader, 120, seed=0)
-    outcomes, _ = ask(Reader(tokenizer), tokenizer, talks, batch_size=16)
+    conversations = load_conversations(reader, 120, seed=0)
+    outcomes, _ = ask(Reader(tokenizer), tokenizer, conversations, batch_size=16)
     arms = {arm: tabulate([o for o in outcomes if o.arm == arm]) for arm in ReactiveSpeaker.arms}
     assert arms["rxt"]["distance_1_to_4"]["accuracy"] == 1.0
     assert arms["rxt"]["distance_1_to_4"]["n"] >= 120
@@ -103,7 +111,7 @@ def test_a_perfect_memory_scores_one_and_an_empty_one_at_chance(tokenizer, reade
 
 
 def test_the_same_seed_asks_the_same_questions(reader):
-    first, again, other = (list_questions(load_talks(reader, 50, seed)) for seed in (0, 0, 1))
+    first, again, other = (list_questions(load_conversations(reader, 50, seed)) for seed in (0, 0, 1))
     assert first == again
     assert first != other
     assert {q.language for q in first} == {"en", "pl"}
@@ -112,32 +120,32 @@ def test_the_same_seed_asks_the_same_questions(reader):
 
 
 def test_questions_know_whether_they_were_asked_before(reader):
-    talk = load_talks(reader, 1, seed=0)[0]
-    (turn, probe), *_ = sorted(talk.probes.items())
-    talk.probes[turn + 100] = probe
-    questions = [q for q in list_questions([talk]) if q.probe == probe]
+    conversation = load_conversations(reader, 1, seed=0)[0]
+    (turn, probe), *_ = sorted(conversation.probes.items())
+    conversation.probes[turn + 100] = probe
+    questions = [q for q in list_questions([conversation]) if q.probe == probe]
     assert [q.first for q in questions] == [True, False]
 
 
 def test_batches_hold_one_language_and_never_a_single_conversation(reader):
-    talks = load_talks(reader, 150, seed=0)
+    conversations = load_conversations(reader, 150, seed=0)
     for size in (1, 2, 7, 500):
-        parts = batches(talks, size)
-        assert sorted(n for part in parts for n in part) == list(range(len(talks)))
-        assert all(len(part) >= 2 and len({talks[n].language for n in part}) == 1 for part in parts)
-    polish = [n for n, talk in enumerate(talks) if talk.language == "pl"]
+        parts = batches(conversations, size)
+        assert sorted(n for part in parts for n in part) == list(range(len(conversations)))
+        assert all(len(part) >= 2 and len({conversations[n].language for n in part}) == 1 for part in parts)
+    polish = [n for n, conversation in enumerate(conversations) if conversation.language == "pl"]
     with pytest.raises(StageError, match="single 'en' conversation") as caught:
-        batches([talks[0], *(talks[n] for n in polish)], 4)
+        batches([conversations[0], *(conversations[n] for n in polish)], 4)
     assert caught.value.remedy == Change("conversations.test", 400)
 
 
 def test_controls_change_the_memory_that_is_read(tokenizer, reader):
     model, _ = make_models(tokenizer)
-    talks = load_talks(reader, 20, seed=0)
+    conversations = load_conversations(reader, 20, seed=0)
     speaker = ReactiveSpeaker(model)
-    numbers = batches(talks, 4)[0]
+    numbers = batches(conversations, 4)[0]
     with torch.inference_mode():
-        for _ in play(speaker, talks, numbers, teacher_forced=False, controls=False):
+        for _ in play(speaker, conversations, numbers, teacher_forced=False, controls=False):
             pass
     live, zeroed, shuffled = (speaker.read(arm) for arm in ("rxt", "zeroed", "shuffled"))
     assert zeroed.count_nonzero() == 0 and live.count_nonzero() == live.numel()
@@ -148,9 +156,9 @@ def test_controls_change_the_memory_that_is_read(tokenizer, reader):
 
 def test_controls_leave_the_conversation_as_it_was(tokenizer, reader):
     model, _ = make_models(tokenizer)
-    talks = load_talks(reader, 8, seed=0)
-    with_controls = ask(ReactiveSpeaker(model), tokenizer, talks, 8)[1]
-    without = ask(ReactiveSpeaker(model), tokenizer, talks, 8, controls=False)[1]
+    conversations = load_conversations(reader, 8, seed=0)
+    with_controls = ask(ReactiveSpeaker(model), tokenizer, conversations, 8)[1]
+    without = ask(ReactiveSpeaker(model), tokenizer, conversations, 8, controls=False)[1]
     assert with_controls == without
 
 
@@ -170,37 +178,39 @@ def test_free_running_remembers_own_words_and_teacher_forcing_the_reference(read
             for row, interaction in zip(rows, interactions, strict=True):
                 self.held[row].append(interaction)
 
-    talks = load_talks(reader, 20, seed=0)
-    numbers = batches(talks, 100)[0]
+    conversations = load_conversations(reader, 20, seed=0)
+    numbers = batches(conversations, 100)[0]
     for forced in (False, True):
         parrot = Parrot()
-        given = list(play(parrot, talks, numbers, teacher_forced=forced, controls=True))
+        given = list(play(parrot, conversations, numbers, teacher_forced=forced, controls=True))
         for row, number in enumerate(numbers):
-            talk = talks[number]
-            answers = talk.answers if forced else [[ANSWER, 400, EOS]] * len(talk.queries)
-            assert parrot.held[row] == [q + a for q, a in zip(talk.queries, answers, strict=True)]
-        asked = sum(len(talks[n].probes) for n in numbers)
+            conversation = conversations[number]
+            answers = conversation.answers if forced else [[ANSWER, 400, EOS]] * len(conversation.queries)
+            assert parrot.held[row] == [q + a for q, a in zip(conversation.queries, answers, strict=True)]
+        asked = sum(len(conversations[n].probes) for n in numbers)
         assert sum(arm == "control" for arm, *_ in given) == asked
         assert sum(arm == "main" for arm, *_ in given) == (
-            asked if forced else sum(len(talks[n].queries) for n in numbers)
+            asked if forced else sum(len(conversations[n].queries) for n in numbers)
         )
 
 
 def test_ragged_batches_answer_as_conversations_alone(tokenizer, reader):
     """Rows of a batch end at different turns; each must be answered as if it were alone with one neighbour."""
     for speaker in (ReactiveSpeaker(make_models(tokenizer)[0]), StatelessSpeaker(make_models(tokenizer)[1])):
-        talks = [t for t in load_talks(reader, 40, seed=0) if t.language == "en"][:4]
-        assert len({len(t.queries) for t in talks}) > 1
+        conversations = [t for t in load_conversations(reader, 40, seed=0) if t.language == "en"][:4]
+        assert len({len(t.queries) for t in conversations}) > 1
         with torch.inference_mode():
-            together = {x[:3]: x[3] for x in play(speaker, talks, range(4), teacher_forced=True, controls=False)}
+            together = {
+                x[:3]: x[3] for x in play(speaker, conversations, range(4), teacher_forced=True, controls=False)
+            }
             for pair in ((0, 1), (2, 3)):
-                for arm, number, turn, ids in play(speaker, talks, pair, teacher_forced=True, controls=False):
+                for arm, number, turn, ids in play(speaker, conversations, pair, teacher_forced=True, controls=False):
                     assert together[arm, number, turn] == ids
 
 
 def test_the_rival_reads_the_whole_history_and_the_floor_nothing(tokenizer, reader, monkeypatch):
-    talks = load_talks(reader, 20, seed=0)
-    numbers = batches(talks, 100)[0]
+    conversations = load_conversations(reader, 20, seed=0)
+    numbers = batches(conversations, 100)[0]
     speaker = StatelessSpeaker(make_models(tokenizer)[1])
     prompts = {}
     plain = speaker.answer
@@ -211,19 +221,19 @@ def test_the_rival_reads_the_whole_history_and_the_floor_nothing(tokenizer, read
         return plain(arm, rows, queries)
 
     monkeypatch.setattr(speaker, "answer", spy)
-    list(play(speaker, talks, numbers, teacher_forced=True, controls=False))
+    list(play(speaker, conversations, numbers, teacher_forced=True, controls=False))
     for row, number in enumerate(numbers):
-        talk = talks[number]
-        last = max(talk.probes)
-        told = [q + a for q, a in zip(talk.queries[:last], talk.answers[:last], strict=True)]
+        conversation = conversations[number]
+        last = max(conversation.probes)
+        told = [q + a for q, a in zip(conversation.queries[:last], conversation.answers[:last], strict=True)]
         assert prompts["full_history", row] == sum(told, [])
 
 
 def test_talks_hold_what_was_generated(tokenizer, reader):
-    originals = {talk.id: talk for talk in make_conversations(60)}
-    for talk in load_talks(reader, 30, seed=0):
-        original = originals[talk.id]
-        assert tuple(talk.probes.values()) == original.probes
-        assert [tokenizer.decode(q) for q in talk.queries] == [i.query for i in original.interactions]
-        assert [tokenizer.decode(a) for a in talk.answers] == [i.answer for i in original.interactions]
-        assert re.match(f"dialogue-{talk.language}-test", talk.id)
+    originals = {conversation.id: conversation for conversation in make_conversations(60)}
+    for conversation in load_conversations(reader, 30, seed=0):
+        original = originals[conversation.id]
+        assert tuple(conversation.probes.values()) == original.probes
+        assert [tokenizer.decode(q) for q in conversation.queries] == [i.query for i in original.interactions]
+        assert [tokenizer.decode(a) for a in conversation.answers] == [i.answer for i in original.interactions]
+        assert re.match(f"dialogue-{conversation.language}-test", conversation.id)
