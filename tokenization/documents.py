@@ -97,8 +97,12 @@ class Corpus:
     def __init__(self, uri: str, recorded: Mapping[str, FileRecord] | None = None) -> None:
         fs, folder = fsspec.url_to_fs(uri)
         if recorded is None:
-            recorded = dict.fromkeys(path.rpartition("/")[2] for path in fs.glob(f"{folder}/{FILES}"))
-        files = [(f"{uri}/{name}", recorded[name]) for name in sorted(recorded) if fnmatchcase(name, FILES)]
+            there: Mapping[str, FileRecord | None] = dict.fromkeys(
+                path.rpartition("/")[2] for path in fs.glob(f"{folder}/{FILES}")
+            )
+        else:
+            there = recorded
+        files = [(f"{uri}/{name}", there[name]) for name in sorted(there) if fnmatchcase(name, FILES)]
         if not files:
             raise CorpusError(f"{uri} holds no {FILES}")
         self._groups = [group for of_file in map_threads(_row_groups, files) for group in of_file]
@@ -123,9 +127,10 @@ class Corpus:
             )
 
         *columns, sources = zip(*map_threads(entries, [group for group, _ in self._groups]), strict=True)
+        hashes, languages, splits, sizes = (np.concatenate(column) for column in columns)
         names = sorted({name for part in sources for name in part.dictionary.to_pylist()})
         codes = [pc.index_in(part.dictionary, pa.array(names)).to_numpy()[part.indices.to_numpy()] for part in sources]
-        return Catalogue(*map(np.concatenate, columns), np.concatenate(codes), tuple(names))
+        return Catalogue(hashes, languages, splits, sizes, np.concatenate(codes), tuple(names))
 
     def read(self, rows: Sequence[int]) -> Iterator[Document]:
         """The documents at these row numbers, in ascending order; row groups without any are not touched."""

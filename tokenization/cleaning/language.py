@@ -25,6 +25,8 @@ _CLEAR_SHARE = 0.25  # so many of all words
 _SURE = 0.9  # probability
 _ENOUGH = 1_000  # characters are looked at by the library
 
+_REMOVAL: dict[str, Removal] = {"en": "english", "pl": "polish"}
+
 _WORD = re.compile(r"[^\W\d_]+")
 _DIACRITIC = re.compile(r"[ąćęłńóśźż]", re.IGNORECASE)
 _TO_ASCII = str.maketrans("ąćęłńóśźż", "acelnoszz")
@@ -61,7 +63,7 @@ def foreign(paragraph: str, language: Language) -> Removal | None:
         if guess == language:
             return None
         if probability >= _SURE:
-            return {"en": "english", "pl": "polish"}.get(guess, "foreign")
+            return _REMOVAL.get(guess, "foreign")
     if language == "en":
         return "polish" if lead >= 2 else None  # one sign alone may be an initial or a name
     if lead == 0 and len(paragraph) > UNDECIDED_UP_TO and not _DIACRITIC.search(paragraph):

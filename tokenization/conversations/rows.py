@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from tokenization.quarantine import flaw
 from tokenization.records import Interaction, Language, Preference
@@ -94,17 +94,17 @@ def preferences(row: Struct) -> list[Preference]:
     found = []
     for entry, where in _entries(row, "interactions"):
         query = {name: value for name, value in entry.items() if name in _QUERY_PART}
-        answers = []
+        answers = {}
         for name in ("accepted", "rejected", "neutral"):
             answer = entry.get(name) or {}
             if not isinstance(answer, Mapping):
                 raise RowError(f"{name} holds {type(answer).__name__}, not a struct", where)
             # Arrow has a null for each field where a struct was left out
-            there = name != "neutral" or any(answer.get(part) for part in _ANSWER_PART)
-            answers.append(_interaction(query | dict(answer), f"{where}.{name}") if there else None)
-        if answers[0] == answers[1]:
+            if name != "neutral" or any(answer.get(part) for part in _ANSWER_PART):
+                answers[name] = _interaction(query | dict(answer), f"{where}.{name}")
+        if answers["accepted"] == answers["rejected"]:
             raise RowError("accepted and rejected are the same", where)
-        found.append(Preference(*answers))
+        found.append(Preference(**answers))
     if not found:
         raise RowError("no interactions")
     return found
@@ -182,7 +182,7 @@ def _text(struct: Struct, name: str, where: str) -> str:
     value = struct.get(name)
     match flaw(value):
         case None:
-            return value
+            return cast("str", value)
         case "null" | "empty", _:
             return ""
         case "not text", kind:

@@ -123,8 +123,9 @@ def _conversation(source: DialogueSource, row: Row, repairs: Repairs | None) -> 
     values = _repaired(row.values, adapter.fields, note)
     language = language_of(values, source.language)
     turns = tuple(adapter.convert(values))
-    for kind, texts in notes.items():
-        repairs.add(kind, *texts)
+    if repairs is not None:
+        for kind, texts in notes.items():
+            repairs.add(kind, *texts)
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
     held_out = source.validation_fraction, source.test_fraction
     split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns, normalised)), *held_out)

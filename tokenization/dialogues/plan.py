@@ -48,13 +48,16 @@ class DialogueSpec:
             raise ValueError(f"distances {list(self.distances)}: none fits into {self.turns[0]} turns")
 
 
+ActKind = Literal["tell", "update", "distract", "ask", "unknown", "other", "role", "residence", "join"]
+
+
 @dataclass(frozen=True)
 class DialogueAct:
     """What one turn does. `fact` numbers the facts of a conversation, those never told included; -1 for small talk.
     `other` tells of somebody else what is asked of the user. `role`, `residence` and `join` have a numbering of their
     own: who somebody is, where that person lives, and the question that needs both."""
 
-    kind: Literal["tell", "update", "distract", "ask", "unknown", "other", "role", "residence", "join"]
+    kind: ActKind
     fact: int = -1
 
 
@@ -75,8 +78,9 @@ def plan(spec: DialogueSpec, rng: Random) -> list[DialogueAct]:
 
     for number in range(joins):
         first, second, question = _three_positions(free, _distance(spec, length, rng), rng)
-        statements = rng.sample(("role", "residence"), 2)
-        for position, kind in zip((first, second, question), (*statements, "join"), strict=True):
+        told: list[ActKind] = rng.sample(("role", "residence"), 2)
+        kinds: tuple[ActKind, ...] = (*told, "join")
+        for position, kind in zip((first, second, question), kinds, strict=True):
             place(position, DialogueAct(kind, number))
     changes = rng.sample([True] * updated + [False] * (asked - updated), asked)
     distances = sorted((_distance(spec, length, rng) for _ in range(asked)), reverse=True)

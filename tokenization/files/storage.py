@@ -61,7 +61,7 @@ def appearing(url: str) -> Iterator[Output]:
             fs.put_file(str(unfinished), path)
 
 
-def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
+def publish(url: str, fill: Callable[[Output], Any]) -> tuple[int, str]:
     """The file that `fill` writes appears under its name as a whole. Returns its size in bytes and its sha256."""
     with appearing(url) as file:
         fill(file)
@@ -70,7 +70,8 @@ def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
 
 def write(url: str, data: bytes) -> None:
     """A file that fits into memory, over what was there."""
-    replace(*fsspec.url_to_fs(url), data)
+    fs, path = fsspec.url_to_fs(url)
+    replace(fs, path, data)
 
 
 def write_json(url: str, value: Mapping[str, Any]) -> None:

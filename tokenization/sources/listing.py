@@ -62,7 +62,7 @@ def _matching(source: Files) -> list[tuple[str, int]]:
         fs, pattern = fsspec.url_to_fs(source.path)
         found = fs.glob(pattern, detail=True)
     except FileNotFoundError:
-        found = {}
+        raise SourceError(f"source {source.name}: no file matches {source.path}") from None
     except Exception as error:  # every filesystem has exceptions of its own
         raise SourceError(f"source {source.name}: cannot open {source.path}: {error}") from error
     sizes = {path: info["size"] or 0 for path, info in sorted(found.items()) if info["type"] == "file"}

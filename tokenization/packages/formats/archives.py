@@ -28,8 +28,9 @@ def _tar(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
     with tarfile.open(fileobj=body, mode="r|*") as tar:
         for member in tar:
             path = member.name.removeprefix("./")
-            if member.isfile() and pattern.search(path):
-                found[path] = tar.extractfile(member).read()
+            content = tar.extractfile(member) if member.isfile() and pattern.search(path) else None
+            if content is not None:
+                found[path] = content.read()
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from html import unescape
 from html.parser import HTMLParser
 
@@ -32,7 +32,7 @@ def preformatted_pages(archive: bytes, pattern: str) -> Iterator[str]:
             yield text
 
 
-def blocks(html: str, tags: set[str] = frozenset({"p"}), skipped: set[str] = frozenset(_SKIPPED)) -> list[str]:
+def blocks(html: str, tags: Set[str] = frozenset({"p"}), skipped: Set[str] = frozenset(_SKIPPED)) -> list[str]:
     """The text of every element of `tags`, or up to the next of them, that is more than links, on one line; what
     stands inside elements of `skipped` is left out."""
     parser = _Blocks(tags, skipped)
@@ -43,7 +43,7 @@ def blocks(html: str, tags: set[str] = frozenset({"p"}), skipped: set[str] = fro
 
 
 class _Blocks(HTMLParser):
-    def __init__(self, tags: set[str], skipped: set[str]) -> None:
+    def __init__(self, tags: Set[str], skipped: Set[str]) -> None:
         super().__init__()
         self.blocks: list[str] = []
         self._tags, self._skipped = tags, skipped
@@ -53,10 +53,10 @@ class _Blocks(HTMLParser):
         self._text: list[str] | None = None
         self._outside_links: list[str] = []
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._skipping:
             self._depth += tag == self._skipping
-        elif tag in self._skipped or ("class", "MAC") in attributes:  # menus of macOS beside those of other systems
+        elif tag in self._skipped or ("class", "MAC") in attrs:  # menus of macOS beside those of other systems
             self._skipping, self._depth = tag, 1
         elif tag in self._tags:
             self.end_block()
@@ -64,7 +64,7 @@ class _Blocks(HTMLParser):
         elif tag == "br":
             self.handle_data(" ")
         elif tag == "a":
-            self._in_link = any(name == "href" for name, _ in attributes)
+            self._in_link = any(name == "href" for name, _ in attrs)
 
     def handle_endtag(self, tag: str) -> None:
         if self._skipping:
