@@ -12,7 +12,8 @@ from jobs.training.batch_reader import WHOLE, Collate, Share, batch_reader
 from jobs.training.batches import Batch, history_batch
 from jobs.training.fit import fit
 from jobs.training.objectives.next_token import NextToken
-from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, text_rows, validation_batch, with_text
+from jobs.training.objectives.rehearsal import with_text
+from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, text_rows, validation_batch
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.model import seeded
 

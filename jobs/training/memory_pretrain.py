@@ -8,7 +8,8 @@ from jobs.stage.model_input import open_model
 from jobs.training.batch_reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
-from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe, with_text
+from jobs.training.objectives.rehearsal import with_text
+from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe
 
 
 def memory_pretrain(ctx: StageContext, config: MemoryPretrainConfig) -> dict[str, float | str]:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-from jobs.configs.training import BaselineConfig, ConversationTrainingConfig, StageConfig, TrainingConfig
+from jobs.configs.training import StageConfig, TrainingConfig
 from jobs.stage.context import Artifact, Look, StageError
 from jobs.stage.inputs import open_index, open_reader
 from jobs.stage.model_input import check_model, open_model_config
 from jobs.training.batch_reader import Collate, Share, batch_reader
-from jobs.training.batches import Batch, Lengths, beside, conversation_batch, interaction_batch, text_batch
+from jobs.training.batches import Batch, Lengths, conversation_batch, interaction_batch, text_batch
 from jobs.training.objectives.base import Objective
-from jobs.training.objectives.rehearsal import Rehearsal
 from rxt_model.moe.selection_bias import add_selection_bias
 from tokenization.records import ShardRow
 
@@ -74,22 +73,6 @@ def simple_recipe(
     """One objective on the rows of one set of shards."""
     batch_at = batch_reader(open_reader(shards, "train"), config.seed, config.batch_size, collate, share)
     return Recipe(objective, batch_at, validation_batch(shards, config.batch_size, collate, share, config.steps - 1))
-
-
-def with_text(
-    recipe: Recipe, config: ConversationTrainingConfig | BaselineConfig, inputs: Inputs, share: Share
-) -> Recipe:
-    """The same with rows of text beside the conversations of every batch, if `config` wants any."""
-    size = config.text_batch_size
-    if not size:
-        return recipe
-    text_at = batch_reader(open_reader(inputs["text"], "train"), config.seed, size, text_rows, share)
-    held_out = validation_batch(inputs["text"], size, text_rows, share, config.steps - 1)
-    return Recipe(
-        Rehearsal(recipe.objective, config),
-        lambda step: beside(recipe.batch_at(step), text_at(step)),
-        beside(recipe.validation, held_out) if recipe.validation and held_out else recipe.validation,
-    )
 
 
 def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share: Share, step: int) -> Batch | None:

@@ -7,8 +7,9 @@ from jobs.stage.context import StageContext
 from jobs.stage.model_input import open_model
 from jobs.training.batch_reader import WHOLE, Share
 from jobs.training.fit import fit
+from jobs.training.objectives.rehearsal import with_text
 from jobs.training.objectives.smat import Smat
-from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe, with_text
+from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe
 
 
 def smat(ctx: StageContext, config: SmatConfig) -> dict[str, float | str]:

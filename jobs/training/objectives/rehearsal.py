@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
-from jobs.training.batches import text_beside
+from jobs.stage.inputs import open_reader
+from jobs.training.batch_reader import Share, batch_reader
+from jobs.training.batches import beside, text_beside
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
+from jobs.training.recipe import Inputs, Recipe, text_rows, validation_batch
 from rxt_model.heads import next_tokens
 from rxt_model.model import ReactiveTransformer
 
@@ -52,3 +55,19 @@ class Rehearsal(Objective):
             **token_metrics(lm, "text_"),
             "train/tokens": metrics["train/tokens"] + metric(real.sum(), torch.zeros(())),
         }
+
+
+def with_text(
+    recipe: Recipe, config: ConversationTrainingConfig | BaselineConfig, inputs: Inputs, share: Share
+) -> Recipe:
+    """The same with rows of text beside the conversations of every batch, if `config` wants any."""
+    size = config.text_batch_size
+    if not size:
+        return recipe
+    text_at = batch_reader(open_reader(inputs["text"], "train"), config.seed, size, text_rows, share)
+    held_out = validation_batch(inputs["text"], size, text_rows, share, config.steps - 1)
+    return Recipe(
+        Rehearsal(recipe.objective, config),
+        lambda step: beside(recipe.batch_at(step), text_at(step)),
+        beside(recipe.validation, held_out) if recipe.validation and held_out else recipe.validation,
+    )

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from pipelines.code_digest import changed_files, code_digest
+from pipelines.code_digest import PACKAGES, ROOT, changed_files, code_digest
+from pipelines.curriculum import curriculum
+from pipelines.presets.tiny import tiny
+
+TRAINING = {"pretrain", "sft", "memory-pretrain", "smat", "baseline"}
+OBJECTIVES = {
+    "base": TRAINING,
+    "balance": TRAINING,
+    "joint_lm": {"pretrain", "sft"},
+    "memory_pretrain": {"memory-pretrain"},
+    "smat": {"smat"},
+    "next_token": {"baseline"},
+    "rehearsal": {"memory-pretrain", "smat", "baseline"},
+}
+DIALOGUES = {"tokenizer", "interaction-shards", "conversation-shards", "episode-shards"}
 
 HELPER = '''"""Doc."""
 from rxt_model import deep
@@ -14,6 +30,45 @@ def help_out(x):
     """What it does."""
     return deep.value + x
 '''
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of our sources."""
+    root = tmp_path_factory.mktemp("sources")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def flagged_by_an_edit(copy, name: str) -> set[str]:
+    """The stages that note a change when the meaning of this file is another."""
+    stages = curriculum(tiny())
+    before = {stage.name: code_digest(stage.function, copy) for stage in stages}
+    path = copy / name
+    content = path.read_text()
+    path.write_text(f"{content}\nEDITED = True\n")
+    noted = {stage.name for stage in stages if changed_files(before[stage.name], code_digest(stage.function, copy))}
+    path.write_text(content)
+    return noted
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "jobs/training/objectives").glob("[!_]*.py")), ids=lambda path: path.stem
+)
+def test_an_edit_in_an_objective_flags_the_stages_that_minimise_it_and_no_other(copy, path):
+    noted = flagged_by_an_edit(copy, str(path.relative_to(ROOT)))
+    assert noted == OBJECTIVES[path.stem] if path.stem in OBJECTIVES else len(noted) == 1
+
+
+@pytest.mark.parametrize("book", ["english", "polish", "phrasebook", "wording"])
+def test_an_edit_in_a_phrasebook_flags_what_makes_dialogues_and_nothing_else(copy, book):
+    assert flagged_by_an_edit(copy, f"tokenization/dialogues/{book}.py") == DIALOGUES
+
+
+def test_an_edit_in_the_model_flags_no_stage_that_makes_data(copy):
+    data = {"corpus", "tokenizer", "text-shards", *DIALOGUES}
+    assert flagged_by_an_edit(copy, "rxt_model/model.py") == {stage.name for stage in curriculum(tiny())} - data
 
 
 @pytest.fixture
