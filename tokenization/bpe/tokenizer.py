@@ -20,6 +20,7 @@ from tokenization.bpe.encoder import engine
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.trainer import BYTE_ALPHABET, learn_merges
 from tokenization.bpe.words import SPLIT
+from tokenization.files.storage import write
 
 SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + len(BYTE_ALPHABET)
 
@@ -83,8 +84,7 @@ class Tokenizer:
 
     def save(self, url: str) -> None:
         """Write tokenizer.json; its sha256 is `digest`."""
-        with fsspec.open(url, "w", encoding="utf-8", newline="") as file:
-            file.write(self.json)
+        write(url, self.json.encode())
 
     def encode(self, text: str) -> list[int]:
         """Content ids, without any control token."""
