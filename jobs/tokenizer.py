@@ -13,7 +13,6 @@ from jobs.stage.context import Look, StageContext, StageError
 from jobs.stage.corpus_input import open_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.bpe.trainer import TrainingError
-from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
@@ -75,7 +74,7 @@ def _texts(
     corpus: Corpus, catalogue: Catalogue, often: Mapping[SourceOf, float], config: TokenizerConfig
 ) -> Iterator[str]:
     """Of each language the train documents, then generated train dialogues."""
-    plan = DialogueSpec(**config.dialogue_plan.model_dump())
+    plan = config.dialogue_plan
     for language in LANGUAGES:
         mine = catalogue.select("train", language)
         # documents that are read equally often are one choice, whatever their sources

@@ -17,6 +17,7 @@ from pydantic import (
 
 from jobs.configs.base import Config, Fraction
 from tokenization.conversations.rows import ADAPTERS
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.packages.table import PACKAGES
 from tokenization.records import LANGUAGES, Language
 
@@ -126,39 +127,6 @@ class DialogueSourceConfig(Config):
         return self
 
 
-class DialoguesConfig(Config):
-    """Generated memory dialogues. `turns` and `facts` are inclusive ranges; `echo` is the probability that the
-    acknowledgement of a fact repeats its value. `again`: share of the training split's small talk that asks once more
-    for a fact already told, or, in a share of `unknown`, for one never told. The others as in
-    `tokenization.dialogues.plan.DialogueSpec`: `distances`, a grid of distances between telling and asking;
-    `unknown_kinds`, weights of the ways not to know; `joins`, questions that need two facts; `held_out`, sentences and
-    a kind of fact that training never sees, in the test split."""
-
-    turns: tuple[PositiveInt, PositiveInt] = (4, 8)
-    facts: tuple[PositiveInt, PositiveInt] = (1, 4)
-    echo: Fraction = 0.3
-    update: Fraction = 0.15
-    unknown: Fraction = 0.08
-    distract: Fraction = 0.25
-    again: Fraction = 0.0
-    distances: tuple[PositiveInt, ...] = ()
-    unknown_kinds: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (1.0, 0.0, 0.0)
-    joins: Fraction = 0.0
-    held_out: bool = False
-
-    @model_validator(mode="after")
-    def _can_be_planned(self) -> DialoguesConfig:
-        for name in ("turns", "facts"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} = [{low}, {high}]: must not fall")
-        if self.distances and min(self.distances) >= self.turns[0]:
-            raise ValueError(f"distances = {list(self.distances)}: one must be below turns = {self.turns[0]}")
-        if not any(self.unknown_kinds):
-            raise ValueError(f"unknown_kinds = {list(self.unknown_kinds)}: one must be above 0")
-        return self
-
-
 class MixtureConfig(Config):
     """How much of which text is trained on (`tokenization.mixture`): `weights` of sources within their language, by
     name, 1 where none is given; at most `most_passes` over a language; Polish has `polish_share` of all if it can."""
@@ -181,7 +149,7 @@ class TokenizerConfig(MixtureConfig):
     vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
     document_bytes: PositiveInt = 4_000_000
     dialogues: PositiveInt = 2_000
-    dialogue_plan: DialoguesConfig = DialoguesConfig()
+    dialogue_plan: DialogueSpec = DialogueSpec()
     seed: int = 0
 
 
@@ -202,7 +170,7 @@ class InteractionShardsConfig(Config):
     shards: PositiveInt = 4
     generated: NonNegativeInt = 4_000
     documents: NonNegativeInt = 4_000
-    dialogues: DialoguesConfig = DialoguesConfig()
+    dialogues: DialogueSpec = DialogueSpec()
     sources: tuple[DialogueSourceConfig, ...] = ()
     seed: int = 0
 
@@ -224,7 +192,7 @@ class ConversationShardsConfig(Config):
     train: PositiveInt = 8_000
     validation: PositiveInt = 200
     test: PositiveInt = 400
-    dialogues: DialoguesConfig = DialoguesConfig()
+    dialogues: DialogueSpec = DialogueSpec()
     documents: NonNegativeInt = 0
     sources: tuple[DialogueSourceConfig, ...] = ()
     longest: PositiveInt = 16

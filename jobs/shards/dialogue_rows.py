@@ -17,7 +17,7 @@ from jobs.shards.job import Finished
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import conversation_of, interactions_of
 from tokenization.conversations.template import EncodedInteraction, encode_interactions
-from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
 from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, ShardRow, Split

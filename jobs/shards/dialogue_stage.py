@@ -22,7 +22,6 @@ from tokenization.cleaning.benchmark import Benchmark
 from tokenization.conversations.documents import DIALOGUES
 from tokenization.conversations.screening import Survey, screens
 from tokenization.conversations.sources import DialogueSource, Partition, partitions_of, survey
-from tokenization.dialogues.plan import DialogueSpec
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
 from tokenization.shards.schema import Kind
@@ -32,9 +31,8 @@ from tokenization.sources.source import SourceError
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
     """Stage: single interactions, real and generated."""
     corpus, catalogue, tokenizer = _inputs(ctx)
-    spec = DialogueSpec(**config.dialogues.model_dump())
     partitions = _partitions(ctx, config.sources)
-    rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
+    rows = InteractionRows(corpus, tokenizer, config.length, config.dialogues, config.seed)
     shards = interaction_shards(catalogue, config, partitions)
     return _build(ctx, "interactions", tokenizer, shards, rows, config)
 
@@ -45,13 +43,12 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
     dialogues = catalogue.rows_of(DIALOGUES) if config.documents else ()
     if config.documents and not len(dialogues):
         raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
-    spec = DialogueSpec(**config.dialogues.model_dump())
     partitions = _partitions(ctx, config.sources)
     rows = ConversationRows(
         corpus,
         tokenizer,
         config.length,
-        spec,
+        config.dialogues,
         config.seed,
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,

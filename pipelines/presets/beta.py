@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
-    DialoguesConfig,
     DialogueSourceConfig,
     Filter,
     InteractionShardsConfig,
@@ -30,6 +31,7 @@ from jobs.configs.training import (
 from pipelines.config import PipelineConfig
 from pipelines.presets.shared import published_adamw
 from rxt_model.family import BETA, FAMILY
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.records import Language
 
 OWNER = "ReactiveAI"  # on the hub
@@ -121,8 +123,8 @@ def beta() -> PipelineConfig:
     `episodes.sources` into a file for `--config` (`rxt run beta --dry-run` prints them), with the commits of the
     hub as `revision`. Gated sets need a token in `HF_TOKEN`.
     """
-    dialogues = DialoguesConfig(
-        turns=(4, 10), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1, 1, 1), joins=0.1
+    dialogues = DialogueSpec(
+        turns=(4, 10), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1.0, 1.0, 1.0), joins=0.1
     )
     noise = JointLossConfig(noise=(0.5, 1.0), masking=(0.15, 0.5))
     length = BETA.length
@@ -154,7 +156,7 @@ def beta() -> PipelineConfig:
             train=4_000,
             validation=200,
             test=1,
-            dialogues=dialogues.model_copy(update={"turns": (9, 17), "facts": (3, 8)}),
+            dialogues=replace(dialogues, turns=(9, 17), facts=(3, 8)),
             sources=EPISODES,
             longest=17,
         ),

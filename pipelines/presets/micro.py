@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
-    DialoguesConfig,
     InteractionShardsConfig,
     TextShardsConfig,
     TokenizerConfig,
@@ -27,6 +28,7 @@ from jobs.configs.training import (
 from pipelines.config import PipelineConfig
 from pipelines.presets.shared import package, published_adamw
 from rxt_model.family import ALPHA_MICRO, FAMILY
+from tokenization.dialogues.spec import DialogueSpec
 
 # All of what is prose or near to it.
 PROSE = (
@@ -89,8 +91,8 @@ def micro() -> PipelineConfig:
     epoch, the order in which parts are unfrozen, conversations that grow, IMPO's rewards, weights, update epochs. All
     other numbers are ours. Text is scarce, Polish above all, so this shows the curriculum more than the language.
     """
-    dialogues = DialoguesConfig(
-        turns=(4, 16), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1, 1, 1), joins=0.1
+    dialogues = DialogueSpec(
+        turns=(4, 16), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1.0, 1.0, 1.0), joins=0.1
     )
     noise = JointLossConfig(noise=(0.15, 0.2), masking=(0, 0))
     length = ALPHA_MICRO.length
@@ -121,7 +123,7 @@ def micro() -> PipelineConfig:
             train=4_000,
             validation=200,
             test=1,
-            dialogues=dialogues.model_copy(update={"turns": (9, 17), "facts": (3, 8)}),
+            dialogues=replace(dialogues, turns=(9, 17), facts=(3, 8)),
         ),
         pretrain=PretrainConfig(
             model=ALPHA_MICRO,

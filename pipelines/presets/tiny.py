@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
-    DialoguesConfig,
     InteractionShardsConfig,
     TextShardsConfig,
     TokenizerConfig,
@@ -27,6 +28,7 @@ from jobs.configs.training import (
 from pipelines.config import PipelineConfig
 from pipelines.presets.shared import package
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
+from tokenization.dialogues.spec import DialogueSpec
 
 PACKAGE_MEGABYTES = {
     "r-cran-janeaustenr": 2.0,
@@ -57,8 +59,8 @@ def tiny() -> PipelineConfig:
         length=64,
         copy_start=True,
     )
-    dialogues = DialoguesConfig(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
-    harder = dialogues.model_copy(update={"update": 0.3, "unknown": 0.2})
+    dialogues = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
+    harder = replace(dialogues, update=0.3, unknown=0.2)
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
@@ -74,7 +76,7 @@ def tiny() -> PipelineConfig:
             train=1_500,
             validation=150,
             test=1,
-            dialogues=harder.model_copy(update={"turns": (8, 12), "facts": (3, 6)}),
+            dialogues=replace(harder, turns=(8, 12), facts=(3, 6)),
         ),
         pretrain=PretrainConfig(model=model, steps=80, batch_size=32, optimizer=fast),
         sft=SftConfig(

@@ -22,7 +22,7 @@ from tests.support.recorded import outputs, recorded
 from tokenization.bpe.special_tokens import EOS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import encode_interactions
-from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, Probe
 from tokenization.shards.index import ShardIndex, write_index

@@ -6,46 +6,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.values import ROLES, SLOT_NAMES
 
 MOST_JOINS = min(map(len, ROLES.values()))
-
-
-@dataclass(frozen=True)
-class DialogueSpec:
-    """`turns` and `facts`: inclusive ranges. `echo`: how often the acknowledgement of a fact repeats its value.
-    `update`: how often an asked fact is changed before. `unknown`: share of questions about what was never told.
-    `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too). In short
-    conversations fewer facts are told than `facts` says, so that at least one is asked. `again`: share of the small
-    talk of the training split that asks once more for a fact told before, or, in a share of `unknown`, for one never
-    told; elsewhere each fact is asked once, as an answered question writes the fact into memory again.
-
-    `distances`: the only distances at which facts are asked, equally often as far as they fit into the conversation
-    (empty: all there are). `unknown_kinds`: weights of never telling, of telling only after the question, and of
-    telling it of somebody else; the latter two take a turn of small talk, and without one nothing is told. `joins`:
-    share of the questions that need two facts, who has a role and where that person lives, as far as there is small
-    talk to give up. `held_out`: in the test split, one fact of every conversation is of a kind that training does not
-    have, and all facts are told and asked in sentences that it does not have."""
-
-    turns: tuple[int, int] = (4, 8)
-    facts: tuple[int, int] = (1, 4)
-    echo: float = 0.3
-    update: float = 0.15
-    unknown: float = 0.08
-    distract: float = 0.25
-    again: float = 0.0
-    distances: tuple[int, ...] = ()
-    unknown_kinds: tuple[float, float, float] = (1.0, 0.0, 0.0)
-    joins: float = 0.0
-    held_out: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("turns", "facts"):
-            low, high = getattr(self, name)
-            if not 1 <= low <= high:
-                raise ValueError(f"{name} must be a range low <= high from 1, not {low}, {high}")
-        if self.distances and not 1 <= min(self.distances) < self.turns[0]:
-            raise ValueError(f"distances {list(self.distances)}: none fits into {self.turns[0]} turns")
 
 
 ActKind = Literal["tell", "update", "distract", "ask", "unknown", "other", "role", "residence", "join"]

@@ -7,8 +7,9 @@ from random import Random
 
 from tokenization.dialogues.english import ENGLISH
 from tokenization.dialogues.phrasebook import Phrasebook, Role, Slot
-from tokenization.dialogues.plan import DialogueAct, DialogueSpec, ask_again, count_facts, plan
+from tokenization.dialogues.plan import DialogueAct, ask_again, count_facts, plan
 from tokenization.dialogues.polish import POLISH
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values
 from tokenization.hashing import stable_hash

@@ -27,7 +27,6 @@ from tests.support.processes import SECONDS
 from tests.support.recorded import recorded
 from tests.support.shard_data import context, digests, documents, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.dialogues.plan import DialogueSpec
 
 STAGES = {
     "text": (build_text_shards, TextShardsConfig(length=48, shards=3)),
@@ -94,7 +93,7 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
         stocks = take_stock(corpus)
         shards = text_shards(stocks, config, sample_bytes_per_token(stocks, honest))
         return shards, TextShardWriter(uri, tokenizer, config.length)
-    catalogue, spec = corpus.catalogue(), DialogueSpec(**config.dialogues.model_dump())
+    catalogue, spec = corpus.catalogue(), config.dialogues
     if kind == "interactions":
         shards = interaction_shards(catalogue, config)
         rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.configs.data import DialoguesConfig, DialogueSourceConfig
+from jobs.configs.data import DialogueSourceConfig
 from jobs.stage.context import StageError
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
 from tokenization.conversations.sources import DialogueSource
-from tokenization.dialogues.plan import DialogueSpec
 
 TINY = PRESETS["tiny"]()
 SOURCE = """
@@ -36,7 +35,7 @@ def test_a_data_set_and_a_plan_from_a_file(tmp_path):
         ),
     )  # fmt: skip
     assert DialogueSource(**conversations.sources[0].model_dump()).part == "train"
-    spec = DialogueSpec(**conversations.dialogues.model_dump())
+    spec = conversations.dialogues
     assert (spec.distances, spec.joins, spec.held_out) == ((1, 2), 0.2, True)
 
 
@@ -45,10 +44,6 @@ def test_sources_of_one_split_may_hold_out_whatever_they_like(tmp_path):
     other = SOURCE.replace('name = "chat"', 'name = "talk"\nsplit = "train"\ntest_fraction = 0.1')
     file.write_text(SOURCE + other)
     assert len(resolve(TINY, file).conversations.sources) == 2
-
-
-def test_configuration_and_generator_have_the_same_settings_and_defaults():
-    assert DialogueSpec(**DialoguesConfig().model_dump()) == DialogueSpec()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +80,10 @@ def test_mistakes_are_named(before, after, message, tmp_path):
     [
         ("conversations.dialogues.distances=[8, 9]", "distances = [8, 9]: one must be below turns = 3"),
         ("conversations.dialogues.unknown_kinds=[0, 0, 0]", "unknown_kinds = [0.0, 0.0, 0.0]: one must be above 0"),
+        ("episodes.dialogues.echo=1.5", "episodes.dialogues.echo = 1.5: must be from 0 to 1"),
+        ("episodes.dialogues.echo=nan", "episodes.dialogues.echo = NaN: expected a finite number"),
+        ("episodes.dialogues.facts=[0, 3]", "episodes.dialogues.facts = [0, 3]: must be above 0"),
+        ("tokenizer.dialogue_plan.eco=1", "eco: unknown; did you mean tokenizer.dialogue_plan.echo?"),
         (
             "interactions={generated=0, documents=0}",
             "generated = 0, documents = 0, sources = []: there must be something",

@@ -9,8 +9,8 @@ from functools import cache
 
 import pytest
 
-from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.score import chance, score
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.values import PERSON, SLOT_NAMES, VALUES, mentioned, split_values
 from tokenization.dialogues.wording import PHRASEBOOKS, generate
 from tokenization.records import LANGUAGES, SPLITS, Conversation
@@ -39,7 +39,7 @@ def test_facts_are_asked_at_the_distances_of_the_grid_alone(language):
 
 
 def test_a_grid_that_cannot_fit_is_refused():
-    with pytest.raises(ValueError, match="none fits into 8 turns"):
+    with pytest.raises(ValueError, match="one must be below turns = 8"):
         DialogueSpec(turns=(8, 9), distances=(8, 16))
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from tests.support.processes import SECONDS
-from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.values import mentioned, split_values, value_table
 from tokenization.dialogues.wording import PHRASEBOOKS, example, generate
 from tokenization.records import LANGUAGES, SPLITS, Interaction

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from tokenization.dialogues.plan import DialogueSpec
 from tokenization.dialogues.score import chance, score
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, Probe
 

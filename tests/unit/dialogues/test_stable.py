@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tokenization.dialogues.plan import DialogueSpec
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, SPLITS, Interaction
 
