@@ -92,7 +92,11 @@ def competitive_write(state: State, config: Architecture, memory: Tensor, encode
     return torch.stack(slots)
 
 
+LAYER_WRITES = {"competitive": competitive_write}
+"""By variant; all others are the published ones."""
+
+
 def write(state: State, config: Architecture, memory: Tensor, encoded: Tensor) -> Tensor:
     """STM_t of all layers from STM_{t-1}; `state` of the memory attention."""
-    layer_write = competitive_write if config.memory.variant == "competitive" else published_write
+    layer_write = LAYER_WRITES.get(config.memory.variant, published_write)
     return torch.stack([layer_write(state, config, memory, encoded, layer) for layer in range(len(memory))])

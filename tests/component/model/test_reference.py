@@ -9,6 +9,7 @@ from rxt_model.config import AttentionConfig, MemoryConfig
 from rxt_model.generate import Decoding
 from rxt_model.layers import SwiGLU, rope
 from rxt_model.layout import Layout
+from rxt_model.memory.registry import WRITES
 from tests.reference import layers, model
 from tests.reference.compare import assert_agree, shaken
 from tests.support.models import small_config, small_model
@@ -18,16 +19,11 @@ pytestmark = pytest.mark.usefixtures("in_double")
 # of 8 nominal heads; sparse query attention (SQA): symmetric, extreme, extreme with a single key-value head
 HEADS = {"MHA": (8, 8), "GQA": (8, 2), "MQA": (8, 1), "SQA": (6, 2), "sSQA": (4, 4), "xSQA": (2, 2), "xSMQA": (2, 1)}
 GATES = ["none", "elementwise", "headwise"]
-VARIANTS = {
-    "simple": {},
-    "self": {},
-    "interlayer": {},
+VARIANTS = {name: {} for name in WRITES} | {
     "interlayer of the others": dict(variant="interlayer", exclude_self=True),
-    "gated": {},
     "gated by the others": dict(variant="gated", exclude_self=True),
     "grouped": dict(groups=2),
     "grouped with the others": dict(variant="grouped", groups=2, exclude_self=True),
-    "competitive": {},
 }
 LENGTHS = [7, 4, 1]
 

@@ -35,7 +35,7 @@ def test_an_encoder_that_reads_memory_is_refused_before_anything_is_trained():
         PretrainConfig(steps=1, batch_size=1, model=ALPHA_MINI)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name, make in PRESETS.items() if None not in dict(make()).values()])
 def test_a_kill_in_the_middle_of_a_stage_finds_a_checkpoint(name):
     c = PRESETS[name]()
     phases = (c.baseline.text, c.baseline.interactions, c.baseline.conversations)
