@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from jobs.configs.rl import MrlConfig
 from jobs.rl import losses, replay
-from jobs.rl.critic import Critic
-from jobs.rl.policy import TokenScores, mean_per_answer
+from jobs.rl.policy import Critic, TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
 from jobs.stage.model_folder import load_model, upload
 from jobs.training.optimizer import StageOptimizer

@@ -1,4 +1,5 @@
-"""What rollout workers and learner must compute alike: initial memory and log-probabilities of answers.
+"""What rollout workers and learner must compute alike, initial memory and log-probabilities of answers; and the critic
+that a policy is compared with.
 
 Episodes of a batch stand longest first, so that at every turn the running ones are the first rows, and memory
 [L, B, S, d] shrinks with them.
@@ -6,11 +7,12 @@ Episodes of a batch stand longest first, so that at every turn the running ones 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jobs.rl.episodes import Episode
 from jobs.rl.rewards import PaddedIds
@@ -62,3 +64,26 @@ def mean_per_answer(values: Tensor, row: Tensor, answers: int) -> Tensor:
     """Mean [answers] of flat token values [N]; 0 for an answer without tokens."""
     total = values.new_zeros(answers).index_add(0, row, values)
     return total / torch.bincount(row, minlength=answers).clamp(min=1)
+
+
+class Critic(nn.Module):
+    """What reward to expect, from the previous interaction and the next query alone.
+
+    A copy of the policy's encoder and embedding, with a value head on the mean of the last layer. The head starts at
+    zero, so that the first advantages are the rewards themselves.
+    """
+
+    def __init__(self, model: ReactiveTransformer) -> None:
+        super().__init__()
+        self.body = copy.deepcopy(model)
+        del self.body.decoder, self.body.memory_attention, self.body.mlm_head
+        self.value = nn.Linear(model.config.dim, 1)
+        nn.init.zeros_(self.value.weight)
+        nn.init.zeros_(self.value.bias)
+
+    def forward(self, rows: PaddedIds) -> Tensor:
+        """Expected reward [B], as a share of the largest, of rows of tokens (up to twice an interaction's length)."""
+        mask = rows.mask
+        encoded = self.body.encode(rows.ids, mask)[-1]
+        mean = (encoded * mask[..., None]).sum(1) / rows.lengths.clamp(min=1)[:, None]
+        return self.value(mean).squeeze(-1)
