@@ -127,7 +127,7 @@ class Command:
             found = self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise
+            raise AssertionError(f"rxt {' '.join(self.words)} ran for {SECONDS} s:\n{self.output}") from None
         assert found == code, f"rxt {' '.join(self.words)} gave {found}:\n{self.output}"
         return self.output
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-SECONDS = 240  # the limit of one wait: several times what the slowest command takes on two busy cores
+SECONDS = 480  # the limit of one wait: several times what the slowest command takes on two busy cores
 
 
 def free_port() -> int:
