@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from jobs.configs.base import Config, Fraction
-from tokenization.conversations.rows import ADAPTERS
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.packages.table import PACKAGES
 from tokenization.records import LANGUAGES, Language
@@ -93,40 +93,6 @@ class CorpusConfig(Config):
         return self
 
 
-class DialogueSourceConfig(Config):
-    """One data set of dialogues. Of conversations with the same words only the first counts, in the sources' order.
-
-    `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
-    `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.conversations.rows`).
-    `language`: of rows that do not name theirs. `split`: `hash` (of the conversation) or the one split
-    that all of it belongs to. `weight`: how often each of its conversations is trained on; a fraction is a choice by
-    hash.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    kind: Literal["files", "hub"]
-    path: Annotated[str, Field(min_length=1)]
-    adapter: str
-    language: Language
-    licence: Annotated[str, Field(min_length=1)]
-    subset: str = ""
-    revision: str = ""
-    part: str = "train"
-    split: Literal["hash", "train", "validation", "test"] = "hash"
-    validation_fraction: Fraction = 0.02
-    test_fraction: Fraction = 0.02
-    weight: PositiveFloat = 1.0
-
-    @model_validator(mode="after")
-    def _is_readable(self) -> DialogueSourceConfig:
-        if self.adapter not in ADAPTERS:
-            raise ValueError(f"adapter = {self.adapter!r}: there are {', '.join(ADAPTERS)}")
-        if self.validation_fraction + self.test_fraction >= 1:
-            held_out = self.validation_fraction + self.test_fraction
-            raise ValueError(f"validation_fraction + test_fraction = {held_out:g}: must be below 1")
-        return self
-
-
 class MixtureConfig(Config):
     """How much of which text is trained on (`tokenization.mixture`): `weights` of sources within their language, by
     name, 1 where none is given; at most `most_passes` over a language; Polish has `polish_share` of all if it can."""
@@ -171,7 +137,7 @@ class InteractionShardsConfig(Config):
     generated: NonNegativeInt = 4_000
     documents: NonNegativeInt = 4_000
     dialogues: DialogueSpec = DialogueSpec()
-    sources: tuple[DialogueSourceConfig, ...] = ()
+    sources: tuple[ConversationSource, ...] = ()
     seed: int = 0
 
     @model_validator(mode="after")
@@ -194,7 +160,7 @@ class ConversationShardsConfig(Config):
     test: PositiveInt = 400
     dialogues: DialogueSpec = DialogueSpec()
     documents: NonNegativeInt = 0
-    sources: tuple[DialogueSourceConfig, ...] = ()
+    sources: tuple[ConversationSource, ...] = ()
     longest: PositiveInt = 16
     seed: int = 0
 
@@ -204,7 +170,7 @@ class ConversationShardsConfig(Config):
         return self
 
 
-def _check_together(sources: Sequence[DialogueSourceConfig]) -> None:
+def _check_together(sources: Sequence[ConversationSource]) -> None:
     """Whether sources can stand beside each other: the same conversation in two of them must be in the same split."""
     _check_names(sources)
     by_hash = [source for source in sources if source.split == "hash"]
@@ -218,7 +184,7 @@ def _check_together(sources: Sequence[DialogueSourceConfig]) -> None:
             )
 
 
-def _check_names(sources: Sequence[SourceConfig | DialogueSourceConfig]) -> None:
+def _check_names(sources: Sequence[SourceConfig | ConversationSource]) -> None:
     names = [source.name for source in sources]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: what they give is named after them")

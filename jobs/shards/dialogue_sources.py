@@ -1,4 +1,4 @@
-"""What came of the data sets of dialogues: counts per source and shard, and a quarantine of what was left out.
+"""What came of the data sets of conversations: counts per source and shard, and a quarantine of what was left out.
 
 Every shard's task writes its own `sources/FILE.json` and `quarantine/FILE.jsonl` before the shard counts, so that they
 are as resumable and as independent of the number of workers as the shards; the stage adds them up.
@@ -19,7 +19,8 @@ import fsspec
 from jobs.shards.dialogue_manifest import DialogueShard
 from jobs.stage.context import Restart, StageContext, StageError
 from tokenization.cleaning.removals import Removals, merged
-from tokenization.conversations.sources import DialogueSource, Partition, copies, key_of, read_conversations
+from tokenization.conversations.data_set import ConversationSource
+from tokenization.conversations.sources import Partition, copies, key_of, read_conversations
 from tokenization.conversations.template import EncodedInteraction
 from tokenization.files.storage import publish, write_json
 from tokenization.quarantine import LOST, Quarantine, Rejected
@@ -65,7 +66,7 @@ class SourceReport:
                     for number in range(copies(partition.source, found)):
                         yield replace(found, id=f"{found.id}+{number}") if number else found
 
-    def _reject(self, source: DialogueSource, found: Rejected) -> None:
+    def _reject(self, source: ConversationSource, found: Rejected) -> None:
         if found.reason in LOST:
             where = found.reason, found.file, found.place
             if where in self._lost[source.name]:
@@ -107,7 +108,7 @@ class SourceReport:
 
 
 def report_sources(
-    ctx: StageContext, shards: Sequence[DialogueShard], sources: Sequence[DialogueSource]
+    ctx: StageContext, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]
 ) -> dict[str, float]:
     """Counts of the data sets as metrics; who left something out says so. Raises StageError for one that holds
     nothing."""
@@ -138,7 +139,7 @@ def _by_reason(counts: Counter[str]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
 
 
-def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[DialogueSource]) -> list[dict[str, Any]]:
+def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]) -> list[dict[str, Any]]:
     """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, what was
     removed and what was repaired as in the report of the corpus (a conversation being a document), and the files that
     vanished. What several splits lost in one place counts once."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from jobs.configs.data import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
 from jobs.shards.dialogue_card import show_dialogue_card
 from jobs.shards.dialogue_counts import PARTS
 from jobs.shards.dialogue_manifest import DialogueShard, conversation_shards, interaction_shards
@@ -19,9 +19,10 @@ from jobs.stage.inputs import open_tokenizer
 from jobs.stage.tasks import run_tasks
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.documents import DIALOGUES
 from tokenization.conversations.screening import Survey, screens
-from tokenization.conversations.sources import DialogueSource, Partition, partitions_of, survey
+from tokenization.conversations.sources import Partition, partitions_of, survey
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
 from tokenization.shards.schema import Kind
@@ -57,11 +58,10 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
     return _build(ctx, "conversations", tokenizer, shards, rows, config)
 
 
-def _partitions(ctx: StageContext, configs: Sequence[DialogueSourceConfig]) -> list[Partition]:
-    """What there is to read of all data sets of dialogues, and what is left out of it."""
+def _partitions(ctx: StageContext, sources: Sequence[ConversationSource]) -> list[Partition]:
+    """What there is to read of all data sets of conversations, and what is left out of it."""
     benchmark = open_benchmark(ctx.inputs["corpus"])
     try:
-        sources = [DialogueSource(**config.model_dump()) for config in configs]
         partitions = [one for source in sources for one in partitions_of(source)]
         return _screened(ctx, partitions, benchmark)
     except SourceError as error:
@@ -102,6 +102,6 @@ def _build(
     report = total((one.report for one in done), PARTS)
     write_json(f"{ctx.output_uri}/report.json", report)
     index = write_shard_index(ctx, kind, config.length, tokenizer, done)
-    told = report_sources(ctx, shards, [DialogueSource(**one.model_dump()) for one in config.sources])
+    told = report_sources(ctx, shards, config.sources)
     show_dialogue_card(ctx, index, report, speed)
     return shard_metrics(index, speed, f"{index.rows('train'):,} {kind}") | told

@@ -7,7 +7,6 @@ from dataclasses import replace
 from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
-    DialogueSourceConfig,
     Filter,
     InteractionShardsConfig,
     SourceConfig,
@@ -31,6 +30,7 @@ from jobs.configs.training import (
 from pipelines.config import PipelineConfig
 from pipelines.presets.shared import published_adamw
 from rxt_model.family import BETA, FAMILY
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.records import Language
 
@@ -47,8 +47,8 @@ def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[
 
 def _conversations(
     dataset: str, adapter: str, subset: str = "", language: Language = "en", licence: str = UNSTATED
-) -> DialogueSourceConfig:
-    return DialogueSourceConfig(
+) -> ConversationSource:
+    return ConversationSource(
         name=f"{dataset}/{subset}" if subset else dataset,
         kind="hub",
         path=f"{OWNER}/{dataset}",

@@ -1,6 +1,6 @@
 """What models will be tested on, as the n-grams of its words: text that shares one with it is not trained on.
 
-Stage `corpus` leaves it beside its documents, so that data sets of dialogues are held to the same.
+Stage `corpus` leaves it beside its documents, so that data sets of conversations are held to the same.
 """
 
 from __future__ import annotations

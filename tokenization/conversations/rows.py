@@ -1,4 +1,4 @@
-"""Rows of dialogue data sets -> interactions: one adapter per schema.
+"""Rows of data sets of conversations -> interactions: one adapter per schema.
 
 Columns and fields that no adapter names are never read, so that what identifies people (addresses, headers) stays where
 it is. Fields may be missing, null or in any order: rows are mappings, and an absent part is an empty one.

@@ -1,4 +1,4 @@
-"""Dialogue data sets: rows of Parquet or JSON lines, each one conversation by the adapter of its source.
+"""Data sets of conversations: rows of Parquet or JSON lines, each one conversation by the adapter of its source.
 
 A source falls into partitions that can be read anywhere in any order. What cannot be read or is no conversation comes
 out as `Rejected`, in the place where it stood.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,51 +17,30 @@ from tokenization.batching import batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.rows import ADAPTERS, RowError, language_of
 from tokenization.conversations.screening import Screen, Survey
 from tokenization.documents import document_id, split_of
 from tokenization.hashing import stable_hash
 from tokenization.quarantine import LOST, Rejected, flaw
-from tokenization.records import Conversation, Interaction, Split
+from tokenization.records import Conversation, Interaction
 from tokenization.sources.listing import Slice, slices
 from tokenization.sources.reading import read_rows
-from tokenization.sources.source import Columns, Files, Row, SourceError
+from tokenization.sources.source import Row, SourceError
 
 SLICE_BYTES = 16 << 20  # as stored; little enough for shards of about equal size
-
-
-@dataclass(frozen=True, kw_only=True)
-class DialogueSource(Files):
-    """Where conversations come from; fields as in `jobs.configs.data.DialogueSourceConfig`."""
-
-    adapter: str
-    licence: str
-    split: Literal["hash", "train", "validation", "test"] = "hash"
-    validation_fraction: float = 0.02
-    test_fraction: float = 0.02
-    weight: float = 1.0
-
-    @property
-    def columns(self) -> Columns:
-        adapter = ADAPTERS[self.adapter]
-        return Columns(adapter.required, adapter.fields)
-
-    @property
-    def first_split(self) -> Split:
-        """The first split that it has conversations of."""
-        return "train" if self.split == "hash" else self.split
 
 
 @dataclass(frozen=True)
 class Partition:
     """A part of a source that can be read without the others, and what is left out of it."""
 
-    source: DialogueSource
+    source: ConversationSource
     slice: Slice
     screen: Screen = Screen()
 
 
-def partitions_of(source: DialogueSource) -> list[Partition]:
+def partitions_of(source: ConversationSource) -> list[Partition]:
     """The partitions in a stable order. Raises SourceError where no row can be read: one is."""
     found = slices(source, SLICE_BYTES)
     rejected = None
@@ -117,7 +96,7 @@ def key_of(conversation: Conversation) -> int:
     return stable_hash(normal_form(conversation.interactions))
 
 
-def _conversation(source: DialogueSource, row: Row, repairs: Repairs | None) -> Conversation:
+def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None) -> Conversation:
     adapter, notes = ADAPTERS[source.adapter], {}
     note = None if repairs is None else lambda kind, *texts: notes.setdefault(kind, texts)
     values = _repaired(row.values, adapter.fields, note)
@@ -141,7 +120,7 @@ def _repaired(value: Any, fields: Collection[str], note: Note | None) -> Any:
     return repair(value, note) if flaw(value) is None else value
 
 
-def copies(source: DialogueSource, conversation: Conversation) -> int:
+def copies(source: ConversationSource, conversation: Conversation) -> int:
     """How often the conversation is trained on: once per whole unit of `weight`, and once more for the share of all
     conversations that is left over. Held-out ones count once."""
     if conversation.split != "train":

@@ -7,19 +7,21 @@ import dataclasses
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.configs.data import ConversationShardsConfig, DialogueSourceConfig, InteractionShardsConfig
+from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
 from jobs.shards.dialogue_rows import pieces
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.stage.context import StageError
 from tests.support.shard_data import context, digests
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.template import decode_interaction
 from tokenization.documents import COLUMNS
 from tokenization.records import SPLITS, Conversation, Document, Interaction
@@ -62,12 +64,12 @@ def inputs(tmp_path_factory) -> tuple[str, str]:
     return str(root / "corpus"), str(root / "tokenizer")
 
 
-def sources(inputs, **more) -> tuple[DialogueSourceConfig, ...]:
+def sources(inputs, **more) -> tuple[ConversationSource, ...]:
     talks = Path(inputs[0]).parent / "talks"
     common = {"kind": "files", "language": "en", "licence": "CC0-1.0", "validation_fraction": 0.1, "test_fraction": 0.1}
     return (
-        DialogueSourceConfig(name="talks", path=f"{talks}/*.parquet", adapter="interactions", **common | more),
-        DialogueSourceConfig(name="pairs", path=f"{talks}/pairs.jsonl", adapter="query_answer", **common | more),
+        ConversationSource(name="talks", path=f"{talks}/*.parquet", adapter="interactions", **common | more),
+        ConversationSource(name="pairs", path=f"{talks}/pairs.jsonl", adapter="query_answer", **common | more),
     )
 
 
@@ -161,7 +163,7 @@ def test_repeated_conversations_and_those_of_a_benchmark_are_left_out_whoever_re
 
     def config(*names: str) -> ConversationShardsConfig:
         common = {"kind": "files", "adapter": "query_answer", "language": "en", "licence": "CC0-1.0"}
-        mine = tuple(DialogueSourceConfig(name=f"s{name}", path=f"{tmp_path}/{name}.jsonl", **common) for name in names)
+        mine = tuple(ConversationSource(name=f"s{name}", path=f"{tmp_path}/{name}.jsonl", **common) for name in names)
         return ConversationShardsConfig(length=LENGTH, shards=2, train=2, validation=2, test=2, sources=mine)
 
     out = {workers: context(tmp_path / f"out-{workers}", str(corpus), inputs[1], workers) for workers in (1, 2)}
@@ -210,7 +212,7 @@ def test_pieces_keep_the_system_prompt_and_number_their_names():
 def test_a_source_that_gives_nothing_stops_the_stage_with_its_name(ray_session, inputs, tmp_path, path, message):
     (tmp_path / "bad.jsonl").write_text("broken")
     (tmp_path / "other.jsonl").write_text('{"text": "no talk"}')
-    pairs = sources(inputs)[1].model_copy(update={"path": f"{tmp_path}/{path}"})
+    pairs = replace(sources(inputs)[1], path=f"{tmp_path}/{path}")
     config = InteractionShardsConfig(length=LENGTH, shards=1, generated=4, documents=4, sources=(pairs,))
     with pytest.raises(StageError, match=message):
         build_interaction_shards(context(tmp_path / "out", *inputs), config)

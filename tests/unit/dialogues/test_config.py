@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.configs.data import DialogueSourceConfig
 from jobs.stage.context import StageError
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
-from tokenization.conversations.sources import DialogueSource
+from tokenization.conversations.data_set import ConversationSource
 
 TINY = PRESETS["tiny"]()
 SOURCE = """
@@ -29,12 +28,12 @@ def test_a_data_set_and_a_plan_from_a_file(tmp_path):
     file.write_text(f"{SOURCE}\n[conversations.dialogues]\ndistances = [1, 2]\njoins = 0.2\nheld_out = true\n")
     conversations = resolve(TINY, file).conversations
     assert conversations.sources == (
-        DialogueSourceConfig(
+        ConversationSource(
             name="chat", kind="hub", path="owner/name", subset="instruct-pl", adapter="role_messages", language="pl",
             licence="ODC-By", weight=0.5,
         ),
     )  # fmt: skip
-    assert DialogueSource(**conversations.sources[0].model_dump()).part == "train"
+    assert conversations.sources[0].part == "train"
     spec = conversations.dialogues
     assert (spec.distances, spec.joins, spec.held_out) == ((1, 2), 0.2, True)
 
@@ -54,11 +53,11 @@ def test_sources_of_one_split_may_hold_out_whatever_they_like(tmp_path):
             'adapter = "roles"',
             "adapter = 'roles': there are query_answer, first_turn_plus",
         ),
-        ('licence = "ODC-By"', 'licence = ""', "licence"),
+        ('licence = "ODC-By"', 'licence = ""', "conversations.sources.0.licence = '': must not be empty"),
         ('path = "owner/name"', "", "path"),
-        ("weight = 0.5", "weight = 0", "weight = 0: expected greater than 0"),
+        ("weight = 0.5", "weight = 0", "conversations.sources.0.weight = 0.0: must be above 0"),
         ("weight = 0.5", "test_fraction = 0.99", "validation_fraction + test_fraction = 1.01: must be below 1"),
-        ('name = "chat"', 'name = "chat"\ncolumns = "x"', "columns"),
+        ('name = "chat"', 'name = "chat"\ncolumns = "x"', "conversations.sources.0.columns"),
         ("weight = 0.5", SOURCE, "two sources are named 'chat'"),
         (
             "weight = 0.5",

@@ -1,4 +1,4 @@
-"""The account of data sets of dialogues: what is lost in the pass of any split is told, and counted once."""
+"""The account of data sets of conversations: what is lost in the pass of any split is told, and counted once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jobs.shards.dialogue_manifest import ConversationShard
 from jobs.shards.dialogue_sources import SourceReport, add_up
-from tokenization.conversations.sources import DialogueSource, partitions_of
+from tokenization.conversations.data_set import ConversationSource
+from tokenization.conversations.sources import partitions_of
 from tokenization.records import SPLITS, Split
 
 
@@ -34,7 +35,9 @@ def test_what_vanishes_or_is_damaged_in_the_pass_of_one_split_is_not_lost_silent
     (tmp_path / "1.jsonl").write_bytes(rows("a", 20) + b'{"query": "nobody answers"}\n')
     (tmp_path / "2.jsonl.gz").write_bytes(gzip.compress(rows("b", 20))[:-8])
     (tmp_path / "3.jsonl").write_bytes(rows("c", 20))
-    source = DialogueSource("talks", "files", "en", f"{tmp_path}/*", adapter="query_answer", licence="CC0-1.0")
+    source = ConversationSource(
+        name="talks", kind="files", language="en", path=f"{tmp_path}/*", adapter="query_answer", licence="CC0-1.0"
+    )
     shards = [ConversationShard(split, split, 0, 0, partitions=tuple(partitions_of(source))) for split in SPLITS]
     out = tmp_path / "out"
     assert account(out, shards[0]) == []

@@ -1,4 +1,4 @@
-"""What is left out of data sets of dialogues, against plain Python over whole conversations."""
+"""What is left out of data sets of conversations, against plain Python over whole conversations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jobs.shards.dialogue_manifest import ConversationShard
 from jobs.shards.dialogue_sources import SourceReport, add_up
 from tokenization.cleaning.benchmark import Benchmark, read_benchmark, write_benchmark
 from tokenization.conversations import sources
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.screening import Survey, screens
 from tokenization.conversations.sources import (
-    DialogueSource,
     Partition,
     key_of,
     partitions_of,
@@ -29,8 +29,10 @@ from tokenization.records import SPLITS, Conversation, Interaction
 NO_BENCHMARK = Benchmark.of([], 5)
 
 
-def talks(name: str, path, **more) -> DialogueSource:
-    return DialogueSource(name, "files", "en", str(path), adapter="interactions", licence="CC0-1.0", **more)
+def talks(name: str, path, **more) -> ConversationSource:
+    return ConversationSource(
+        name=name, kind="files", language="en", path=str(path), adapter="interactions", licence="CC0-1.0", **more
+    )
 
 
 def write(path, conversations: list[list[tuple[str, str]]]) -> None:

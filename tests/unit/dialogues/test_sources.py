@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.conversations import sources
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.rows import ADAPTERS
-from tokenization.conversations.sources import DialogueSource, copies, partitions_of, read_conversations
+from tokenization.conversations.sources import copies, partitions_of, read_conversations
 from tokenization.quarantine import Rejected
 from tokenization.records import Conversation, Interaction
 from tokenization.sources.source import SourceError
@@ -91,11 +92,13 @@ def publish(folder: str, adapter: str) -> None:
             pq.write_table(table, file, row_group_size=2)
 
 
-def source(path: str, adapter: str = "query_answer", kind: str = "files", **more) -> DialogueSource:
-    return DialogueSource("talks", kind, "en", str(path), adapter=adapter, licence="CC0-1.0", **more)
+def source(path: str, adapter: str = "query_answer", kind: str = "files", **more) -> ConversationSource:
+    return ConversationSource(
+        name="talks", kind=kind, language="en", path=str(path), adapter=adapter, licence="CC0-1.0", **more
+    )
 
 
-def read(source: DialogueSource) -> list[Conversation | Rejected]:
+def read(source: ConversationSource) -> list[Conversation | Rejected]:
     return [found for partition in partitions_of(source) for found in read_conversations(partition)]
 
 

@@ -1,0 +1,51 @@
+"""What is asked of a data set of conversations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tokenization.conversations.rows import ADAPTERS
+from tokenization.records import Split
+from tokenization.settings import Settings, require, require_fractions
+from tokenization.sources.source import Columns, Files
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationSource(Files, Settings):
+    """One data set of conversations. Of those with the same words only the first counts, in the sources' order.
+
+    `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
+    `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.conversations.rows`).
+    `language`: of rows that do not name theirs. `split`: `hash` (of the conversation) or the one split
+    that all of it belongs to. `weight`: how often each of its conversations is trained on; a fraction is a choice by
+    hash.
+    """
+
+    kind: Literal["files", "hub"]
+    adapter: str
+    licence: str
+    split: Literal["hash", "train", "validation", "test"] = "hash"
+    validation_fraction: float = 0.02
+    test_fraction: float = 0.02
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("name", "path", "licence"):
+            require(bool(getattr(self, name)), name, getattr(self, name), "must not be empty")
+        require(self.adapter in ADAPTERS, "adapter", self.adapter, f"there are {', '.join(ADAPTERS)}")
+        require_fractions(self, "validation_fraction", "test_fraction")
+        held_out = self.validation_fraction + self.test_fraction
+        require(held_out < 1, "validation_fraction + test_fraction", float(f"{held_out:g}"), "must be below 1")
+        require(self.weight > 0, "weight", self.weight, "must be above 0")
+
+    @property
+    def columns(self) -> Columns:
+        """What is read of a row, by its adapter."""
+        adapter = ADAPTERS[self.adapter]
+        return Columns(adapter.required, adapter.fields)
+
+    @property
+    def first_split(self) -> Split:
+        """The first split that it has conversations of."""
+        return "train" if self.split == "hash" else self.split
