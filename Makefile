@@ -25,5 +25,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing into $(VENV) (2.9 GB with the CPU build of torch, 6.2 GB with CUDA; a few minutes the first time)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[s3,kernels,test]"
-	@$(VENV)/bin/python -c 'import torch; v = torch.version.cuda; v and not torch.cuda.is_available() and print("note: this torch is a CUDA build and no GPU is visible; it works, only larger; README.md, Dependencies, says how to get the other")'
+	@$(VENV)/bin/python -c 'import torch; v = torch.version.cuda; v and not torch.cuda.is_available() and print("note: this torch is a CUDA build and no GPU is visible; it works, only larger; docs/installation.md says how to get the other")'
 	@touch $@
