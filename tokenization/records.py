@@ -9,7 +9,7 @@ Language = Literal["en", "pl"]
 Split = Literal["train", "validation", "test"]
 LANGUAGES: tuple[Language, ...] = ("en", "pl")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-ShardRow = dict[str, Any]  # in the schema of its kind of shard (`shards.writer`)
+ShardRow = dict[str, Any]  # in the schema of its kind of shard (`shards.schema`)
 
 
 @dataclass(frozen=True)
