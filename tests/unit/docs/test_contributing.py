@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.code_digest import ROOT
 from tests.support.docs.guide import Copy, edits, new_files
+from tests.support.processes import SECONDS
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -198,7 +199,11 @@ def test_examples_are_written_as_the_rest_is(copy):
     paths = [*new_files(GUIDE), *{path for path, _, _ in edits(GUIDE)}]
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, *paths], cwd=copy.folder, capture_output=True, text=True
+            [sys.executable, "-m", "ruff", *command, *paths],
+            cwd=copy.folder,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

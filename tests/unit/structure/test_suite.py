@@ -1,0 +1,82 @@
+"""The suite itself: a test that hangs fails by name, and Ctrl-C can be tested wherever the suite is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from pipelines.code_digest import ROOT
+from tests.support.processes import SECONDS
+
+HANGING = """
+import ctypes, pathlib, subprocess, sys, threading
+
+def start_one():
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with pathlib.Path(__file__).with_name("pids").open("a") as file:
+        print(sleeper.pid, file=file)
+    return sleeper
+
+def test_waits_for_a_process():
+    start_one().wait()
+
+def test_waits_for_a_thread():
+    start_one()
+    threading.Event().wait()
+
+def test_hangs_outside_of_python():
+    start_one()
+    c, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+    while True:
+        c.pthread_mutex_lock(mutex)  # for ever the second time, and Python hears of no signal meanwhile
+
+def test_ends():
+    pass
+"""
+
+
+IN_THE_BACKGROUND = """
+import signal, subprocess, sys
+
+def test_that_children_hear_what_is_ignored_here():
+    signal.raise_signal(signal.SIGINT)
+    told = subprocess.check_output([sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT))"])
+    assert b"default_int_handler" in told
+"""
+
+
+def run_planted(folder: Path, planted: str, *options: str, before: tuple[str, ...] = ()) -> str:
+    """What pytest prints of these tests, with our conftest.py and configuration."""
+    (folder / "test_planted.py").write_text(planted)
+    config = [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        f"--rootdir={folder}",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+    ]
+    command = [*before, sys.executable, "-m", "pytest", *config, *options, "test_planted.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS).stdout
+
+
+def test_a_hung_test_fails_by_name_and_leaves_no_process(tmp_path):
+    limits = ("-o", "timeout=2", "-o", "faulthandler_timeout=4")
+    told = run_planted(tmp_path, HANGING, *limits, "-n", "1")
+    for name in ("waits_for_a_process", "waits_for_a_thread", "hangs_outside_of_python"):
+        assert f"FAILED test_planted.py::test_{name}" in told, told
+    assert "3 failed, 1 passed" in told, told
+    pids = map(int, (tmp_path / "pids").read_text().split())
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+
+
+def test_children_hear_ctrl_c_where_the_suite_was_told_to_ignore_it(tmp_path):
+    """As with `nohup make test &` or cron, where SIGINT is ignored by inheritance."""
+    told = run_planted(tmp_path, IN_THE_BACKGROUND, before=("sh", "-c", 'trap "" INT; exec "$@"', "sh"))
+    assert "failed" not in told and "100%" in told, told
