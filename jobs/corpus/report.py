@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 
 import fsspec
 
-from jobs.configs.data import SourceConfig
 from jobs.corpus.tasks import CleanTask
 from jobs.stage.markdown import row
 from tokenization.cleaning.removals import merged
 from tokenization.files.storage import publish
 from tokenization.records import LANGUAGES, SPLITS
+from tokenization.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PieceReport:
     written: Mapping[str, Any] = field(default_factory=dict)
 
 
-def source_report(source: SourceConfig, pieces: Sequence[PieceReport]) -> dict[str, Any]:
+def source_report(source: Source, pieces: Sequence[PieceReport]) -> dict[str, Any]:
     """Counts of one source. `removed` is by reason, in bytes and documents, with examples, and `repaired` by kind, in
     documents; `sha256` is the digest of a package file, else of all texts that were read."""
     task = pieces[0].task
@@ -40,7 +40,7 @@ def source_report(source: SourceConfig, pieces: Sequence[PieceReport]) -> dict[s
         splits.update(piece.written["splits"])
         quarantined.update(piece.cleaned["quarantined"])
     return {
-        "identity": {"source": source.model_dump(mode="json"), "origin": task.origin, "sha256": task.sha256 or read},
+        "identity": {"source": source.record, "origin": task.origin, "sha256": task.sha256 or read},
         "pieces": len(pieces),
         **{name: sum(piece.cleaned[name] for piece in pieces) for name in ("texts", "bytes_read")},
         **{name: sum(piece.written[name] for piece in pieces) for name in ("documents", "bytes")},

@@ -14,7 +14,7 @@ from typing import Any
 
 import fsspec
 
-from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.configs.data import CorpusConfig
 from jobs.corpus.plan import WORK, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, source_report, totals, write_quarantine
 from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
@@ -23,7 +23,7 @@ from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.files.storage import remove_leftovers, write, write_json
 from tokenization.records import LANGUAGES
-from tokenization.sources.source import SourceError
+from tokenization.sources.source import Source, SourceError
 
 _MOSTLY_FOREIGN = 0.5
 _FOREIGN = ("english", "polish", "foreign", "undecided")
@@ -101,7 +101,7 @@ def _clean(
 
 
 def _taken(
-    source: SourceConfig, numbers: Iterable[int], reports: Mapping[int, Mapping[str, Any]]
+    source: Source, numbers: Iterable[int], reports: Mapping[int, Mapping[str, Any]]
 ) -> tuple[list[tuple[int, int | None]], bool]:
     """The source's pieces from the first on, as far as they are known, each with the bytes that may be taken of it
     where that is not all; and whether these are enough."""
@@ -118,7 +118,7 @@ def _taken(
     return taken, True
 
 
-def _check_column(source: SourceConfig, reports: Sequence[Mapping[str, Any] | None]) -> None:
+def _check_column(source: Source, reports: Sequence[Mapping[str, Any] | None]) -> None:
     """A source none of whose files has the text column is an error of the configuration."""
     known = [report for report in reports if report]
     if len(known) == len(reports) and not any(report["texts"] for report in known):

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.configs.data import CorpusConfig
 from tokenization.batching import BATCH_TEXTS, batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.cleaner import Cleaner
@@ -48,7 +48,7 @@ _DOCUMENTS = pa.schema({field.name: pa.string() for field in fields(Document)})
 class CleanTask:
     """A piece of a source, and where its clean texts go. `origin` and `sha256` describe a package that was fetched."""
 
-    source: SourceConfig
+    source: Source
     corpus: CorpusConfig
     piece: Piece
     url: str  # without ending
@@ -61,7 +61,7 @@ class CleanTask:
         """Whatever its result depends on."""
         rules = self.corpus.model_dump(mode="json", exclude={"sources", "near_duplicates", "benchmarks"})
         return {
-            "source": self.source.model_dump(mode="json"),
+            "source": self.source.record,
             "piece": [vars(part) for part in self.piece],
             "origin": self.origin,
             "sha256": self.sha256,
@@ -73,17 +73,11 @@ class CleanTask:
 class WriteTask:
     """The clean texts at `clean`, with digest `sha256`, become the documents at `url`; `record` is their report."""
 
-    source: SourceConfig
+    source: Source
     clean: str
     sha256: str
     url: str
     record: str
-
-
-def reader(source: SourceConfig, package: bytes = b"") -> Source:
-    """The source as `tokenization.sources` knows it."""
-    names = {field.name for field in fields(Source)} - {"package"}
-    return Source(package=package, **source.model_dump(include=names))
 
 
 def clean_piece(task: CleanTask, package: bytes, benchmark: Benchmark) -> dict[str, Any]:
@@ -91,7 +85,7 @@ def clean_piece(task: CleanTask, package: bytes, benchmark: Benchmark) -> dict[s
     if report := _finished(f"{task.url}.json", task.identity, f"{task.url}.parquet"):
         return report
     with tempfile.TemporaryFile() as bad:
-        piece = _Piece(task, reader(task.source, package), benchmark, Quarantine(task.source.name, bad))
+        piece = _Piece(task, package, benchmark, Quarantine(task.source.name, bad))
         _, digest = publish(f"{task.url}.parquet", piece.write)
         bad.seek(0)
         publish(f"{task.url}.jsonl", lambda file: shutil.copyfileobj(bad, file))
@@ -103,8 +97,8 @@ def clean_piece(task: CleanTask, package: bytes, benchmark: Benchmark) -> dict[s
 class _Piece:
     """One pass over a piece. `max_bytes` of the source cut every piece, since there may be nothing before it."""
 
-    def __init__(self, task: CleanTask, source: Source, benchmark: Benchmark, quarantine: Quarantine) -> None:
-        self._task, self._source, self._benchmark, self._quarantine = task, source, benchmark, quarantine
+    def __init__(self, task: CleanTask, package: bytes, benchmark: Benchmark, quarantine: Quarantine) -> None:
+        self._task, self._package, self._benchmark, self._quarantine = task, package, benchmark, quarantine
         self._removed, self._repaired = Removals(), Repairs()
         self._counts = Counter(dict.fromkeys(("texts", "bytes_read", "documents", "bytes"), 0))
         self._read = hashlib.sha256()
@@ -140,8 +134,8 @@ class _Piece:
     def _clean_texts(self) -> Iterator[str]:
         config = self._task.source
         least = self._task.corpus.min_characters
-        clean = Cleaner(config.language, least, self._source.whole, config.skip, self._removed, self._repaired)
-        for raw in read(self._source, self._task.piece):
+        clean = Cleaner(config.language, least, config.whole, config.skip, self._removed, self._repaired)
+        for raw in read(config, self._task.piece, self._package):
             if isinstance(raw, Rejected):
                 self._quarantine.add(raw)
                 continue
@@ -161,7 +155,7 @@ class _Piece:
         rules = self._task.corpus
         held_out = rules.validation_fraction, rules.test_fraction
         columns = {
-            "id": [document_id(self._source.name, text) for text in texts],
+            "id": [document_id(self._task.source.name, text) for text in texts],
             "text": texts,
             "split": [split_of(key, *held_out) for key in words.keys.tolist()],
             "bytes": [len(text.encode()) for text in texts],

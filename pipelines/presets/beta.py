@@ -7,9 +7,7 @@ from dataclasses import replace
 from jobs.configs.data import (
     ConversationShardsConfig,
     CorpusConfig,
-    Filter,
     InteractionShardsConfig,
-    SourceConfig,
     TextShardsConfig,
     TokenizerConfig,
 )
@@ -33,16 +31,15 @@ from rxt_model.family import BETA, FAMILY
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.records import Language
+from tokenization.sources.source import Filter, Source
 
 OWNER = "ReactiveAI"  # on the hub
 UNSTATED = "see the data set's card"
 
 
-def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[Filter, ...] = ()) -> SourceConfig:
+def _text(subset: str, language: Language, licence: str = UNSTATED, skip: tuple[Filter, ...] = ()) -> Source:
     path = f"{OWNER}/Beta-Pre-Train-Corpus"
-    return SourceConfig(
-        name=subset, kind="hub", path=path, subset=subset, language=language, licence=licence, skip=skip
-    )
+    return Source(name=subset, kind="hub", path=path, subset=subset, language=language, licence=licence, skip=skip)
 
 
 def _conversations(

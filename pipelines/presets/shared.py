@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from jobs.configs.data import SourceConfig
 from jobs.configs.training import OptimizerConfig
 from tokenization.packages.table import PACKAGES
+from tokenization.sources.source import Source
 
 
-def package(name: str, megabytes: float | None = None) -> SourceConfig:
+def package(name: str, megabytes: float | None = None) -> Source:
     """A package as a source: all of its clean text, or the first `megabytes` (10^6 bytes) of it."""
     known = PACKAGES[name]
-    return SourceConfig(
+    return Source(
         name=name,
         kind="package",
         language=known.language,

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from record import RESULTS, append, environment
 
-from jobs.configs.data import CorpusConfig, SourceConfig
+from jobs.configs.data import CorpusConfig
 from jobs.corpus.tasks import CleanTask, clean_piece
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tokenization.cleaning.benchmark import Benchmark
@@ -57,7 +57,7 @@ def packages():
             pass
         extraction = time.process_time() - began
         package = PACKAGES[name]
-        source = SourceConfig(name=name, kind="package", language=package.language, licence=package.licence)
+        source = Source(name=name, kind="package", language=package.language, licence=package.licence)
         yield {"source": name} | cleaned(source, (), content, extraction)
 
 
@@ -68,12 +68,12 @@ def tiny_documents():
         path.write_text(
             "".join(f'{{"text": "The tiny document number {n} is of no great length."}}\n' for n in range(TINY))
         )
-        source = SourceConfig(name="tiny", kind="files", language="en", licence="none", path=str(path))
-        [piece] = pieces(Source("tiny", "files", "en", path=str(path)))[:1]
+        source = Source(name="tiny", kind="files", language="en", licence="none", path=str(path))
+        [piece] = pieces(source)[:1]
         yield cleaned(source, piece, b"", 0.0)
 
 
-def cleaned(source: SourceConfig, piece: Piece, content: bytes, extraction: float) -> dict:
+def cleaned(source: Source, piece: Piece, content: bytes, extraction: float) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         task = CleanTask(source, CorpusConfig(sources=(source,)), piece, f"{folder}/piece", "", "", "")
         began = time.process_time()

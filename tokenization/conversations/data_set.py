@@ -24,7 +24,7 @@ class ConversationSource(Files, Settings):
 
     kind: Literal["files", "hub"]
     adapter: str
-    licence: str
+    part: str = "train"
     split: Literal["hash", "train", "validation", "test"] = "hash"
     validation_fraction: float = 0.02
     test_fraction: float = 0.02

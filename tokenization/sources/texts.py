@@ -24,17 +24,18 @@ def pieces(source: Source) -> list[Piece]:
     return [()] if source.kind == "package" else pieces_of_files(source)
 
 
-def read(source: Source, piece: Piece) -> Iterator[str | Rejected]:
-    """Every text of one piece, in its own order, and in the place of bad input what is known about it.
+def read(source: Source, piece: Piece, package: bytes = b"") -> Iterator[str | Rejected]:
+    """Every text of one piece, in its own order, and in the place of bad input what is known about it. `package` is the
+    content of the source's package.
 
     Whatever can be read is kept; damage ends with the row, line, row group or file that it is in.
     """
-    for row in _package(source) if source.kind == "package" else read_rows(source, piece):
+    for row in _package(source, package) if source.kind == "package" else read_rows(source, piece):
         yield row if isinstance(row, Rejected) else _text(source, row)
 
 
-def _package(source: Source) -> Iterator[Row]:
-    for number, text in enumerate(parser_of(PACKAGES[source.name])(source.package)):
+def _package(source: Source, package: bytes) -> Iterator[Row]:
+    for number, text in enumerate(parser_of(PACKAGES[source.name])(package)):
         yield Row(source.name, f"text {number}", {source.text_column: text})
 
 

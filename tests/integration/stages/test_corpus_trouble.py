@@ -10,13 +10,14 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.configs.data import BenchmarkConfig, SourceConfig
+from jobs.configs.data import BenchmarkConfig
 from jobs.corpus import stage as stage
 from jobs.corpus.plan import plan, read_benchmarks
 from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, write_documents
@@ -30,6 +31,7 @@ from tokenization.cleaning.duplicates import DUPLICATE
 from tokenization.cleaning.words import Words
 from tokenization.documents import Corpus
 from tokenization.sources import listing
+from tokenization.sources.source import Source
 
 WORDS = """the a of and in is it that for was with as at this have from had not but what all were when we there can
 your which their if will each about how up out them then she many some so river engine violin glacier map garden letter
@@ -42,8 +44,8 @@ def page(number: int, words: int = 90) -> str:
     return " ".join(random.Random(number).choices(WORDS, k=words)).capitalize() + "."
 
 
-def source(name: str, path, **options) -> SourceConfig:
-    return SourceConfig(name=name, kind="files", language="en", licence="CC0-1.0", path=str(path), **options)
+def source(name: str, path, **options) -> Source:
+    return Source(name=name, kind="files", language="en", licence="CC0-1.0", path=str(path), **options)
 
 
 def write_rows(path, texts) -> None:
@@ -99,7 +101,7 @@ def test_texts_of_the_same_words_are_duplicates_and_where_they_stay_in_the_same_
 
 
 def test_max_bytes_cut_a_source_of_many_pieces_and_the_rest_is_not_read(ray_session, many_pieces, tmp_path):
-    cut = many_pieces[0].model_copy(update={"max_bytes": 30_000})
+    cut = replace(many_pieces[0], max_bytes=30_000)
     ctx = context(tmp_path / "cut", 1)
     stage.build_corpus(ctx, config((cut, many_pieces[1])))
     report = json.loads((tmp_path / "cut/report.json").read_text())

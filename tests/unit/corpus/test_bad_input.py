@@ -16,7 +16,7 @@ from tokenization.sources.texts import pieces, read
 
 
 def found(path, column="text") -> tuple[list[str], list[Rejected]]:
-    source = Source("web", "files", "en", path=str(path), text_column=column)
+    source = Source(name="web", kind="files", language="en", licence="MIT", path=str(path), text_column=column)
     all_of_it = [item for piece in pieces(source) for item in read(source, piece)]
     return [i for i in all_of_it if isinstance(i, str)], [i for i in all_of_it if isinstance(i, Rejected)]
 
@@ -126,7 +126,7 @@ def test_a_corrupt_page_costs_its_row_group_and_a_corrupt_footer_its_file(tmp_pa
 def test_a_file_that_vanished_is_told_from_one_that_is_damaged(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": name}))
-    source = Source("web", "files", "en", path=f"{tmp_path}/*.jsonl")
+    source = Source(name="web", kind="files", language="en", licence="MIT", path=f"{tmp_path}/*.jsonl")
     [piece] = pieces(source)
     (tmp_path / "b.jsonl").unlink()
     first, bad, last = read(source, piece)

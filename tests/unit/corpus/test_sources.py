@@ -20,7 +20,7 @@ from tokenization.sources.texts import pieces, read
 
 
 def files(path: str, column: str = "text") -> Source:
-    return Source("web", "files", "en", path=path, text_column=column)
+    return Source(name="web", kind="files", language="en", licence="MIT", path=path, text_column=column)
 
 
 def texts(source: Source) -> list[str]:
@@ -233,11 +233,11 @@ def test_datasets_are_read_as_their_own_library_does(dataset_folder):
     import datasets
 
     rows = datasets.load_dataset(dataset_folder, split="train", streaming=True)
-    source = Source("hub", "hub", "en", path=dataset_folder)
+    source = Source(name="hub", kind="hub", language="en", licence="MIT", path=dataset_folder)
     assert texts(source) == [row["text"] for row in rows if row["text"]] == ["a", "ź"]
 
 
 def test_datasets_that_are_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SourceError, match="source hub: cannot read dataset .*nothing"):
-        pieces(Source("hub", "hub", "en", path=str(tmp_path / "nothing")))
+        pieces(Source(name="hub", kind="hub", language="en", licence="MIT", path=str(tmp_path / "nothing")))
