@@ -1,4 +1,4 @@
-"""What to type next, given where the stages stand: the way on, and after a rerun that came to nothing the way back."""
+"""Says what to type next: how to go on, and how to go back when a rerun failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.planner import StageStatus
 
 
 def closing_lines(invocation: Invocation, statuses: Mapping[str, StageStatus], until: str | None) -> list[str]:
-    """What stands below the table of these stages: all of them, or those up to `until`."""
+    """The lines below the table of these stages. `until` is the last of them, None if they are all."""
     words = ("--until", until) if until else ()
     run = invocation.run(*words)
     open_stages = [status for status in statuses.values() if not status.is_complete]
@@ -32,7 +32,7 @@ def closing_lines(invocation: Invocation, statuses: Mapping[str, StageStatus], u
 
 
 def way_on(invocation: Invocation, statuses: Mapping[str, StageStatus], name: str) -> str:
-    """The command that gets a stage made: what the failure in its way asks for, else `rxt run`."""
+    """The command that gets a stage made. A failure may ask for another command first; else it is `rxt run`."""
     blockers = statuses[name].waits_for or (name,)
     asked = [command for other in blockers if (command := _asked(statuses[other])) is not None]
     until = () if name == list(statuses)[-1] else ("--until", name)
@@ -40,8 +40,8 @@ def way_on(invocation: Invocation, statuses: Mapping[str, StageStatus], name: st
 
 
 def way_back(invocation: Invocation, status: StageStatus) -> list[tuple[str, str]]:
-    """Commands, and what each leads to, after which the complete attempt before a failed or interrupted rerun counts
-    again; none where there is no such attempt."""
+    """Pairs of a command and its effect. They discard a failed or interrupted rerun, so that the complete attempt
+    before it counts again. Empty if there is no such attempt."""
     if status.way_back is None:
         return []
     earlier, discards = status.way_back.earlier, status.way_back.discards
@@ -55,8 +55,8 @@ def back_lines(invocation: Invocation, status: StageStatus) -> list[str]:
 
 
 def not_there(message: str, invocation: Invocation, statuses: Mapping[str, StageStatus], name: str) -> StageError:
-    """The error about a stage that is not complete, with the way to have it: back, if a rerun that came to nothing
-    hides what is there, else on."""
+    """An error for a stage that is not complete. Its remedy leads back if a failed rerun hides a complete attempt, else
+    on."""
     for other in statuses[name].waits_for or (name,):
         status = statuses[other]
         newest = status.attempt
@@ -68,5 +68,5 @@ def not_there(message: str, invocation: Invocation, statuses: Mapping[str, Stage
 
 
 def _asked(status: StageStatus) -> str | None:
-    """What the failure of a stage asks for, if it does."""
+    """The command that the failure of a stage asks for, if any."""
     return (status.failure or {}).get("next_command") or None

@@ -1,6 +1,6 @@
-"""The artifact store: `<store>/<stage>/<artifact id>/` on any fsspec URL. The only file that knows paths.
+"""The artifact store keeps `<store>/<stage>/<artifact id>/` on any fsspec URL. No other file knows these paths.
 
-An attempt is complete when its `manifest.json` exists, and that is written last.
+An attempt is complete when its `manifest.json` exists. That file is written last.
 """
 
 from __future__ import annotations
@@ -58,21 +58,21 @@ class Attempt:
 
 
 class RecordUnreadable(StageError):
-    """A record of an attempt is of no use to this code. The way out is to discard the attempt."""
+    """This code cannot use a record of an attempt. The remedy discards the attempt."""
 
     def __init__(self, attempt: Attempt, message: str) -> None:
         super().__init__(message, Discard(attempt.stage, attempt.artifact_id))
 
 
 class RecordDamaged(RecordUnreadable):
-    """It is not what was written, or lacks what this code asks for."""
+    """A record is not what was written, or lacks a part that this code needs."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, name: str, reason: str) -> None:
         super().__init__(attempt, f"{store.uri(attempt)}/{name} is damaged: {reason}")
 
 
 class OtherSchema(RecordUnreadable):
-    """Another version of this code wrote it, in another form."""
+    """Another version of this code wrote the manifest, in another form."""
 
     def __init__(self, attempt: Attempt, schema: object) -> None:
         super().__init__(
@@ -83,11 +83,12 @@ class OtherSchema(RecordUnreadable):
 
 
 class StoreError(StageError):
-    """The store cannot be used: full, read-only, no credentials, no such host, gone."""
+    """The store cannot be used: it is full, read-only, gone, unknown, or asks for credentials."""
 
 
 def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Filesystems have exceptions of their own, and not all of them are OSErrors: what is no answer is a StoreError."""
+    """Turns every exception of a filesystem into a StoreError. Filesystems raise their own, and not all of them are
+    OSErrors."""
 
     @functools.wraps(method)
     def wrapped(self: ArtifactStore, *args: Any, **kwargs: Any) -> Any:
@@ -102,7 +103,7 @@ def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class ArtifactStore:
-    """Whatever reads or writes raises StoreError; so does a URL that no installed filesystem serves."""
+    """Every method that reads or writes may raise StoreError. So does a URL that no installed filesystem serves."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -114,40 +115,40 @@ class ArtifactStore:
         self.url = self._url(self.root)
 
     def check_readable(self) -> None:
-        """Look once; raises StoreError with what the filesystem said. A store that is not there yet is empty."""
+        """Looks once. Raises StoreError with what the filesystem said. A store that does not exist yet is empty."""
         self._names(self.root)
         if self._is_file(self.root):
             raise StoreError(f"store {self.url} is a file, not a folder", NEXT_COMMAND)
 
     @_reaching
     def check_writable(self) -> None:
-        """Write and remove a small file; raises StoreError with what the filesystem said."""
+        """Writes and removes a small file. Raises StoreError with what the filesystem said."""
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
         self._write(probe, b"")
         self.fs.rm_file(probe)
 
     def uri(self, attempt: Attempt) -> str:
-        """Absolute local path, or URL, of the attempt's folder."""
+        """The absolute local path, or the URL, of the attempt's folder."""
         return self._url(self._path(attempt))
 
     def attempts(self, stage: str) -> list[Attempt]:
-        """Every attempt that was not discarded, by fingerprint and number."""
+        """All attempts that were not discarded, sorted by fingerprint and number."""
         names = self._names(f"{self.root}/{stage}")
         discarded = {name.removeprefix(_TOMBSTONE) for name in names if name.startswith(_TOMBSTONE)}
         return sorted(self._attempt(stage, name) for name in names if _NAME.match(name) and name not in discarded)
 
     def newest(self, stage: str, fingerprint: str) -> Attempt | None:
-        """The attempt that decides about this fingerprint."""
+        """The newest attempt at this fingerprint: the one that counts."""
         return max((a for a in self.attempts(stage) if a.short == fingerprint[:12]), default=None)
 
     def next_attempt(self, stage: str, fingerprint: str) -> Attempt:
-        """A number that was never used: a discarded one must not come back with other content."""
+        """An attempt with a number that was never used. A discarded number must not come back with other content."""
         names = [name.removeprefix(_TOMBSTONE) for name in self._names(f"{self.root}/{stage}")]
         used = [int(m["number"]) for m in map(_NAME.match, names) if m and m["short"] == fingerprint[:12]]
         return Attempt(stage, fingerprint[:12], 1 + max(used, default=0))
 
     def find(self, stage: str, artifact_id: str) -> Attempt:
-        """The attempt of that name, be it half discarded; raises StageError naming those that exist."""
+        """The attempt of that name, even if it is half discarded. Raises StageError, which names those that exist."""
         names = [name for name in self._names(f"{self.root}/{stage}") if _NAME.match(name)]
         if artifact_id not in names:
             raise StageError(
@@ -157,8 +158,8 @@ class ArtifactStore:
         return self._attempt(stage, artifact_id)
 
     def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
-        """What the attempt is, None while it is not complete. Raises OtherSchema for one of another schema, and
-        RecordDamaged where a part of it is missing."""
+        """The manifest of an attempt, None while it is not complete. Raises OtherSchema if its schema is another one,
+        and RecordDamaged if a part is missing."""
         manifest = self.read_json(attempt, MANIFEST)
         if manifest is None:
             return None
@@ -175,7 +176,7 @@ class ArtifactStore:
         return manifest
 
     def names(self, attempt: Attempt) -> list[str]:
-        """What lies directly in the attempt's folder, looked up afresh."""
+        """The names in the attempt's folder, without a cache."""
         return self._names(self._path(attempt))
 
     @_reaching
@@ -186,7 +187,7 @@ class ArtifactStore:
             return None
 
     def read_json(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record, None where there is none. Raises RecordDamaged."""
+        """A record, None if there is none. Raises RecordDamaged."""
         text = self.read_text(attempt, name)
         if text is None:
             return None
@@ -199,7 +200,7 @@ class ArtifactStore:
         return record
 
     def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record that nothing depends on: a damaged one counts as absent."""
+        """A record that nothing depends on. A damaged one counts as absent."""
         try:
             return self.read_json(attempt, name)
         except RecordDamaged:
@@ -207,7 +208,8 @@ class ArtifactStore:
 
     @_reaching
     def fetch(self, attempt: Attempt, name: str, folder: str) -> str | None:
-        """Copy one file to the same name below the local `folder`; its path there, None if there is no such file."""
+        """Copies one file below the local `folder`, under the same name. Returns its path, None if there is no such
+        file."""
         target = Path(folder) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -217,11 +219,11 @@ class ArtifactStore:
         return str(target)
 
     def write_json(self, attempt: Attempt, name: str, value: Any) -> None:
-        """Whole or not at all, over what was there."""
+        """Replaces a record. A reader sees the old one or the new one, never a part."""
         self._write(f"{self._path(attempt)}/{name}", _json(value))
 
     def create_json(self, attempt: Attempt, name: str, value: Any) -> bool:
-        """Exclusive: of several that try at once, exactly one gets True."""
+        """Creates a record that must not exist. If several processes try at once, exactly one gets True."""
         return self._create(f"{self._path(attempt)}/{name}", _json(value))
 
     @_reaching
@@ -233,7 +235,7 @@ class ArtifactStore:
 
     @_reaching
     def append(self, attempt: Attempt, name: str, lines: str) -> None:
-        """Add whole lines. Object stores cannot append: there the file is written again, so call it seldom."""
+        """Adds whole lines. An object store cannot append, so the file is written again there: call it seldom."""
         path = f"{self._path(attempt)}/{name}"
         if not self.is_local:
             self._write(path, ((self.read_text(attempt, name) or "") + lines).encode())
@@ -247,7 +249,7 @@ class ArtifactStore:
 
     @_reaching
     def outputs(self, attempt: Attempt) -> dict[str, dict[str, Any]]:
-        """{relative path: {size, sha256}} of the result, without records and checkpoints."""
+        """The files of the result as {relative path: {size, sha256}}, without records and checkpoints."""
         base = self._path(attempt)
         self.fs.invalidate_cache(base)
         found = {}
@@ -260,13 +262,13 @@ class ArtifactStore:
         return found
 
     def commit(self, attempt: Attempt, manifest: dict[str, Any]) -> bool:
-        """Makes the attempt complete; False if it already was. Only the holder of the lease may ask."""
+        """Makes the attempt complete. False if it already was. Only the holder of the lease may call it."""
         return self.create_json(attempt, MANIFEST, manifest)
 
     @_reaching
     def discard(self, attempt: Attempt) -> None:
-        """Delete an attempt; wherever this is cut off, what is left is never taken for a result, and a second call
-        removes it."""
+        """Deletes an attempt. If it is interrupted, what is left never counts as a result, and a second call removes
+        it."""
         self._create(f"{self.root}/{attempt.stage}/{_TOMBSTONE}{attempt.artifact_id}", b"")
         self.remove(attempt, MANIFEST)
         self.fs.rm(self._path(attempt), recursive=True)
@@ -304,12 +306,12 @@ class ArtifactStore:
 
 
 def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
-    """One digest for a whole result: names, sizes and bytes of its files."""
+    """One digest of a whole result: of the names, sizes and bytes of its files."""
     return digest_of(outputs)
 
 
 def _missing(manifest: dict[str, Any]) -> list[str]:
-    """The keys that it lacks, those inside of it dotted."""
+    """The keys that a manifest lacks, with dots for those inside of it."""
     missing = [key for key in MANIFEST_KEYS if key not in manifest]
     if missing:
         return missing

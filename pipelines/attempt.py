@@ -1,4 +1,7 @@
-"""One attempt at one stage: lease, records, the stage function, manifest. Runs on a worker thread of the runner."""
+"""Makes one attempt at one stage: takes the lease, writes the records, calls the stage function, writes the manifest.
+
+It runs on a worker thread of the runner.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from pipelines.tracking import Tracking
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all attempts of one run share. `parent` is the tracker's run of the whole command."""
+    """What all attempts of one run share. `parent` is the run of the whole command in the tracker."""
 
     store: ArtifactStore
     execution: Execution
@@ -40,7 +43,7 @@ class Surroundings:
 
 
 class StageFailed(RuntimeError):
-    """What a stage raised, as the record that failure.json holds if the store could take it."""
+    """A stage raised an exception. `failure` is the record that failure.json holds, if the store could take it."""
 
     def __init__(self, attempt: Attempt, failure: dict[str, Any]) -> None:
         super().__init__(failure["message"])
@@ -48,8 +51,8 @@ class StageFailed(RuntimeError):
 
 
 class Build:
-    """Makes `status.stage` complete from `upstream`, which are complete. `fresh` asks for a new attempt even if there
-    is one to go on with."""
+    """Makes `status.stage` complete from `upstream`, which are complete. With `fresh` it begins a new attempt, even if
+    there is one to go on with."""
 
     def __init__(
         self, around: Surroundings, status: StageStatus, upstream: Mapping[str, StageStatus], fresh: bool
@@ -59,7 +62,8 @@ class Build:
         self.fresh = fresh
 
     def run(self) -> None:
-        """Raises Interrupted, StageFailed, or StageError if the attempt could not begin or is not ours any more."""
+        """Raises Interrupted, StageFailed, or StageError if the attempt could not begin or belongs to another process
+        now."""
         store = self.around.store
         attempt = self.status.attempt
         if self.fresh or attempt is None:
@@ -114,7 +118,7 @@ class Build:
             around.board.finished(self.stage.name)
 
     def _make(self, attempt: Attempt, reporter: StageReporter, lease: Lease) -> dict[str, Any]:
-        """Run the stage function; what the manifest says about its result."""
+        """Runs the stage function. Returns what the manifest says about its result."""
         try:
             metrics = dict(self._call(attempt, reporter, lease))
             result = str(metrics.pop("result", ""))
@@ -193,7 +197,7 @@ class Build:
         return function(context, self.stage.config)
 
     def _compare(self, attempt: Attempt, manifest: dict[str, Any]) -> None:
-        """A deterministic stage that gives other bytes the second time is not deterministic."""
+        """Warns if a deterministic stage gave other bytes than an earlier attempt at the same fingerprint."""
         if not self.stage.deterministic:
             return
         for earlier in self.around.store.attempts(self.stage.name):

@@ -1,4 +1,4 @@
-"""`rxt chat`: one conversation with a trained model. Answers stream; memory is written behind the reader's back."""
+"""`rxt chat` holds one conversation with a trained model. Answers are streamed; memory is written in the background."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INCOMPLETE = "\ufffd"
 
 
 class ChatError(StageError):
-    """There is nothing to talk to, or a command in the conversation could not be done."""
+    """There is no model to talk to, or a command in the conversation failed."""
 
 
 class ChatSession:
@@ -107,8 +107,8 @@ class ChatSession:
 
 
 def open_chat(source: Artifact, words: Artifact) -> ChatSession:
-    """From a stage's model and the tokenizer. Raises StageError if a file of theirs is missing or damaged, if they do
-    not belong together, or if the model has no memory."""
+    """Opens the model of a stage and its tokenizer. Raises StageError if one of their files is missing or damaged, if
+    they do not belong together, or if the model has no memory."""
     model, tokenizer = open_model(source), open_tokenizer(words)
     require_tokenizer(model.config.tokenizer_digest, model_uri(source), tokenizer)
     if not isinstance(model, ReactiveTransformer):
@@ -149,7 +149,7 @@ def chat(
 
 
 def _listen(session: ChatSession) -> int:
-    """Turns from standard input. A mistake is told, and the conversation goes on."""
+    """Takes turns from standard input. An error is printed, and the conversation goes on."""
     if sys.stdin.isatty():
         import readline  # noqa: F401  gives input() a history and editing
     while True:
@@ -171,7 +171,7 @@ def _listen(session: ChatSession) -> int:
 
 
 def _turn(session: ChatSession, prompt: str) -> bool:
-    """One prompt or command; False when it was the last."""
+    """Handles one prompt or command. Returns False after the last one."""
     prompt = prompt.encode(errors="replace").decode().strip()
     if not prompt.startswith("/"):
         if prompt:
@@ -205,7 +205,7 @@ def _file_command(session: ChatSession, name: str, path: str) -> None:
 
 
 def _say(session: ChatSession, prompt: str) -> str:
-    """Stream one answer to the terminal. Ctrl-C ends the answer, not the conversation."""
+    """Streams one answer to the terminal. Ctrl-C ends the answer, not the conversation."""
     kept, whole = session.kept_tokens(prompt)
     if kept < whole:
         print(f"     (too long: the model sees the first {kept} of {whole} tokens)")
@@ -224,7 +224,8 @@ def _say(session: ChatSession, prompt: str) -> str:
 
 
 def _play(session: ChatSession, language: Language, seed: int) -> None:
-    """A conversation whose facts are drawn from values that training never saw; every answer is the first attempt."""
+    """Plays a conversation whose facts are drawn from values that training never saw. Every answer is the first
+    attempt."""
     drawn = example(language, seed, split="test")
     probes = {probe.turn: probe for probe in drawn.probes}
     print(f"\nexample {language}, seed {seed}: values held out from training, a fresh memory, first attempts")
@@ -246,5 +247,5 @@ def _norms(memory: Tensor) -> list[float]:
 
 
 def _printable(text: str) -> str:
-    """Text without control sequences, which a terminal would obey."""
+    """The text without control sequences, which a terminal would obey."""
     return "".join(c if c.isprintable() or c == "\n" else INCOMPLETE for c in text)

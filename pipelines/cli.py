@@ -1,4 +1,4 @@
-"""The `rxt` command. Only what `--help` needs is imported here; a command imports what it works with."""
+"""The `rxt` command. This module imports only what `--help` needs; each command imports what it works with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, p
 
 
 def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
-    """A command returns its exit code; errors of use end with the next command and code 2."""
+    """Wraps a command that returns its exit code. A StageError is printed with the next command, and the code is 2."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -241,7 +241,7 @@ def ui(
 
 
 def _invocation(arguments: Mapping[str, Any]) -> Invocation:
-    """Of a command with these arguments; `submit` and `ui` have no preset of their own."""
+    """The invocation of a command with these arguments. `submit` and `ui` have no preset."""
     from pipelines.invocation import DEFAULT_PRESET, Invocation
 
     preset = arguments.get("preset", DEFAULT_PRESET)

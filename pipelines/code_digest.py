@@ -1,4 +1,4 @@
-"""Digest of the modules a stage reaches, so that a code change is shown. Advisory: it never makes a stage stale."""
+"""A digest of the modules that a stage reaches, so that a change of code is shown. It never makes a stage stale."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BY_NAME = re.compile(r"(?P<module>\w+(\.\w+)+):\w+")  # `module:name`, imported
 
 
 def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
-    """{file relative to `root`: digest} of the module of `module:name` and of all that it imports, or names in this
-    way, from our packages.
+    """{file relative to `root`: digest} of the module in `module:name`, and of all modules of our packages that it
+    imports, or names in this form.
 
-    Read from the sources, so nothing is imported; comments, docstrings and layout do not count.
+    The sources are read and nothing is imported. Comments, docstrings and layout do not count.
     """
     found: dict[str, str] = {}
     open_modules = [function.partition(":")[0]]
@@ -36,7 +36,7 @@ def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
 
 
 def changed_files(recorded: Mapping[str, str], current: Mapping[str, str]) -> list[str]:
-    """Files that differ, appeared or vanished since `recorded`."""
+    """The files that differ, appeared or vanished since `recorded`."""
     return sorted(name for name in {*recorded, *current} if recorded.get(name) != current.get(name))
 
 

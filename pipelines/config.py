@@ -1,4 +1,4 @@
-"""The whole configuration of a pipeline: one section per stage, plus execution."""
+"""The whole configuration of a pipeline: a section for each stage, and how to execute them."""
 
 from __future__ import annotations
 

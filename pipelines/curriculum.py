@@ -1,4 +1,4 @@
-"""THE DAG: from raw text to a chat that remembers."""
+"""THE DAG, from raw text to a chat that remembers."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
 
 
 def _rehearsed(text: Stage | LeftOut, config: ConversationTrainingConfig | None) -> dict[str, Stage | LeftOut]:
-    """An input only of a stage that takes rows of text beside its conversations."""
+    """The text shards, for a stage that takes rows of text beside its conversations."""
     return {"text": text} if config is not None and config.text_batch_size else {}

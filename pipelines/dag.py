@@ -1,4 +1,4 @@
-"""Collects the stages of one configuration: a stage whose section is left out is not part of its DAG."""
+"""Collects the stages of a configuration. A stage whose section is left out is not part of the DAG."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipelines.stage import Stage
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A stage that this configuration does not have, since it has no `section`."""
+    """Stands for a stage that the configuration leaves out, since it has no `section`."""
 
     name: str
     section: str
 
 
 class Dag:
-    """`stages` are those added so far, each after all that it reads."""
+    """`stages` are the stages added so far. Each stands after all that it reads."""
 
     def __init__(self, config: PipelineConfig) -> None:
         self.stages: list[Stage] = []
@@ -36,8 +36,8 @@ class Dag:
         deterministic: bool = False,
         version: int = 1,
     ) -> Stage | LeftOut:
-        """A stage (see `Stage`) whose config is `section` of the pipeline's. Raises StageError for a stage that reads
-        one that is left out."""
+        """Adds a stage (see `Stage`) whose config is `section` of the pipeline's, and returns it. Returns LeftOut if
+        the configuration has no such section. Raises StageError if the stage reads one that is left out."""
         config = getattr(self._config, section)
         if config is None:
             return LeftOut(name, section)

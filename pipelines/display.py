@@ -1,4 +1,4 @@
-"""What the user sees: the stage table, a live line per running stage, plain lines where there is no terminal."""
+"""Prints what the user sees: the stage table, and a line for each running stage that is live on a terminal."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ COLOURS = {
 
 
 def console_on(file: TextIO) -> Console:
-    """Off a terminal nothing is folded to a width that nobody has."""
+    """A console on `file`. Without a terminal it folds no lines."""
     width = None if file.isatty() else 1000
     return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
 
 
 class Board:
-    """Progress of the running stages. A context; its methods may be called from any thread."""
+    """Shows the progress of the running stages. It is a context; any thread may call its methods."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -56,7 +56,7 @@ class Board:
             self._live.stop()
 
     def line(self, text: str, style: str | None = None) -> None:
-        """One line that stays."""
+        """Prints one line that stays."""
         with self._lock:
             self.console.print(Text(text, style=style or ""), soft_wrap=True)
 
@@ -85,8 +85,8 @@ class Board:
 
 @dataclass
 class _Progress:
-    """The line of one stage. Time left goes by the pace since the first report of this session, or of the pass that the
-    stage is in: one that falls back has begun another."""
+    """The line of one stage. Its estimate of the time left uses the pace since the first report of this session. A
+    count that falls back begins a new pass, and the pace is measured anew."""
 
     stage: str
     done: int = 0
@@ -134,8 +134,8 @@ def stage_table(statuses: Iterable[StageStatus]) -> Table:
 
 
 def training_share(statuses: Iterable[StageStatus]) -> str | None:
-    """One line about all stages that trained, made now or earlier: the share of their time, from the start of `fit`
-    to its end, that was spent in steps. None where none is complete."""
+    """One line about all stages that trained, now or earlier: which share of the time in `fit` they spent in steps.
+    None if no such stage is complete."""
     metrics = {status.stage.name: status.made.manifest["metrics"] for status in statuses if status.is_complete}
     trained = {stage: found for stage, found in metrics.items() if "seconds_in_fit" in found}
     if not trained:
@@ -145,7 +145,7 @@ def training_share(statuses: Iterable[StageStatus]) -> str | None:
 
 
 def table_of(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> Table:
-    """With `numbers`, all columns but the first stand on the right."""
+    """A table. With `numbers`, all columns but the first are aligned on the right."""
     table = _table(*header)
     for column in table.columns[1:] if numbers else ():
         column.justify = "right"
@@ -155,7 +155,7 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Without the spaces that fill the last column."""
+    """Prints a table without the spaces that fill its last column."""
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
@@ -183,7 +183,7 @@ def byte_size(count: int) -> str:
 
 
 def short_path(url: str) -> str:
-    """Local paths as seen from here, if that is shorter; URLs as they are."""
+    """A local path relative to the current folder, if that is shorter. URLs stay as they are."""
     path = url.removeprefix("sqlite:///")
     if "://" in path:
         return url

@@ -1,4 +1,4 @@
-"""What went wrong in a stage: the root cause below what Ray wraps around it, as a record that outlives the process."""
+"""Describes why a stage failed: finds the root cause below what Ray wraps around it, and records it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ KEYS = (
 def failure_record(
     error: BaseException, stage: str, step: int | None, workers: int, invocation: Invocation
 ) -> dict[str, Any]:
-    """The content of failure.json (`KEYS`). `rank`, of so many `workers`, is None where the failure has none; `repeats`
-    is true where the attempt would fail again as it is; `rerun` is the stage that has to be made again before, if any.
+    """The content of failure.json (`KEYS`). `rank`, one of `workers`, is None if the failure belongs to no rank.
+    `repeats` is true if the attempt would fail again as it is. `rerun` names the stage that must be made again first,
+    if any.
 
-    A stage whose remedy is a look at everything is shown itself: that all others stand well is no news.
+    A remedy that says `look at all stages` becomes `look at this stage`: the table of all stages would tell nothing
+    new.
     """
     cause, rank, ranks = root_cause(error)
     remedy = cause.remedy if isinstance(cause, StageError) else ""
@@ -45,12 +47,12 @@ def failure_record(
 
 
 def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[int]]:
-    """The innermost exception, or the one of this project above it, whose message is made to be read; the lowest rank
-    it happened on, and all ranks that failed.
+    """The innermost exception, its rank, and all ranks that failed. An exception of this project counts as innermost,
+    since its message is written for the user.
 
-    Ray Train keeps the workers' exceptions by rank (`worker_failures`), Ray tasks theirs as `cause`, Python as
-    `__cause__`. The lowest rank is not always the first to fail, but the others often only say that it is gone: so a
-    rank whose exception is not about its peers comes first.
+    Ray Train keeps the exceptions of workers by rank (`worker_failures`), Ray tasks keep theirs as `cause`, Python as
+    `__cause__`. Often one rank fails and the others report that it is gone. So a rank whose exception does not blame a
+    peer comes first, then the lowest rank.
     """
     rank, ranks = None, []
     while True:
@@ -68,7 +70,7 @@ def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[in
 
 
 def is_loss_of_ray(error: BaseException) -> bool:
-    """Ray, or a process of it, is gone; nothing that the stage itself did wrong."""
+    """Whether Ray, or one of its processes, is gone. Then the stage itself did nothing wrong."""
     cause, _, _ = root_cause(error)
     return _package(cause) == "ray" or _blames_a_peer(cause)
 
@@ -81,13 +83,13 @@ def headline(stage: str, failure: dict[str, Any]) -> str:
 
 
 def summary(failure: dict[str, Any]) -> str:
-    """The message, with the exception's type where it was not written for the user."""
+    """The message. The type of the exception stands before it if the message was not written for the user."""
     message = failure["message"].strip()
     return message if failure["type"] == StageError.__name__ else f"{failure['type']}: {message}"
 
 
 def _package(error: BaseException) -> str:
-    """The top package of its class. What Ray makes of a task's exception is a class of Ray."""
+    """The top package of the exception's class. Ray makes classes of its own for exceptions of tasks."""
     return type(error).__module__.partition(".")[0]
 
 

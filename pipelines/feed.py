@@ -1,4 +1,4 @@
-"""What a stage reports, on its way to the tracker: batched, in a thread of its own, and patient when that is gone."""
+"""Sends what a stage reports to the tracker: in batches, from a thread of its own, and later if the tracker is away."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NO_RECORD = {"mlflow_run_id": None, "unsent": 0, "files": []}
 
 
 class StageFeed:
-    """Sends one attempt's points to its tracker run. While the tracker is away the points wait; how many still wait at
-    the end is recorded in run.json, and a later command sends them (`catch_up`). That number is null until then, and
-    after anything else was missed: then all points are sent again, and MLflow keeps one of each."""
+    """Sends the points of one attempt to its run in the tracker. While the tracker is away the points wait. At the end
+    run.json records how many still wait, and a later command sends them (`catch_up`). The number is null until then,
+    and null if anything else was missed. Null means that all points are sent again; MLflow keeps one of each."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class StageFeed:
         start: Callable[[str | None], str],
         warn: Callable[[str], None],
     ) -> None:
-        """`start` opens the tracker run, given the id of the interrupted one it should continue."""
+        """`start` opens the run in the tracker. It is given the id of the interrupted run that it should continue."""
         self._store, self._attempt, self._tracking, self._start, self._warn = store, attempt, tracking, start, warn
         record = _record_of(store, attempt)
         self._earlier: str | None = record["mlflow_run_id"]
@@ -53,15 +53,15 @@ class StageFeed:
             self._waiting += points
 
     def file(self, path: str, folder: str) -> None:
-        """At once, as the file may be temporary. One that the tracker missed is sent later from the artifact's folder,
-        where it has the same name."""
+        """Sends a file at once, as it may be temporary. If the tracker misses it, it is sent later from the artifact's
+        folder, where it has the same name."""
         with self._lock:
             self._files[str(Path(folder) / Path(path).name)] = None
         if self.run_id is None or not self._reach(lambda: self._tracking.log_file(self.run_id, path, folder)):
             self._missed = True
 
     def record(self, name: str, value: dict[str, Any]) -> None:
-        """Show a record of the attempt (manifest, failure) beside its curves."""
+        """Shows a record of the attempt (manifest, failure) beside its curves."""
         try:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / name
@@ -72,7 +72,7 @@ class StageFeed:
             self._warn(f"{name} cannot be sent to MLflow: {error}")
 
     def flush(self) -> str | None:
-        """Send what waits; the run's id if the tracker has one."""
+        """Sends what waits. Returns the run's id if the tracker has one."""
         self._send()
         return self.run_id
 
@@ -91,7 +91,7 @@ class StageFeed:
         self._record(None if self._missed else len(self._waiting))
 
     def abandon(self) -> None:
-        """Somebody else goes on with the attempt, its records and its run: leave them alone."""
+        """Leaves the records and the run alone, since another process goes on with the attempt."""
         self._closed.set()
         self._thread.join()
         if self.run_id is not None:
@@ -150,8 +150,9 @@ def open_run(
     run_id: str | None = None,
     sampled: bool = True,
 ) -> str:
-    """The tracker's run of an artifact at `uri`, below `parent`: a new one, or `run_id`, which an interrupted try
-    began. `artifact` is its manifest, or what of that is known from the start."""
+    """Opens the tracker's run of an artifact at `uri`, below the run `parent`. It continues `run_id`, which an
+    interrupted attempt began, if that is given. `artifact` is the manifest, or the part of it that is known from the
+    start."""
     return tracking.start_stage(
         parent,
         artifact["stage"],
@@ -169,8 +170,8 @@ def open_run(
 def catch_up(
     store: ArtifactStore, attempt: Attempt, manifest: Mapping[str, Any], tracking: Tracking, parent: str
 ) -> tuple[str, int]:
-    """Send what an earlier command could not of a complete attempt, to a new run below `parent` if it has none or that
-    is gone. Returns the run's id and the number of points sent. Raises TrackingError."""
+    """Sends what an earlier command could not send of a complete attempt. Begins a new run below `parent` if the
+    attempt has none or its run is gone. Returns the run's id and the number of points sent. Raises TrackingError."""
     record = _record_of(store, attempt)
     run_id = record["mlflow_run_id"]
     if run_id is not None and record["unsent"] == 0:
@@ -196,7 +197,7 @@ def _record_of(store: ArtifactStore, attempt: Attempt) -> dict[str, Any]:
 
 
 def _points(store: ArtifactStore, attempt: Attempt, unsent: int | None) -> tuple[list[Point], list[Point]]:
-    """Those that the tracker has, and the last `unsent`; None is all."""
+    """The points that the tracker has, and the last `unsent`, which it has not. None means all."""
     points = read_points(store.read_text(attempt, METRICS) or "")
     sent = 0 if unsent is None else max(0, len(points) - unsent)
     return points[:sent], points[sent:]

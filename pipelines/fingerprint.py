@@ -1,4 +1,4 @@
-"""The identity of a result: what is computed, as canonical JSON, and its sha256."""
+"""The identity of a result: what was computed, as canonical JSON, and the sha256 of that."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 
 def plain(value: Any, where: str = "value") -> Any:
-    """The same data as None, bool, int, float, str, lists and string-keyed dicts; raises TypeError for anything else,
-    as such a value would not have the same digest in the next process."""
+    """The value as None, bool, int, float, str, lists and dicts with text keys. Raises TypeError for anything else, as
+    it would not have the same digest in the next process."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -46,7 +46,7 @@ def fingerprint(payload: Any) -> str:
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, leaf) pairs of plain data; lists are counted from 0, empty containers are leaves."""
+    """(dotted key, leaf) pairs of plain data. Items of lists are counted from 0. An empty container is a leaf."""
     if isinstance(value, Mapping) and value:
         items = value.items()
     elif isinstance(value, (list, tuple)) and value:

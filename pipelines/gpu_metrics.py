@@ -1,4 +1,4 @@
-"""The load of this machine's GPUs through NVML, where `pynvml` (the package nvidia-ml-py) and a driver are there."""
+"""Reads the load of this machine's GPUs through NVML, if `pynvml` (the package nvidia-ml-py) and a driver are there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Sampler = Callable[[], dict[str, float]]
 
 
 def gpu_sampler() -> Sampler:
-    """A function that gives the present values by the names that MLflow knows; none at all without NVML."""
+    """A function that returns the present values under the names that MLflow knows: no values without NVML."""
     try:
         import pynvml
     except ImportError:

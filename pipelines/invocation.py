@@ -1,4 +1,4 @@
-"""How the user called us, so that the commands we suggest repeat what belongs to this run."""
+"""How the user called us. The commands that we suggest repeat the preset and the overrides of the run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ JOB_CONFIG = "RXT_JOB_CONFIG"  # where a submitted job finds the file that `--co
 
 @dataclass(frozen=True)
 class Invocation:
-    """`command` as typed, `preset`, `options` (`--config` and `--set` as typed), `overrides` they resolved to
-    (`key=value`)."""
+    """`command` is what was typed, `preset` its preset, `options` its `--config` and `--set` as typed, and `overrides`
+    what these resolved to (`key=value`)."""
 
     command: str
     preset: str = DEFAULT_PRESET
@@ -26,12 +26,12 @@ class Invocation:
 
     @classmethod
     def typed(cls, preset: str, file: Path | None, sets: Sequence[str], overrides: tuple[str, ...] = ()) -> Invocation:
-        """Of this process."""
+        """The invocation of this process."""
         options = (*(("--config", str(file)) if file else ()), *(word for text in sets for word in ("--set", text)))
         return cls(shlex.join(["rxt", *sys.argv[1:]]), preset, options, overrides)
 
     def next(self, remedy: Remedy, stage: str) -> str:
-        """The command for a remedy; `stage` is the one that asks for it."""
+        """The command for a remedy. `stage` is the stage that asks for it."""
         match remedy:
             case Rerun(other):
                 return self.stage("rerun", other)
@@ -51,7 +51,7 @@ class Invocation:
                 return remedy
 
     def run(self, *words: str) -> str:
-        """`rxt run …` for this preset and these overrides; `chat` and `status` name the preset in the same way."""
+        """`rxt run …` for this preset and these overrides."""
         return self._line("run", *words)
 
     def chat(self, *words: str) -> str:
@@ -61,12 +61,12 @@ class Invocation:
         return self._line("status", *words)
 
     def stage(self, *words: str) -> str:
-        """`rxt stage …`, where the preset is an option."""
+        """`rxt stage …`, which takes the preset as an option."""
         preset = () if self.preset == DEFAULT_PRESET else ("--preset", self.preset)
         return shlex.join(("rxt", "stage", *words, *preset, *self.options))
 
     def _with(self, key: str, value: int | float) -> Invocation:
-        """With another `--set`, in place of an earlier one of the same key."""
+        """The same invocation with another `--set`, which replaces an earlier one of the same key."""
         pairs = zip(self.options[::2], self.options[1::2], strict=True)
         kept = [(name, text) for name, text in pairs if (name, _key(text)) != ("--set", _key(key))]
         options = (word for pair in [*kept, ("--set", f"{key}={value}")] for word in pair)
@@ -78,5 +78,5 @@ class Invocation:
 
 
 def _key(setting: str) -> str:
-    """Of `KEY=VALUE`, where sections may have dashes."""
+    """The key of `KEY=VALUE`. Sections may be spelled with dashes."""
     return setting.partition("=")[0].strip().replace("-", "_")

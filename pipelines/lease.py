@@ -1,7 +1,8 @@
-"""The right to write one attempt: the highest `lease-N.json` holds, and shows by a heartbeat that it is alive.
+"""A lease is the right to write one attempt. The highest `lease-N.json` holds it, and a heartbeat shows that its holder
+is alive.
 
-Clocks of different machines disagree, so a holder elsewhere is judged on the observer's own clock: it has lost its
-lease when the record did not change for `expiry` seconds. On the same machine the process itself tells.
+Clocks of different machines disagree. So a holder on another machine is judged by the clock of the observer: it has
+lost the lease if its record did not change for `expiry` seconds. On the same machine we look at the process itself.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 
 @dataclass(frozen=True)
 class LeaseTimes:
-    """Seconds: between heartbeats; without one until a lease is free; after a local holder died (its orphaned workers
-    write on for a moment); between two looks."""
+    """Seconds. `heartbeat`: between two heartbeats. `expiry`: without a heartbeat until the lease is free. `grace`:
+    after a holder on this machine died, since its workers write on for a moment. `poll`: between two looks."""
 
     heartbeat: float = 30.0
     expiry: float = 90.0
@@ -35,7 +36,7 @@ KEYS = {"host", "processes", "pid", "started", "job", "beat", "time", "released"
 
 
 class LeaseHeld(StageError):
-    """Somebody else writes this attempt."""
+    """Another process writes this attempt."""
 
     def __init__(self, attempt: Attempt, holder: Holder | None) -> None:
         who = holder or "another process"
@@ -44,7 +45,7 @@ class LeaseHeld(StageError):
 
 @dataclass(frozen=True)
 class Holder:
-    """The newest lease of an attempt, as its record tells."""
+    """Who took the newest lease of an attempt, by the record of that lease."""
 
     number: int
     record: dict[str, Any]
@@ -64,14 +65,14 @@ class Holder:
         return processes.is_gone(self.record)
 
     def looks_alive(self, times: LeaseTimes) -> bool:
-        """A first glance, for display: exact on this machine, by the wall clock elsewhere."""
+        """A quick guess, for display. It is exact on this machine; for others it trusts the wall clock."""
         if self.record["released"] or self.is_gone:
             return False
         return abs(time.time() - self.record["time"]) < times.expiry
 
 
 def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
-    """Whoever took the newest lease, dead or alive."""
+    """Who took the newest lease of an attempt, dead or alive. None if nobody ever did."""
     numbers = _numbers(store, attempt)
     if not numbers:
         return None
@@ -81,7 +82,7 @@ def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
 
 
 class Lease:
-    """Held from `take` to `release`. `lost` says why the attempt may not be written any more; None while it may."""
+    """Held from `take` to `release`. `lost` says why the attempt may not be written any more, None while it may."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, number: int, record: dict, times: LeaseTimes) -> None:
         self._store, self._attempt, self._number, self._record = store, attempt, number, record
@@ -91,19 +92,19 @@ class Lease:
         self._thread.start()
 
     def is_ours(self) -> bool:
-        """Look at the store now: is our number still the highest? Raises StoreError if it does not answer."""
+        """Whether our number is still the highest in the store. Raises StoreError if the store does not answer."""
         if self.lost is None and _numbers(self._store, self._attempt)[-1:] != [self._number]:
             self.lost = LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
         return self.lost is None
 
     def earlier_seconds(self) -> float:
-        """How long all who held the attempt before did so, each until its last sign of life."""
+        """How long all earlier holders had the attempt, each until its last heartbeat."""
         numbers = [number for number in _numbers(self._store, self._attempt) if number < self._number]
         records = [self._store.read_note(self._attempt, _name(number)) or {} for number in numbers]
         return sum(max(0.0, r["time"] - r["since"]) for r in records if {"time", "since"} <= r.keys())
 
     def commit(self, manifest: dict[str, Any]) -> None:
-        """Make the attempt complete; a holder that stalled and lost its lease is refused."""
+        """Makes the attempt complete. Refuses if the lease was lost meanwhile."""
         if not self.is_ours() and self.lost is not None:
             raise self.lost
         if not self._store.commit(self._attempt, manifest):
@@ -112,7 +113,7 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Free at once for the next writer; a store that does not answer leaves the lease to expire."""
+        """Frees the attempt at once for the next writer. If the store does not answer, the lease expires by itself."""
         self._released.set()
         self._thread.join()
         if self.lost is None:
@@ -144,7 +145,7 @@ def take(
     should_stop: Callable[[], bool] = lambda: False,
     times: LeaseTimes = DEFAULT_TIMES,
 ) -> Lease:
-    """Become the writer. Waits for a holder that may be dead; raises LeaseHeld for one that lives."""
+    """Becomes the writer. Waits for a holder that may be dead. Raises LeaseHeld if the holder lives."""
     while True:
         holder = holder_of(store, attempt)
         if holder is not None and not holder.record["released"]:
@@ -170,7 +171,7 @@ def _outlive(
     should_stop: Callable[[], bool],
     times: LeaseTimes,
 ) -> None:
-    """Return once the holder is surely gone; raise LeaseHeld as soon as it shows life."""
+    """Returns once the holder is surely gone. Raises LeaseHeld as soon as it shows life."""
     if holder.is_local and holder.looks_alive(times):
         raise LeaseHeld(attempt, holder)
     if holder.is_local and not holder.is_gone:

@@ -1,4 +1,4 @@
-"""`rxt model show`: what a model consists of and what it costs, counted from the built model."""
+"""`rxt model show` builds a model without weights, and prints parameters, FLOPs and memory of its parts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def show(preset: str, as_json: bool) -> None:
 
 
 def _named(name: str) -> tuple[ModelConfig, str]:
-    """The config of that name, and what its card says."""
+    """The config of that name, and what the model's card says."""
     if name in FAMILY:
         return FAMILY[name]
     if name in PRESETS:

@@ -1,4 +1,4 @@
-"""`--config file.toml` and `--set a.b=c` onto a preset; a key or value that does not fit is named, with the remedy."""
+"""Lays `--config file.toml` and `--set a.b=c` over a preset. An error names the key or value, and a remedy."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SHOW_KEYS = "rxt run --dry-run     shows every key"
 
 
 def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str] = ()) -> PipelineConfig:
-    """The preset with the keys of `file`, then those of `sets`, replaced. Raises StageError.
+    """The preset with the keys of `file` replaced, then those of `sets`. Raises StageError.
 
-    Every configuration takes this way, changed or not, so that equal values have an equal identity (a preset may say
-    1 where a file says 1.0).
+    Every configuration goes through here, changed or not, so that equal values have equal fingerprints: a preset may
+    say 1 where a file says 1.0.
     """
     tree = plain(preset)
     for key, value in read(file, sets).items():
@@ -43,7 +43,7 @@ def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str
 
 
 def read(file: Path | None, sets: Sequence[str]) -> dict[str, Any]:
-    """{dotted key: value} of all overrides, later ones winning. Raises StageError for a key that does not exist."""
+    """{dotted key: value} of all overrides; later ones win. Raises StageError for a key that does not exist."""
     found = _from_file(file) if file else {}
     for text in sets:
         key, equals, value = text.partition("=")
@@ -59,8 +59,8 @@ def shown(overrides: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def settings(config: Any, prefix: str = "") -> Iterator[str]:
-    """`key = value` lines of a config class, each as `--set` and a file take it: lists are set whole. A key without a
-    value, which TOML cannot write, is a comment."""
+    """`key = value` lines of a config, as `--set` and a file take them. Lists are set whole. A key without a value
+    becomes a comment, since TOML cannot write it."""
     for name in _members(type(config)):
         key, value = f"{prefix}{name}", getattr(config, name)
         if _members(type(value)):
@@ -76,14 +76,14 @@ def settings(config: Any, prefix: str = "") -> Iterator[str]:
 
 
 def known_keys(kind: Any = PipelineConfig, prefix: str = "") -> Iterator[str]:
-    """Every key that can be set, groups before their members."""
+    """Every key that can be set. A group stands before its members."""
     for name, annotation in _members(kind).items():
         yield f"{prefix}{name}"
         yield from known_keys(annotation, f"{prefix}{name}.")
 
 
 def _members(annotation: Any) -> dict[str, Any]:
-    """Fields of a config class, also inside `X | None`; empty for a leaf."""
+    """The fields of a config class, also inside `X | None`. Empty for a leaf."""
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return {name: field.annotation for name, field in kind.model_fields.items()}
@@ -115,18 +115,18 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _is_leaf(key: str) -> bool:
-    """Is the key one whose value is set whole? So is a mapping with names that the user chooses."""
+    """Whether the value of this key is set whole. That includes mappings whose names the user chooses."""
     spelled, known = _spelled(key), list(known_keys())
     return spelled in known and not any(other.startswith(f"{spelled}.") for other in known)
 
 
 def _spelled(key: str) -> str:
-    """As the configuration does; sections may have dashes, as stages do."""
+    """The key as the configuration spells it. Users may write sections with dashes, as stages do."""
     return key.replace("-", "_")
 
 
 def _checked(key: str) -> str:
-    """The key as the configuration spells it. Raises StageError if it has none such."""
+    """The key as the configuration spells it. Raises StageError if there is no such key."""
     spelled, known = _spelled(key), list(known_keys())
     if spelled not in known:
         near = difflib.get_close_matches(spelled, known, 1)
@@ -143,7 +143,7 @@ def _value(text: str) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """Plain data as TOML writes it on one line, members without a value left out."""
+    """Plain data on one line, as TOML writes it. Members without a value are left out."""
     if isinstance(value, Mapping):
         members = (f"{_bare(name)} = {_toml(member)}" for name, member in value.items() if member is not None)
         return f"{{{', '.join(members)}}}"
@@ -158,7 +158,8 @@ def _bare(name: str) -> str:
 
 
 def _first_hand(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Without those that only follow from others: pydantic calls a list too short whose members it refused."""
+    """The problems without those that follow from others. For instance, pydantic calls a list too short after it
+    refused its members."""
 
     def holds_another(place: tuple[int | str, ...]) -> bool:
         return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in problems)

@@ -1,4 +1,4 @@
-"""How much memory a run took: this process and all below it, Ray's among them, measured together now and then."""
+"""Measures how much memory a run takes: of this process and all its descendants, Ray's among them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SAMPLE_SECONDS = 3
 
 
 class PeakMemory(threading.Thread):
-    """A context; `bytes` is the largest sum seen so far. On a cluster it knows this machine's part alone."""
+    """A context. `bytes` is the largest sum seen so far. On a cluster it knows this machine alone."""
 
     def __init__(self) -> None:
         super().__init__(name="peak-memory", daemon=True)
@@ -33,8 +33,8 @@ class PeakMemory(threading.Thread):
 
 
 def tree_bytes() -> int:
-    """Memory of this process and its descendants. Pages that several of them share (Ray's object store, libraries)
-    count once where the system tells (PSS, on Linux), else in each (RSS)."""
+    """The memory of this process and its descendants. Shared pages (Ray's object store, libraries) count once where the
+    system tells them apart (PSS, on Linux), else once in each process (RSS)."""
     this = psutil.Process()
     return sum(_bytes(process) for process in (this, *this.children(recursive=True)))
 

@@ -1,4 +1,4 @@
-"""Declared stages against the store: the state of each, and why. Loads no torch, no Ray, no MLflow."""
+"""Compares the declared stages with the store: the state of each stage, and why. It loads no torch, Ray or MLflow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class WayBack:
-    """`earlier` is complete and counts again once `discards`, newest first, are gone."""
+    """`earlier` is complete. It counts again once `discards`, newest first, are gone."""
 
     earlier: Attempt
     discards: tuple[Attempt, ...]
@@ -79,7 +79,7 @@ def artifact_of(status: StageStatus, store: ArtifactStore) -> Artifact:
 
 
 def plan(stages: Iterable[Stage], store: ArtifactStore) -> dict[str, StageStatus]:
-    """Status by stage name, upstream first."""
+    """The status of each stage by name, upstream first."""
     by_name = {stage.name: stage for stage in stages}
     graph = {stage.name: [upstream.name for upstream in stage.inputs.values()] for stage in by_name.values()}
     statuses: dict[str, StageStatus] = {}
@@ -89,7 +89,7 @@ def plan(stages: Iterable[Stage], store: ArtifactStore) -> dict[str, StageStatus
 
 
 def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactStore) -> StageStatus:
-    """Status of one stage, given that of the stages before it."""
+    """The status of one stage, given the statuses of the stages before it."""
     waits_for = _blockers(stage, upstream)
     if waits_for:
         return StageStatus(stage, "blocked", f"waits for {', '.join(waits_for)}", waits_for=waits_for)
@@ -112,7 +112,7 @@ def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactSt
 
 
 def needed(stages: Iterable[Stage], until: str | None) -> list[Stage]:
-    """The stages up to and including `until`, in declared order; all of them without it."""
+    """The stages up to and including `until`, in declared order. All stages if it is None."""
     stages = list(stages)
     if until is None:
         return stages
@@ -127,7 +127,7 @@ def needed(stages: Iterable[Stage], until: str | None) -> list[Stage]:
 
 
 def downstream(stages: Iterable[Stage], name: str) -> list[Stage]:
-    """The stages that read what `name` makes, directly or not, in declared (topological) order."""
+    """The stages that read what `name` makes, directly or through others, in declared order."""
     reached = {name}
     found = []
     for stage in stages:
@@ -138,7 +138,7 @@ def downstream(stages: Iterable[Stage], name: str) -> list[Stage]:
 
 
 def named(stages: Iterable[Stage], name: str) -> Stage:
-    """The stage of that name; raises StageError with the nearest one."""
+    """The stage of that name. Raises StageError, which suggests the nearest name."""
     by_name = {stage.name: stage for stage in stages}
     if name not in by_name:
         near = difflib.get_close_matches(name, by_name, 1)
@@ -148,7 +148,7 @@ def named(stages: Iterable[Stage], name: str) -> Stage:
 
 
 def _blockers(stage: Stage, upstream: Mapping[str, StageStatus]) -> tuple[str, ...]:
-    """The first stages up the graph that are not complete though their inputs are."""
+    """The first stages up the graph that are not complete although their inputs are."""
     names: dict[str, None] = {}
     for source in stage.inputs.values():
         status = upstream[source.name]

@@ -1,4 +1,4 @@
-"""Who writes: a record of this process that others can look up later, if they run where its process id means it."""
+"""A record of this process, so that another process can look up later whether it still lives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 
 
 def this_process() -> dict[str, Any]:
-    """JSON: host, process table, process id, and when that process began (seconds since the epoch)."""
+    """Plain data: host, process table, process id, and when the process began (seconds since the epoch)."""
     return {
         "host": socket.gethostname(),
         "processes": _process_table(),
@@ -22,12 +22,12 @@ def this_process() -> dict[str, Any]:
 
 
 def is_local(record: Mapping[str, Any]) -> bool:
-    """Can we look that process up?"""
+    """Whether that process belongs to a process table that we can see."""
     return record["processes"] == _process_table()
 
 
 def is_gone(record: Mapping[str, Any]) -> bool:
-    """A local process that is no more; a process id that was given to another program counts as gone."""
+    """Whether a local process has ended. A process id that was given to another program counts as ended."""
     if not is_local(record):
         return False
     try:
@@ -39,6 +39,6 @@ def is_gone(record: Mapping[str, Any]) -> bool:
 
 
 def _process_table() -> str:
-    """Names the machine since its start, and the container: where our process ids mean something."""
+    """A name for the set of processes that we can see: the start of the machine, and the container."""
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     return f"{boot.read_text().strip()} {space.readlink()}" if boot.exists() else socket.gethostname()

@@ -1,4 +1,4 @@
-"""What a result was made with and by: recorded in its manifest, never part of its identity."""
+"""What a result was made with. The manifest records it; the fingerprint does not include it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.revision import commit
 
 
 def provenance(function: str) -> dict[str, Any]:
-    """Commit, code digest of the stage's `module:name`, package versions, hardware, command line."""
+    """The commit, the code digest of the stage's `module:name`, package versions, hardware and the command line."""
     return {
         "commit": commit(),
         "code": code_digest(function),
@@ -34,7 +34,7 @@ def provenance(function: str) -> dict[str, Any]:
 
 
 def _packages() -> dict[str, str]:
-    """Versions of what the project asks for, extras included as far as they are installed."""
+    """The versions of all packages that the project asks for, and of its extras if they are installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [name for group in project["optional-dependencies"].values() for name in group]
     found = {}

@@ -1,4 +1,5 @@
-"""What a running stage reports: shown to the user, appended to the artifact's metrics.jsonl, handed to the tracker."""
+"""Takes what a running stage reports. It shows it to the user, appends it to metrics.jsonl, and hands it to the
+tracker."""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ class StageReporter:
         self._sink.file(path, folder)
 
     def close(self) -> None:
-        """Write what an object store has not got yet."""
+        """Writes what an object store has not received yet."""
         with self._lock:
             self._write()
 
@@ -82,7 +83,7 @@ class StageReporter:
 
 
 def read_points(text: str) -> list[Point]:
-    """The points of a metrics.jsonl, without a line that a killed process left unfinished."""
+    """The points of a metrics.jsonl. A line that a killed process left unfinished does not count."""
     points = []
     for line in text.splitlines():
         try:

@@ -1,4 +1,4 @@
-"""Which commit of this repository is running."""
+"""Finds the commit of this repository that is running."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipelines.code_digest import ROOT
 
 @cache
 def commit() -> str:
-    """The commit, with `-dirty` if files differ from it. A Ray job is told by `RXT_COMMIT`, as it has no `.git`; empty
-    if nothing knows."""
+    """The commit, with `-dirty` if files differ from it. A Ray job has no `.git`: there `RXT_COMMIT` names the commit.
+    Empty if neither knows."""
     if "RXT_COMMIT" in os.environ:
         return os.environ["RXT_COMMIT"]
     if shutil.which("git") is None:

@@ -1,6 +1,6 @@
-"""Run what is not complete: stages in topological order, independent ones at once, the rest is in the store.
+"""Runs what is not complete: stages in topological order, and independent ones at once. The rest is in the store.
 
-Whatever ends the process at whatever moment, the store tells the next command how to go on.
+However and whenever the process ends, the next command finds in the store how to go on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ POLL_SECONDS = 0.2
 
 
 class Runner:
-    """`stages` is the whole graph. One call of `run` per object."""
+    """`stages` is the whole DAG. Call `run` once per object."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class Runner:
         self._stop = threading.Event()
 
     def run(self, targets: list[Stage], fresh: Iterable[str] = ()) -> int:
-        """Make `targets` complete; those named in `fresh` as new attempts. Returns the exit code.
+        """Makes `targets` complete; those named in `fresh` get new attempts. Returns the exit code.
 
-        Raises StageError for an unmet precondition, before anything was started: a target that somebody else writes,
-        a store or a tracker that cannot be used, a cluster that does not answer.
+        Raises StageError for an unmet precondition, before anything is started: another process writes a target, a
+        store or a tracker cannot be used, a cluster does not answer.
         """
         fresh = set(fresh)
         self._statuses = plan(self.stages, self.store)
@@ -138,7 +138,7 @@ class Runner:
         return next(code for code in (INTERRUPTED, FAILED, REFUSED, DONE) if code in codes)
 
     def _leave_without_ray(self) -> None:
-        """A signal to all processes of a run ends Ray, too, and stages would wait for it in vain."""
+        """Leaves if a signal to all processes of the run ended Ray, too: stages would wait for Ray in vain."""
         if self._stop.is_set() and ray_setup.has_ended():
             self.board.line(f"stopped, and Ray with it: what was saved counts; go on with: {self.invocation.run()}")
             raise KeyboardInterrupt
@@ -182,7 +182,7 @@ class Runner:
         self.board.line("\n".join(lines), "red")
 
     def _link_reused(self, parent: str, fresh: set[str]) -> None:
-        """From this run to those of what is complete, once they have what earlier commands could not send."""
+        """Links this run to the runs of complete artifacts, after sending what earlier commands could not send."""
         complete = {n: s for n, s in self._statuses.items() if s.is_complete and n not in fresh}
         runs: dict[str, str] = {}
         for name, status in complete.items():
@@ -201,7 +201,7 @@ class Runner:
             self.board.line(f"warning: {error}; a later run tries again")
 
     def _sum_up(self, targets: list[Stage], parent: str, peak_bytes: int) -> None:
-        """The closing lines: what the run cost, in time and memory."""
+        """Prints the closing lines: what the run cost in time and memory."""
         line = training_share(self._statuses[target.name] for target in targets if target.name in self._settled)
         if line:
             self.board.line(line)
@@ -222,8 +222,8 @@ class Runner:
 
     @contextmanager
     def _threads(self) -> Iterator[ThreadPoolExecutor]:
-        """For the stages. An error here stops them and waits, so that Ray is not pulled from under them; the second
-        Ctrl-C does not wait."""
+        """Threads for the stages. An error in the runner stops the stages and waits for them, so that Ray lives as long
+        as they do. The second Ctrl-C does not wait."""
         pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
         try:
             yield pool
@@ -235,7 +235,8 @@ class Runner:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """First Ctrl-C: running stages save and leave. Second: at once. Only the main thread receives signals."""
+        """At the first Ctrl-C running stages save and leave, at the second they end at once. Only the main thread
+        receives signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""What every command needs: the resolved preset, its stages, the store, and where the tracker is."""
+"""What every command needs: the resolved preset, its stages, the store, and the address of the tracker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipelines.stage import Stage
 
 @dataclass(frozen=True)
 class Session:
-    """One command's view of the pipeline. Nothing is remembered from one command to the next."""
+    """The pipeline as one command sees it. Nothing is remembered from one command to the next."""
 
     invocation: Invocation
     config: PipelineConfig
@@ -35,7 +35,7 @@ class Session:
 
     @classmethod
     def open(cls, preset: str, file: Path | None, sets: Sequence[str]) -> Session:
-        """Raises StageError for an unknown preset, a key or value that does not fit, a store that nobody serves."""
+        """Raises StageError for an unknown preset, a key or value that does not fit, or a store that nothing serves."""
         if preset not in PRESETS:
             near = difflib.get_close_matches(preset, PRESETS, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
@@ -49,7 +49,8 @@ class Session:
 
     @property
     def header(self) -> str:
-        """Where this command looks, and at what: overrides as they were typed, since a file may hold many."""
+        """The first line of a command's output: the store, the tracker, the preset, and the overrides as they were
+        typed."""
         options = self.invocation.options
         changed = "".join(f"   {name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True))
         places = f"store {short_path(self.store.url)}   mlflow {short_path(self.tracking_uri)}"
@@ -59,7 +60,7 @@ class Session:
         return plan(self.stages, self.store)
 
     def targets_of_rerun(self, name: str, with_downstream: bool) -> list[Stage]:
-        """The stages that a rerun makes; raises StageError if something they read is not complete."""
+        """The stages that a rerun makes. Raises StageError if something that they read is not complete."""
         stage = named(self.stages, name)
         targets = [stage, *(downstream(self.stages, name) if with_downstream else [])]
         statuses = self.plan()
@@ -73,8 +74,8 @@ class Session:
         return targets
 
     def model(self, stage: str | None) -> tuple[Artifact, Artifact]:
-        """A model and its tokenizer: of `stage`, else of the export, else of the complete stage nearest to it. Raises
-        StageError if there is none."""
+        """A model and its tokenizer. It is the model of `stage`; without one, of the export, or of the complete stage
+        nearest to it. Raises StageError if there is none."""
         statuses = self.plan()
         if stage is None and "export" not in statuses:
             raise StageError("this preset has no export: name the stage to talk to", self.invocation.stage("list"))
@@ -93,11 +94,11 @@ class Session:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What is looked at: the beginning of every object that `--json` prints."""
+        """The beginning of every object that `--json` prints: the preset and its overrides."""
         return {"preset": self.invocation.preset, "overrides": list(self.invocation.overrides)}
 
     def as_object(self, statuses: Mapping[str, StageStatus]) -> dict[str, Any]:
-        """Where all stages stand, as `--json` prints it."""
+        """The states of all stages, as `--json` prints them."""
         return self.identity | {
             "store": self.store.url,
             "tracking_uri": self.tracking_uri,
@@ -105,7 +106,8 @@ class Session:
         }
 
     def mlflow_run(self, attempt: Attempt) -> str | None:
-        """Its id; a manifest does not know it where MLflow was away and another command sent what it had missed."""
+        """The id of the attempt's MLflow run. The manifest may not know it: if MLflow was away, a later command made
+        the run."""
         record = self.store.read_note(attempt, RUN) or {}
         return record.get("mlflow_run_id")
 

@@ -1,4 +1,4 @@
-"""A node of the DAG: which function, with which config, fed by which stages."""
+"""A stage is a node of the DAG: a function, its config, and the stages that it reads."""
 
 from __future__ import annotations
 

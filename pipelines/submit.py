@@ -1,8 +1,8 @@
-"""`rxt submit`: the same command as a Ray job on a running cluster, its log here, its exit code ours.
+"""`rxt submit` sends the same command to a running cluster as a Ray job, follows its log, and returns its exit code.
 
-The cluster is asked first with one short HTTP request, because Ray's own client retries for long before it says what
-is wrong. The token travels as a header that we set: the client sends it by itself only if `RAY_AUTH_MODE` was set
-before Ray was imported, while a head demands it as soon as a token file exists.
+One short HTTP request asks the cluster first, because Ray's client retries for long before it says what is wrong. We
+send the token as a header: Ray's client sends it only if `RAY_AUTH_MODE` was set before Ray was imported, while a head
+demands it as soon as a token file exists.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SubmitError(StageError):
 
 @dataclass(frozen=True)
 class Token:
-    """The cluster's token and where it was found; never printed, never part of a runtime environment."""
+    """The cluster's token, and where it was found. It is never printed and never part of a runtime environment."""
 
     value: str
     source: str
@@ -220,7 +220,7 @@ def _http_only(address: str) -> str:
 
 
 def _check_places(cluster: Cluster, store: str, tracking_uri: str) -> None:
-    """Raises SubmitError for a place on one machine if the cluster has more."""
+    """Raises SubmitError if a place lies on one machine and the cluster has several."""
     for name, url, elsewhere in (
         ("RXT_STORE", store, "s3://bucket/folder"),
         ("MLFLOW_TRACKING_URI", tracking_uri, "http://HOST:5000"),

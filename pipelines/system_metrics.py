@@ -1,4 +1,4 @@
-"""The machine's load as curves of a run, by a small thread of our own: MLflow's monitor needs its fluent API."""
+"""Samples the machine's load as curves of a run, in a small thread. MLflow's own monitor needs its fluent API."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""MLflow, and only here: a parent run per command, a child run per artifact, curves, inputs, small files.
+"""All that touches MLflow: a parent run for each command, a child run for each artifact, curves, inputs and small
+files.
 
-Explicit clients and absolute URIs only: the fluent API keeps hidden state per process and per thread. MLflow is
-imported on first use (1 to 3 seconds), so that status, planning and a run that reuses everything never pay for it.
-The artifact store decides what is complete; a lost tracking database costs curves, not work.
+Clients and absolute URIs are explicit, as the fluent API keeps hidden state per process and per thread. MLflow is
+imported on first use (1 to 3 seconds), so that planning never pays for it. The artifact store decides what is complete:
+a lost tracking database costs curves, not work.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ ENVIRONMENT = {
 
 
 class TrackingError(StageError):
-    """The tracking store cannot be used; nothing was started."""
+    """The tracking store cannot be used, and nothing was started."""
 
 
 class TrackingUnavailable(TrackingError):
@@ -117,7 +118,7 @@ class Tracking:
         return self._parent
 
     def note_reused(self, runs: Mapping[str, str]) -> None:
-        """`runs` maps stages to the MLflow runs that built them earlier: tags of the parent, to be followed."""
+        """Tags the parent run with the MLflow runs that built what it reuses: `runs` maps stages to their ids."""
         from mlflow.entities import RunTag
 
         with self._reaching():
@@ -169,7 +170,7 @@ class Tracking:
         return started
 
     def has_run(self, run_id: str) -> bool:
-        """False if the run or its database was deleted since."""
+        """False if the run, or its database, was deleted meanwhile."""
         with self._reaching():
             return self._find(run_id) is not None
 
@@ -194,7 +195,7 @@ class Tracking:
             self._client.set_terminated(run_id, status)
 
     def leave_stage(self, run_id: str) -> None:
-        """Have no more to do with a run; another process may go on with it."""
+        """Lets go of a run. Another process may go on with it."""
         sampler = self._samplers.pop(run_id, None)
         if sampler:
             sampler.stop()

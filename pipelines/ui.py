@@ -1,4 +1,4 @@
-"""`rxt ui`: the MLflow server on this machine's loopback, lean, and gone when the command ends."""
+"""`rxt ui` runs an MLflow server on this machine's loopback with few processes, and ends it with the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reading commands print, for people and as JSON, and the careful deletion of one attempt."""
+"""Prints what the reading commands show, for people and as JSON. Deletes one attempt, with care."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.session import Session
 
 
 def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = True) -> None:
-    """The stage table with the next command below."""
+    """Prints the stage table, and the next command below it."""
     console = console_on(sys.stdout)
     if header:
         console.print(session.header, soft_wrap=True)
@@ -31,7 +31,7 @@ def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = 
 
 
 def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_json: bool) -> None:
-    """Everything that is behind a stage's state."""
+    """Prints all reasons for a stage's state."""
     status = statuses[named(session.stages, name).name]
     if as_json:
         found = {"stage": name, "state": status.state, "reason": status.reason, "changes": status.changes}
@@ -50,7 +50,7 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
 
 
 def config(session: Session) -> None:
-    """The whole resolved configuration, one key a line, as a file for `--config` may have it."""
+    """Prints the whole resolved configuration, one key a line, as a file for `--config` may have it."""
     for section in type(session.config).model_fields:
         name, value = section.replace("_", "-"), getattr(session.config, section)  # spelled as the stages are
         for line in [f"# {name} is left out"] if value is None else settings(value, f"{name}."):
@@ -69,7 +69,7 @@ def stage_list(session: Session, as_json: bool) -> None:
 
 
 def stage_show(session: Session, name: str, as_json: bool) -> None:
-    """Config, attempts, metrics and URI of one stage; its report if it wrote one."""
+    """Prints config, attempts, metrics and URI of one stage, and its report if it wrote one."""
     stage = named(session.stages, name)
     status = session.plan()[name]
     attempts = [_attempt_object(session, attempt) for attempt in session.store.attempts(name)]
@@ -103,7 +103,7 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
 
 
 def discard(session: Session, name: str, artifact_id: str, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
-    """Delete one attempt, after saying what was built from it; 2 if the user says no."""
+    """Deletes one attempt, after saying what was built from it. Returns 2 if the user says no."""
     named(session.stages, name)
     attempt = session.store.find(name, artifact_id)
     holder = holder_of(session.store, attempt)
@@ -142,7 +142,7 @@ def _built_from(session: Session, attempt: Attempt) -> list[str]:
 
 
 def _being_read_by(session: Session, attempt: Attempt) -> list[str]:
-    """The attempts under way that were begun with it, each with whoever makes it."""
+    """The attempts under way that read this one, each with the process that makes it."""
     found = []
     for stage in downstream(session.stages, attempt.stage):
         for other in session.store.attempts(stage.name):
@@ -155,7 +155,7 @@ def _being_read_by(session: Session, attempt: Attempt) -> list[str]:
 
 
 def _reads(record: Mapping[str, Any] | None, attempt: Attempt) -> bool:
-    """Does a manifest, or what an attempt had of one from the start, name `attempt` among its inputs?"""
+    """Whether a record (a manifest, or what an attempt writes at its start) names `attempt` among its inputs."""
     inputs = (record or {}).get("inputs", {}).values()
     return any((i["stage"], i["artifact_id"]) == (attempt.stage, attempt.artifact_id) for i in inputs)
 
