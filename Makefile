@@ -18,7 +18,7 @@ test-fast: $(VENV)/.installed
 	@$(VENV)/bin/python -m pytest -n 2 --no-loadscope-reorder tests/unit tests/component
 
 check: $(VENV)/.installed
-	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/python -m pytest tests/unit
+	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/pyrefly check && $(VENV)/bin/python -m pytest tests/unit
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=python3.11")'

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
@@ -221,7 +221,7 @@ class Runner:
         self.board.line(f"{status.stage.name}: reused {status.made.attempt.artifact_id}{note}")
 
     @contextmanager
-    def _threads(self) -> Iterator[ThreadPoolExecutor]:
+    def _threads(self) -> Generator[ThreadPoolExecutor]:
         """Threads for the stages. An error in the runner stops the stages and waits for them, so that Ray lives as long
         as they do. The second Ctrl-C does not wait."""
         pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
@@ -234,7 +234,7 @@ class Runner:
         pool.shutdown()
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> Generator[None]:
         """At the first Ctrl-C running stages save and leave, at the second they end at once. Only the main thread
         receives signals."""
         if threading.current_thread() is not threading.main_thread():

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -255,7 +255,7 @@ class Tracking:
         return "MLFLOW_TRACKING_URI=sqlite:////another/mlflow.db rxt run"
 
     @contextmanager
-    def _reaching(self, at_once: bool = False) -> Iterator[None]:
+    def _reaching(self, at_once: bool = False) -> Generator[None]:
         """Turn every failure of the store into TrackingUnavailable, and rest for a while after one: a stage that
         reports every few steps must not wait for a timeout each time. `at_once` tries in spite of that."""
         if time.monotonic() < self._paused_until and not at_once:

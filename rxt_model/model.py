@@ -9,6 +9,7 @@ Memory is passed in and returned, never stored in the module. Encoder and decode
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ from rxt_model.layers import rope
 from rxt_model.layout import Layout
 from rxt_model.memory.attention import MemoryAttention
 from rxt_model.visibility import same_document
+
+Built = TypeVar("Built", bound=nn.Module)
 
 
 class TokenModel(nn.Module):
@@ -181,7 +184,7 @@ def _positions(documents: Tensor) -> Tensor:
     return index - torch.where(starts, index, 0).cummax(1).values
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(build: Callable[[], Built], seed: int) -> Built:
     """A module whose fresh weights depend on `seed` alone; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,7 +96,7 @@ class Tensors:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A path to write to, which becomes `path` when everything is written and on the disk: a power cut leaves the old
     file or the new one, never an empty one. Who may read it is what a new file there allows.
 
@@ -156,7 +156,7 @@ def _files(folder: Path) -> Mapping[str, set[str] | None]:
 
 
 @contextmanager
-def _opened(path: Path, device: str = "cpu") -> Iterator[safe_open]:
+def _opened(path: Path, device: str = "cpu") -> Generator[safe_open]:
     try:
         with safe_open(path, framework="pt", device=device) as opened:
             yield opened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -132,7 +132,7 @@ class Corpus:
         codes = [pc.index_in(part.dictionary, pa.array(names)).to_numpy()[part.indices.to_numpy()] for part in sources]
         return Catalogue(hashes, languages, splits, sizes, np.concatenate(codes), tuple(names))
 
-    def read(self, rows: Sequence[int]) -> Iterator[Document]:
+    def read(self, rows: Sequence[int] | np.ndarray) -> Iterator[Document]:
         """The documents at these row numbers, in ascending order; row groups without any are not touched."""
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
         for (group, _), end in zip(self._groups, self._ends, strict=True):
@@ -148,7 +148,7 @@ class Corpus:
 
 
 @contextmanager
-def _opened(url: str, recorded: FileRecord | None) -> Iterator[pq.ParquetFile]:
+def _opened(url: str, recorded: FileRecord | None) -> Generator[pq.ParquetFile]:
     if recorded:
         verify(url, recorded)
     try:

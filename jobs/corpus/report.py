@@ -54,7 +54,7 @@ def source_report(source: Source, pieces: Sequence[PieceReport]) -> dict[str, An
 
 def totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     """Documents and bytes by language."""
-    total = {name: dict.fromkeys(LANGUAGES, 0) for name in ("documents", "bytes")}
+    total: dict[str, dict[str, int]] = {name: dict.fromkeys(LANGUAGES, 0) for name in ("documents", "bytes")}
     for report in sources:
         for name, count in total.items():
             count[report["identity"]["source"]["language"]] += report[name]

@@ -58,7 +58,7 @@ class Speaker(Protocol):
 class ReactiveSpeaker:
     """RxT. `zeroed` reads an empty memory; `shuffled` reads that of another conversation of the batch."""
 
-    arms = ("rxt", "zeroed", "shuffled")
+    arms: tuple[str, ...] = ("rxt", "zeroed", "shuffled")
 
     def __init__(self, model: ReactiveTransformer, seed: int = 0) -> None:
         self.model = model
@@ -92,7 +92,7 @@ class ReactiveSpeaker:
 class StatelessSpeaker:
     """The baseline: with all earlier interactions in its window, or with the query alone."""
 
-    arms = ("full_history", "no_history")
+    arms: tuple[str, ...] = ("full_history", "no_history")
 
     def __init__(self, model: StatelessDecoder) -> None:
         self.model = model

@@ -19,7 +19,7 @@ from jobs.evaluation.report import write_report
 from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
 from jobs.stage.inputs import open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer, upload
-from jobs.stage.model_input import check_model, open_model
+from jobs.stage.model_input import check_model, open_model, open_reactive
 from jobs.stage.tasks import run_tasks
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
@@ -120,9 +120,11 @@ def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[di
     interactions = [
         one for conversation in conversations for one in zip(conversation.queries, conversation.answers, strict=True)
     ]
+    baseline = open_model(inputs.baseline)
+    assert isinstance(baseline, StatelessDecoder), "the stage of that input makes no other"
     return latency.measure(
-        open_model(inputs.model),
-        open_model(inputs.baseline),
+        open_reactive(inputs.model),
+        baseline,
         interactions[:LATENCY_INTERACTIONS],
         config.latency_turns,
     )

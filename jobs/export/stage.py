@@ -13,8 +13,8 @@ from jobs.configs.evaluation import ExportConfig
 from jobs.export.model_card import lineage, write_card
 from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.inputs import open_tokenizer, usable
-from jobs.stage.model_folder import load_model, require_tokenizer, upload
-from jobs.stage.model_input import open_model
+from jobs.stage.model_folder import load_reactive, require_tokenizer, upload
+from jobs.stage.model_input import open_reactive
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters, parameters
@@ -26,7 +26,7 @@ CHECK_ROWS, CHECK_SEED = 4, 0
 def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
     """Writes config.json, weights, tokenizer.json and README.md below output_uri."""
     tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
-    model = open_model(ctx.inputs["model"])
+    model = open_reactive(ctx.inputs["model"])
     require_tokenizer(model.config.tokenizer_digest, "the model", tokenizer)
     with usable(ctx.inputs["evaluation"]):
         with fsspec.open(f"{ctx.inputs['evaluation'].uri}/report.md", "r", encoding="utf-8") as file:
@@ -50,7 +50,7 @@ def check(model: ReactiveTransformer, tokenizer: Tokenizer, uri: str) -> None:
     """Raises StageError unless the folder at `uri` gives the model's logits bit for bit, and the tokenizer's ids."""
     found = Tokenizer.load(f"{uri}/tokenizer.json")
     require_tokenizer(found.digest, "the export", tokenizer)
-    difference = (fixed_logits(load_model(uri)) - fixed_logits(model)).abs().max().item()
+    difference = (fixed_logits(load_reactive(uri)) - fixed_logits(model)).abs().max().item()
     if difference != 0:
         raise StageError(
             f"{uri}: the export read back gives other logits, by up to {difference:.3g}",

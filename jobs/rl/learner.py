@@ -19,7 +19,7 @@ from jobs.configs.rl import MrlConfig
 from jobs.rl import losses, replay
 from jobs.rl.policy import Critic, TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
-from jobs.stage.model_folder import load_model, upload
+from jobs.stage.model_folder import load_reactive, upload
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.moe.layer import balance_loss, router_z_loss
@@ -36,7 +36,7 @@ class Learner:
     def __init__(self, model_uri: str, config: MrlConfig, threads: int) -> None:
         torch.set_num_threads(threads)
         self.config, self.version = config, 0
-        self.model = load_model(model_uri)
+        self.model = load_reactive(model_uri)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
         self.critic = Critic(self.model) if config.samples == 1 else None
         steps = config.iterations * config.update_epochs
@@ -60,6 +60,7 @@ class Learner:
         batch = replay.ReplayBatch(trajectories, self.model.embedding.weight.device)
         batch.rewards = batch.rewards / self.config.reward.scale
         fixed = self._fixed(batch)
+        metrics: dict[str, float] = {}
         for epoch in range(self.config.update_epochs):
             step = self.version * self.config.update_epochs + epoch
             self.optimizers["policy"].begin(step, self.trained(self.version))
@@ -142,7 +143,7 @@ class Learner:
             loss = loss + config.kl_turns * kl_turns
             metrics["rl/kl_turns"] = kl_turns
         if self.critic is not None:
-            value_loss = self._value_loss(batch, fixed)
+            value_loss = self._value_loss(self.critic, batch, fixed)
             loss = loss + value_loss
             metrics["rl/value_loss"] = value_loss
             metrics["rl/explained_variance"] = losses.explained_variance(fixed["values"], fixed["returns"])
@@ -156,8 +157,8 @@ class Learner:
         }
         return loss, {name: float(value.detach()) for name, value in metrics.items()}
 
-    def _value_loss(self, batch: replay.ReplayBatch, fixed: dict[str, Tensor]) -> Tensor:
-        values = self.critic(batch.critic_inputs)
+    def _value_loss(self, critic: Critic, batch: replay.ReplayBatch, fixed: dict[str, Tensor]) -> Tensor:
+        values = critic(batch.critic_inputs)
         if self.config.algorithm == "ppo":
             return losses.clipped_value_loss(values, fixed["values"], fixed["returns"], self.config.clip).mean()
         return (values - fixed["returns"]).pow(2).mean()

@@ -58,10 +58,9 @@ def bleu(candidate: PaddedIds, reference: PaddedIds) -> Tensor:
     the score is 0.
     """
     log_score = torch.zeros(candidate.ids.shape[0], dtype=torch.float64, device=candidate.ids.device)
-    unigrams = None
+    unigrams, _ = _clipped_matches(candidate, reference, 1)
     for order, weight in enumerate(NGRAM_WEIGHTS, start=1):
         matches, total = _clipped_matches(candidate, reference, order)
-        unigrams = matches if unigrams is None else unigrams
         counted = torch.where(matches == 0, FLOOR, matches.double())
         log_score += weight * (counted / total.clamp(min=1)).log()
     lengths = candidate.lengths.clamp(min=1).double()

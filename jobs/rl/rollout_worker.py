@@ -18,7 +18,7 @@ from jobs.rl import policy
 from jobs.rl.episodes import Episode, running
 from jobs.rl.replay_buffer import Sample
 from jobs.rl.weight_sync import Policy
-from jobs.stage.model_folder import load_model
+from jobs.stage.model_folder import load_reactive
 from rxt_model.generate import Sampling, answer
 from rxt_model.state import remember
 from tokenization.files import storage
@@ -45,7 +45,7 @@ class RolloutWorker:
 
     def __init__(self, model_uri: str, state_uri: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._model = load_model(model_uri).requires_grad_(False)
+        self._model = load_reactive(model_uri).requires_grad_(False)
         self._version: int | None = None
         self._state_uri = state_uri
         self._identity: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -65,7 +66,7 @@ class StageData:
         return reward, [replace(t, rewards=tuple(p.tolist())) for t, p in zip(trajectories, parts, strict=True)]
 
     def transcript(self, when: str, trajectory: Trajectory) -> dict:
-        turns = [
+        turns: list[dict[str, Any]] = [
             {"query": self.tokenizer.decode(turn.prompt), "reference": decode_answer(self.tokenizer, turn.reference)}
             for turn in trajectory.episode.turns
         ]

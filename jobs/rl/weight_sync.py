@@ -12,7 +12,10 @@ from torch import Tensor
 class Policy(Protocol):
     """Sent along with every call to a worker, so that a worker that was restarted finds the current weights too."""
 
-    version: int
+    @property
+    def version(self) -> int:
+        """How many updates made it."""
+        ...
 
     def fetch(self) -> dict[str, Tensor]:
         """The weights of this version. Read-only: copy them into a model."""

@@ -95,7 +95,7 @@ def interaction_shards(
 def conversation_shards(
     config: ConversationShardsConfig,
     catalogue: Catalogue,
-    dialogues: Sequence[int] = (),
+    dialogues: Sequence[int] | np.ndarray = (),
     partitions: Sequence[Partition] = (),
 ) -> list[ConversationShard]:
     """Train dialogues in `config.shards` ranges of equal size. `dialogues`: the rows of the catalogue that hold some,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice, zip_longest
+from typing import Any, Protocol
 
 from jobs.shards.dialogue_counts import DialogueCounts
 from jobs.shards.dialogue_manifest import ConversationShard, DialogueShard, InteractionShard, InteractionShare
@@ -99,13 +100,25 @@ class ConversationRows:
         return generate(self.dialogues, language, split, self.seed, index, self.distractors[split, language])
 
 
+class DialogueRows(Protocol):
+    """Makes the rows of a shard of its own kind."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def length(self) -> int: ...
+
+    def __call__(self, shard: Any, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]: ...
+
+
 @dataclass(frozen=True)
 class DialogueShardWriter:
     """The rows of a shard as one file below `uri`, and what came of the data sets that it read."""
 
     uri: str
     kind: Kind
-    rows: InteractionRows | ConversationRows
+    rows: DialogueRows
 
     def __call__(self, shard: DialogueShard) -> Finished:
         report, counts = SourceReport(shard.split, shard.partitions), DialogueCounts(shard.split, self.rows.length)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
 from jobs.shards.dialogue_card import show_dialogue_card
 from jobs.shards.dialogue_counts import PARTS
@@ -41,7 +43,7 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
     """Stage: generated conversations with probes, each split with its own values, and real ones."""
     corpus, catalogue, tokenizer = _inputs(ctx)
-    dialogues = catalogue.rows_of(DIALOGUES) if config.documents else ()
+    dialogues = catalogue.rows_of(DIALOGUES) if config.documents else np.empty(0, dtype=np.int64)
     if config.documents and not len(dialogues):
         raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
     partitions = _partitions(ctx, config.sources)

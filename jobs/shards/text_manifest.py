@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -54,22 +54,25 @@ def _stock(found: tuple[RowGroup, int]) -> Stock:
     group, size = found
     keys = pa.Table.from_batches(group.read(KEY, batch_rows=group.stop))
     counts = keys.group_by(keys.column_names).aggregate([([], "count_all")]).to_pylist()
-    return Stock(group, {tuple(row[name] for name in KEY): size * row["count_all"] / group.stop for row in counts})
+    return Stock(
+        group, {(row["split"], row["source"], row["language"]): size * row["count_all"] / group.stop for row in counts}
+    )
 
 
 def text_shards(
     stocks: Sequence[Stock], config: TextShardsConfig, bytes_per_token: Mapping[SourceOf, float]
 ) -> list[TextShard]:
     """The corpus in `config.shards` ranges of about equal work. Raises MixtureError."""
-    available: Counter[SourceOf] = Counter()
+    available: defaultdict[SourceOf, float] = defaultdict(float)
     for stock in stocks:
-        for (split, *key), size in stock.bytes.items():
-            available[tuple(key)] += size / bytes_per_token[tuple(key)] if split == "train" else 0.0
+        for (split, source, language), size in stock.bytes.items():
+            key = source, language
+            available[key] += size / bytes_per_token[key] if split == "train" else 0.0
     often = passes(available, config.weights, config.most_passes, config.polish_share, config.max_tokens)
     work = [
         sum(
-            size / bytes_per_token[tuple(key)] * (often[tuple(key)] if split == "train" else 1.0)
-            for (split, *key), size in stock.bytes.items()
+            size / bytes_per_token[source, language] * (often[source, language] if split == "train" else 1.0)
+            for (split, source, language), size in stock.bytes.items()
         )
         for stock in stocks
     ]

@@ -5,7 +5,7 @@ What is missing or damaged there is an error that names the file and the stage t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from jobs.stage.context import Artifact, Look, Rerun, StageError
@@ -24,7 +24,7 @@ def recorded(artifact: Artifact) -> dict[str, FileRecord]:
 
 
 @contextmanager
-def usable(artifact: Artifact, *flaws: type[Exception]) -> Iterator[None]:
+def usable(artifact: Artifact, *flaws: type[Exception]) -> Generator[None]:
     """Whatever says inside that a file of `artifact` is missing or damaged, and what else is of `flaws`, becomes a
     StageError."""
     try:

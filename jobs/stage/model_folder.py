@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ def is_read(name: str, weights: bool = True) -> bool:
 
 
 @contextmanager
-def local_folder(uri: str, weights: bool = True) -> Iterator[Path]:
+def local_folder(uri: str, weights: bool = True) -> Generator[Path]:
     """The files of a model folder, or its config alone, as a local folder: itself, or a copy for as long as the
     context lasts."""
     fs, root = fsspec.core.url_to_fs(uri)
@@ -45,6 +45,18 @@ def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | Stateless
     """The model of the folder at `uri`, in evaluation mode."""
     with local_folder(uri) as folder:
         return from_pretrained(folder, device)
+
+
+def load_reactive(uri: str) -> ReactiveTransformer:
+    """The model of the folder at `uri`, which must have a memory, or StageError."""
+    return reactive(load_model(uri), uri)
+
+
+def reactive(model: ReactiveTransformer | StatelessDecoder, uri: str) -> ReactiveTransformer:
+    """`model`, which lay at `uri`, if it has a memory. Raises StageError."""
+    if isinstance(model, StatelessDecoder):
+        raise StageError(f"{uri}: a stateless decoder, which has no memory; expected a Reactive Transformer", Look())
+    return model
 
 
 def upload(folder: Path, uri: str) -> None:

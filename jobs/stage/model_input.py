@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.stage.context import Artifact
 from jobs.stage.inputs import recorded, usable
-from jobs.stage.model_folder import is_read, local_folder
+from jobs.stage.model_folder import is_read, local_folder, reactive
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.checkpoint import CONFIG, from_pretrained, load_config
 from rxt_model.config import ModelConfig
@@ -28,6 +28,11 @@ def open_model(artifact: Artifact) -> ReactiveTransformer | StatelessDecoder:
         return from_pretrained(folder)
 
 
+def open_reactive(artifact: Artifact) -> ReactiveTransformer:
+    """The same of a model that must have a memory. Raises StageError."""
+    return reactive(open_model(artifact), artifact.uri)
+
+
 def open_model_config(artifact: Artifact) -> ModelConfig:
     """The same model's shape, without its weights. Raises StageError."""
     with model_folder(artifact, weights=False) as folder:
@@ -35,7 +40,7 @@ def open_model_config(artifact: Artifact) -> ModelConfig:
 
 
 @contextmanager
-def model_folder(artifact: Artifact, weights: bool = True) -> Iterator[Path]:
+def model_folder(artifact: Artifact, weights: bool = True) -> Generator[Path]:
     """Its model folder, or the config alone, as a local one whose files are those that were recorded. Raises
     StageError for a file that is not, and for what is found out inside."""
     with usable(artifact, ModelFolderError), local_folder(model_uri(artifact), weights) as folder:

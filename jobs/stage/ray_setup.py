@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,7 +189,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def _environment(values: dict[str, str]) -> Generator[None]:
     """`values` for the processes that Ray starts meanwhile, where the user has not set them; this one keeps its own."""
     added = [name for name in values if name not in os.environ]
     os.environ.update({name: values[name] for name in added})

@@ -105,7 +105,7 @@ def _longest(lengths: Lengths, length: int | None = None) -> int:
     return max(1, longest if length is None else min(longest, length))
 
 
-def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:
+def _padded(rows: Sequence[Sequence[int] | np.ndarray], width: int, fill: int) -> Tensor:
     """[B, T] int64, T the width rounded up: few distinct shapes, little padding."""
     padded = np.full((len(rows), -(-width // ROUND_TO) * ROUND_TO), fill, dtype=np.int64)
     for target, row in zip(padded, rows, strict=True):

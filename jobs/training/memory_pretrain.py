@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.configs.training import MemoryPretrainConfig
 from jobs.stage.context import StageContext
-from jobs.stage.model_input import open_model
+from jobs.stage.model_input import open_reactive
 from jobs.training.batch_reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
@@ -22,5 +22,5 @@ def recipe(config: MemoryPretrainConfig, inputs: Inputs, share: Share = WHOLE) -
     shards = inputs["shards"]
     kind = Reading if config.objective == "reading" else SelfSupervised
     collate = conversation_rows(shards, lambda step: None)
-    conversations = simple_recipe(kind(open_model(inputs[MODEL]), config), config, shards, collate, share)
+    conversations = simple_recipe(kind(open_reactive(inputs[MODEL]), config), config, shards, collate, share)
     return with_text(conversations, config, inputs, share)

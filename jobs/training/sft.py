@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.configs.training import SftConfig
 from jobs.stage.context import StageContext
-from jobs.stage.model_input import open_model
+from jobs.stage.model_input import open_reactive
 from jobs.training.batch_reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.joint_lm import JointLM
@@ -19,4 +19,4 @@ def sft(ctx: StageContext, config: SftConfig) -> dict[str, float | str]:
 def recipe(config: SftConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
     """The upstream model on interactions."""
     shards = inputs["shards"]
-    return simple_recipe(JointLM(open_model(inputs[MODEL]), config), config, shards, interaction_rows(shards), share)
+    return simple_recipe(JointLM(open_reactive(inputs[MODEL]), config), config, shards, interaction_rows(shards), share)

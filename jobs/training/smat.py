@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.configs.training import SmatConfig
 from jobs.stage.context import StageContext
-from jobs.stage.model_input import open_model
+from jobs.stage.model_input import open_reactive
 from jobs.training.batch_reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.rehearsal import with_text
@@ -25,6 +25,6 @@ def recipe(config: SmatConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
         return next((phase for phase in config.phases if step < phase.until), config.phases[-1]).turns
 
     shards = inputs["shards"]
-    objective = Smat(open_model(inputs[MODEL]), config)
+    objective = Smat(open_reactive(inputs[MODEL]), config)
     conversations = simple_recipe(objective, config, shards, conversation_rows(shards, turns), share)
     return with_text(conversations, config, inputs, share)

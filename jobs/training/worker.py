@@ -27,6 +27,7 @@ from jobs.training.monitor import Channel
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import Inputs, build
 from rxt_model.checkpoint import save_pretrained
+from rxt_model.model import TokenModel
 from rxt_model.parallelize import parallelize
 
 
@@ -75,7 +76,7 @@ def run_stage(
         lambda: {"model": objective.state_dict(), "optimizer": optimizer.moments()},
         keep=execution.keep_checkpoints,
         rank=rank,
-        barrier=dist.barrier,
+        barrier=_wait_for_all,
         register=_register,
     )
     start = checkpointer.restore()
@@ -111,6 +112,10 @@ def run_stage(
         channel.close(_summary(result))
 
 
+def _wait_for_all() -> None:
+    dist.barrier()
+
+
 def _register(uri: str, step: int) -> None:
     """Make a complete checkpoint known to Ray Train, which copies nothing and removes older ones."""
     ray.train.report(
@@ -141,7 +146,7 @@ def _summary(result: LoopResult) -> dict:
     }
 
 
-def _hand_over(model: torch.nn.Module, uri: str, rank: int) -> None:
+def _hand_over(model: TokenModel, uri: str, rank: int) -> None:
     """Write `model/`: all ranks gather the weights, rank 0 writes them."""
     state = {
         name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -14,10 +14,10 @@ import os
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -47,7 +47,7 @@ class Output(io.RawIOBase):
 
 
 @contextmanager
-def appearing(url: str) -> Iterator[Output]:
+def appearing(url: str) -> Generator[Output]:
     """A file that appears under its name as a whole when the block ends, and not at all when the block raises."""
     fs, path = fsspec.url_to_fs(url)
     is_local = isinstance(fs, LocalFileSystem)
@@ -61,10 +61,10 @@ def appearing(url: str) -> Iterator[Output]:
             fs.put_file(str(unfinished), path)
 
 
-def publish(url: str, fill: Callable[[Output], Any]) -> tuple[int, str]:
+def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
     """The file that `fill` writes appears under its name as a whole. Returns its size in bytes and its sha256."""
     with appearing(url) as file:
-        fill(file)
+        fill(cast("BinaryIO", file))
     return file.size, file.sha256.hexdigest()
 
 
@@ -133,7 +133,7 @@ def remove_leftovers(url: str) -> None:
 
 
 @contextmanager
-def temporary(folder: str | Path, name: str) -> Iterator[Path]:
+def temporary(folder: str | Path, name: str) -> Generator[Path]:
     """A hidden path in a local folder, which is made, for a file that will be called `name`. What still lies at that
     path when the block ends is removed.
 
@@ -149,7 +149,7 @@ def temporary(folder: str | Path, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _finished(path: str, data: bytes) -> Iterator[Path]:
+def _finished(path: str, data: bytes) -> Generator[Path]:
     """A complete file beside the local `path`, on the disk, ready to be renamed or linked."""
     with temporary(*os.path.split(path)) as whole:
         with _synced(whole) as file:
@@ -158,7 +158,7 @@ def _finished(path: str, data: bytes) -> Iterator[Path]:
 
 
 @contextmanager
-def _synced(path: Path) -> Iterator[BinaryIO]:
+def _synced(path: Path) -> Generator[BinaryIO]:
     """A new file, which lies on the disk when the block ends."""
     with open(path, "xb") as file:
         yield file

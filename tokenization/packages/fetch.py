@@ -11,7 +11,7 @@ import fcntl
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -100,7 +100,7 @@ def _keep(download: Download, package: Package, folder: Path) -> Fetched:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def _locked(file: Path) -> Generator[None]:
     """One process at a time fills the cache; the lock goes with the process."""
     with file.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

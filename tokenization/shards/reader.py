@@ -48,12 +48,12 @@ class ShardReader:
         """Row `i` as plain values: numbers, texts, lists, and dicts for nested records."""
         return self.rows([i])[0]
 
-    def rows(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+    def rows(self, indices: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
         """Rows in the order of `indices`. Raises IndexError outside 0..len-1."""
         found = [self._batches[batch].slice(place, 1) for batch, place in self._places(indices)]
         return pa.Table.from_batches(found).to_pylist() if found else []
 
-    def lengths(self, indices: Sequence[int]) -> list[np.ndarray]:
+    def lengths(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Of each row the tokens of each of its interactions, of a row of text its tokens [1]. They are the distances
         between the offsets of the Arrow lists: no token is read. Raises IndexError outside 0..len-1."""
         found = []
@@ -63,7 +63,7 @@ class ShardReader:
             found.append(np.diff(tokens[first : last + 1]))
         return found
 
-    def _places(self, indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    def _places(self, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int]]:
         """The batch and the place in it of each row."""
         rows = np.asarray(indices, dtype=np.int64)
         if len(outside := rows[(rows < 0) | (rows >= len(self))]):

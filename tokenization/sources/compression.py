@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import IO
 
@@ -27,7 +27,7 @@ def is_compressed(path: str) -> bool:
 
 
 @contextmanager
-def seekable(fs: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
+def seekable(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
     """The content of a file that is not read from its beginning on: of a compressed one on the local disk."""
     with decompressed(fs, path) as stream:
         if not is_compressed(path):
@@ -40,7 +40,7 @@ def seekable(fs: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def decompressed(fs: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
+def decompressed(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
     """The content. Reading raises where the file is damaged or cut off."""
     codec = _arrow_codec(path)
     with OpenFile(fs, path, "rb", None if codec else infer_compression(path)) as stream:

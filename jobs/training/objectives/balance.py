@@ -33,7 +33,7 @@ def _over_ranks(routing: list[Routing]) -> list[Routing]:
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(packed)
     experts = routing[0].assignments.numel()
-    return [Routing(*row[:-2].split(experts), row[-2], row[-1]) for row in packed.unbind(0)]
+    return [Routing(row[:experts], row[experts:-2], row[-2], row[-1]) for row in packed.unbind(0)]
 
 
 def _metrics(everyone: list[Routing]) -> dict[str, Tensor]:

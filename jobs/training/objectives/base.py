@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from rxt_model.heads import TokenLoss
+from rxt_model.model import TokenModel
+
+Model = TypeVar("Model", bound=TokenModel)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class StepContext:
         return self.step / max(1, self.steps - 1)
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, Generic[Model]):
     """`forward(batch, context)` returns this rank's share of the loss and its metrics.
 
     Every loss is a sum over this rank divided by the count over **all** ranks, so that gradients are summed, never
@@ -32,7 +36,7 @@ class Objective(nn.Module):
     `model` is what the stage hands on.
     """
 
-    model: nn.Module
+    model: Model
 
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         raise NotImplementedError

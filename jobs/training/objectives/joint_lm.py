@@ -16,11 +16,13 @@ from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
 
-class JointLM(Objective):
+class JointLM(Objective[ReactiveTransformer]):
     """Batches: input_ids [B, T] and either `documents` [B, T] (packed text, all tokens supervised) or `loss_mask`."""
 
     def __init__(self, model: ReactiveTransformer, config: PretrainConfig | SftConfig) -> None:
         super().__init__()
+        if model.mlm_head is None:
+            raise ValueError("mlm_head = None: joint language modelling trains a model with its masked-token head")
         self.model, self.config = model, config
 
     def schedule(self, context: StepContext) -> tuple[float, float]:
@@ -39,6 +41,7 @@ class JointLM(Objective):
         chance = torch.rand(ids.shape, generator=context.generator, device=ids.device)
         hidden_from_encoder = (chance < weights.mlm_probability) & (ids > tokens.highest)
         encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents)
+        assert model.mlm_head is not None
         mlm = cross_entropy(model.mlm_head, encoded[-1], ids, hidden_from_encoder)
 
         # no decoder gradient reaches the encoder: it would learn to leak, not to understand

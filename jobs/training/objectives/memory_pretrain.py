@@ -20,7 +20,7 @@ from rxt_model.memory.statistics import memory_statistics
 from rxt_model.model import ReactiveTransformer
 
 
-class Reading(Objective):
+class Reading(Objective[ReactiveTransformer]):
     """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask [B, N]."""
 
     def __init__(self, model: ReactiveTransformer, config: MemoryPretrainConfig) -> None:
@@ -60,7 +60,7 @@ class Reading(Objective):
         }
 
 
-class SelfSupervised(Objective):
+class SelfSupervised(Objective[ReactiveTransformer]):
     """Cosine between the written memory and (1 - w_t) * STM_{t-1} + w_t * ED_t; encoder frozen, target detached."""
 
     def __init__(self, model: ReactiveTransformer, config: MemoryPretrainConfig) -> None:

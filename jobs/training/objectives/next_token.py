@@ -12,7 +12,7 @@ from rxt_model.baseline import StatelessDecoder
 from rxt_model.heads import cross_entropy, next_tokens
 
 
-class NextToken(Objective):
+class NextToken(Objective[StatelessDecoder]):
     """Batches: input_ids [B, T] with `documents` (packed text: everything is supervised) or `loss_mask` (answers)."""
 
     def __init__(self, model: StatelessDecoder, config: OptimisationConfig) -> None:

@@ -12,11 +12,12 @@ from jobs.training.batches import beside, text_beside
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.recipe import Inputs, Recipe, text_rows, validation_batch
+from rxt_model.baseline import StatelessDecoder
 from rxt_model.heads import next_tokens
 from rxt_model.model import ReactiveTransformer
 
 
-class Rehearsal(Objective):
+class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
     """Another objective, plus `text_weight` times the loss of the next tokens of the rows of text that lie beside its
     batch (`batches.beside`), if any.
 
@@ -24,12 +25,16 @@ class Rehearsal(Objective):
     supervised, but of a conversation only the answers, which would count for little in one mean over all of them.
     """
 
-    def __init__(self, objective: Objective, config: ConversationTrainingConfig | BaselineConfig) -> None:
+    def __init__(
+        self,
+        objective: Objective[ReactiveTransformer] | Objective[StatelessDecoder],
+        config: ConversationTrainingConfig | BaselineConfig,
+    ) -> None:
         super().__init__()
         self.objective, self.config = objective, config
 
-    @property
-    def model(self) -> nn.Module:
+    @property  # an attribute would give each weight a second name
+    def model(self) -> ReactiveTransformer | StatelessDecoder:  # pyrefly: ignore[bad-override]
         return self.objective.model
 
     def trained(self, step: int) -> list[nn.Module]:
@@ -41,10 +46,12 @@ class Rehearsal(Objective):
         if not text:
             return loss, metrics
         model, ids, documents = self.model, text["input_ids"], text["documents"]
-        reactive = isinstance(model, ReactiveTransformer)
-        memory = [model.initial_memory(len(ids), context.generator)] if reactive else []
         real = documents >= 0
-        output = model.decode(ids, *memory, mask=real, documents=documents)
+        if isinstance(model, ReactiveTransformer):
+            memory = model.initial_memory(len(ids), context.generator)
+            output = model.decode(ids, memory, mask=real, documents=documents)
+        else:
+            output = model.decode(ids, mask=real, documents=documents)
         lm = next_tokens(model.decoder.head, output.hidden, ids, documents, self.config.head_z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         # both passes' routing under one name: the mean of the two

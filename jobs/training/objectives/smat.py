@@ -16,7 +16,7 @@ from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
 
-class Smat(Objective):
+class Smat(Objective[ReactiveTransformer]):
     """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask [B, N]; N grows with the phases."""
 
     def __init__(self, model: ReactiveTransformer, config: SmatConfig) -> None:
