@@ -186,6 +186,10 @@ def test_another_example(copy, script):
     copy.script(script)
 
 
+def test_the_example_schema_is_read_as_the_others_are(copy):
+    copy.tests("tests/unit/dialogues/test_sources.py", "-k", "prompt_response")
+
+
 def test_the_example_kernel_gives_the_numbers_of_fp64(copy):
     pytest.importorskip("triton")
     copy.tests("tests/component/kernels/test_interpreted.py", "-k", "squared_relu")
@@ -209,4 +213,4 @@ def test_examples_are_written_as_the_rest_is(copy):
 
 
 def test_the_structure_holds_with_all_examples(copy):
-    copy.tests("tests/unit/structure/test_structure.py", "-k", "import or longer")
+    copy.tests("tests/unit/structure/test_structure.py", "-k", "import or longer or folder")

@@ -58,7 +58,7 @@ def flagged_by_an_edit(copy, name: str) -> set[str]:
 )
 def test_an_edit_in_an_objective_flags_the_stages_that_minimise_it_and_no_other(copy, path):
     noted = flagged_by_an_edit(copy, str(path.relative_to(ROOT)))
-    assert noted == OBJECTIVES[path.stem] if path.stem in OBJECTIVES else len(noted) == 1
+    assert noted == OBJECTIVES[path.stem] if path.stem in OBJECTIVES else len(noted) <= 1
 
 
 @pytest.mark.parametrize("book", ["english", "polish", "phrasebook", "wording"])

@@ -32,9 +32,9 @@ def rxt(tmp_path, monkeypatch):
 
 
 def test_every_section_has_one_stage_and_the_other_way_round():
-    whole = curriculum(tiny())
-    assert sorted(fingerprint(stage.config) for stage in whole) == sorted(
-        fingerprint(plain(getattr(tiny(), section))) for section in SECTIONS
+    given = [section for section in SECTIONS if getattr(tiny(), section) is not None]
+    assert sorted(fingerprint(stage.config) for stage in curriculum(tiny())) == sorted(
+        fingerprint(plain(getattr(tiny(), section))) for section in given
     )
 
 

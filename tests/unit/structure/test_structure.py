@@ -35,7 +35,7 @@ WAITS = {"wait", "join", "get", "result", "communicate"}  # without a limit if c
 LONGEST = 400
 MOST_FILES = 15
 MOST_AT_THE_TOP_OF_JOBS = 8
-FLAT = {"pipelines": 33, "rxt_model": 26}  # folders that hold more by decision, and how many
+FLAT = {"pipelines": 32, "rxt_model": 25}  # folders that hold more by decision, and how many
 
 
 def sources(package: str) -> list[Path]:
@@ -152,7 +152,8 @@ def test_tests_import_no_tests():
 
 
 def test_no_folder_has_more_files_than_one_takes_in_at_a_glance():
-    folders = Counter(str(path.parent.relative_to(ROOT)) for package in PACKAGES for path in sources(package))
+    files = [path for package in PACKAGES for path in sources(package) if path.name != "__init__.py"]
+    folders = Counter(str(path.parent.relative_to(ROOT)) for path in files)
     assert {folder: n for folder, n in folders.items() if n > FLAT.get(folder, MOST_FILES)} == {}
     assert folders["jobs"] <= MOST_AT_THE_TOP_OF_JOBS
 
