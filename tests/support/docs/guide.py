@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.code_digest import ROOT
 
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 300  # until a command that hangs is given up
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "results", "old_store")
 COPIED = ("pipelines", "jobs", "rxt_model", "tokenization", "tests", "pyproject.toml", "README.md")
 
@@ -62,20 +63,17 @@ class Copy:
             assert text.count(old) == 1, f"{path} has {text.count(old)} places like this one:\n{old}"
             (folder / path).write_text(text.replace(old, new))
 
-    def python(self, *words: str) -> str:
-        """What `python WORDS` prints in the copy; fails if it does."""
+    def run(self, *command: str) -> str:
+        """What a command prints in the copy; fails if it does."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("RXT_", "MLFLOW_"))}
-        env |= {"RXT_STORE": str(self.folder / "store"), "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        env |= {"RXT_STORE": f"{self.folder}/store", "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=SECONDS)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def python(self, *words: str) -> str:
+        """What `python WORDS` prints in the copy; fails if it does."""
+        return self.run(sys.executable, *words)
 
     def script(self, text: str) -> str:
         """What a script prints that imports the copy's packages."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipelines.code_digest import ROOT
 from tests.support.docs.guide import Copy, edits, new_files
-from tests.support.processes import SECONDS
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -199,17 +198,12 @@ def test_the_example_preset_holds_what_all_presets_hold(copy):
     copy.tests("tests/unit/pipelines/test_presets.py", "tests/unit/pipelines/test_curriculum.py", "-k", "not beta")
 
 
-def test_examples_are_written_as_the_rest_is(copy):
+def test_examples_are_written_and_typed_as_the_rest_is(copy):
     paths = [*new_files(GUIDE), *{path for path, _, _ in edits(GUIDE)}]
-    for command in (["check"], ["format", "--check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, *paths],
-            cwd=copy.folder,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    copy.python("-m", "ruff", "check", *paths)
+    copy.python("-m", "ruff", "format", "--check", *paths)
+    checker = str(Path(sys.executable).with_name("pyrefly"))
+    copy.run(checker, "check", "--config", "pyproject.toml", "--python-interpreter-path", sys.executable)
 
 
 def test_the_structure_holds_with_all_examples(copy):
