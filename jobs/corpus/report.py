@@ -1,4 +1,4 @@
-"""What stage `corpus` says about its sources: report.json, ATTRIBUTION.md and quarantine.jsonl."""
+"""Stage `corpus` describes its sources in report.json, ATTRIBUTION.md and quarantine.jsonl."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tokenization.sources.source import Source
 
 @dataclass(frozen=True)
 class PieceReport:
-    """A piece with the report of its cleaning, how many of its clean texts count, and the report of its documents."""
+    """What is known about one piece: `cleaned` is the report of `clean_piece`, `rows` says how many of the clean texts
+    go on, and `written` is the report of `write_documents`."""
 
     task: CleanTask
     cleaned: Mapping[str, Any]
@@ -30,8 +31,11 @@ class PieceReport:
 
 
 def source_report(source: Source, pieces: Sequence[PieceReport]) -> dict[str, Any]:
-    """Counts of one source. `removed` is by reason, in bytes and documents, with examples, and `repaired` by kind, in
-    documents; `sha256` is the digest of a package file, else of all texts that were read."""
+    """Counts of one source.
+
+    `removed` gives bytes, documents and examples by reason, `repaired` documents and examples by kind. `sha256` is the
+    digest of the package file; sources without one have the digest of all texts that were read.
+    """
     task = pieces[0].task
     read = hashlib.sha256("".join(piece.cleaned["read"] for piece in pieces).encode()).hexdigest()
     splits = Counter(dict.fromkeys(SPLITS, 0))
@@ -62,7 +66,7 @@ def totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def attribution(sources: Sequence[Mapping[str, Any]]) -> str:
-    """ATTRIBUTION.md: what the corpus was made from."""
+    """The text of ATTRIBUTION.md, which names everything that the corpus was made from."""
     lines = [
         "# Attribution",
         "",
@@ -80,7 +84,7 @@ def attribution(sources: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_quarantine(url: str, tasks: Sequence[CleanTask]) -> None:
-    """All that was rejected, in the order of the sources."""
+    """Write all rejected texts to `url`, in the order of the sources."""
 
     def write(out: BinaryIO) -> None:
         for task in tasks:

@@ -1,8 +1,9 @@
-"""Stage `corpus`: sources -> clean documents with source, licence, language and split, and a report of what was lost.
+"""Stage `corpus` cleans its sources into documents with source, licence, language and split, and reports what was lost.
 
-Three passes of Ray tasks. Pieces of sources are cleaned, each into a file of its own; one task decides, in the order of
-the documents, which repeat an earlier one; the others are written, a file per piece. So the bytes do not depend on how
-many workers there are. A result counts once its report stands beside it; a retried stage keeps what counts.
+Ray tasks make three passes. The first cleans each piece of a source into a file of its own. In the second, one task
+goes through all documents in order and finds those that repeat an earlier one. The third writes the remaining
+documents, one file per piece. So the bytes do not depend on the number of workers. A result counts once its report lies
+beside it, and a retried stage keeps the results that count.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ _FOREIGN = ("english", "polish", "foreign", "undecided")
 
 
 def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:
-    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`, and, where
-    benchmarks are given, benchmark.parquet.
+    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`, and
+    benchmark.parquet if benchmarks are configured.
 
-    Bad input is left out and listed. A package that cannot be had is named and left out; of what was there at the start
-    and vanished, what was read is kept and the rest is named. A source that cannot be read at all is an error, and so
-    is having nothing at all.
+    Bad input is left out and listed. A package that cannot be fetched is left out and named. If a file vanishes while
+    the stage runs, the stage keeps what it has read and names the file. Raises StageError for a source that cannot be
+    read at all, and for an empty corpus.
     """
     began = time.monotonic()
     try:
@@ -60,7 +61,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
     if missing:
         result.append(f"without {', '.join(missing)}")
-        ctx.reporter.message("complete without them; once they can be fetched", Restart())
+        ctx.reporter.message("the corpus is complete without them; once they can be fetched", Restart())
     _say(ctx, sources)
     return {
         "result": ", ".join(result),
@@ -74,7 +75,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
 def _clean(
     ctx: StageContext, tasks: Sequence[CleanTask], packages: Mapping[str, bytes], benchmark: Benchmark
 ) -> list[PieceReport]:
-    """The pieces that count, in order: all, or as many from the first on as a source's `max_bytes` needs."""
+    """Clean the pieces; return those that go on, in order. A source with `max_bytes` needs only its first pieces."""
     mine: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
         mine.setdefault(task.source.name, []).append(number)
@@ -103,8 +104,10 @@ def _clean(
 def _taken(
     source: Source, numbers: Iterable[int], reports: Mapping[int, Mapping[str, Any]]
 ) -> tuple[list[tuple[int, int | None]], bool]:
-    """The source's pieces from the first on, as far as they are known, each with the bytes that may be taken of it
-    where that is not all; and whether these are enough."""
+    """The source's first pieces up to the first without a report, and whether they are enough.
+
+    Each comes with the number of bytes to take from it, or None for all of it.
+    """
     left, taken = source.max_bytes, []
     for number in numbers:
         if number not in reports:
@@ -119,7 +122,7 @@ def _taken(
 
 
 def _check_column(source: Source, reports: Sequence[Mapping[str, Any] | None]) -> None:
-    """A source none of whose files has the text column is an error of the configuration."""
+    """Raise StageError if no file of the source has the text column, since then the configuration is wrong."""
     known = [report for report in reports if report]
     if len(known) == len(reports) and not any(report["texts"] for report in known):
         for trouble in filter(None, (report["without_column"] for report in known)):
@@ -127,7 +130,7 @@ def _check_column(source: Source, reports: Sequence[Mapping[str, Any] | None]) -
 
 
 def _write(ctx: StageContext, config: CorpusConfig, pieces: Sequence[PieceReport]) -> list[PieceReport]:
-    """Documents of all pieces, less what repeats an earlier one."""
+    """Write the documents of all pieces, except those that repeat an earlier one."""
     urls = [f"{piece.task.url}.parquet" for piece in pieces]
     search = urls, [piece.rows for piece in pieces], config.near_duplicates
     [(_, decisions)] = _run(ctx, find_repeated, [(0, search)])
@@ -153,7 +156,7 @@ def _run(
 
 
 def _clear(uri: str, files: int) -> None:
-    """Away with the clean pieces, and with files of an interrupted attempt that had more of them."""
+    """Delete the clean pieces, and surplus document files that an interrupted attempt left."""
     fs, folder = fsspec.url_to_fs(uri)
     ours = {f"documents-{number:05d}.parquet" for number in range(files)}
     for path in fs.glob(f"{folder}/documents-*"):
@@ -164,13 +167,13 @@ def _clear(uri: str, files: int) -> None:
 
 
 def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:
-    """What the user should know about the sources, a line for each."""
+    """Tell the user about foreign, empty, damaged and vanished sources, one line each."""
     for report in sources:
         source = report["identity"]["source"]
         foreign = sum(report["removed"].get(reason, {"bytes": 0})["bytes"] for reason in _FOREIGN)
         if report["bytes_read"] and foreign > _MOSTLY_FOREIGN * report["bytes_read"]:
             share = foreign / report["bytes_read"]
-            ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: better leave it out")
+            ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: leave it out")
         if not report["documents"]:
             ctx.reporter.message(f"{source['name']} gave no document; report.json of the corpus says what was removed")
         if lost := report["quarantined"]:

@@ -1,6 +1,6 @@
-"""The work of stage `corpus`, a function for each kind of task: clean a piece, find what repeats, write documents.
+"""The tasks of stage `corpus`: clean a piece, find repeated documents, write documents.
 
-A result counts once its report stands beside it with its digest; whoever is asked again returns that report.
+A result counts once a report with its digest lies beside it. A task that is run again returns that report.
 """
 
 from __future__ import annotations
@@ -46,19 +46,22 @@ _DOCUMENTS = pa.schema({field.name: pa.string() for field in fields(Document)})
 
 @dataclass(frozen=True)
 class CleanTask:
-    """A piece of a source, and where its clean texts go. `origin` and `sha256` describe a package that was fetched."""
+    """A piece of a source, and where its clean texts go.
+
+    `origin` says where the source came from. `sha256` is the digest of a fetched package, and empty for other sources.
+    """
 
     source: Source
     corpus: CorpusConfig
     piece: Piece
-    url: str  # without ending
+    url: str  # without a file extension
     origin: str
     sha256: str
-    benchmarks: str  # their digest
+    benchmarks: str  # digest of the benchmarks' hashes
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Whatever its result depends on."""
+        """Everything that the result depends on."""
         rules = self.corpus.model_dump(mode="json", exclude={"sources", "near_duplicates", "benchmarks"})
         return {
             "source": self.source.record,
@@ -81,7 +84,7 @@ class WriteTask:
 
 
 def clean_piece(task: CleanTask, package: bytes, benchmark: Benchmark) -> dict[str, Any]:
-    """Write clean texts with signatures (.parquet), what was rejected (.jsonl) and a report (.json), and return it."""
+    """Write the clean texts with signatures (.parquet), the rejected ones (.jsonl) and a report (.json); return it."""
     if report := _finished(f"{task.url}.json", task.identity, f"{task.url}.parquet"):
         return report
     with tempfile.TemporaryFile() as bad:
@@ -95,7 +98,7 @@ def clean_piece(task: CleanTask, package: bytes, benchmark: Benchmark) -> dict[s
 
 
 class _Piece:
-    """One pass over a piece. `max_bytes` of the source cut every piece, since there may be nothing before it."""
+    """One pass over a piece. The source's `max_bytes` limits every piece, since the pieces before it may be empty."""
 
     def __init__(self, task: CleanTask, package: bytes, benchmark: Benchmark, quarantine: Quarantine) -> None:
         self._task, self._package, self._benchmark, self._quarantine = task, package, benchmark, quarantine
@@ -140,7 +143,7 @@ class _Piece:
                 self._quarantine.add(raw)
                 continue
             content = raw.encode()
-            self._read.update(content + b"\0")  # which no text has in it
+            self._read.update(content + b"\0")  # no text contains this byte
             self._counts["texts"] += 1
             self._counts["bytes_read"] += len(content)
             if text := clean(raw):
@@ -167,12 +170,12 @@ class _Piece:
 
 
 def rows_within(url: str, most: int) -> int:
-    """How many texts from the first on of a clean file have no more than `most` bytes together."""
+    """How many of the first texts in a clean file fit into `most` bytes together."""
     return int(np.searchsorted(np.cumsum(_column(url, "bytes"), dtype=np.int64), most, side="right"))
 
 
 def find_repeated(urls: Sequence[str], rows: Sequence[int], near_duplicates: float) -> list[np.ndarray]:
-    """What becomes of the first `rows` texts of each clean file, the files in their order; see `duplicates.decide`."""
+    """Decide which of the first `rows` texts of each clean file stay, in file order; see `duplicates.decide`."""
 
     def column(name: str) -> np.ndarray:
         return np.concatenate([_column(url, name)[:count] for url, count in zip(urls, rows, strict=True)])
@@ -191,7 +194,7 @@ def _column(url: str, name: str) -> np.ndarray:
 
 
 def write_documents(task: WriteTask, decision: np.ndarray) -> dict[str, Any]:
-    """Write those of the first len(decision) texts that stay, and return the report."""
+    """Write the texts that `decision` keeps, and return the report. Texts after the first len(decision) are dropped."""
     identity = {"clean": task.sha256, "decision": hashlib.sha256(decision.tobytes()).hexdigest()}
     if report := _finished(task.record, identity, task.url):
         return report
@@ -228,14 +231,14 @@ def write_documents(task: WriteTask, decision: np.ndarray) -> dict[str, Any]:
 
 
 def _row_groups(file: BinaryIO) -> Iterator[pa.RecordBatch]:
-    """The batches of a clean file as they were written, none of which is too large for memory."""
+    """The batches of a clean file as they were written, each small enough for memory."""
     clean = pq.ParquetFile(file)
     for number in range(clean.num_row_groups):
         yield from clean.iter_batches(BATCH_TEXTS, [number], _TEXT.names)
 
 
 def _finished(record: str, identity: dict[str, Any], url: str) -> dict[str, Any] | None:
-    """The report of an earlier attempt, if it is of the same work, nothing had vanished and the file is still that."""
+    """The report of an earlier attempt, if it did the same work, no input had vanished and its file is unchanged."""
     try:
         with fsspec.open(record, "rb") as file:
             report = json.load(file)

@@ -1,4 +1,4 @@
-"""Charts of the data cards: bars with their figures, and histograms of both languages beside each other."""
+"""Draw the data cards' charts: bars labelled with figures, and histograms with both languages side by side."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from matplotlib.ticker import PercentFormatter
 COLOURS = {"en": "#0072B2", "pl": "#D55E00"}
 NAMES = {"en": "English", "pl": "Polish"}
 GREY = "#999999"
-MOST_BARS = 14  # more would not be read; the rest is on the page
-MOST_LABELS = 20  # below a histogram: more would run into each other
+MOST_BARS = 14  # nobody would read more; the page lists the rest
+MOST_LABELS = 20  # more labels below a histogram would overlap
 
 
 def language_legend(figure: Figure) -> None:
+    """Add a legend with the colour of each language."""
     handles = [Patch(color=COLOURS[language], label=NAMES[language]) for language in NAMES]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
 
@@ -24,7 +25,7 @@ def language_legend(figure: Figure) -> None:
 def bars(
     axes: Axes, labels: Sequence[str], values: Sequence[float], colours: Sequence[str], notes: Sequence[str]
 ) -> None:
-    """Horizontal bars, the first on top, each with its figure."""
+    """Draw horizontal bars, the first on top, each with its note behind it."""
     places = range(len(labels))
     axes.barh(places, values, color=colours)
     for place, value, note in zip(places, values, notes, strict=True):
@@ -36,7 +37,7 @@ def bars(
 
 
 def histogram(axes: Axes, counts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> None:
-    """Bars of the languages side by side, each as shares of its own sum. `labels`: of every place."""
+    """Draw the languages' bars side by side, as shares of each language's sum. `labels` has one entry per place."""
     for i, (language, found) in enumerate(sorted(counts.items())):
         shares = [count / max(1, sum(found)) for count in found]
         axes.bar([place + 0.4 * (i - 0.5) for place in range(len(labels))], shares, 0.38, color=COLOURS[language])

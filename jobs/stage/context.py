@@ -1,4 +1,4 @@
-"""What a stage function is given: concrete URIs of its inputs and output, how to run, and where to report."""
+"""A stage function gets a StageContext: URIs of its inputs and its output, how to run, and where to report."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from jobs.configs.execution import Execution
 
 @dataclass(frozen=True)
 class Rerun:
-    """Make `stage`, whose result is read here, again."""
+    """Run `stage` again, whose result this stage reads."""
 
     stage: str
 
 
 @dataclass(frozen=True)
 class Restart:
-    """Make this stage again, from its start: the attempt cannot go on."""
+    """Run this stage again from its start, since the attempt cannot go on."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Give the setting `key` this value: with the one it has, the same would happen again."""
+    """Set `key` to `value`, since the present value would fail again."""
 
     key: str
     value: int | float
@@ -31,14 +31,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Look:
-    """See where all stages stand, or everything about `stage`."""
+    """Show the states of all stages, or everything about `stage`."""
 
     stage: str = ""
 
 
 @dataclass(frozen=True)
 class Discard:
-    """Drop an attempt whose records are of no use."""
+    """Drop an attempt whose records cannot be used."""
 
     stage: str
     artifact_id: str
@@ -51,13 +51,13 @@ class Chat:
     stage: str
 
 
-# What to do next. A stage does not know preset and overrides of its run, which the command has to repeat: so it says
-# what to do, and `pipelines.invocation` in which words. A text is a command in which neither plays a part.
+# What the user can do next. The command must repeat the run's preset and overrides, which a stage does not know. So the
+# stage names the action, and `pipelines.invocation` words the command. A str is a command that needs neither.
 Remedy = Rerun | Restart | Change | Look | Discard | Chat | str
 
 
 class StageError(RuntimeError):
-    """A failure with a message for the user: what, where, which value. `remedy` says how to go on."""
+    """A failure whose message tells the user what is wrong, where, and with which value; `remedy` says how to go on."""
 
     def __init__(self, message: str, remedy: Remedy = "") -> None:
         super().__init__(message)
@@ -69,24 +69,24 @@ class Interrupted(RuntimeError):
 
 
 class Reporter(Protocol):
-    """Where a stage reports. The driver prints progress, appends to metrics.jsonl and feeds the tracker."""
+    """A stage reports here. The driver prints progress, appends to metrics.jsonl and feeds the tracker."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Points of curves; names are `group/name`."""
+        """Add a point to each curve in `values`; curves are named `group/name`."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """How far the stage is, in its own unit, with a short note (loss, tokens/s)."""
+        """Report that `done` of `total` units of work are done, with a short note (loss, tokens/s)."""
 
     def message(self, text: str, remedy: Remedy = "") -> None:
-        """One line that the user should see, such as `resumed at step 300`, and what could be done about it."""
+        """Show the user one line, such as `resumed at step 300`, and what can be done about it."""
 
     def file(self, path: str, folder: str = "") -> None:
-        """Show a small local file (plot, sample, table) to whoever browses the run."""
+        """Attach a small local file (plot, sample, table) to the run, where people can browse it."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A complete upstream result. `manifest` is its manifest.json."""
+    """A complete result of an upstream stage. `manifest` is the content of its manifest.json."""
 
     stage: str
     artifact_id: str
@@ -96,7 +96,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class StageContext:
-    """`output_uri` is absolute (a local path or any fsspec URL) and the only place a stage writes to."""
+    """What a stage function gets. `inputs` holds an artifact per upstream stage. `output_uri` is absolute (a local path
+    or any fsspec URL), and a stage writes nowhere else."""
 
     stage: str
     artifact_id: str

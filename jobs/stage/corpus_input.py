@@ -1,4 +1,4 @@
-"""Open the corpus that stage `corpus` left: documents, what was kept out of them, and what it tells of its sources."""
+"""Open what stage `corpus` wrote: the documents, the benchmarks kept out of them, and the reports of the sources."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tokenization.files.integrity import verify
 
 
 def open_corpus(artifact: Artifact) -> Corpus:
-    """Its documents, every file compared with its digest. Raises StageError."""
+    """Open the documents, after every file was compared with its digest. Raises StageError."""
     with usable(artifact, CorpusError):
         return Corpus(artifact.uri, recorded(artifact))
 
 
 def open_benchmark(artifact: Artifact) -> Benchmark:
-    """What was kept out of the documents, if anything. Raises StageError."""
+    """Open the benchmarks that were kept out of the documents, if there are any. Raises StageError."""
     with usable(artifact):
         if BENCHMARK in artifact.manifest["outputs"]:
             verify(f"{artifact.uri}/{BENCHMARK}", recorded(artifact)[BENCHMARK])
@@ -30,7 +30,7 @@ def open_benchmark(artifact: Artifact) -> Benchmark:
 
 
 def source_reports(artifact: Artifact) -> list[dict[str, Any]]:
-    """What its report tells of each source; nothing where it has no report."""
+    """The report of each source; an empty list if the corpus has no report.json."""
     try:
         with fsspec.open(f"{artifact.uri}/report.json", "rb") as file:
             return json.load(file)["sources"]

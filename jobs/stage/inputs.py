@@ -1,6 +1,6 @@
-"""Open the tokenizers and shards that upstream stages left.
+"""Open the tokenizers and shards that upstream stages wrote.
 
-What is missing or damaged there is an error that names the file and the stage to make again.
+A missing or damaged file raises a StageError that names the file and the stage to run again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ TOKENIZER = "tokenizer.json"
 
 
 def recorded(artifact: Artifact) -> dict[str, FileRecord]:
-    """What its manifest says about each of its files."""
+    """The record of each of the artifact's files, from its manifest."""
     return {name: FileRecord(**record) for name, record in artifact.manifest["outputs"].items()}
 
 
 @contextmanager
 def usable(artifact: Artifact, *flaws: type[Exception]) -> Generator[None]:
-    """Whatever says inside that a file of `artifact` is missing or damaged, and what else is of `flaws`, becomes a
-    StageError."""
+    """Turn errors about missing or damaged files of `artifact`, and errors of type `flaws`, into a StageError."""
     try:
         yield
     except (DamagedFile, FileNotFoundError, *flaws) as error:
@@ -34,7 +33,7 @@ def usable(artifact: Artifact, *flaws: type[Exception]) -> Generator[None]:
 
 
 def open_tokenizer(artifact: Artifact) -> Tokenizer:
-    """Its tokenizer.json. Raises StageError."""
+    """Open the artifact's tokenizer.json. Raises StageError."""
     url = f"{artifact.uri}/{TOKENIZER}"
     with usable(artifact, TokenizerError):
         verify(url, recorded(artifact)[TOKENIZER])
@@ -42,14 +41,14 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
 
 
 def open_index(artifact: Artifact) -> ShardIndex:
-    """What its shards are. Raises StageError."""
+    """Open the index of the artifact's shards. Raises StageError."""
     with usable(artifact, ShardError):
         verify(f"{artifact.uri}/{INDEX}", recorded(artifact)[INDEX])
         return read_index(artifact.uri)
 
 
 def open_reader(artifact: Artifact, split: Split) -> ShardReader:
-    """The rows of one split, every shard compared with its digest. Raises StageError."""
+    """Open the rows of one split. The reader compares every shard with its digest. Raises StageError."""
     if all(record.split != split for record in open_index(artifact).files):
         raise StageError(f"{artifact.uri} holds no shard of the {split} split", Look())
     with usable(artifact, ShardError):

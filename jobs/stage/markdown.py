@@ -1,4 +1,4 @@
-"""Markdown for people: tables that look right in a terminal too, foreign text on one line, and pages with a picture."""
+"""Write Markdown: tables that also look right in a terminal, foreign text on one line, and pages with a picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.stage.context import Reporter
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
-    """A table with aligned columns: the first `names` to the left, the others to the right."""
+    """A table with aligned columns: the first `names` columns to the left, the others to the right."""
     cells = [[_cell(text) for text in line] for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
 
@@ -28,16 +28,16 @@ def row(cells: Sequence[str]) -> str:
 
 
 def inline(text: str) -> str:
-    """Foreign text as one line of code, in which nothing is markup."""
+    """Foreign text as one line of Markdown code, so that nothing in it acts as markup."""
     line = " ".join(text.replace("`", "'").split())
     return f"`{line}`"
 
 
 def show_page(reporter: Reporter, folder: str, page: str, draw: Callable[[Path], None]) -> None:
-    """Hand card.md and the picture card.png, which `draw` writes to a path, to whoever browses the run.
+    """Attach `page` as card.md and the picture that `draw` writes as card.png to the run.
 
-    They are no part of the artifact: a card tells how fast the files were written, and those of an artifact are the
-    same whenever they are written.
+    They are not part of the artifact: a card tells how fast the files were written, but an artifact has the same bytes
+    whenever it is written.
     """
     with tempfile.TemporaryDirectory() as place:
         card, picture = Path(place, "card.md"), Path(place, "card.png")
@@ -48,5 +48,5 @@ def show_page(reporter: Reporter, folder: str, page: str, draw: Callable[[Path],
 
 
 def _cell(text: str) -> str:
-    """A bar inside a cell would end it."""
+    """Replace bars, which would end the cell."""
     return text.replace("|", "/")

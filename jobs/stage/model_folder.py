@@ -1,4 +1,4 @@
-"""Model folders in the artifact store: loaded from and written to any fsspec URL, and matched with their tokenizer."""
+"""Load model folders from any fsspec URL, write them to one, and match them with their tokenizer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tokenization.files.integrity import DamagedFile
 
 
 def is_read(name: str, weights: bool = True) -> bool:
-    """Whether a file of a model folder is part of the model; without its weights, its config alone is."""
-    return name in ((CONFIG, TOKENIZER, INDEX) if weights else (CONFIG,)) or weights and name.endswith(".safetensors")
+    """Whether loading the model reads this file of its folder; without the weights, only the config is read."""
+    return name in ((CONFIG, TOKENIZER, INDEX) if weights else (CONFIG,)) or (weights and name.endswith(".safetensors"))
 
 
 @contextmanager
 def local_folder(uri: str, weights: bool = True) -> Generator[Path]:
-    """The files of a model folder, or its config alone, as a local folder: itself, or a copy for as long as the
-    context lasts."""
+    """A local folder with the files of a model folder, or with the config alone. A folder elsewhere is copied, and the
+    copy is deleted when the context ends."""
     fs, root = fsspec.core.url_to_fs(uri)
     if "file" in fs.protocol:
         yield Path(root)
@@ -37,30 +37,30 @@ def local_folder(uri: str, weights: bool = True) -> Generator[Path]:
                 fs.get_file(f"{root}/{name}", f"{folder}/{name}")
         try:
             yield Path(folder)
-        except (ModelFolderError, DamagedFile) as error:  # names the copy, which nobody will find
+        except (ModelFolderError, DamagedFile) as error:  # it names the copy, which is gone by now
             raise type(error)(str(error).replace(folder, uri)) from error
 
 
 def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
-    """The model of the folder at `uri`, in evaluation mode."""
+    """Load the model in the folder at `uri`, in evaluation mode."""
     with local_folder(uri) as folder:
         return from_pretrained(folder, device)
 
 
 def load_reactive(uri: str) -> ReactiveTransformer:
-    """The model of the folder at `uri`, which must have a memory, or StageError."""
+    """Load the model in the folder at `uri`. Raises StageError if it has no memory."""
     return reactive(load_model(uri), uri)
 
 
 def reactive(model: ReactiveTransformer | StatelessDecoder, uri: str) -> ReactiveTransformer:
-    """`model`, which lay at `uri`, if it has a memory. Raises StageError."""
+    """Return `model`, which was loaded from `uri`. Raises StageError if it has no memory."""
     if isinstance(model, StatelessDecoder):
         raise StageError(f"{uri}: a stateless decoder, which has no memory; expected a Reactive Transformer", Look())
     return model
 
 
 def upload(folder: Path, uri: str) -> None:
-    """Copy every file below `folder` to below `uri`, over what was there."""
+    """Copy every file below `folder` to the same place below `uri`, and overwrite what is there."""
     fs, root = fsspec.core.url_to_fs(uri)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         target = f"{root}/{path.relative_to(folder).as_posix()}"
@@ -69,7 +69,7 @@ def upload(folder: Path, uri: str) -> None:
 
 
 def require_tokenizer(digest: str, of: str, tokenizer: Tokenizer) -> None:
-    """Raises StageError unless `digest`, which `of` was made with, is the tokenizer's."""
+    """Raise StageError unless `digest`, the digest of the tokenizer that `of` was made with, is that of `tokenizer`."""
     if digest != tokenizer.digest:
         raise StageError(
             f"the tokenizer does not fit {of}: tokenizer.json has sha256 {tokenizer.digest}, "

@@ -1,4 +1,4 @@
-"""Open the models that upstream stages left, every file compared with what was recorded when it was written."""
+"""Open the models that upstream stages wrote, and compare every file with the digest recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from tokenization.files.integrity import verify
 
 
 def model_uri(artifact: Artifact) -> str:
-    """Its model folder. The export is one itself."""
+    """The URI of the artifact's model folder. An export is a model folder itself."""
     return artifact.uri if CONFIG in artifact.manifest["outputs"] else f"{artifact.uri}/model"
 
 
 def open_model(artifact: Artifact) -> ReactiveTransformer | StatelessDecoder:
-    """The model of its folder, on the CPU in evaluation mode. Raises StageError."""
+    """Load the artifact's model on the CPU, in evaluation mode. Raises StageError."""
     with model_folder(artifact) as folder:
         return from_pretrained(folder)
 
 
 def open_reactive(artifact: Artifact) -> ReactiveTransformer:
-    """The same of a model that must have a memory. Raises StageError."""
+    """Load the artifact's model as `open_model` does. Raises StageError, also if the model has no memory."""
     return reactive(open_model(artifact), artifact.uri)
 
 
 def open_model_config(artifact: Artifact) -> ModelConfig:
-    """The same model's shape, without its weights. Raises StageError."""
+    """Load the shape of the artifact's model, without its weights. Raises StageError."""
     with model_folder(artifact, weights=False) as folder:
         return load_config(folder)[1]
 
 
 @contextmanager
 def model_folder(artifact: Artifact, weights: bool = True) -> Generator[Path]:
-    """Its model folder, or the config alone, as a local one whose files are those that were recorded. Raises
-    StageError for a file that is not, and for what is found out inside."""
+    """A local folder with the artifact's model, or with its config alone. Raises StageError for a file that differs
+    from its record, and for a flaw of the model folder that shows inside the context."""
     with usable(artifact, ModelFolderError), local_folder(model_uri(artifact), weights) as folder:
         _verify(artifact, str(folder), weights)
         yield folder
 
 
 def check_model(artifact: Artifact) -> None:
-    """Compare every file of its model with what was recorded, where it lies. Raises StageError."""
+    """Compare every file of the artifact's model with its record, without copying it. Raises StageError."""
     with usable(artifact):
         _verify(artifact, model_uri(artifact), weights=True)
 
 
 def _verify(artifact: Artifact, folder: str, weights: bool) -> None:
-    """`folder` is the artifact's model folder or a copy."""
+    """Compare the files in `folder`, the artifact's model folder or a copy of it, with their records."""
     inside = f"{model_uri(artifact).removeprefix(artifact.uri)}/".lstrip("/")
     for name, record in recorded(artifact).items():
         file = name.removeprefix(inside)

@@ -1,4 +1,4 @@
-"""Start or join Ray once per process. Ray itself is imported when it is needed."""
+"""Start or join Ray once per process. Ray is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobs.stage.context import StageError
 
 OBJECT_STORE_BYTES = 300 << 20
 PROBE_SECONDS = 5
-SERVERS = ("gcs_server", "raylet")  # without one of them a Ray is dead
+SERVERS = ("gcs_server", "raylet")  # if one of them ends, Ray is dead
 _REMEDY = "unset RAY_ADDRESS     to run on this machine"
 
 DRIVER_ENVIRONMENT = {
@@ -30,7 +30,7 @@ DRIVER_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
 }
 WORKER_ENVIRONMENT = {
-    "TOKENIZERS_PARALLELISM": "false",  # work is spread over processes already
+    "TOKENIZERS_PARALLELISM": "false",  # Ray already spreads the work over processes
     "RAYON_NUM_THREADS": "1",  # the encoding engine keeps a cache of words per thread
     "OMP_NUM_THREADS": "1",
 }
@@ -44,15 +44,15 @@ class RayUnavailable(StageError):
 
 
 def prepare_environment() -> None:
-    """Settings that Ray reads while it is imported, so call this before. What the user has set stays."""
+    """Set what Ray reads while it is imported; call this before that. Variables that the user has set stay."""
     for name, value in (DRIVER_ENVIRONMENT | _authentication()).items():
         os.environ.setdefault(name, value)
 
 
 def ensure_ray(execution: Execution) -> None:
-    """Join the cluster of RAY_ADDRESS, or start Ray on this machine; nothing if this process has Ray already.
+    """Join the cluster at RAY_ADDRESS, or start Ray on this machine, unless this process already has Ray.
 
-    Raises RayUnavailable, within seconds, for a cluster that does not answer or refuses the token.
+    Raises RayUnavailable within seconds if the cluster does not answer or refuses the token.
     """
     global _keeper
     with _lock:
@@ -66,7 +66,7 @@ def ensure_ray(execution: Execution) -> None:
 
 
 def shutdown() -> None:
-    """Leave Ray, and end it where `ensure_ray` started it."""
+    """Leave Ray, and end it if `ensure_ray` started it."""
     global _keeper
     with _lock:
         if _keeper is not None:
@@ -78,14 +78,14 @@ def shutdown() -> None:
 
 
 def has_ended() -> bool:
-    """Whether the Ray that was started here is gone, though nobody called `shutdown`: whoever waits for it waits in
-    vain, until Ray itself ends this process."""
+    """Whether the Ray that this process started has died without `shutdown`. Then waiting for it is useless, until Ray
+    itself ends this process."""
     return _keeper is not None and not all(map(_is_alive, _keeper.servers))
 
 
 class _Keeper(threading.Thread):
-    """The thread that starts Ray, and stays: Linux kills Ray's processes when the thread that made them ends, and
-    stages run on threads that come and go."""
+    """This thread starts Ray and stays. Linux kills Ray's processes when the thread that started them ends, and stages
+    run on threads that end."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__(name="ray-keeper", daemon=True)
@@ -121,9 +121,9 @@ def _start_local(execution: Execution) -> None:
 
     workers = max(execution.train.workers, execution.rl.rollout_workers, execution.data.parallelism)
     workers *= execution.parallel_stages
-    helpers = 2  # a controller and a task beside the workers, also on a machine of two cores
+    helpers = 2  # a controller and a task run beside the workers, also on a machine with two cores
     num_cpus = max(os.cpu_count() or 1, workers + helpers)
-    # otherwise Ray starts no more processes at a time than the machine has cores, and stages wait for each other's
+    # Otherwise Ray starts only as many processes at a time as the machine has cores, and stages wait for each other.
     at_once = {"RAY_worker_maximum_startup_concurrency": str(num_cpus)}
 
     with _environment(WORKER_ENVIRONMENT | at_once):
@@ -147,13 +147,13 @@ def _join(address: str) -> None:
     import ray
     from ray.exceptions import RayError
 
-    # A job's own settings are in our environment already, and Ray refuses to be told them twice.
+    # The settings of a submitted job are already in this environment, and Ray refuses to get them twice.
     told = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
     try:
         with _environment({"RAY_gcs_server_port_wait_time_s": str(PROBE_SECONDS)}):
             ray.init(address=address, runtime_env={"env_vars": told}, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-        if "InvalidAuthToken" in f"{error} {error.__cause__}":  # Ray wraps it in errors about the connection
+        if "InvalidAuthToken" in f"{error} {error.__cause__}":  # Ray hides it in connection errors
             raise RayUnavailable(
                 f"the Ray cluster at {address} refused our token, or demands one and found none",
                 "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=FILE rxt run     with the token of the cluster's head in FILE",
@@ -162,7 +162,7 @@ def _join(address: str) -> None:
 
 
 def _probe(address: str) -> None:
-    """Ray itself would try for a long time to reach a host that does not answer."""
+    """Raise RayUnavailable soon if the host does not answer; Ray itself would try for a long time."""
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
         return
@@ -173,8 +173,11 @@ def _probe(address: str) -> None:
 
 
 def _authentication() -> dict[str, str]:
-    """Token authentication, said explicitly: a cluster's token is not sent otherwise. A Ray of our own gets a fresh
-    token, as its ports listen on every interface and one that Ray generates would lie in the home folder for all."""
+    """Variables that turn on token authentication, since Ray sends a cluster's token only then.
+
+    A Ray on this machine gets a fresh token, because its ports listen on every interface. Ray itself would make one
+    token for all runs and leave it in the home folder.
+    """
     if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
         return {}
     named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
@@ -190,7 +193,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Generator[None]:
-    """`values` for the processes that Ray starts meanwhile, where the user has not set them; this one keeps its own."""
+    """Set the variables in `values` that the user has not set, for the processes that Ray starts inside the context."""
     added = [name for name in values if name not in os.environ]
     os.environ.update({name: values[name] for name in added})
     try:

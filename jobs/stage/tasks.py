@@ -1,6 +1,6 @@
-"""Parallel Ray tasks of a stage: a few at a time, heeding the wish to stop, with failures in words for the user.
+"""Run a stage's tasks on Ray, a few at a time, stop when the user asks, and word failures for the user.
 
-Ray itself is imported when it is needed, after `ensure_ray` has set what Ray reads on import.
+Ray is imported only when it is needed, after `ensure_ray` has set what Ray reads on import.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tokenization.files.storage import NO_SPACE
 if TYPE_CHECKING:
     from ray.exceptions import RayError
 
-Call = tuple[int, Sequence[Any]]  # its number, and the arguments that are its own
+Call = tuple[int, Sequence[Any]]  # the call's number and its own arguments
 
 POLL_SECONDS = 0.5
-RETRIES = 2  # of a task whose worker died
+RETRIES = 2  # for a task whose worker died
 
 
 def run_tasks(
@@ -31,11 +31,11 @@ def run_tasks(
     at_once: int,
     shared: Sequence[Any] = (),
 ) -> Iterator[tuple[int, Any]]:
-    """The results of `function(*arguments, *shared)` for each of `calls`, by their numbers, as they come.
+    """Yield the number and result of `function(*arguments, *shared)` for each of `calls`, in the order they finish.
 
-    At most `at_once` calls run at a time, and each is taken from `calls` when it is due. `shared` is sent to the
-    workers once. Raises Interrupted, the StageError of a task, and StageError for whatever else goes wrong in a task
-    that makes `what`.
+    At most `at_once` calls run at a time, and each is taken from `calls` just before it starts. `shared` is sent to the
+    workers once. Raises Interrupted if the user asked to stop, and StageError if a task fails; `what` tells the user
+    what the tasks make.
     """
     ensure_ray(ctx.execution)
     import ray
@@ -58,7 +58,7 @@ def run_tasks(
                 yield number, _result(ctx, reference, what)
             if ctx.should_stop():
                 raise Interrupted(f"stopped after {done} steps")
-    finally:  # there are some only where one failed or a stop was asked for
+    finally:  # calls are still running only after a failure or a stop
         for reference in running:
             ray.cancel(reference, force=True)
 
@@ -70,13 +70,13 @@ def _result(ctx: StageContext, reference: Any, what: str) -> Any:
     try:
         return ray.get(reference)
     except RayError as error:
-        if ctx.should_stop() and not isinstance(error, RayTaskError):  # one signal goes to a whole group of processes
+        if ctx.should_stop() and not isinstance(error, RayTaskError):  # Ctrl-C reaches the workers too
             raise Interrupted(f"a worker that made {what} was stopped") from error
         raise failure(error, what, ctx.output_uri) from error
 
 
 def failure(error: RayError, what: str, uri: str) -> StageError:
-    """The failure of a task that was making `what` at `uri`."""
+    """The StageError for a task that failed while it made `what` at `uri`."""
     from ray.exceptions import RayTaskError
 
     if not isinstance(error, RayTaskError):
@@ -85,10 +85,10 @@ def failure(error: RayError, what: str, uri: str) -> StageError:
 
 
 def told(cause: BaseException, what: str, uri: str) -> str:
-    """What a task that was making `what` at `uri` raised, in words for the user."""
+    """The user's message for `cause`, which a task raised while it made `what` at `uri`."""
     if isinstance(cause, OSError) and cause.errno in NO_SPACE:
         return (
-            f"no space is left for {what} at {uri}: {cause}; what is finished is kept, nothing half-written counts: "
+            f"no space is left for {what} at {uri}: {cause}; finished files are kept, half-written ones do not count: "
             "make room and run the same command again"
         )
     if isinstance(cause, DamagedFile):
