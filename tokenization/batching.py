@@ -1,15 +1,15 @@
-"""Texts a few at a time: never more than fit into memory, however long they are."""
+"""Group texts into batches that fit into memory, however long the texts are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 BATCH_TEXTS = 2_000
-BATCH_BYTES = 4 << 20  # of UTF-8, in all texts of a batch but its last
+BATCH_BYTES = 4 << 20  # of UTF-8; a batch ends with the text that reaches it
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in order, at most BATCH_TEXTS together, and none after BATCH_BYTES."""
+    """Yield the texts in order. A batch ends at BATCH_TEXTS texts, or at the text that reaches BATCH_BYTES."""
     batch: list[str] = []
     size = 0
     for text in texts:

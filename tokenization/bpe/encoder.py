@@ -1,9 +1,9 @@
-"""The encoding engine: snaptokens, where its ids are those of `tokenizers`.
+"""Encode with snaptokens, if its ids equal those of `tokenizers`.
 
-It encodes some fifty times as many bytes per second of processor time, keeps a bounded cache of words, and hands over
-arrays instead of lists. It is young, so every process compares it with the reference once per vocabulary, on texts that
-such engines get wrong, and goes on with the reference, and with a warning, where they differ. A worker's warning is
-seen by nobody: what it was is known as `slow` to whoever reports what the worker did.
+snaptokens encodes about fifty times as many bytes per second of processor time. It keeps a bounded cache of words and
+returns arrays instead of lists. It is young, so every process compares it with the reference once per vocabulary, on
+texts that such engines get wrong. If the two differ, the process warns and uses the reference. Nobody sees the warning
+of a worker, so `slow` keeps its text for whoever reports what the worker did.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ Flat = tuple[np.ndarray, np.ndarray]
 
 
 class Engine(Protocol):
+    """What encodes texts."""
+
     slow: str  # why this is not the fast engine; empty for the fast one
 
     def encode_flat(self, texts: Sequence[str]) -> Flat:
-        """ids int32 [N] of all texts, and offsets int64 [len(texts) + 1]: text i has ids[offsets[i] : offsets[i + 1]].
-        The arrays may be read-only."""
+        """Return the ids of all texts, int32 [N], and offsets, int64 [len(texts) + 1].
+
+        Text i has ids[offsets[i] : offsets[i + 1]]. The arrays may be read-only.
+        """
         ...
 
 
@@ -40,6 +44,7 @@ class Reference:
         self._tokenizer = tokenizers.Tokenizer.from_str(content)
 
     def encode_flat(self, texts: Sequence[str]) -> Flat:
+        """Encode as `Engine` says, BATCH texts at a time."""
         parts, lengths = [np.empty(0, np.int32)], [0]
         for start in range(0, len(texts), BATCH):
             batch = list(texts[start : start + BATCH])
@@ -50,7 +55,7 @@ class Reference:
 
 
 class Snaptokens:
-    """Raises ImportError where it is not installed and ValueError where it does not know the vocabulary's split."""
+    """The fast engine. Raises ImportError if it is missing, and ValueError for a split of words that it does not know."""
 
     slow = ""
 
@@ -60,13 +65,14 @@ class Snaptokens:
         self._tokenizer = snaptokens.Tokenizer.from_json_str(content)
 
     def encode_flat(self, texts: Sequence[str]) -> Flat:
+        """Encode as `Engine` says."""
         ids, offsets = self._tokenizer.encode_batch_flat(list(texts))
         return np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64)
 
 
 @lru_cache(maxsize=4)
 def engine(content: str) -> Engine:
-    """The fastest engine with the reference's ids for a content-only tokenizer.json, chosen once per process."""
+    """Return the fastest engine that gives the reference's ids for this content-only tokenizer.json (cached)."""
     try:
         fast = Snaptokens(content)
         different = first_difference(fast, Reference(content), hard_texts())
@@ -81,7 +87,7 @@ def engine(content: str) -> Engine:
 
 
 def first_difference(one: Engine, other: Engine, texts: Sequence[str]) -> str | None:
-    """The first text that the two encode differently."""
+    """Return the first text that the two engines encode differently, or None."""
     (ids, ends), (other_ids, other_ends) = one.encode_flat(texts), other.encode_flat(texts)
     for i, text in enumerate(texts):
         if not np.array_equal(ids[ends[i] : ends[i + 1]], other_ids[other_ends[i] : other_ends[i + 1]]):

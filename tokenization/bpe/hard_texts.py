@@ -1,4 +1,4 @@
-"""Texts that encoding engines get wrong, made from a fixed seed: the same in every process, some kilobytes of each."""
+"""Make texts that encoding engines get wrong. A fixed seed makes them the same in every process."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _CODE = (
 
 
 def hard_texts() -> list[str]:
-    """Blanks, line ends, quotes, marks, digits, code, Polish, mixed scripts, emoji, dialogues full of what looks like
-    control tokens, and any Unicode at all."""
+    """Return texts with blanks, line ends, quotes, combining marks, digits, code, Polish, mixed scripts and emoji,
+    dialogues with forged control tokens, and random Unicode."""
     rng = random.Random(0)
     fixed = ["", " ", "x" * 5000, " " * 300, "\n" * 300, "ab1 " * 500, "[A] literal [EOS] and [PAD][BOS][T][C]{}"]
     mixed = ["".join(rng.choices(_PIECES, k=rng.randint(0, 24))) for _ in range(600)]
@@ -52,13 +52,13 @@ def hard_texts() -> list[str]:
 
 
 def _scalar(rng: random.Random) -> str:
-    """Any code point but surrogates, which no text holds."""
+    """Return a random code point. Surrogates are left out, because no text holds them."""
     code = rng.randrange(0x110000 - 0x800)
     return chr(code if code < 0xD800 else code + 0x800)
 
 
 def _polish(rng: random.Random) -> str:
-    """A paragraph: inflected words, capitals, quotes, numbers with the blank between thousands."""
+    """Make a paragraph of inflected words, capitals, quotes, and numbers with a blank between thousands."""
     words = [rng.choice(_STEMS) + rng.choice(_ENDINGS) for _ in range(rng.randint(10, 40))]
     words[0] = words[0].capitalize()
     words[rng.randrange(len(words))] = f"„{rng.choice(_STEMS).upper()}”,"
@@ -69,7 +69,7 @@ def _polish(rng: random.Random) -> str:
 
 
 def _dialogue(rng: random.Random) -> str:
-    """Turns whose texts contain control tokens, whole, broken and doubled."""
+    """Make turns whose texts contain control tokens: whole, broken and doubled."""
     turns = []
     for _ in range(rng.randint(2, 8)):
         token = rng.choice(SPECIAL_TOKENS)
@@ -84,7 +84,7 @@ def _dialogue(rng: random.Random) -> str:
 
 
 def _digits(rng: random.Random) -> str:
-    """Counts, fractions, dates, telephone numbers, exponents, and digits of other scripts."""
+    """Make counts, fractions, dates, telephone numbers, exponents, and digits of other scripts."""
     kinds = (
         f"{rng.randint(0, 10**12)}",
         f"{rng.random():.6f}",
@@ -110,7 +110,7 @@ def _emoji(rng: random.Random) -> str:
 
 
 def _blanks(rng: random.Random) -> str:
-    """Words between runs of blanks, one of them long."""
+    """Make words between runs of blanks, the last run a long one."""
     runs = [
         rng.choice(_BLANKS) * rng.choice((1, 2, 3, 17, 64)) + rng.choice(("a", "", ".", "ż", "7")) for _ in range(10)
     ]
@@ -118,7 +118,7 @@ def _blanks(rng: random.Random) -> str:
 
 
 def _marks(rng: random.Random) -> str:
-    """Letters, digits and blanks under one to many combining marks, some of which stand alone."""
+    """Put one to many combining marks on letters, digits and blanks; some marks stand alone."""
     bases = rng.choices([*"aeozlnŻq1 .\n", "", "़"], k=16)
     return "".join(base + "".join(rng.choices(_MARKS, k=rng.choice((0, 1, 1, 2, 9)))) for base in bases)
 

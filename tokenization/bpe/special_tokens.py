@@ -1,4 +1,4 @@
-"""The control tokens and their fixed ids. The first five are the field's; the rest mark the parts of an interaction."""
+"""The control tokens and their fixed ids. The first five are customary; the rest mark the parts of an interaction."""
 
 PAD, UNK, BOS, EOS, MASK, QUERY, ANSWER, THINK, TOOL_CALL, TOOL_RESULT, INTERNAL = range(11)
 

@@ -1,8 +1,8 @@
-"""Byte-level BPE over both languages, with a content-only twin that knows no control tokens.
+"""Byte-level BPE for both languages. User text is encoded by a twin of the tokenizer that knows no control tokens.
 
-The twin exists because the library's own switch against control tokens in user text is lost on saving and on pickling:
-a literal "[A]" would become the control id in every remote worker. The twin has the same vocabulary and no added
-tokens, so that nothing can be lost in transit.
+The `tokenizers` library has a switch that keeps user text from producing control tokens, but saving and pickling lose
+it: in a remote worker the text "[A]" would become the control id. The twin has the same vocabulary and no added
+tokens, so nothing can be lost on the way.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + len(BYTE_ALPHABET)
 
 
 class TokenizerError(ValueError):
-    """A tokenizer.json, or a request to train one, that this project cannot use."""
+    """This project cannot use a tokenizer.json, or cannot train a tokenizer as requested."""
 
 
 class Tokenizer:
-    """Text <-> ids. `encode` yields content only: no text whatsoever can produce a control id."""
+    """Converts between text and ids. `encode` returns content ids only: no text can produce a control id."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
         self.json = tokenizer.to_str()
@@ -44,7 +44,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
-        """Learn merges. The same texts give the same bytes; little text gives fewer than `vocab_size` tokens."""
+        """Learn merges. The same texts give the same bytes. Too little text gives fewer than `vocab_size` tokens."""
         if vocab_size < SMALLEST_VOCABULARY:
             raise TokenizerError(
                 f"a vocabulary of {vocab_size} is too small: control tokens and bytes take {SMALLEST_VOCABULARY}"
@@ -65,7 +65,7 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str) -> Tokenizer:
-        """From the content of a tokenizer.json. Raises TokenizerError where it is none of ours."""
+        """Read the content of a tokenizer.json. Raises TokenizerError if this project cannot use it."""
         try:
             tokenizer = tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # the library raises nothing more specific
@@ -74,7 +74,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, url: str) -> Tokenizer:
-        """From a tokenizer.json at a local path or any fsspec URL. Raises TokenizerError with the place."""
+        """Read a tokenizer.json at a local path or any fsspec URL. Raises TokenizerError, which names the URL."""
         with fsspec.open(url, "rb") as file:
             content = file.read()
         try:
@@ -83,34 +83,37 @@ class Tokenizer:
             raise TokenizerError(f"{url}: {error}") from error
 
     def save(self, url: str) -> None:
-        """Write tokenizer.json; its sha256 is `digest`."""
+        """Write tokenizer.json. The file's sha256 equals `digest`."""
         write(url, self.json.encode())
 
     def encode(self, text: str) -> list[int]:
-        """Content ids, without any control token."""
+        """Return the content ids of a text, without any control token."""
         return self.encode_flat([text])[0].tolist()
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` for many texts."""
+        """Encode many texts."""
         ids, offsets = self.encode_flat(texts)
         return [ids[start:end].tolist() for start, end in zip(offsets, offsets[1:], strict=False)]
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """`encode` for many texts without a Python object per token: ids int32 [N] and offsets int64 [len(texts) + 1],
-        so that text i has ids[offsets[i] : offsets[i + 1]]. Both may be read-only."""
+        """Encode many texts without making a Python object per token.
+
+        Returns ids, int32 [N], and offsets, int64 [len(texts) + 1]: text i has ids[offsets[i] : offsets[i + 1]]. Both
+        may be read-only.
+        """
         return engine(self.content).encode_flat(texts)
 
     @property
     def slow(self) -> str:
-        """Why this process does not encode with the fast engine; empty where it does."""
+        """Why this process does not use the fast engine; empty if it does."""
         return engine(self.content).slow
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of the content ids; control ids are dropped. An incomplete UTF-8 sequence shows as U+FFFD."""
+        """Return the text of the content ids and drop control ids. Incomplete UTF-8 shows as U+FFFD."""
         return self._content.decode([i for i in ids if i >= len(SPECIAL_TOKENS)], skip_special_tokens=False)
 
     def token(self, token_id: int) -> str:
-        """The surface of one id in the byte alphabet of the vocabulary, for reports."""
+        """Return one token as the vocabulary spells it, in the byte alphabet. Raises TokenizerError for unknown ids."""
         token = self._content.id_to_token(token_id)
         if token is None:
             raise TokenizerError(f"id {token_id} is outside the vocabulary of {self.vocab_size}")
@@ -121,7 +124,7 @@ class Tokenizer:
 
 
 def _check(declared: dict, tokenizer: tokenizers.Tokenizer) -> None:
-    """Fixed control ids, and no way for content to reach one of them by merging."""
+    """Check that control tokens have their fixed ids and that no merge of content produces one."""
     if declared["model"]["type"] != "BPE":
         raise TokenizerError(f"a {declared['model']['type']} tokenizer, expected byte-level BPE")
     for expected, token in enumerate(SPECIAL_TOKENS):

@@ -1,9 +1,9 @@
-"""Text cut into the words that merges may not cross, a million characters at a time.
+"""Cut text into words, which merges may not cross.
 
-The split is that of Qwen 3.5: every digit stands alone (codes and years are copied digit by digit), a combining mark
-stays with its letter (decomposed Polish is no worse than any rare word), one blank or bracket may lead a word, and line
-ends stay with the punctuation before them. `tokenizers` and the encoding engine match SPLIT as a regular expression;
-for training, where that would take nearly all the time, `mark_words` comes to the same words with array operations.
+The split is that of Qwen 3.5. Every digit stands alone, so codes and years are copied digit by digit. A combining mark
+stays with its letter, so decomposed Polish costs no more than a rare word. One blank or bracket may lead a word. Line
+ends stay with the punctuation before them. `tokenizers` and the encoding engine match SPLIT as a regular expression.
+In training that would take nearly all the time, so `mark_words` finds the same words with array operations.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ SPLIT = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# Classes of characters; blanks end no line.
+# Classes of characters. A BLANK is any white space but the plain space and line ends.
 EDGE, NUMBER, OTHER, LETTER, NEWLINE, BLANK, SPACE = range(7)
-OPEN = 2  # in the table: the classes of two characters do not tell
+OPEN = 2  # in the table: the classes of these two characters do not decide
 _BLANKS = "\t\v\f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-_ONE_LETTER = [ord(c) for c in "sStTmMdD\u017f"]  # of 's 't 'm 'd; a long s counts as an s
+_ONE_LETTER = [ord(c) for c in "sStTmMdD\u017f"]  # of 's 't 'm 'd; the long s (U+017F) counts as an s
 _TWO_LETTERS = [([ord(a), ord(a.upper())], [ord(b), ord(b.upper())]) for a, b in ("re", "ve", "ll")]
 
 
 @cache
 def _classes() -> np.ndarray:
-    """Class of every code point (uint8). NUL is the edge of a text."""
+    """Return the class of every code point, uint8. NUL marks the edge of a text."""
     of_category = {"L": LETTER, "M": LETTER, "N": NUMBER}
     classes = np.array([of_category.get(unicodedata.category(chr(c))[0], OTHER) for c in range(0x110000)], np.uint8)
     classes[[ord(c) for c in _BLANKS]] = BLANK
@@ -40,7 +40,7 @@ def _classes() -> np.ndarray:
 
 @cache
 def _start_table() -> np.ndarray:
-    """Whether a character starts a word (0, 1 or OPEN), by 8 * class of the one before it + its own class."""
+    """Return whether a character starts a word (0, 1 or OPEN), by 8 * class of the one before + its own class."""
     starts = np.ones((8, 8), np.uint8)
     starts[OTHER, (OTHER, NEWLINE)] = starts[LETTER, LETTER] = starts[NEWLINE, NEWLINE] = 0
     starts[SPACE, OTHER] = starts[BLANK:, LETTER] = starts[BLANK:, NEWLINE] = 0
@@ -49,13 +49,13 @@ def _start_table() -> np.ndarray:
 
 
 def mark_words(text: str) -> str:
-    """The text with a NUL before each of its words. NULs in the text itself count as edges of texts."""
+    """Put a NUL before each word of the text. NULs in the text itself count as edges of texts."""
     codes = np.frombuffer(f"\0{text}\0".encode("utf-32-le"), np.uint32)
     return np.insert(codes, np.flatnonzero(_starts(codes)), 0).tobytes().decode("utf-32-le")
 
 
 def _starts(codes: np.ndarray) -> np.ndarray:
-    """Whether each code point (uint32 [n], NUL first and last) starts a word: bool [n], as SPLIT matches them."""
+    """Return whether each code point (uint32 [n], NUL first and last) starts a word as SPLIT matches it: bool [n]."""
     kinds = _classes()[codes]
     pairs = np.zeros_like(kinds)
     np.bitwise_or(kinds[:-1] << 3, kinds[1:], out=pairs[1:])
@@ -63,15 +63,16 @@ def _starts(codes: np.ndarray) -> np.ndarray:
     undecided = np.flatnonzero(starts == OPEN)
     before, own = kinds[undecided - 1], kinds[undecided]
 
-    # A single sign leads the letters after it, unless a space has taken it.
+    # A single sign leads the letters after it, unless a space has already taken the sign.
     letters = undecided[own == LETTER]
     starts[letters] = np.isin(kinds[letters - 2], (OTHER, SPACE))
 
-    # The last of several blanks leads what follows, the others stay together.
+    # The last of several blanks leads what follows; the other blanks stay together.
     inner = undecided[(own >= BLANK) & (before >= BLANK)]
     starts[inner] = np.isin(kinds[inner + 1], (NUMBER, OTHER, LETTER))
 
-    # Blanks after a line's end belong to it if another line's end follows them, unless punctuation has taken the first.
+    # Blanks after a line end belong to that line end if another line end follows the blanks. But if punctuation has
+    # taken the first line end, they do not.
     indents = undecided[before == NEWLINE]
     if indents.size:
         blank = kinds >= BLANK
@@ -81,7 +82,7 @@ def _starts(codes: np.ndarray) -> np.ndarray:
         ahead = kinds[line_ends[np.searchsorted(line_ends, indents) - 1] - 1]
         starts[indents] = (after != NEWLINE) | (ahead == OTHER)
 
-    # 's, 't, 're, 've, 'm, 'll and 'd end where they end.
+    # The contractions 's, 't, 're, 've, 'm, 'll and 'd are words: another word starts after them.
     quotes = np.flatnonzero(codes == ord("'"))
     quotes = quotes[~np.isin(kinds[quotes - 1], (OTHER, SPACE)) & (kinds[quotes + 1] == LETTER)]
     first, second = codes[quotes + 1], codes[quotes + 2]

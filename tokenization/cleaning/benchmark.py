@@ -1,6 +1,7 @@
-"""What models will be tested on, as the n-grams of its words: text that shares one with it is not trained on.
+"""Recognise texts that the model will be tested on, so that it is not trained on them: they share n-grams of words.
 
-Stage `corpus` leaves it beside its documents, so that data sets of conversations are held to the same.
+Stage `corpus` writes these n-grams beside its documents, so that conversation data sets are checked against the same
+benchmark texts.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ FILE = "benchmark.parquet"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Texts that the model will be tested on: `hashes` of their n-grams, uint64, sorted, each once."""
+    """`hashes` of the n-grams of all benchmark texts: uint64, sorted, without repetitions."""
 
     n: int
     hashes: np.ndarray
 
     @classmethod
     def of(cls, texts: Sequence[str], n: int) -> Benchmark:
-        """Texts of fewer than n words cannot be recognised."""
+        """Hash the n-grams of the texts. A text of fewer than n words has none and cannot be recognised."""
         return cls(n, np.unique(Words(texts).ngrams(n).hashes))
 
     def found_in(self, words: Words) -> np.ndarray:
-        """Whether each document shares an n-gram with a benchmark, bool [D]."""
+        """Return whether each document shares an n-gram with a benchmark text, bool [D]."""
         ngrams = words.ngrams(self.n)
         hits = np.isin(ngrams.hashes, self.hashes)
         return np.bincount(ngrams.documents[hits], minlength=len(ngrams.counts)) > 0
 
 
 def write_benchmark(uri: str, benchmark: Benchmark) -> None:
-    """Beside the documents of the corpus at `uri`."""
+    """Write the benchmark beside the documents of the corpus at `uri`."""
     table = pa.table({"ngram": benchmark.hashes}).replace_schema_metadata({"words": str(benchmark.n)})
     publish(f"{uri}/{FILE}", lambda file: pq.write_table(table, file))
 
 
 def read_benchmark(uri: str) -> Benchmark:
-    """That of the corpus at `uri`, without n-grams where it has none. Raises CorpusError for a damaged file."""
+    """Read the benchmark of the corpus at `uri`; one without n-grams if it has none. Raises CorpusError if damaged."""
     url = f"{uri}/{FILE}"
     try:
         with fsspec.open(url, "rb") as file:

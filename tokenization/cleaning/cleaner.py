@@ -1,4 +1,4 @@
-"""One document at a time: repair it, drop paragraphs in the wrong language or repeated, drop it if vulgar or short."""
+"""Clean one document: repair it, drop foreign and repeated paragraphs, drop the whole if it is vulgar or too short."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VULGAR = re.compile(
     r"kurw|kurew|pierdol|pierdal|pizd|jeba|jebi|jebn|cipk|kutas|fuck|shit(s|ty)?\b|"
     r"\b(chuj|huj|cip[aęy]\b|dup[aąęy]\b|dupie\b|gówn|sra[ćłl]|ruchał|cyck|cunt|nigger|whore)"
 )
-# The expression is slow, and each of its words has one of these in it.
+# The expression is slow. Whatever it matches contains one of these.
 _PERHAPS_VULGAR = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit", "huj", "dup", "gówn", "sra",
                    "rucha", "cyck", "cunt", "nigger", "whore")  # fmt: skip
 
@@ -29,12 +29,12 @@ _PERHAPS_VULGAR = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit"
 class Cleaner:
     """Cleans the documents of one piece of a source, in order, and counts what it removes and repairs.
 
-    A paragraph is a line. With `whole` a document is kept or dropped as one paragraph, so that the turns of a dialogue
+    A paragraph is a line. If `whole`, a document is kept or dropped as one paragraph, so that the turns of a dialogue
     and the lines of a dictionary entry stay together. `skip` names filters that are not applied.
 
-    A paragraph is repeated if it is among the last REMEMBERED and more that stayed. A piece of plain text, 64 MB, has
-    no more unless they are shorter than 64 bytes; a compressed file is one piece however long it is. At most twice as
-    many are remembered, in 170 MB.
+    A paragraph counts as repeated if it equals one of at least the last REMEMBERED kept paragraphs. A 64 MB piece of
+    plain text has no more than these, unless its paragraphs are shorter than 64 bytes; a compressed file is one piece,
+    however long it is. At most twice as many are remembered, which takes 170 MB.
     """
 
     language: Language
@@ -47,7 +47,7 @@ class Cleaner:
     _new: set[int] = field(default_factory=set)
 
     def __call__(self, raw: str) -> str:
-        """The clean text, or an empty string where too little is left."""
+        """Return the clean text, or an empty string if too little is left."""
         text = repair(raw, self.repaired.add)
         if "vulgar" not in self.skip and _vulgar(text.lower()):
             return self._drop("vulgar", text)
@@ -85,7 +85,7 @@ class Cleaner:
 
 
 class _Recent:
-    """The last digests, at least `count` and at most about twice as many."""
+    """Remembers the latest digests: at least `count`, at most about twice as many."""
 
     def __init__(self, count: int) -> None:
         self._count = count

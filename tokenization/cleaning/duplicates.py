@@ -1,8 +1,8 @@
-"""Which documents repeat an earlier one, exactly or nearly: MinHash signatures of each, then one decision over all.
+"""Find documents that repeat an earlier one, exactly or nearly, by their MinHash signatures.
 
-Signatures are computed where documents are cleaned and lie in a column per band. The decision sees a band of all
-documents at a time, so that its memory is a few numbers per document whatever the length of the texts, and it goes by
-the order of the documents, so that it does not depend on who computed what.
+Signatures are computed where documents are cleaned, and stored in one column per band. One decision over all documents
+follows. It reads one band at a time, so it needs a few numbers per document, whatever the length of the texts. It
+depends on the order of the documents only, not on which worker computed what.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from rensa import RMinHash
 from tokenization.cleaning.words import Words
 
 PERMUTATIONS = 128
-BANDS = 16  # of 8 values each: of pairs with Jaccard similarity 0.8 they find 95 %, with 0.9 all, with 0.7 61 %
+BANDS = 16  # of 8 values each; of pairs with Jaccard similarity 0.7 they find 61 %, with 0.8 95 %, with 0.9 all
 SHINGLE = 5  # words
-ENOUGH_WORDS = 20  # in a shorter document a few words more or less are another document
+ENOUGH_WORDS = 20  # in a shorter document a few different words make it another document
 
 KEEP, DUPLICATE, NEAR_DUPLICATE = range(3)
 
@@ -30,7 +30,7 @@ BAND_COLUMNS = {f"band{band:02d}": _BAND for band in range(BANDS)}
 
 
 def signatures(words: Words) -> dict[str, pa.Array]:
-    """One column per band, of the lower 16 bits of its minima over all 5-word shingles of a document."""
+    """Return one column per band, with the lower 16 bits of its minima over all 5-word shingles of a document."""
     shingles = words.ngrams(SHINGLE)
     offsets = np.concatenate([[0], np.cumsum(shingles.counts)]).astype(np.uint64)
     rows = RMinHash.digest_matrix_from_flat_token_hashes(shingles.hashes, offsets, PERMUTATIONS, _SEED).to_rows()
@@ -42,12 +42,11 @@ def signatures(words: Words) -> dict[str, pa.Array]:
 
 
 def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
-    """KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D].
+    """Return KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D].
 
-    `column` reads a column of all documents in their order: `key` uint64 [D] (of texts that say the same, equal
-    keys), `words` int32 [D], and the band columns, uint16 [D, 8]. Of documents with equal keys the first stays. Of
-    those that share a band with an earlier one, those go whose signature is equal to its in at least `threshold` of
-    all values.
+    `column` reads one column of all documents, in order: `key`, uint64 [D], equal for texts that say the same; `words`,
+    int32 [D]; and the bands, uint16 [D, 8]. Among documents with equal keys, the first is kept. A document that shares
+    a band with an earlier one is a near duplicate if at least `threshold` of all values of their signatures are equal.
     """
     keys = column("key")
     decision = np.where(first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)
@@ -64,7 +63,7 @@ def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
 
 
 def _candidates(column: Callable[[str], np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of an earlier and a later document with a band in common: each with the first one, once."""
+    """Pair each document with the first earlier one in each band that equals its own; every pair once."""
     pairs = np.empty(0, np.uint64)
     for name in BAND_COLUMNS:
         halves = np.ascontiguousarray(column(name)[rows]).view("<u8")
@@ -75,7 +74,7 @@ def _candidates(column: Callable[[str], np.ndarray], rows: np.ndarray) -> tuple[
 
 
 def first_alike(keys: np.ndarray) -> np.ndarray:
-    """For each position that of the first equal key, int64."""
+    """Return, for each position, the position of the first equal key, int64."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     begins = np.diff(ordered, prepend=~ordered[:1]) != 0

@@ -1,6 +1,8 @@
-"""Whole documents that are no prose: those that repeat themselves, those made of symbols, and those that hold the
-text of a benchmark. Ratios of Rae et al., "Scaling Language Models" (Gopher), A1.1, over words where it counts
-characters."""
+"""Reject whole documents that repeat themselves, consist of symbols, or hold the text of a benchmark.
+
+The limits are from Rae et al., "Scaling Language Models" (Gopher), A1.1. Ratios are over words where Gopher counts
+characters.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,15 @@ from tokenization.cleaning.removals import Removal
 from tokenization.cleaning.words import Words, repeated
 
 ENOUGH_WORDS = 50  # a ratio in a shorter document means nothing
-MOST_TOP = {2: 0.20, 3: 0.18, 4: 0.16}  # share of the words that are in the most frequent n-gram
-MOST_AGAIN = {5: 0.15, 10: 0.10}  # share of the n-grams that occurred before
-MOST_SYMBOLS = 0.1  # "#" and ellipses per word
-WORD_LENGTH = (2, 12)  # mean, in letters; Polish words are longer than the 3 to 10 that Gopher took for English
+MOST_TOP = {2: 0.20, 3: 0.18, 4: 0.16}  # n: share of the words that lie in the most frequent n-gram
+MOST_AGAIN = {5: 0.15, 10: 0.10}  # n: share of the n-grams that occurred before
+MOST_SYMBOLS = 0.1  # "#" and ellipses, per word
+WORD_LENGTH = (2, 12)  # mean, in letters; Gopher has 3 to 10 for English, and Polish words are longer
 _SYMBOLS = ("#", "...", "…")
 
 
 def flaws(texts: Sequence[str], words: Words, benchmark: Benchmark, skip: Collection[str] = ()) -> list[Removal | None]:
-    """Why each document should go; None for those that stay. Filters in `skip` are not applied."""
+    """Return why each document should go, or None if it stays. Filters in `skip` are not applied."""
     found: list[Removal | None] = [None] * len(texts)
     tests: dict[Removal, np.ndarray] = {"repetition": _repeats(words), "symbols": _symbols(texts, words)}
     for reason, bad in tests.items():

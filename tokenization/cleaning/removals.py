@@ -1,4 +1,4 @@
-"""What cleaning took away, by reason: bytes, documents that lost something, and the first few examples."""
+"""Count what cleaning removed, by reason: bytes, affected documents, and the first few examples."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LENGTH = 160  # characters of an example
 
 
 class Removals:
-    """Counts by reason; a document that lost several paragraphs for one reason counts once."""
+    """Counts by reason. A document that lost several paragraphs for one reason counts once."""
 
     def __init__(self) -> None:
         self._by_reason: dict[Removal, dict[str, Any]] = {}
 
     def add(self, reason: Removal, texts: Iterable[str]) -> None:
-        """What one document lost for one reason."""
+        """Count what one document lost for one reason."""
         entry = self._by_reason.setdefault(reason, {"bytes": 0, "documents": 0, "examples": []})
         entry["documents"] += 1
         for text in texts:
@@ -28,12 +28,12 @@ class Removals:
                 entry["examples"].append(text[:_LENGTH])
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """`{reason: {"bytes", "documents", "examples"}}`."""
+        """Return `{reason: {"bytes", "documents", "examples"}}`."""
         return dict(sorted(self._by_reason.items()))
 
 
 def merged(parts: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The removals of several parts, given in their order, as one; and so with other counts that have examples."""
+    """Add up the removals of several parts, given in order. It also adds up other counts that have `examples`."""
     total: dict[str, dict[str, Any]] = {}
     for part in parts:
         for reason, entry in part.items():

@@ -1,4 +1,4 @@
-"""Characters: what was decoded wrongly, composed in pieces or never meant to be seen."""
+"""Repair characters: decode misread ones, compose split ones, remove invisible ones, and tidy white space."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from tokenization.cleaning.removals import EXAMPLES
 Repair = Literal["misread encoding", "composition", "control characters", "white space"]
 Note = Callable[[Repair, str, str], None]
 
-_AROUND = 30  # characters shown before and after what was restored
+_AROUND = 30  # characters shown before and after a repaired place
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\ufffd\ufff9-\ufffb\ue000-\uf8ff]")
 _LINE_END = re.compile(r"\r\n?")
 _SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
-# UTF-8 read in another encoding shows its lead bytes as letters such as Ã, Ä, Å or Ĺ: none is in what Polish is written
-# with, so that plain text is spared ftfy's long look at it.
+# UTF-8 read in another encoding shows its lead bytes as letters such as Ã, Ä, Å or Ĺ. Polish does not use them. So a
+# text in the characters of Polish alone is spared ftfy, which is slow.
 _PERHAPS_MISREAD = re.compile(r"[^\x00-\x7fąćęłńóśźżĄĆĘŁŃÓŚŹŻ–—„”“’…]")
 
 
 def repair(text: str, note: Note | None = None) -> str:
-    """Doubly encoded letters restored, NFC, no control characters, line ends `\\n`, plain spaces, no space at line
-    ends, at most one empty line in a row. `note` is told of each kind of repair that changes something, with the text
-    before and after it."""
+    """Restore doubly encoded letters, compose to NFC, and remove control characters. End lines with `\\n`, use plain
+    spaces, remove spaces at line ends, and leave at most one empty line in a row.
+
+    `note` is called for each kind of repair that changes the text, with the kind and the text before and after.
+    """
     for kind, step in _STEPS.items():
         after = step(text)
         if note and after != text:
@@ -40,30 +42,30 @@ def repair(text: str, note: Note | None = None) -> str:
 
 
 def without_empty_lines(text: str) -> str:
-    """At most one empty line in a row, and none at the ends."""
+    """Leave at most one empty line in a row, and none at either end."""
     return _EMPTY_LINES.sub("\n\n", text).strip()
 
 
 class Repairs:
-    """In how many documents something was repaired, by kind; of what was misread, how it read before and after."""
+    """Counts repaired documents by kind of repair, with examples of misread text before and after."""
 
     def __init__(self) -> None:
         self._by_kind: dict[Repair, dict[str, Any]] = {}
 
     def add(self, kind: Repair, before: str, after: str) -> None:
-        """One document."""
+        """Count one document."""
         entry = self._by_kind.setdefault(kind, {"documents": 0, "examples": []})
         entry["documents"] += 1
         if kind == "misread encoding" and len(entry["examples"]) < EXAMPLES:
             entry["examples"].append(" → ".join(_where_they_differ(before, after)))
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """`{kind: {"documents", "examples"}}`."""
+        """Return `{kind: {"documents", "examples"}}`."""
         return dict(sorted(self._by_kind.items()))
 
 
 def _where_they_differ(*texts: str) -> list[str]:
-    """The first place at which they do, in each."""
+    """Return, from each text, the surroundings of the first place where they differ."""
     start = max(0, len(os.path.commonprefix(texts)) - _AROUND)
     return [text[start : start + 2 * _AROUND] for text in texts]
 

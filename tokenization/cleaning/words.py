@@ -1,5 +1,5 @@
-"""Words, and what a text is without all the rest. Those of many documents are one array of hashes, so that their
-n-grams are counted and compared without loops."""
+"""Split texts into words and hash them. The words of many documents are one array of hashes, so that n-grams are
+counted and compared without loops."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from rensa import RMinHash
 from tokenization.hashing import stable_hash
 
 _WORD = re.compile(r"[^\W_]+")
-# What ends a sentence or a part of one, and quotes; not signs, operators or points in numbers, which say something.
+# Punctuation that ends a sentence or a part of one, and quotes. Signs, operators and points in numbers carry meaning.
 _PUNCTUATION = re.compile(r"""(?<=[\w\s])[.,;:!?…"'“”„‚‘’«»]+(?=\s|$)|(?<!\w)["'“„‚‘«]+(?=\w)""")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def normalised(text: str) -> str:
-    """Its words: the same for texts that differ in case, and in punctuation and white space between words, alone. A
-    text without any, such as a picture, is as it is."""
+    """Return the words, lower-cased, with single spaces. Texts that differ only in case, and in punctuation and white
+    space between words, become equal. A text without words, such as a picture in characters, is returned unchanged."""
     return _normalised(_split(text), text)
 
 
 def text_key(text: str) -> int:
-    """64 bits, the same for texts that are `normalised` alike: no two such may be in different splits."""
+    """Return 64 bits, equal for texts that are `normalised` alike. Such texts must not be in different splits."""
     return stable_hash(normalised(text))
 
 
 def plain(text: str) -> str:
-    """The same for texts that say the same: they differ in case, white space and the punctuation of sentences alone."""
+    """Ignore case, white space and the punctuation of sentences: texts that say the same become equal."""
     return " ".join(_PUNCTUATION.sub("", text.casefold()).split())
 
 
@@ -44,7 +44,7 @@ def _normalised(words: list[str], text: str) -> str:
 
 
 class Ngrams(NamedTuple):
-    """All n-grams of all documents: `hashes` uint64 [N], and `counts` int64 [D], how many of them each document has."""
+    """All n-grams of all documents: `hashes`, uint64 [N], and `counts` per document, int64 [D]."""
 
     hashes: np.ndarray
     counts: np.ndarray
@@ -56,8 +56,8 @@ class Ngrams(NamedTuple):
 
 
 class Words:
-    """Words of D documents: letters and digits without their case. `counts` int64 [D]; `keys` uint64 [D], the
-    `text_key` of each."""
+    """The words of D documents: letters and digits, without case. `counts` is int64 [D]; `keys`, uint64 [D], holds the
+    `text_key` of each document."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         found = list(map(_split, texts))
@@ -67,7 +67,7 @@ class Words:
         self._hashes = np.fromiter((h for row in words for h in row), np.uint64, int(self.counts.sum()))
 
     def ngrams(self, n: int) -> Ngrams:
-        """Sequences of n words that lie in one document; a hash depends on the words and their order alone."""
+        """Return all sequences of n words within one document. A hash depends only on the words and their order."""
         begins = np.cumsum(self.counts) - self.counts
         left = np.repeat(begins + self.counts, self.counts) - np.arange(len(self._hashes))  # words to the end
         hashes = self._hashes[: max(0, len(self._hashes) - n + 1)].copy()
@@ -79,10 +79,10 @@ class Words:
 
 
 def repeated(ngrams: Ngrams) -> tuple[np.ndarray, np.ndarray]:
-    """For each of at most 65,536 documents, of its n-grams: how many occurred in it before, and how often the most
-    frequent one occurs; both int64 [D]."""
+    """Count, in each of at most 65,536 documents, how many n-grams occurred before, and how often the most frequent one
+    occurs: two arrays, int64 [D]."""
     documents = ngrams.documents.astype(np.uint64) << np.uint64(48)
-    ordered = np.sort(documents | (ngrams.hashes >> np.uint64(16)))  # of one document, and in it alike, side by side
+    ordered = np.sort(documents | (ngrams.hashes >> np.uint64(16)))  # brings equal n-grams of a document together
     first = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]))
     times = np.diff(first, append=len(ordered))
     owner = (ordered[first] >> np.uint64(48)).astype(np.int64)
@@ -92,7 +92,7 @@ def repeated(ngrams: Ngrams) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mixed(hashes: np.ndarray) -> np.ndarray:
-    """Sums of products have their entropy in the upper bits; sketches want it in all."""
+    """Spread entropy over all bits: a sum of products has it in the upper bits only, and sketches use all bits."""
     hashes ^= hashes >> np.uint64(30)
     hashes *= _MIX
     hashes ^= hashes >> np.uint64(27)
