@@ -1,4 +1,4 @@
-"""The corpus artifact: documents-*.parquet read by global row number, so that a shard can name its input as rows."""
+"""The corpus artifact: documents-*.parquet. Documents are read by global row number, so a shard can name its rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READ_ROWS = 1024
 
 
 def split_of(key: int, validation_fraction: float, test_fraction: float) -> Split:
-    """By the key of a text or conversation: those with the same words, of whatever source, are in the same split."""
+    """Choose the split by the key of a text or conversation. Equal keys give equal splits, whatever the source."""
     place = stable_hash(f"split {key}") / 2**64
     if place < test_fraction:
         return "test"
@@ -32,18 +32,18 @@ def split_of(key: int, validation_fraction: float, test_fraction: float) -> Spli
 
 
 def document_id(source: str, text: str) -> str:
-    """Stable: the same text of the same source has the same id."""
+    """Return a stable id: the same text of the same source has the same id."""
     return f"{source}-{stable_hash(text):016x}"
 
 
 class CorpusError(ValueError):
-    """No corpus where one was expected."""
+    """There is no corpus where one was expected."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """One entry per document: a stable 64-bit hash of its id, position in LANGUAGES, SPLITS and `names`, UTF-8 bytes.
-    `names`: of all sources, sorted."""
+    """One entry per document: a stable 64-bit hash of its id; positions in LANGUAGES, SPLITS and `names`; UTF-8 bytes.
+    `names` lists all sources, sorted."""
 
     hashes: np.ndarray
     languages: np.ndarray
@@ -53,29 +53,29 @@ class Catalogue:
     names: tuple[str, ...]
 
     def select(self, split: Split, language: Language) -> np.ndarray:
-        """Row numbers in the order of their hashes: a shuffle that is the same everywhere."""
+        """Return row numbers in the order of their hashes: a shuffle that is the same everywhere."""
         mine = (self.splits == SPLITS.index(split)) & (self.languages == LANGUAGES.index(language))
         rows = np.flatnonzero(mine)
         return rows[np.argsort(self.hashes[rows], kind="stable")]
 
     def rows_of(self, sources: Collection[str]) -> np.ndarray:
-        """Row numbers of all documents of these sources."""
+        """Return the row numbers of all documents of these sources."""
         return np.flatnonzero(np.isin(self.sources, [i for i, name in enumerate(self.names) if name in sources]))
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """Rows [start, stop) of a row group: how far a corpus can be cut without reading it."""
+    """Rows [start, stop) of one row group. A corpus can be cut to row groups without reading it."""
 
     url: str
     number: int
     start: int
     stop: int
-    recorded: FileRecord | None = None  # of its file, which is compared before it is read
+    recorded: FileRecord | None = None  # of the file, which is compared with it before it is read
 
     def read(self, columns: Sequence[str] = COLUMNS, batch_rows: int = READ_ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows, a few at a time. All of a row group fit into memory: stage `corpus` bounds their bytes. Raises
-        DamagedFile."""
+        """Yield the rows, a few at a time. A whole row group fits into memory, since stage `corpus` bounds its bytes.
+        Raises DamagedFile."""
         with _opened(self.url, self.recorded) as file:
             at = 0
             for batch in file.iter_batches(batch_rows, row_groups=[self.number], columns=list(columns)):
@@ -88,10 +88,10 @@ class RowGroup:
 
 
 class Corpus:
-    """Documents in the order of the files and of the rows in them. A value that travels to workers.
+    """Documents, in the order of the files and of the rows in them. The object can be sent to workers.
 
-    `recorded` tells what lies below `uri`: every file of documents is compared with it, here and in each process that
-    reads it; without it, whatever lies there is taken. Raises DamagedFile, and CorpusError where there is none.
+    Every file is compared with its record in `recorded`, here and in each process that reads it; without `recorded`,
+    whatever lies below `uri` is taken. Raises DamagedFile, and CorpusError if there are no documents.
     """
 
     def __init__(self, uri: str, recorded: Mapping[str, FileRecord] | None = None) -> None:
@@ -114,7 +114,7 @@ class Corpus:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def catalogue(self) -> Catalogue:
-        """One pass over all texts, none of which is kept."""
+        """Read all texts once and keep none of them."""
 
         def entries(group: RowGroup) -> tuple[np.ndarray | pa.DictionaryArray, ...]:
             table = _whole(group, ["id", "text", "language", "split", "source"])
@@ -133,7 +133,7 @@ class Corpus:
         return Catalogue(hashes, languages, splits, sizes, np.concatenate(codes), tuple(names))
 
     def read(self, rows: Sequence[int] | np.ndarray) -> Iterator[Document]:
-        """The documents at these row numbers, in ascending order; row groups without any are not touched."""
+        """Yield the documents at these row numbers, in ascending order. Row groups without any are not read."""
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
         for (group, _), end in zip(self._groups, self._ends, strict=True):
             start = end - group.stop
@@ -143,7 +143,7 @@ class Corpus:
                     yield Document(**row)
 
     def row_groups(self) -> list[tuple[RowGroup, int]]:
-        """All row groups with the bytes of their texts, which the footers know within a few percent."""
+        """Return all row groups, each with the bytes of its texts, which file footers give within a few percent."""
         return list(self._groups)
 
 
@@ -156,12 +156,12 @@ def _opened(url: str, recorded: FileRecord | None) -> Generator[pq.ParquetFile]:
             yield pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, TimeoutError | ConnectionError) or getattr(error, "errno", None) is not None:
-            raise  # the filesystem's, not Arrow's
+            raise  # this error is the filesystem's, not Arrow's
         raise DamagedFile(f"{url} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _row_groups(file: tuple[str, FileRecord | None]) -> list[tuple[RowGroup, int]]:
-    """Those of one file, with the bytes of their texts."""
+    """Return the row groups of one file, each with the bytes of its texts."""
     url, recorded = file
     with _opened(url, recorded) as parquet:
         footer = parquet.metadata

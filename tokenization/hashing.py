@@ -1,4 +1,4 @@
-"""Numbers that stand for texts and are the same in every process, which Python's own `hash` is not."""
+"""Hash texts to numbers that are the same in every process, unlike Python's own `hash`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from hashlib import blake2b, sha256
 
 
 def stable_hash(text: str) -> int:
-    """64 bits of a text: for ids, for keys of equal texts and for draws that only the text decides."""
+    """Return 64 bits of a text: for ids, for keys of equal texts, and for draws that only the text decides."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
 def stable_seed(*parts: object) -> int:
-    """63 bits of the texts of `parts`, in their order: a seed of torch, which wants them below 2**63."""
+    """Return 63 bits of the texts of `parts`, in order. They seed torch, which wants seeds below 2**63."""
     digest = sha256("\0".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8]) >> 1

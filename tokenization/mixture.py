@@ -1,4 +1,4 @@
-"""How often each source is read, so that sources and languages have their shares of the training tokens."""
+"""Compute how often each source is read, so that sources and languages get their shares of the training tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SourceOf = tuple[str, Language]
 
 
 class MixtureError(ValueError):
-    """A mixture that the corpus cannot give. The message names the value and what there is."""
+    """The corpus cannot give a mixture. The message names the value and what the corpus has."""
 
 
 def passes(
@@ -20,18 +20,18 @@ def passes(
     polish_share: float,
     max_tokens: int | None = None,
 ) -> dict[SourceOf, float]:
-    """Passes over each source in each language, given the tokens it has (or its bytes, where none are known yet).
+    """Return the passes over each source in each language, given its tokens (or bytes, if tokens are not known yet).
 
-    Sources of one language are read in proportion to their `weights` (1 where none is given), the one with the highest
-    weight at most `most_passes` times. Polish gets `polish_share` of the tokens; where that would take more passes, its
-    share stays below. `max_tokens` limits the whole; what one language cannot fill of it, the other does not take.
-    Raises MixtureError for weights of unknown sources, and where no token would be left.
+    Sources of one language are read in proportion to their `weights` (1 if none is given); the one with the highest
+    weight is read at most `most_passes` times. Polish gets `polish_share` of the tokens, or less if that would take
+    more passes. `max_tokens` limits the whole; if one language cannot fill its part, the other does not take the rest.
+    Raises MixtureError for weights of unknown sources, and if no token would be left.
     """
     if unknown := sorted(set(weights) - {source for source, _ in available}):
         known = ", ".join(sorted({source for source, _ in available}))
         raise MixtureError(f"weights name {', '.join(map(repr, unknown))}; the corpus has {known}")
     heights: dict[Language, float] = {"en": 0.0, "pl": 0.0}
-    tokens: dict[Language, float] = {"en": 0.0, "pl": 0.0}  # of one pass at the weights
+    tokens: dict[Language, float] = {"en": 0.0, "pl": 0.0}  # of one pass, each source times its weight
     for (source, language), count in available.items():
         weight = weights.get(source, 1.0)
         heights[language] = max(heights[language], weight if count else 0.0)
@@ -47,7 +47,7 @@ def passes(
 
 
 def _shares(most: Mapping[Language, float], polish_share: float, max_tokens: int | None) -> dict[Language, float]:
-    """Tokens wanted of each language, given the most that it can give."""
+    """Return the tokens wanted of each language, given the most that each can give."""
     english, polish = most["en"], most["pl"]
     if max_tokens:
         english, polish = min(english, max_tokens * (1 - polish_share)), min(polish, max_tokens * polish_share)

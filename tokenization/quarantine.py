@@ -1,4 +1,4 @@
-"""What could not become text or conversation: one JSON line for each piece of bad input, so that nothing vanishes
+"""Keep a record of input that could not become text or conversation: one JSON line each, so that nothing vanishes
 silently."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-MOST_BYTES = 16 << 20  # of one text: longer ones are no documents, and reading one must not fill the memory
+MOST_BYTES = 16 << 20  # of one text: a longer one is no document, and reading it must not fill the memory
 _EXCERPT = 80  # characters
 
 Reason = Literal[
@@ -17,16 +17,16 @@ Reason = Literal[
 ]
 
 
-LOST: tuple[Reason, ...] = ("gone", "unreadable")  # there may be more of it another time
+LOST: tuple[Reason, ...] = ("gone", "unreadable")  # more of the file may be readable another time
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A piece of `file` that gave nothing, with its place there (row, line, byte or row group). Reasons are those above
-    and, for rows that are no conversation, those of their adapter.
+    """A piece of `file` that gave nothing, and its `place` there (row, line, byte or row group). The reasons are those
+    above and, for rows that are no conversation, those of their adapter.
 
-    `no column` is about a whole file or row; `unreadable` and `gone` are about everything from `place` on: damaged
-    data, and data that could be listed and then no longer be read.
+    `no column` concerns a whole file or row. `unreadable` and `gone` concern everything from `place` on: damaged data,
+    and data that was listed but could no longer be read.
     """
 
     file: str
@@ -40,7 +40,7 @@ class Rejected:
 
 
 def flaw(value: object) -> tuple[Reason, str] | None:
-    """Why a value cannot be a document, with a detail; None where it can."""
+    """Return why a value cannot be a document, with a detail, or None if it can."""
     if value is None:
         return "null", ""
     if not isinstance(value, str):
@@ -57,12 +57,12 @@ def flaw(value: object) -> tuple[Reason, str] | None:
 
 
 def missing(name: str, columns: Iterable[str]) -> tuple[Reason, str]:
-    """That a row or file with these columns lacks the one of this name."""
+    """Return the reason and detail for a row or file with these columns that lacks the column `name`."""
     return "no column", f"{name!r}; it has {', '.join(map(repr, columns))}"
 
 
 def excerpt(value: object) -> str:
-    """The beginning, with what cannot be printed escaped."""
+    """Return the beginning of a value. What cannot be printed is escaped."""
     if isinstance(value, bytes):
         value = value[: 4 * _EXCERPT].decode("utf-8", "backslashreplace")
     text = value if isinstance(value, str) else repr(value)
@@ -70,7 +70,7 @@ def excerpt(value: object) -> str:
 
 
 class Quarantine:
-    """Writes the rejected pieces of one source to an open file, and counts them by reason. `gone` names files."""
+    """Writes the rejected pieces of one source to an open file and counts them by reason. `gone` lists lost files."""
 
     def __init__(self, source: str, file: BinaryIO) -> None:
         self._source, self._file = source, file
@@ -79,7 +79,7 @@ class Quarantine:
         self.first_without_column: str = ""
 
     def add(self, rejected: Rejected) -> None:
-        """One line: source, file, place, reason, detail, excerpt."""
+        """Write one line: source, file, place, reason, detail, excerpt."""
         line = {"source": self._source, **vars(rejected)}
         self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self.counts[rejected.reason] += 1

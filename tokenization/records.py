@@ -1,4 +1,4 @@
-"""The record schema that every source, generator and adapter speaks."""
+"""The records that every source, generator and adapter produces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ShardRow = dict[str, Any]  # in the schema of its kind of shard (`shards.schema`
 
 @dataclass(frozen=True)
 class Document:
-    """Plain text with its provenance. `id` is stable: the same text of the same source has the same id."""
+    """Plain text and where it comes from. `id` is stable: the same text of the same source has the same id."""
 
     id: str
     text: str
@@ -26,8 +26,8 @@ class Document:
 
 @dataclass(frozen=True)
 class Interaction:
-    """One query with its answer; the other parts are optional (`rxt` template). It begins with a query or with a tool
-    result, never with both. With `internal` alone it is a system prompt."""
+    """One query with its answer. The other parts are optional. It begins with a query or with a tool result, never with
+    both. If only `internal` is set, it is a system prompt. `conversations.template` writes it as ids."""
 
     query: str
     answer: str
@@ -42,7 +42,7 @@ class Interaction:
 
     @property
     def is_system_prompt(self) -> bool:
-        """Whether there is nothing in it but an instruction: it is written to memory, and nothing is learned in it."""
+        """Whether it holds only an instruction. An instruction is written to memory, and no loss is taken on it."""
         return bool(self.internal) and not (
             self.query or self.answer or self.tool_result or self.think or self.tool_call
         )
@@ -50,7 +50,7 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Preference:
-    """One interaction with answers to choose between; all three have the same query part."""
+    """One interaction with two or three answers to choose between, all to the same query part."""
 
     accepted: Interaction
     rejected: Interaction
@@ -61,11 +61,11 @@ class Preference:
 class Probe:
     """A question about memory inside a conversation.
 
-    `turn` counts from 0; `gold` holds every accepted surface form; `forbidden` the values that would be wrong
-    (older values of an updated fact first); `kind` is recall, update or unknown; `distance` counts interactions since
-    the fact was last stated (0 for unknown); `facts` is how many facts the conversation held when it was asked.
-    `tag` tells apart what `kind` does not: why the answer is unknown, and what needs two facts (there `distance` counts
-    from the earlier one).
+    `turn` counts from 0. `gold` holds every accepted answer, in all its forms. `forbidden` holds wrong values, older
+    values of an updated fact first. `kind` is recall, update or unknown. `distance` counts interactions since the fact
+    was last stated (0 for unknown). `facts` is the number of facts the conversation held when the question was asked.
+    `tag` adds to `kind` why the answer is unknown, or that it needs two facts; then `distance` counts from the earlier
+    fact.
     """
 
     turn: int
@@ -80,7 +80,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Interactions in order, in one language, with what is asked about memory."""
+    """Interactions in order, in one language, with the questions that probe memory."""
 
     id: str
     language: Language

@@ -55,7 +55,7 @@ class Reference:
 
 
 class Snaptokens:
-    """The fast engine. Raises ImportError if it is missing, and ValueError for a split of words that it does not know."""
+    """The fast engine. Raises ImportError if it is missing, and ValueError if it does not know how words are split."""
 
     slow = ""
 

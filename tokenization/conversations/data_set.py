@@ -1,4 +1,4 @@
-"""What is asked of a data set of conversations."""
+"""The settings of a data set of conversations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tokenization.sources.source import Columns, Files
 
 @dataclass(frozen=True, kw_only=True)
 class ConversationSource(Files, Settings):
-    """One data set of conversations. Of those with the same words only the first counts, in the sources' order.
+    """One data set of conversations. Of conversations with the same words, only the first of all sources counts.
 
-    `kind`: `files` (Parquet or JSONL at `path`, any fsspec URL, with wildcards) or `hub` (part `part` of the data set
-    `path`, with `subset` and `revision`). `adapter`: the schema of its rows (`tokenization.conversations.rows`).
-    `language`: of rows that do not name theirs. `split`: `hash` (of the conversation) or the one split
-    that all of it belongs to. `weight`: how often each of its conversations is trained on; a fraction is a choice by
-    hash.
+    `kind`: `files` reads Parquet or JSONL at `path`, any fsspec URL, with wildcards; `hub` reads part `part` of the
+    data set `path`, with `subset` and `revision`. `adapter`: the schema of the rows (`conversations.rows`). `language`:
+    that of rows which do not name theirs. `split`: either `hash`, which chooses by a hash of the conversation, or the
+    one split for the whole data set. `weight`: how often each conversation is trained on; a hash decides which
+    conversations a fraction chooses.
     """
 
     kind: Literal["files", "hub"]
@@ -41,11 +41,11 @@ class ConversationSource(Files, Settings):
 
     @property
     def columns(self) -> Columns:
-        """What is read of a row, by its adapter."""
+        """The columns and fields that the adapter reads."""
         adapter = ADAPTERS[self.adapter]
         return Columns(adapter.required, adapter.fields)
 
     @property
     def first_split(self) -> Split:
-        """The first split that it has conversations of."""
+        """The first split that has conversations of this data set."""
         return "train" if self.split == "hash" else self.split

@@ -1,4 +1,4 @@
-"""Corpus documents -> interactions and, where a document is a dialogue, conversations."""
+"""Turn corpus documents into interactions and, if a document is a dialogue, into conversations."""
 
 from __future__ import annotations
 
@@ -12,32 +12,31 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=[\"“„‘(—–A-ZĄĆĘŁŃ
 
 
 def interactions_of(document: Document) -> Iterator[Interaction]:
-    """Queries and answers out of one document, by the form of its source; plain text gives its neighbouring
-    sentences."""
+    """Yield the queries and answers of one document, by its source. Plain text gives neighbouring sentences."""
     return SOURCES.get(document.source, neighbouring_sentences)(document)
 
 
 def conversation_of(document: Document) -> Conversation:
-    """The whole dialogue in a document of one of the `DIALOGUES`."""
+    """Return the whole dialogue in a document from one of the `DIALOGUES`."""
     turns = tuple(DIALOGUES[document.source](document))
     return Conversation(document.id, document.language, document.source, document.split, turns)
 
 
 def alternating_turns(document: Document) -> Iterator[Interaction]:
-    """One turn per line, two speakers alternating: each turn of the first with the reply of the second."""
+    """Pair each turn of the first speaker with the reply of the second. Each line is a turn; speakers alternate."""
     turns = _lines(document)
     yield from map(Interaction, turns[0::2], turns[1::2])
 
 
 def headword_and_definitions(document: Document) -> Iterator[Interaction]:
-    """A dictionary entry: the first line is the word, the others are what it means."""
+    """Ask what a word of a dictionary means. The first line of an entry is the word, each other line a meaning."""
     word, *definitions = _lines(document)
     for definition in definitions:
         yield Interaction(WHAT_IS[document.language].format(word), definition)
 
 
 def neighbouring_sentences(document: Document) -> Iterator[Interaction]:
-    """Sentence and next sentence of the same paragraph."""
+    """Pair each sentence with the next one of the same paragraph; no sentence is used twice."""
     for line in _lines(document):
         sentences = _SENTENCE_END.split(line)
         yield from map(Interaction, sentences[0::2], sentences[1::2])

@@ -1,7 +1,7 @@
-"""Rows of data sets of conversations -> interactions: one adapter per schema.
+"""Turn rows of conversation data sets into interactions, with one adapter per schema.
 
-Columns and fields that no adapter names are never read, so that what identifies people (addresses, headers) stays where
-it is. Fields may be missing, null or in any order: rows are mappings, and an absent part is an empty one.
+Columns and fields that no adapter names are never read, so what identifies people (addresses, headers) stays where it
+is. Fields may be missing, null or in any order: rows are mappings, and an absent part counts as empty.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FLAGS = ("toxic", "redacted")
 
 
 class RowError(ValueError):
-    """A row that is no conversation: `reason`, and `where` in the row."""
+    """A row is no conversation. `reason` says why, `where` names the place in the row."""
 
     def __init__(self, reason: str, where: str = "") -> None:
         super().__init__(f"{where}: {reason}" if where else reason)
@@ -31,8 +31,8 @@ class RowError(ValueError):
 
 @dataclass(frozen=True)
 class Adapter:
-    """How rows of one schema become conversations. A file must have the columns `required`; `fields` are all the names
-    that are read of columns and of the structs in them."""
+    """Turns rows of one schema into conversations. A file must have the columns `required`. `fields` names everything
+    that is read: columns, and fields of the structs in them."""
 
     convert: Callable[[Struct], list[Interaction]]
     required: frozenset[str]
@@ -40,19 +40,19 @@ class Adapter:
 
 
 def query_answer(row: Struct) -> list[Interaction]:
-    """`query`, `answer`: a single interaction."""
+    """Read `query` and `answer`: a single interaction."""
     return [*system_prompt(row), _interaction(row, "")]
 
 
 def first_turn_plus_interactions(row: Struct) -> list[Interaction]:
-    """`query`, `answer` of the first turn, then the list `interactions` of all others."""
+    """Read `query` and `answer` of the first turn, and all other turns from the list `interactions`."""
     followers = [_interaction(*entry) for entry in _entries(row, "interactions")]
     return [*system_prompt(row), _interaction(row, ""), *followers]
 
 
 def interactions(row: Struct) -> list[Interaction]:
-    """The list `interactions` of all turns, each with any of query, think, answer, tool_call, tool_response, internal;
-    `tool_use` is another name of tool_response."""
+    """Read all turns from the list `interactions`. Each has any of query, think, answer, tool_call, tool_response and
+    internal; `tool_use` is another name for tool_response. Raises RowError for a row without interactions."""
     turns = [_interaction(*entry) for entry in _entries(row, "interactions")]
     if not turns:
         raise RowError("no interactions")
@@ -60,8 +60,10 @@ def interactions(row: Struct) -> list[Interaction]:
 
 
 def role_messages(row: Struct) -> list[Interaction]:
-    """`conversation`: messages with role (system, user, tool, assistant) and content. What is flagged as toxic or
-    redacted is refused; a question at the end that nobody answered is left out."""
+    """Read messages with role (system, user, tool, assistant) and content from `conversation`.
+
+    Raises RowError for what is flagged as toxic or redacted. A last question without an answer is left out.
+    """
     turns: list[Interaction] = []
     opening: Interaction | None = None
     _refuse_flagged(row, "")
@@ -85,12 +87,12 @@ def role_messages(row: Struct) -> list[Interaction]:
 
 
 def preference_pairs(row: Struct) -> list[Interaction]:
-    """The conversation in which every answer is the accepted one of `preferences`."""
+    """Return the conversation in which every answer is the accepted one of `preferences`."""
     return [*system_prompt(row), *(preference.accepted for preference in preferences(row))]
 
 
 def preferences(row: Struct) -> list[Preference]:
-    """The list `interactions` of query parts with `accepted`, `rejected` and perhaps `neutral` answer parts."""
+    """Read the list `interactions` of query parts with `accepted`, `rejected` and perhaps `neutral` answer parts."""
     found = []
     for entry, where in _entries(row, "interactions"):
         query = {name: value for name, value in entry.items() if name in _QUERY_PART}
@@ -111,14 +113,16 @@ def preferences(row: Struct) -> list[Preference]:
 
 
 def system_prompt(row: Struct) -> list[Interaction]:
-    """The instruction in `system` as an interaction of its own; none where there is none."""
+    """Return the instruction in `system` as an interaction of its own, or no interaction if there is none."""
     text = _text(row, "system", "")
     return [Interaction("", "", internal=text)] if text else []
 
 
 def language_of(row: Struct, default: Language) -> Language:
-    """By `lang` or `language` of the row, or of its first message; else that of the source. Raises RowError for a
-    language that the tokenizer was not made for."""
+    """Return the language that `lang` or `language` of the row or of its first message names, else the source's.
+
+    Raises RowError for a language that the tokenizer was not made for.
+    """
     messages = row.get("conversation")
     first = messages[0] if isinstance(messages, Sequence) and messages and isinstance(messages[0], Mapping) else {}
     name = row.get("lang") or row.get("language") or first.get("language") or default
@@ -149,7 +153,7 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def _entries(row: Struct, column: str) -> Iterator[tuple[Struct, str]]:
-    """The structs of a list column, each with where it stands."""
+    """Yield the structs of a list column, each with its place."""
     entries = row.get(column)
     if entries is None:
         return
@@ -178,7 +182,7 @@ def _interaction(struct: Struct, where: str) -> Interaction:
 
 
 def _text(struct: Struct, name: str, where: str) -> str:
-    """The text of a field; empty where it is missing, null or blank."""
+    """Return the text of a field, or an empty text if it is missing, null or blank."""
     value = struct.get(name)
     match flaw(value):
         case None:

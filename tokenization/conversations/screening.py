@@ -1,9 +1,7 @@
-"""Which conversations of data sets are left out: those that share words with a benchmark, and those equal to an earlier
-one.
+"""Decide which conversations are left out: those that share words with a benchmark, and those equal to an earlier one.
 
-Each partition of a data set gives a key per conversation, and one decision over the keys of all partitions, in their
-order, says what stays. It names keys and no places, so that it holds whatever else of a partition can be read the next
-time.
+Each partition of a data set gives one key per conversation. One decision over the keys of all partitions, in order,
+says what stays. It names keys and not places, so it still holds if less or more of a partition can be read next time.
 """
 
 from __future__ import annotations
@@ -27,8 +25,9 @@ def _none() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a partition holds: `keys` uint64 [C] of its conversations in order (equal ones have equal keys), those of
-    them that share words with a benchmark, what could not be read, and what was repaired (`Repairs.as_dict`)."""
+    """What a partition holds: `keys`, uint64 [C], of its conversations in order (equal conversations have equal keys);
+    `benchmark`, the keys of those that share words with a benchmark; `lost`, what could not be read; and `repaired`
+    (`Repairs.as_dict`)."""
 
     keys: np.ndarray
     benchmark: np.ndarray
@@ -38,9 +37,9 @@ class Survey:
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """What is left out of a partition, as keys (uint64, sorted): those that share words with a benchmark, those that an
-    `earlier` partition has, and those that come `again` after a first time here. Its `repr` tells apart what leaves out
-    something else, was made of other content or could not see everything."""
+    """What is left out of a partition, as sorted uint64 keys: `benchmark` (shares words with a benchmark), `earlier`
+    (an earlier partition has it), and `again` (this partition has it more than once, and only the first stays). Two
+    screens have the same `repr` if they leave out the same, of the same content, and could read the same."""
 
     benchmark: np.ndarray = field(default_factory=_none)
     earlier: np.ndarray = field(default_factory=_none)
@@ -55,7 +54,7 @@ class Screen:
         return f"Screen({', '.join(digests)}, {self.lost})"
 
     def sieve(self) -> Callable[[int], Removal | None]:
-        """For one pass over the partition: why the conversation with this key goes; None where it stays."""
+        """Return a function for one pass over the partition. For a key it says why the conversation goes, or None."""
         benchmark, again = set(self.benchmark.tolist()), set(self.again.tolist())
         seen = set(self.earlier.tolist())
 
@@ -72,7 +71,7 @@ class Screen:
 
 
 def screens(surveys: Sequence[Survey]) -> list[Screen]:
-    """A screen for each partition: of equal conversations the first stays. Takes some 40 bytes per conversation."""
+    """Make a screen for each partition: of equal conversations the first stays. Needs 40 bytes per conversation."""
     keys = np.concatenate([_none(), *(survey.keys for survey in surveys)])
     counts = [len(survey.keys) for survey in surveys]
     partition = np.repeat(np.arange(len(surveys), dtype=np.int32), counts)

@@ -1,7 +1,7 @@
-"""Data sets of conversations: rows of Parquet or JSON lines, each one conversation by the adapter of its source.
+"""Read data sets of conversations: rows of Parquet or JSON lines, each turned into a conversation by the adapter.
 
-A source falls into partitions that can be read anywhere in any order. What cannot be read or is no conversation comes
-out as `Rejected`, in the place where it stood.
+A source falls into partitions, which can be read anywhere and in any order. What cannot be read, or is no conversation,
+is yielded as `Rejected` in its place.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tokenization.sources.listing import Slice, slices
 from tokenization.sources.reading import read_rows
 from tokenization.sources.source import Row, SourceError
 
-SLICE_BYTES = 16 << 20  # as stored; little enough for shards of about equal size
+SLICE_BYTES = 16 << 20  # as stored; small enough to give shards of about equal size
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A part of a source that can be read without the others, and what is left out of it."""
+    """A part of a source that can be read without the others, with the screen of what is left out of it."""
 
     source: ConversationSource
     slice: Slice
@@ -41,7 +41,7 @@ class Partition:
 
 
 def partitions_of(source: ConversationSource) -> list[Partition]:
-    """The partitions in a stable order. Raises SourceError where no row can be read: one is."""
+    """Return the partitions in a stable order. Reads one row, and raises SourceError if none can be read."""
     found = slices(source, SLICE_BYTES)
     rejected = None
     for row in read_rows(source, found):
@@ -52,8 +52,8 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
 
 
 def read_conversations(partition: Partition, repairs: Repairs | None = None) -> Iterator[Conversation | Rejected]:
-    """Every row of a partition, as a conversation or as rejected, without an excerpt: there may be anything in it.
-    `repairs` counts the conversations in which characters were repaired."""
+    """Yield every row of a partition as a conversation or as rejected. The rejected have no excerpt, since a row may
+    hold anything. `repairs` counts the conversations in which characters were repaired."""
     for row in read_rows(partition.source, [partition.slice]):
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
@@ -67,7 +67,7 @@ def read_conversations(partition: Partition, repairs: Repairs | None = None) -> 
 
 
 def survey(partition: Partition, benchmark: Benchmark) -> Survey:
-    """The keys of all conversations of a partition; nothing else of them is kept."""
+    """Collect the keys of all conversations of a partition. Nothing else of them is kept."""
     keys, found = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     lost: list[Rejected] = []
     repairs = Repairs()
@@ -87,12 +87,12 @@ def survey(partition: Partition, benchmark: Benchmark) -> Survey:
 
 
 def normal_form(turns: Sequence[Interaction], of_text: Callable[[str], str] = plain) -> str:
-    """That of each part of each turn: what equal conversations have in common."""
+    """Join the `of_text` forms of all parts of all turns. Equal conversations have equal normal forms."""
     return "\n".join("\t".join(map(of_text, astuple(turn))) for turn in turns)
 
 
 def key_of(conversation: Conversation) -> int:
-    """That of a survey."""
+    """Return the key that `survey` gives to this conversation."""
     return stable_hash(normal_form(conversation.interactions))
 
 
@@ -112,7 +112,7 @@ def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None)
 
 
 def _repaired(value: Any, fields: Collection[str], note: Note | None) -> Any:
-    """A row, or what is in it, with its text repaired; what is no text stays for the adapter to refuse."""
+    """Repair all text in a row or in a value of it. Other values stay as they are, for the adapter to refuse."""
     if isinstance(value, Mapping):
         return {name: _repaired(each, fields, note) for name, each in value.items() if name in fields}
     if isinstance(value, list):
@@ -121,8 +121,8 @@ def _repaired(value: Any, fields: Collection[str], note: Note | None) -> Any:
 
 
 def copies(source: ConversationSource, conversation: Conversation) -> int:
-    """How often the conversation is trained on: once per whole unit of `weight`, and once more for the share of all
-    conversations that is left over. Held-out ones count once."""
+    """Return how often a conversation is trained on: once per whole unit of `weight`, and once more for a share of all
+    conversations that equals the fraction left over. Held-out conversations count once."""
     if conversation.split != "train":
         return 1
     place = stable_hash(f"weight {conversation.id}") / 2**64

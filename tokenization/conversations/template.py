@@ -1,6 +1,6 @@
-"""An interaction as ids. Query part: `[BOS] [I]internal`, then `[Q]query` or `[U]tool result`. Answer part:
-`[T]thinking [A]answer [C]tool call [EOS]`. Blocks without content are left out, except the query and the answer, so
-that the first token of the answer part says how it is answered: `[A]` at once, `[T]` after thinking.
+"""Write an interaction as ids. Query part: `[BOS] [I]internal`, then `[Q]query` or `[U]tool result`. Answer part:
+`[T]thinking [A]answer [C]tool call [EOS]`. Blocks without content are left out, except the query and the answer. So the
+first token of the answer part says how it is answered: `[A]` at once, `[T]` after thinking.
 
 Control tokens are inserted by id, so the same characters in user text stay text. Truncation shortens contents only.
 """
@@ -26,7 +26,7 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.records import Interaction
 
 FIELDS = tuple(field.name for field in fields(Interaction))
-# The control token that opens each block, in template order, with the part of the interaction that it holds.
+# The control token that opens each block, and the field of the interaction that the block holds, in template order.
 HEADS = {
     INTERNAL: "internal",
     QUERY: "query",
@@ -35,7 +35,8 @@ HEADS = {
     ANSWER: "answer",
     TOOL_CALL: "tool_call",
 }
-# Who gets room first when a part is too long: the newest query before the instruction, the answer before its thoughts.
+# Which contents keep their tokens when a part is too long: the newest query before the instruction, the answer before
+# the thoughts.
 QUERY_PRIORITY = (QUERY, TOOL_RESULT, INTERNAL)
 ANSWER_PRIORITY = (ANSWER, TOOL_CALL, THINK)
 SMALLEST_LENGTH = 2 + 2 + len(ANSWER_PRIORITY)  # [BOS], [EOS], two blocks before the answer, every block of the answer
@@ -45,8 +46,8 @@ Blocks = dict[int, list[int]]
 
 @dataclass(frozen=True)
 class EncodedInteraction:
-    """T ids, T flags (True: a supervised target), the position at which the answer part begins, and how many tokens of
-    content found no room."""
+    """`input_ids` and `loss_mask` (True: a supervised target), T of each; `answer_start`, the position at which the
+    answer part begins; and `cut`, the number of content tokens that found no room."""
 
     input_ids: list[int]
     loss_mask: list[bool]
@@ -55,14 +56,18 @@ class EncodedInteraction:
 
 
 def encode_interaction(tokenizer: Tokenizer, interaction: Interaction, length: int) -> EncodedInteraction:
-    """At most `length` tokens; all control tokens stay, and query and answer share the room when both are too long."""
+    """Encode one interaction in at most `length` tokens.
+
+    All control tokens stay. If query and answer are both too long, each gets half of the room. Raises ValueError if
+    `length` is below SMALLEST_LENGTH.
+    """
     return next(encode_interactions(tokenizer, [interaction], length))
 
 
 def encode_interactions(
     tokenizer: Tokenizer, interactions: Sequence[Interaction], length: int
 ) -> Iterator[EncodedInteraction]:
-    """`encode_interaction` for many, tokenized as one batch."""
+    """Encode many interactions as `encode_interaction` does, tokenized as one batch."""
     if length < SMALLEST_LENGTH:
         raise ValueError(f"an interaction of {length} tokens is too short: control tokens alone need {SMALLEST_LENGTH}")
     texts = [getattr(interaction, name) for interaction in interactions for name in FIELDS]
@@ -73,7 +78,7 @@ def encode_interactions(
 
 
 def encode_query(tokenizer: Tokenizer, interaction: Interaction, length: int) -> list[int]:
-    """The query part alone, ready for generation; it leaves the answer at least half of the room in `length`."""
+    """Encode the query part alone, ready for generation. It leaves the answer at least half of the room in `length`."""
     if length < SMALLEST_LENGTH:
         raise ValueError(f"an interaction of {length} tokens is too short: control tokens alone need {SMALLEST_LENGTH}")
     contents = {name: tokenizer.encode(getattr(interaction, name)) for name in FIELDS}
@@ -83,8 +88,8 @@ def encode_query(tokenizer: Tokenizer, interaction: Interaction, length: int) ->
 
 
 def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
-    """The answer's text: from [A], or from the start where generation was begun behind a forced [A], to the next
-    control token. Empty while there is no answer yet, as in thinking that never ended."""
+    """Return the answer's text: from [A] to the next control token, or from the start if there is no [A], because
+    generation began after a forced [A]. Empty while there is no answer, as in thinking that never ended."""
     ids = list(ids)
     if ANSWER in ids:
         ids = ids[ids.index(ANSWER) + 1 :]
@@ -93,7 +98,7 @@ def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
 
 
 def decode_interaction(tokenizer: Tokenizer, ids: Iterable[int]) -> Interaction:
-    """What `encode_interaction` was given, up to what was cut. Raises ValueError for ids out of template order."""
+    """Return what `encode_interaction` was given, less what was cut. Raises ValueError if ids are out of order."""
     blocks: Blocks = {}
     head = None
     for token in ids:
@@ -111,7 +116,7 @@ def decode_interaction(tokenizer: Tokenizer, ids: Iterable[int]) -> Interaction:
 
 
 def _blocks(interaction: Interaction, contents: dict[str, list[int]]) -> tuple[Blocks, Blocks]:
-    """Blocks of the query part and of the answer part, by their control token, in template order."""
+    """Return the blocks of the query part and of the answer part, by control token, in template order."""
     query: Blocks = {INTERNAL: contents["internal"]} if interaction.internal else {}
     answer: Blocks = {THINK: contents["think"]} if interaction.think else {}
     if interaction.is_system_prompt:
@@ -131,7 +136,7 @@ def _assemble(query: Blocks, answer: Blocks, length: int) -> EncodedInteraction:
     query_size, answer_size = _size(query), _size(answer)
     cut = max(0, query_size + answer_size - room)
     if cut:
-        # Whoever stays below its half leaves the rest to the other.
+        # A part that needs less than half leaves the rest to the other.
         query_room = max(room // 2, room - answer_size)
         query = _cut(query, QUERY_PRIORITY, query_room)
         answer = _cut(answer, ANSWER_PRIORITY, room - _size(query))
@@ -145,7 +150,7 @@ def _size(blocks: Blocks) -> int:
 
 
 def _cut(blocks: Blocks, priority: tuple[int, ...], room: int) -> Blocks:
-    """Contents shortened at their ends to `room` tokens in all, those first in `priority` served first."""
+    """Cut contents at their ends to `room` tokens in all. The first in `priority` keep most."""
     kept = {}
     for head in (head for head in priority if head in blocks):
         kept[head] = blocks[head][:room]

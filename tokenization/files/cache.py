@@ -1,4 +1,4 @@
-"""The cache of this machine: what can be fetched again, and so may be deleted at any time."""
+"""The cache of this machine. It holds only what can be fetched again, so it may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _WORKING_COPY = Path(__file__).resolve().parents[2]
 
 
 def cache_folder() -> Path:
-    """`RXT_CACHE`, or `.rxt/cache` of the working copy."""
+    """Return `RXT_CACHE`, or `.rxt/cache` of the working copy if it is not set."""
     return Path(os.environ.get("RXT_CACHE") or _WORKING_COPY / ".rxt" / "cache").resolve()
 
 
 def local_copy(url: str, recorded: FileRecord, folder: str) -> str:
-    """Path of a local file that is what was recorded of `url`: that file itself, or a copy of it in `folder` of the
-    cache, named after its digest. Raises DamagedFile, which names `url`."""
+    """Return the path of a local file that equals the record of `url`: that file itself if it is local, else a copy in
+    `folder` of the cache, named after its digest. Raises DamagedFile, which names `url`."""
     fs, source = fsspec.url_to_fs(url)
     if isinstance(fs, LocalFileSystem):
         verify(source, recorded, url)
@@ -34,7 +34,7 @@ def local_copy(url: str, recorded: FileRecord, folder: str) -> str:
             verify(str(copy), recorded)
             return str(copy)
     except DamagedFile:
-        copy.unlink(missing_ok=True)  # the file at `url` may be whole
+        copy.unlink(missing_ok=True)  # fetch it again: the file at `url` may be whole
     with temporary(copy.parent, copy.name) as fetched:
         fs.get_file(source, str(fetched))
         verify(str(fetched), recorded, url)

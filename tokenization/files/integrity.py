@@ -1,4 +1,4 @@
-"""Files compared with what was recorded when they were written."""
+"""Compare files with what was recorded when they were written."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import fsspec
 
 
 class DamagedFile(ValueError):
-    """A file is missing, or its bytes are not those that were recorded. The message names it."""
+    """A file is missing, or its bytes differ from the record. The message names the file."""
 
 
 class FileRecord(NamedTuple):
-    """What is known about a finished file."""
+    """The size in bytes and the digest of a finished file."""
 
     size: int
     sha256: str
 
 
 def sha256_of(url: str) -> str:
-    """Digest of a file anywhere; FileNotFoundError where there is none."""
+    """Return the digest of a file at any fsspec URL. Raises FileNotFoundError."""
     with fsspec.open(url, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(url: str, recorded: FileRecord, name: str = "") -> None:
-    """Raises DamagedFile unless the file at `url` is what was recorded; `name` is what to call it instead.
+    """Raise DamagedFile unless the file at `url` equals its record. Messages call it `name`, if given.
 
     Each process hashes a file once, as long as it does not change.
     """
@@ -46,5 +46,5 @@ def verify(url: str, recorded: FileRecord, name: str = "") -> None:
 
 @functools.lru_cache(maxsize=100_000)
 def _digest(url: str, version: str) -> str:
-    """`version` is the filesystem's key for what lies there now: size, times or ETag."""
+    """Hash a file. `version` is the filesystem's key for its present content (size, times or ETag), for the cache."""
     return sha256_of(url)

@@ -1,6 +1,6 @@
-"""Whole files on local disks and object stores alike: complete under their name, or absent.
+"""Write whole files on local disks and object stores: a file is complete under its name, or absent.
 
-On a local disk a file is written under a temporary name, synced, then renamed. An object store cannot rename: there an
+On a local disk a file is written under a temporary name, synced, then renamed. An object store cannot rename. There an
 object is written once under its final name, and the store shows it only when it is complete.
 """
 
@@ -24,22 +24,24 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a full disk says
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the errors of a full disk
 _TEMPORARY = ".tmp"
-_memory_lock = threading.Lock()  # memory:// lives in one process
+_memory_lock = threading.Lock()  # a memory:// filesystem lives in one process
 
 
 class Output(io.RawIOBase):
-    """A file that is only written, with the size and the digest of what went into it."""
+    """A file that is only written. It counts its bytes and computes their digest."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size, self.sha256 = 0, hashlib.sha256()
 
     def writable(self) -> bool:
+        """Always true."""
         return True
 
     def write(self, data: Any) -> int:
+        """Write bytes. Returns how many were written."""
         self.sha256.update(data)
         written = self._file.write(data)
         self.size += written
@@ -48,7 +50,7 @@ class Output(io.RawIOBase):
 
 @contextmanager
 def appearing(url: str) -> Generator[Output]:
-    """A file that appears under its name as a whole when the block ends, and not at all when the block raises."""
+    """Open a file that appears whole under its name when the block ends, and not at all if the block raises."""
     fs, path = fsspec.url_to_fs(url)
     is_local = isinstance(fs, LocalFileSystem)
     folder, name = os.path.split(path)
@@ -62,25 +64,25 @@ def appearing(url: str) -> Generator[Output]:
 
 
 def publish(url: str, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
-    """The file that `fill` writes appears under its name as a whole. Returns its size in bytes and its sha256."""
+    """Let `fill` write a file that appears whole under its name. Returns its size in bytes and its sha256."""
     with appearing(url) as file:
         fill(cast("BinaryIO", file))
     return file.size, file.sha256.hexdigest()
 
 
 def write(url: str, data: bytes) -> None:
-    """A file that fits into memory, over what was there."""
+    """Write a file that fits into memory, over what was there."""
     fs, path = fsspec.url_to_fs(url)
     replace(fs, path, data)
 
 
 def write_json(url: str, value: Mapping[str, Any]) -> None:
-    """A small file of canonical JSON, over what was there."""
+    """Write a small file of canonical JSON, over what was there."""
     write(url, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
 def replace(fs: AbstractFileSystem, path: str, data: bytes) -> None:
-    """`write`, for who has the filesystem at hand."""
+    """Do what `write` does, on a filesystem that the caller has opened."""
     if not isinstance(fs, LocalFileSystem):
         fs.pipe_file(path, data)
         return
@@ -89,10 +91,10 @@ def replace(fs: AbstractFileSystem, path: str, data: bytes) -> None:
 
 
 def create(fs: AbstractFileSystem, path: str, data: bytes) -> bool:
-    """Exclusive: of several that try at once, exactly one gets True; the others change nothing.
+    """Create a file exclusively: if several callers try at once, exactly one gets True, and the others change nothing.
 
-    That takes a hard link of a finished file on local disks and a conditional PUT on S3: fsspec's own "create" mode
-    looks first and writes then.
+    On a local disk a finished file is hard-linked to its name; S3 has a conditional PUT. fsspec's own "create" mode is
+    not enough, since it first looks and then writes.
     """
     try:
         if isinstance(fs, LocalFileSystem):
@@ -109,7 +111,7 @@ def create(fs: AbstractFileSystem, path: str, data: bytes) -> bool:
 
 
 def read(url: str) -> bytes | None:
-    """The whole file, or None if there is none."""
+    """Return the content of the file, or None if there is none."""
     fs, path = fsspec.url_to_fs(url)
     try:
         return fs.cat_file(path)
@@ -118,14 +120,14 @@ def read(url: str) -> bytes | None:
 
 
 def remove(url: str) -> None:
-    """A file, or a folder with all that is in it; nothing if there is none."""
+    """Remove a file, or a folder with all that is in it. Does nothing if there is none."""
     fs, path = fsspec.url_to_fs(url)
     if fs.exists(path):
         fs.rm(path, recursive=True)
 
 
 def remove_leftovers(url: str) -> None:
-    """Temporary files below the folder `url` whose writers were killed."""
+    """Remove temporary files below the folder `url` whose writers were killed."""
     fs, folder = fsspec.url_to_fs(url)
     if isinstance(fs, LocalFileSystem):
         for path in Path(folder).rglob(f".*{_TEMPORARY}"):
@@ -134,11 +136,10 @@ def remove_leftovers(url: str) -> None:
 
 @contextmanager
 def temporary(folder: str | Path, name: str) -> Generator[Path]:
-    """A hidden path in a local folder, which is made, for a file that will be called `name`. What still lies at that
-    path when the block ends is removed.
+    """Give a hidden path in a local folder for a file that will be called `name`. The folder is made, and what still
+    lies at the path when the block ends is removed.
 
-    The file is to be made with `open`: `tempfile` makes files for their owner alone, but who may read a result is what
-    the umask says.
+    Create the file with `open`, which follows the umask: `tempfile` lets only the owner read its files.
     """
     path = Path(folder, f".{name}.{uuid.uuid4().hex}{_TEMPORARY}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,7 @@ def temporary(folder: str | Path, name: str) -> Generator[Path]:
 
 @contextmanager
 def _finished(path: str, data: bytes) -> Generator[Path]:
-    """A complete file beside the local `path`, on the disk, ready to be renamed or linked."""
+    """Give a complete and synced file beside the local `path`, ready to be renamed or linked."""
     with temporary(*os.path.split(path)) as whole:
         with _synced(whole) as file:
             file.write(data)
@@ -159,7 +160,7 @@ def _finished(path: str, data: bytes) -> Generator[Path]:
 
 @contextmanager
 def _synced(path: Path) -> Generator[BinaryIO]:
-    """A new file, which lies on the disk when the block ends."""
+    """Open a new file. It lies on the disk when the block ends."""
     with open(path, "xb") as file:
         yield file
         file.flush()

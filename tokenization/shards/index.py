@@ -1,4 +1,4 @@
-"""index.json: what the finished shards of a folder are. A shard that it does not name does not count."""
+"""Read and write index.json, which lists the finished shards of a folder. No other shard counts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SCHEMA_VERSION = 1
 
 
 def shard_name(split: Split, number: int) -> str:
-    """The file of a shard."""
+    """Return the file name of a shard."""
     return f"{split}-{number:05d}.arrow"
 
 
 class ShardError(ValueError):
-    """Shards that cannot be read: missing, truncated, damaged, or of another schema. The message names the file."""
+    """Shards cannot be read: missing, truncated, damaged, or of another schema. The message names the file."""
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What is known about one finished file; `tokens` counts every id in it."""
+    """One finished shard file. `tokens` counts every id in it."""
 
     file: str
     split: Split
@@ -38,7 +38,7 @@ class ShardRecord:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """The content of index.json. `length`: most tokens of a text row or of one interaction."""
+    """The content of index.json. `length` is the most tokens of a text row or of one interaction."""
 
     kind: Kind
     length: int
@@ -48,19 +48,21 @@ class ShardIndex:
     schema_version: int = SCHEMA_VERSION
 
     def rows(self, split: Split) -> int:
+        """Return the rows of a split, over all shards."""
         return sum(record.rows for record in self.files if record.split == split)
 
     def tokens(self, split: Split) -> int:
+        """Return the tokens of a split, over all shards."""
         return sum(record.tokens for record in self.files if record.split == split)
 
 
 def write_index(uri: str, index: ShardIndex) -> None:
-    """From here on the shards below `uri` count."""
+    """Write the index. From then on the shards below `uri` count."""
     write_json(f"{uri}/{INDEX}", asdict(index))
 
 
 def read_index(uri: str) -> ShardIndex:
-    """The index of the shards below `uri`. Raises ShardError where there is none, or one of another version."""
+    """Read the index of the shards below `uri`. Raises ShardError if it is missing, damaged or of another version."""
     url = f"{uri}/{INDEX}"
     try:
         with fsspec.open(url, "rb") as file:

@@ -1,8 +1,8 @@
-"""Documents -> rows of at most `length` tokens, with the positions at which documents begin.
+"""Pack documents into rows of at most `length` tokens, and note the positions at which documents begin.
 
-Best fit, longest documents first: whole documents stay whole, only those longer than a row are cut, and their tails are
-packed like short documents (Ding et al. 2024, arXiv:2404.10830). No token is lost and none is added but [BOS] and [EOS]
-of each document. All work is done on arrays; its cost does not depend on how short the documents are.
+Best fit, longest documents first: only documents longer than a row are cut, and their tails are packed like short
+documents (Ding et al. 2024, arXiv:2404.10830). No token is lost, and only [BOS] and [EOS] of each document are added.
+All work is done on arrays, so its cost does not depend on how short the documents are.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from tokenization.bpe.special_tokens import BOS, EOS
 
 
 def pack(ids: np.ndarray, offsets: np.ndarray, length: int) -> pa.RecordBatch:
-    """Columns input_ids and document_starts, list<int32>, of rows of at most `length` tokens.
+    """Return the columns input_ids and document_starts, list<int32>, with rows of at most `length` tokens.
 
-    Document `i` is `ids[offsets[i]:offsets[i + 1]]`, ids int32 [N], offsets int64 [documents + 1] from 0 to N; it
-    becomes `[BOS] tokens [EOS]`, and a later piece of a cut one has no [BOS]. Pieces keep their order within a row, and
-    rows that of their first pieces. Raises ValueError where rows are too short for a token between [BOS] and [EOS].
+    Document `i` is `ids[offsets[i]:offsets[i + 1]]`, with ids int32 [N] and offsets int64 [documents + 1] from 0 to N.
+    It becomes `[BOS] tokens [EOS]`. A document longer than a row is cut, and only its first piece has [BOS]. Pieces
+    keep their order within a row, and rows are in the order of their first pieces.
+
+    Raises ValueError if `length` is below 3.
     """
     if length < 3:
         raise ValueError(f"rows of {length} tokens cannot hold a document")
@@ -40,12 +42,12 @@ def pack(ids: np.ndarray, offsets: np.ndarray, length: int) -> pa.RecordBatch:
 
 
 def best_fit(sizes: np.ndarray, capacity: int) -> np.ndarray:
-    """Bin of each item [n], by best fit in order of falling size (each at most `capacity`, at least 1): an item goes
-    into the fullest bin that has room for it. Items of one size are placed together, which changes no result."""
+    """Return the bin of each item [n]. Items are placed in order of falling size (1 to `capacity`), each into the
+    fullest bin that has room for it. Items of one size are placed together, which does not change the result."""
     bins_of = np.empty(len(sizes), dtype=np.int64)
     order = np.argsort(-sizes, kind="stable")
     counts = np.bincount(sizes)
-    free: dict[int, list[np.ndarray]] = {}  # bins by the room that is left in them
+    free: dict[int, list[np.ndarray]] = {}  # bins, by the room that is left in them
     rooms: list[int] = []  # keys of `free`, rising
     opened = placed = 0
 
@@ -67,7 +69,7 @@ def best_fit(sizes: np.ndarray, capacity: int) -> np.ndarray:
                 room = capacity
                 bins = np.arange(opened, opened - (-len(items) // (capacity // size)))
                 opened += len(bins)
-            each = room // size  # a bin stays the fullest with room until nothing more goes in
+            each = room // size  # items that fit: a bin stays the fullest one with room until no more fit
             used = min(len(bins), -(-len(items) // each))
             taken = items[: used * each]
             bins_of[taken] = np.repeat(bins[:used], each)[: len(taken)]
@@ -79,7 +81,7 @@ def best_fit(sizes: np.ndarray, capacity: int) -> np.ndarray:
 
 
 def _framed(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same documents between [BOS] and [EOS]."""
+    """Put each document between [BOS] and [EOS]."""
     offsets = offsets + 2 * np.arange(len(offsets))
     framed = np.empty(offsets[-1], dtype=np.int32)
     content = np.ones(len(framed), dtype=bool)
@@ -91,23 +93,23 @@ def _framed(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _cut(offsets: np.ndarray, length: int) -> np.ndarray:
-    """Edges of pieces of at most `length` tokens, none of which crosses a document's edge."""
+    """Return the edges of pieces of at most `length` tokens, none of which crosses a document's edge."""
     pieces = -(-np.diff(offsets) // length)
     number = np.arange(pieces.sum()) - np.repeat(_offsets(pieces)[:-1], pieces)
     return np.append(np.repeat(offsets[:-1], pieces) + length * number, offsets[-1])
 
 
 def _in_order(bins: np.ndarray) -> np.ndarray:
-    """The same bins, numbered in the order of their first items."""
+    """Number the bins in the order of their first items."""
     first = np.empty(bins.max(initial=-1) + 1, dtype=np.int64)
-    first[bins[::-1]] = np.arange(len(bins))[::-1]  # of equal indices the last one written stays
+    first[bins[::-1]] = np.arange(len(bins))[::-1]  # if indices are equal, the value written last stays
     rank = np.empty_like(first)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[bins]
 
 
 def _gathered(values: np.ndarray, edges: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The pieces between `edges` in another order. As binary values, which Arrow copies whole, not token by token."""
+    """Return the pieces between `edges` in another order. Arrow copies binary values whole, not token by token."""
     buffers = [None, pa.py_buffer(values.itemsize * edges), pa.py_buffer(values)]
     pieces = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers).take(pa.array(order))
     return np.frombuffer(pieces.buffers()[2], dtype=values.dtype, count=len(values))

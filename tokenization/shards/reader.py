@@ -1,7 +1,7 @@
-"""Random access to finished shards, and the order in which training sees their rows.
+"""Read rows of finished shards in any order, and compute the order in which training sees them.
 
-Order is a pure function of (seed, global sample index): all the state of a resumed run is the number of its step, and
-the number of workers changes nothing.
+The order is a pure function of (seed, global sample index). So a resumed run needs nothing but the number of its step,
+and the number of workers changes nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from tokenization.shards.index import ShardError, ShardRecord, read_index
 
 
 class ShardReader:
-    """The rows of one split, memory-mapped. Shards of an object store are copied to a local cache first.
+    """The rows of one split, memory-mapped. Shards on an object store are copied to a local cache first.
 
-    Opening compares every file with its recorded digest, once per process, so each of several ranks on one machine
-    does so; ShardError names the file that differs.
+    Opening compares every file with its recorded digest, once per process, and so in each of several ranks on one
+    machine. Raises ShardError, which names the file that differs.
     """
 
     def __init__(self, uri: str, split: Split) -> None:
@@ -45,17 +45,17 @@ class ShardReader:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def row(self, i: int) -> dict[str, Any]:
-        """Row `i` as plain values: numbers, texts, lists, and dicts for nested records."""
+        """Return row `i` as plain values: numbers, texts, lists, and dicts for nested records."""
         return self.rows([i])[0]
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
-        """Rows in the order of `indices`. Raises IndexError outside 0..len-1."""
+        """Return rows in the order of `indices`. Raises IndexError outside 0..len-1."""
         found = [self._batches[batch].slice(place, 1) for batch, place in self._places(indices)]
         return pa.Table.from_batches(found).to_pylist() if found else []
 
     def lengths(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
-        """Of each row the tokens of each of its interactions, of a row of text its tokens [1]. They are the distances
-        between the offsets of the Arrow lists: no token is read. Raises IndexError outside 0..len-1."""
+        """Return, for each row, the number of tokens of each of its interactions; for a row of text, one number. They
+        are differences of offsets of the Arrow lists, so no token is read. Raises IndexError outside 0..len-1."""
         found = []
         for batch, place in self._places(indices):
             interactions, tokens = self._edges[batch]
@@ -64,7 +64,7 @@ class ShardReader:
         return found
 
     def _places(self, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[int, int]]:
-        """The batch and the place in it of each row."""
+        """Yield, for each row, the number of its batch and its place in the batch."""
         rows = np.asarray(indices, dtype=np.int64)
         if len(outside := rows[(rows < 0) | (rows >= len(self))]):
             raise IndexError(f"row {outside[0]} of {len(self)}")
@@ -74,8 +74,8 @@ class ShardReader:
 
 
 def global_batch(reader_len: int, seed: int, step: int, batch_size: int) -> np.ndarray:
-    """Row indices of one global batch [batch_size]: sample `step * batch_size + i` of an endless sequence of epochs,
-    each a permutation of all rows by (seed, epoch)."""
+    """Return the row indices of one global batch [batch_size]. Its sample `i` is number `step * batch_size + i` of an
+    endless sequence of epochs. Each epoch is a permutation of all rows by (seed, epoch)."""
     if reader_len < 1:
         raise ValueError("there are no rows to draw from")
     samples = step * batch_size + np.arange(batch_size)
@@ -88,7 +88,7 @@ def global_batch(reader_len: int, seed: int, step: int, batch_size: int) -> np.n
 
 
 def _edges(batch: pa.RecordBatch) -> tuple[np.ndarray | None, np.ndarray]:
-    """Where the interactions of each row begin and end, if rows have several, and where the tokens of each do."""
+    """Return the offsets of the interactions of each row (None for rows of text), and the offsets of the tokens."""
     if "interactions" not in batch.schema.names:
         return None, batch.column("input_ids").offsets.to_numpy()
     interactions = batch.column("interactions")

@@ -1,4 +1,4 @@
-"""The columns of shards, by their kind."""
+"""The columns of each kind of shard."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Write Arrow shards, each of which appears as a whole or not at all.
+"""Write Arrow shards, each of which appears whole or not at all.
 
-The format is the IPC *stream*: `datasets.Dataset.from_file` and a memory map both read it (the former refuses the IPC
-file format).
+The format is the IPC *stream*: both `datasets.Dataset.from_file` and a memory map read it. `Dataset.from_file` refuses
+the IPC file format.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ BATCH_ROWS = 1024
 
 
 class ShardWriter:
-    """One file, written batch by batch inside a `with` block. It appears under its name at the end of the block, as a
-    whole, or not at all if the block raises; `record` describes it then. The same batches give the same bytes."""
+    """Writes one file, batch by batch, inside a `with` block. The file appears whole when the block ends, and not at
+    all if the block raises; then `record` describes it. The same batches give the same bytes."""
 
     record: ShardRecord
 
@@ -40,7 +40,7 @@ class ShardWriter:
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Rows in the schema of the kind."""
+        """Write rows in the schema of the kind."""
         for start in range(0, batch.num_rows, BATCH_ROWS):
             self._stream.write_batch(batch.slice(start, BATCH_ROWS))
         self._rows += batch.num_rows
@@ -53,7 +53,7 @@ class ShardWriter:
 
 
 def write_shard(url: str, kind: Kind, rows: Iterable[Mapping[str, Any]], split: Split = "train") -> ShardRecord:
-    """Write all rows to one file and describe it. The same rows give the same bytes."""
+    """Write all rows to one file and describe the file. The same rows give the same bytes."""
     rows = iter(rows)
     with ShardWriter(url, kind, split) as writer:
         while chunk := list(itertools.islice(rows, BATCH_ROWS)):

@@ -1,7 +1,7 @@
-"""Which compression a file has, told by its ending, and what is in it.
+"""Tell the compression of a file by its ending, and read its content.
 
-Arrow decodes what fsspec has no codec of its own for; unlike the usual streams of these formats it notices one that
-ends too early.
+Arrow decodes the formats that fsspec has no codec for. Unlike the usual streams of these formats it raises an error if
+a file ends too early.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _ARROW = {"zst": "zstd", "zstd": "zstd", "lz4": "lz4", "br": "brotli"}  # ending
 
 
 def is_compressed(path: str) -> bool:
-    """Whether the file can only be read from its beginning on."""
+    """Return whether the file is compressed, so that it can only be read from its beginning."""
     return bool(_arrow_codec(path) or infer_compression(path))
 
 
 @contextmanager
 def seekable(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
-    """The content of a file that is not read from its beginning on: of a compressed one on the local disk."""
+    """Open the content for reading at any place. A compressed file is unpacked to the local disk first."""
     with decompressed(fs, path) as stream:
         if not is_compressed(path):
             yield stream
@@ -41,7 +41,7 @@ def seekable(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
 
 @contextmanager
 def decompressed(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
-    """The content. Reading raises where the file is damaged or cut off."""
+    """Open the content for reading from the beginning. Reading raises if the file is damaged or cut off."""
     codec = _arrow_codec(path)
     with OpenFile(fs, path, "rb", None if codec else infer_compression(path)) as stream:
         yield io.BufferedReader(pa.CompressedInputStream(stream, codec)) if codec else stream

@@ -1,4 +1,4 @@
-"""JSON lines and plain text, in bounded memory whatever the length of a line."""
+"""Read JSON lines and plain text in bounded memory, however long a line is."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tokenization.sources.listing import Slice
 from tokenization.sources.source import Row
 
 BLOCK_BYTES = 1 << 20  # plain text without empty lines is cut here, at a line end
-_BEGINNING, _CHUNK = 1_000, 1 << 20  # bytes of a line that is too long: what is kept, what is skipped at once
+_BEGINNING, _CHUNK = 1_000, 1 << 20  # bytes of a line that is too long: kept at its beginning, skipped at once
 
 
 class Line(NamedTuple):
-    """`size` bytes at `offset`. `content` is only the beginning of a line longer than MOST_BYTES."""
+    """`size` bytes at `offset`. If a line is longer than MOST_BYTES, `content` is only its beginning."""
 
     offset: int
     size: int
@@ -23,15 +23,17 @@ class Line(NamedTuple):
 
     @property
     def whole(self) -> bool:
+        """Whether `content` is the whole line."""
         return self.size == len(self.content)
 
     @property
     def blank(self) -> bool:
+        """Whether the line holds nothing but white space."""
         return self.whole and not self.content.strip()
 
 
 def json_lines(part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
-    """The rows that begin in the slice. Empty lines are no rows."""
+    """Yield the rows that begin in the slice. Blank lines are no rows."""
     for line in _lines(stream, part.start):
         if part.stop is not None and line.offset >= part.stop:
             return
@@ -42,7 +44,7 @@ def json_lines(part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
 
 
 def _object(line: Line) -> dict | tuple[Reason, str, str]:
-    """The row, or why there is none (reason, detail, excerpt)."""
+    """Return the row, or why there is none (reason, detail, excerpt)."""
     text, bad = _decoded(line)
     if bad:
         return *bad, excerpt(line.content)
@@ -54,9 +56,9 @@ def _object(line: Line) -> dict | tuple[Reason, str, str]:
 
 
 def paragraph_blocks(column: str, part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
-    """Blocks between empty lines, each the `column` of a row, so that long files split and stream.
+    """Yield the blocks between blank lines, each as the `column` of a row, so that long files split and stream.
 
-    A slice begins with the first block after an empty line in it, and its last block may end beyond it.
+    A slice begins with the first block after a blank line in it, and its last block may end beyond it.
     """
     block: list[str] = []
     begin, size, inside = part.start, 0, not part.start
@@ -97,7 +99,7 @@ def _decoded(line: Line) -> tuple[str, tuple[Reason, str] | None]:
 
 
 def _lines(stream: IO[bytes], start: int) -> Iterator[Line]:
-    """Lines from the first one that begins at or after byte `start`."""
+    """Yield lines, from the first one that begins at or after byte `start`."""
     offset = start
     if start:
         stream.seek(start - 1)

@@ -1,7 +1,7 @@
-"""Which files a source has, and how they are cut into pieces of about equal size. Only names and sizes are looked at.
+"""List the files of a source and cut them into pieces of about equal size, from names and sizes alone.
 
-Cutting goes by bytes, for Parquet too: a slice of a file has the row groups, lines or blocks that begin in it. So
-hundreds of gigabytes are planned without opening a file, and the same files always give the same pieces.
+Files are cut by bytes, Parquet too: a slice of a file has the row groups, lines or blocks that begin in it. So hundreds
+of gigabytes are planned without opening a file, and the same files always give the same pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PIECE_BYTES = 64 << 20  # as stored; about a minute of cleaning
 
 @dataclass(frozen=True)
 class Slice:
-    """Bytes [start, stop) of the file at `url`, to its end where `stop` is None: about `size` as listed."""
+    """Bytes [start, stop) of the file at `url`, or to its end if `stop` is None. `size` is taken from the listing."""
 
     url: str
     start: int = 0
@@ -32,8 +32,8 @@ Piece = tuple[Slice, ...]
 
 
 def slices(source: Files, most: int) -> list[Slice]:
-    """The files in order, those longer than `most` bytes in slices of equal size; a compressed one is a stream and
-    stays whole. Raises SourceError where there is none."""
+    """Return the files in order, cut into slices of equal size if longer than `most` bytes. A compressed file is a
+    stream and stays whole. Raises SourceError if there is no file."""
     found = []
     for url, size in _dataset(source) if source.kind == "hub" else _matching(source):
         count = 1 if is_compressed(url.partition("::")[0]) else max(1, -(-size // most))
@@ -43,7 +43,7 @@ def slices(source: Files, most: int) -> list[Slice]:
 
 
 def pieces_of_files(source: Files) -> list[Piece]:
-    """Slices of at most PIECE_BYTES, short ones together."""
+    """Return pieces of at most PIECE_BYTES: slices of long files, and short files together."""
     pieces: list[list[Slice]] = []
     room = 0
     for part in slices(source, PIECE_BYTES):
@@ -56,7 +56,7 @@ def pieces_of_files(source: Files) -> list[Piece]:
 
 
 def _matching(source: Files) -> list[tuple[str, int]]:
-    """Files that match `path`, in the order of their names, with their sizes."""
+    """Return the files that match `path`, in the order of their names, with their sizes."""
     _, chained, outer = source.path.partition("::")
     try:
         fs, pattern = fsspec.url_to_fs(source.path)
@@ -72,10 +72,12 @@ def _matching(source: Files) -> list[tuple[str, int]]:
 
 
 def _dataset(source: Files) -> list[tuple[str, int]]:
-    """Files of a part of a dataset, in the dataset's order, at the pinned revision, with their sizes. They are streamed
-    as files and not through `datasets`, which casts all to the columns of the first, and so fails where one has a
-    column of nulls and another text in it."""
-    import datasets  # seconds of imports that no other source needs
+    """Return the files of one part of a dataset, with their sizes, in the dataset's order, at the pinned revision.
+
+    They are streamed as files and not through `datasets`. It casts all files to the columns of the first, and so fails
+    if one file has a column of nulls and another has text in it.
+    """
+    import datasets  # takes seconds, and no other source needs it
 
     where = " ".join(filter(None, (source.path, source.subset, source.revision)))
     try:
@@ -91,7 +93,7 @@ def _dataset(source: Files) -> list[tuple[str, int]]:
 
 
 def is_there(url: str) -> bool:
-    """Whether the file can be found now; an address that does not answer has none."""
+    """Return whether the file can be found now. If the filesystem does not answer, it cannot."""
     try:
         fs, path = fsspec.url_to_fs(url)
         fs.invalidate_cache()
@@ -101,7 +103,7 @@ def is_there(url: str) -> bool:
 
 
 def _sizes(urls: Iterable[str]) -> Iterator[int]:
-    """One listing per folder instead of one request per file."""
+    """Yield the size of each file, from one listing per folder instead of one request per file."""
     folders: dict[str, dict[str, int]] = {}
     for url in urls:
         fs, path = fsspec.url_to_fs(url)

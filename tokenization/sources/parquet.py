@@ -1,4 +1,4 @@
-"""Rows of a Parquet file's row groups; no other column, and no other field of the structs in it, is read."""
+"""Read rows of a Parquet file's row groups: only the named columns, and only the named fields of structs in them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tokenization.quarantine import Reason, Rejected, excerpt, missing
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.source import Columns, Row
 
-_ROWS = 1024  # decoded at once, fewer where they have more than BATCH_BYTES together
-_TEXT, _NULLS = "STRING", "UNKNOWN"  # as Parquet calls what leaves hold
+_ROWS = 1024  # decoded at once; fewer if they have more than BATCH_BYTES together
+_TEXT, _NULLS = "STRING", "UNKNOWN"  # Parquet's names for the content of leaf columns
 
 
 def parquet(columns: Columns, part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
-    """Rows of the row groups that begin in the slice. A damaged page costs the rest of its row group.
+    """Yield rows of the row groups that begin in the slice. A damaged page costs the rest of its row group.
 
-    A file without a required column, or with one that holds no text, is rejected as a whole.
+    A file is rejected as a whole if it lacks a required column, or if the column holds no text.
     """
     file = pq.ParquetFile(stream, page_checksum_verification=True)
     leaves = [leaf for n in range(len(file.schema)) if _is_read(columns, leaf := file.schema.column(n))]
@@ -38,12 +38,12 @@ def parquet(columns: Columns, part: Slice, stream: IO[bytes]) -> Iterator[Row | 
 
 
 def _is_read(columns: Columns, leaf: pq.ColumnSchema) -> bool:
-    named = leaf.name in columns.fields or leaf.logical_type.type == _NULLS  # lists that are all empty name no fields
+    named = leaf.name in columns.fields or leaf.logical_type.type == _NULLS  # if all lists are empty, no field is named
     return named and _column(leaf) in columns.fields
 
 
 def _column(leaf: pq.ColumnSchema) -> str:
-    return leaf.name if leaf.name == leaf.path else leaf.path.partition(".")[0]  # a column's name may have a point
+    return leaf.name if leaf.name == leaf.path else leaf.path.partition(".")[0]  # a column's name may hold a point
 
 
 def _lack(name: str, schema: pa.Schema) -> tuple[Reason, str]:
@@ -76,14 +76,14 @@ def _group(part: Slice, file: pq.ParquetFile, group: int, first: int, paths: lis
 
 
 def _rows_at_once(footer: pq.RowGroupMetaData, paths: list[str]) -> int:
-    """By the mean size of a row."""
+    """Return the number of rows to decode at once, by the mean size of a row."""
     columns = map(footer.column, range(footer.num_columns))
     size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in paths)
     return max(1, min(_ROWS, BATCH_BYTES * footer.num_rows // max(1, size)))
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict | UnicodeDecodeError]:
-    """One by one where one of them has text that is not UTF-8."""
+    """Yield the rows of a batch. If some text in it is not UTF-8, decode the rows one by one."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError as error:

@@ -1,5 +1,5 @@
-"""Slices of files, row by row: which format and compression they have, and what happens when one cannot be read to its
-end."""
+"""Read slices of files row by row: choose format and compression by the ending, and report a file that cannot be read
+to its end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _JSON_LINES = (".jsonl", ".json", ".ndjson")
 
 
 def read_rows(source: Files, parts: Iterable[Slice]) -> Iterator[Row | Rejected]:
-    """Rows of Parquet, JSON lines and, if the source takes it, plain text; compression is told by the ending.
+    """Yield rows of Parquet, JSON lines and, if the source takes it, plain text. The ending tells the compression.
 
-    Damage and loss of a file end its slice; what was read before is kept.
+    If a file is damaged or lost, its slice ends there; what was read before is kept.
     """
     for part in parts:
         yield from _slice(source.columns, part)
@@ -45,7 +45,7 @@ def _slice(columns: Columns, part: Slice) -> Iterator[Row | Rejected]:
             for row in found:
                 rows += isinstance(row, Row)
                 yield row
-    except Exception as error:  # whatever a filesystem, a decompressor or a format raises
+    except Exception as error:  # filesystems, decompressors and formats raise many kinds
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise  # nothing is wrong with the file
         reason = "unreadable" if is_there(part.url) else "gone"

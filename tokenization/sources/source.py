@@ -1,4 +1,4 @@
-"""What a source is and what is read of its rows, for all who list and read one."""
+"""Define a source and what is read of its rows."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tokenization.packages.table import PACKAGES
 from tokenization.records import Language
 from tokenization.settings import Settings, require
 
-Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]  # of `tokenization.cleaning.filters`
+Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]  # of `tokenization.cleaning`
 
 
 class SourceError(RuntimeError):
-    """A source that cannot be read, with its name, the place and what is there instead."""
+    """A source cannot be read. The message names the source, the place and what is there instead."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What is read of rows. A Parquet file must have the columns `required`, with text in them. `fields` are all the
-    names that are read, of columns and of the structs in them. Files of no known format are plain text, each block of
-    which is the column `plain` of a row; without it they are JSON lines."""
+    """What is read of rows. A Parquet file must have the columns `required`, with text in them. `fields` names
+    everything that is read: columns, and fields of the structs in them. A file of unknown format is plain text, and
+    each block of it becomes the column `plain` of a row; if `plain` is empty, the file is read as JSON lines."""
 
     required: frozenset[str]
     fields: frozenset[str]
@@ -30,7 +30,7 @@ class Columns:
 
 
 class Row(NamedTuple):
-    """A row of `file` with its place there, as in `quarantine.Rejected`."""
+    """A row of `file`, with its place there as in `quarantine.Rejected`."""
 
     file: str
     place: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Files(ABC):
-    """Files at `path`, or those of part `part` of the hub dataset `path`."""
+    """Files at `path`, or the files of part `part` of the hub dataset `path`."""
 
     name: str
     kind: Literal["package", "files", "hub"]
@@ -57,7 +57,7 @@ class Files(ABC):
     @property
     @abstractmethod
     def columns(self) -> Columns:
-        """What is read of their rows."""
+        """The columns that are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,9 @@ class Source(Files, Settings):
     """One source of documents.
 
     `kind`: `package` (a name of `tokenization.packages.table`), `files` (Parquet, JSONL or text at `path`, any fsspec
-    URL, with wildcards), `hub` (a dataset `path` with `subset` and `revision`). `text_column` is read by `files` and
-    `hub`.
-    `max_bytes` cuts the source after so many bytes of clean text, in the source's own order, before what repeats other
-    documents is removed. `skip`: filters that its texts do not go through, such as `repetition` for program code.
+    URL, with wildcards), `hub` (a dataset `path` with `subset` and `revision`). `files` and `hub` read `text_column`.
+    `max_bytes` ends the source after so many bytes of clean text, in its own order, before documents that repeat others
+    are removed. `skip` names filters that its texts do not go through, such as `repetition` for program code.
     """
 
     text_column: str = "text"
@@ -79,19 +78,19 @@ class Source(Files, Settings):
         for name in ("name", "licence"):
             require(bool(getattr(self, name)), name, getattr(self, name), "must not be empty")
         known = self.kind != "package" or self.name in PACKAGES
-        require(known, "name", self.name, f"no package is known by it; there are {', '.join(PACKAGES)}")
+        require(known, "name", self.name, f"no package has this name; there are {', '.join(PACKAGES)}")
         needed = f"source {self.name!r} of kind {self.kind!r} needs one"
         require(self.kind == "package" or bool(self.path), "path", self.path, needed)
         require(self.max_bytes is None or self.max_bytes > 0, "max_bytes", self.max_bytes, "must be above 0")
 
     @property
     def part(self) -> str:
-        """Documents are read from the training split alone."""
+        """Documents are read from the training split only."""
         return "train"
 
     @property
     def columns(self) -> Columns:
-        """The text, which is all there is in a file of no known format."""
+        """The text column. A file of unknown format holds nothing but text."""
         name = frozenset({self.text_column})
         return Columns(name, name, plain=self.text_column)
 
@@ -102,5 +101,5 @@ class Source(Files, Settings):
 
     @property
     def record(self) -> dict[str, Any]:
-        """All that is set of it, as JSON has it."""
+        """All settings of the source, as JSON has them."""
         return asdict(self) | {"skip": list(self.skip)}

@@ -1,7 +1,7 @@
-"""One interface to every place documents come from: packages, files on any fsspec URL, datasets of the hub.
+"""Read texts from every place that documents come from: packages, files at any fsspec URL, datasets of the hub.
 
-A source is cut into pieces that can be read independently, in whatever order and wherever; a piece yields plain texts
-in a stable order, and between them what was rejected. Cleaning, splitting and writing are the same for all.
+A source is cut into pieces, which can be read independently, in any order and anywhere. A piece yields plain texts in a
+stable order, and rejected input in its place. Cleaning, splitting and writing are the same for all.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tokenization.sources.source import Row, Source
 
 
 def pieces(source: Source) -> list[Piece]:
-    """The parts that the source is read in, in its order: about `listing.PIECE_BYTES` of its files each.
+    """Return the pieces of the source, in its order: about `listing.PIECE_BYTES` of its files each.
 
-    Raises SourceError where there is nothing to read or it cannot be listed.
+    Raises SourceError if there is nothing to read, or if the source cannot be listed.
     """
     return [()] if source.kind == "package" else pieces_of_files(source)
 
 
 def read(source: Source, piece: Piece, package: bytes = b"") -> Iterator[str | Rejected]:
-    """Every text of one piece, in its own order, and in the place of bad input what is known about it. `package` is the
-    content of the source's package.
+    """Yield every text of one piece in order, and a `Rejected` in the place of bad input. `package` is the content of
+    the source's package.
 
-    Whatever can be read is kept; damage ends with the row, line, row group or file that it is in.
+    Whatever can be read is kept: damage ends with the row, line, row group or file that it is in.
     """
     for row in _package(source, package) if source.kind == "package" else read_rows(source, piece):
         yield row if isinstance(row, Rejected) else _text(source, row)

@@ -114,7 +114,7 @@ def test_packages_can_be_named(local_index, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("have  PyPI package small-talk 1.5  0.0 MB")
     with pytest.raises(SystemExit):
         fetching.main(["smal-talk"])
-    assert "no package is known by the name 'smal-talk'; there are small-talk, other" in capsys.readouterr().err
+    assert "no package is named 'smal-talk'; there are small-talk, other" in capsys.readouterr().err
 
 
 def test_npm_is_missed_by_its_name(local_index, tmp_path):

@@ -1,4 +1,4 @@
-"""Read files out of a Debian package (an `ar` archive around a tar), a wheel (a zip) or a source archive of PyPI or npm
+"""Read files from a Debian package (an `ar` archive around a tar), a wheel (a zip) or a source archive of PyPI or npm
 (a compressed tar), without unpacking to disk."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pyarrow
 
 
 def read_members(archive: bytes, pattern: str) -> dict[str, bytes]:
-    """Contents of the regular files whose path matches `pattern` (`re.search`), by path without `./`, sorted."""
+    """Return the regular files whose path matches `pattern` (`re.search`): contents by path without `./`, sorted."""
     members = _zip if archive.startswith(b"PK") else _tar
     return dict(sorted(members(archive, re.compile(pattern)).items()))
 
@@ -35,14 +35,14 @@ def _tar(archive: bytes, pattern: re.Pattern[str]) -> dict[str, bytes]:
 
 
 def _data_tar(archive: bytes) -> io.BufferedIOBase | pyarrow.NativeFile:
-    """The member `data.tar.*`. An `ar` member has a header of 60 bytes with its size at 48 and even length."""
+    """Return the member `data.tar.*`. An `ar` member has a header of 60 bytes, its size at byte 48, and even length."""
     start = len(b"!<arch>\n")
     while start < len(archive):
         name = archive[start : start + 16].decode("ascii").strip().rstrip("/")
         size = int(archive[start + 48 : start + 58])
         if name.startswith("data.tar"):
             body = io.BytesIO(archive[start + 60 : start + 60 + size])
-            # tarfile learns zstd in Python 3.14 only
+            # tarfile reads zstd only from Python 3.14 on
             return pyarrow.CompressedInputStream(body, "zstd") if name.endswith(".zst") else body
         start += 60 + size + size % 2
     raise ValueError("a Debian package without data.tar")

