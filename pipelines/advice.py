@@ -51,6 +51,7 @@ def way_back(invocation: Invocation, status: StageStatus) -> list[tuple[str, str
 
 
 def back_lines(invocation: Invocation, status: StageStatus) -> list[str]:
+    """The same as lines to print."""
     return [f"back: {command}   {result}" for command, result in way_back(invocation, status)]
 
 

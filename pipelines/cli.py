@@ -98,7 +98,7 @@ def status(
         return views.why(session, statuses, why, as_json)
     if as_json:
         return _print_json(session.as_object(statuses))
-    views.table(session, statuses)
+    return views.table(session, statuses)
 
 
 @stage_app.command("list")
@@ -292,6 +292,7 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """The `rxt` command."""
     app(prog_name="rxt")
 
 

@@ -48,8 +48,8 @@ def _source(module: str, root: Path) -> Path | None:
 
 
 @cache
-def _read(path: Path, modified_ns: int) -> tuple[str, frozenset[str]]:
-    """Digest and imports of one file; `modified_ns` only keys the cache."""
+def _read(path: Path, _modified_ns: int) -> tuple[str, frozenset[str]]:
+    """Digest and imports of one file; `_modified_ns` only keys the cache."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = frozenset(_imports(tree))
     for node in ast.walk(tree):

@@ -11,6 +11,7 @@ from pipelines.stage import Stage
 # fmt: off
 
 def curriculum(c: PipelineConfig) -> list[Stage]:
+    """The stages of a preset, each after those it reads."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
                    deterministic=True)

@@ -119,6 +119,7 @@ class _Progress:
 
 
 def stage_table(statuses: Iterable[StageStatus]) -> Table:
+    """Where each stage stands, a row per stage."""
     table = _table("stage", "state", "artifact", "took", "result", "note")
     for status in statuses:
         manifest = status.manifest

@@ -241,7 +241,7 @@ class Runner:
             yield
             return
 
-        def handle(number: int, frame: object) -> None:
+        def handle(*_: object) -> None:
             signal.alarm(0)  # Ray's own handler of SIGTERM, called before, has set one that aborts this process in 3 s
             if self._stop.is_set():
                 raise KeyboardInterrupt

@@ -128,8 +128,10 @@ class Session:
 
 
 def store_url() -> str:
+    """Where artifacts go: `RXT_STORE`, or a folder of this checkout."""
     return os.environ.get("RXT_STORE") or str(ROOT / ".rxt" / "artifacts")
 
 
 def tracking_uri() -> str:
+    """Where curves go: `MLFLOW_TRACKING_URI`, or a database of this checkout."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / '.rxt' / 'mlflow.db'}"

@@ -58,6 +58,7 @@ def config(session: Session) -> None:
 
 
 def stage_list(session: Session, as_json: bool) -> None:
+    """Print the stages of the preset with their inputs."""
     rows = [(stage.name, stage.summary, [up.name for up in stage.inputs.values()]) for stage in session.stages]
     if as_json:
         stages = [{"stage": name, "summary": summary, "inputs": inputs} for name, summary, inputs in rows]

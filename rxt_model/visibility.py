@@ -28,7 +28,7 @@ def _blocks(queries: Tensor, keys: Tensor, causal: bool) -> BlockMask:
     # slow to import, and of use on a GPU alone
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def seen(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def seen(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = queries[row, query] == keys[row, key]
         return same & (query >= key) if causal else same
 

@@ -51,6 +51,8 @@ def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
 
 
 def stateless_scorer(model: StatelessDecoder) -> Scorer:
+    """The scores that the baseline gives to rows of text."""
+
     def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
         hidden = model.decode(ids, mask=documents >= 0, documents=documents).hidden
         return {"next": next_tokens(model.decoder.head, hidden, ids, documents)}

@@ -82,10 +82,12 @@ def write_report(evaluation: dict[str, Any]) -> str:
 
 
 def percent(fraction: float) -> str:
+    """A fraction as per cent, with one decimal."""
     return f"{100 * fraction:.1f} %"
 
 
 def interval(cell: dict[str, float]) -> str:
+    """The 95 % interval of a cell, in per cent."""
     return f"{100 * cell['low']:.1f} to {100 * cell['high']:.1f}"
 
 

@@ -115,6 +115,7 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
 
 
 def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Time to the first token of both models, turn by turn."""
     torch.set_num_threads(inputs.threads)
     conversations = load_conversations(open_reader(inputs.conversations, "test"), config.questions, config.seed)
     interactions = [

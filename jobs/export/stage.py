@@ -28,9 +28,9 @@ def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
     tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
     model = open_reactive(ctx.inputs["model"])
     require_tokenizer(model.config.tokenizer_digest, "the model", tokenizer)
-    with usable(ctx.inputs["evaluation"]):
-        with fsspec.open(f"{ctx.inputs['evaluation'].uri}/report.md", "r", encoding="utf-8") as file:
-            report = file.read()
+    evaluation = ctx.inputs["evaluation"]
+    with usable(evaluation), fsspec.open(f"{evaluation.uri}/report.md", "r", encoding="utf-8") as file:
+        report = file.read()
     with TemporaryDirectory(prefix="rxt-export-") as folder:
         save_pretrained(model, folder, tokenizer_json=tokenizer.json)
         card = Path(folder) / "README.md"

@@ -20,6 +20,8 @@ from tokenization.hashing import stable_seed
 
 @dataclass(frozen=True)
 class Actors:
+    """The learner and the rollout workers of one run of the stage."""
+
     learner: ActorHandle
     workers: tuple[ActorHandle, ...]
 

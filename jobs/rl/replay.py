@@ -104,4 +104,5 @@ def memory_change(memories: Memories) -> Tensor:
 
 
 def score(model: ReactiveTransformer, memory: Tensor, batch: ReplayBatch, temperature: float) -> policy.TokenScores:
+    """Log-probabilities of the batch's answers, given the memory that each was said with."""
     return policy.score_answers(model, memory, batch.prompts, batch.answers, temperature)

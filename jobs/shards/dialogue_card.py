@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,7 +105,7 @@ def _lengths(report: Report, length: int) -> str:
     edges = [i * length // BINS for i in range(BINS + 1)]
     rows = [
         [f"{low + 1} to {high}", *(f"{report['lengths'][language][i]:,}" for language in languages)]
-        for i, (low, high) in enumerate(zip(edges, edges[1:], strict=False))
+        for i, (low, high) in enumerate(itertools.pairwise(edges))
     ]
     return table(["tokens", *(f"interactions {language}" for language in languages)], rows)
 

@@ -38,7 +38,7 @@ class SourceReport:
 
     def __init__(self, split: Split, partitions: Sequence[Partition]) -> None:
         self._split, self._partitions = split, partitions
-        self._bad = tempfile.TemporaryFile()
+        self._bad = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the report
         names = dict.fromkeys(partition.source.name for partition in partitions)
         self._quarantines = {name: Quarantine(name, self._bad) for name in names}
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}

@@ -43,6 +43,7 @@ class ResumePoint:
 
 
 def step_folder(step: int) -> str:
+    """The name of the folder that holds the checkpoint after so many steps."""
     return f"step-{step:08d}"
 
 

@@ -131,6 +131,7 @@ def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[st
 
 
 def step_context(config: StageConfig, step: int, batch: Batch) -> StepContext:
+    """What an objective is told about this step."""
     return StepContext(step, config.steps, _generator(config.seed, step, batch))
 
 

@@ -35,6 +35,7 @@ class Monitor:
 
 
 def start_monitor() -> ActorHandle:
+    """Start the monitor on the driver's node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(num_cpus=0)(Monitor).options(scheduling_strategy=here).remote()
 

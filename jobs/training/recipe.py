@@ -83,7 +83,7 @@ def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share:
     return collate(reader.rows(share.places(batch_size)), reader.lengths(range(batch_size)), step)
 
 
-def text_rows(rows: list[ShardRow], lengths: Lengths, step: int) -> Batch:
+def text_rows(rows: list[ShardRow], lengths: Lengths, _step: int) -> Batch:
     """The collate function of packed text."""
     return text_batch(rows, lengths)
 

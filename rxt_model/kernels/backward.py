@@ -144,6 +144,7 @@ def d_hidden_kernel(
 
 @jit
 def store_gradient(out, values, features, column, D: tl.constexpr, N: tl.constexpr, T: tl.constexpr, ADD: tl.constexpr):
+    """Store or add a tile of a weight gradient, transposed if `T`."""
     columns = column + tl.arange(0, values.shape[1])
     at = features[:, None] + columns[None, :] * D if T else features[:, None] * N + columns[None, :]
     inside = (features < D)[:, None] & (columns < N)[None, :]

@@ -39,6 +39,7 @@ def row_losses(logits: Tensor, bias: Tensor | None, labels: Tensor, z_weight: fl
 
 @jit
 def load_logits(at, bias, columns, vocabulary, BIASED: tl.constexpr):
+    """Logits of some columns in fp32, with the bias; minus infinity beyond the vocabulary."""
     inside = columns < vocabulary
     z = tl.load(at + columns, mask=inside, other=0.0).to(tl.float32)
     if BIASED:

@@ -61,12 +61,14 @@ def weight_gradient(d: Tensor, x: Tensor, tiles: RouterTiles = ROUTER) -> Tensor
 
 @jit
 def high_and_low(values, dtype: tl.constexpr):
+    """A value in fp32 as the sum of two in half precision."""
     high = values.to(dtype)
     return high, (values - high.to(tl.float32)).to(dtype)
 
 
 @jit
 def split_kernel(w, parts, total, BLOCK: tl.constexpr):
+    """Split the router's weights into a high and a low half."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     high, low = high_and_low(tl.load(w + at, mask=at < total, other=0.0), parts.dtype.element_ty)
     tl.store(parts + at, high, mask=at < total)

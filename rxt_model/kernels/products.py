@@ -23,6 +23,7 @@ def described(rows: Tensor, w: Tensor) -> bool:
 
 
 def through_descriptors(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
+    """The products, with tiles that the GPU fetches by descriptors."""
     from triton.tools.tensor_descriptor import TensorDescriptor
 
     depth = rows.shape[1]
@@ -39,6 +40,7 @@ def through_descriptors(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, h
 
 
 def through_pointers(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
+    """The products, with tiles that every thread fetches by pointers."""
     depth = rows.shape[1]
     width = w.shape[1 if transposed else 2]
     out = rows.new_empty(rows.shape[0], width)

@@ -83,6 +83,7 @@ def select_kernel(
     E: tl.constexpr, K: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_K: tl.constexpr,
     STEPS: tl.constexpr,
 ):  # fmt: skip
+    """The top-k experts of each token with their weights, and the router's probabilities summed over tokens."""
     experts, ranks = tl.arange(0, BLOCK_E), tl.arange(0, BLOCK_K)
     real, valid = (experts < E)[None, :], (ranks < K)[None, :]
     in_mass = tl.zeros([BLOCK_T, BLOCK_E], tl.float32)
@@ -120,6 +121,7 @@ def select_backward_kernel(
     logits, weights, chosen, log_total, d_weights, d_mass, d_log_total, d_logits, tokens,
     E: tl.constexpr, K: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
+    """The gradient of the logits from those of the weights, the summed probabilities and the log-sum-exps."""
     rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
     experts, ranks = tl.arange(0, BLOCK_E), tl.arange(0, BLOCK_K)
     exists = rows < tokens

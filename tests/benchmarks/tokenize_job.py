@@ -32,6 +32,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import itertools
+
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,7 +78,7 @@ class Walk:
         for document in corpus.read(range(len(corpus))):
             if document.language == language:
                 words = document.text.split(" ")
-                for word, following in zip(words, words[1:], strict=False):
+                for word, following in itertools.pairwise(words):
                     self.followers[word].append(following)
         self.words = sorted(self.followers)
 

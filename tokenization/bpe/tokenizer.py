@@ -8,6 +8,7 @@ tokens, so nothing can be lost on the way.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 
@@ -93,7 +94,7 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts."""
         ids, offsets = self.encode_flat(texts)
-        return [ids[start:end].tolist() for start, end in zip(offsets, offsets[1:], strict=False)]
+        return [ids[start:end].tolist() for start, end in itertools.pairwise(offsets)]
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Encode many texts without making a Python object per token.

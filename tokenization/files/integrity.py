@@ -45,6 +45,6 @@ def verify(url: str, recorded: FileRecord, name: str = "") -> None:
 
 
 @functools.lru_cache(maxsize=100_000)
-def _digest(url: str, version: str) -> str:
-    """Hash a file. `version` is the filesystem's key for its present content (size, times or ETag), for the cache."""
+def _digest(url: str, _version: str) -> str:
+    """Hash a file. `_version` is the filesystem's key for its present content (size, times or ETag), for the cache."""
     return sha256_of(url)

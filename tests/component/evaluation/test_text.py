@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -46,7 +47,7 @@ def test_perplexity_is_that_of_every_document_alone(world):
     nats, count = 0.0, 0
     for row in rows["pl"]:
         bounds = [*row["document_starts"], len(row["input_ids"])]
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in itertools.pairwise(bounds):
             ids = torch.tensor([row["input_ids"][start:end]])
             with torch.inference_mode():
                 logits = baseline.logits(baseline.decode(ids).hidden)[0, :-1]

@@ -229,7 +229,7 @@ def test_reward_rises_on_a_toy_task(world, algorithm):
 def test_a_gradient_that_is_no_number_ends_the_update_and_the_stage(world):
     learner = Learner(world[0], CONFIG, 1)
     trajectories = roll_out(world, learner, episodes_of(6), lambda turn, answer: 1.0)
-    name, weight = next(iter(learner.model.memory_attention.named_parameters()))
+    _name, weight = next(iter(learner.model.memory_attention.named_parameters()))
     weight.register_hook(lambda gradient: gradient * float("nan"))
     metrics = learner.update(trajectories)
     assert math.isfinite(metrics["rl/loss"]) and math.isnan(metrics["rl/policy_gradient_norm"])

@@ -141,7 +141,7 @@ def test_a_live_holder_is_named(store):
         take(store, ATTEMPT, print, times=QUICK)
     lease.release()
     take(store, ATTEMPT, print, times=QUICK).release()
-    assert [name for name in store.names(ATTEMPT)] == ["lease-000001.json", "lease-000002.json"]
+    assert list(store.names(ATTEMPT)) == ["lease-000001.json", "lease-000002.json"]
 
 
 def holder_record(store, **changes):
@@ -247,7 +247,7 @@ def test_four_processes_race_and_one_wins_each_lease_and_each_manifest(tmp_path)
     for round_number in range(20):
         mine = [r for r in results if r[0] == round_number]
         assert sum(r[1] for r in mine) == 1 and sum(r[2] for r in mine) == 1
-    assert not [p for p in tmp_path.rglob("*.tmp")]
+    assert not list(tmp_path.rglob("*.tmp"))
     assert len(list(tmp_path.rglob("lease-000001.json"))) == 20 and not list(tmp_path.rglob("lease-000002.json"))
     assert json.loads((tmp_path / "race/000000000000-1/manifest.json").read_text())["pid"] in [r.pid for r in racers]
 

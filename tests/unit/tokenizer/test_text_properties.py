@@ -3,6 +3,8 @@ token."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -91,7 +93,7 @@ def test_packed_rows_hold_every_document(texts, length):
     for row in rows:
         starts = [*row["document_starts"], len(row["input_ids"])]
         assert starts[0] == 0 and starts == sorted(set(starts))
-        pieces += [row["input_ids"][a:b] for a, b in zip(starts, starts[1:], strict=False)]
+        pieces += [row["input_ids"][a:b] for a, b in itertools.pairwise(starts)]
     expected = [[BOS, *ids, EOS] for ids in documents]
     cut = [ids[start : start + length] for ids in expected for start in range(0, len(ids), length)]
     assert sorted(pieces) == sorted(cut)
