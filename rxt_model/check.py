@@ -1,4 +1,4 @@
-"""What a caller hands in, refused with the field, the value and the rule. Nothing here waits for an accelerator."""
+"""Check arguments, and refuse wrong ones with the field, the value and the rule. No check waits for an accelerator."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rxt_model.config import ModelConfig
 
 
 def refuse(wrong: Tensor, field: str, value: Tensor, rule: str) -> None:
-    """ValueError for the first value where `wrong`, of its shape, is True. On an accelerator looked at behind the call,
-    by an assertion; not at all where tensors hold no values."""
+    """Raise ValueError for the first value where `wrong`, of the same shape, is True.
+
+    On an accelerator an asynchronous assertion checks it, after the call. Meta tensors are not checked.
+    """
     if wrong.is_meta:
         return
     if not wrong.is_cpu:
@@ -24,7 +26,7 @@ def refuse(wrong: Tensor, field: str, value: Tensor, rule: str) -> None:
 
 
 def check_ids(ids: Tensor, vocab_size: int, mask: Tensor | None = None) -> None:
-    """Real tokens of ids [B, T] are tokens of the vocabulary; mask [B, T] fits."""
+    """Check that real tokens of ids [B, T] are tokens of the vocabulary, and that mask [B, T] fits."""
     if ids.dim() != 2:
         raise ValueError(f"ids.shape = {tuple(ids.shape)}: must be (conversations, tokens)")
     if ids.dtype not in (torch.int64, torch.int32):
@@ -37,19 +39,19 @@ def check_ids(ids: Tensor, vocab_size: int, mask: Tensor | None = None) -> None:
 
 
 def check_mask(field: str, mask: Tensor, shape: Sequence[int], meaning: str) -> None:
-    """A boolean mask of this shape."""
+    """Check that a mask is boolean and has this shape."""
     _check_form(field, mask, shape, (torch.bool,), f"torch.bool, {meaning}")
 
 
 def check_padding(mask: Tensor) -> None:
-    """The real tokens of every row of mask [B, T] are its first ones: a token's place is its position, and only the
+    """Check that the real tokens of every row of mask [B, T] come first. A token's place is its position, and only the
     causal order hides padding."""
     late = F.pad(mask[:, 1:] & ~mask[:, :-1], (1, 0))
     refuse(late, "mask", mask, "must be False from a row's first padding on: padding stands on the right")
 
 
 def check_documents(field: str, documents: Tensor, shape: Sequence[int]) -> None:
-    """Numbers of documents, one for each of `shape`."""
+    """Check that numbers of documents are signed integers of this shape."""
     signed = (torch.int64, torch.int32, torch.int16, torch.int8)
     _check_form(field, documents, shape, signed, "signed integers, numbers of documents")
 
@@ -61,14 +63,14 @@ def _check_form(field: str, value: Tensor, shape: Sequence[int], dtypes: Sequenc
 
 
 def check_readable(mask: Tensor, shape: Sequence[int]) -> None:
-    """memory_mask [B, M] lets every row read something: attention to nothing has no value."""
+    """Check that memory_mask [B, M] lets every row read something: attention to nothing has no value."""
     check_mask("memory_mask", mask, shape, "True where memory may be read")
     readable = mask.any(1)
     refuse(~readable, "memory_mask.any(1)", readable, "must be True, as every row reads something")
 
 
 def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
-    """Encoded data is [L, B, T, d] of interactions with mask [B, T], padding on the right."""
+    """Check that encoded data is [L, B, T, d] and mask [B, T], with padding on the right."""
     found = tuple(encoded.shape)
     if len(found) != 4 or (found[0], found[3]) != (config.stateful_layers, config.dim):
         names = f"({config.stateful_layers}, any, any, {config.dim})"
@@ -80,8 +82,8 @@ def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
 def check_memory(
     memory: Tensor | None, config: ModelConfig, rows: int, slots: int | None = None, shared: bool = False
 ) -> None:
-    """Memory is [L, rows, slots, d]; `slots` None: any number, as raw encoder states may be read instead. A `shared`
-    one may have rows / N rows, of which each serves N."""
+    """Check that memory is [L, rows, slots, d]. If `slots` is None any number fits, as raw encoder states may be read.
+    If it may be `shared`, rows / N rows fit too, each of which serves N rows."""
     if memory is None:
         raise ValueError("memory = None: must be [L, B, S, d] for a reactive model")
     expected = (config.stateful_layers, rows, slots, config.dim)
@@ -94,7 +96,7 @@ def check_memory(
 
 
 def check_rows(field: str, rows: Sequence[Sequence[int]], config: ModelConfig, longest: int | None = None) -> None:
-    """Lists of ids: at least one, none without a token of its own, none of more than `longest` tokens (None: any)."""
+    """Check lists of ids: at least one, each with a token other than padding and with at most `longest` tokens."""
     if not len(rows):
         raise ValueError(f"{field} = []: must hold at least one row")
     for number, row in enumerate(rows):
@@ -106,13 +108,13 @@ def check_rows(field: str, rows: Sequence[Sequence[int]], config: ModelConfig, l
 
 
 def check_each(field: str, values: Sequence[int], queries: Sequence[Sequence[int]]) -> None:
-    """One value for each query."""
+    """Check that there is one value for each query."""
     if len(values) != len(queries):
         raise ValueError(f"{field} has {len(values)} values: must be {len(queries)}, one for each query")
 
 
 def check_room(queries: Sequence[Sequence[int]], max_tokens: Sequence[int], length: int | None) -> None:
-    """Every query leaves room for its answer in an interaction of `length` tokens (None: of any length)."""
+    """Check that every query leaves room for its answer in an interaction of `length` tokens (None: of any length)."""
     check_each("max_tokens", max_tokens, queries)
     for number, (query, most) in enumerate(zip(queries, max_tokens, strict=True)):
         if most < 1:

@@ -1,4 +1,4 @@
-"""The hand-over folder: config.json, weights (see weights.py) and tokenizer.json, complete or not at all."""
+"""Write and read a model folder: config.json, weights (see weights.py) and tokenizer.json, complete or not at all."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def save_pretrained(
     tokenizer_json: str | None = None,
     max_shard_size: int = MAX_SHARD_SIZE,
 ) -> None:
-    """Write `model` (or its gathered `state`) to `folder`: weights first, config.json last, each whole or not at all,
-    also after a power cut.
+    """Write `model`, or its gathered `state`, to `folder`: weights first, config.json last. Each file is whole or
+    absent, also after a power cut.
 
-    `tokenizer_json` is the content of the tokenizer.json to go with it; ModelFolderError if the model was made with
-    another. Weights of more than `max_shard_size` bytes go to several files.
+    `tokenizer_json` is the content of the tokenizer.json to add. Raises ModelFolderError if the model was made with
+    another tokenizer. Weights of more than `max_shard_size` bytes go to several files.
     """
     folder = Path(folder)
     if tokenizer_json is not None:
@@ -50,7 +50,7 @@ def save_pretrained(
 
 
 def load_config(folder: str | os.PathLike[str]) -> tuple[str, ModelConfig]:
-    """Kind (`rxt` or `baseline`) and config of a model folder."""
+    """Return the kind (`rxt` or `baseline`) and the config of a model folder. Raises ModelFolderError."""
     path = Path(folder) / CONFIG
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -65,10 +65,10 @@ def load_config(folder: str | os.PathLike[str]) -> tuple[str, ModelConfig]:
 
 
 def from_pretrained(folder: str | os.PathLike[str], device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
-    """The model of a folder, in evaluation mode.
+    """Load the model of a folder, in evaluation mode.
 
-    Raises ModelFolderError before anything is loaded where a file is missing, truncated or damaged, where tensors are
-    missing, unexpected or of another shape than the config's, and where the tokenizer.json beside them is another.
+    Raises ModelFolderError, before it loads anything, if a file is missing, truncated or damaged, if tensors are
+    missing, unexpected or of another shape than the config's, and if tokenizer.json belongs to another model.
     """
     folder = Path(folder)
     kind, config = load_config(folder)
@@ -95,7 +95,7 @@ def from_pretrained(folder: str | os.PathLike[str], device: str = "cpu") -> Reac
 
 
 def _drop_stranger(tokenizer: Path, config: ModelConfig) -> None:
-    """Remove the tokenizer.json that an earlier model of another tokenizer left."""
+    """Remove the tokenizer.json of an earlier model that had another tokenizer."""
     if tokenizer.is_file() and hashlib.sha256(tokenizer.read_bytes()).hexdigest() != config.tokenizer_digest:
         tokenizer.unlink()
 

@@ -1,4 +1,4 @@
-"""The decoder: stateless layers, stateful layers that read short-term memory, stateless layers."""
+"""The decoder: stateless layers, then stateful layers that read short-term memory, then stateless layers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rxt_model.layers import Layers, SwiGLU, norm
 from rxt_model.layout import Layout
 from rxt_model.moe.layer import MoELayer, Routing
 
-if TYPE_CHECKING:  # slow to import, and needed on a GPU alone
+if TYPE_CHECKING:  # slow to import, and only needed on a GPU
     from torch.nn.attention.flex_attention import BlockMask
 
 
 class Tokens(NamedTuple):
-    """Where the tokens of a batch stand: `layout` of the real ones, their rotary angles `rope` [R, head_dim / 2],
-    `mask` for self-attention (None: plain causal), and the cache of an interaction being generated."""
+    """The tokens of a batch: `layout` of the real ones, their rotary angles `rope` [R, head_dim / 2], `mask` for
+    self-attention (None: plain causal), and the `cache` if an interaction is being generated."""
 
     layout: Layout
     rope: Tensor
@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm: causal self-attention, memory read (stateful layers only), dense or mixture-of-experts feed-forward."""
+    """A pre-norm layer: causal self-attention, memory read (if stateful), dense or mixture-of-experts feed-forward."""
 
     def __init__(self, config: Architecture, *, stateful: bool, dense: bool) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | BlockMask | None
     ) -> tuple[Tensor, Routing | None]:
-        """x [R, d] real tokens -> ([R, d], load of the experts)."""
+        """Map real tokens x [R, d] to ([R, d], load of the experts)."""
         normed = self.attention_norm(x)
         x = x + self.attention(normed, tokens.rope, tokens.layout, tokens.mask, causal=True, cache=tokens.cache)
         if memory is not None:
@@ -57,16 +57,16 @@ class DecoderLayer(nn.Module):
 
 
 class DecoderOutput(NamedTuple):
-    """`hidden` [B, T, d] after the head norm, zero at padding; `routing` of every expert layer, in order."""
+    """`hidden` [B, T, d] after the head norm, zero at padding, and `routing` of every expert layer, in order."""
 
     hidden: Tensor
     routing: list[Routing]
 
 
 class Decoder(nn.Module):
-    """The first stateless layer is dense, every other layer a mixture of experts.
+    """The first stateless layer is dense; every other layer is a mixture of experts.
 
-    With `stateful=False` the middle layers have no memory read: the stateless baseline.
+    With `stateful=False` the middle layers read no memory: this is the stateless baseline.
     """
 
     def __init__(self, config: Architecture, vocab_size: int, *, stateful: bool = True) -> None:
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
         self.head = nn.Linear(config.dim, vocab_size)
 
     def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of every stateful layer from memory [L, B, S, d]; constant during an answer."""
+        """Return the keys and values of every stateful layer from memory [L, B, S, d]. They last for a whole answer."""
         return [
             layer.memory_read.keys_values(layer.memory_norm(slots))
             for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)
@@ -98,8 +98,8 @@ class Decoder(nn.Module):
         memory: list[tuple[Tensor, Tensor]],
         memory_mask: Tensor | BlockMask | None = None,
     ) -> DecoderOutput:
-        """x [R, d] embedded real tokens; `memory` from `read_projections`, empty for a stateless decoder; `memory_mask`
-        broadcastable to [B, 1, T, S]."""
+        """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
+        decoder; `memory_mask` broadcasts to [B, 1, T, S]."""
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
         reads = [None] * len(self.initial) + middle + [None] * len(self.final)

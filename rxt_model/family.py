@@ -1,6 +1,6 @@
-"""The published Reactive Transformers by name. Sizes follow the model cards; where a card is silent, a comment says so.
+"""The published Reactive Transformers by name. Sizes follow the model cards; if a card is silent, a comment says so.
 
-Nothing is counted here: `rxt_model.size` sums what a config builds, and the tests compare that with the cards.
+Nothing is counted here. `rxt_model.size` sums up what a config builds, and the tests compare the sums with the cards.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, ModelC
 
 
 class Member(NamedTuple):
-    """A model of the family, and the rounded sizes that its card prints."""
+    """A model of the family, with the rounded sizes that its card prints."""
 
     config: ModelConfig
     card: str
 
 
 def _heads(query: int, kv: int) -> AttentionConfig:
-    """Attention as in every Alpha: no gate, output bias."""
+    """Make the attention of every Alpha: no gate, output bias."""
     return AttentionConfig(query, kv, output_bias=True)
 
 
@@ -36,16 +36,17 @@ ALPHA_MICRO = Architecture(
     dense_dim=0,
     encoder_dim=384,
     moe=MoEConfig(experts=12, top_k=2, expert_dim=256, bias="expert"),
-    # only interlayer attention with linear gates has the size of the card
+    # of all variants, only interlayer attention with linear gates has the size that the card gives
     memory=MemoryConfig(slots=256, variant="interlayer", gate="linear"),
     length=256,
     head_norm="layer",
 )
 
-# the card gives the heads of the encoder's memory read; the decoder's are taken to be the same
+# The card gives the heads of the encoder's memory read. We take the decoder's to be the same.
 ALPHA_MICRO_V1 = replace(ALPHA_MICRO, cross_attention=_heads(4, 2), encoder_memory_attention=_heads(4, 2))
 
-# gated self/interlayer as in the paper, which does not say what the gates see: elementwise as in Beta, here and in Mini
+# Gated self/interlayer attention as in the paper, which does not say what the gates see. Here and in Mini they are
+# taken to be elementwise, as in Beta.
 ALPHA_MICRO_PLUS = replace(
     ALPHA_MICRO,
     stateful_layers=10,
@@ -77,7 +78,7 @@ BETA = Architecture(
     final_layers=2,
     decoder_attention=AttentionConfig(8, 4, gate="elementwise"),
     cross_attention=AttentionConfig(8, 4),
-    # 8/4 here would make the encoder 94 M, and its card says 97 M
+    # 8/4 here would give an encoder of 94 M, but the card says 97 M
     encoder_attention=AttentionConfig(8, 8, gate="elementwise"),
     dense_dim=1536,
     encoder_dim=1536,

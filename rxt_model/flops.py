@@ -1,4 +1,4 @@
-"""FLOPs of modules, counted from the shapes of their weights."""
+"""Count FLOPs of modules from the shapes of their weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rxt_model.moe.layer import MoELayer
 
 @dataclass(frozen=True)
 class Flops:
-    """Forward FLOPs, a multiply-add being 2: of the weight matrices, and of the attention cores (scores and values).
+    """Forward FLOPs of the weight matrices and of the attention cores (scores and values). A multiply-add counts as 2.
 
     Norms, gates, softmax and other element-wise work are left out.
     """
@@ -22,6 +22,7 @@ class Flops:
     attention: float
 
     def per(self, tokens: int) -> Flops:
+        """Return the FLOPs per token, if these are for `tokens` tokens."""
         return Flops(self.matrices / tokens, self.attention / tokens)
 
     def __add__(self, other: Flops) -> Flops:
@@ -29,7 +30,7 @@ class Flops:
 
 
 def weights(module: nn.Module) -> int:
-    """Matrix weights that one row meets; of routed experts those of the top-k."""
+    """Count the matrix weights that one row meets: of routed experts only the top-k."""
     routed = sum(
         layer.top_k * (layer.experts.w_in[0].numel() + layer.experts.w_out[0].numel())
         for layer in parts_of(module, MoELayer)
@@ -38,5 +39,5 @@ def weights(module: nn.Module) -> int:
 
 
 def attention_core(attention: SelfAttention | CrossAttention, queries: int, keys: float) -> float:
-    """Scores and weighted values of `queries` rows that see `keys` rows each."""
+    """Count the FLOPs of scores and weighted values for `queries` rows that see `keys` rows each."""
     return 4 * queries * keys * attention.out.in_features

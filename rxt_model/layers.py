@@ -1,4 +1,4 @@
-"""The small parts that every layer is made of: norm, rotary positions, gated feed-forward."""
+"""The small parts of every layer: norm, rotary positions, gated feed-forward."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Layers(nn.ModuleList, Generic[Module]):
 
 
 def parts_of(module: nn.Module, kind: type[Module]) -> list[Module]:
-    """All submodules of that class, the module itself included."""
+    """Return all submodules of that class, including the module itself."""
     return [part for part in module.modules() if isinstance(part, kind)]
 
 
 def norm(dim: int, eps: float) -> nn.RMSNorm:
-    """x * w / sqrt(mean(x^2) + eps), statistics in fp32 whatever the dtype of x."""
+    """Make the norm x * w / sqrt(mean(x^2) + eps). Its statistics are fp32, whatever the dtype of x."""
     return nn.RMSNorm(dim, eps=eps)
 
 
 def rope(positions: Tensor, head_dim: int, base: float) -> Tensor:
-    """Rotary angles of integer positions [..] as unit complex numbers [.., head_dim / 2], shared by all layers.
+    """Return the rotary angles of integer positions [..] as unit complex numbers [.., head_dim / 2], for all layers.
 
-    Angles in fp64, results in complex64: half precision would merge neighbouring positions.
+    Angles are computed in fp64 and returned in complex64: half precision would merge neighbouring positions.
     """
     rates = base ** (-torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float64) / head_dim)
     angles = positions[..., None] * rates
@@ -40,8 +40,8 @@ def rope(positions: Tensor, head_dim: int, base: float) -> Tensor:
 
 
 def rotate(x: Tensor, rope: Tensor) -> Tensor:
-    """Rotary embedding of x [.., head_dim] on interleaved pairs (0,1), (2,3), ...; `rope` broadcasts against them."""
-    if torch.compiler.is_compiling():  # it fuses real numbers alone
+    """Rotate x [.., head_dim] on interleaved pairs (0,1), (2,3), ...; `rope` broadcasts against the pairs."""
+    if torch.compiler.is_compiling():  # the compiler fuses real numbers only
         a, b = x.float().unflatten(-1, (-1, 2)).unbind(-1)
         cos, sin = torch.view_as_real(rope).unbind(-1)
         return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(x.dtype)

@@ -1,6 +1,6 @@
-"""Output projection and cross entropy together, chunk by chunk, so that full logits [rows, V] never exist.
+"""Compute output projection and cross entropy together, in chunks, so that full logits [rows, V] never exist.
 
-The gradient is made in the forward pass while a chunk's logits are at hand: three matrix products, none repeated.
+The forward pass also makes the gradient, while it has the logits of a chunk: three matrix products, none repeated.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from rxt_model.check import refuse
 from rxt_model.kernels.cross_entropy import IGNORED, RowLosses, row_losses
 from rxt_model.kernels.language import triton
 
-CHUNK_LOGITS = {"cpu": 1 << 20}  # logits of a chunk: on a processor they stay in its cache
-LARGE_CHUNK = 1 << 28  # elsewhere: small chunks would read and write the gradient of the weights too often
+CHUNK_LOGITS = {"cpu": 1 << 20}  # logits of a chunk; on a CPU they stay in its cache
+LARGE_CHUNK = 1 << 28  # on other devices: small chunks would read and write the gradient of the weights too often
 
 
 @dataclass(frozen=True)
 class LinearLoss:
-    """Sum of the cross entropies in nats (plus z_weight * z), the differentiable one; rows counted []; z, the sum of
-    squared log-sum-exps; and of which rows [R] no logit is above the label's."""
+    """`loss` is the sum of the cross entropies in nats plus z_weight * z, and the only differentiable value. `count` []
+    counts rows. `z` sums the squared log-sum-exps. `right` [R] tells in which rows no logit is above the label's."""
 
     loss: Tensor
     count: Tensor
@@ -34,10 +34,10 @@ class LinearLoss:
 def linear_cross_entropy(
     rows: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float = 0.0
 ) -> LinearLoss:
-    """Cross entropy of logits rows [R, d] @ weight [V, d]^T + bias [V] against labels [R]; rows whose label is IGNORED
-    count for nothing. Raises ValueError for other labels beyond the vocabulary.
+    """Return the cross entropy of logits rows [R, d] @ weight [V, d]^T + bias [V] against labels [R].
 
-    Differentiable once. Under autocast the products are computed in its dtype; logits are fp32 at least.
+    Rows with the label IGNORED do not count. Raises ValueError for other labels beyond the vocabulary. The result is
+    differentiable once. Under autocast the products have its dtype; logits are at least fp32.
     """
     beyond = (labels < 0) | (labels >= weight.shape[0])
     rule = f"must lie in 0..{weight.shape[0] - 1}, the vocabulary, or be {IGNORED}, which is ignored"
@@ -45,7 +45,7 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled(rows.device.type):
         dtype = torch.get_autocast_dtype(rows.device.type)
         rows, weight = rows.to(dtype), weight.to(dtype)
-    with torch.autocast(rows.device.type, enabled=False):  # it would take the sums back to half precision
+    with torch.autocast(rows.device.type, enabled=False):  # autocast would round the sums to half precision
         return LinearLoss(*_LinearCrossEntropy.apply(rows, weight, bias, labels, z_weight, torch.is_grad_enabled()))
 
 
@@ -99,8 +99,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _row_losses(
     logits: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float, differentiate: bool
 ) -> tuple[RowLosses, Tensor]:
-    """Losses of the rows, and the slope of loss + z_weight * normaliser^2 with respect to their logits [R, V], which
-    takes the place of the logits on a GPU."""
+    """Return the losses of the rows, and the slope of loss + z_weight * normaliser^2 with respect to logits [R, V]. On
+    a GPU the slope overwrites the logits."""
     if logits.is_cuda and triton is not None:
         with torch.cuda.device(logits.device):
             return row_losses(logits, bias, labels, z_weight, differentiate), logits
@@ -123,7 +123,7 @@ def _row_losses(
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, accumulated in the precision of `total`."""
+    """Add left @ right to `total`, accumulated in its precision."""
     if total.dtype == left.dtype:
         total.addmm_(left, right)
     elif left.is_cuda:

@@ -38,21 +38,23 @@ Built = TypeVar("Built", bound=nn.Module)
 
 
 class TokenModel(nn.Module):
-    """What every decoder-headed model shares: embedding, decoder, logits and cached extension."""
+    """What every model with a decoder head shares: embedding, decoder, logits, and extension of a cache."""
 
     config: ModelConfig
     embedding: nn.Embedding
     decoder: Decoder
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[.., d] -> [.., V]."""
+        """Map hidden states [.., d] to logits [.., V]."""
         return self.decoder.head(hidden)
 
     def extend(
         self, ids: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]], mask: Tensor | None = None
     ) -> Tensor:
-        """Hidden states [B, T, d] of new ids [B, T]; earlier ones are cached. `mask` [B, T] marks those that are kept
-        (padding on the right, or ValueError); None: all."""
+        """Return hidden states [B, T, d] of new ids [B, T]; the cache holds the earlier ones.
+
+        `mask` [B, T] marks the ids to keep; None keeps all. Raises ValueError if padding does not stand on the right.
+        """
         if mask is not None:
             check_mask("mask", mask, ids.shape, "as ids, and True at those that are kept")
             check_padding(mask)
@@ -71,7 +73,7 @@ class TokenModel(nn.Module):
             check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         if documents is None:
-            # padding stands on the right, so the causal order alone keeps it out of sight
+            # Padding stands on the right, so the causal order alone hides it.
             positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
             return Tokens(layout, self._rope(layout.pack(positions)))
         check_documents("documents", documents, ids.shape)
@@ -81,7 +83,7 @@ class TokenModel(nn.Module):
 
 
 class ReactiveTransformer(TokenModel):
-    """Shapes: ids [B, T] int64, masks boolean with True at real tokens, memory [L, B, S, d]."""
+    """The reactive model. Shapes: ids [B, T] int64; masks are boolean, True at real tokens; memory [L, B, S, d]."""
 
     def __init__(self, config: ModelConfig, mlm_head: bool = True) -> None:
         super().__init__()
@@ -97,8 +99,10 @@ class ReactiveTransformer(TokenModel):
             start_copying(self.embedding, self.decoder)
 
     def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
-        """Random slots N(0, init_std^2): [L, batch, S, d] in the dtype of the weights. Equal slots would stay equal for
-        ever."""
+        """Return random slots N(0, init_std^2), [L, batch, S, d], in the dtype of the weights.
+
+        Equal slots would stay equal for ever.
+        """
         c = self.config
         shape = (c.stateful_layers, batch, c.memory.slots, c.dim)
         weight = self.embedding.weight
@@ -107,14 +111,15 @@ class ReactiveTransformer(TokenModel):
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        """Encoded data [L, B, T, d], zero at padding; with `documents` [B, T] tokens see only their own document.
-        Raises ValueError for ids beyond the vocabulary, for a mask or documents of another shape, and, without
-        `documents`, for padding that does not stand on the right.
+        """Return encoded data [L, B, T, d], zero at padding. With `documents` [B, T] tokens see only their own
+        document.
 
-        Here, in `write` and in `decode` a row may be all padding, on purpose: batches of conversations have such rows
-        where one has fewer turns than another. What a person asks or tells must have tokens (`Decoding`, `remember`).
+        Encoders with `encoder_memory_attention` need `memory` [L, B, S, d], as it is before the write. Raises
+        ValueError for ids beyond the vocabulary, for a mask or documents of another shape, and, without `documents`,
+        for padding that does not stand on the right.
 
-        `memory` [L, B, S, d] before the write is read by encoders that have `encoder_memory_attention`, which need it.
+        Here, in `write` and in `decode` a row may consist of padding, since conversations of a batch may differ in
+        their number of turns. But a user's query or interaction must have tokens (`Decoding`, `remember`).
         """
         check_ids(ids, self.config.vocab_size, mask)
         if documents is None:
@@ -126,15 +131,17 @@ class ReactiveTransformer(TokenModel):
         return self.encoder(self.embedding(layout.pack(ids)), rope, layout, same_document(documents, documents), memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
-        """STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction; mask [B, T]. Of a row that
-        is all padding the competitive write changes nothing, and what others make of it is finite and means nothing.
-        Raises ValueError for another shape of these, and for padding that does not stand on the right."""
+        """Return STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction, with mask [B, T].
+
+        If a row is all padding, the competitive write leaves its memory unchanged; other writes return finite values
+        without meaning. Raises ValueError for other shapes and for padding that does not stand on the right.
+        """
         projected = self.project(encoded, mask)
         check_memory(memory, self.config, mask.shape[0], self.config.memory.slots)
         return self.memory_attention(memory, projected, mask)
 
     def project(self, encoded: Tensor, mask: Tensor) -> Tensor:
-        """What the memory attention takes from interactions alone, for any number of them at once: [L, B, T, P].
+        """Return what the memory attention takes from interactions alone, [L, B, T, P], for any number of them at once.
         Raises ValueError as `write` does."""
         check_encoded(encoded, mask, self.config)
         positions = torch.arange(mask.shape[1], device=mask.device)
@@ -150,13 +157,15 @@ class ReactiveTransformer(TokenModel):
         documents: Tensor | None = None,
         memory_documents: Tensor | None = None,
     ) -> DecoderOutput:
-        """Teacher-forced pass over ids. `memory` [L, B, M, d] may be slots or raw encoder states; with fewer rows,
-        [L, B / N, M, d], each serves N consecutive rows of ids.
+        """Run the decoder over known ids (teacher forcing).
 
-        `mask` [B, T] marks real tokens (padding on the right); `memory_mask` [B, M] what may be read; `documents`
-        [B, T] confines self-attention to a token's own document (-1: padding), and `memory_documents` [B, M] beside it
-        what is read of the memory, instead of `memory_mask`. Raises ValueError for ids beyond the vocabulary, for
-        anything of another shape or type, for padding elsewhere, and for a row that may read nothing.
+        `memory` [L, B, M, d] may hold slots or raw encoder states. With fewer rows, [L, B / N, M, d], each row serves N
+        consecutive rows of ids. `mask` [B, T] marks real tokens, with padding on the right. `memory_mask` [B, M] marks
+        what may be read. `documents` [B, T] confines self-attention to a token's own document (-1: padding). Beside it
+        `memory_documents` [B, M], instead of `memory_mask`, confines reading the memory in the same way.
+
+        Raises ValueError for ids beyond the vocabulary, for other shapes or types, for padding elsewhere, and for a row
+        that may read nothing.
         """
         tokens = self._tokens(ids, mask, documents)
         check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)
@@ -177,7 +186,7 @@ class ReactiveTransformer(TokenModel):
 
 
 def _positions(documents: Tensor) -> Tensor:
-    """Positions that restart with every document: [B, T]."""
+    """Return positions that restart with every document: [B, T]."""
     index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     starts = torch.ones_like(documents, dtype=torch.bool)
     starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
@@ -185,7 +194,7 @@ def _positions(documents: Tensor) -> Tensor:
 
 
 def seeded(build: Callable[[], Built], seed: int) -> Built:
-    """A module whose fresh weights depend on `seed` alone; the global generator is left as it was."""
+    """Build a module whose fresh weights depend on `seed` alone. The global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

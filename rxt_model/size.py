@@ -1,4 +1,4 @@
-"""Sizes of a model, summed from its modules (the meta device will do): parameters, FLOPs, and what a turn must hold."""
+"""Sum up sizes of a model from its modules (even on the meta device): parameters, FLOPs, and what a turn must hold."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rxt_model.moe.layer import MoELayer
 
 
 def parameters(module: nn.Module) -> int:
-    """All parameters, shared ones once."""
+    """Count all parameters, shared ones once."""
     return sum(p.numel() for p in module.parameters())
 
 
 def active_parameters(module: nn.Module) -> int:
-    """Parameters that one token uses: of each routed stack only the share of its top-k experts."""
+    """Count the parameters that one token uses: of the routed experts only a top-k share."""
     idle = 0
     for layer in parts_of(module, MoELayer):
         routed, experts = parameters(layer.experts), layer.experts.w_in.shape[0]
@@ -33,7 +33,7 @@ def active_parameters(module: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a model; `flops` per token, averaged over an interaction of full length."""
+    """A part of a model. `flops` are per token, averaged over an interaction of full length."""
 
     name: str
     parameters: int
@@ -43,9 +43,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Size:
-    """`parts` with the whole last; of the decoder's active parameters those `without_routers`; and in values: the
-    short-term `memory` of a conversation, the keys and values of an interaction of full length (`cache`), and those of
-    the memory, projected once per turn (`memory_cache`)."""
+    """The sizes of a model. The whole is the last of `parts`. `without_routers` counts the decoder's active parameters
+    less those of its routers. The others count values: the short-term `memory` of a conversation, the keys and values
+    of an interaction of full length (`cache`), and those of the memory, projected once per turn (`memory_cache`)."""
 
     parts: list[Part]
     without_routers: int
@@ -55,8 +55,11 @@ class Size:
 
 
 def size_of(config: ModelConfig) -> Size:
-    """Sizes of the model that `config` builds. Decoder and encoder are counted with the embedding that they share, the
-    whole with it once; the head that only training uses stands apart."""
+    """Return the sizes of the model that `config` builds.
+
+    The embedding is counted in the decoder and in the encoder, which share it, but once in the whole. The MLM head,
+    which only training uses, is a part of its own.
+    """
     with torch.device("meta"):
         model = ReactiveTransformer(config)
         memory = model.initial_memory(1)
@@ -85,7 +88,7 @@ def size_of(config: ModelConfig) -> Size:
 
 
 def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
-    """One pass over `length` tokens; a token attends to itself and those before it, and to every slot."""
+    """Count one pass over `length` tokens. A token attends to itself, to the tokens before it, and to every slot."""
     reads = [layer.memory_read for layer in decoder.stateful]
     causal = sum(attention_core(layer.attention, length, (length + 1) / 2) for layer in parts_of(decoder, DecoderLayer))
     return Flops(
@@ -95,7 +98,7 @@ def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
 
 
 def encoder_flops(encoder: Encoder, length: int, slots: int) -> Flops:
-    """One pass over `length` tokens, each attending to all."""
+    """Count one pass over `length` tokens, each of which attends to all."""
     reads = [layer.memory_read for layer in encoder.layers if encoder.reads_memory]
     both_ways = sum(attention_core(layer.attention, length, length) for layer in encoder.layers)
     return Flops(
@@ -105,5 +108,5 @@ def encoder_flops(encoder: Encoder, length: int, slots: int) -> Flops:
 
 
 def _keys_values_of_slots(reads: list[CrossAttention], length: int, slots: int) -> int:
-    """Correction: the memory's keys and values are projected from its slots, not from the tokens."""
+    """Return a correction: the memory's keys and values are projected from its slots, not from the tokens."""
     return 2 * (slots - length) * sum(weights(read.key_value) for read in reads)

@@ -1,4 +1,4 @@
-"""The state of one conversation: its short-term memory and how many interactions were written to it."""
+"""The state of one conversation: its short-term memory, and how many interactions were written to it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rxt_model.layout import pad_rows
 from rxt_model.model import ReactiveTransformer
 from rxt_model.weights import digest_of, replacing
 
-_MODEL = "model"  # in the file's metadata: the digest of the weights
+_MODEL = "model"  # key in the file's metadata for the digest of the weights
 
 
 def remember(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
-    """The memory [L, B, S, d] after one whole interaction (query and answer ids) of each of its conversations.
+    """Return the memory [L, B, S, d] after one whole interaction (query and answer ids) of each conversation.
 
-    Raises ValueError for a memory of another shape, ids beyond the vocabulary, an interaction without tokens of its
-    own or longer than the model's `length`.
+    Raises ValueError for a memory of another shape, for ids beyond the vocabulary, and for an interaction that has no
+    tokens but padding or is longer than the model's `length`.
     """
     config = model.config
     check_rows("interactions", interactions, config, longest=config.length)
@@ -37,32 +37,33 @@ def remember(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[
 
 @dataclass(frozen=True)
 class ConversationState:
-    """`memory` [L, 1, S, d]; `turns` counts writes. A value: every change gives a new state, so a fork is a name."""
+    """`memory` [L, 1, S, d]; `turns` counts writes. States never change: every write gives a new state."""
 
     memory: Tensor
     turns: int = 0
 
     @classmethod
     def new(cls, model: ReactiveTransformer, seed: int = 0) -> ConversationState:
+        """Start a conversation with a random memory."""
         generator = torch.Generator(device=model.embedding.weight.device).manual_seed(seed)
         return cls(model.initial_memory(1, generator))
 
     @torch.no_grad()
     def written(self, model: ReactiveTransformer, interaction: Sequence[int]) -> ConversationState:
-        """The state after one whole interaction (query and answer ids)."""
+        """Return the state after one whole interaction (query and answer ids)."""
         return replace(self, memory=remember(model, self.memory, [interaction]), turns=self.turns + 1)
 
     def save(self, path: str | os.PathLike[str], model: ReactiveTransformer) -> None:
-        """One safetensors file, whole or not at all, that knows the weights of the `model` whose memory it is; loading
-        it gives the same bits."""
+        """Write one safetensors file, whole or not at all. It records the digest of the weights of `model`, to which
+        the memory belongs. Loading it gives the same bits."""
         tensors = {"memory": self.memory.contiguous(), "turns": torch.tensor(self.turns)}
         with replacing(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={_MODEL: digest_of(model.state_dict())})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: ReactiveTransformer) -> ConversationState:
-        """Raises ValueError for a damaged file, one that holds something else, and the memory of another model: the
-        same numbers mean nothing to other weights."""
+        """Read a saved state. Raises ValueError for a damaged file, for other content, and for the memory of another
+        model: the same numbers mean nothing to other weights."""
         try:
             with safe_open(path, framework="pt", device=str(model.embedding.weight.device)) as file:
                 names, saved_with = sorted(file.keys()), (file.metadata() or {}).get(_MODEL)

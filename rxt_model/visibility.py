@@ -1,4 +1,4 @@
-"""What a token may see: only its own document, and of that perhaps only what stands before it."""
+"""Decide what a token may see: only its own document, and with `causal` only what stands before it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def same_document(queries: Tensor, keys: Tensor, causal: bool = False) -> Tensor | BlockMask:
-    """Numbers of documents [B, T] and [B, S] -> who sees whom, as `attention.attend` takes it: [B, 1, T, S] on a CPU,
-    blocks of FlexAttention on a GPU, where those that hold nothing to see cost nothing.
+    """Return who sees whom, from numbers of documents [B, T] and [B, S], as `attention.attend` takes it.
 
-    Padding (-1) sees padding, so no query is without a key. `causal` needs T = S.
+    On a CPU this is a mask [B, 1, T, S]. On a GPU it is a block mask of FlexAttention, where blocks with nothing to see
+    cost nothing. Padding (-1) sees padding, so every query has a key. `causal` needs T = S.
     """
     if queries.is_cuda:
         return _blocks(queries, keys, causal)
@@ -25,7 +25,7 @@ def same_document(queries: Tensor, keys: Tensor, causal: bool = False) -> Tensor
 
 
 def _blocks(queries: Tensor, keys: Tensor, causal: bool) -> BlockMask:
-    # slow to import, and of use on a GPU alone
+    # slow to import, and only needed on a GPU
     from torch.nn.attention.flex_attention import create_block_mask
 
     def seen(row: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -37,9 +37,10 @@ def _blocks(queries: Tensor, keys: Tensor, causal: bool) -> BlockMask:
 
 @cache
 def compiled_flex_attention():
-    """FlexAttention, whose kernel is generated for the mask at hand; where a layer is compiled it becomes a part of it.
+    """Return FlexAttention, which generates a kernel for the mask it gets. A compiled layer takes the kernel in.
 
-    Of what torch has, the fastest for packed documents at head width 32 (tests/benchmarks/results/attention.jsonl).
+    It is the fastest attention in torch for packed documents at head width 32
+    (tests/benchmarks/results/attention.jsonl).
     """
     from torch.nn.attention.flex_attention import flex_attention
 
