@@ -38,7 +38,7 @@ class Printer:
     def progress(self, done: int, total: int, note: str = "") -> None:
         print(f"  {done}/{total} {note}", file=sys.stderr)
 
-    def message(self, text: str) -> None:
+    def message(self, text: str, remedy: object = "") -> None:
         print(f"  {text}", file=sys.stderr)
 
     def file(self, path: str, folder: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from jobs.configs.data import CorpusConfig
 from jobs.configs.execution import DataExecution, Execution
@@ -32,7 +33,8 @@ def context(folder: Path, parallelism: int = 2, should_stop=lambda: False) -> St
 
 
 def config(sources, **options) -> CorpusConfig:
-    return CorpusConfig(sources=sources, **{"validation_fraction": 0.1, "test_fraction": 0.1, **options})
+    values: dict[str, Any] = {"validation_fraction": 0.1, "test_fraction": 0.1, **options}
+    return CorpusConfig(sources=sources, **values)
 
 
 def content(folder: Path) -> dict[str, str]:

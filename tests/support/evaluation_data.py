@@ -24,7 +24,7 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import encode_interactions
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
-from tokenization.records import LANGUAGES, Probe
+from tokenization.records import LANGUAGES, Probe, Split
 from tokenization.shards.index import ShardIndex, write_index
 from tokenization.shards.writer import write_shard
 
@@ -47,7 +47,7 @@ ARCHITECTURE = Architecture(
 )
 
 
-def make_conversations(count: int, split: str = "test") -> list:
+def make_conversations(count: int, split: Split = "test") -> list:
     spec = DialogueSpec(turns=(4, 7), facts=(1, 3))
     return [generate(spec, language, split, 0, i) for i in range(count) for language in LANGUAGES]
 
@@ -110,7 +110,7 @@ def make_outcomes(questions: int = 400) -> dict[str, list[Outcome]]:
     skill = {"rxt": 0.95, "zeroed": 0.02, "shuffled": 0.03, "no_history": 0.02, "full_history": 0.7}
     outcomes: dict[str, list[Outcome]] = {arm: [] for arm in skill}
     for number in range(questions):
-        kind = rng.choices(("recall", "update", "unknown"), (8, 2, 1))[0]
+        kind: Any = rng.choices(("recall", "update", "unknown"), (8, 2, 1))[0]
         distance = 0 if kind == "unknown" else rng.randint(1, 6)
         probe = Probe(7, "pet", kind, ("cat",), (), distance, rng.randint(1, 4))
         language = LANGUAGES[number % 2]
@@ -169,7 +169,7 @@ class Notes:
     def progress(self, done, total, note=""):
         self.done.append((done, total, note))
 
-    def message(self, text):
+    def message(self, text, remedy=""):
         self.messages.append(text)
 
     def file(self, path, folder=""):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.model import ReactiveTransformer, seeded
 
 
-def small_config(**changes: object) -> ModelConfig:
+def small_config(**changes: Any) -> ModelConfig:
     attention = AttentionConfig(query_heads=2, kv_heads=1, gate="elementwise")
     architecture = Architecture(
         dim=32,
@@ -28,5 +29,5 @@ def small_config(**changes: object) -> ModelConfig:
     return replace(architecture, **changes).with_vocabulary(64, "digest")
 
 
-def small_model(seed: int = 0, **changes: object) -> ReactiveTransformer:
+def small_model(seed: int = 0, **changes: Any) -> ReactiveTransformer:
     return seeded(lambda: ReactiveTransformer(small_config(**changes)), seed)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(command: Sequence[str | Path], seconds: float = SECONDS, **options: Any) -> Iterator[subprocess.Popen]:
+def started(command: Sequence[str | Path], seconds: float = SECONDS, **options: Any) -> Generator[subprocess.Popen]:
     """A process with the `options` of Popen. It is killed, with all that it started, at the end of the block or after
     `seconds`, so that no wait for it or for what it prints lasts longer."""
     with subprocess.Popen(command, **options) as process:

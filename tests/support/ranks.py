@@ -20,6 +20,7 @@ def on_ranks(world_size, function, *arguments):
     ranks = mp.start_processes(
         _run, (world_size, free_port(), function, arguments), world_size, join=False, start_method="forkserver"
     )
+    assert ranks is not None
     deadline = time.monotonic() + SECONDS
     try:
         while not ranks.join(timeout=1):

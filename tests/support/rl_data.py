@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.configs.execution import Execution, RlExecution
-from jobs.stage.context import Artifact, StageContext
+from jobs.stage.context import Artifact, Remedy, StageContext
 from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
 from rxt_model.model import ReactiveTransformer, seeded
@@ -93,7 +93,7 @@ class RecordingReporter:
     def progress(self, done: int, total: int, note: str = "") -> None:
         self.notes.append(f"{done}/{total} {note}")
 
-    def message(self, text: str) -> None:
+    def message(self, text: str, remedy: Remedy = "") -> None:
         self.messages.append(text)
 
     def file(self, path: str, folder: str = "") -> None:

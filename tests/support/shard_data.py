@@ -36,7 +36,7 @@ class Notes:
     def progress(self, done, total, note=""):
         self.done.append((done, total))
 
-    def message(self, text):
+    def message(self, text, remedy=""):
         self.messages.append(text)
 
 
@@ -69,7 +69,7 @@ def context(output: str, corpus: str, tokenizer: str = "", workers: int = 2, **m
     return StageContext(
         stage="shards",
         artifact_id="test-1",
-        output_uri=str(output),
+        output_uri=output,
         inputs={
             name: recorded(name, f"{name}-1", uri)
             for name, uri in (("corpus", corpus), ("tokenizer", tokenizer))

@@ -6,6 +6,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from typing import Any
 
 import pyarrow
 
@@ -13,7 +14,8 @@ import pyarrow
 def deb(files: dict[str, bytes], compression: str = "xz") -> bytes:
     """A Debian package as `dpkg-deb -b` lays it out."""
     tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w" if compression == "zst" else f"w:{compression}") as archive:
+    mode: Any = "w" if compression == "zst" else f"w:{compression}"
+    with tarfile.open(fileobj=tar, mode=mode) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(f"./{name}")
             member.size = len(content)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from jobs.configs.base import Config
 from jobs.configs.execution import Execution
@@ -148,7 +149,8 @@ def run(
     calls.clear()
     board = Board(console_on(file))
     execution = Execution(parallel_stages=parallel)
-    runner = Runner(stages, store, execution, tracking or MemoryTracking(), board, invocation, times)
+    seen: Any = tracking or MemoryTracking()
+    runner = Runner(stages, store, execution, seen, board, invocation, times)
     with board:
         return runner.run(stages if targets is None else targets, fresh)
 

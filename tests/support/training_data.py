@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Memory:
     def progress(self, done, total, note=""):
         self.notes.append((done, total, note))
 
-    def message(self, text):
+    def message(self, text, remedy=""):
         self.messages.append(text)
 
     def file(self, path, folder=""):
@@ -95,7 +96,7 @@ def artifacts(uris):
 
 
 def context(stage, output, inputs, reporter=None, should_stop=lambda: False, **execution):
-    settings = dict(checkpoint_every_steps=4, log_every_steps=2) | execution
+    settings: dict[str, Any] = dict(checkpoint_every_steps=4, log_every_steps=2) | execution
     return StageContext(
         stage=stage,
         artifact_id=str(output).rsplit("/", 1)[-1],

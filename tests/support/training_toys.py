@@ -1,5 +1,7 @@
 """A small model, and an objective without random numbers that runs every part several times per step."""
 
+from typing import Any
+
 import torch
 
 from jobs.configs.training import OptimizerConfig, TrainingConfig
@@ -15,7 +17,7 @@ TURNS = 4
 
 def toy_config(**changes):
     heads = AttentionConfig(query_heads=2, kv_heads=1)
-    values = dict(
+    values: dict[str, Any] = dict(
         dim=16,
         heads=2,
         stateful_layers=2,
@@ -76,7 +78,8 @@ class Talk(Objective):
             losses.append(cross_entropy(head, output.hidden[:, :-1], now[:, 1:], selected, self.config.head_z_weight))
             balance = balance + routing_loss(output.routing, self.config)[0]
             memory = self.model.write(memory, self.model.encode(now, real), real)
-        loss, count = sum(part.loss for part in losses), sum(part.count for part in losses)
+        loss = torch.stack([part.loss for part in losses]).sum()
+        count = torch.stack([part.count for part in losses]).sum()
         total = loss / global_count(count) + balance + 0.001 * memory.square().sum()
         return total, {
             "train/loss": metric(loss, count),
@@ -86,4 +89,5 @@ class Talk(Objective):
 
 def toy_training(steps, **changes):
     optimizer = OptimizerConfig(lr=1e-2, warmup_steps=2, weight_decay=0.1)
-    return TrainingConfig(**dict(steps=steps, batch_size=4, optimizer=optimizer, seed=3) | changes)
+    values: dict[str, Any] = dict(steps=steps, batch_size=4, optimizer=optimizer, seed=3)
+    return TrainingConfig(**values | changes)

@@ -22,12 +22,12 @@ class Watch(TorchDispatchMode):
         self.peak = self._live = 0
         self._known: dict[int, weakref.ref] = {}
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor):
                 self._know(leaf, made=False)
-        made = function(*args, **(kwargs or {}))
-        self.names.append(function.overloadpacket.__name__)
+        made = func(*args, **(kwargs or {}))
+        self.names.append(func.overloadpacket.__name__)
         for leaf in tree_leaves(made):
             if isinstance(leaf, torch.Tensor):
                 self._know(leaf, made=True)

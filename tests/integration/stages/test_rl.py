@@ -91,7 +91,7 @@ DRIVER = """
     ray.init(address={address!r}, log_to_driver=False)
     inputs, output, config = pickle.loads(pathlib.Path({arguments!r}).read_bytes())
     class Printing(RecordingReporter):
-        def message(self, text): print(text, flush=True)
+        def message(self, text, remedy=""): print(text, flush=True)
         def progress(self, done, total, note=""): print("done", done, flush=True)
     run_mrl(toy_context(inputs, output, Printing(), checkpoint_every_iterations=1), config)
 """

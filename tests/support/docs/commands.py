@@ -45,7 +45,7 @@ def check(line: str) -> None:
         return
     given = command.make_context(command.name, words).params
     preset = given.get("preset", "tiny")
-    if command.callback.__name__ == "model_show" and preset in FAMILY:
+    if getattr(command.callback, "__name__", "") == "model_show" and preset in FAMILY:
         return
     stages = {stage.name for stage in curriculum(resolve(PRESETS[preset](), None, given.get("sets") or ()))}
     for name in ("stage", "until", "why"):
