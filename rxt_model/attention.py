@@ -1,4 +1,4 @@
-"""Sparse query attention (arXiv 2510.01817): fewer query heads than the width would hold, self and cross."""
+"""Sparse query attention (arXiv 2510.01817) with fewer query heads than the width would hold: self and cross."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """[B, T, heads * head_dim] -> [B, heads, T, head_dim]."""
+    """Split joined heads: [B, T, heads * head_dim] -> [B, heads, T, head_dim]."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | BlockMask | None, causal: bool = False) -> Tensor:
-    """Scaled dot-product attention, joined heads [B, T, heads * head_dim].
+    """Compute scaled dot-product attention and return joined heads [B, T, heads * head_dim].
 
-    `mask` is boolean, True where a key is seen, broadcastable to [B, heads, T, S], or what `visibility.same_document`
-    makes; every query must see some key.
+    `mask` is boolean, True where a key is seen, and broadcasts to [B, heads, T, S]; or it comes from
+    `visibility.same_document`. Every query must see some key.
     """
     grouped = q.shape[1] != k.shape[1]
     if not (mask is None or isinstance(mask, Tensor)):
         out = compiled_flex_attention()(q, k, v, block_mask=mask, enable_gqa=grouped)
         return out.transpose(1, 2).flatten(-2)
-    if grouped and mask is not None and q.is_cuda:  # no fused kernel there takes both a mask and fewer key heads
+    if grouped and mask is not None and q.is_cuda:  # no fused kernel on a GPU takes both a mask and fewer key heads
         repeat = q.shape[1] // k.shape[1]
         k, v, grouped = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), False
     causal = causal and mask is None
@@ -42,12 +42,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | BlockMask | None, cau
 
 
 def _head_norms(head_dim: int, config: AttentionConfig, eps: float) -> tuple[nn.RMSNorm | None, nn.RMSNorm | None]:
-    """Norms of query heads and of key heads, before the rotation."""
+    """Make the norms of query heads and of key heads, which come before the rotation."""
     return (norm(head_dim, eps), norm(head_dim, eps)) if config.qk_norm else (None, None)
 
 
 class SelfAttention(nn.Module):
-    """Attention over one interaction with rotary positions and an optional sigmoid gate from the layer's input
+    """Attention over one interaction, with rotary positions and an optional sigmoid gate from the layer's input
     (arXiv 2505.06708): out = W_O(A * sigmoid(W_g x))."""
 
     def __init__(self, dim: int, head_dim: int, config: AttentionConfig, eps: float = 1e-6) -> None:
@@ -69,8 +69,8 @@ class SelfAttention(nn.Module):
         causal: bool = False,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """x [R, d] real tokens -> [R, d]; `rope` [R, head_dim / 2]. With a cache, keys and values of earlier calls
-        are seen too."""
+        """Map real tokens x [R, d] to [R, d]; `rope` is [R, head_dim / 2]. With a cache the tokens also see keys and
+        values of earlier calls."""
         heads, gate = self.project(x).split(self.widths, -1)
         heads = heads.unflatten(-1, (self.query_heads + 2 * self.kv_heads, -1))
         turned, v = heads.split((self.query_heads + self.kv_heads, self.kv_heads), 1)
@@ -91,8 +91,11 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention from one set of vectors to another; never gated. Positions are rotary on the side that has an order:
-    queries when tokens read memory, keys when slots read an interaction, neither among slots."""
+    """Attention from one set of vectors to another, never gated.
+
+    Rotary positions apply to the side that has an order: queries if tokens read memory, keys if slots read an
+    interaction. Between slots there are none.
+    """
 
     def __init__(self, dim: int, head_dim: int, config: AttentionConfig, eps: float = 1e-6) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(config.query_heads * head_dim, dim, bias=config.output_bias)
 
     def keys_values(self, source: Tensor, rope: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Projected keys and values [B, kv_heads, S, head_dim] of source [B, S, d]; they can be kept for a turn."""
+        """Return keys and values [B, kv_heads, S, head_dim] of source [B, S, d]; they can be kept for a turn."""
         k, v = (split_heads(part, self.kv_heads) for part in self.key_value(source).chunk(2, -1))
         k = k if self.key_norm is None else self.key_norm(k)
         return (k if rope is None else rotate(k, rope)), v
@@ -116,10 +119,10 @@ class CrossAttention(nn.Module):
         mask: Tensor | BlockMask | None = None,
         rope: Tensor | None = None,
     ) -> Tensor:
-        """x [R, d] real tokens -> [R, d]; `rope` [R, head_dim / 2] rotates the queries.
+        """Map real tokens x [R, d] to [R, d]; `rope` [R, head_dim / 2] rotates the queries.
 
-        Keys and values may be of rows / N rows: then each serves N consecutive rows (the interactions of one
-        conversation), without being copied. `mask` is broadcastable to [rows, 1, T, S].
+        Keys and values may have rows / N rows. Then each row serves N consecutive rows (the interactions of one
+        conversation) without a copy. `mask` broadcasts to [rows, 1, T, S].
         """
         q = self.query(x).unflatten(-1, (self.query_heads, -1))
         q = q if self.query_norm is None else self.query_norm(q)

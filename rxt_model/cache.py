@@ -1,4 +1,4 @@
-"""Keys and values of the interaction being generated: they grow with it and are dropped after it."""
+"""Hold the keys and values of the interaction being generated. They grow with it and are dropped after it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from torch import Tensor
 class KeyValueCache:
     """One entry per attention layer, for a batch whose rows have different lengths.
 
-    `lengths` [B] counts the tokens of each row that are already held. A call adds the same number of new tokens T to
-    every row (rows that need fewer pad on the right; the padding is overwritten by the next call). Room is doubled
-    when it is used up, as far as `limit` tokens, and attention runs over what is used: neither time nor memory depends
-    on how long the interaction might have become.
+    `lengths` [B] counts the tokens that each row holds. A call adds the same number of new tokens T to every row: rows
+    that need fewer are padded on the right, and the next call overwrites the padding. When the room is used up it is
+    doubled, up to `limit` tokens, and attention runs over the used part. So neither time nor memory depends on how long
+    the interaction might have become.
     """
 
     def __init__(self, batch: int, limit: int, device: torch.device) -> None:
         self.lengths = torch.zeros(batch, dtype=torch.long, device=device)
         self.limit = limit
-        self.used = 0  # places that some row may use: the device is never asked for its longest row
+        self.used = 0  # an upper bound for the longest row: asking the device for it would wait
         self.positions = torch.empty(0)
         self.mask: Tensor | None = None
         self._held: dict[object, tuple[Tensor, Tensor]] = {}
 
     @property
     def nbytes(self) -> int:
+        """The bytes of all keys and values held."""
         return sum(part.nbytes for pair in self._held.values() for part in pair)
 
     def begin(self, tokens: int) -> Tensor:
-        """Prepare for `tokens` new tokens per row; returns their positions [B, tokens]. `mask` is then [B, 1, tokens,
-        used], or None at the first call, where the causal order alone hides the padding."""
+        """Prepare for `tokens` new tokens per row, and return their positions [B, tokens].
+
+        Sets `mask` to [B, 1, tokens, used], or to None at the first call, where the causal order alone hides padding.
+        Raises ValueError if the cache has no room for them.
+        """
         if self.used + tokens > self.limit:
             raise ValueError(
                 f"tokens = {tokens}: must be at most the {self.limit - self.used} that the cache has room for"
@@ -41,7 +45,7 @@ class KeyValueCache:
         return self.positions
 
     def extend(self, layer: object, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [B, heads, T, head_dim] at the current positions; returns all keys and values of the layer."""
+        """Store k, v [B, heads, T, head_dim] at the current positions, and return all keys and values of the layer."""
         keys, values = (self._roomy(part) for part in self._held.get(layer, (k[:, :, :0], v[:, :, :0])))
         self._held[layer] = keys, values
         index = self.positions[:, None, :, None].expand(-1, k.shape[1], -1, k.shape[-1])
@@ -50,11 +54,11 @@ class KeyValueCache:
         return keys[:, :, : self.used], values[:, :, : self.used]
 
     def advance(self, counts: Tensor | int) -> None:
-        """Each row keeps the first `counts` [B] of the tokens just added."""
+        """Let each row keep the first `counts` [B] of the tokens just added."""
         self.lengths = self.lengths + counts
 
     def _roomy(self, held: Tensor) -> Tensor:
-        """The same keys or values with room for all places in use."""
+        """Return the same keys or values with room for all used places."""
         room = held.shape[2]
         if room >= self.used:
             return held

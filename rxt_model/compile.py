@@ -1,6 +1,6 @@
-"""Fused token-wise operations on a GPU: norms, rotation, gates and residual sums by torch.compile.
+"""Fuse token-wise operations on a GPU (norms, rotation, gates, residual sums) with torch.compile.
 
-For those who train or run the model by themselves; the stages of the pipeline leave their layers as they are.
+This serves those who train or run the model with a loop of their own. The stages of the pipeline do not compile layers.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from rxt_model.moe.layer import MoELayer
 
 
 def compile_layers(module: nn.Module, backend: str = "inductor") -> nn.Module:
-    """Compile every decoder and encoder layer of `module` in place and return it. Layers of one kind share their code.
-    A deep copy of it would compute with the weights of the original: compile copies by themselves.
+    """Compile every decoder and encoder layer of `module` in place, and return `module`. Layers of one kind share code.
 
-    Routed experts stay outside: they are kernels already, and the device alone knows how many rows an expert gets.
-    Layers that are to be recomputed (`checkpoint_activations`) must be compiled first: the other way round torch runs
-    them as they were.
+    A deep copy would compute with the weights of the original, so compile each copy by itself. Routed experts are not
+    compiled: they are kernels already, and only the device knows how many rows an expert gets. To recompute layers in
+    the backward pass (`checkpoint_activations`), compile first: in the other order torch would not compile them.
     """
     for part in module.modules():
         if isinstance(part, MoELayer):
             part.routed = torch.compiler.disable(part.routed)
         elif isinstance(part, DecoderLayer | EncoderLayer):
-            # not the module's own `compile()`, which would take in what is put around `forward` later
+            # the module's own `compile()` would also compile what is later put around `forward`
             compiled: Any = torch.compile(part.forward, backend=backend)
             part.forward = compiled
         elif isinstance(part, Decoder):

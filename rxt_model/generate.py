@@ -1,4 +1,4 @@
-"""Answering: a cached pass over the query, then one token at a time, for a batch of conversations at once."""
+"""Generate answers for a batch of conversations: a cached pass over the query, then one token at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from rxt_model.check import check_each, check_ids, check_memory, check_room, che
 from rxt_model.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
 
-# The first token of an answer: any; [A], an answer at once; [T], thinking before it; the likelier of these two.
+# What the first token of an answer may be. free: any; fast: [A], the answer at once; thinking: [T], thinking before the
+# answer; auto: the likelier of [A] and [T].
 Mode = Literal["free", "fast", "thinking", "auto"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Temperature 0 is greedy. Top-k, top-p (the crossing token is kept) and min-p narrow the choice, in this order,
-    each what the one before has left."""
+    """How the next token is drawn. Temperature 0 takes the likeliest. Top-k, top-p (which keeps the crossing token) and
+    min-p narrow the choice in this order, each from what the one before has left. Raises ValueError for values outside
+    their range."""
 
     temperature: float = 0.0
     top_k: int | None = None
@@ -41,7 +43,7 @@ class Sampling:
                 raise ValueError(f"{name} = {value}: {rule}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """logits [B, V] -> the distribution that is drawn from, [B, V]."""
+        """Return the distribution [B, V] to draw from, given logits [B, V]."""
         if self.temperature == 0:
             return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
         p = (logits.float() / self.temperature).softmax(-1)
@@ -58,7 +60,7 @@ class Sampling:
         return p / p.sum(-1, keepdim=True)
 
     def draw(self, logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """One id per row of logits [B, V], each from its own generator on the CPU, so that devices draw alike: [B]."""
+        """Draw one id per row of logits [B, V]: [B]. Each row has a generator on the CPU, so all devices draw alike."""
         if self.temperature == 0:
             return logits.argmax(-1)
         p = self.probabilities(logits).cpu()
@@ -70,17 +72,17 @@ GREEDY = Sampling()
 
 
 class Decoding:
-    """One interaction of each conversation being answered. `logits` [B, V] predict each row's next token.
+    """The generation of one answer in each conversation. `logits` [B, V] predict each row's next token.
 
-    `memory` [L, B, S, d] is projected once and stays as it is; None for a stateless model, whose `queries` then
-    carry whatever history it may see. Row b takes at most `max_tokens[b]` tokens beside its query.
+    `memory` [L, B, S, d] is projected once and does not change. A stateless model has None; its `queries` carry the
+    history that it may see. Row b takes at most `max_tokens[b]` tokens beside its query.
     """
 
     def __init__(
         self, model: TokenModel, memory: Tensor | None, queries: Sequence[Sequence[int]], max_tokens: Sequence[int]
     ) -> None:
-        """Raises ValueError for what the model was not made for: a memory of another shape, none for a reactive model
-        or one for a stateless model, ids beyond the vocabulary, a query without tokens of its own, an
+        """Read the queries. Raises ValueError for a memory of another shape, for a reactive model without memory or a
+        stateless model with one, for ids beyond the vocabulary, for a query that is only padding, and for an
         interaction longer than the model's `length` (stateless: any length)."""
         config = model.config
         check_rows("queries", queries, config)
@@ -100,7 +102,7 @@ class Decoding:
         self.logits = model.logits(hidden[torch.arange(len(queries), device=device), self.cache.lengths - 1])
 
     def opening(self, mode: Literal["fast", "thinking", "auto"]) -> Tensor:
-        """The first id of each row's answer in this mode, [B]."""
+        """Return the first id of each row's answer in this mode, [B]. Raises ValueError for another mode."""
         if mode not in ("fast", "thinking", "auto"):
             raise ValueError(f"mode = {mode!r}: must be free, fast, thinking or auto")
         tokens = self.model.config.tokens
@@ -109,7 +111,7 @@ class Decoding:
         return torch.where(thinks, tokens.think, tokens.answer)
 
     def step(self, ids: Tensor) -> None:
-        """Append one id per row, [B]."""
+        """Append one id per row, [B], and predict the next."""
         self.logits = self.model.logits(self.model.extend(ids[:, None], self.cache, self.memory)[:, 0])
 
 
@@ -124,11 +126,11 @@ def answer(
     mode: Mode = "free",
     stop: Collection[int] = (),
 ) -> list[list[int]]:
-    """Generated ids per row, with the [EOS] or other `stop` token that ended them; a row that ends in none of these
-    reached its own `max_tokens`.
+    """Return the generated ids of each row, with the [EOS] or other `stop` token that ended them. A row that ends in
+    none of these reached its own `max_tokens`.
 
-    Each row has its own limit and draws from its own seed, so that a row is answered alike alone and in a batch.
-    Raises ValueError as `Decoding` does.
+    Each row has its own limit and seed, so it gets the same answer alone and in a batch. Raises ValueError as
+    `Decoding` does.
     """
     seeds = range(len(queries)) if seeds is None else seeds
     check_each("seeds", seeds, queries)
@@ -157,15 +159,17 @@ def stream(
     mode: Mode = "free",
     stop: Collection[int] = (),
 ) -> Iterator[int]:
-    """The ids of `answer` for one conversation, memory [L, 1, S, d], as they are made. The query is read, and what does
-    not fit refused, at the call."""
+    """Yield the ids of `answer` for one conversation, memory [L, 1, S, d], as they are made.
+
+    The call itself reads the query, and raises ValueError as `Decoding` does.
+    """
     ends = {model.config.tokens.eos, *stop}
     steps = _steps(Decoding(model, memory, [query], [max_tokens]), sampling, [seed], mode)
     return _until(ends, max_tokens, steps)
 
 
 def _until(ends: Collection[int], most: int, steps: Iterator[list[int]]) -> Iterator[int]:
-    """Ids of one row up to the first of `ends`, at most so many."""
+    """Yield the ids of one row up to the first of `ends`, at most `most` of them."""
     for (token,) in islice(steps, most):
         yield token
         if token in ends:
@@ -173,7 +177,7 @@ def _until(ends: Collection[int], most: int, steps: Iterator[list[int]]) -> Iter
 
 
 def _steps(decoding: Decoding, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
-    """The next id of every row, for as long as somebody asks; the first ones are chosen at the call."""
+    """Yield the next id of every row, for as long as somebody asks. The call itself chooses the first ones."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     ids = sampling.draw(decoding.logits, generators) if mode == "free" else decoding.opening(mode)
     return _steps_after(decoding, sampling, generators, ids)
@@ -183,7 +187,7 @@ def _steps(decoding: Decoding, sampling: Sampling, seeds: Sequence[int], mode: M
 def _steps_after(
     decoding: Decoding, sampling: Sampling, generators: Sequence[torch.Generator], ids: Tensor
 ) -> Iterator[list[int]]:
-    """These ids of every row, and those that follow."""
+    """Yield these ids of every row, then those that follow."""
     while True:
         yield ids.tolist()
         decoding.step(ids)

@@ -1,4 +1,4 @@
-"""Output heads and the loss that never holds more logits than it needs."""
+"""Output heads, and the loss over selected tokens, which never holds more logits than it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rxt_model.linear_cross_entropy import linear_cross_entropy
 
 
 class MLMHead(nn.Module):
-    """Training-only head of the encoder: Linear -> GELU -> LayerNorm -> Linear, with biases."""
+    """The encoder's head, used only in training: Linear -> GELU -> LayerNorm -> Linear, with biases."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class MLMHead(nn.Module):
         self.decode = nn.Linear(config.dim, config.vocab_size)
 
     def features(self, hidden: Tensor) -> Tensor:
-        """What the last projection sees [.., d]."""
+        """Map hidden states [.., d] to the input of the last projection [.., d]."""
         return self.norm(F.gelu(self.dense(hidden)))
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -31,9 +31,9 @@ class MLMHead(nn.Module):
 
 @dataclass(frozen=True)
 class TokenLoss:
-    """Over the selected positions: `loss`, the sum of the cross entropies plus z_weight * z, which is minimised; which
-    predictions [n] are right, in order; and without gradient the cross entropies alone, `nats`, and the sum of the
-    squared log-sum-exps of the logits, `z`."""
+    """The loss over n selected positions. `loss`, which is minimised, is the sum of the cross entropies plus
+    z_weight * z. `right` [n] tells which predictions are right, in order. Without gradient: `nats`, the cross entropies
+    alone, and `z`, the sum of the squared log-sum-exps of the logits."""
 
     loss: Tensor
     right: Tensor
@@ -42,20 +42,22 @@ class TokenLoss:
 
     @property
     def correct(self) -> Tensor:
+        """The number of right predictions, []."""
         return self.right.sum()
 
     @property
     def count(self) -> Tensor:
+        """The number of predictions, [] fp32."""
         return self.right.new_tensor(self.right.numel(), dtype=torch.float32)
 
 
 def cross_entropy(
     head: nn.Linear | MLMHead, hidden: Tensor, targets: Tensor, selected: Tensor, z_weight: float = 0.0
 ) -> TokenLoss:
-    """Summed cross entropy of head(hidden) [.., d] against targets [..] where `selected` [..] is True, with the z-loss
-    of PaLM (arXiv 2204.02311): z_weight * logsumexp(logits)^2.
+    """Return the summed cross entropy of head(hidden) [.., d] against targets [..] where `selected` [..] is True, with
+    the z-loss of PaLM (arXiv 2204.02311): z_weight * logsumexp(logits)^2.
 
-    Positions are gathered before the head, and logits exist chunk by chunk.
+    Selected positions are gathered before the head, and logits exist only in chunks.
     """
     index = selected.flatten().nonzero().squeeze(1)
     rows, labels = hidden.flatten(0, -2)[index], targets.flatten()[index]
@@ -68,6 +70,6 @@ def cross_entropy(
 def next_tokens(
     head: nn.Linear | MLMHead, hidden: Tensor, ids: Tensor, documents: Tensor, z_weight: float = 0.0
 ) -> TokenLoss:
-    """Predictions of the next token of the same document from hidden [B, T, d]; documents [B, T], padding is -1."""
+    """Score hidden [B, T, d] by the next token of the same document; documents [B, T] are -1 at padding."""
     selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
     return cross_entropy(head, hidden[:, :-1], ids[:, 1:], selected, z_weight)

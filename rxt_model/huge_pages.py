@@ -1,4 +1,4 @@
-"""Large fresh tensors on a CPU in huge pages: a page fault per 2 MB of what is written first instead of per 4 KB."""
+"""Put large new CPU tensors into huge pages: the first write then faults once per 2 MB instead of once per 4 KB."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ _MADV_HUGEPAGE = 14  # <linux/mman.h>
 
 
 def empty_like(tensor: Tensor) -> Tensor:
-    """`torch.empty_like`, contiguous. On Linux the kernel is asked to back what fills whole pages with huge ones; where
-    it does not, pages are small as ever. Elsewhere than in the memory of a CPU this is `torch.empty_like` alone."""
+    """Return `torch.empty_like`, contiguous.
+
+    On Linux the kernel is asked to back a large CPU tensor with huge pages. If it does not, the pages are small as
+    usual. On other systems and devices this is plain `torch.empty_like`.
+    """
     fresh = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-    plain = type(fresh) is Tensor and fresh.device.type == "cpu"  # others may have no memory of their own
+    plain = type(fresh) is Tensor and fresh.device.type == "cpu"  # subclasses may have no memory of their own
     if plain and sys.platform == "linux" and fresh.nbytes >= 2 * PAGE_BYTES:
         first = -(-fresh.data_ptr() // PAGE_BYTES) * PAGE_BYTES
         size = (fresh.data_ptr() + fresh.nbytes - first) // PAGE_BYTES * PAGE_BYTES

@@ -1,7 +1,7 @@
-"""Training in half precision: fp32 masters and gradients beside the half-precision weights that the passes use.
+"""Train in half precision: the passes use half-precision weights, beside which fp32 masters and gradients are kept.
 
-For those who train the model by themselves on one GPU and would not cast all experts in every pass. The stages of the
-pipeline do: they keep fp32 parameters, which FSDP shards, under autocast.
+This serves those who train the model on one GPU with a loop of their own and do not want to cast all experts in every
+pass. The stages of the pipeline do cast: they keep fp32 parameters, which FSDP shards, under autocast.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from rxt_model.moe.layer import Experts, MoELayer
 
 
 class MainWeights:
-    """Turns the weights of `module` into `dtype` (routers stay fp32: near ties decide who computes) and keeps fp32
-    `masters` of all that are trained, whose `.grad` gathers the gradients of any number of backward passes, also after
-    an optimizer's `zero_grad()`. Frozen weights are turned alone.
+    """Turns the weights of `module` into `dtype` and keeps fp32 `masters` of all that are trained.
 
-    Routed experts, nearly all of a sparse model, add theirs in the kernel that computes them; where no kernel runs, and
-    for all other weights, a gradient is added to its master's when autograd has made it, and dropped.
+    The masters' `.grad` adds up the gradients of any number of backward passes, also after an optimizer's
+    `zero_grad()`. Frozen weights have no masters. Routers stay fp32, since near ties decide which expert computes.
+
+    Routed experts, nearly all of a sparse model, add their gradients in the kernel that computes them. For all other
+    weights, and where no kernel runs, autograd makes a gradient, which is added to the master's and dropped.
 
         main = MainWeights(model)
         optimizer = torch.optim.AdamW(main.masters)
@@ -46,19 +47,19 @@ class MainWeights:
 
     @torch.no_grad()
     def publish(self) -> None:
-        """Round the masters into the weights and start new gradients."""
+        """Round the masters into the weights, and set the gradients to zero."""
         torch._foreach_copy_(self.working, self.masters)
         torch._foreach_zero_([_gradient(master) for master in self.masters])
 
 
 def _add(master: Tensor, weight: Tensor) -> None:
-    if weight.grad is not None:  # None where a kernel has added it already
+    if weight.grad is not None:  # None if a kernel has added it already
         _gradient(master).add_(weight.grad)
         weight.grad = None
 
 
 def _gradient(master: Tensor) -> Tensor:
-    """That of a master now: an optimizer's `zero_grad` drops it."""
+    """Return the gradient of a master. An optimizer's `zero_grad` may have dropped it; then it is a new zero."""
     if master.grad is None:
         master.grad = torch.zeros_like(master)
     return master.grad

@@ -1,5 +1,4 @@
-"""How a module is spread over ranks: experts over `ep` first, then activation checkpointing, then FSDP2 over what is
-left."""
+"""Spread a module over ranks: first the experts over `ep`, then activation checkpointing, then FSDP2 for the rest."""
 
 from __future__ import annotations
 
@@ -27,13 +26,14 @@ def parallelize(
     activation_checkpointing: bool = False,
     device: str = "cpu",
 ) -> nn.Module:
-    """Shard `module` in place over all ranks and return it; every rank must hold the same weights.
+    """Shard `module` in place over all ranks, and return it. Every rank must hold the same weights.
 
-    `root`: one group, so one all-gather and one reduce-scatter per step, for models that fit a rank when whole.
-    `block`: a group per block, gathered each time that the block runs. With `expert_parallel` > 1 the ranks form a
-    mesh (efsdp, ep): whole experts are spread over `ep`, each of them sharded over `efsdp`. With
-    `activation_checkpointing` layers are recomputed in the backward pass (`checkpoint_activations`).
-    Gradients are summed over ranks, never averaged: losses are already divided by global counts.
+    With `shard="root"` there is one group, so one all-gather and one reduce-scatter per step: for models that fit on a
+    rank. With `shard="block"` each block is a group, gathered each time that the block runs. With `expert_parallel` > 1
+    the ranks form a mesh (efsdp, ep): whole experts are spread over `ep`, and each is sharded over `efsdp`. With
+    `activation_checkpointing` layers are recomputed in the backward pass (`checkpoint_activations`). Gradients are
+    summed over ranks, never averaged: losses are already divided by global counts. Raises ConfigError for a degree of
+    expert parallelism that does not fit (`check_degree`).
     """
     check_degree(module, world_size, expert_parallel)
     everyone = init_device_mesh(device, (world_size,), mesh_dim_names=("fsdp",))
@@ -41,7 +41,7 @@ def parallelize(
         shape = (world_size // expert_parallel, expert_parallel)
         sparse = init_device_mesh(device, shape, mesh_dim_names=("efsdp", "ep"))
         for experts in spread_experts(module, sparse["ep"]):
-            # dimension 0 is spread over ep already; cutting dimension 1 keeps each rank's part one plain block
+            # dimension 0 is already spread over ep; cutting dimension 1 keeps each rank's part one plain block
             fully_shard(experts, mesh=sparse["efsdp"], shard_placement_fn=lambda weight: Shard(1))
             # a rank whose experts got no token still takes part in the reduction of their gradients
             cast("FSDPModule", experts).set_reduce_scatter_unused_params(True)
@@ -55,25 +55,28 @@ def parallelize(
     fully_shard(module, mesh=everyone)
     for group in _of(module, FSDPModule):
         group.set_gradient_divide_factor(1.0)
-        # gloo knows no pre-multiplied sum, and a plain one is exact
+        # gloo has no pre-multiplied sum, and a plain sum is exact
         group.set_force_sum_reduction_for_comms(True)
     return module
 
 
 def checkpoint_activations(module: nn.Module) -> None:
-    """Every decoder and encoder layer keeps its inputs alone until the backward pass, which runs its forward again:
-    memory for about a third more arithmetic, and the same bits.
+    """Let every decoder and encoder layer keep only its inputs until the backward pass, which runs it forward again.
 
-    The method is replaced, not the module: a wrapper would stand in the name of every parameter. Layers draw no random
-    numbers, so no generator is restored.
+    This saves memory for about a third more arithmetic, and gives the same bits. The method is replaced, not the
+    module, since a wrapper module would change the name of every parameter. Layers draw no random numbers, so no
+    generator is restored.
     """
     for layer in _of(module, (DecoderLayer, EncoderLayer)):
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:
-    """What `block` gathers piece by piece. Of a decoder layer only self-attention and feed-forward, nearly all of it:
-    the keys and values of its memory read are computed once per turn, outside of the layer's forward."""
+    """Return the groups that `block` gathers one by one.
+
+    Of a decoder layer these are self-attention and feed-forward, nearly all of it. The keys and values of its memory
+    read are computed once per turn, outside the layer's forward.
+    """
     parts = [part for layer in _of(module, DecoderLayer) for part in (layer.attention, layer.feed_forward)]
     return parts + _of(module, (EncoderLayer, MemoryWrite))
 

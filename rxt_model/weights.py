@@ -1,5 +1,5 @@
-"""Tensors on disk as the ecosystem keeps them: model.safetensors, or from a certain size on several
-model-00001-of-0000N.safetensors beside a model.safetensors.index.json that says which file holds what."""
+"""Write and read tensors in the usual files: model.safetensors, or, from a certain size on, several
+model-00001-of-0000N.safetensors with a model.safetensors.index.json that says which file holds what."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ MAX_SHARD_SIZE = 5 * 10**9  # bytes
 
 
 class ModelFolderError(ValueError):
-    """A model folder that cannot be loaded: says which file, what was found and what was expected."""
+    """A model folder cannot be loaded. The message says which file, what was found and what was expected."""
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_size: int = MAX_SHARD_SIZE) -> None:
-    """Write `tensors` in their order to files of at most `max_shard_size` bytes (a larger tensor has one for itself);
-    each file appears whole, the index last, and what an earlier model left there is removed."""
+    """Write `tensors`, in order, to files of at most `max_shard_size` bytes. A larger tensor gets a file of its own.
+
+    Each file appears whole, the index last. Files that an earlier model left there are removed.
+    """
     shards = _split(tensors, max_shard_size)
     names = [WEIGHTS] if len(shards) == 1 else [
         f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
@@ -48,7 +50,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_size: i
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """One sha256 for all of them: names, types, shapes and bytes, whatever their order or device."""
+    """Return one sha256 for all tensors: names, types, shapes and bytes, whatever their order or device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -57,8 +59,8 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 class Tensors:
-    """What lies in a folder, by name, before anything is loaded: every file is there, whole, and holds what the index
-    says, or ModelFolderError."""
+    """The tensors of a folder, by name, before any is loaded. Raises ModelFolderError unless every file is there,
+    whole, and holds what the index says."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,16 +80,16 @@ class Tensors:
                 )
 
     def place(self, name: str) -> Path:
-        """The file that holds a tensor; for one that is missing, the file that should say so."""
+        """Return the file that holds a tensor; for a missing tensor, the file that should list it."""
         return self.folder / self._places.get(name, INDEX if (self.folder / INDEX).is_file() else WEIGHTS)
 
     def get(self, name: str) -> Tensor:
-        """One tensor, on the CPU."""
+        """Load one tensor to the CPU."""
         with _opened(self.place(name)) as opened:
             return opened.get_tensor(name)
 
     def load(self, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-        """All of them."""
+        """Load all tensors to a device."""
         loaded: dict[str, Tensor] = {}
         for file in sorted(set(self._places.values())):
             with _opened(self.folder / file, str(device)) as opened:
@@ -97,17 +99,18 @@ class Tensors:
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """A path to write to, which becomes `path` when everything is written and on the disk: a power cut leaves the old
-    file or the new one, never an empty one. Who may read it is what a new file there allows.
+    """Give a path to write to. It becomes `path` when everything is written and on the disk.
 
-    The other packages write whole files by `tokenization.files.storage`, which this package may not import."""
+    A power cut leaves the old file or the new one, never an empty one. The file gets the permissions of a new file in
+    that folder. The other packages use `tokenization.files.storage` instead, which this package may not import.
+    """
     temporary = path.with_name(f".{path.name}")
     try:
-        temporary.unlink(missing_ok=True)  # a killed writer's, which others may not be allowed to read
+        temporary.unlink(missing_ok=True)  # a killed writer may have left it with other permissions
         temporary.touch()
         mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
-        os.chmod(temporary, mode)  # safetensors puts a file of its own there, for its owner alone
+        os.chmod(temporary, mode)  # safetensors replaces the file by one that only its owner may read
         _to_disk(temporary)
         os.replace(temporary, path)
         _to_disk(path.parent)
@@ -116,7 +119,7 @@ def replacing(path: Path) -> Generator[Path]:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until what was written to a file, or the names in a folder, would survive a power cut."""
+    """Wait until the content of a file, or the names in a folder, would survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -137,7 +140,7 @@ def _split(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:
 
 
 def _files(folder: Path) -> Mapping[str, set[str] | None]:
-    """The files of tensors, each with what the index expects in it (None: there is no index)."""
+    """Return the files of tensors, each with the names that the index expects in it (None if there is no index)."""
     path = folder / INDEX
     if not path.is_file():
         return {WEIGHTS: None}

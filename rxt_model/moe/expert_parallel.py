@@ -17,10 +17,10 @@ from rxt_model.moe.layer import Experts, MoELayer
 
 
 class SpreadExperts(Experts):
-    """This rank's share of `whole` (dimension 0 over `mesh`); takes and returns the same as the whole.
+    """This rank's share of the experts of `whole`, split along dimension 0 over `mesh`. It takes and returns the same.
 
-    The weights are DTensors of the full logical shape under the same names, so that checkpoints do not depend on the
-    degree. Every rank of the axis must call it equally often.
+    The weights are DTensors of the full logical shape under the same names, so checkpoints do not depend on the degree.
+    Every rank of the axis must call it equally often.
     """
 
     def __init__(self, whole: Experts, mesh: DeviceMesh) -> None:
@@ -33,7 +33,7 @@ class SpreadExperts(Experts):
             setattr(self, name, nn.Parameter(DTensor.from_local(share, mesh, [Shard(0)], run_check=False)))
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """x [N, d] of this rank, weights and chosen experts [N, K] -> weighted sums [N, d], its assignments [E]."""
+        """Map x [N, d], weights and chosen experts [N, K] of this rank to sums [N, d] and assignments [E]."""
         group, degree = self.mesh.get_group(), self.mesh.size()
         w_in, w_out = _local(self.w_in), _local(self.w_out)
         biases = (None if stack is None else _local(stack) for stack in (self.b_in, self.b_out))
@@ -55,7 +55,7 @@ class SpreadExperts(Experts):
 
 
 def _local(weight: Tensor) -> Tensor:
-    """This rank's part of a DTensor."""
+    """Return this rank's part of a DTensor."""
     return cast("DTensor", weight).to_local()
 
 
@@ -69,7 +69,7 @@ def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:
 
 
 def check_degree(module: nn.Module, world_size: int, degree: int) -> None:
-    """ConfigError unless `degree` divides the ranks and the experts, and the rest of the ranks each expert's width."""
+    """Raise ConfigError unless `degree` divides ranks and experts, and the ranks per expert divide its widths."""
     if world_size % degree:
         raise ConfigError(f"expert_parallel = {degree}: must divide the {world_size} ranks")
     for experts in parts_of(module, Experts):

@@ -1,9 +1,9 @@
 """Routed SwiGLU experts as one autograd node: rows sorted by expert, two matrix products per expert and direction.
 
-Saved for the backward pass are only x, the pre-activation and the indices; activations are recomputed. The gradient of
-the stacked weights is written straight into one tensor of their shape, since autograd would make one per expert; large
-and fresh in every step, it lies in huge pages.
-Time follows the assignments, however they fall on the experts, and every sum has a fixed order, so bits repeat.
+Only x, the pre-activations and the indices are saved for the backward pass; activations are recomputed. Autograd would
+make one weight gradient per expert. Here they are written straight into one tensor of the stacked shape, which lies in
+huge pages, since it is large and new in every step. Time depends on the number of assignments, not on how they fall on
+the experts. Every sum has a fixed order, so bits repeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rxt_model import huge_pages
 from rxt_model.kernels import experts as kernels
 from rxt_model.kernels.experts import MainGradients
 
-GROUP_ROWS = 512  # rows, at least, whose temporaries exist at once: they stay in cache, and calls are amortised
+GROUP_ROWS = 512  # temporaries of at least so many rows exist at once: they stay in cache, and calls are worth while
 
 
 def routed_experts(
@@ -35,16 +35,17 @@ def routed_experts(
     *,
     main_gradients: MainGradients | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """y_n = sum_k weights[n, k] * SwiGLU_e(x_n) with e = chosen[n, k], and how many assignments each expert got.
+    """Return y_n = sum_k weights[n, k] * SwiGLU_e(x_n) with e = chosen[n, k], and the assignments of each expert.
 
-    x [N, d], weights [N, K], chosen [N, K] integers below E, distinct within a row; experts w_in [E, d, 2f] to
+    x [N, d]; weights [N, K]; chosen [N, K] integers below E, distinct within a row; experts w_in [E, d, 2f] to
     (linear, gate), w_out [E, f, d], optional biases b_in [E, 2f], b_out [E, d] -> (y [N, d], counts [E]).
-    Differentiable once. `main_gradients` gives tensors shaped like w_in and w_out: where kernels run, the backward pass
-    adds the gradients of the weights there, in the precision of these tensors, and gives w_in and w_out none. Under
-    autocast x and the experts take its dtype; activations are computed in fp32 at least.
+    Differentiable once. Under autocast x and the experts have its dtype; activations are at least fp32.
 
-    On a GPU kernels run for x of bf16 or fp16 and experts without biases. Everything else is computed as on a CPU, and
-    the host waits for the counts of every layer; a warning tells so, once for each reason.
+    `main_gradients` returns tensors shaped like w_in and w_out. If kernels run, the backward pass adds the gradients of
+    the weights to these tensors, in their precision, and returns none for w_in and w_out.
+
+    On a GPU kernels run if x is bf16 or fp16 and the experts have no biases. Everything else is computed as on a CPU,
+    and the host waits for the counts of every layer. Then a warning says so, once for each reason.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
@@ -66,7 +67,7 @@ def routed_experts(
 
 @cache
 def _warn(reason: str) -> None:
-    """Once for each reason, whatever filters the caller has set."""
+    """Warn once for each reason, whatever filters the caller has set."""
     warnings.warn(f"experts on a GPU run the algorithm for CPUs, which is slow there: {reason}", stacklevel=3)
 
 
@@ -122,7 +123,7 @@ class _RoutedExperts(torch.autograd.Function):
 
 
 def _swiglu_backward(hidden: Tensor, d_active: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of weight * linear * SiLU(gate) with hidden = [linear, gate]: the value, d hidden and d weight."""
+    """Return value, d hidden and d weight of weight * linear * SiLU(gate), where hidden = [linear, gate]."""
     linear, gate = hidden.to(weight.dtype).chunk(2, -1)
     d_active = d_active.to(weight.dtype)
     silu = F.silu(gate)
@@ -137,14 +138,14 @@ def _swiglu_backward(hidden: Tensor, d_active: Tensor, weight: Tensor) -> tuple[
 
 
 def _products(left: Sequence[Tensor], right: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-    """out[i] = left[i] @ right[i]; empty products are zero."""
+    """Set out[i] = left[i] @ right[i]. Empty products are zero."""
     for a, b, c in zip(left, right, out, strict=True):
         torch.mm(a, b, out=c)
 
 
 class _Plan:
-    """Assignments in the order of their experts: the `token` [R] that a row reads, R = N * K, its `weight` [R, 1], and
-    `inverse` [N, K], the row of each assignment."""
+    """Assignments in the order of their experts. Row r of R = N * K reads `token` [R] with `weight` [R, 1]; `inverse`
+    [N, K] holds the row of each assignment."""
 
     def __init__(self, chosen: Tensor, counts: Tensor, weights: Tensor) -> None:
         order = chosen.flatten().argsort(stable=True)
@@ -155,7 +156,7 @@ class _Plan:
         self.counts = counts.tolist()
 
     def groups(self) -> Iterator[tuple[slice, slice, list[int]]]:
-        """Consecutive experts together: (their rows, which experts, rows of each of them)."""
+        """Yield consecutive experts together: (their rows, which experts, the number of rows of each)."""
         first = row = rows = 0
         for last, count in enumerate(self.counts, 1):
             rows += count
@@ -164,5 +165,5 @@ class _Plan:
                 first, row, rows = last, row + rows, 0
 
     def combine(self, rows: Tensor) -> Tensor:
-        """The sum of each token's K rows, in the order of its choices: rows [R, d] -> [N, d]."""
+        """Sum each token's K rows in the order of its choices: rows [R, d] -> [N, d]."""
         return F.embedding_bag(self.inverse, rows, mode="sum")

@@ -1,4 +1,4 @@
-"""Mixture-of-experts feed-forward: every token goes to its top-k experts, none is dropped, load is reported."""
+"""Mixture-of-experts feed-forward. Every token goes to its top-k experts, none is dropped, and the load is reported."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rxt_model.moe.router import router_logits, select
 
 
 class Routing(NamedTuple):
-    """Load of one layer: assignments per expert [E], sum of router probabilities per expert [E], tokens routed [], and
-    the sum over them of the squared log-sum-exp of the router's logits []."""
+    """The load of one layer: assignments per expert [E]; sum of router probabilities per expert [E]; tokens routed [];
+    and `z` [], the squared log-sum-exp of the router's logits, summed over the tokens."""
 
     assignments: Tensor
     probabilities: Tensor
@@ -37,17 +37,17 @@ class Experts(nn.Module):
         own = config.bias == "expert"
         self.b_in = nn.Parameter(torch.zeros(config.experts, 2 * config.expert_dim)) if own else None
         self.b_out = nn.Parameter(torch.zeros(config.experts, dim)) if own else None
-        self.main_gradients: MainGradients | None = None  # of w_in and w_out, see `MainWeights`
+        self.main_gradients: MainGradients | None = None  # for w_in and w_out, see `MainWeights`
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """x [N, d], weights and chosen experts [N, K] -> weighted sums [N, d], assignments per expert [E]."""
+        """Map x [N, d], weights and chosen experts [N, K] to weighted sums [N, d] and assignments per expert [E]."""
         return routed_experts(
             x, weights, chosen, self.w_in, self.w_out, self.b_in, self.b_out, main_gradients=self.main_gradients
         )
 
 
 class SharedExperts(nn.Module):
-    """Experts that every token uses, weighted by a softmax gate; a single one is added plainly."""
+    """Experts that every token uses, weighted by a softmax gate. A single one has no gate."""
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
@@ -67,10 +67,10 @@ class SharedExperts(nn.Module):
 
 
 class MoELayer(nn.Module):
-    """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax in fp32.
+    """y = sum of top-k weighted experts + b, plus the shared experts. Router logits and softmax are fp32.
 
-    Experts with biases of their own take the place of b. `selection_bias` [E], fp32, if there is one, is added to the
-    logits where the top-k are sought: state that no gradient moves (`rxt_model.moe.selection_bias`).
+    If experts have biases of their own, there is no b. `selection_bias` [E] fp32, if there is one, is added to the
+    logits only to choose the top-k. No gradient moves it (`rxt_model.moe.selection_bias`).
     """
 
     def __init__(self, dim: int, config: MoEConfig) -> None:
@@ -84,7 +84,7 @@ class MoELayer(nn.Module):
         self.register_buffer("selection_bias", start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
-        """x [N, d], real tokens only -> ([N, d], load)."""
+        """Map real tokens x [N, d] to ([N, d], load)."""
         y, counts, selection = self.routed(x)
         if self.bias is not None:
             y = y + self.bias
@@ -94,16 +94,16 @@ class MoELayer(nn.Module):
         return y, Routing(counts.float(), selection.mass, tokens, selection.log_total.square().sum())
 
     def routed(self, x: Tensor) -> tuple[Tensor, Tensor, Selection]:
-        """What the routed experts make of x [N, d], the assignments of each [E], and how they were selected."""
+        """Return the output of the routed experts for x [N, d], the assignments of each [E], and the selection."""
         selection = select(router_logits(x, self.router.weight), self.top_k, self.selection_bias)
         y, counts = self.experts(x, selection.weights, selection.chosen)
         return y, counts, selection
 
 
 def balance_loss(routing: list[Routing]) -> Tensor:
-    """E * sum_i f_i P_i averaged over layers: 1 when balanced, about E / K when routing collapses onto K experts.
+    """Return E * sum_i f_i P_i, averaged over layers: 1 if balanced, about E / K if routing collapses onto K experts.
 
-    Switch / GShard form: f_i is the share of assignments, P_i the mean probability over all tokens.
+    This is the form of Switch and GShard: f_i is the share of assignments, P_i the mean probability over all tokens.
     """
     losses = []
     for load in routing:
@@ -114,8 +114,8 @@ def balance_loss(routing: list[Routing]) -> Tensor:
 
 
 def router_z_loss(routing: list[Routing]) -> Tensor:
-    """mean of logsumexp(logits)^2 over tokens, averaged over layers: keeps logits where softmax is exact.
+    """Return the mean of logsumexp(logits)^2 over tokens, averaged over layers. It keeps logits where softmax is exact.
 
-    ST-MoE (arXiv 2202.08906); not divided by K, as OLMoE's code does.
+    From ST-MoE (arXiv 2202.08906). Like OLMoE's code, it does not divide by K.
     """
     return torch.stack([load.z / load.tokens.clamp(min=1) for load in routing]).mean()

@@ -1,4 +1,4 @@
-"""Which experts a token goes to: logits in fp32 that save nothing but their inputs, softmax, the top-k."""
+"""Choose the experts of each token: fp32 logits that save only their inputs, softmax, and the top-k."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rxt_model.kernels.topk import Selection, select_experts
 
 
 def router_logits(x: Tensor, w: Tensor) -> Tensor:
-    """x [T, d] of any dtype, w [E, d] -> x w^T [T, E] in fp32, also under autocast.
+    """Return the logits x w^T [T, E] in fp32, also under autocast, for x [T, d] of any dtype and w [E, d].
 
-    F.linear(x.float(), w) would keep the fp32 copy of x until the backward pass. bf16 rows on a GPU are multiplied by
-    our kernels, nearly as exact as fp32 whatever torch's setting; elsewhere how exact an fp32 product is on a GPU is
-    that setting (`torch.backends.cuda.matmul`).
+    F.linear(x.float(), w) would keep the fp32 copy of x until the backward pass. On a GPU our kernels multiply bf16
+    rows; they are nearly as exact as fp32, whatever torch's setting. For other rows that setting
+    (`torch.backends.cuda.matmul`) decides how exact an fp32 product is on a GPU.
     """
     if x.dtype == torch.bfloat16 and kernels_run(x) and x.shape[0]:
         with torch.cuda.device(x.device):
@@ -26,10 +26,11 @@ def router_logits(x: Tensor, w: Tensor) -> Tensor:
 
 
 def select(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Selection:
-    """Softmax over all experts, the `top_k` largest renormalised: logits [N, E] fp32 -> their weights [N, K], which
-    they are [N, K], the sum of the probabilities of each expert [E], and the log-sum-exp of each row [N].
+    """Take the softmax over all experts, and renormalise its `top_k` largest. logits [N, E] fp32 -> `weights` [N, K],
+    `chosen` [N, K], the sum of the probabilities of each expert [E], and the log-sum-exp of each row [N].
 
-    `bias` [E] is added to the logits where the largest are sought, and nowhere else."""
+    `bias` [E] is added to the logits only to find the largest.
+    """
     if logits.is_cuda and triton is not None and logits.shape[0]:
         with torch.cuda.device(logits.device):
             return select_experts(logits, top_k, bias)
@@ -43,7 +44,7 @@ def select(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Selection:
 
 
 class SplitLogits(torch.autograd.Function):
-    """The kernels, whatever the device, for x of 16-bit numbers."""
+    """Runs the kernels on any device, for x of 16-bit numbers."""
 
     @staticmethod
     def forward(ctx, x: Tensor, w: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Balance without a loss (arXiv 2408.15664; DeepSeek-V3): a bias per expert, added to the router's logits where experts
-are chosen, rises for experts that got too little and falls for those that got too much.
+"""Balance the experts without a loss (arXiv 2408.15664; DeepSeek-V3), by a bias per expert.
 
-On logits and not, as published, on scores between 0 and 1: a probability among 384 experts is 0.0026 on average, and
-steps of 0.001 would be coarse there.
+The bias is added to the router's logits only to choose the experts. It rises for experts that got too few tokens, and
+falls for those that got too many. The publications add it to scores between 0 and 1. We add it to logits, since a
+probability among 384 experts is 0.0026 on average, where steps of 0.001 would be coarse.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rxt_model.moe.layer import MoELayer
 
 
 def add_selection_bias(model: TokenModel) -> None:
-    """Biases of zero for every expert layer, and a config that says so; a model that has biases keeps them."""
+    """Give every expert layer biases of zero, and note it in the config. A model that has biases keeps them."""
     if model.config.moe.selection_bias:
         return
     for layer in expert_layers(model.decoder):
@@ -30,16 +30,16 @@ def add_selection_bias(model: TokenModel) -> None:
 
 
 def expert_layers(decoder: Decoder) -> list[MoELayer]:
-    """In the order of `DecoderOutput.routing`."""
+    """Return the expert layers in the order of `DecoderOutput.routing`."""
     return parts_of(decoder, MoELayer)
 
 
 class LoadBalancer:
-    """Counts the assignments of the training passes of `decoder` and moves its biases once per optimizer step:
+    """Counts the assignments of the training passes of `decoder`, and moves its biases once per optimizer step:
 
         bias += delta - mean(delta),   delta = speed * sign(mean(count) - count)
 
-    Counts are taken from what the decoder returns, so that layers recomputed in the backward pass count once. Raises
+    Counts are taken from what the decoder returns, so layers recomputed in the backward pass count once. Raises
     ValueError for a decoder without biases.
     """
 
@@ -53,8 +53,8 @@ class LoadBalancer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """After the optimizer's; every rank must call it, also one that counted nothing since, for the others wait.
-        Layers whose router is not trained keep their bias."""
+        """Move the biases; call this after the optimizer's step. Every rank must call it, even if it counted nothing,
+        since the others wait for it. Layers whose router is not trained keep their bias."""
         counts, self._counts = self._counts, None
         if counts is None:
             counts = torch.stack([torch.zeros_like(bias) for bias in self._biases])
@@ -67,11 +67,12 @@ class LoadBalancer:
                 bias += own
 
     def range(self) -> float:
-        """The widest distance between the biases of a layer, in logits."""
+        """Return the widest distance between the biases of a layer, in logits."""
         biases = torch.stack(self._biases)
         return (biases.amax(1) - biases.amin(1)).max().item()
 
     def close(self) -> None:
+        """Stop counting."""
         self._hook.remove()
 
     def _count(self, decoder: Decoder, _: tuple, output: DecoderOutput) -> None:
