@@ -1,4 +1,4 @@
-"""Gradients of the experts from X, the pre-activations and the plan alone: nothing else is saved."""
+"""Compute the gradients of the experts from x, the pre-activations and the plan; nothing else is saved."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rxt_model.kernels.tiles import Tile, Tiles
 def hidden_gradient(
     dy: Tensor, hidden: Tensor, weights: Tensor, plan: Plan, w_out: Tensor, tiles: Tiles
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """dy [T, d] -> gradient of the pre-activations [R, 2n], activations times combine weight [R, n], and gradient of
-    the combine weights [T, K] fp32."""
+    """Return, from dy [T, d], the gradient of the pre-activations [R, 2n], the activations times combine weight [R, n],
+    and the gradient of the combine weights [T, K] fp32."""
     width, dim = w_out.shape[1:]
     tile = tiles.d_hidden
     parts = triton.cdiv(width, tile.columns * 3 // 2)
@@ -30,7 +30,7 @@ def hidden_gradient(
 
 
 def input_gradient(d_hidden: Tensor, weights: Tensor, plan: Plan, w_in: Tensor, tiles: Tiles) -> Tensor:
-    """d_hidden [R, 2n] -> [T, d]: each assignment's, then their sum per token."""
+    """Return the gradient of x [T, d] from d_hidden [R, 2n]: that of each assignment, then the sum per token."""
     rows = rows_times_experts(d_hidden, plan, w_in, True, tiles.height, tiles.d_x)
     return sum_rows(rows, plan, weights, weighted=False)
 
@@ -38,9 +38,9 @@ def input_gradient(d_hidden: Tensor, weights: Tensor, plan: Plan, w_in: Tensor, 
 def weight_gradient(
     by_token: Tensor, rows: Tensor, plan: Plan, top_k: int, transposed: bool, tile: Tile, out: Tensor, add: bool
 ) -> None:
-    """by_token [T, d]^T @ rows [R, c] of every expert into `out` [E, d, c], or [E, c, d] and `transposed`.
+    """Put by_token [T, d]^T @ rows [R, c] of every expert into `out` [E, d, c], or [E, c, d] if `transposed`.
 
-    Accumulates over the rows in fp32, in their order; adds to what `out` holds if `add`.
+    Accumulates over the rows in fp32, in their order. If `add`, adds to what `out` holds.
     """
     dim, width = by_token.shape[1], rows.shape[1]
     grid = (out.shape[0] * triton.cdiv(dim, tile.rows) * triton.cdiv(width, tile.columns * 3 // 2),)
@@ -52,7 +52,7 @@ def weight_gradient(
 
 @jit
 def load_hidden(hidden, first, local, column, inside, N: tl.constexpr, WIDTH: tl.constexpr):
-    """WIDTH columns of the linear half and the same of the gate."""
+    """Load WIDTH columns of the linear half, and the same columns of the gate."""
     columns = column + tl.arange(0, WIDTH)
     at = hidden + first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
     stored = inside[:, None] & (columns < N)[None, :]
@@ -63,8 +63,8 @@ def load_hidden(hidden, first, local, column, inside, N: tl.constexpr, WIDTH: tl
 def swiglu_backward(
     d_active, linear, gate, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
 ):  # fmt: skip
-    """From the gradient of the unweighted activations [M, C]: stores those of the pre-activations and the weighted
-    activations, returns <d_active, active> per row."""
+    """From the gradient of the unweighted activations [M, C], store those of the pre-activations, and the weighted
+    activations. Return <d_active, active> per row."""
     columns = column + tl.arange(0, d_active.shape[1])
     at = first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
     stored = inside[:, None] & (columns < N)[None, :]
@@ -87,8 +87,8 @@ def swiglu_backward(
 def swiglu_backward_halves(
     d_active, hidden, d_hidden, scaled, weight, first, local, column, inside, N: tl.constexpr
 ):  # fmt: skip
-    """swiglu_backward of one half after the other, each with its pre-activations: a whole one does not fit the
-    registers."""
+    """Run swiglu_backward on one half after the other, each with its pre-activations: both together would not fit into
+    the registers."""
     HALF: tl.constexpr = d_active.shape[1] // 2
     left, right = halves(d_active)
     linear, gate = load_hidden(hidden, first, local, column, inside, N, HALF)
@@ -104,7 +104,7 @@ def d_hidden_kernel(
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
     HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """dA = dy[token] @ w_out[expert]^T over BLOCK_N + BLOCK_N / 2 columns, then SwiGLU backward on the accumulators."""
+    """Compute dA = dy[token] @ w_out[expert]^T over 3/2 BLOCK_N columns, then the backward of SwiGLU on the sums."""
     HALF: tl.constexpr = BLOCK_N // 2
     parts: tl.constexpr = (N + BLOCK_N + HALF - 1) // (BLOCK_N + HALF)
     tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
@@ -144,7 +144,7 @@ def d_hidden_kernel(
 
 @jit
 def store_gradient(out, values, features, column, D: tl.constexpr, N: tl.constexpr, T: tl.constexpr, ADD: tl.constexpr):
-    """Store or add a tile of a weight gradient, transposed if `T`."""
+    """Store values [features, columns] in out [D, N], or in [N, D] if T. If ADD, add to what is there."""
     columns = column + tl.arange(0, values.shape[1])
     at = features[:, None] + columns[None, :] * D if T else features[:, None] * N + columns[None, :]
     inside = (features < D)[:, None] & (columns < N)[None, :]

@@ -1,4 +1,4 @@
-"""Cross entropy over a large vocabulary: a row's loss and its gradient in place, reading the logits twice."""
+"""Cross entropy over a large vocabulary: each row's loss, and its gradient in place, from reading the logits twice."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
 
-IGNORED = -100  # label of a row that counts for nothing
+IGNORED = -100  # label of a row that does not count
 BLOCK = 4096  # logits of one step
-WARPS = 16  # few large programs: a row is still in the L2 cache when it is read again
+WARPS = 16  # few large programs: the L2 cache still has a row when it is read again
 
 
 class RowLosses(NamedTuple):
-    """Of each row, fp32: cross entropy in nats and log-sum-exp, 0 where the label is ignored; and whether no logit is
-    above the label's."""
+    """For each row, in fp32, the cross entropy in nats and the log-sum-exp, both 0 if the label is ignored; and whether
+    no logit is above the label's."""
 
     loss: Tensor
     normaliser: Tensor
@@ -24,8 +24,11 @@ class RowLosses(NamedTuple):
 
 
 def row_losses(logits: Tensor, bias: Tensor | None, labels: Tensor, z_weight: float, differentiate: bool) -> RowLosses:
-    """logits [R, V] + bias [V] against labels [R], where IGNORED counts for nothing. If `differentiate`, the logits
-    are overwritten by the gradient of loss + z_weight * normaliser^2 with respect to them, zero in ignored rows."""
+    """Compare logits [R, V] + bias [V] with labels [R]; rows with the label IGNORED do not count.
+
+    If `differentiate`, the gradient of loss + z_weight * normaliser^2 overwrites the logits; it is zero in ignored
+    rows.
+    """
     rows, vocabulary = logits.shape
     loss, normaliser = torch.empty(2, rows, dtype=torch.float32, device=logits.device)
     right = torch.empty(rows, dtype=torch.bool, device=logits.device)
@@ -39,12 +42,12 @@ def row_losses(logits: Tensor, bias: Tensor | None, labels: Tensor, z_weight: fl
 
 @jit
 def load_logits(at, bias, columns, vocabulary, BIASED: tl.constexpr):
-    """Logits of some columns in fp32, with the bias; minus infinity beyond the vocabulary."""
+    """Load logits in fp32, plus their bias if BIASED; columns beyond the vocabulary get a very low value."""
     inside = columns < vocabulary
     z = tl.load(at + columns, mask=inside, other=0.0).to(tl.float32)
     if BIASED:
         z += tl.load(bias + columns, mask=inside, other=0.0).to(tl.float32)
-    return tl.where(inside, z, -1e30)  # not -inf: the difference of two would be no number
+    return tl.where(inside, z, -1e30)  # not -inf: the difference of two would be NaN
 
 
 @jit
@@ -52,7 +55,7 @@ def loss_kernel(
     logits, bias, labels, loss, normaliser, right, z_weight, vocabulary,
     IGNORED: tl.constexpr, BIASED: tl.constexpr, GRADIENT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One row. Every lane keeps the largest logit of its columns and the sum of exponentials relative to it."""
+    """Handle one row. Every lane keeps the largest logit of its columns, and the sum of exponentials relative to it."""
     row = tl.program_id(0)
     label = tl.load(labels + row)
     counted = label != IGNORED

@@ -1,4 +1,4 @@
-"""The routed experts of a mixture-of-experts layer as one autograd node of Triton kernels."""
+"""The routed experts of a mixture-of-experts layer, as one autograd node of Triton kernels."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from rxt_model.kernels.plan import Plan, plan_rows
 from rxt_model.kernels.products import rows_times_experts
 from rxt_model.kernels.tiles import BETA, Tiles
 
-MainGradients = Callable[[], tuple[Tensor, Tensor]]  # asked when the backward pass comes: until then they may change
+MainGradients = Callable[[], tuple[Tensor, Tensor]]  # called in the backward pass: the tensors may change before it
 
 
 def routed_experts(
     x: Tensor, weights: Tensor, chosen: Tensor, w_in: Tensor, w_out: Tensor, main_gradients: MainGradients | None = None
 ) -> tuple[Tensor, Tensor]:
-    """y[t] = sum over k of weights[t, k] * SwiGLU of expert chosen[t, k] of x[t], and how many assignments
-    each expert got; no token is dropped.
+    """Return y[t] = sum over k of weights[t, k] * SwiGLU of expert chosen[t, k] of x[t], and the assignments of each
+    expert. No token is dropped.
 
     x [T, d], weights [T, K], chosen [T, K] integers, T * K >= 1, w_in [E, d, 2n] with (linear, gate) halves, w_out
-    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients` gives tensors shaped like w_in and
-    w_out, any float dtype: the backward pass adds the weight gradients there, accumulated in fp32, and gives w_in and
-    w_out none.
-    Raises ValueError where the kernels do not run.
+    [E, n, d] -> (y [T, d] in the dtype of x, counts [E]). `main_gradients` returns tensors shaped like w_in and w_out,
+    of any float dtype: the backward pass adds the weight gradients there, accumulated in fp32, and returns none for
+    w_in and w_out. Raises ValueError if the kernels cannot run.
     """
     if reason := obstacle(x):
         raise ValueError(f"the kernels of the experts cannot run: {reason}")
@@ -38,12 +37,12 @@ def routed_experts(
 
 
 def kernels_run(x: Tensor) -> bool:
-    """Whether there are kernels for the device and dtype of x."""
+    """Return whether the kernels can run for the device and dtype of x."""
     return obstacle(x) is None
 
 
 def obstacle(x: Tensor) -> str | None:
-    """Why there are no kernels for the device and dtype of x, and what would help; None where there are."""
+    """Return why the kernels cannot run for the device and dtype of x, and what would help; None if they can."""
     if not x.is_cuda:
         return f"x is on {x.device}: must be on a GPU"
     if x.dtype not in (torch.bfloat16, torch.float16):
@@ -57,8 +56,11 @@ def obstacle(x: Tensor) -> str | None:
 
 
 class RoutedExperts(torch.autograd.Function):
-    """The kernels, whatever the device; also where the rows of each expert start [E + 1]. Between the passes live x,
-    weights, pre-activations and the plan. Gradients that nobody asks for are not computed."""
+    """Runs the kernels on any device. It also returns where the rows of each expert start [E + 1].
+
+    Between the passes it keeps x, weights, pre-activations and the plan. It computes only the gradients that are
+    needed.
+    """
 
     @staticmethod
     def forward(

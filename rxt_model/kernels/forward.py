@@ -1,4 +1,4 @@
-"""Experts over rows sorted by expert: up-projection with SwiGLU, down-projection, weighted sum per token."""
+"""Run experts over rows sorted by expert: up-projection with SwiGLU, down-projection, weighted sum per token."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rxt_model.kernels.plan import Plan, load_tile
 from rxt_model.kernels.products import load_block
 from rxt_model.kernels.tiles import Tiles
 
-BLOCK_T = 4  # tokens of a program that sums rows
+BLOCK_T = 4  # tokens of one program of `sum_kernel`
 
 
 def swiglu_rows(x: Tensor, plan: Plan, w_in: Tensor, top_k: int, tiles: Tiles) -> tuple[Tensor, Tensor]:
-    """x [T, d], w_in [E, d, 2n] -> activations [R, n] and pre-activations [R, 2n], rows sorted by expert."""
+    """Map x [T, d], w_in [E, d, 2n] to activations [R, n] and pre-activations [R, 2n], rows sorted by expert."""
     dim, width = w_in.shape[1], w_in.shape[2] // 2
     rows = plan.order.numel()
     hidden, active = x.new_empty(rows, 2 * width), x.new_empty(rows, width)
@@ -27,9 +27,9 @@ def swiglu_rows(x: Tensor, plan: Plan, w_in: Tensor, top_k: int, tiles: Tiles) -
 
 
 def sum_rows(rows: Tensor, plan: Plan, weights: Tensor, weighted: bool = True) -> Tensor:
-    """rows [T * K, d] sorted by expert -> their sum per token [T, d], multiplied by weights [T, K] if `weighted`.
+    """Sum rows [T * K, d], sorted by expert, per token: [T, d]. If `weighted`, multiply them by weights [T, K].
 
-    fp32 accumulator, in the order of K: the same bits every time, unlike a scatter-add.
+    The sum is fp32 and in the order of K, so its bits repeat, unlike those of a scatter-add.
     """
     (tokens, top_k), dim = weights.shape, rows.shape[1]
     out = rows.new_empty(tokens, dim)
@@ -41,15 +41,15 @@ def sum_rows(rows: Tensor, plan: Plan, weights: Tensor, weighted: bool = True) -
 
 @jit
 def halves(block):
-    """Left and right columns of [M, C]; moves nothing between threads."""
+    """Split [M, C] into its left and right columns. This moves nothing between threads."""
     pairs = tl.reshape(block, [block.shape[0], 2, block.shape[1] // 2])
     return tl.split(tl.permute(pairs, (0, 2, 1)))
 
 
 @jit
 def both_halves(column, N: tl.constexpr, WIDTH: tl.constexpr):
-    """WIDTH columns from `column` of the linear half, then the same of the gate: which column of [.., 2N], and which of
-    a half."""
+    """Return WIDTH columns from `column` of the linear half, then the same of the gate: as columns of [.., 2N], and as
+    columns of a half."""
     both = tl.arange(0, 2 * WIDTH)
     columns = column + both % WIDTH
     return columns + both // WIDTH * N, columns
@@ -57,13 +57,13 @@ def both_halves(column, N: tl.constexpr, WIDTH: tl.constexpr):
 
 @jit
 def store_swiglu(both, hidden, active, first, local, column, inside, N: tl.constexpr):
-    """both [M, (linear, gate)] -> stored rounded, and linear * silu(gate) of the rounded halves, so that what the
-    backward pass recomputes is what the forward pass used."""
+    """Store both [M, (linear, gate)], rounded, and linear * silu(gate) of the rounded halves. So the backward pass
+    recomputes exactly what the forward pass used."""
     linear, gate = halves(both.to(hidden.dtype.element_ty))
     columns = column + tl.arange(0, linear.shape[1])
     stored = inside[:, None] & (columns < N)[None, :]
     h = hidden + first * (2 * N) + local[:, None] * (2 * N) + columns[None, :]
-    # far more than the L2 cache holds, read once and later: it shall not drive out x, which is read K times
+    # Far more than the L2 cache holds, and read once, much later. It must not drive out x, which is read K times.
     tl.store(h, linear, mask=stored, eviction_policy="evict_first")
     tl.store(h + N, gate, mask=stored, eviction_policy="evict_first")
     linear, gate = linear.to(tl.float32), gate.to(tl.float32)
@@ -78,9 +78,9 @@ def up_kernel(
     K: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
     HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """hidden = x[token] @ w_in[expert] = (linear, gate); active = linear * silu(gate). BLOCK_N columns of each half:
-    linear and gate in one product, because the wider it is, the less often shared memory is read."""
-    # parts of one tile are neighbours: they share its rows of x and its expert in the L2 cache
+    """Compute hidden = x[token] @ w_in[expert] = (linear, gate) and active = linear * silu(gate), for BLOCK_N columns
+    of each half. One product makes both halves: the wider it is, the less often shared memory is read."""
+    # the parts of one tile are neighbours: in the L2 cache they share its rows of x and its expert
     parts: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
     tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
     expert, first, end = load_tile(tile_expert, tile_row, tile_end, tile, HEIGHT, BLOCK_M)

@@ -1,4 +1,4 @@
-"""Triton, or a stand-in with which the kernels can be imported, but not run, where Triton is missing."""
+"""Import Triton. If it is missing, give a stand-in with which kernels can be imported, but not run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ except ImportError:
     triton = tl = None
 
     def jit(function):
-        """Leave the kernel as it is."""
+        """Return the function unchanged."""
         return function
 
 

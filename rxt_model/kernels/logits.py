@@ -1,8 +1,8 @@
-"""Router logits and their gradients to fp32 on the tensor cores for 16-bit numbers.
+"""Compute router logits and their gradients with the precision of fp32, on tensor cores for 16-bit numbers.
 
-An fp32 factor is the sum of two 16-bit numbers but for 2^-16 of it: `high`, itself rounded, and `low`, what is missing.
-Products of 16-bit numbers are exact and added up in fp32, so two products replace one in fp32 that would be several
-times as slow. In the product of two split factors low * low is left out.
+An fp32 factor is the sum of two 16-bit numbers, up to an error of 2^-16: `high`, the factor rounded, and `low`, the
+rest. Products of 16-bit numbers are exact and are summed in fp32. So two such products replace an fp32 product, which
+would take several times as long. A product of two split factors leaves out low * low.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from rxt_model.kernels.forward import load_block
 from rxt_model.kernels.language import jit, tl, triton
 from rxt_model.kernels.tiles import ROUTER, RouterTiles
 
-BLOCK = 1024  # numbers split by a program
+BLOCK = 1024  # numbers that one program splits
 
 
 def split(w: Tensor, dtype: torch.dtype) -> Tensor:
-    """w fp32 of any shape -> [2, *shape]: high and low."""
+    """Split fp32 w of any shape into high and low, [2, *shape]."""
     w = w.contiguous()
     parts = w.new_empty(2, *w.shape, dtype=dtype)
     split_kernel[(triton.cdiv(w.numel(), BLOCK),)](w, parts, w.numel(), BLOCK)
@@ -26,7 +26,7 @@ def split(w: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def logits_of(x: Tensor, w: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
-    """x [T, d] and the split w [2, E, d] -> x w^T [T, E] fp32."""
+    """Return x w^T [T, E] fp32 for x [T, d] and the split w [2, E, d]."""
     (tokens, dim), experts, tile = x.shape, w.shape[1], tiles.logits
     out = x.new_empty(tokens, experts, dtype=torch.float32)
     logits_kernel[(triton.cdiv(tokens, tile.rows) * triton.cdiv(experts, tile.columns),)](
@@ -37,7 +37,7 @@ def logits_of(x: Tensor, w: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
 
 
 def input_gradient(d: Tensor, w: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
-    """d [T, E] fp32 and the split w [2, E, d] -> d w [T, d] in the dtype of the split."""
+    """Return d w [T, d], in the dtype of the split, for d [T, E] fp32 and the split w [2, E, d]."""
     (tokens, experts), dim, tile = d.shape, w.shape[2], tiles.d_x
     out = w.new_empty(tokens, dim)
     d_x_kernel[(triton.cdiv(tokens, tile.rows) * triton.cdiv(dim, tile.columns),)](
@@ -48,7 +48,7 @@ def input_gradient(d: Tensor, w: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
 
 
 def weight_gradient(d: Tensor, x: Tensor, tiles: RouterTiles = ROUTER) -> Tensor:
-    """d [T, E] fp32, x [T, d] -> d^T x [E, d] fp32: partial sums over runs of tokens, then their sum."""
+    """Return d^T x [E, d] fp32 for d [T, E] fp32 and x [T, d]: partial sums over runs of tokens, then their sum."""
     (tokens, experts), dim, tile = d.shape, x.shape[1], tiles.d_w
     run = triton.cdiv(triton.cdiv(tokens, tiles.runs), tile.depth) * tile.depth
     out = d.new_empty(triton.cdiv(tokens, run), experts, dim)
@@ -61,14 +61,14 @@ def weight_gradient(d: Tensor, x: Tensor, tiles: RouterTiles = ROUTER) -> Tensor
 
 @jit
 def high_and_low(values, dtype: tl.constexpr):
-    """A value in fp32 as the sum of two in half precision."""
+    """Split fp32 values into the rounded number and the rest, both of `dtype`."""
     high = values.to(dtype)
     return high, (values - high.to(tl.float32)).to(dtype)
 
 
 @jit
 def split_kernel(w, parts, total, BLOCK: tl.constexpr):
-    """Split the router's weights into a high and a low half."""
+    """parts [2, total] = high and low of w [total]."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     high, low = high_and_low(tl.load(w + at, mask=at < total, other=0.0), parts.dtype.element_ty)
     tl.store(parts + at, high, mask=at < total)

@@ -1,4 +1,4 @@
-"""Which row of the sorted batch belongs to which token: a counting sort of the assignments by expert, on the device."""
+"""Sort assignments by expert with a counting sort on the device, to find which token each sorted row belongs to."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from rxt_model.kernels.language import jit, tl, triton
 
-BLOCK = 512  # assignments counted and placed by a program
-BLOCKS = 512  # blocks, and
-COLUMNS = 8  # experts of one step of the prefix sum
-TILES = 128  # tiles of an expert written at once
+BLOCK = 512  # assignments that one program counts and places
+BLOCKS = 512  # blocks in one step of the prefix sum,
+COLUMNS = 8  # and experts in it
+TILES = 128  # tiles of an expert that are written at once
 
 
 class Plan(NamedTuple):
-    """R = T * K rows, sorted by expert, rows of one expert in the order of their tokens; all int32.
+    """R = T * K rows sorted by expert; rows of one expert are in the order of their tokens. All tensors are int32.
 
-    order [R]: the assignment t * K + k of each row; inverse [R]: the row of each assignment; starts [E + 1]: where each
-    expert's rows begin. Rows are worked on in tiles that never cross experts: tile_expert [tiles] (-1: none, there are
-    as many tiles as the worst routing needs), tile_row [tiles], a tile's first row, and tile_end [tiles], where its
-    expert's rows end, at or before tile_row if there is no tile.
+    order [R]: the assignment t * K + k of each row. inverse [R]: the row of each assignment. starts [E + 1]: where the
+    rows of each expert begin. Rows are processed in tiles, which never cross experts, and there are as many tiles as
+    the worst routing needs. tile_expert [tiles]: its expert, or -1 for a spare tile. tile_row [tiles]: its first row.
+    tile_end [tiles]: where the rows of its expert end; at or before tile_row for a spare tile.
     """
 
     order: Tensor
@@ -33,9 +33,10 @@ class Plan(NamedTuple):
 
 
 def plan_rows(chosen: Tensor, experts: int, tile: int, block: int = BLOCK) -> Plan:
-    """chosen [T, K], any integer type, values in [0, experts), T * K >= 1; `tile` rows, a power of two.
+    """Plan the rows of chosen [T, K], of any integer type, values in [0, experts), T * K >= 1. `tile`, the rows of a
+    tile, is a power of two.
 
-    Nothing is read back by the host and nothing is added atomically: capturable, and the same bits every time.
+    The host reads nothing back and nothing is added atomically. So it can be captured, and its bits repeat.
     """
     flat = chosen.contiguous().view(-1)
     count = flat.numel()
@@ -54,8 +55,8 @@ def plan_rows(chosen: Tensor, experts: int, tile: int, block: int = BLOCK) -> Pl
 
 @jit
 def count_kernel(chosen, counts, within, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
-    """counts [blocks, BINS]: how often each expert occurs in a block of assignments, the last bin takes the padding;
-    within, alike: how many of the block's assignments go to lower experts."""
+    """Fill counts [blocks, BINS]: how often each expert occurs in a block of assignments, padding in the last bin; and
+    within, of the same shape: how many of the block's assignments go to lower experts."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     experts = tl.load(chosen + at, mask=at < total, other=BINS - 1).to(tl.int32)
     there = tl.program_id(0) * BINS + tl.arange(0, BINS)
@@ -66,7 +67,7 @@ def count_kernel(chosen, counts, within, total, BINS: tl.constexpr, BLOCK: tl.co
 
 @jit
 def prefix_kernel(counts, totals, blocks, BINS: tl.constexpr, BLOCKS: tl.constexpr, COLUMNS: tl.constexpr):
-    """counts, in place: occurrences of each expert in all earlier blocks; totals [BINS]: in all blocks."""
+    """Replace counts by the occurrences of each expert in all earlier blocks, and fill totals [BINS] for all blocks."""
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     carry = tl.zeros([COLUMNS], tl.int32)
     for first in range(0, blocks, BLOCKS):
@@ -83,7 +84,7 @@ def tile_kernel(
     totals, starts, tile_expert, tile_row, tile_end, tiles,
     E: tl.constexpr, BINS: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """A program for each expert writes where its rows start and its tiles; the one past the last marks spare tiles."""
+    """Let a program per expert write its tiles and where its rows start, and one more program mark spare tiles."""
     expert = tl.program_id(0)
     bins = tl.arange(0, BINS)
     sizes = tl.load(totals + bins, mask=bins < E, other=0)
@@ -102,10 +103,11 @@ def tile_kernel(
 
 @jit
 def place_kernel(chosen, before, within, starts, order, inverse, total, BINS: tl.constexpr, BLOCK: tl.constexpr):
-    """Every assignment's row: its expert's first row, plus those of earlier blocks, plus those earlier in its own.
+    """Find every assignment's row: the first row of its expert, plus those in earlier blocks, plus earlier ones in its
+    own.
 
-    The block is sorted by expert and then by place, so that the last of these is a place among the sorted less the
-    assignments to lower experts, and neighbours write neighbouring rows.
+    The block is sorted by expert and then by place. So the number of earlier ones in its own block is its place among
+    the sorted, less the assignments to lower experts; and neighbours write neighbouring rows.
     """
     base = tl.program_id(0) * BLOCK
     local = tl.arange(0, BLOCK)
@@ -121,8 +123,9 @@ def place_kernel(chosen, before, within, starts, order, inverse, total, BINS: tl
 
 @jit
 def load_tile(tile_expert, tile_row, tile_end, index, HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr):
-    """Of the piece `index` of BLOCK_M rows of the plan's tiles: expert, first row, where the expert's rows end. Empty
-    if first >= end. Three loads side by side: every program waits for them before its first product."""
+    """Load, for piece `index` of BLOCK_M rows of the plan's tiles: expert, first row, and where the expert's rows end.
+    The piece is empty if first >= end. The three loads overlap: every program waits for them before its first
+    product."""
     pieces: tl.constexpr = HEIGHT // BLOCK_M
     tile = index // pieces
     first = tl.load(tile_row + tile) + index % pieces * BLOCK_M

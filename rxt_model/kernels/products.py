@@ -1,4 +1,4 @@
-"""Rows sorted by expert times the expert's weights."""
+"""Multiply rows sorted by expert with the expert's weights."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rxt_model.kernels.tiles import Tile
 
 
 def rows_times_experts(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
-    """rows [R, a] sorted by expert, w [E, a, b], or [E, b, a] and `transposed` -> [R, b]."""
+    """Multiply rows [R, a], sorted by expert, with w [E, a, b], or [E, b, a] if `transposed`: [R, b]."""
     multiply = through_descriptors if described(rows, w) else through_pointers
     return multiply(rows, plan, w, transposed, height, tile)
 
 
 def described(rows: Tensor, w: Tensor) -> bool:
-    """Whether the tensor memory accelerator (TMA) of the device can load both: it wants rows of whole 16 bytes."""
+    """Return whether the tensor memory accelerator (TMA) can load both: rows must fill multiples of 16 bytes."""
     aligned = all(t.shape[-1] * t.element_size() % 16 == 0 and t.data_ptr() % 16 == 0 for t in (rows, w))
     return aligned and (not rows.is_cuda or torch.cuda.get_device_capability(rows.device) >= (9, 0))
 
 
 def through_descriptors(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
-    """The products, with tiles that the GPU fetches by descriptors."""
+    """Compute `rows_times_experts`, with loads by the tensor memory accelerator."""
     from triton.tools.tensor_descriptor import TensorDescriptor
 
     depth = rows.shape[1]
@@ -40,7 +40,7 @@ def through_descriptors(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, h
 
 
 def through_pointers(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, height: int, tile: Tile) -> Tensor:
-    """The products, with tiles that every thread fetches by pointers."""
+    """Compute `rows_times_experts` on any device and for any shape."""
     depth = rows.shape[1]
     width = w.shape[1 if transposed else 2]
     out = rows.new_empty(rows.shape[0], width)
@@ -53,7 +53,7 @@ def through_pointers(rows: Tensor, plan: Plan, w: Tensor, transposed: bool, heig
 
 @jit
 def load_block(pointers, mask, MASKED: tl.constexpr):
-    """Zeros where the mask is false; an unmasked load where the shape leaves no remainder."""
+    """Load a block, zero where the mask is false. If the shape leaves no remainder, load without a mask."""
     if MASKED:
         return tl.load(pointers, mask=mask, other=0.0)
     return tl.load(pointers)
@@ -100,8 +100,8 @@ def described_matmul_kernel(
     D: tl.constexpr, N: tl.constexpr, TRANSPOSED: tl.constexpr,
     HEIGHT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """out = rows @ w[expert], of depth D and width N. Past the depth rows read as 0; what a block holds of another
-    expert is multiplied by that, or not stored."""
+    """out = rows @ w[expert], of depth D and width N. Beyond the depth, rows read as 0. What a block holds of another
+    expert is multiplied by that 0, or not stored."""
     parts: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
     tile, part = tl.program_id(0) // parts, tl.program_id(0) % parts
     expert, first, end = load_tile(tile_expert, tile_row, tile_end, tile, HEIGHT, BLOCK_M)

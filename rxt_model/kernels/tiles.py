@@ -1,4 +1,4 @@
-"""The tile of every matrix kernel: one place to tune."""
+"""The tile of every matrix kernel, in one place to tune."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 
 class Tile(NamedTuple):
-    """Rows, columns and depth of a program's tile, powers of two, and how it runs on the device. Kernels with columns
-    "one and a half" take half as many again in a second accumulator: 192 = 128 + 64."""
+    """Rows, columns and depth of a program's tile, powers of two, and its warps and stages. Kernels with columns "one
+    and a half" process half as many again in a second accumulator: 192 = 128 + 64."""
 
     rows: int
     columns: int
     depth: int
     warps: int
     stages: int
-    early: int = 0  # d_weight: whether the tokens of a step are loaded one step before
+    early: int = 0  # d_weight: whether a step loads the tokens of the next step
 
 
 class Tiles(NamedTuple):
-    """`height` is that of the plan's tiles, a multiple of the rows of all that work on sorted rows."""
+    """`height` is the height of the plan's tiles, a multiple of `rows` of all kernels that work on sorted rows."""
 
     height: int
     up: Tile  # columns of each half
@@ -26,7 +26,7 @@ class Tiles(NamedTuple):
     d_hidden: Tile  # columns one and a half
     d_x: Tile
     d_weight: Tile  # rows are features, columns one and a half; depth is sorted rows
-    d_w_in_main: Tile  # alike, where gradients are added in fp32
+    d_w_in_main: Tile  # as d_weight, if gradients are added in fp32
     d_w_out_main: Tile
 
 
@@ -44,7 +44,7 @@ BETA = Tiles(
 
 
 class RouterTiles(NamedTuple):
-    """The weight gradient adds up `runs` runs of tokens side by side."""
+    """The tiles of the router. The weight gradient sums `runs` runs of tokens side by side."""
 
     runs: int
     logits: Tile

@@ -1,4 +1,4 @@
-"""From router logits to the k experts of each token and their weights, in one kernel each way."""
+"""From router logits, choose the k experts of each token and compute their weights, in one kernel per direction."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels.language import jit, tl, triton
 
-BLOCK_T = 2  # tokens worked on at a time
-STEPS = 4  # times that a program does so: the more, the fewer partial sums of the probability mass
-WARPS = 1  # maxima over a row then stay inside a warp
+BLOCK_T = 2  # tokens of one step
+STEPS = 4  # steps of one program: the more, the fewer partial sums of the probability mass
+WARPS = 1  # so maxima over a row stay inside a warp
 LEAST = tl.constexpr(-(2**31)) if tl else None
 
 
 class Selection(NamedTuple):
-    """weights [T, K] fp32, summing to 1 over K; chosen [T, K] int32; probability mass of each expert [E] fp32, summed
+    """weights [T, K] fp32, which sum to 1 over K; chosen [T, K] int32; probability mass of each expert [E] fp32, summed
     over all tokens; log of the softmax's denominator [T] fp32. All but `chosen` carry gradients."""
 
     weights: Tensor
@@ -27,11 +27,11 @@ class Selection(NamedTuple):
 
 
 def select_experts(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Selection:
-    """Softmax over all experts, the `top_k` largest, renormalised; of equals the lower index wins.
+    """Take the softmax over all experts and renormalise its `top_k` largest. Of equal ones the lower index wins.
 
-    logits [T, E] fp32, T >= 1. `bias` [E] fp32 counts for which experts are chosen, and for nothing else; it gets no
-    gradient. Renormalised probabilities are a softmax over the chosen logits alone, and are computed as such.
-    Repeatable to the bit: sums run in a fixed order.
+    logits [T, E] fp32, T >= 1. `bias` [E] fp32 decides only which experts are chosen, and gets no gradient. The
+    renormalised probabilities equal a softmax over the chosen logits alone, and are computed so. Sums run in a fixed
+    order, so bits repeat.
     """
     return Selection(*_Select.apply(logits, top_k, bias))
 
@@ -72,7 +72,7 @@ def _shape(experts: int, top_k: int) -> tuple[int, ...]:
 
 @jit
 def ordered(z):
-    """Integers in the order of the floats z: integers are compared by one instruction over a whole warp."""
+    """Return integers in the order of the floats z. One instruction compares integers over a whole warp."""
     bits = (z + 0.0).to(tl.int32, bitcast=True)  # + 0.0 turns -0.0 into 0.0
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
@@ -83,7 +83,7 @@ def select_kernel(
     E: tl.constexpr, K: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_K: tl.constexpr,
     STEPS: tl.constexpr,
 ):  # fmt: skip
-    """The top-k experts of each token with their weights, and the router's probabilities summed over tokens."""
+    """Choose the experts of BLOCK_T * STEPS tokens, with their weights, and sum the probability mass over them."""
     experts, ranks = tl.arange(0, BLOCK_E), tl.arange(0, BLOCK_K)
     real, valid = (experts < E)[None, :], (ranks < K)[None, :]
     in_mass = tl.zeros([BLOCK_T, BLOCK_E], tl.float32)
@@ -104,7 +104,7 @@ def select_kernel(
         for k in tl.static_range(K):
             best = tl.max(key, 1)
             index = tl.min(tl.where(key == best[:, None], experts[None, :], BLOCK_E), 1)
-            index = tl.minimum(index, E - 1)  # a row of NaN must still name an expert that exists
+            index = tl.minimum(index, E - 1)  # a row of NaN must still name an existing expert
             indices = tl.where((ranks == k)[None, :], index[:, None], indices)
             key = tl.where(experts[None, :] == index[:, None], LEAST, key)
 
@@ -121,7 +121,7 @@ def select_backward_kernel(
     logits, weights, chosen, log_total, d_weights, d_mass, d_log_total, d_logits, tokens,
     E: tl.constexpr, K: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the logits from those of the weights, the summed probabilities and the log-sum-exps."""
+    """d_logits [T, E] from the gradients of the weights, of the mass and of the log of the denominator."""
     rows = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
     experts, ranks = tl.arange(0, BLOCK_E), tl.arange(0, BLOCK_K)
     exists = rows < tokens
@@ -130,7 +130,7 @@ def select_backward_kernel(
     z = tl.load(logits + at, mask=inside, other=float("-inf"))
     p = tl.exp(z - tl.load(log_total + rows, mask=exists, other=0.0)[:, None])
     dm = tl.load(d_mass + experts, mask=experts < E, other=0.0)[None, :]
-    # what is the same for all experts of a token
+    # this part is the same for all experts of a token
     shift = tl.load(d_log_total + rows, mask=exists, other=0.0)[:, None] - tl.sum(p * dm, 1)[:, None]
     tl.store(d_logits + at, p * (dm + shift), mask=inside)
 
