@@ -1,4 +1,4 @@
-"""The data card of interactions and conversations: what is learned from them, by source and language."""
+"""Write the data card of interactions and conversations: how much a model can learn from each source and language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut toke
 
 
 def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, speed: Speed) -> None:
-    """Hand card.md and card.png to the reporter."""
+    """Attach card.md and card.png to the run."""
     from jobs.shards.dialogue_plot import draw
 
     sources = _data_sets(ctx.output_uri)
@@ -37,8 +37,7 @@ def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, spe
 def write_dialogue_card(
     name: str, index: ShardIndex, report: Report, sources: Sources, licences: Mapping[str, str], speed: Speed
 ) -> str:
-    """The page, in Markdown. `sources`: the data sets as `dialogue_report.add_up` tells of them; `licences` of sources
-    by name."""
+    """The page, in Markdown. `sources` comes from `dialogue_sources.add_up`; `licences` has each source's by name."""
     parts = [
         f"# Data card of {name}",
         "![tokens, turns, lengths and what was left out](card.png)",
@@ -46,11 +45,11 @@ def write_dialogue_card(
         f"A row is {'a conversation' if index.kind == 'conversations' else 'one interaction'}. An interaction has at "
         f"most {index.length} tokens; those that the loss counts, of answers, thoughts and tool calls, are supervised. "
         f"Tokenizer of {index.vocab_size:,} tokens, sha256 {index.tokenizer_digest}. {speed.sentence}",
-        _by(report, lambda source, language, split: (split,), ["split"]),
+        _by(report, lambda _source, _language, split: (split,), ["split"]),
         "## By source, language and split",
         _sources(report, licences),
         "## By language and split",
-        _by(report, lambda source, language, split: (language, split), ["language", "split"]),
+        _by(report, lambda _source, language, split: (language, split), ["language", "split"]),
     ]
     if index.kind == "conversations":
         parts += ["## Interactions in a conversation", "All splits.", _turns(report)]
@@ -68,7 +67,7 @@ def _data_sets(uri: str) -> Sources:
 
 
 def _by(report: Report, key: Callable[[str, str, str], tuple[str, ...]], names: Sequence[str]) -> str:
-    """One line for all cells with the same key, which ends with the split."""
+    """A table with one line for all cells with the same key. The last part of each key is the split."""
     sums: dict[tuple[str, ...], Counter[str]] = {}
     for source, language, split, counts in cells(report):
         sums.setdefault(key(source, language, split), Counter()).update(counts)

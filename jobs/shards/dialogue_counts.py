@@ -1,4 +1,4 @@
-"""What stands in shards of interactions and conversations: counts that add up over shards, kept beside them as JSON."""
+"""Count rows, interactions and tokens in shards of interactions and conversations. Counts add up over shards."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from jobs.shards.job import Report
 from tokenization.conversations.template import EncodedInteraction
 from tokenization.records import SPLITS, Language, Split
 
-BINS = 16  # of lengths, from 1 token to the most that an interaction may have
-PARTS = ("sources", "turns", "lengths")  # of a report
+BINS = 16  # bins for lengths from 1 token to the greatest length of an interaction
+PARTS = ("sources", "turns", "lengths")  # parts of a report
 COUNTS = ("rows", "turns", "tokens", "supervised", "cut_tokens")
 
 
 class DialogueCounts:
     """Counts of one shard.
 
-    `sources`: source -> language -> split -> COUNTS: rows, the interactions in them, their tokens, those of them that
-    are supervised, and tokens of content that found no room. `turns`: language -> rows by number of interactions.
-    `lengths`: language -> interactions by number of tokens, place i those above i and at most i + 1 times `length` /
-    BINS.
+    The report has three parts. `sources`: source -> language -> split -> COUNTS, which are rows, their interactions,
+    their tokens, how many of these are supervised, and how many tokens of content were cut off. `turns`: language ->
+    number of interactions -> rows. `lengths`: language -> BINS numbers of interactions; place i counts lengths above
+    i * `length` / BINS, up to (i + 1) * `length` / BINS.
     """
 
     def __init__(self, split: Split, length: int) -> None:
@@ -31,7 +31,7 @@ class DialogueCounts:
         self._lengths: dict[Language, list[int]] = {}
 
     def add(self, source: str, language: Language, turns: Sequence[EncodedInteraction]) -> None:
-        """One row: a conversation, or an interaction by itself."""
+        """Count one row, which holds the interactions `turns`: a whole conversation, or a single interaction."""
         sizes = [len(turn.input_ids) for turn in turns]
         self._sources.setdefault((source, language), Counter()).update(
             rows=1,
@@ -55,7 +55,7 @@ class DialogueCounts:
 
 
 def cells(report: Report) -> Iterator[tuple[str, str, str, Mapping[str, int]]]:
-    """Source, language, split and counts, in the order of their names and of the splits."""
+    """Yield source, language, split and counts, sorted by source, language and split."""
     for source, languages in sorted(report["sources"].items()):
         for language, splits in sorted(languages.items()):
             for split in SPLITS:

@@ -1,4 +1,4 @@
-"""Which shards of interactions and conversations there are and what goes into each, before any work is done."""
+"""Plan the shards of interactions and conversations, and what goes into each, before any work is done."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tokenization.documents import Catalogue
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 from tokenization.shards.index import shard_name
 
-HELD_OUT = 20  # validation and test each get a 20th of the interactions of train
-SURPLUS = 3  # documents looked at per interaction wanted, since many hold none of fitting length
+HELD_OUT = 20  # validation and test each get a 20th as many interactions as train
+SURPLUS = 3  # documents read per wanted interaction, since many documents hold none that fits
 
 
 @dataclass(frozen=True)
 class InteractionShare:
-    """One language in one shard: `generated` interactions from the dialogues that begin with number `dialogue`, and
-    `real` ones from the documents at these corpus `rows`."""
+    """One language in one shard: `generated` interactions from the dialogues numbered from `dialogue` on, and `real`
+    interactions from the documents at these corpus `rows`."""
 
     language: Language
     dialogue: int
@@ -33,7 +33,7 @@ class InteractionShare:
 
 @dataclass(frozen=True)
 class InteractionShard:
-    """Shares of corpus and generator, and the conversations of the split in these partitions of data sets."""
+    """A shard that takes interactions from the generator, the corpus and these partitions of data sets."""
 
     file: str
     split: Split
@@ -47,8 +47,8 @@ class InteractionShard:
 
 @dataclass(frozen=True)
 class ConversationShard:
-    """Generated dialogues [start, stop) of the split, in each language; those in the documents at these corpus `rows`;
-    and the conversations of the split in these partitions of data sets."""
+    """A shard that holds the generated dialogues with numbers [start, stop) in each language, the dialogues in the
+    documents at these corpus `rows`, and the split's conversations in these partitions of data sets."""
 
     file: str
     split: Split
@@ -68,7 +68,7 @@ DialogueShard = InteractionShard | ConversationShard
 def interaction_shards(
     catalogue: Catalogue, config: InteractionShardsConfig, partitions: Sequence[Partition] = ()
 ) -> list[InteractionShard]:
-    """Both languages in equal numbers. Real interactions come from documents chosen by hash, dealt out in turn."""
+    """Plan shards with both languages in equal numbers. Documents are chosen by hash and dealt out in turn."""
     shards = []
     for split in SPLITS:
         count = config.shards if split == "train" else 1
@@ -98,8 +98,11 @@ def conversation_shards(
     dialogues: Sequence[int] | np.ndarray = (),
     partitions: Sequence[Partition] = (),
 ) -> list[ConversationShard]:
-    """Train dialogues in `config.shards` ranges of equal size. `dialogues`: the rows of the catalogue that hold some,
-    of which `config.documents` are chosen by hash, a 20th as many for each other split."""
+    """Plan shards of conversations: the train split in `config.shards` ranges of equal size, the others in one shard.
+
+    `dialogues` are the rows of the catalogue that hold dialogues. Train takes `config.documents` of them, chosen by
+    hash; validation and test take a 20th as many each.
+    """
     shards = []
     for split in SPLITS:
         count = config.shards if split == "train" else 1
@@ -116,8 +119,8 @@ def conversation_shards(
 
 
 def _dealt(partitions: Sequence[Partition], split: Split, count: int) -> list[tuple[Partition, ...]]:
-    """The partitions that hold conversations of the split, in `count` runs of about equal bytes. A source that is split
-    by hash has some for every split: the shards of each go through all of it."""
+    """The partitions with conversations of the split, in `count` runs of about equal bytes. A source split by hash has
+    conversations for every split, so each split's shards read all of it."""
     partitions = [partition for partition in partitions if partition.source.split in ("hash", split)]
     ends = np.cumsum([partition.slice.size for partition in partitions])
     shard = np.zeros(len(partitions), dtype=np.int64)
@@ -128,5 +131,5 @@ def _dealt(partitions: Sequence[Partition], split: Split, count: int) -> list[tu
 
 
 def _portion(total: int, i: int, parts: int) -> int:
-    """Size of part `i` when `total` is cut in `parts` as equally as it goes."""
+    """The size of part `i` when `total` is cut into `parts` as equally as possible."""
     return total * (i + 1) // parts - total * i // parts

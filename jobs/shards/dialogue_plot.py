@@ -1,4 +1,4 @@
-"""The picture of a dialogue card: tokens and what of them is supervised, turns, lengths, and what was left out."""
+"""Draw the picture of a dialogue card: all and supervised tokens, turns, lengths, and rows that were left out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jobs.shards.job import Report
 from jobs.stage.charts import COLOURS, GREY, MOST_BARS, bars, histogram, language_legend
 from tokenization.shards.schema import Kind
 
-PALE = 0.35  # opacity of tokens that are read only
+PALE = 0.35  # opacity of the bars of all tokens
 
 
 def draw(kind: Kind, length: int, report: Report, sources: Sources, path: Path) -> None:
-    """Write the picture as PNG. Arguments as in `jobs.shards.dialogue_card.write_dialogue_card`."""
+    """Write the picture as PNG to `path`. Arguments as in `jobs.shards.dialogue_card.write_dialogue_card`."""
     train = [(source, language, counts) for source, language, split, counts in cells(report) if split == "train"]
     train = sorted(train, key=lambda cell: -cell[2]["tokens"])[:MOST_BARS]
     figure = Figure(figsize=(13, 6.5 + 0.3 * len(train)), layout="constrained")
@@ -44,7 +44,7 @@ def _by_source(
 
 
 def _tokens(axes: Axes, train: Sequence[tuple[str, str, Mapping[str, int]]]) -> None:
-    """Pale bars of all tokens, with their supervised part in full colour over them."""
+    """Draw pale bars of all tokens, and bars of the supervised ones in full colour over them."""
     unit, name = (1e6, "million") if train and train[0][2]["tokens"] >= 1e6 else (1e3, "thousand")
     notes = [f"{counts['tokens']:,} in {counts['rows']:,} rows" for _, _, counts in train]
     _by_source(axes, train, [counts["tokens"] / unit for _, _, counts in train], notes)

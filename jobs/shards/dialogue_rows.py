@@ -1,7 +1,7 @@
-"""What stands in a shard of interactions or conversations: generated, from the corpus, from data sets.
+"""Make the rows of shards of interactions and conversations, from the generator, the corpus and data sets.
 
-The objects travel to the workers; each row is a pure function of them and of the shard, so that the number of workers
-changes no byte. The tokenizer survives pickling (its content twin is rebuilt from its JSON).
+The objects here are sent to the workers. Each row is a pure function of them and of the shard, so the number of workers
+changes no byte. The tokenizer can be pickled: it rebuilds its second form from its JSON.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tokenization.shards.writer import write_shard
 
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
-GENERATED = "dialogues"  # the source that generated conversations name as theirs
-DISTRACTORS = 300  # real interactions per language and split that conversations draw small talk from
+GENERATED = "dialogues"  # the source name of generated conversations
+DISTRACTORS = 300  # real interactions per language and split, which serve generated conversations as small talk
 ENCODED_AT_ONCE = 128  # conversations
 
 
 @dataclass(frozen=True)
 class InteractionRows:
-    """Turns of generated dialogues, interactions from documents, and those of data sets one by one."""
+    """Makes rows of single interactions from generated dialogues, documents and data sets."""
 
     corpus: Corpus
     tokenizer: Tokenizer
@@ -57,22 +57,22 @@ class InteractionRows:
         for conversation, turns in _encode(report.read(), self.tokenizer, self.length):
             report.count(conversation, turns)
             for turn in turns:
-                if any(turn.loss_mask):  # in a system prompt there is nothing to learn
+                if any(turn.loss_mask):  # a system prompt has nothing to learn
                     counts.add(conversation.source, conversation.language, [turn])
                     yield _interaction_row(turn, conversation.language)
 
     def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
-        """Turns of generated dialogues. Questions about memory are among them: joint training leaks the interaction
-        itself as memory, and so they are where reading is first learned."""
-        # every dialogue has a turn, so as many dialogues as interactions are enough
+        """The turns of generated dialogues, questions about memory included. In joint training, memory holds the
+        interaction itself, so these questions are the first to teach reading."""
+        # every dialogue has at least one turn, so no more dialogues than interactions are needed
         for index in range(share.dialogue, share.dialogue + share.generated):
             yield from generate(self.dialogues, share.language, split, self.seed, index).interactions
 
 
 @dataclass(frozen=True)
 class ConversationRows:
-    """Generated dialogues with what is asked about memory; dialogues of the corpus and of data sets, in pieces of at
-    most `longest` interactions."""
+    """Makes rows of conversations: generated ones with questions about memory, and those of the corpus and of data
+    sets, cut into pieces of at most `longest` interactions."""
 
     corpus: Corpus
     tokenizer: Tokenizer
@@ -90,7 +90,7 @@ class ConversationRows:
         for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
             counts.add(conversation.source, conversation.language, turns)
             yield _conversation_row(conversation, turns)
-        told = chain.from_iterable(pieces(talk, self.longest) for talk in report.read())
+        told = chain.from_iterable(pieces(conversation, self.longest) for conversation in report.read())
         for conversation, turns in _encode(told, self.tokenizer, self.length):
             report.count(conversation, turns)
             counts.add(conversation.source, conversation.language, turns)
@@ -101,20 +101,24 @@ class ConversationRows:
 
 
 class DialogueRows(Protocol):
-    """Makes the rows of a shard of its own kind."""
+    """Makes the rows of a shard, of one kind of shards."""
 
     @property
-    def tokenizer(self) -> Tokenizer: ...
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that encodes the rows."""
+        ...
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """The greatest number of tokens in an interaction."""
+        ...
 
     def __call__(self, shard: Any, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]: ...
 
 
 @dataclass(frozen=True)
 class DialogueShardWriter:
-    """The rows of a shard as one file below `uri`, and what came of the data sets that it read."""
+    """Writes the rows of a shard to one file below `uri`, and the account of its data sets beside it."""
 
     uri: str
     kind: Kind
@@ -129,8 +133,8 @@ class DialogueShardWriter:
 
 
 def pieces(conversation: Conversation, longest: int) -> Iterator[Conversation]:
-    """A conversation in runs of at most `longest` interactions; a system prompt stands before each and does not count.
-    Names of all but the first are told apart by a number."""
+    """Cut a conversation into pieces of at most `longest` interactions. A system prompt is repeated before each piece
+    and does not count. The ids of all pieces but the first end in a number."""
     turns = conversation.interactions
     prompt = turns[:1] if turns and turns[0].is_system_prompt else ()
     turns = turns[len(prompt) :]
@@ -142,14 +146,17 @@ def pieces(conversation: Conversation, longest: int) -> Iterator[Conversation]:
 def real_interactions(
     documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int
 ) -> Iterator[tuple[str, Interaction, EncodedInteraction]]:
-    """Source and interaction of those that need no cutting to stay below `length` tokens: the first of each document,
-    then the second of each, up to `limit`."""
+    """Yield source, interaction and encoding of the documents' interactions that have fewer than `length` tokens uncut.
+
+    The first of each document come first, then the second of each, up to `limit` per document.
+    """
     rounds = zip_longest(*(list(_fitting(document, tokenizer, length, limit)) for document in documents))
     return (found for found in chain.from_iterable(rounds) if found)
 
 
 def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, length: int) -> Distractors:
-    """Short real interactions per split and language: at most half of `length`, so that they lengthen no batch."""
+    """Choose up to DISTRACTORS real interactions per split and language. Each is shorter than half of `length`, so that
+    it lengthens no batch."""
     chosen = {}
     for split in SPLITS:
         for language in LANGUAGES:
@@ -171,7 +178,7 @@ def _fitting(
 def _encode(
     conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int
 ) -> Iterator[tuple[Conversation, list[EncodedInteraction]]]:
-    """Conversations with their interactions as ids, tokenized many at once."""
+    """Yield each conversation with its encoded interactions; many conversations are encoded at once."""
     conversations = iter(conversations)
     while chunk := list(islice(conversations, ENCODED_AT_ONCE)):
         turns = [turn for conversation in chunk for turn in conversation.interactions]

@@ -1,7 +1,7 @@
-"""What came of the data sets of conversations: counts per source and shard, and a quarantine of what was left out.
+"""Account for the data sets of conversations: counts per source and shard, and a quarantine of rejected rows.
 
-Every shard's task writes its own `sources/FILE.json` and `quarantine/FILE.jsonl` before the shard counts, so that they
-are as resumable and as independent of the number of workers as the shards; the stage adds them up.
+The task of a shard writes `sources/FILE.json` and `quarantine/FILE.jsonl` before the shard counts as finished, and the
+stage adds them up. So they can be resumed like the shards, and do not depend on the number of workers either.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from tokenization.records import SPLITS, Conversation, Split
 
 REPORT = "sources.json"
 
-Sources = Sequence[Mapping[str, Any]]  # as `add_up` tells of them
+Sources = Sequence[Mapping[str, Any]]  # what `add_up` returns
 
 
 class SourceReport:
-    """Reads the conversations of one split, less those that the screens of the partitions hold back, and keeps account.
-    Partitions are read again for each split, so rows that are rejected are noted in one of them alone; what is lost,
-    which every pass may find anew, in each."""
+    """Reads the conversations of one split that pass the partitions' screens, and counts what it reads and leaves out.
+
+    Each split reads the partitions again. So only one split notes the rejected rows, but every split notes files that
+    it lost, since each pass may lose others.
+    """
 
     def __init__(self, split: Split, partitions: Sequence[Partition]) -> None:
         self._split, self._partitions = split, partitions
@@ -47,13 +49,13 @@ class SourceReport:
 
     @property
     def gone(self) -> list[str]:
-        """Files that vanished while they were read."""
+        """Names of files that vanished while they were read."""
         return [file for quarantine in self._quarantines.values() for file in quarantine.gone]
 
     def read(self) -> Iterator[Conversation]:
-        """The conversations of the split, each as often as its source's weight says."""
+        """Yield the conversations of the split, each as often as its source's weight says."""
         for partition in self._partitions:
-            for lost in partition.screen.lost:  # what is there again by now was not compared with the others
+            for lost in partition.screen.lost:  # even if it is back by now, it was not screened for duplicates
                 self._reject(partition.source, lost)
             reason_to_leave = partition.screen.sieve()
             for found in read_conversations(partition):
@@ -77,6 +79,7 @@ class SourceReport:
         self._quarantines[source.name].add(found)
 
     def count(self, conversation: Conversation, turns: Sequence[EncodedInteraction]) -> None:
+        """Count a conversation that was written with the encoded interactions `turns`."""
         self._counts[conversation.source].update(
             conversations=1,
             interactions=len(turns),
@@ -85,7 +88,7 @@ class SourceReport:
         )
 
     def write(self, uri: str, file: str) -> None:
-        """Nothing where there was nothing to read."""
+        """Write counts and quarantine of the shard `file` below `uri`, if the shard reads any partition."""
         if not self._partitions:
             return
         report = {
@@ -103,15 +106,15 @@ class SourceReport:
         if self._bad.tell():
             self._bad.seek(0)
             publish(quarantine, lambda stream: shutil.copyfileobj(self._bad, stream))
-        elif fs.exists(path):  # of an earlier attempt, which lost something
+        elif fs.exists(path):  # an earlier attempt lost something and wrote it
             fs.rm_file(path)
 
 
 def report_sources(
     ctx: StageContext, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]
 ) -> dict[str, float]:
-    """Counts of the data sets as metrics; who left something out says so. Raises StageError for one that holds
-    nothing."""
+    """Return counts of the data sets as metrics, and tell the user what was left out. Raises StageError for a data set
+    without conversations."""
     metrics = {}
     for source in add_up(ctx.output_uri, shards, sources) if sources else ():
         name, rejected = source["name"], source["rejected"]
@@ -140,9 +143,12 @@ def _by_reason(counts: Counter[str]) -> str:
 
 
 def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]) -> list[dict[str, Any]]:
-    """Provenance and counts of each source, written to sources.json: per split, what was rejected by reason, what was
-    removed and what was repaired as in the report of the corpus (a conversation being a document), and the files that
-    vanished. What several splits lost in one place counts once."""
+    """Write provenance and counts of each source to sources.json, and return them.
+
+    `splits` has counts per split, `rejected` rows by reason, and `gone` the files that vanished. `removed` and
+    `repaired` are as in the report of the corpus, with conversations for documents. Something that several splits lost
+    in one place counts once.
+    """
     totals = {source.name: {split: Counter() for split in SPLITS} for source in sources}
     rejected = {source.name: Counter() for source in sources}
     removed: dict[str, list[Any]] = {source.name: [] for source in sources}
@@ -155,7 +161,7 @@ def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[Conversa
                     removed[name].append(counts.pop("removed"))
                     lost[name].update(map(tuple, counts.pop("lost")))
                     totals[name][shard.split].update(counts)
-    # some are read for several splits
+    # a partition can be read for several splits
     partitions = dict.fromkeys(partition for shard in shards for partition in shard.partitions)
     for name, places in lost.items():
         rejected[name].update(reason for reason, _, _ in places)
@@ -175,7 +181,7 @@ def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[Conversa
 
 
 def left_out(sources: Sources) -> Iterator[tuple[str, str, int]]:
-    """Source, reason and number of rows that were no conversation, or one that was removed."""
+    """Yield source, reason and number of the rows that were rejected or removed."""
     for source in sources:
         removed = {reason: entry["documents"] for reason, entry in source["removed"].items()}
         for reason, count in sorted((source["rejected"] | removed).items(), key=lambda item: (-item[1], item[0])):
@@ -183,7 +189,7 @@ def left_out(sources: Sources) -> Iterator[tuple[str, str, int]]:
 
 
 def _text(conversation: Conversation) -> str:
-    """All that is said in it."""
+    """All texts of a conversation, one per line."""
     return "\n".join(part for turn in conversation.interactions for part in astuple(turn) if part)
 
 

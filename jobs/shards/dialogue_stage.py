@@ -1,4 +1,4 @@
-"""Stages `interaction-shards`, `conversation-shards` and `episode-shards`: generated dialogues and real ones."""
+"""Stages `interaction-shards`, `conversation-shards` and `episode-shards` write generated and real dialogues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tokenization.sources.source import SourceError
 
 
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
-    """Stage: single interactions, real and generated."""
+    """Write shards of single interactions, real and generated. Raises StageError for unusable inputs."""
     corpus, catalogue, tokenizer = _inputs(ctx)
     partitions = _partitions(ctx, config.sources)
     rows = InteractionRows(corpus, tokenizer, config.length, config.dialogues, config.seed)
@@ -41,11 +41,14 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
 
 
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
-    """Stage: generated conversations with probes, each split with its own values, and real ones."""
+    """Write shards of real conversations and of generated ones with probes. Each split's generated conversations have
+    values of their own. Raises StageError for unusable inputs."""
     corpus, catalogue, tokenizer = _inputs(ctx)
     dialogues = catalogue.rows_of(DIALOGUES) if config.documents else np.empty(0, dtype=np.int64)
     if config.documents and not len(dialogues):
-        raise StageError(f"documents = {config.documents}: the corpus has no dialogues, as {', '.join(DIALOGUES)} are")
+        raise StageError(
+            f"documents = {config.documents}: the corpus has no source with dialogues, such as {', '.join(DIALOGUES)}"
+        )
     partitions = _partitions(ctx, config.sources)
     rows = ConversationRows(
         corpus,
@@ -61,7 +64,7 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
 
 
 def _partitions(ctx: StageContext, sources: Sequence[ConversationSource]) -> list[Partition]:
-    """What there is to read of all data sets of conversations, and what is left out of it."""
+    """The partitions of all data sets of conversations, each with its screen."""
     benchmark = open_benchmark(ctx.inputs["corpus"])
     try:
         partitions = [one for source in sources for one in partitions_of(source)]
@@ -71,8 +74,11 @@ def _partitions(ctx: StageContext, sources: Sequence[ConversationSource]) -> lis
 
 
 def _screened(ctx: StageContext, partitions: Sequence[Partition], benchmark: Benchmark) -> list[Partition]:
-    """The partitions, each with what is left out of it: a pass over all data sets before any shard is written. It
-    depends on their content, so it is done again by whoever resumes."""
+    """The partitions, each with a screen that says which conversations to leave out.
+
+    This reads all data sets before any shard is written. A resumed stage does it again, since their content may have
+    changed.
+    """
     if not partitions:
         return []
     surveys: dict[int, Survey] = {}
@@ -99,7 +105,7 @@ def _build(
     rows: InteractionRows | ConversationRows,
     config: InteractionShardsConfig | ConversationShardsConfig,
 ) -> dict[str, Any]:
-    """Writes what is missing, then report and index, and shows the data card. Returns what the stage does."""
+    """Write the missing shards, then report and index, and show the data card. Returns the stage's metrics."""
     done, speed = run_manifest(ctx, shards, DialogueShardWriter(ctx.output_uri, kind, rows))
     report = total((one.report for one in done), PARTS)
     write_json(f"{ctx.output_uri}/report.json", report)

@@ -1,8 +1,7 @@
-"""A manifest of shards becomes files: a Ray Data job that goes on where it was stopped.
+"""Write the shards of a manifest with a Ray Data job that can be resumed.
 
-A shard is recorded when its files are finished, and written again unless its line of the manifest is still the same and
-they still have the recorded digests. No text goes through Ray: a task reads its own rows of the corpus and writes its
-own files.
+A shard is recorded when its files are finished. It is written again if its line of the manifest has changed, or if a
+file no longer has the recorded digest. No text goes through Ray: each task reads its own rows and writes its own files.
 """
 
 from __future__ import annotations
@@ -29,24 +28,29 @@ from tokenization.records import SPLITS
 from tokenization.shards.index import ShardIndex, ShardRecord, write_index
 from tokenization.shards.schema import Kind
 
-Report = dict[str, Any]  # of a shard: trees of counts that add up over shards
+Report = dict[str, Any]  # a shard's trees of counts, which add up over shards
 
-CARD = "data_card"  # where whoever browses a run finds the cards of its shards
+CARD = "data_card"  # the folder of a run's data cards
 SECONDS_WITHOUT_PROGRESS = 300
 
 
 class Named(Protocol):
-    """A line of a manifest, a dataclass: what its `repr` says is all that the shard depends on."""
+    """A line of a manifest. It is a dataclass whose `repr` shows everything that the shard depends on."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the shard, unique in its manifest."""
+        ...
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a shard became: its files, and whatever is to be told about them. With `gone`, names of what vanished while
-    it was read, in the report, it is written again by whoever resumes. `slow`: why its process encoded without the fast
-    engine, if so; no part of the record, since the files are the same."""
+    """The files of a finished shard and the report about them.
+
+    If the report has `gone`, names of files that vanished while they were read, a resumed stage writes the shard again.
+    `slow` says why the process encoded without the fast engine, if it did. It is not recorded, since the files are the
+    same.
+    """
 
     files: tuple[ShardRecord, ...]
     report: Report = field(default_factory=dict)
@@ -55,8 +59,8 @@ class Finished:
 
 @dataclass
 class Speed:
-    """Of the tasks of this run together: seconds, CPU seconds of their processes, tokens that they wrote, and shards
-    that were encoded without the fast engine."""
+    """Sums over the tasks of this run: seconds, CPU seconds of their processes, tokens written, and shards encoded
+    without the fast engine."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -65,7 +69,7 @@ class Speed:
 
     @property
     def sentence(self) -> str:
-        """How fast the shards were written."""
+        """A sentence that says how fast the shards were written."""
         if not self.cpu_seconds:
             return "All shards were finished before."
         slow = f" Shards encoded without the fast engine: {self.slow_shards}." if self.slow_shards else ""
@@ -79,9 +83,11 @@ Write = Callable[[Any], Finished]
 
 
 def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tuple[list[Finished], Speed]:
-    """What all shards became, in their order. `write` travels to the workers; it gets one shard at a time and must give
-    the same files whenever it is called. Raises Interrupted after the shard during which a stop was asked for, and
-    StageError for what goes wrong in a worker."""
+    """Write all shards that are not finished yet; return the results of all, in their order, and the speed.
+
+    `write` is sent to the workers. It gets one shard at a time and must write the same files on every call. Raises
+    Interrupted after the shard during which the user asked to stop, and StageError if a worker fails.
+    """
     earlier = map_threads(functools.partial(_finished, ctx.output_uri), shards)
     done = {shard.name: found for shard, found in zip(shards, earlier, strict=True) if found}
     missing = [shard for shard in shards if shard.name not in done]
@@ -106,7 +112,7 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
 
 
 def total(reports: Iterable[Report], parts: Sequence[str]) -> Report:
-    """These parts of the reports of all shards as one report."""
+    """One report with the sums of these `parts` of all reports."""
     whole: Report = {part: {} for part in parts}
     for report in reports:
         whole = added(whole, {part: report[part] for part in parts})
@@ -114,7 +120,7 @@ def total(reports: Iterable[Report], parts: Sequence[str]) -> Report:
 
 
 def added(one: Any, other: Any) -> Any:
-    """Trees of numbers, place by place."""
+    """The sum of two trees of numbers, place by place."""
     if isinstance(one, Mapping):
         return {key: added(one[key], other[key]) if key in one and key in other else (one | other)[key]
                 for key in one | other}  # fmt: skip
@@ -124,7 +130,7 @@ def added(one: Any, other: Any) -> Any:
 def write_shard_index(
     ctx: StageContext, kind: Kind, length: int, tokenizer: Tokenizer, done: Sequence[Finished]
 ) -> ShardIndex:
-    """Write index.json, which names the files of all shards by split."""
+    """Write index.json, which lists the files of all shards by split, and return the index."""
     files = sorted((record for one in done for record in one.files), key=lambda record: SPLITS.index(record.split))
     index = ShardIndex(kind, length, tokenizer.digest, tokenizer.vocab_size, tuple(files))
     write_index(ctx.output_uri, index)
@@ -132,22 +138,22 @@ def write_shard_index(
 
 
 def shard_metrics(index: ShardIndex, speed: Speed, result: str) -> dict[str, Any]:
-    """Rows and tokens of each split, and the short `result` for the status table."""
+    """Metrics of a stage: rows and tokens of each split, and the short `result` for the status table."""
     counts = {f"rows/{split}": index.rows(split) for split in SPLITS}
     counts |= {f"tokens/{split}": index.tokens(split) for split in SPLITS}
     return counts | {"slow_shards": speed.slow_shards, "result": result}
 
 
 def _finished(uri: str, shard: Named) -> Finished | None:
-    """The record of a finished shard, if it was made of the same, nothing had vanished and its files are what was
-    recorded. Existence alone proves nothing."""
+    """The record of a finished shard, if it was made from the same manifest line, nothing had vanished, and its files
+    have the recorded digests. That the files exist proves nothing."""
     try:
         with fsspec.open(_line_url(uri, shard.name), "rb") as file:
             same = file.read() == _line_digest(shard)
         with fsspec.open(_record_url(uri, shard.name), "rb") as file:
             found = _loaded(json.load(file))
         same = same and all(sha256_of(f"{uri}/{record.file}") == record.sha256 for record in found.files)
-    except (FileNotFoundError, ValueError):  # also of a record that is no JSON
+    except (FileNotFoundError, ValueError):  # ValueError: the record is not JSON
         return None
     return found if same and not found.report.get("gone") else None
 
@@ -159,7 +165,7 @@ def _loaded(content: dict[str, Any]) -> Finished:
 def _write_all(
     ctx: StageContext, shards: Sequence[Named], write: Write
 ) -> Iterator[tuple[str, Finished, dict[str, float]]]:
-    """Name, what it became, and what that took, in the order in which shards are finished."""
+    """Write the shards; yield name, result and time of each, in the order they finish."""
     if not shards:
         return
     ensure_ray(ctx.execution)
@@ -170,7 +176,7 @@ def _write_all(
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = SECONDS_WITHOUT_PROGRESS
     _quieten(logging.getLogger("ray.data"))
-    # One block per shard from items: file readers of Ray Data ignore block counts and can hang on a busy machine.
+    # Items give one block per shard. Ray Data's file readers ignore block counts and can hang on a busy machine.
     numbers = ray.data.from_items([{"shard": n} for n in range(len(shards))], override_num_blocks=len(shards))
     task = functools.partial(_write_one, uri=ctx.output_uri, shards=shards, write=write)
     workers = ray.data.TaskPoolStrategy(size=ctx.execution.data.parallelism)
@@ -185,7 +191,7 @@ def _write_all(
 
 
 def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: Write) -> dict[str, list]:
-    """The task: the files of one shard, then what they were made of, then its record."""
+    """The task: write the files of one shard, then the digest of its manifest line, then its record."""
     shard = shards[int(batch["shard"][0])]
     began, cpu_began = time.perf_counter(), time.process_time()
     record, slow, reason, damaged = {}, "", "", False
@@ -194,7 +200,7 @@ def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: 
         slow = record.pop("slow")
         publish(_line_url(uri, shard.name), lambda file: file.write(_line_digest(shard)))
         write_json(_record_url(uri, shard.name), record)
-    except Exception as error:  # Ray Data would hand over its text alone, at the end of a traceback
+    except Exception as error:  # Ray Data would pass on only its text, at the end of a traceback
         reason, damaged = told(error, "shards", uri), isinstance(error, DamagedFile)
     spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu_began}
     row = {"name": shard.name, "record": json.dumps(record), "slow": slow, "failure": reason, "damaged": damaged}
@@ -203,7 +209,7 @@ def _write_one(batch: dict[str, Any], uri: str, shards: Sequence[Named], write: 
 
 
 def _quieten(logger: logging.Logger) -> None:
-    """Its own log file keeps everything; the console is for our lines."""
+    """Keep Ray Data's messages off the console; its log file still has them."""
     for handler in logger.handlers:
         if handler.name == "console":
             handler.setLevel(logging.CRITICAL)
@@ -214,7 +220,7 @@ def _record_url(uri: str, name: str) -> str:
 
 
 def _line_url(uri: str, name: str) -> str:
-    """Hidden, since it names places and so is no part of the result, which is the same wherever its inputs lie."""
+    """The file is hidden because it depends on where the inputs lie, so it is not part of the result."""
     return f"{uri}/done/.{name}.line"
 
 

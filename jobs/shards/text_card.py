@@ -1,4 +1,4 @@
-"""The data card of stage `text-shards`: what the text that a model is trained on was made from, in Markdown."""
+"""Write the data card of stage `text-shards`, which tells what the training text was made from, in Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tokenization.records import SPLITS
 
 
 def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Speed) -> None:
-    """Hand card.md and card.png to the reporter."""
+    """Attach card.md and card.png to the run."""
     from jobs.shards.text_plot import draw
 
     corpus = source_reports(ctx.inputs["corpus"])
@@ -26,7 +26,7 @@ def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Sp
 def write_card(
     artifact_id: str, report: Report, corpus: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, speed: Speed
 ) -> str:
-    """The page, in Markdown. `corpus`: the sources in the report of the corpus."""
+    """The page, in Markdown. `corpus` has the reports of the corpus' sources."""
     parts = [
         f"# Data card of text-shards {artifact_id}",
         "![tokens, compression, lengths and removals](card.png)",
@@ -50,7 +50,7 @@ def write_card(
         "## Removed by cleaning",
         *(_removals(corpus) if corpus else ["The corpus has no report.json: what was removed is not known."]),
         "## Repaired by cleaning",
-        *(_repairs(corpus) if corpus else ["Nor is what was repaired."]),
+        *(_repairs(corpus) if corpus else ["The corpus has no report.json: what was repaired is not known."]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -96,7 +96,7 @@ def _share(tokens: int, whole: int) -> list[str]:
 
 
 def _lengths(report: Report) -> str:
-    """All splits; only the range in which there are documents."""
+    """A table of document lengths in all splits, from the shortest to the longest length that occurs."""
     lengths = report["lengths"]
     there = [i for i in range(len(next(iter(lengths.values()), []))) if any(counts[i] for counts in lengths.values())]
     languages = sorted(lengths)
@@ -108,7 +108,7 @@ def _lengths(report: Report) -> str:
 
 
 def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    """A table of all sources, then the examples, if there are any."""
+    """A table of what cleaning removed from all sources, then examples, if there are any."""
     rows, examples = [], []
     for source in corpus:
         name = source["identity"]["source"]["name"]
@@ -123,7 +123,7 @@ def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    """The same for characters that were repaired, in documents."""
+    """A table of the documents whose characters cleaning repaired, then examples, if there are any."""
     rows, examples = [], []
     for source in corpus:
         name = source["identity"]["source"]["name"]

@@ -1,4 +1,4 @@
-"""Which output shards there are and what goes into each: a deterministic list, made before any work is done."""
+"""Plan the shards of text and what goes into each: a deterministic list, made before any work is done."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ KEY = ["split", "source", "language"]
 
 @dataclass(frozen=True)
 class TextShard:
-    """Some rows of the corpus, which become one file of each split. Training documents are read as often as `passes`
-    says for their source and language, the others once."""
+    """Some rows of the corpus, which become one file per split. Training documents are read as often as `passes` says
+    for their source and language, the others once."""
 
     number: int
     groups: tuple[RowGroup, ...]
@@ -34,19 +34,20 @@ class TextShard:
         return f"text-{self.number:05d}"
 
     def file(self, split: Split) -> str:
+        """The name of this shard's file for `split`."""
         return shard_name(split, self.number)
 
 
 @dataclass(frozen=True)
 class Stock:
-    """What a row group holds: bytes of text by split, source and language."""
+    """The bytes of text in a row group by split, source and language."""
 
     group: RowGroup
     bytes: Mapping[tuple[Split, str, Language], float]
 
 
 def take_stock(corpus: Corpus) -> list[Stock]:
-    """All row groups, without reading a text: its bytes are shared out by number of documents."""
+    """Estimate the bytes in every row group without reading texts: documents of a row group count as equally long."""
     return map_threads(_stock, corpus.row_groups())
 
 
@@ -62,7 +63,7 @@ def _stock(found: tuple[RowGroup, int]) -> Stock:
 def text_shards(
     stocks: Sequence[Stock], config: TextShardsConfig, bytes_per_token: Mapping[SourceOf, float]
 ) -> list[TextShard]:
-    """The corpus in `config.shards` ranges of about equal work. Raises MixtureError."""
+    """Cut the corpus into `config.shards` ranges of about equal work. Raises MixtureError."""
     available: defaultdict[SourceOf, float] = defaultdict(float)
     for stock in stocks:
         for (split, source, language), size in stock.bytes.items():
@@ -88,7 +89,7 @@ def text_shards(
 
 
 def _between(groups: Sequence[RowGroup], first: tuple[int, float], last: tuple[int, float]) -> Iterator[RowGroup]:
-    """Rows from one place to another, each a row group and a fraction of it."""
+    """Yield the rows between two places; a place is the number of a row group and a fraction of it."""
     for i in range(first[0], min(last[0] + 1, len(groups))):
         rows = groups[i].stop
         start = round(first[1] * rows) if i == first[0] else 0

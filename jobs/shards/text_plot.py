@@ -1,4 +1,4 @@
-"""The picture of a data card: tokens, compression, lengths of documents, and what cleaning removed."""
+"""Draw the picture of a text card: tokens, compression, lengths of documents, and what cleaning removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobs.stage.charts import COLOURS, GREY, MOST_BARS, bars, histogram, languag
 
 
 def draw(report: Report, corpus: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the picture as PNG. Arguments as in `jobs.shards.text_card.write_card`."""
+    """Write the picture as PNG to `path`. Arguments as in `jobs.shards.text_card.write_card`."""
     found = sorted(per_source(report).items(), key=lambda item: -item[1]["trained_tokens"])[:MOST_BARS]
     figure = Figure(figsize=(13, 4 + 0.45 * len(found)), layout="constrained")
     (tokens, compression), (lengths, removed) = figure.subplots(2, 2)

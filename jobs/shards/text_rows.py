@@ -1,7 +1,7 @@
-"""What stands in a shard of text: from some rows of the corpus to packed rows of tokens, in bounded memory.
+"""Turn rows of the corpus into packed rows of tokens, in bounded memory.
 
-Documents are read and encoded a few at a time; rows are packed from a window of some million tokens. Each file is a
-pure function of the shard, so that the number of workers changes no byte.
+Documents are read and encoded a few at a time, and packed from a window of some million tokens. Each file is a pure
+function of the shard, so the number of workers changes no byte.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tokenization.shards.packing import pack
 from tokenization.shards.writer import ShardWriter
 
 READ = ["id", "text", "language", "source", "split"]
-WINDOW = 1 << 21  # tokens packed together: more would fill rows better, and take more memory
+WINDOW = 1 << 21  # tokens that are packed together: more would fill rows better but take more memory
 SAMPLE_GROUPS, SAMPLE_DOCUMENTS = 4, 100  # per source, to estimate bytes per token
 
 
 @dataclass(frozen=True)
 class TextShardWriter:
-    """Documents, packed per language: one file of each split below `uri`."""
+    """Packs a shard's documents per language into rows of `length` tokens, one file per split below `uri`."""
 
     uri: str
     tokenizer: Tokenizer
@@ -71,7 +71,7 @@ class TextShardWriter:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Documents of one split, source and language that are read equally often."""
+    """Documents of one split, source and language that are read the same number of `times`."""
 
     split: Split
     source: str
@@ -81,7 +81,7 @@ class Chosen:
 
 
 def _chosen(shard: TextShard) -> Iterator[Chosen]:
-    """The documents of a shard that are read at all. A fraction of a pass is a choice by hash."""
+    """Yield the documents of a shard that are read at least once. A fraction of a pass takes documents by hash."""
     for group in shard.groups:
         for batch in group.read(READ):
             for (split, source, language), some in _parts(batch):
@@ -93,7 +93,7 @@ def _chosen(shard: TextShard) -> Iterator[Chosen]:
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[Split, str, Language], pa.RecordBatch]]:
-    """The documents of each split, source and language that there is."""
+    """Yield the documents of a batch, grouped by split, source and language."""
     for source in batch.column("source").unique().to_pylist():
         of_source = batch.filter(pc.equal(batch.column("source"), source))
         for language in LANGUAGES:
@@ -105,7 +105,7 @@ def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[Split, str, Language],
 
 
 def _by_hash(names: pa.StringArray, fraction: float) -> np.ndarray:
-    """Whether the hash of each name falls below the fraction [n]."""
+    """Whether each name is chosen [n]: a name is if its hash lies in the lowest `fraction` of all hashes."""
     if not fraction:
         return np.zeros(len(names), dtype=bool)
     return np.array([stable_hash(name) < fraction * 2**64 for name in names.to_pylist()])
@@ -113,7 +113,7 @@ def _by_hash(names: pa.StringArray, fraction: float) -> np.ndarray:
 
 @dataclass
 class _Window:
-    """Encoded documents that wait for being packed."""
+    """Encoded documents that wait to be packed."""
 
     parts: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     tokens: int = 0
@@ -123,13 +123,13 @@ class _Window:
         self.tokens += len(ids)
 
     def documents(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and offsets of all documents."""
+        """Token ids and offsets of all documents, in the form that `pack` takes."""
         lengths = [np.diff(offsets) for _, offsets in self.parts]
         return np.concatenate([ids for ids, _ in self.parts]), np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
 
 
 def sample_bytes_per_token(stocks: Sequence[Stock], tokenizer: Tokenizer) -> Mapping[SourceOf, float]:
-    """Of each source in each language, from some documents of a few of its row groups."""
+    """Estimate bytes per token of each source and language from the first documents of a few row groups."""
     groups: defaultdict[SourceOf, list[RowGroup]] = defaultdict(list)
     for stock in stocks:
         for key in dict.fromkeys((source, language) for _, source, language in stock.bytes):

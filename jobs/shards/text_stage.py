@@ -1,4 +1,4 @@
-"""Stage `text-shards`: documents of the corpus, packed into rows of tokens."""
+"""Stage `text-shards` packs the documents of the corpus into rows of tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tokenization.mixture import MixtureError
 
 
 def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, Any]:
-    """Stage: rows of tokens packed from documents, and report.json about them."""
+    """Write shards of rows packed from documents, and report.json about them. Raises StageError for unusable inputs."""
     stocks = take_stock(open_corpus(ctx.inputs["corpus"]))
     tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
     try:
@@ -39,7 +39,7 @@ def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, 
 
 
 def _by_source(report: Report) -> dict[str, int]:
-    """Training tokens by source and by language."""
+    """Metrics of training tokens by source and by language."""
     languages: Counter[str] = Counter()
     metrics = {}
     for (source, language), counts in per_source(report).items():

@@ -224,5 +224,5 @@ def test_a_corpus_without_dialogues_is_named(tmp_path, inputs):
     rows = [dataclasses.asdict(document) for document in documents() if document.source == "texts"]
     pq.write_table(pa.Table.from_pylist(rows).select(COLUMNS), corpus / "documents-00000.parquet")
     config = ConversationShardsConfig(length=LENGTH, documents=5)
-    with pytest.raises(StageError, match="documents = 5: the corpus has no dialogues, as chitchat-dataset are"):
+    with pytest.raises(StageError, match="documents = 5: the corpus has no source with dialogues, such as chitchat"):
         build_conversation_shards(context(tmp_path / "out", str(corpus), inputs[1]), config)
