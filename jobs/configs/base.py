@@ -1,4 +1,4 @@
-"""What all configuration classes share."""
+"""The base class and the number types of all configuration classes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Config(BaseModel):
-    """Frozen; a key that nobody declared is an error, and so is a number that is none."""
+    """A frozen section of the configuration. Unknown keys, infinite numbers and NaN are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What a user may set for the stages that make data: corpus, tokenizer, shards. Everything here is identity."""
+"""Settings of the stages that make data: corpus, tokenizer, shards. All of them are part of the fingerprint."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tokenization.dialogues.spec import DialogueSpec
 from tokenization.records import LANGUAGES, Language
 from tokenization.sources.source import Source
 
-Length = Annotated[int, Field(ge=16)]  # tokens: control tokens and some content
+Length = Annotated[int, Field(ge=16)]  # in tokens; 16 hold the control tokens and some content
 
 
 class BenchmarkConfig(Config):
-    """Texts that models will be tested on: files as those of a source."""
+    """Texts that models will be tested on, in files such as a source has."""
 
     name: Annotated[str, Field(min_length=1)]
     path: Annotated[str, Field(min_length=1)]
@@ -33,16 +33,16 @@ class BenchmarkConfig(Config):
 
 
 class CorpusConfig(Config):
-    """Documents in both languages. Splits go by a stable hash of the words.
+    """Documents in both languages. A stable hash of its words puts each document into a split.
 
-    Of documents with the same words, and of those whose sets of 5-word sequences have an estimated Jaccard similarity
-    of `near_duplicates` or more (1: of no others), only the first stays. Documents that share `benchmark_words` words
-    in a row with a text of `benchmarks` are dropped, and so are such conversations of the data sets of later stages.
+    If documents have the same words, only the first stays. The same holds for documents whose sets of 5-word sequences
+    have an estimated Jaccard similarity of `near_duplicates` or more; 1 turns this off. Documents that share
+    `benchmark_words` words in a row with a text of `benchmarks` are dropped. Later stages drop such conversations too.
     """
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     min_characters: PositiveInt = 40
-    near_duplicates: Annotated[float, Field(ge=0.7, le=1)] = 0.8  # below 0.7 most pairs would not be found
+    near_duplicates: Annotated[float, Field(ge=0.7, le=1)] = 0.8  # below 0.7 the search would miss most pairs
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     benchmark_words: PositiveInt = 13
     validation_fraction: Fraction = 0.02
@@ -63,8 +63,11 @@ class CorpusConfig(Config):
 
 
 class MixtureConfig(Config):
-    """How much of which text is trained on (`tokenization.mixture`): `weights` of sources within their language, by
-    name, 1 where none is given; at most `most_passes` over a language; Polish has `polish_share` of all if it can."""
+    """How much of each text is trained on (`tokenization.mixture`).
+
+    `weights` gives the weights of sources within their language by name, 1 by default. A language is passed over at
+    most `most_passes` times. Polish gets `polish_share` of the whole if its passes allow that.
+    """
 
     polish_share: Fraction = 0.5
     weights: dict[str, NonNegativeFloat] = {}
@@ -78,8 +81,8 @@ class MixtureConfig(Config):
 
 
 class TokenizerConfig(MixtureConfig):
-    """One byte-level BPE vocabulary for both languages, trained on `document_bytes` of a mixture of documents, by
-    their bytes, and on generated dialogues."""
+    """One byte-level BPE vocabulary for both languages. It is trained on `document_bytes` bytes of a mixture of
+    documents, measured in bytes, and on `dialogues` generated dialogues."""
 
     vocab_size: Annotated[int, Field(ge=267)]  # control tokens and bytes
     document_bytes: PositiveInt = 4_000_000
@@ -89,8 +92,8 @@ class TokenizerConfig(MixtureConfig):
 
 
 class TextShardsConfig(MixtureConfig):
-    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries. `shards` files
-    for each split. The training split is a mixture, by tokens, of at most `max_tokens` in all."""
+    """Rows of `length` tokens, packed from whole documents (long ones are cut) with their boundaries. Each split has
+    `shards` files. The training split is a mixture, measured in tokens, of at most `max_tokens` tokens."""
 
     length: Length
     shards: PositiveInt = 4
@@ -98,8 +101,8 @@ class TextShardsConfig(MixtureConfig):
 
 
 class InteractionShardsConfig(Config):
-    """Single interactions of at most `length` tokens: real ones from the corpus, those of generated dialogues, and all
-    of the data sets in `sources`."""
+    """Single interactions of at most `length` tokens. For both languages together, train has `generated` ones from
+    generated dialogues and up to `documents` from the corpus. All those of the data sets in `sources` come on top."""
 
     length: Length
     shards: PositiveInt = 4
@@ -118,9 +121,12 @@ class InteractionShardsConfig(Config):
 
 
 class ConversationShardsConfig(Config):
-    """Conversations whose interactions have at most `length` tokens each. Generated ones: `train`, `validation` and
-    `test` per language. Real ones: `documents` dialogues of the corpus to train on, in all languages together, and the
-    data sets in `sources`; those longer than `longest` interactions are cut into several."""
+    """Conversations whose interactions have at most `length` tokens each.
+
+    `train`, `validation` and `test` are numbers of generated conversations per language. Real conversations come from
+    the corpus, which gives up to `documents` dialogues of both languages together to train on, and from the data sets
+    in `sources`. Those longer than `longest` interactions are cut into several.
+    """
 
     length: Length
     shards: PositiveInt = 4
@@ -140,7 +146,7 @@ class ConversationShardsConfig(Config):
 
 
 def _check_together(sources: Sequence[ConversationSource]) -> None:
-    """Whether sources can stand beside each other: the same conversation in two of them must be in the same split."""
+    """Raise ValueError if the same conversation in two sources could fall into different splits."""
     _check_names(sources)
     by_hash = [source for source in sources if source.split == "hash"]
     for name in ("validation_fraction", "test_fraction"):
@@ -148,12 +154,12 @@ def _check_together(sources: Sequence[ConversationSource]) -> None:
         if len(values) > 1:
             told = ", ".join(f"{value:g} of {source!r}" for value, source in values.items())
             raise ValueError(
-                f"sources: {name} = {told}: must be the same in all with split = 'hash', or a conversation that two of "
-                "them have could be held out in one and trained on in the other"
+                f"sources: {name} = {told}: must be the same in all with split = 'hash', or a conversation in two of "
+                "them could be held out in one and trained on in the other"
             )
 
 
 def _check_names(sources: Sequence[Source | ConversationSource]) -> None:
     names = [source.name for source in sources]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: what they give is named after them")
+        raise ValueError(f"two sources are named {', '.join(map(repr, twice))}: each source needs a name of its own")

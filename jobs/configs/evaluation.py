@@ -1,4 +1,4 @@
-"""What is measured and handed over. Everything here is identity."""
+"""Settings of the stages `evaluate` and `export`. All of them are part of the fingerprint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobs.configs.base import Config
 
 
 class EvaluateConfig(Config):
-    """Held-out measurements. `questions` is the least number of memory questions asked."""
+    """Measurements on held-out data. At least `questions` memory questions are asked, if the test split has so many."""
 
     questions: PositiveInt = 300
     text_rows: PositiveInt = 200
@@ -18,6 +18,6 @@ class EvaluateConfig(Config):
 
 
 class ExportConfig(Config):
-    """The hand-over folder; `name` stands in the model card."""
+    """The exported model folder. Its model card is titled `name`."""
 
     name: str = "rxt-tiny"

@@ -1,4 +1,4 @@
-"""Where and how a stage is computed: never part of a fingerprint."""
+"""Settings that say where and how a stage is computed. They are never part of a fingerprint."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from jobs.configs.base import Config
 
 
 class DataExecution(Config):
-    """Ray Data jobs: how many shards are written at once."""
+    """Data stages. `parallelism` tasks run at once."""
 
     parallelism: PositiveInt = 2
 
 
 class TrainExecution(Config):
-    """Ray Train runs. `shard` is where `fully_shard` cuts: `root` (one group, for small models) or `block`.
-    `expert_parallel` ranks share the experts of a layer. `activation_checkpointing` recomputes layers in the backward
-    pass instead of keeping what they computed."""
+    """Ray Train runs. `fully_shard` cuts the model at `shard`: at the `root` (one group, for small models) or at each
+    `block`. `expert_parallel` ranks share the experts of a layer. With `activation_checkpointing`, the backward pass
+    computes layers again instead of keeping their activations."""
 
     workers: PositiveInt = 2
     threads: PositiveInt = 1
@@ -33,7 +33,7 @@ class TrainExecution(Config):
 
 
 class RlExecution(Config):
-    """Actors of the RL stage."""
+    """The actors of the RL stage."""
 
     rollout_workers: PositiveInt = 2
     threads: PositiveInt = 1
@@ -42,7 +42,7 @@ class RlExecution(Config):
 
 
 class Execution(Config):
-    """Where and how: never part of a fingerprint."""
+    """Where and how stages are computed. Up to `parallel_stages` stages run at once."""
 
     data: DataExecution = DataExecution()
     train: TrainExecution = TrainExecution()

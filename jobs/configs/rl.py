@@ -1,4 +1,4 @@
-"""Reinforcement learning over whole conversations. Everything here is identity."""
+"""Settings of reinforcement learning over whole conversations. All of them are part of the fingerprint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from jobs.configs.training import OptimizerConfig
 
 
 class RewardConfig(Config):
-    """R = scale x (bleu, cosine, length weights times the terms); see `jobs.rl.rewards`.
+    """The weights of R = scale * (bleu * BLEU + cosine * COS + length * LEN); see `jobs.rl.rewards`.
 
-    `bleu_parts`: against the reference answer and the previous interaction; `cosine_parts`: against these two and the
-    running mean of the interactions before. Each of the three groups of weights sums to 1.
+    BLEU compares the answer with the reference answer and the previous interaction, weighted by `bleu_parts`. COS also
+    compares it with the running mean of the interactions before; `cosine_parts` are the weights. `bleu`, `cosine` and
+    `length` sum to 1, and so do both sets of parts.
     """
 
     scale: PositiveFloat = 10.0
@@ -37,14 +38,15 @@ class RewardConfig(Config):
 
 
 class MrlConfig(Config):
-    """Memory reinforcement learning: IMPO, or PPO with generalised advantages. The policy answers what probes memory
-    (in conversations without probes, everything); other interactions are only written.
+    """Memory reinforcement learning with IMPO, or PPO with generalised advantages. The policy answers the interactions
+    that probe memory, or all of them in conversations without probes. Other interactions are only written to memory.
 
-    `turns`: interactions per episode, rising from the first to the second over the stage. `unfreeze`: the memory
-    attention trains from the start; from these fractions of the iterations on also the decoder's memory reads and
-    norms, the encoder, everything. `kl_turns`: how much one more memory write may change the policy. `samples`: how
-    often each conversation is played within the `episodes` of an iteration; from 2 on an answer is judged against the
-    others to the same question, and there is no critic (PPO then expects nothing of later turns).
+    An episode has `turns` interactions, which rise from the first number to the second over the stage. The memory
+    attention trains from the start; the three fractions of iterations in `unfreeze` say when the decoder's memory reads
+    and norms, the encoder, and everything else join it. `kl_turns` weights how much one more memory write changes the
+    policy. Each conversation is played `samples` times within the `episodes` of an iteration. With 2 or more samples,
+    an answer is judged against the others to the same question, and there is no critic; PPO then expects no reward from
+    later turns.
     """
 
     algorithm: Literal["impo", "ppo"] = "impo"
@@ -72,7 +74,7 @@ class MrlConfig(Config):
     def _turns_and_stages_rise(self) -> MrlConfig:
         if not 2 <= self.turns[0] <= self.turns[1]:
             raise ValueError(
-                f"turns = {self.turns}: must rise from at least 2, as the first interaction is not answered"
+                f"turns = {self.turns}: must rise from at least 2, because the first interaction is not answered"
             )
         if self.episodes % self.samples:
             raise ValueError(f"samples = {self.samples}: must divide episodes = {self.episodes}")

@@ -1,4 +1,4 @@
-"""Stage `baseline`: the rival, a stateless decoder that reads the whole history."""
+"""Stage `baseline` trains RxT's rival, a stateless decoder that reads the whole history."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rxt_model.model import seeded
 
 
 def baseline(ctx: StageContext, config: BaselineConfig) -> dict[str, float | str]:
-    """The stateless decoder of equal active size. The result is `model/`."""
+    """Train a stateless decoder with as many active parameters as the RxT model. Writes `model/`."""
     return fit(ctx, config, recipe)
 
 
 def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
-    """Text, then interactions, then whole conversations; each starts its own pass over its rows."""
+    """Train on text, then on interactions, then on whole conversations. Each phase starts its rows from the first."""
     shape = matching_config(open_model_config(inputs[MODEL]))
     objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
     text, interactions, conversations = (inputs[name] for name in ("text", "interactions", "conversations"))
@@ -49,4 +49,4 @@ def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Reci
 
 def _histories(shards: Artifact) -> Collate:
     length = open_index(shards).length
-    return lambda rows, lengths, step: history_batch(rows, length, lengths)
+    return lambda rows, lengths, _step: history_batch(rows, length, lengths)

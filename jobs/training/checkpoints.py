@@ -1,8 +1,8 @@
-"""Checkpoints of a training stage: DCP folders written by all ranks, and our own record of the complete ones.
+"""Save a training stage's checkpoints as DCP folders that all ranks write, and record the complete ones.
 
 Ray Train keeps a snapshot of its own, but overwrites it in place and learns of a checkpoint only some time after it is
-complete. So `checkpoints.json`, replaced atomically after each complete checkpoint, decides where a stage goes on;
-Ray's snapshot only must not be damaged, because then its `fit` would refuse to start.
+complete. So `checkpoints.json`, which is replaced atomically after each complete checkpoint, decides where a stage goes
+on. Ray's snapshot only has to be undamaged, because otherwise `fit` refuses to start.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tokenization.files.storage import write_json
 
 RECORD = "checkpoints.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
-MARKER = ".validate_storage_marker"  # what Ray Train writes first
+MARKER = ".validate_storage_marker"  # the file that Ray Train writes first
 METADATA = ".metadata"  # the file that DCP writes last
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A complete checkpoint: `step` optimizer steps are done; `folder` is relative to the artifact folder; `files`
-    are its sizes in bytes."""
+    """A complete checkpoint after `step` optimizer steps. `folder` is relative to the artifact folder; `files` gives
+    the size of each file in bytes."""
 
     step: int
     folder: str
@@ -43,12 +43,12 @@ class ResumePoint:
 
 
 def step_folder(step: int) -> str:
-    """The name of the folder that holds the checkpoint after so many steps."""
+    """The name of the checkpoint folder after `step` optimizer steps."""
     return f"step-{step:08d}"
 
 
 def recorded(output_uri: str) -> list[Recorded]:
-    """The recorded checkpoints, oldest first; empty if there is no record. StageError if it cannot be read."""
+    """The recorded checkpoints, oldest first; empty if there is no record. Raises StageError for a damaged record."""
     fs, root = fsspec.url_to_fs(output_uri)
     try:
         entries = json.loads(fs.cat_file(f"{root}/{RECORD}"))["checkpoints"]
@@ -60,17 +60,17 @@ def recorded(output_uri: str) -> list[Recorded]:
 
 
 def complete(output_uri: str) -> Iterator[Recorded]:
-    """The recorded checkpoints whose files are all there with their recorded sizes, newest first."""
+    """Yield the recorded checkpoints whose files all have their recorded sizes, newest first."""
     for entry in reversed(recorded(output_uri)):
         if _files(f"{output_uri}/{entry.folder}") == entry.files:
             yield entry
 
 
 def resume_point(output_uri: str) -> ResumePoint:
-    """On the driver, before each fit: from which step, and in which run folder.
+    """Find the step and the run folder in which the next fit starts. The driver calls this before each fit.
 
-    A run folder whose snapshot cannot be loaded, or names a folder that is gone, is left behind for a fresh one below
-    the same attempt. StageError if checkpoints are recorded but none is whole: never step 0 in silence.
+    If Ray's snapshot in the last run folder cannot be loaded, or names a folder that is gone, the fit gets a new run
+    folder. Raises StageError if there are checkpoints but none is recorded and whole, instead of starting at step 0.
     """
     fs, root = fsspec.url_to_fs(output_uri)
     fs.invalidate_cache()
@@ -82,7 +82,7 @@ def resume_point(output_uri: str) -> ResumePoint:
     lost = [entry.folder for entry in recorded(output_uri)] + [name for names in known.values() for name in names or ()]
     if newest is None and lost:
         raise StageError(
-            f"{output_uri}: none of its checkpoints is recorded in {RECORD} and whole: {', '.join(lost)}",
+            f"{output_uri}: no checkpoint is both recorded in {RECORD} and whole; found {', '.join(lost)}",
             Restart(),
         )
     run_folder = used[-1] if known[used[-1]] is not None else f"ray-{len(used)}"
@@ -90,8 +90,8 @@ def resume_point(output_uri: str) -> ResumePoint:
 
 
 def keep_newest(output_uri: str) -> None:
-    """After the last step: remove every checkpoint but the newest whole one. Ray's own record no longer holds then,
-    and a fit that is repeated before the stage is committed starts in a fresh run folder."""
+    """Remove every checkpoint but the newest whole one, after the last step. This makes Ray's own record invalid, so a
+    fit that is repeated before the stage is committed starts in a new run folder."""
     fs, root = fsspec.url_to_fs(output_uri)
     newest = next(complete(output_uri))
     write_json(f"{output_uri}/{RECORD}", {"checkpoints": [asdict(newest)]})
@@ -101,10 +101,10 @@ def keep_newest(output_uri: str) -> None:
 
 
 class Checkpointer:
-    """Saves and restores one rank's part of a training state; every rank calls each method equally often.
+    """Saves and restores one rank's part of a training state. Every rank must call each method equally often.
 
-    `state` gives the tensors that are saved and, on restoring, overwritten in place. `barrier` waits for all ranks.
-    `register` hands a complete checkpoint (URI, step) to Ray Train, which removes older ones.
+    `state` returns the tensors to save; `restore` overwrites them in place. `barrier` waits for all ranks. `register`
+    hands a complete checkpoint (URI, step) to Ray Train, which removes older ones.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Checkpointer:
         self.keep, self.rank, self.barrier, self.register = keep, rank, barrier, register
 
     def save(self, step: int) -> None:
-        """Write the state after `step` optimizer steps; when this returns, it is complete and recorded."""
+        """Write the state after `step` optimizer steps. When this returns, the checkpoint is complete and recorded."""
         import torch.distributed.checkpoint as dcp
 
         folder = f"{self.run_folder}/{step_folder(step)}".lstrip("/")
         uri = f"{self.output_uri}/{folder}"
         fs, path = fsspec.url_to_fs(uri)
         if self.rank == 0 and fs.exists(path):
-            fs.rm(path, recursive=True)  # left by a run that was killed before it was complete
+            fs.rm(path, recursive=True)  # a run that was killed while it saved left this folder
         self.barrier()
         dcp.save(self.state(), checkpoint_id=uri)
         if self.rank == 0:
@@ -141,14 +141,17 @@ class Checkpointer:
         self.register(uri, step)
 
     def restore(self) -> int:
-        """Read the newest whole checkpoint into the state; the number of steps that it has seen, 0 without one."""
+        """Read the newest whole checkpoint into the state. Returns its step, or 0 if there is no checkpoint.
+
+        Raises StageError if there are whole checkpoints but none can be read.
+        """
         import torch.distributed.checkpoint as dcp
 
         unreadable = []
         for entry in complete(self.output_uri):
             try:
                 dcp.load(self.state(), checkpoint_id=f"{self.output_uri}/{entry.folder}")
-            except dcp.CheckpointException as error:  # raised on all ranks alike: all of them try the next older one
+            except dcp.CheckpointException as error:  # all ranks get it, so all of them try the next older checkpoint
                 unreadable.append(f"{entry.folder}: {error}")
                 continue
             return entry.step
@@ -158,7 +161,7 @@ class Checkpointer:
 
 
 def _files(uri: str) -> dict[str, int]:
-    """Sizes of the files of a checkpoint folder; empty if it is gone or was never finished."""
+    """The sizes of a checkpoint folder's files in bytes; empty if the folder is gone or was never finished."""
     fs, path = fsspec.url_to_fs(uri)
     fs.invalidate_cache()
     try:

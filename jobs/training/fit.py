@@ -1,4 +1,4 @@
-"""One training stage as one Ray Train run, around the loop in `jobs.training.loop`."""
+"""Run one training stage as one Ray Train run, whose workers run the loop in `jobs.training.loop`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jobs.training.worker import work
 
 POLL_SECONDS = 0.25
 
-# Read by Ray Train in this process and handed on to its own. Each saves a process per fit.
+# Ray Train reads these variables here and passes them on to its processes. Each saves a process per fit.
 TRAIN_SETTINGS = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
@@ -31,18 +31,19 @@ TRAIN_SETTINGS = {
 
 
 def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -> dict[str, float | str]:
-    """Train to `config.steps`, going on from the newest checkpoint of this attempt. Every worker calls `recipe`, a
-    function at the top level of its module, for its share of the batches.
+    """Train to `config.steps` from the newest checkpoint of this attempt on. Every worker calls `recipe`, a function at
+    the top level of its module, for its share of the batches.
 
-    Returns the stage's metrics. Raises Interrupted after a checkpoint, and what Ray Train raises, with the workers'
-    exceptions in `worker_failures`.
+    Returns the stage's metrics. Raises Interrupted once a stop has been checkpointed, StageError for unusable inputs
+    and for a loss or gradient that is not finite, and Ray Train's errors, with the workers' exceptions in
+    `worker_failures`.
     """
     execution = ctx.execution.train
     check(ctx.inputs)
     _check_execution(ctx.stage, config, execution)
     point = resume_point(ctx.output_uri)
     if point.begun and not point.step:
-        ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
+        ctx.reporter.message("resumed at step 0: the stage was stopped before its first checkpoint")
 
     for name, value in TRAIN_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -102,13 +103,13 @@ def _check_execution(stage: str, config: StageConfig, execution: TrainExecution)
 
 
 def _in_background(call: Callable[[], object]) -> Future:
-    """Run `call` on a daemon thread: a second Ctrl-C must not wait for it."""
+    """Run `call` on a daemon thread, so that a second Ctrl-C does not wait for it."""
     future: Future = Future()
 
     def target() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: B036 - it is raised again by whoever asks for the result
+        except BaseException as error:  # asking for the result raises it again
             future.set_exception(error)
 
     threading.Thread(target=target, name="ray-train-fit", daemon=True).start()

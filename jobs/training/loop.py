@@ -1,4 +1,4 @@
-"""The training loop of every stage. It knows neither Ray nor files: whatever it needs comes in as arguments."""
+"""The training loop of every stage. It knows neither Ray nor files; it gets everything it needs as arguments."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TOKENS = "train/tokens"  # the metric from which speed is computed
 
 
 class NotFinite(RuntimeError):
-    """A loss or gradient that is no number; raised on all ranks alike, before anything was saved."""
+    """A loss or gradient is not finite. All ranks raise this together, before they save anything."""
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """Every how many steps to log and to save."""
+    """The number of steps between two logs and between two checkpoints."""
 
     log: int
     checkpoint: int
@@ -35,8 +35,8 @@ class Cadence:
 
 @dataclass
 class LoopResult:
-    """Where the loop stopped: steps done, whether the user asked for it, seconds inside steps, tokens in them, and the
-    last values of every metric."""
+    """How the loop ended: steps done, whether the user stopped it, seconds and tokens in steps, and the last value of
+    every metric."""
 
     step: int
     interrupted: bool = False
@@ -53,17 +53,17 @@ def train(
     cadence: Cadence,
     *,
     start: int = 0,
-    save: Callable[[int], None] = lambda step: None,
-    log: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
+    save: Callable[[int], None] = lambda _step: None,
+    log: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None,
     should_stop: Callable[[], bool] = lambda: False,
     validation: Batch | None = None,
 ) -> LoopResult:
     """Train from step `start` to `config.steps`, one optimizer step per batch.
 
-    `batch_at(step)` is this rank's part of the global batch. `save(done)` is called by all ranks every few steps, at
-    the end and when stopping; `log(done, values)` gets values over all ranks. If `should_stop` is true on any rank,
-    all of them finish the step, save and return. With a `validation` batch the objective is evaluated at each save.
-    Raises NotFinite.
+    `batch_at(step)` returns this rank's part of the global batch. All ranks call `save(done)` every few steps, at the
+    end and before they stop. `log(done, values)` gets values over all ranks. If `should_stop` is true on any rank, all
+    ranks finish the step, save and return. With a `validation` batch the objective is evaluated at each save. Raises
+    NotFinite.
     """
     objective.train()
     result, meter = LoopResult(start), Meter()
@@ -107,14 +107,16 @@ def train(
             break
     if balancer:
         balancer.close()
-    if start == config.steps and validation is not None:  # stopped between its last checkpoint and its end
+    if start == config.steps and validation is not None:  # a run was stopped between its last checkpoint and its end
         result.values |= evaluate(objective, validation, config)
     return result
 
 
 def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[str, float]:
-    """Metrics over all ranks on this rank's part of a batch, named `eval/...`, always at the last step of the
-    schedules and with the same noise, so that they can be compared over time."""
+    """Evaluate the objective on this rank's part of a batch; return metrics over all ranks, named `eval/...`.
+
+    Schedules stand at their last step and the noise is always the same, so metrics can be compared over time.
+    """
     context = StepContext(config.steps - 1, config.steps, _generator(config.seed, config.steps, batch))
     meter = Meter()
     objective.eval()
@@ -123,7 +125,7 @@ def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[st
     objective.train()
     for group in objective.modules():
         if isinstance(group, FSDPModule):
-            group.reshard()  # a forward without a backward leaves the root whole; the optimizer knows shards alone
+            group.reshard()  # a forward without a backward leaves the root whole, but the optimizer works on shards
     meter.add(metrics, _sum(loss.detach()).item())
     values = meter.drain()
     del values[TOKENS]
@@ -131,24 +133,25 @@ def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[st
 
 
 def step_context(config: StageConfig, step: int, batch: Batch) -> StepContext:
-    """What an objective is told about this step."""
+    """The context of `step`, with a generator on the batch's device."""
     return StepContext(step, config.steps, _generator(config.seed, step, batch))
 
 
 def precision(config: StageConfig, batch: Batch) -> torch.autocast:
-    """Parameters and optimizer stay in fp32; bfloat16 is autocast around the forward pass."""
+    """The autocast context of the forward pass. Parameters and optimizer stay in fp32, also with bfloat16."""
     device = batch["input_ids"].device.type
     return torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 class Meter:
-    """Sums [sum, count] pairs over steps, then over ranks. All ranks see the same names, `train/tokens` among them."""
+    """Sums [sum, count] pairs over steps, then over ranks. All ranks must add the same names, with `train/tokens`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._pairs: dict[str, Tensor] = {}
 
     def add(self, metrics: Mapping[str, Tensor], loss: float) -> None:
+        """Add a step's [sum, count] pairs of this rank, and its `loss` over all ranks."""
         share = 1.0 / _world()[1]  # the loss is global already
         device = metrics[TOKENS].device
         for name, pair in {**metrics, "train/total_loss": torch.tensor([loss * share, share])}.items():
@@ -156,7 +159,7 @@ class Meter:
             self._pairs[name] = self._pairs[name] + pair if name in self._pairs else pair
 
     def drain(self) -> dict[str, float]:
-        """Means since the last call, plus `train/tokens` (a sum) and tokens per second."""
+        """Return the means over all ranks since the last call, the sum `train/tokens`, and tokens per second."""
         names = list(self._pairs)
         sums = _sum(torch.stack([self._pairs[name] for name in names])).tolist()
         values = {name: total / count for name, (total, count) in zip(names, sums, strict=True) if count}
@@ -168,14 +171,14 @@ class Meter:
 
 
 def _agree(loss: Tensor, stop: bool, step: int) -> tuple[float, bool]:
-    """The loss over all ranks and whether any of them wants to stop; NotFinite names the ranks at fault."""
+    """The loss over all ranks, and whether any rank wants to stop. Raises NotFinite, which names the ranks at fault."""
     mine = torch.stack([loss.detach().float(), loss.new_tensor(float(stop), dtype=torch.float32)])
     total, stops = _sum(mine.clone()).tolist()
     if not np.isfinite(total):
         rank, world_size = _world()
         losses = torch.zeros(world_size, device=loss.device)
         losses[rank] = loss.detach()
-        # a sum would spread one rank's nan over the others, were it not alone in its place
+        # each rank's loss has a place of its own, so that the sum does not spread a nan over the others
         losses = _sum(losses).tolist()
         bad = ", ".join(f"{value} on rank {r}" for r, value in enumerate(losses) if not np.isfinite(value))
         raise NotFinite(f"loss is not finite ({bad or total}) at step {step}")
@@ -183,7 +186,7 @@ def _agree(loss: Tensor, stop: bool, step: int) -> tuple[float, bool]:
 
 
 def _generator(seed: int, step: int, batch: Batch) -> torch.Generator:
-    """Random numbers of one step on one rank, whatever happened before."""
+    """The generator of one step on one rank; its numbers do not depend on earlier steps."""
     state = np.random.SeedSequence([seed, step, _world()[0]]).generate_state(1, np.uint64)[0]
     return torch.Generator(batch["input_ids"].device).manual_seed(int(state >> np.uint64(1)))
 

@@ -1,4 +1,4 @@
-"""Stage `memory-pretrain`: prepare the model to use memory."""
+"""Stage `memory-pretrain` prepares the model to use memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simpl
 
 
 def memory_pretrain(ctx: StageContext, config: MemoryPretrainConfig) -> dict[str, float | str]:
-    """Reading before compressing, or self-supervised writing. The result is `model/`."""
+    """Teach the model to read raw encoder states, or its memory to write by self-supervision. Writes `model/`."""
     return fit(ctx, config, recipe)
 
 
 def recipe(config: MemoryPretrainConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
-    """The upstream model on whole conversations, and on text beside them if `config` wants any."""
+    """Train the upstream model on whole conversations, and on text beside them if `config` wants any."""
     shards = inputs["shards"]
     kind = Reading if config.objective == "reading" else SelfSupervised
-    collate = conversation_rows(shards, lambda step: None)
+    collate = conversation_rows(shards, lambda _step: None)
     conversations = simple_recipe(kind(open_reactive(inputs[MODEL]), config), config, shards, collate, share)
     return with_text(conversations, config, inputs, share)

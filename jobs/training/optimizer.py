@@ -1,4 +1,4 @@
-"""AdamW with parameter groups, a schedule that is a function of the step, global clipping and staged unfreezing."""
+"""AdamW with parameter groups, a learning rate that depends on the step, global clipping and staged unfreezing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jobs.configs.training import OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """Rate of `step` (from 0): linear warm-up, constant, then over the last `decay` of the stage a half cosine down to
-    `final_lr` x lr at the last step."""
+    """The learning rate at `step` (from 0). It warms up linearly, stays constant, then falls over the last `decay` of
+    the stage in a half cosine to `final_lr` x lr at the last step."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     start = max(config.warmup_steps, round((1 - config.decay) * steps))
@@ -23,7 +23,7 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
 
 
 class StageOptimizer:
-    """The optimizer of one stage. Everything but the moments follows from the step, so only moments are saved."""
+    """The optimizer of one stage. Everything but the moments follows from the step, so checkpoints hold the moments."""
 
     def __init__(self, module: nn.Module, config: OptimizerConfig, steps: int) -> None:
         self.module, self.config, self.steps = module, config, steps
@@ -32,8 +32,8 @@ class StageOptimizer:
         self._allocate()
 
     def begin(self, step: int, trained: list[nn.Module]) -> None:
-        """Before the forward pass: only parameters of `trained` receive gradients; the others keep their moments and
-        are not touched, not even by weight decay."""
+        """Prepare `step`; call this before the forward pass. Only the parameters of `trained` get gradients. The others
+        and their moments do not change, not even by weight decay."""
         active = {parameter for part in trained for parameter in part.parameters()}
         for parameter in self.module.parameters():
             parameter.requires_grad_(parameter in active)
@@ -41,7 +41,7 @@ class StageOptimizer:
             group["lr"] = learning_rate(self.config, step, self.steps)
 
     def step(self) -> Tensor:
-        """Clip by the global norm, update, drop the gradients. Returns the norm before clipping."""
+        """Clip by the global norm, update, and drop the gradients. Returns the norm before clipping."""
         norm = clip(list(self.module.parameters()), self.config.clip)
         self.adamw.step()
         self.adamw.zero_grad()
@@ -49,10 +49,11 @@ class StageOptimizer:
 
     @property
     def lr(self) -> float:
+        """The current learning rate."""
         return self.adamw.param_groups[0]["lr"]
 
     def moments(self) -> dict[str, Tensor]:
-        """The whole state by parameter name, as the tensors themselves: a checkpoint is read straight into them."""
+        """The state by parameter name. These are the optimizer's own tensors, so a checkpoint is loaded into them."""
         return {
             f"{name}.{key}": value
             for name, parameter in self.module.named_parameters()
@@ -60,7 +61,7 @@ class StageOptimizer:
         }
 
     def _allocate(self) -> None:
-        """All moments exist from the start, so that every checkpoint has the same tensors, whatever was frozen."""
+        """Make all moments at the start, so that every checkpoint has the same tensors, whatever was frozen."""
         for group in self.adamw.param_groups:
             for parameter in group["params"]:
                 self.adamw.state[parameter] = {
@@ -71,9 +72,9 @@ class StageOptimizer:
 
 
 def clip(parameters: list[nn.Parameter], limit: float) -> Tensor:
-    """Scale all gradients so that their joint norm is at most `limit`; returns the norm before.
+    """Scale all gradients so that their joint norm is at most `limit`. Returns the norm before.
 
-    A sharded parameter lies in distinct parts on all ranks, on whatever mesh, so squares simply add up.
+    Each rank holds a distinct part of a sharded parameter, on any mesh, so the ranks' squared norms add up.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     parts = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
@@ -86,11 +87,11 @@ def clip(parameters: list[nn.Parameter], limit: float) -> Tensor:
 
 
 def _groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """Matrices decay; norms, biases, embeddings and other vectors and scalars do not."""
+    """Parameter groups: matrices decay; norms, biases, embeddings and other vectors and scalars do not."""
     embeddings = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
     decayed, plain = [], []
     for name, parameter in module.named_parameters():
-        stacked = name.endswith(("slot_identity", "b_in", "b_out"))  # vectors of slots and of experts
+        stacked = name.endswith(("slot_identity", "b_in", "b_out"))  # stacks of one vector per slot or expert
         vector = parameter.dim() < 2 or parameter in embeddings or stacked
         (plain if vector else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

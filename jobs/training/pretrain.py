@@ -1,4 +1,4 @@
-"""Stage `pretrain`: joint language modelling on text."""
+"""Stage `pretrain` trains a new model on text with joint language modelling."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rxt_model.model import ReactiveTransformer, seeded
 
 
 def pretrain(ctx: StageContext, config: PretrainConfig) -> dict[str, float | str]:
-    """Joint language modelling from scratch. The result is `model/`."""
+    """Train a new model with joint language modelling. Writes `model/`."""
     return fit(ctx, config, recipe)
 
 
 def recipe(config: PretrainConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
-    """A fresh model, whose weights depend on the seed alone, on rows of text."""
+    """Train a new model, whose weights depend on the seed alone, on rows of text."""
     index = open_index(inputs["shards"])
     shape = config.model.with_vocabulary(index.vocab_size, index.tokenizer_digest)
     model = seeded(lambda: ReactiveTransformer(shape), config.seed)

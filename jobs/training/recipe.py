@@ -1,4 +1,4 @@
-"""What a training stage is made of: model, objective and batches. Each stage puts its own together from these parts."""
+"""The parts of a training stage's recipe, which combines a model, an objective and batches."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MODEL = "model"  # the input that is a model; every other input of a training st
 
 @dataclass(frozen=True)
 class Recipe:
-    """`batch_at(step)` is one rank's part of the global batch; `validation` that of a fixed one of held-out rows, if
-    there are enough."""
+    """What one rank trains with. `batch_at(step)` returns its part of the global batch. `validation` is its part of one
+    batch of held-out rows, or None if there are too few rows."""
 
     objective: Objective
     batch_at: Callable[[int], Batch]
@@ -32,7 +32,7 @@ class Recipe:
 
 
 def check(inputs: Inputs) -> None:
-    """Before anything is started: whole weights and shards, made with one tokenizer. StageError otherwise."""
+    """Raise StageError unless weights and shards are undamaged and were made with the same tokenizer."""
     model = None
     if MODEL in inputs:
         check_model(inputs[MODEL])
@@ -58,8 +58,8 @@ def check(inputs: Inputs) -> None:
 
 
 def build(name: str, config: StageConfig, inputs: Inputs, share: Share) -> Recipe:
-    """The recipe that the function `module:name` makes. A stage that moves selection biases gives them to a model
-    without. Raises StageError for what is damaged."""
+    """Make a recipe with the function that `name` gives as `module:function`. If `config` has a `bias_speed`, a model
+    without selection biases gets them. Raises StageError for damaged inputs."""
     module, _, function = name.partition(":")
     recipe = getattr(import_module(module), function)(config, inputs, share)
     if config.bias_speed:
@@ -70,13 +70,13 @@ def build(name: str, config: StageConfig, inputs: Inputs, share: Share) -> Recip
 def simple_recipe(
     objective: Objective, config: TrainingConfig, shards: Artifact, collate: Collate, share: Share
 ) -> Recipe:
-    """One objective on the rows of one set of shards."""
+    """A recipe with one objective on the rows of one set of shards."""
     batch_at = batch_reader(open_reader(shards, "train"), config.seed, config.batch_size, collate, share)
     return Recipe(objective, batch_at, validation_batch(shards, config.batch_size, collate, share, config.steps - 1))
 
 
 def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share: Share, step: int) -> Batch | None:
-    """This rank's part of one batch of the first held-out rows, as at `step`; None where there are too few."""
+    """This rank's part of a batch of the first held-out rows, collated as at `step`; None if there are too few rows."""
     if open_index(shards).rows("validation") < batch_size:
         return None
     reader = open_reader(shards, "validation")
@@ -84,17 +84,17 @@ def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share:
 
 
 def text_rows(rows: list[ShardRow], lengths: Lengths, _step: int) -> Batch:
-    """The collate function of packed text."""
+    """Collate rows of packed text."""
     return text_batch(rows, lengths)
 
 
 def interaction_rows(shards: Artifact) -> Collate:
-    """The collate function of single interactions."""
+    """The collate function for single interactions."""
     length = open_index(shards).length
-    return lambda rows, lengths, step: interaction_batch(rows, length, lengths)
+    return lambda rows, lengths, _step: interaction_batch(rows, length, lengths)
 
 
 def conversation_rows(shards: Artifact, turns: Callable[[int], int | None]) -> Collate:
-    """The collate function of conversations, of which at most `turns(step)` interactions are taken."""
+    """The collate function for conversations. It takes at most `turns(step)` interactions of each; None takes all."""
     length = open_index(shards).length
     return lambda rows, lengths, step: conversation_batch(rows, length, turns(step), lengths)

@@ -1,4 +1,4 @@
-"""Stage `sft`: joint fine-tuning on single interactions."""
+"""Stage `sft` fine-tunes the model on single interactions with joint language modelling."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, simple
 
 
 def sft(ctx: StageContext, config: SftConfig) -> dict[str, float | str]:
-    """Joint fine-tuning on interactions. The result is `model/`."""
+    """Fine-tune the model on interactions with joint language modelling. Writes `model/`."""
     return fit(ctx, config, recipe)
 
 
 def recipe(config: SftConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
-    """The upstream model on interactions."""
+    """Train the upstream model on interactions."""
     shards = inputs["shards"]
     return simple_recipe(JointLM(open_reactive(inputs[MODEL]), config), config, shards, interaction_rows(shards), share)

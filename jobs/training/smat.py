@@ -13,13 +13,13 @@ from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simpl
 
 
 def smat(ctx: StageContext, config: SmatConfig) -> dict[str, float | str]:
-    """Training through several memory writes. The result is `model/`."""
+    """Train the model through several memory writes. Writes `model/`."""
     return fit(ctx, config, recipe)
 
 
 def recipe(config: SmatConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
-    """The upstream model on conversations that grow from phase to phase, and on text beside them if `config` wants
-    any."""
+    """Train the upstream model on conversations that grow longer from phase to phase, and on text beside them if
+    `config` wants any."""
 
     def turns(step: int) -> int:
         return next((phase for phase in config.phases if step < phase.until), config.phases[-1]).turns

@@ -1,4 +1,4 @@
-"""What each worker of a Ray Train run does: build, restore, train, and hand the model over."""
+"""Each worker of a Ray Train run builds the model, restores a checkpoint, trains, and writes the model."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from rxt_model.parallelize import parallelize
 
 
 def work(settings: dict[str, Any]) -> None:
-    """The function that Ray Train runs on every worker, with the keyword arguments of `run_stage`.
+    """Run `run_stage` with the keyword arguments in `settings`. Ray Train calls this on every worker.
 
-    They are a plain dict, since Ray's controller unpickles it too: a class of this module would make it import all.
+    The settings are a plain dict because Ray's controller unpickles them too. For a class of this module, the
+    controller would have to import everything that this module imports.
     """
     run_stage(**settings)
 
@@ -51,9 +52,8 @@ def run_stage(
 ) -> None:
     """Train from the newest checkpoint in `output_uri` to the end and write `model/` there.
 
-    `recipe` is `module:name` of the function that makes the stage's recipe; `inputs` are the
-    upstream results by name; `run_folder` is Ray's, relative to `output_uri`. How the run ended goes through the
-    monitor, from rank 0.
+    `recipe` names the function that makes the stage's recipe, as `module:function`. `inputs` has the upstream results
+    by name. `run_folder` is Ray's run folder, relative to `output_uri`. Rank 0 tells the monitor how the run ended.
     """
     rank, world_size = dist.get_rank(), dist.get_world_size()
     device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
@@ -97,12 +97,12 @@ def run_stage(
             Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
             start=start,
             save=checkpointer.save,
-            log=_logger(channel, config.steps) if channel else lambda step, values: None,
+            log=_logger(channel, config.steps) if channel else lambda _step, _values: None,
             should_stop=channel.should_stop if channel else lambda: False,
             validation=made.validation and placed(made.validation),
         )
     except NotFinite as error:
-        # the same would happen again: end in good order on all ranks, so that Ray does not retry
+        # The same would happen again, so all ranks return without an error and Ray does not retry.
         if channel:
             channel.close({"state": "failed", "reason": str(error)})
         return
@@ -117,7 +117,7 @@ def _wait_for_all() -> None:
 
 
 def _register(uri: str, step: int) -> None:
-    """Make a complete checkpoint known to Ray Train, which copies nothing and removes older ones."""
+    """Tell Ray Train of a complete checkpoint. Ray copies nothing and removes older checkpoints."""
     ray.train.report(
         {"step": step},
         checkpoint=Checkpoint(uri),
@@ -147,7 +147,7 @@ def _summary(result: LoopResult) -> dict:
 
 
 def _hand_over(model: TokenModel, uri: str, rank: int) -> None:
-    """Write `model/`: all ranks gather the weights, rank 0 writes them."""
+    """Write the model folder at `uri`: all ranks gather the weights, rank 0 writes them."""
     state = {
         name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         for name, tensor in model.state_dict().items()

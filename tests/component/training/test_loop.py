@@ -220,7 +220,7 @@ def test_a_damaged_or_lost_record_never_means_step_0(tmp_path):
         resume_point(str(tmp_path))
     assert caught.value.remedy == Restart()
     (tmp_path / RECORD).unlink()
-    with pytest.raises(StageError, match="none of its checkpoints is recorded"):
+    with pytest.raises(StageError, match="no checkpoint is both recorded"):
         resume_point(str(tmp_path))
 
 
