@@ -1,4 +1,4 @@
-"""The actors of the stage: one learner, and rollout workers that conversations are dealt to by a stable hash."""
+"""Start the actors of stage `mrl`, one learner and several rollout workers, and deal conversations by a stable hash."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Actors:
 
     @classmethod
     def start(cls, model_uri: str, work_uri: str, config: MrlConfig, execution: RlExecution) -> Actors:
-        # rollouts and updates take turns, so the learner claims no CPU of its own and uses the workers'
+        """Start all actors with the model at `model_uri`. The workers keep their state below `work_uri`."""
+        # rollouts and updates take turns, so the learner reserves no CPUs and uses the workers' CPUs
         learner = ray.remote(num_cpus=0)(Learner).remote(
             model_uri, config, execution.threads * execution.rollout_workers
         )
@@ -43,15 +44,16 @@ class Actors:
         )
 
     def stop(self) -> None:
+        """Kill all actors."""
         for actor in (self.learner, *self.workers):
             ray.kill(actor)
 
     def collect(
         self, key: str, episodes: Sequence[Episode], policy: Policy, temperature: float, seed: int
     ) -> list[Trajectory]:
-        """Play the episodes, interaction by interaction, on all workers at once; results in the order of `episodes`.
+        """Play the episodes turn by turn on all workers at once. Returns trajectories in the order of `episodes`.
 
-        `key` must differ between batches; memory and answers of one that was cut off are found again by it.
+        `key` must differ between batches. If a batch is cut off, the workers find its memory and answers by its key.
         """
         dealt: list[list[Episode]] = [[] for _ in self.workers]
         for episode in episodes:

@@ -1,7 +1,8 @@
-"""The stage's own checkpoints: whole folders, and one record that names the newest complete one.
+"""Save and restore stage `mrl`: one folder per checkpoint, and a record that names the newest complete one.
 
-No generator state is in them: every draw is a function of the seed, the iteration, the conversation and the turn. The
-conversations' cursors are the iteration; their memory lies in the workers' files.
+Checkpoints hold no generator state, since every draw is a function of the seed, the iteration, the conversation and the
+turn. The iteration decides which conversations come next. The workers keep the conversations' memory in their own
+files.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ RECORD = "checkpoint.json"
 
 
 class Progress(NamedTuple):
-    """Where the stage is: iterations done, which is also the policy's version, and trajectories not yet learned."""
+    """How far the stage is: `iteration` iterations are done, and `buffer` holds trajectories that are not yet learned.
+
+    The number of iterations is also the version of the policy.
+    """
 
     iteration: int
     buffer: ReplayBuffer
 
 
 def save(folder_uri: str, learner: ActorHandle, progress: Progress) -> None:
-    """The record is replaced last, then older folders go: there is a complete checkpoint at every moment."""
+    """Write a checkpoint below `folder_uri`. The record is replaced once the new folder is complete, and only then is
+    the old folder removed, so that a complete checkpoint exists at every moment."""
     phase = "rolled-out" if len(progress.buffer) else "learned"
     name = f"iteration-{progress.iteration:08d}-{phase}"
     ray.get(learner.save.remote(f"{folder_uri}/{name}"))
@@ -40,7 +45,8 @@ def save(folder_uri: str, learner: ActorHandle, progress: Progress) -> None:
 
 
 def restore(folder_uri: str, learner: ActorHandle) -> Progress | None:
-    """Load the recorded checkpoint into the learner; None if there is none. One that cannot be read is an error."""
+    """Load the recorded checkpoint into the learner. Returns None if there is none; raises StageError if its buffer is
+    missing."""
     data = storage.read(f"{folder_uri}/{RECORD}")
     if data is None:
         return None

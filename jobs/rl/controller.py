@@ -1,4 +1,4 @@
-"""Stage `mrl`: rollout -> reward -> learn -> sync -> checkpoint, as plain sequential code over actors."""
+"""Stage `mrl` repeats rollout, reward, update and checkpoint, in plain sequential code that calls actors."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ HELD_OUT_BEFORE = "held_out_before.json"
 
 
 def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
-    """Memory reinforcement learning on the conversations of `ctx.inputs["shards"]`, from `ctx.inputs["model"]` on.
+    """Train the model `ctx.inputs["model"]` on the conversations of `ctx.inputs["shards"]` by reinforcement learning.
 
-    Writes `model/`, `held_out.json` and `samples.jsonl`. Called again after a kill it goes on from its checkpoint.
+    Writes `model/`, `held_out.json` and `samples.jsonl`. If it was killed, it goes on from its checkpoint. Raises
+    Interrupted once a stop has been checkpointed, and StageError for unusable inputs and losses that are not finite.
     """
     started = time.monotonic()
     data = StageData.open(ctx, config)
@@ -72,7 +73,7 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
 
 
 def _show(ctx: StageContext, texts: Mapping[str, str]) -> None:
-    """Small files by name, into the artifact and to whoever browses the run."""
+    """Write small text files, given by name, into the artifact, and attach them to the run."""
     with TemporaryDirectory(prefix="rxt-mrl-") as folder:
         for name, text in texts.items():
             path = Path(folder) / name
@@ -82,13 +83,13 @@ def _show(ctx: StageContext, texts: Mapping[str, str]) -> None:
 
 
 def _restore(ctx: StageContext, actors: Actors, work_uri: str) -> checkpoints.Progress:
-    """Where an earlier try of this attempt came to."""
+    """The progress of this attempt so far, from its checkpoint if there is one."""
     restored = checkpoints.restore(f"{work_uri}/checkpoints", actors.learner)
     if restored is not None:
         ctx.reporter.message(f"resumed at step {restored.iteration}")
         return restored
     if storage.read(f"{work_uri}/{HELD_OUT_BEFORE}") is not None:
-        ctx.reporter.message("resumed at step 0: it was stopped before its first checkpoint")
+        ctx.reporter.message("resumed at step 0: the stage was stopped before its first checkpoint")
     return checkpoints.Progress(0, ReplayBuffer())
 
 
@@ -100,7 +101,7 @@ def _iterate(
     start: checkpoints.Progress,
     folder_uri: str,
 ) -> float:
-    """The loop, from `start` on. Returns the seconds spent in rollouts and updates."""
+    """Run the remaining iterations. Returns the seconds spent in rollouts and updates."""
     iteration, buffer = start
     in_steps, every = 0.0, ctx.execution.rl.checkpoint_every_iterations
     while iteration < config.iterations:
@@ -128,7 +129,7 @@ def _iterate(
 
 
 def require_finite(metrics: Mapping[str, float], iteration: int, config: MrlConfig) -> None:
-    """Raises StageError where the loss or a gradient was no number: such weights are neither saved nor handed over."""
+    """Raise StageError if the loss or a gradient norm is not finite, so that such weights are never saved."""
     checked = {name: value for name, value in metrics.items() if name.endswith(("rl/loss", "gradient_norm"))}
     if not all(map(math.isfinite, checked.values())):
         told = ", ".join(f"{name.removeprefix('rl/').replace('_', ' ')} {value:g}" for name, value in checked.items())
@@ -151,7 +152,7 @@ def _reward_metrics(reward: Reward, trajectories: Sequence[Trajectory]) -> dict[
 
 
 def shuffled(trajectories: Sequence[Trajectory], seed: int) -> list[Trajectory]:
-    """The control: every answer gets the reward of some other answer of the batch."""
+    """The control experiment: the rewards of a batch in random order."""
     rewards = torch.tensor([reward for t in trajectories for reward in t.rewards], dtype=torch.float64)
     order = torch.randperm(len(rewards), generator=torch.Generator().manual_seed(seed))
     parts = rewards[order].split([len(t.rewards) for t in trajectories])
@@ -159,7 +160,7 @@ def shuffled(trajectories: Sequence[Trajectory], seed: int) -> list[Trajectory]:
 
 
 def _before(actors: Actors, data: StageData, config: MrlConfig, work_uri: str) -> dict:
-    """The upstream model's held-out rewards, measured once per attempt."""
+    """The upstream model's rewards and transcripts on held-out episodes, measured once per attempt."""
     held = storage.read(f"{work_uri}/{HELD_OUT_BEFORE}")
     if held is not None:
         return json.loads(held)
@@ -169,7 +170,8 @@ def _before(actors: Actors, data: StageData, config: MrlConfig, work_uri: str) -
 
 
 def _held_out(actors: Actors, data: StageData, config: MrlConfig, policy: Policy) -> dict:
-    """Greedy mean reward of every held-out episode, and the first transcripts. Version 0 is the upstream model."""
+    """The mean reward of greedy answers in every held-out episode, and the first transcripts. Version 0 of the policy
+    is the upstream model."""
     key = f"held-out-{policy.version}"
     _, trajectories = data.reward(actors.collect(key, data.held_out, policy, 0.0, config.seed))
     when = "before" if policy.version == 0 else "after"

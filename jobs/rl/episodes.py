@@ -1,4 +1,4 @@
-"""Conversations as episodes: what is asked, what should be answered, and how long episodes are."""
+"""Turn conversations into episodes: what is asked, what should be answered, and how many turns an episode has."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jobs.configs.rl import MrlConfig
 from jobs.stage.context import Look, StageError
 from tokenization.shards.reader import ShardReader, global_batch
 
-REFERENCE_TURNS = 8  # up to here memory is told the reference answers, beyond it the policy's own (as published)
+REFERENCE_TURNS = 8  # memory gets reference answers in the first turns, then the policy's own (as published)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One interaction. `prompt` ends with the first token of the answer part ([A] or [T]), which is given, not
-    sampled; `reference` is the rest of the answer, [EOS] included. `asked`: the policy answers it and is rewarded; an
-    interaction that memory does not decide is only written."""
+    """One interaction. `prompt` ends with the first token of the answer part ([A] or [T]), which is given, not sampled.
+    `reference` is the rest of the answer, [EOS] included. If `asked`, the policy answers and is rewarded; interactions
+    whose answers do not depend on memory are only written to memory."""
 
     prompt: tuple[int, ...]
     reference: tuple[int, ...]
@@ -25,15 +25,16 @@ class Turn:
 
     @property
     def interaction(self) -> tuple[int, ...]:
+        """The token ids of the whole interaction with the reference answer."""
         return self.prompt + self.reference
 
 
 @dataclass(frozen=True)
 class Episode:
-    """A conversation from an empty memory on. Turn 0 is only written.
+    """A conversation that starts with an empty memory. Turn 0 is only written to memory.
 
-    `id` is unique within a batch and fixes the sampling noise. Episodes of one `group` play the same conversation from
-    the same initial memory.
+    `id` is unique within a batch and fixes the sampling noise. Episodes of the same `group` play the same conversation
+    from the same initial memory.
     """
 
     id: str
@@ -46,20 +47,21 @@ class Episode:
         return tuple(n for n, turn in enumerate(self.turns) if n and turn.asked)
 
     def told(self, turn: int, answer: Sequence[int] | None) -> Sequence[int]:
-        """What memory is told of a turn that was answered with `answer` (None: the turn was not asked)."""
+        """The interaction that memory gets after a turn; `answer` is the policy's, or None if it was not asked."""
         step = self.turns[turn]
         return step.interaction if turn < REFERENCE_TURNS or answer is None else (*step.prompt, *answer)
 
 
 def episode_turns(iteration: int, config: MrlConfig) -> int:
-    """The curriculum: interactions per episode, rising in equal parts of the stage from first to last of `turns`."""
+    """The curriculum: the number of interactions per episode, which rises from turns[0] to turns[1] in equal parts of
+    the stage."""
     first, last = config.turns
     return min(last, first + iteration * (last - first + 1) // config.iterations)
 
 
 def as_episode(row: dict, turns: int, prefix: str) -> Episode:
-    """The first `turns` interactions of a conversation row (fewer where it is shorter). Asked are those that probe
-    memory; in conversations that were not made to probe it, all."""
+    """An episode of the first `turns` interactions of a conversation row, or all if it has fewer. The policy is asked
+    those that probe memory, or all of them if the conversation has no probes."""
     probed = {probe["turn"] for probe in row["probes"]} or range(turns)
     interactions = [
         Turn(
@@ -74,17 +76,17 @@ def as_episode(row: dict, turns: int, prefix: str) -> Episode:
 
 
 def by_length(episodes: Iterable[Episode]) -> tuple[Episode, ...]:
-    """Longest first: the conversations that still run at any turn are then the first rows of the batch."""
+    """The episodes, longest first, so that those that still run at a turn are the first rows of the batch."""
     return tuple(sorted(episodes, key=lambda e: (-len(e.turns), e.id)))
 
 
 def running(episodes: Sequence[Episode], turn: int) -> int:
-    """How many episodes have this turn."""
+    """The number of episodes that have this turn."""
     return sum(len(episode.turns) > turn for episode in episodes)
 
 
 def training_episodes(reader: ShardReader, config: MrlConfig, iteration: int) -> tuple[Episode, ...]:
-    """The episodes of one iteration: a function of seed and iteration alone, so that a resume needs no cursor."""
+    """The episodes of one iteration, which depend on seed and iteration alone, so a resumed stage needs no state."""
     first = global_batch(len(reader), config.seed, iteration, config.episodes // config.samples)
     turns = episode_turns(iteration, config)
     played = [_asking(reader, int(row), turns, f"{iteration}/{i}") for i, row in enumerate(first)]
@@ -92,15 +94,16 @@ def training_episodes(reader: ShardReader, config: MrlConfig, iteration: int) ->
 
 
 def held_out_episodes(readers: Iterable[ShardReader], config: MrlConfig) -> tuple[Episode, ...]:
-    """`held_out_episodes` conversations of the given splits in which something is asked (fewer, if they hold fewer), at
-    full length: the same for every seed and run."""
+    """Up to `config.held_out_episodes` conversations of the given splits in which something is asked, each with
+    `config.turns[1]` interactions. They are the same for every seed and run."""
     rows = (reader.row(int(row)) for reader in readers for row in global_batch(len(reader), 0, 0, len(reader)))
     episodes = (as_episode(row, config.turns[1], f"held-out/{i}") for i, row in enumerate(rows))
     return tuple(islice((episode for episode in episodes if episode.asked), config.held_out_episodes))
 
 
 def _asking(reader: ShardReader, row: int, turns: int, prefix: str) -> Episode:
-    """The first conversation from `row` on that asks something within `turns` interactions."""
+    """The first conversation from `row` on that asks something within `turns` interactions; wraps around. Raises
+    StageError if there is none."""
     for step in range(len(reader)):
         episode = as_episode(reader.row((row + step) % len(reader)), turns, prefix)
         if episode.asked:

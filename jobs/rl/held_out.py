@@ -1,4 +1,4 @@
-"""Does the reward go up? Greedy answers to fixed held-out episodes, before and after, compared pair by pair."""
+"""Measure whether the reward rises: compare the same held-out episodes, answered greedily, before and after."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Normal approximation; made for some hundred values. A single value has no width to speak of: infinite."""
+    """The mean with an interval by normal approximation, which fits some hundred values. The interval of a single value
+    is infinite."""
     array = np.asarray(values, dtype=np.float64)
     mean = float(array.mean())
     half = 1.96 * float(array.std(ddof=1)) / math.sqrt(len(array)) if len(array) > 1 else math.inf
@@ -26,7 +27,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def compare(before: Sequence[float], after: Sequence[float]) -> dict:
-    """Mean reward per episode before and after, and of the differences of the same episode."""
+    """Mean rewards before and after, and the mean difference per episode, each with its interval."""
     differences = [b - a for a, b in zip(before, after, strict=True)]
     return {
         "episodes": len(differences),

@@ -1,6 +1,6 @@
-"""The actor that learns: it replays trajectories, rebuilds their memory with gradient, and updates policy and critic.
+"""The learner actor replays trajectories, rebuilds their memory with gradients, and updates policy and critic.
 
-All of its arithmetic is a function of weights, moments and trajectories; it draws no random numbers.
+Its results depend on weights, moments and trajectories alone. It keeps no random state.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tokenization.files import storage
 
 
 class Learner:
-    """`version` counts updates. Rewards are learned as shares of the largest possible one.
+    """Trains the policy. `version` counts updates. Rewards are divided by the largest possible reward.
 
-    An answer is judged against a critic's expectation, or, where every question is answered several times, against
-    the other answers: the critic, who sees the question and not the answer, would say the same of all of them.
+    If every question is answered once, a critic says what reward to expect. If it is answered several times, answers
+    are compared with each other instead, since the critic sees only the question and would expect the same of all.
     """
 
     def __init__(self, model_uri: str, config: MrlConfig, threads: int) -> None:
@@ -42,18 +42,21 @@ class Learner:
         steps = config.iterations * config.update_epochs
         self.optimizers = {"policy": StageOptimizer(self.model, config.optimizer, steps)}
         if self.critic is not None:
-            # an own one, so that the critic's gradients do not eat up the policy's share of the clipped norm
+            # a separate optimizer, so that the critic's gradients do not count towards the policy's clipped norm
             self.optimizers["critic"] = StageOptimizer(self.critic, config.optimizer, steps)
 
     def weights(self, version: int) -> dict[str, Tensor]:
-        """The policy's weights, which must be those of `version`."""
+        """A copy of the policy's weights. Raises ValueError if they are not of `version`."""
         if version != self.version:
             raise ValueError(f"weights of policy version {version} were asked for, the learner has {self.version}")
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """`update_epochs` optimizer steps on one batch; returns metrics. A loss or a gradient norm that is not finite
-        ends the update: it is returned for the caller to report, and the weights are of no use any more."""
+        """Take `update_epochs` optimizer steps on one batch and return metrics.
+
+        A loss or gradient norm that is not finite ends the update. The metrics then contain it, and the weights must
+        not be used any more. Raises ValueError for trajectories of another policy version.
+        """
         wrong = sorted({t.policy_version for t in trajectories} - {self.version})
         if wrong:
             raise ValueError(f"trajectories of policy version {wrong}, but the learner has version {self.version}")
@@ -78,7 +81,8 @@ class Learner:
         return metrics
 
     def trained(self, iteration: int) -> list[nn.Module]:
-        """Staged unfreezing: memory attention, + memory reads and their norms, + encoder, + everything."""
+        """The parts that train in an iteration: memory attention, then also memory reads and their norms, then the
+        encoder, then everything."""
         passed = sum(iteration >= fraction * self.config.iterations for fraction in self.config.unfreeze)
         if passed == 3:
             return [self.model]
@@ -90,8 +94,9 @@ class Learner:
 
     @torch.no_grad()
     def _fixed(self, batch: replay.ReplayBatch) -> dict[str, Tensor]:
-        """What stays the same over the epochs: the critic's first opinion, the advantages, the frozen reference
-        policy (with a memory of its own) and the policy one memory write earlier."""
+        """Per answer, the critic's first `values`, `advantages` and `returns`; per token, log-probabilities under the
+        `reference` policy, which builds its own memory, and from the memory one write `earlier`. These stay the same
+        over the epochs."""
         seed, temperature = self.config.seed, self.config.temperature
         values = torch.zeros_like(batch.rewards)
         if self.critic is not None:
@@ -164,14 +169,14 @@ class Learner:
         return (values - fixed["returns"]).pow(2).mean()
 
     def _turn_divergence(self, scores: TokenScores, earlier: Tensor, batch: replay.ReplayBatch) -> Tensor:
-        """KL between consecutive turns' policies: that of an answer before and after the last memory write, for the
-        turns that have two writes behind them. The papers name the term and leave its form open."""
+        """KL between the policies of consecutive turns: those of an answer before and after the last memory write, for
+        turns after at least two writes. The papers name the term but do not define it."""
         each = losses.divergence(scores.log_probs, earlier, batch.old)
         later = mean_per_answer(each, scores.row, len(batch.answers))[batch.turn > 1]
         return later.mean() if later.numel() else scores.log_probs.sum() * 0
 
     def moments(self) -> dict[str, Tensor]:
-        """The state of the optimizers by name, as the tensors themselves."""
+        """The state of the optimizers by name. These are the optimizers' own tensors."""
         return {
             f"{part}.{name}": moment
             for part, optimizer in self.optimizers.items()
@@ -179,13 +184,14 @@ class Learner:
         }
 
     def save(self, folder_uri: str) -> None:
-        """Policy, critic if there is one, and moments; the version is the caller's to record."""
+        """Write policy, moments, and the critic if there is one. The caller records the version."""
         storage.write(f"{folder_uri}/policy.safetensors", save(_contiguous(self.model.state_dict())))
         if self.critic is not None:
             storage.write(f"{folder_uri}/critic.safetensors", save(_contiguous(self.critic.state_dict())))
         storage.write(f"{folder_uri}/optimizer.safetensors", save(_contiguous(self.moments())))
 
     def load(self, folder_uri: str, version: int) -> None:
+        """Read what `save` wrote, as policy `version`. Raises FileNotFoundError for a missing file."""
         self.model.load_state_dict(_read(f"{folder_uri}/policy.safetensors"))
         if self.critic is not None:
             self.critic.load_state_dict(_read(f"{folder_uri}/critic.safetensors"))
@@ -195,7 +201,7 @@ class Learner:
         self.version = version
 
     def export(self, folder_uri: str) -> None:
-        """The result: a model folder that differs from the stage's input in its weights alone."""
+        """Write the policy as a model folder."""
         with TemporaryDirectory(prefix="rxt-") as folder:
             save_pretrained(self.model, folder)
             upload(Path(folder), folder_uri)

@@ -1,7 +1,6 @@
-"""What rollout workers and learner must compute alike, initial memory and log-probabilities of answers; and the critic
-that a policy is compared with.
+"""Compute initial memory and log-probabilities of answers alike in rollout workers and learner; and the critic.
 
-Episodes of a batch stand longest first, so that at every turn the running ones are the first rows, and memory
+The episodes of a batch are sorted, longest first. So those that still run at a turn are the first rows, and memory
 [L, B, S, d] shrinks with them.
 """
 
@@ -22,8 +21,8 @@ from tokenization.hashing import stable_seed
 
 
 class TokenScores(NamedTuple):
-    """Of every sampled token, flat [N], row by row: its log-probability, the entropy of its distribution (nats), and
-    which row of the batch it belongs to. `routing` is the load of the mixture-of-experts layers."""
+    """For every sampled token, flat [N], row by row: its log-probability, the entropy of its distribution in nats, and
+    its row in the batch. `routing` is the load of the mixture-of-experts layers."""
 
     log_probs: Tensor
     entropy: Tensor
@@ -32,8 +31,8 @@ class TokenScores(NamedTuple):
 
 
 def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed: int) -> Tensor:
-    """STM_0 of each episode, which depends on seed and conversation alone: the learner starts where the rollout did,
-    and answers that are judged against each other come from the same memory."""
+    """The initial memory of each episode [L, B, S, d], which depends on seed and conversation alone. So the learner
+    starts where the rollout did, and answers that are compared with each other come from the same memory."""
     device = model.embedding.weight.device
     rows = [
         model.initial_memory(1, torch.Generator(device).manual_seed(stable_seed(seed, "memory", episode.group)))
@@ -49,7 +48,7 @@ def score_answers(
     answers: Sequence[Sequence[int]],
     temperature: float,
 ) -> TokenScores:
-    """Scores of the answers' tokens under the policy that they are sampled from (logits divided by temperature)."""
+    """Scores of the answers' tokens under the policy that samples them, whose logits are divided by `temperature`."""
     rows = PaddedIds.pad([(*p, *a) for p, a in zip(prompts, answers, strict=True)], memory.device)
     starts = torch.tensor([len(p) for p in prompts], device=memory.device)[:, None]
     positions = torch.arange(rows.ids.shape[1], device=memory.device)
@@ -61,16 +60,16 @@ def score_answers(
 
 
 def mean_per_answer(values: Tensor, row: Tensor, answers: int) -> Tensor:
-    """Mean [answers] of flat token values [N]; 0 for an answer without tokens."""
+    """The mean of each answer's flat token values [N], as [answers]; 0 for an answer without tokens."""
     total = values.new_zeros(answers).index_add(0, row, values)
     return total / torch.bincount(row, minlength=answers).clamp(min=1)
 
 
 class Critic(nn.Module):
-    """What reward to expect, from the previous interaction and the next query alone.
+    """Expects a reward, from the previous interaction and the next query alone.
 
-    A copy of the policy's encoder and embedding, with a value head on the mean of the last layer. The head starts at
-    zero, so that the first advantages are the rewards themselves.
+    It has a copy of the policy's encoder and embedding, and a value head on the mean of the last layer. The head starts
+    at zero, so that the first advantages are the rewards themselves.
     """
 
     def __init__(self, model: ReactiveTransformer) -> None:
@@ -82,7 +81,8 @@ class Critic(nn.Module):
         nn.init.zeros_(self.value.bias)
 
     def forward(self, rows: PaddedIds) -> Tensor:
-        """Expected reward [B], as a share of the largest, of rows of tokens (up to twice an interaction's length)."""
+        """The expected reward [B] of each row, as a share of the largest possible one. A row has up to twice as many
+        tokens as an interaction."""
         mask = rows.mask
         encoded = self.body.encode(rows.ids, mask)[-1]
         mean = (encoded * mask[..., None]).sum(1) / rows.lengths.clamp(min=1)[:, None]

@@ -1,6 +1,6 @@
-"""Trajectories as one batch for the learner: memory is rebuilt from the interactions, with gradient through all writes.
+"""Turn trajectories into one batch for the learner, and rebuild their memory with gradients through all writes.
 
-Answers are numbered by their place among the answers of an episode, longest episode first within a place.
+The batch starts with the first answers of all episodes, longest episode first; then come the second answers, and so on.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from rxt_model.model import ReactiveTransformer
 
 
 class ReplayBatch:
-    """The answers of E trajectories, at most A each. `mask` [E, A] marks those that exist; `group` [E] numbers
-    the conversations; `old` [N] are the answers' tokens' log-probabilities when drawn; `rewards` [E, A].
+    """The answers of E trajectories, at most A each. `mask` [E, A] says which exist, `group` [E] numbers the
+    conversations, `rewards` is [E, A], and `old` [N] has the log-probability of each answer token when it was drawn.
 
-    Where memories of one group were told the same they are the same, and written once: `started` has one episode of
-    each, longest first, `told` the interactions that memory was told turn by turn, and `written` [answers] is which
-    of these, counted over all turns, was the last before an answer."""
+    Memories of one group that got the same interactions are equal, so each is rebuilt only once. `started` has one
+    episode for each distinct memory, longest first. `told` has the interactions written to these memories, turn by
+    turn. `written` [answers] is the number, over all turns, of the last interaction written before an answer.
+    """
 
     def __init__(self, trajectories: Sequence[Trajectory], device: torch.device) -> None:
         ordered = sorted(trajectories, key=lambda t: (-len(t.episode.turns), t.episode.id))
@@ -63,29 +64,30 @@ class ReplayBatch:
 
     @cached_property
     def critic_inputs(self) -> PaddedIds:
-        """What a critic sees of each answer: the interaction before it and the question."""
+        """What the critic sees for each answer: the previous interaction and the query."""
         return PaddedIds.pad(self._states, self.written.device)
 
     def flat(self, dense: Tensor) -> Tensor:
-        """[E, A] -> one value per answer, in this batch's order."""
+        """Reorder values [E, A] to one per answer, in this batch's order."""
         return dense.T[self.mask.T]
 
     def dense(self, flat: Tensor) -> Tensor:
-        """The reverse, 0 where there is no answer."""
+        """The reverse of `flat`: [answers] to [E, A], 0 where there is no answer."""
         out = flat.new_zeros(self.mask.T.shape)
         out[self.mask.T] = flat
         return out.T
 
 
 class Memories(NamedTuple):
-    """Per answer: the memory it was read from [L, answers, S, d], and the one before the last write."""
+    """For each answer, the memory that it `read`, and the memory `before` the last write; both [L, answers, S, d]."""
 
     read: Tensor
     before: Tensor
 
 
 def rebuild(model: ReactiveTransformer, batch: ReplayBatch, seed: int) -> Memories:
-    """Encode every interaction at once, then write turn by turn. The last interaction is read by nobody."""
+    """Encode all interactions at once, then write them turn by turn. Nothing reads the last interaction, so it is left
+    out."""
     rows = PaddedIds.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
     mask, sizes = rows.mask, [len(turn) for turn in batch.told]
     projected = model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
@@ -99,10 +101,11 @@ def rebuild(model: ReactiveTransformer, batch: ReplayBatch, seed: int) -> Memori
 
 
 def memory_change(memories: Memories) -> Tensor:
-    """Mean squared change by the last write, per answer."""
+    """The mean squared change of memory by the last write before each answer [answers]."""
     return (memories.read - memories.before).pow(2).mean((0, 2, 3))
 
 
 def score(model: ReactiveTransformer, memory: Tensor, batch: ReplayBatch, temperature: float) -> policy.TokenScores:
+    """Scores of the tokens of the batch's answers, each answered from its `memory` [L, answers, S, d]."""
     """Log-probabilities of the batch's answers, given the memory that each was said with."""
     return policy.score_answers(model, memory, batch.prompts, batch.answers, temperature)

@@ -1,4 +1,4 @@
-"""Trajectories between rollout and learning, each with the version of the policy that made it."""
+"""Keep trajectories between rollout and update, each with the version of the policy that made it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.rl.episodes import Episode, Turn
 
 @dataclass(frozen=True)
 class Sample:
-    """One sampled answer: ids (with [EOS] if it was reached) and the log-probability that each had when drawn."""
+    """One sampled answer: its token ids, with [EOS] if it was reached, and each token's log-probability when drawn."""
 
     answer: tuple[int, ...]
     log_probs: tuple[float, ...]
@@ -28,7 +28,7 @@ class Trajectory:
 
     @property
     def answers(self) -> dict[int, tuple[int, ...]]:
-        """What the policy said, by turn."""
+        """The policy's answers by turn."""
         return {turn: sample.answer for turn, sample in zip(self.episode.asked, self.samples, strict=True)}
 
     def told(self, turn: int) -> Sequence[int]:
@@ -37,7 +37,7 @@ class Trajectory:
 
 
 class ReplayBuffer:
-    """First in, first out. Saving and loading gives the same trajectories bit for bit."""
+    """Holds trajectories in order. Saving and loading gives the same trajectories bit for bit."""
 
     def __init__(self, trajectories: Iterable[Trajectory] = ()) -> None:
         self._trajectories = list(trajectories)
@@ -46,11 +46,12 @@ class ReplayBuffer:
         return len(self._trajectories)
 
     def add(self, trajectories: Iterable[Trajectory]) -> None:
+        """Append trajectories."""
         self._trajectories.extend(trajectories)
 
     def take(self, policy_version: int) -> list[Trajectory]:
-        """Everything held, and the buffer is empty. Trajectories of another policy are an error: both algorithms
-        learn from what the current policy did."""
+        """Remove and return all trajectories. Raises ValueError for trajectories of another policy version, since both
+        algorithms learn from what the current policy did."""
         wrong = sorted({t.policy_version for t in self._trajectories} - {policy_version})
         if wrong:
             raise ValueError(f"trajectories of policy version {wrong}, but the policy has version {policy_version}")
@@ -58,10 +59,12 @@ class ReplayBuffer:
         return taken
 
     def to_json(self) -> str:
+        """The trajectories as JSON."""
         return json.dumps([asdict(t) for t in self._trajectories])
 
     @classmethod
     def from_json(cls, text: str) -> ReplayBuffer:
+        """The buffer that `to_json` wrote."""
         return cls(
             Trajectory(
                 Episode(

@@ -1,9 +1,9 @@
-"""What an answer is worth: BLEU, cosine of mean token embeddings, and length, exact and for a whole batch at once.
+"""Reward answers by BLEU, cosine of mean token embeddings, and length, exactly and for a whole batch at once.
 
     R = scale * (w_bleu * BLEU + w_cosine * COS + w_length * LEN),  0 <= R <= scale
 
-BLEU and COS compare with the reference answer and with what the memory should hold: the previous interaction and, for
-COS, the running mean of the interactions before it (arXiv 2510.03561).
+BLEU and COS compare the answer with the reference answer and with the previous interaction, which memory should hold.
+COS also compares it with the running mean of the interactions before that (arXiv 2510.03561).
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ FLOOR = 0.1
 
 
 class PaddedIds(NamedTuple):
-    """Token ids [B, T], padded on the right, with lengths [B]. Whatever lies within the length counts as a token."""
+    """Token ids [B, T], padded on the right, and the lengths [B] of the rows."""
 
     ids: Tensor
     lengths: Tensor
 
     @property
     def mask(self) -> Tensor:
+        """Which places hold tokens [B, T]."""
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
     @classmethod
     def pad(cls, rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> PaddedIds:
-        """At least one column, so that a batch of empty rows has a shape."""
+        """Pad rows of ids to the longest one, with at least one column."""
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
         ids = torch.zeros(len(rows), max(1, int(lengths.max()) if rows else 1), dtype=torch.long)
         for i, row in enumerate(rows):
@@ -43,7 +44,7 @@ class PaddedIds(NamedTuple):
 
 
 class Reward(NamedTuple):
-    """Per answer [B]: the total in [0, scale], and its terms in [0, 1]."""
+    """The total reward of each answer [B] in [0, scale], and its terms in [0, 1]."""
 
     total: Tensor
     bleu: Tensor
@@ -54,7 +55,7 @@ class Reward(NamedTuple):
 def bleu(candidate: PaddedIds, reference: PaddedIds) -> Tensor:
     """Sentence BLEU [B] against one reference each (Papineni et al. 2002), in [0, 1].
 
-    An order without a common n-gram counts FLOOR of them (method 1 of Chen and Cherry 2014); without any common token
+    If an order has no common n-gram, FLOOR of one counts (method 1 of Chen and Cherry 2014). Without any common token
     the score is 0.
     """
     log_score = torch.zeros(candidate.ids.shape[0], dtype=torch.float64, device=candidate.ids.device)
@@ -70,7 +71,8 @@ def bleu(candidate: PaddedIds, reference: PaddedIds) -> Tensor:
 
 
 def _clipped_matches(candidate: PaddedIds, reference: PaddedIds, order: int) -> tuple[Tensor, Tensor]:
-    """n-grams of each candidate that the reference has too, each counted at most as often as there; and all [B]."""
+    """The number of each candidate's n-grams that the reference has too, each counted at most as often as in the
+    reference, and the number of all its n-grams; both [B]."""
     own, own_real = _ngrams(candidate, order)
     other, other_real = _ngrams(reference, order)
     total = own_real.sum(1)
@@ -91,13 +93,13 @@ def _ngrams(rows: PaddedIds, order: int) -> tuple[Tensor, Tensor]:
 
 
 def mean_embedding(rows: PaddedIds, embedding: Tensor) -> Tensor:
-    """Mean token embedding [B, d] of each row; zeros for an empty one. `embedding` [V, d]."""
+    """The mean token embedding of each row [B, d]; zeros for an empty row. `embedding` is [V, d]."""
     total = (embedding[rows.ids] * rows.mask[..., None]).sum(1)
     return total / rows.lengths.clamp(min=1)[:, None]
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine [B] of rows [B, d], negative values and zero vectors count 0."""
+    """The cosine [B] of rows [B, d]. Negative values and zero vectors count as 0."""
     return F.cosine_similarity(a, b, dim=-1).clamp(0, 1)
 
 
@@ -116,8 +118,8 @@ def score(
     older: Tensor,
     has_older: Tensor,
 ) -> Reward:
-    """Rewards of a batch of answers. `older` [B, d] is the mean over earlier interactions of their mean embeddings;
-    where there is none (`has_older` [B] False) its weight falls to the reference."""
+    """Rewards of a batch of answers. `older` [B, d] averages the mean embeddings of the interactions before `previous`.
+    Where there are none (`has_older` [B] is False), the reference gets their weight."""
     to_reference, to_previous = config.bleu_parts
     bleus = to_reference * bleu(answer, reference) + to_previous * bleu(answer, previous)
     own = mean_embedding(answer, embedding)
@@ -136,8 +138,8 @@ def score(
 def reward_trajectories(
     config: RewardConfig, embedding: Tensor, eos: int, control: Collection[int], trajectories: Sequence[Trajectory]
 ) -> Reward:
-    """Rewards of all answers, trajectory by trajectory. Control tokens are no content: the [EOS] that ends an answer
-    and those inside the interactions that memory holds do not count; any other in an answer is a wrong token."""
+    """Rewards of all answers, trajectory by trajectory. The [EOS] at the end of an answer and the control tokens in
+    the interactions that memory holds do not count. Any other control token in an answer counts as a wrong token."""
     answers, references, told, counts, last = [], [], [], [], []
     for trajectory in trajectories:
         asked = trajectory.episode.asked

@@ -1,8 +1,8 @@
-"""The actor that talks: it holds the short-term memory of its conversations, answers, and writes.
+"""The rollout worker actor holds the short-term memory of its conversations, answers, and writes to memory.
 
-One call is one interaction of every conversation of a batch. The state is saved after each, under one name and by
-rename, and loaded in `__init__`: an actor that died comes back with the memory of its conversations. A call that is
-repeated because its answer was lost finds the turn done and returns the stored answers.
+One call plays one turn of every conversation in a batch. The worker saves its state after each call by renaming a file,
+and loads it in `__init__`, so an actor that died comes back with the memory of its conversations. If the answers of a
+call were lost and the call is repeated, the worker returns the stored answers.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tokenization.hashing import stable_seed
 
 @dataclass(frozen=True)
 class RolloutBatch:
-    """Conversations of one worker, longest first. `key` tells batches apart (purpose and policy version);
-    temperature 0 is greedy."""
+    """Conversations for one worker, longest first. `key` tells batches apart by purpose and policy version.
+    Temperature 0 means greedy answers."""
 
     key: str
     episodes: tuple[Episode, ...]
@@ -37,11 +37,12 @@ class RolloutBatch:
 
     @property
     def identity(self) -> list[str]:
+        """What tells this batch apart from others in a worker's saved state."""
         return [self.key, *(episode.id for episode in self.episodes)]
 
 
 class RolloutWorker:
-    """`state_uri`: the file in which this worker, and no other, keeps its conversations."""
+    """Plays conversations. It keeps their state in the file `state_uri`, which no other worker uses."""
 
     def __init__(self, model_uri: str, state_uri: str, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -55,17 +56,19 @@ class RolloutWorker:
         self._load()
 
     def pid(self) -> int:
+        """The id of the worker's process."""
         return os.getpid()
 
     def writes(self) -> int:
-        """Interactions written to memory over this worker's life, restarts included."""
+        """The number of interactions that this worker has written to memory, restarts included."""
         return self._writes
 
     def interact(self, batch: RolloutBatch, turn: int, weights: Policy) -> list[Sample]:
-        """Answer `turn` of every conversation that asks in it, then write it to memory in all that have it; one sample
-        per answer.
+        """Answer `turn` in the conversations where it is asked, and write it to memory in all that have it. Returns
+        one sample per answer.
 
-        Turn 0 starts from a fresh memory. Turns come in order; a done turn is answered from the record.
+        Turn 0 starts from a new memory. Turns must come in order, or RuntimeError is raised; a repeated turn returns
+        the stored samples.
         """
         if self._identity == batch.identity and turn < len(self._turns):
             return self._turns[turn]
@@ -109,7 +112,7 @@ class RolloutWorker:
         return [Sample(tuple(a), tuple(p.tolist())) for a, p in zip(answers, parts, strict=True)]
 
     def _save(self) -> None:
-        """Memory and record in one file, so that they can never disagree."""
+        """Write memory and record to one file, so that they can never disagree."""
         record = {
             "identity": self._identity,
             "turns": [[asdict(s) for s in samples] for samples in self._turns],

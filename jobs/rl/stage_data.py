@@ -1,4 +1,4 @@
-"""What the controller itself needs of the stage's inputs: episodes, rewards, and text for people to read."""
+"""Read the stage's inputs for the controller, which needs episodes, rewards and readable transcripts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tokenization.shards.reader import ShardReader
 
 @dataclass(frozen=True)
 class StageData:
-    """`embedding` [V, d], which rewards compare meanings by, stays that of the upstream model: the measure must not
-    move with what it measures."""
+    """The stage's data. Rewards compare meanings by `embedding` [V, d]. It is the upstream model's and stays the same,
+    because rewards must not change with the policy that they judge."""
 
     train: ShardReader
     held_out: tuple[Episode, ...]
@@ -38,7 +38,7 @@ class StageData:
 
     @classmethod
     def open(cls, ctx: StageContext, config: MrlConfig) -> StageData:
-        """Raises StageError for what is damaged, too little, or does not belong together."""
+        """Open the inputs of the stage. Raises StageError if they are damaged, too few, or do not fit each other."""
         shards, upstream = ctx.inputs["shards"].uri, ctx.inputs["model"]
         readers = {split: open_reader(ctx.inputs["shards"], split) for split in ("train", "validation", "test")}
         tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
@@ -60,12 +60,13 @@ class StageData:
         )
 
     def reward(self, trajectories: Sequence[Trajectory]) -> tuple[Reward, list[Trajectory]]:
-        """Every answer's reward, flat and term by term, and the trajectories with theirs."""
+        """The rewards of all answers, flat and term by term, and the trajectories with their rewards filled in."""
         reward = reward_trajectories(self.config.reward, self.embedding, self.eos, self.control, trajectories)
         parts = reward.total.split([len(t.samples) for t in trajectories])
         return reward, [replace(t, rewards=tuple(p.tolist())) for t, p in zip(trajectories, parts, strict=True)]
 
     def transcript(self, when: str, trajectory: Trajectory) -> dict:
+        """The texts and rewards of a trajectory, for people to read."""
         turns: list[dict[str, Any]] = [
             {"query": self.tokenizer.decode(turn.prompt), "reference": decode_answer(self.tokenizer, turn.reference)}
             for turn in trajectory.episode.turns

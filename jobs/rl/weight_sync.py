@@ -1,4 +1,7 @@
-"""Learner -> rollout workers: how new weights travel. By the object store; a collective would have the same calls."""
+"""Send new weights from the learner to the rollout workers through Ray's object store.
+
+A collective operation could take its place behind the same interface.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,30 @@ from torch import Tensor
 
 
 class Policy(Protocol):
-    """Sent along with every call to a worker, so that a worker that was restarted finds the current weights too."""
+    """The weights to use. Every call to a worker carries them, so that a restarted worker gets the current ones too."""
 
     @property
     def version(self) -> int:
-        """How many updates made it."""
+        """The number of updates that made this policy."""
         ...
 
     def fetch(self) -> dict[str, Tensor]:
-        """The weights of this version. Read-only: copy them into a model."""
+        """Return the weights of this version by name. They are read-only: copy them into a model."""
 
 
 @dataclass(frozen=True)
 class ObjectStorePolicy:
-    """Weights as one object; it travels from learner to workers without passing through the driver."""
+    """Weights as one object, which goes from learner to workers without passing through the driver."""
 
     version: int
     weights: ray.ObjectRef
 
     def fetch(self) -> dict[str, Tensor]:
+        """Return the weights by name."""
         return ray.get(self.weights)
 
 
 def publish(learner: Any, version: int) -> ObjectStorePolicy:
-    """The learner's present weights as policy `version`. `learner` is an actor handle with a method `weights`."""
+    """Return the learner's present weights as policy `version`. `learner` is the handle of an actor that has a method
+    `weights`."""
     return ObjectStorePolicy(version, learner.weights.remote(version))
