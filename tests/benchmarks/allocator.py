@@ -1,4 +1,4 @@
-"""One allocator for every timing on a CPU: the system's malloc as a user has it, whatever the shell has set."""
+"""Use one allocator for every timing on a CPU: the system's malloc with its defaults, whatever the shell has set."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CHANGED_BY = (
 
 
 def as_by_default() -> str:
-    """What lines say about the allocator. Where variables change it, the program begins again without them, as malloc
-    has read them before Python can."""
+    """Return what result lines say about the allocator. If environment variables change it, start the program again
+    without them, since malloc reads them before Python can change them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(CHANGED_BY)}
     if len(kept) < len(os.environ):
         sys.stdout.flush()

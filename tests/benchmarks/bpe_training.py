@@ -1,4 +1,4 @@
-"""CPU seconds, memory and compression of BPE training beside the trainer of `tokenizers`, on the same texts.
+"""Compare CPU seconds, memory and compression of BPE training with the trainer of `tokenizers`, on the same texts.
 
     .venv/bin/python tests/benchmarks/bpe_training.py STORE/corpus/ID
 
@@ -30,7 +30,7 @@ LEAST_RATIO, LEAST_COMPRESSION = 4, 0.995
 
 
 def train_reference(texts: list[str], vocab_size: int) -> Tokenizer:
-    """`tokenizers`' own trainer with our split and control tokens."""
+    """Train with `tokenizers`' own trainer, with our split and control tokens."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated")
     bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -52,7 +52,7 @@ def held_out(text: str) -> bool:
 
 
 def measure(trainer: str, options: argparse.Namespace) -> dict:
-    """Trains in this process; bytes per token of held-out texts by the reference encoder are not timed."""
+    """Train in this process. The bytes per token of held-out texts, found with the reference encoder, are not timed."""
     texts = read(options.corpus, LANGUAGES)
     copies = {"en": 1, "pl": options.polish_copies}
     mixture = [t for name in LANGUAGES for t in texts[name] if not held_out(t) for _ in range(copies[name])]

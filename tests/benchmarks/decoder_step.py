@@ -66,7 +66,7 @@ def build(layers: int = BETA.stateful_layers) -> DecoderOnly:
 
 
 def batch(tokens: int, document: int, layers: int, seed: int) -> tuple[Tensor, Tensor]:
-    """ids [B, T] and encoder states [L, B, T, d] of the same size as a residual stream."""
+    """Make ids [B, T] and encoder states [L, B, T, d] as large as values of a residual stream."""
     draw = torch.Generator("cuda").manual_seed(seed)
     ids = torch.randint(20, BETA.vocab_size, (tokens // document, document), device="cuda", generator=draw)
     states = torch.randn(layers, *ids.shape, BETA.dim, device="cuda", generator=draw, dtype=torch.bfloat16)
@@ -74,7 +74,7 @@ def batch(tokens: int, document: int, layers: int, seed: int) -> tuple[Tensor, T
 
 
 def check() -> dict[str, float]:
-    """Of two layers on 2,048 tokens: relative difference of the loss, and cosine of the gradients, from fp32."""
+    """Compare two layers on 2,048 tokens with fp32: relative difference of the loss, and cosine of the gradients."""
     ids, states = batch(2048, 512, 2, 7)
     exact = build(2)
     loss = exact(ids, states.float())
@@ -93,7 +93,7 @@ def check() -> dict[str, float]:
 def measure(
     module: DecoderOnly, main: MainWeights, optimizer: torch.optim.Optimizer, tokens: int, document: int, passes: int
 ) -> dict:
-    """Figures of `ROUNDS` steps after one that compiles and allocates."""
+    """Return figures of `ROUNDS` steps, after one step that compiles and allocates."""
     batches = [batch(tokens, document, BETA.stateful_layers, seed) for seed in range(2)]
     times, updates = [], []
     for step in range(ROUNDS + 1):
@@ -116,7 +116,7 @@ def measure(
 
 
 def timed(call: Callable) -> float:
-    """Milliseconds from an idle device to an idle device."""
+    """Return milliseconds from an idle device to an idle device."""
     torch.cuda.synchronize()
     began = time.perf_counter()
     call()

@@ -46,7 +46,7 @@ CONFIG = replace(
 
 
 def loop_over_experts(experts: Experts, x: Tensor, weights: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """`Experts.forward` under autograd, one expert's view after the other."""
+    """Do what `Experts.forward` does under autograd, on the view of one expert after the other."""
     order = chosen.flatten().argsort(stable=True)
     counts = torch.bincount(chosen.flatten(), minlength=experts.w_in.shape[0])
     rows = x[order // chosen.shape[1]].split(counts.tolist())
@@ -59,7 +59,7 @@ def loop_over_experts(experts: Experts, x: Tensor, weights: Tensor, chosen: Tens
 
 
 def full_logits(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor, z_weight: float = 0.0) -> TokenLoss:
-    """`heads.cross_entropy` with the head on all positions, without its z-loss."""
+    """Do what `heads.cross_entropy` does, with the head on all positions and without its z-loss."""
     logits = head(hidden).flatten(0, 1)
     labels = targets.masked_fill(~selected, -100).flatten()
     loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
@@ -68,7 +68,7 @@ def full_logits(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tens
 
 
 class Training:
-    """A fresh model with its optimizer, and how long each of its steps took."""
+    """A fresh model with its optimizer, and the time of each of its steps."""
 
     def __init__(self, plain: bool) -> None:
         self.config = SftConfig(steps=1000, batch_size=ROWS)

@@ -38,8 +38,8 @@ SIGNATURE = {name: kind for names, kind in TYPES.items() for name in names.split
 
 
 def kernels() -> dict[str, tuple]:
-    """Name -> kernel, values of its constexpr arguments in their order, launch options, whether it multiplies matrices,
-    types that differ from the usual ones."""
+    """Return, by name: kernel, values of its constexpr arguments in order, launch options, whether it multiplies
+    matrices, and types that differ from the usual ones."""
     height, up, down, d_hidden, d_x, d_weight, d_w_in_main, d_w_out_main = BETA
     fp32, router = {"out": "*fp32"}, ROUTER
     choice, warp = (E, K, topk.BLOCK_T, 512, 16), {"num_warps": topk.WARPS}
@@ -106,7 +106,7 @@ def options(tile) -> dict[str, int]:
 
 
 def compiled(kernel, constants: tuple, launch: dict[str, int], types: dict[str, str]):
-    """The kernel for sm_90, pointers and sizes divisible by 16 as PyTorch gives them."""
+    """Compile the kernel for sm_90, with pointers and sizes divisible by 16, as in PyTorch."""
     runtime = [p.name for p in kernel.params if not p.is_constexpr]
     fixed = [p.name for p in kernel.params if p.is_constexpr]
     signature = {name: (SIGNATURE | types)[name] for name in runtime} | dict.fromkeys(fixed, "constexpr")
@@ -116,7 +116,7 @@ def compiled(kernel, constants: tuple, launch: dict[str, int], types: dict[str, 
 
 
 def resources(cubin: bytes) -> dict[str, int]:
-    """Registers of a thread, and bytes of stack and local memory, as cuobjdump says them."""
+    """Return registers per thread, and bytes of stack and local memory, as cuobjdump reports them."""
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
@@ -127,7 +127,7 @@ def resources(cubin: bytes) -> dict[str, int]:
 
 
 def report(name: str) -> dict:
-    """One line of the results, with the rules it breaks."""
+    """Make one result line, with the rules that the kernel breaks."""
     kernel, constants, launch, multiplies, types = kernels()[name]
     made = compiled(kernel, constants, launch, types)
     ptx = made.asm["ptx"]

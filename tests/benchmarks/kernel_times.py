@@ -58,7 +58,7 @@ def select_with(block: int, steps: int, scores: torch.Tensor) -> None:
 
 
 def cases(tokens: int) -> Iterator[Case]:
-    """Kernel, tile, bytes of its least traffic, call."""
+    """Return kernel, tile, bytes of its least traffic, and call."""
     draw = torch.Generator("cuda").manual_seed(0)
 
     def random(*shape: int) -> torch.Tensor:
@@ -134,7 +134,7 @@ def cases(tokens: int) -> Iterator[Case]:
 
 
 def copy_bandwidth() -> float:
-    """Bytes read and written per second by a copy of 1 GiB."""
+    """Return the bytes read and written per second by a copy of 1 GiB."""
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2e3 * source.nbytes / triton.testing.do_bench(lambda: target.copy_(source), return_mode="median")

@@ -35,7 +35,7 @@ DIM, WIDTH, EXPERTS, TOP_K, TOKENS = 512, 192, 384, 10, 1024
 
 
 class Peer(MoELayer):
-    """Router and parameters of our layer, another way to run the experts on rows sorted by expert."""
+    """The router and parameters of our layer, with another way to run the experts on rows sorted by expert."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         weights, chosen = F.linear(x, self.router.weight).softmax(-1).topk(self.top_k, -1)
@@ -72,7 +72,7 @@ class PaddedBMM(Peer):
 
 
 class Dense(SwiGLU):
-    """Equal active FLOPs of the experts; no router."""
+    """A dense layer with the active FLOPs of the experts and without a router."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         return super().forward(x), None
@@ -106,7 +106,7 @@ def make(name: str) -> nn.Module:
 
 
 def route_to(route: str, layer: nn.Module, x: Tensor) -> None:
-    """Weight of a constant input of 1: collapsed routing sends every token to the first ten experts."""
+    """Return router weights for a constant input of 1. Collapsed routing sends every token to the first ten experts."""
     if isinstance(layer, MoELayer):
         layer.router.weight.data[:, 0] = 0
         layer.router.weight.data[:TOP_K, 0] = 20.0 if route == "collapsed" else 0.0
@@ -114,7 +114,8 @@ def route_to(route: str, layer: nn.Module, x: Tensor) -> None:
 
 
 def step(layer: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, float, float]:
-    """Output and CPU milliseconds of the forward and the backward pass; gradients are dropped afterwards."""
+    """Return the output, and CPU milliseconds of the forward and of the backward pass. Gradients are dropped
+    afterwards."""
     began = process_time()
     y, _ = layer(x)
     middle = process_time()
@@ -130,8 +131,8 @@ def data() -> tuple[Tensor, Tensor]:
 
 
 def times(rounds: int) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """CPU ms of forward and backward per case; all cases take turns, the first turn is not counted. Padding to 1,024
-    rows for each of 384 experts takes gigabytes and many seconds, so it has one turn."""
+    """Return CPU ms of forward and backward per case. All cases take turns, and the first turn is not counted. Padding
+    to 1,024 rows for each of 384 experts takes gigabytes and many seconds, so it has one turn."""
     x, direction = data()
     whole = make("ours")
     dense = make("dense")
@@ -153,7 +154,7 @@ def times(rounds: int) -> dict[tuple[str, str], list[tuple[float, float]]]:
 
 
 def share(whole: MoELayer, kind: type[MoELayer]) -> MoELayer:
-    """A layer of another kind with the same parameters."""
+    """Make a layer of another kind with the same parameters."""
     with torch.device("meta"):
         layer = kind(DIM, MoEConfig(EXPERTS, TOP_K, WIDTH))
     layer.load_state_dict(whole.state_dict(), assign=True)
@@ -161,7 +162,8 @@ def share(whole: MoELayer, kind: type[MoELayer]) -> MoELayer:
 
 
 def beyond(name: str, route: str) -> float:
-    """MB (10^6) at the peak of two steps in this process, beyond what it held before, less the weights' gradients."""
+    """Return the peak of two steps in this process, in MB (10^6), less what it held before and the weights'
+    gradients."""
     layer, (x, direction) = make(name), data()
     route_to(route, layer, x)
     small = nn.Linear(64, 64)
@@ -175,7 +177,7 @@ def beyond(name: str, route: str) -> float:
 
 
 def resident(field: str) -> int:
-    """Bytes of this process that are (VmRSS) or were at most (VmHWM) in memory."""
+    """Return the bytes of this process that are in memory now (VmRSS) or were at most (VmHWM)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 

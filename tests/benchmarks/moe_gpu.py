@@ -49,7 +49,8 @@ def ours(x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
 
 
 def grouped_mm(x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
-    """No host sync, rows gathered by index_select, whose gradient is the fast (atomic) index_add."""
+    """Run `F.grouped_mm` without host sync. Rows are gathered by index_select, whose gradient is the fast (atomic)
+    index_add."""
     weights, chosen = F.linear(x.float(), router).softmax(-1).topk(K, -1)
     weights = weights / weights.sum(-1, keepdim=True)
     flat = chosen.flatten()
@@ -63,13 +64,13 @@ def grouped_mm(x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor
 
 
 def dense(x: Tensor, _, w_in: Tensor, w_out: Tensor) -> Tensor:
-    """SwiGLU d -> K * n -> d, with weights of its own shape."""
+    """Run SwiGLU d -> K * n -> d, with weights of that shape."""
     linear, gate = (x @ w_in).chunk(2, -1)
     return (linear * F.silu(gate)) @ w_out
 
 
 def reference(x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
-    """The equation in fp64, expert by expert."""
+    """Compute the equation in fp64, expert by expert."""
     x, router, w_in, w_out = (tensor.double() for tensor in (x, router, w_in, w_out))
     weights, chosen = (x @ router.T).softmax(-1).topk(K, -1)
     weights = weights / weights.sum(-1, keepdim=True)
@@ -82,8 +83,8 @@ def reference(x: Tensor, router: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
 
 
 def parameters(collapsed: bool = False) -> Parameters:
-    """Router fp32 and experts bf16 such that outputs are near 1; `collapsed`: every token chooses experts 0 to 9, if
-    the first feature of x is 1."""
+    """Make a router in fp32 and experts in bf16 whose outputs are near 1. If `collapsed`, every token chooses experts 0
+    to 9, provided that the first feature of x is 1."""
     draw = torch.Generator("cuda").manual_seed(0)
     router, w_in, w_out = (
         torch.randn(*shape, device="cuda", generator=draw) / shape[-2 if len(shape) == 3 else -1] ** 0.5
@@ -102,14 +103,14 @@ def inputs(tokens: int) -> tuple[Tensor, Tensor]:
 
 
 def step(layer: Callable, x: Tensor, dy: Tensor, weights: Parameters) -> list[Tensor]:
-    """Output and all gradients; the dense layer has no router."""
+    """Return the output and all gradients. The dense layer has no router."""
     used = [weights[0]] if layer is not dense else []
     y = layer(x, *weights)
     return [y, *torch.autograd.grad(y, [x, *used, *weights[1:]], dy)]
 
 
 def errors(layer: Callable, collapsed: bool) -> dict[str, float]:
-    """Relative error (Frobenius norm) of the output and of every gradient against fp64."""
+    """Return the relative errors (Frobenius norm) of the output and of every gradient against fp64."""
     x, dy = inputs(2048)
     weights = parameters(collapsed)
     names = ("y", "x", "router", "w_in", "w_out")
@@ -121,7 +122,8 @@ def errors(layer: Callable, collapsed: bool) -> dict[str, float]:
 
 
 def saved_bytes(layer: Callable, x: Tensor, weights: Parameters) -> int:
-    """Bytes that the forward pass leaves for the backward pass, x included, weights not; shared storage counts once."""
+    """Return the bytes that the forward pass keeps for the backward pass: x included, weights not, shared storage
+    once."""
     kept, mine = {}, {w.untyped_storage().data_ptr() for w in weights}
 
     def note(tensor: Tensor) -> Tensor:
@@ -136,7 +138,7 @@ def saved_bytes(layer: Callable, x: Tensor, weights: Parameters) -> int:
 
 
 def measure(layers: dict[str, tuple[Callable, Parameters]], tokens: int, rounds: int = 5) -> dict[str, dict]:
-    """Milliseconds of forward + backward, the layers in turn; a layer that fails says why."""
+    """Return milliseconds of forward + backward, the layers in turn. If a layer fails, the result says why."""
     x, dy = inputs(tokens)
     times, failures = {name: [] for name in layers}, {}
     for _ in range(rounds):
@@ -166,8 +168,8 @@ def memory(layer: Callable, weights: Parameters, x: Tensor, dy: Tensor) -> dict[
 
 
 def check() -> tuple[dict[str, dict[str, float | None]], list[str]]:
-    """Largest error of each implementation without and with TF32 (None: not finite), and what is wrong. Leaves torch in
-    TF32, the mode of the timing."""
+    """Return the largest error of each implementation without and with TF32 (None: not finite), and what is wrong.
+    Leaves torch in TF32, the mode of the timing."""
     worst, wrong = {"ours": {}, "grouped_mm": {}}, []
     for key, tf32 in (("max_rel_err", False), ("max_rel_err_tf32", True)):
         torch.backends.cuda.matmul.allow_tf32 = tf32

@@ -30,7 +30,7 @@ from pipelines.presets import PRESETS
 
 
 class Printer:
-    """Progress on stderr; curves are not kept."""
+    """Prints progress on stderr and keeps no curves."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         pass
@@ -46,7 +46,7 @@ class Printer:
 
 
 def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlConfig) -> dict:
-    """One line of the results."""
+    """Make one result line."""
     from jobs.rl.controller import run_mrl
 
     with tempfile.TemporaryDirectory() as output:
@@ -76,7 +76,7 @@ def opened(folder: Path) -> Artifact:
 
 
 def passed(line: dict) -> bool:
-    """A reward rises if the interval of the difference lies above zero; a control must not."""
+    """Return whether the reward rose: the interval of the difference lies above zero. A control's must not."""
     rose = line["difference"]["low"] > 0
     return rose != line["shuffled"]
 

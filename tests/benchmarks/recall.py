@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def artifact(folder: str) -> dict[str, str]:
-    """Stage and id of an artifact, and the commit that made it: empty if the folder has no manifest."""
+    """Return stage and id of an artifact, and the commit that made it (empty if the folder has no manifest)."""
     fs, path = fsspec.url_to_fs(f"{folder}/manifest.json")
     manifest = json.loads(fs.cat(path)) if fs.exists(path) else {"provenance": {"commit": ""}}
     return {"artifact": "/".join(folder.split("/")[-2:]), "artifact_commit": manifest["provenance"]["commit"]}

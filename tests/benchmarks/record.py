@@ -1,4 +1,4 @@
-"""What every line of results says of itself: when, with which code, on which machine and with which packages."""
+"""Begin every result line with where it comes from: when, which code, which machine and which packages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def environment(*packages: str, device: str = "") -> dict[str, str | int | float]:
-    """The fields that begin a line. `device` names what was measured, if that is not the processor of this machine;
-    `load` is what the machine had to do besides. Raises `PackageNotFoundError` for a package that is not installed."""
+    """Return the fields that begin a line. `device` names what was measured, if that is not the CPU of this machine;
+    `load` says what else the machine was doing. Raises `PackageNotFoundError` for a package that is not installed."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),

@@ -1,4 +1,4 @@
-"""Writes measured figures into the documentation, so that nobody types one.
+"""Write measured figures into the documentation, so that nobody types one.
 
     python tests/benchmarks/render.py            rewrites the blocks of all documents
     python tests/benchmarks/render.py --check    names the documents whose blocks are out of date, with exit code 1
@@ -29,14 +29,14 @@ WIDTH = 120
 
 
 def documents() -> list[Path]:
-    """All Markdown files of the project."""
+    """Return all Markdown files of the project."""
     places = (ROOT.glob("*.md"), *((ROOT / name).rglob("*.md") for name in ("docs", "infra", "tests/benchmarks")))
     return sorted(path for found in places for path in found)
 
 
 def rendered(text: str, folder: Path) -> str:
-    """The text of a document in `folder`, with all its blocks as the results have them today. Raises ValueError for a
-    block that statements.py does not know."""
+    """Return the text of a document in `folder`, with all its blocks as the results have them today. Raises ValueError
+    for a block that statements.py does not know."""
 
     def block(found: re.Match[str]) -> str:
         name = found["name"]
@@ -49,7 +49,7 @@ def rendered(text: str, folder: Path) -> str:
 
 
 def filled(text: str) -> str:
-    """Lines of prose and of lists at the width of the documents; rows of tables as they are."""
+    """Wrap prose and lists at the width of the documents. Rows of tables stay as they are."""
     return "".join(f"{line}\n" for written in text.splitlines() for line in _fill(written) or [""])
 
 
@@ -63,7 +63,7 @@ def _fill(line: str) -> list[str]:
 
 
 def out_of_date() -> Iterator[tuple[Path, str]]:
-    """Documents that differ from what the results say, each with its new text."""
+    """Return the documents that differ from what the results say, each with its new text."""
     for path in documents():
         text = path.read_text(encoding="utf-8")
         if (new := rendered(text, path.parent)) != text:

@@ -1,4 +1,4 @@
-"""Lines of results, and how tables and sentences of the documentation are made of them."""
+"""Read result lines, and make tables and sentences of the documentation from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lines(name: str) -> list[Line]:
 
 
 def newest(name: str, **fields: Any) -> Line:
-    """The last line with these values. Raises IndexError if there is none."""
+    """Return the last line with these values. Raises IndexError if there is none."""
     return [line for line in lines(name) if line.items() >= fields.items()][-1]
 
 
@@ -29,7 +29,7 @@ def source(name: str, *used: Line) -> str:
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """The first column to the left, the others to the right."""
+    """Make a table with the first column aligned left, the others right."""
     header = list(header)
     marks = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))

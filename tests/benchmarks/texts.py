@@ -1,4 +1,4 @@
-"""Texts for benchmarks of the data plane, their size, and the CPU seconds of a process."""
+"""Read texts for benchmarks of the data plane, and measure their size and the CPU seconds of a process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 
 def read(places: list[str], languages: tuple[str, ...]) -> dict[str, list[str]]:
-    """Texts by language from Parquet files with the columns `text` and `language`, or folders of them (fsspec URLs)."""
+    """Return texts by language from Parquet files with the columns `text` and `language`, or from folders of them
+    (fsspec URLs)."""
     texts: dict[str, list[str]] = {language: [] for language in languages}
     for place in places:
         fs, path = fsspec.url_to_fs(place)
@@ -31,6 +32,6 @@ def megabytes(texts: list[str]) -> float:
 
 
 def cpu_seconds() -> float:
-    """Of this process and all its threads."""
+    """Return the CPU seconds of this process and all its threads."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime

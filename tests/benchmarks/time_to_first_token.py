@@ -55,7 +55,7 @@ def prompt(arm: str, turn: TimedTurn) -> tuple[Tensor | None, list[int]]:
 
 
 def bytes_in_use(model: TokenModel, memory: Tensor | None, query: list[int]) -> dict[str, int]:
-    """Bytes of what a conversation keeps alive while it is answered."""
+    """Return the bytes that a conversation keeps alive while it is answered."""
     decoding = Decoding(model, memory, [query], [1])
     held = {
         "memory_bytes": 0 if memory is None else memory.nbytes,
@@ -67,7 +67,8 @@ def bytes_in_use(model: TokenModel, memory: Tensor | None, query: list[int]) -> 
 
 
 def peak_bytes(arm: str, memory: Tensor | None, query: list[int]) -> int:
-    """How far the first token drives the resident memory of a fresh process above what it had with the model loaded."""
+    """Return how far the first token drives the resident memory of a fresh process above what it had after loading the
+    model."""
     torch.set_num_threads(1)
     model, before = build(arm), _resident("VmRSS")
     answer(model, memory, [query], [1])
@@ -129,7 +130,7 @@ def main() -> None:
 
 
 def conversation(config: ModelConfig, query: int, reply: int) -> list[tuple[list[int], list[int]]]:
-    """Interactions of random tokens, all of one length."""
+    """Make interactions of random tokens, all of one length."""
     generator = torch.Generator().manual_seed(0)
     low, tokens = config.tokens.highest + 1, config.tokens
     drawn = torch.randint(low, config.vocab_size, (8, query + reply), generator=generator).tolist()

@@ -70,7 +70,7 @@ class Quiet:
 
 
 class Walk:
-    """Texts of one language: word after word as they follow each other in a corpus, every tenth one made up."""
+    """Texts of one language. Each word follows a word that it follows in a corpus; every tenth word is made up."""
 
     def __init__(self, corpus: Corpus, language: str, seed: int) -> None:
         self.random = random.Random(f"{language} {seed}")
@@ -91,7 +91,7 @@ class Walk:
         return " ".join(words)
 
     def _new(self) -> str:
-        """A word of the halves of two others, or a number."""
+        """Make a word from halves of two others, or a number."""
         if self.random.random() < 0.2:
             return str(self.random.randrange(10**6))
         one, other = self.random.choice(self.words), self.random.choice(self.words)
@@ -103,7 +103,7 @@ def _as_worker() -> None:
 
 
 def write_corpus(source: str, folder: Path, size: int, seed: int) -> None:
-    """About `size` bytes of documents, half of them in each language."""
+    """Write about `size` bytes of documents, half of them in each language."""
     folder.mkdir(parents=True)
     for number, language in enumerate(LANGUAGES):
         documents = _documents(Walk(Corpus(source), language, seed), language, size // len(LANGUAGES))
@@ -123,7 +123,7 @@ def _documents(walk: Walk, language: str, size: int) -> Iterator[Document]:
 
 
 def cpu_seconds() -> dict[tuple[int, float], float]:
-    """Of this process and of all that it started."""
+    """Return the CPU seconds of this process and of all that it started."""
     me = psutil.Process()
     found = {}
     for process in (me, *me.children(recursive=True)):
@@ -136,7 +136,7 @@ def cpu_seconds() -> dict[tuple[int, float], float]:
 
 
 class Watch:
-    """CPU seconds, and the most memory that a worker and that this process had, while a block runs."""
+    """Measures CPU seconds, and the most memory that a worker and that this process had, while a block runs."""
 
     def __enter__(self) -> Watch:
         self.worker_peak = self.driver_peak = 0
@@ -167,13 +167,14 @@ class Watch:
 
 
 def _own_memory(process: psutil.Process) -> int:
-    """Bytes of a process that are its own: pages of shared files are not."""
+    """Return the bytes that belong to a process alone, without pages of shared files."""
     memory = process.memory_info()
     return memory.rss - memory.shared
 
 
 def apart(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What `work` returns in a new process set up as a worker is, so that it leaves no memory behind here."""
+    """Return what `work` returns in a new process. The process is set up like a worker, and leaves no memory behind
+    here."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, initializer=_as_worker) as pool:
         return pool.submit(work, *arguments).result()
@@ -191,7 +192,7 @@ def config(shards: int) -> TextShardsConfig:
 
 
 def reference(corpus_uri: str, tokenizer_uri: str) -> dict[str, float]:
-    """The encoder of `tokenizers` alone, on the first documents of each row group."""
+    """Run only the encoder of `tokenizers`, on the first documents of each row group."""
     corpus, tokenizer = Corpus(corpus_uri), Tokenizer.load(f"{tokenizer_uri}/tokenizer.json")
     texts: list[str] = []
     groups = [group for group, _ in corpus.row_groups()]

@@ -33,7 +33,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory, tokenizer) -> dict[str, Artifact]:
-    """Models of both kinds, and the tokenizer."""
+    """Give models of both kinds, and the tokenizer."""
     folder = tmp_path_factory.mktemp("models")
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     uris = save_models(folder, tokenizer) | {"tokenizer": str(folder / "tokenizer")}
@@ -47,7 +47,7 @@ def session(sources) -> ChatSession:
 
 @pytest.fixture
 def say(sources, monkeypatch, capsys):
-    """Runs the command with text on standard input; returns the exit code and what was printed."""
+    """Run the command with text on standard input. Returns the exit code and what was printed."""
 
     def run(text: str = "", **options) -> tuple[int, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
@@ -58,7 +58,7 @@ def say(sources, monkeypatch, capsys):
 
 
 def reference(session: ChatSession, prompts: list[str]) -> tuple[list[str], torch.Tensor]:
-    """The same turns one after the other, without streaming or threads."""
+    """Take the same turns one after the other, without streaming or threads."""
     model, tokenizer, texts = session.model, session.tokenizer, []
     memory = ConversationState.new(model).memory
     for prompt in prompts:

@@ -1,4 +1,4 @@
-"""Recall: who remembers what, and that the controls really take the memory away."""
+"""Test recall: who remembers what, and that the controls really take the memory away."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Notebook:
 
 
 class Reader(ReactiveSpeaker):
-    """Answers from the notebook alone: the newest value of the slot; guesses where the notebook is blank."""
+    """Answers from the notebook alone with the newest value of the slot, and guesses if the notebook is blank."""
 
     def __init__(self, tokenizer):
         super().__init__(Notebook())
@@ -163,7 +163,7 @@ def test_controls_leave_the_conversation_as_it_was(tokenizer, reader):
 
 
 def test_free_running_remembers_own_words_and_teacher_forcing_the_reference(reader):
-    """A speaker that always answers the same thing and notes down what it is told to remember."""
+    """The speaker always gives the same answer, and notes what it is told to remember."""
 
     class Parrot:
         arms = ("main", "control")

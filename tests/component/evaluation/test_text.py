@@ -42,7 +42,7 @@ def test_an_uneven_last_batch_gives_the_result_of_a_single_batch(world, kind):
 
 
 def test_perplexity_is_that_of_every_document_alone(world):
-    """An independent reference: each document by itself, through the plain pass, weighted by its predictions."""
+    """The reference takes each document by itself through the plain pass, weighted by its number of predictions."""
     _, baseline, rows = world
     nats, count = 0.0, 0
     for row in rows["pl"]:

@@ -1,4 +1,4 @@
-"""What the Triton kernels become on an H100, cross-compiled, and what is refused without one."""
+"""What the Triton kernels become on an H100, by cross-compilation, and what is refused without a GPU."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Without the interpreter, which some other test may have asked for, and without any GPU."""
+    """Run without the interpreter, which another test may have asked for, and without any GPU."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, str(BENCHMARKS / script), *arguments]
     return subprocess.run(
@@ -86,7 +86,7 @@ def test_the_kernels_refuse_what_they_cannot_run():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="makes believe that there is a GPU")
 def test_experts_without_kernels_on_a_gpu_say_why_once():
-    """Tensors without values claim to be there; what follows the warning asks for values."""
+    """Meta tensors pretend to be on a GPU. They hold no values, so the code after the warning fails."""
     experts._warn.cache_clear()
     with warnings.catch_warnings(record=True) as told, FakeTensorMode():
         warnings.simplefilter("always")

@@ -83,7 +83,8 @@ def test_one_memory_serves_consecutive_rows_as_copies_would(model):
 
 @pytest.mark.parametrize("kind", [ReactiveTransformer, StatelessDecoder])
 def test_copying_start_makes_an_attended_state_predict_its_token(kind):
-    """One attention step alone: values of a token's embedding, out, head. Most tokens must predict themselves."""
+    """One attention step alone passes values of a token's embedding through `out` and the head. Most tokens must
+    predict themselves."""
     model = seeded(lambda: kind(small_config(copy_start=True)), 0)
     layer = model.decoder.stateful[0]
     attention = layer.memory_read if kind is ReactiveTransformer else layer.attention
@@ -104,7 +105,7 @@ def test_copying_start_makes_an_attended_state_predict_its_token(kind):
 
 
 def test_fresh_gates_are_half_open_and_differ_between_channels():
-    """Not saturated at the start: a gate that is shut or wide open has no gradient."""
+    """Gates must not be saturated at the start: a gate that is shut or wide open has no gradient."""
     model, x = small_model(), torch.randn(500, 32)
     layers = [*model.decoder.initial, *model.decoder.stateful, *model.decoder.final, *model.encoder.layers]
     for attention in (layer.attention for layer in layers):

@@ -1,4 +1,4 @@
-"""Compiled layers compute what the others do, on interactions with padding too."""
+"""Compiled layers compute the same as other layers, also on padded interactions."""
 
 import pytest
 import torch

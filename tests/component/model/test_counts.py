@@ -30,7 +30,7 @@ def built(config: ModelConfig) -> ReactiveTransformer:
 
 
 def sizes(config: ModelConfig) -> dict[str, tuple[int, int]]:
-    """Parameters and active parameters of every part."""
+    """Return parameters and active parameters of every part."""
     return {part.name: (part.parameters, part.active) for part in size_of(config).parts}
 
 
@@ -128,7 +128,7 @@ def test_alpha_micro_and_mini_round_to_their_cards():
 
 
 def expected_parts(c: ModelConfig) -> dict[str, int]:
-    """The count formulas of the cards, without the embedding."""
+    """Compute the counts by the formulas of the cards, without the embedding."""
     d, dh = c.dim, c.head_dim
 
     def attention(a: AttentionConfig, bias: bool | None = None) -> int:
@@ -232,7 +232,7 @@ VARIANTS = [
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 @torch.no_grad()
 def test_flops_equal_those_that_torch_counts(changes):
-    """On one interaction of full length; torch counts a causal attention as if every token saw all."""
+    """One interaction has full length. Torch counts causal attention as if every token saw all tokens."""
     model = small_model(**changes)
     c, size = model.config, size_of(model.config)
     ids, memory = torch.randint(11, 64, (1, c.length)), model.initial_memory(1)
@@ -263,7 +263,8 @@ def test_flops_equal_those_that_torch_counts(changes):
 
 
 def test_beta_flops_follow_from_its_matrices():
-    """Two per weight that a token meets; tokens pass no key-value projection of the memory, its slots do."""
+    """Each weight that a token meets costs two FLOPs. The key-value projection of the memory is applied to slots, not
+    to tokens."""
     decoder = size_of(BETA).parts[1].flops
     attention, read, routed = 3 * 512 * 32 * 8 + 2 * 512 * 32 * 4, 2 * 512 * 256, 10 * 3 * 512 * 192
     moe = routed + 512 * 384 + 2 * 3 * 512 * 384 + 512 * 2

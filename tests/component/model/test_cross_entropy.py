@@ -1,4 +1,4 @@
-"""Projection and cross entropy in chunks: values and gradients against full logits in fp64, whatever the chunks."""
+"""Projection and cross entropy in chunks: values and gradients equal full logits in fp64, whatever the chunks."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""What the cards add to a layer: encoders that read memory, experts with biases, norms of heads; small Alphas run."""
+"""What the cards add to a layer (encoders that read memory, experts with biases, norms of heads), and that small Alphas
+run."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def rms(x, weight):
 
 
 def turned(x, base=10_000.0):
-    """Rotary embedding of x [T, heads, head_dim], pair by pair."""
+    """Rotate x [T, heads, head_dim], pair by pair."""
     out = torch.empty_like(x)
     for position in range(x.shape[0]):
         for pair in range(x.shape[-1] // 2):
@@ -52,7 +53,7 @@ def turned(x, base=10_000.0):
 
 
 def attended(q, k, v):
-    """q [T, Hq, dh], k and v [S, Hkv, dh] -> [T, Hq * dh], one head after the other."""
+    """Map q [T, Hq, dh], k and v [S, Hkv, dh] to [T, Hq * dh], one head after the other."""
     heads = []
     for head in range(q.shape[1]):
         source = head * k.shape[1] // q.shape[1]

@@ -1,4 +1,4 @@
-"""The hand-over folder: the same weights come back, and anything wrong is named."""
+"""The model folder: the same weights come back, and messages name anything wrong."""
 
 import hashlib
 import json
@@ -216,7 +216,7 @@ def test_a_write_that_fails_leaves_no_folder_that_looks_complete(tmp_path, monke
 
 
 def test_a_power_cut_leaves_whole_files(tmp_path, monkeypatch):
-    """A file gets its name when it is on the disk, and then its name is brought there too."""
+    """A file is brought to the disk before it gets its name, and its name afterwards."""
     events, sync, replace = [], os.fsync, os.replace
 
     def syncing(descriptor):

@@ -23,7 +23,7 @@ def start(model, rows=3):
 
 
 def uncached(model, memory, query, tokens):
-    """One conversation, no cache: the whole interaction is decoded again for every token."""
+    """Answer one conversation without a cache: decode the whole interaction again for every token."""
     ids = list(query)
     for _ in range(tokens):
         batch = torch.tensor([ids])
@@ -35,7 +35,8 @@ def uncached(model, memory, query, tokens):
 
 
 def written(model, memory, interactions):
-    """Memory after a batch of interactions of different lengths, padded; an answer may hold the token that pads."""
+    """Return the memory after a padded batch of interactions of different lengths. An answer may hold the padding
+    token."""
     rows = [torch.tensor(i) for i in interactions]
     ids, mask = (pad_sequence(part, batch_first=True) for part in (rows, [row >= 0 for row in rows]))
     return model.write(memory, model.encode(ids, mask), mask)
@@ -45,7 +46,7 @@ def written(model, memory, interactions):
 @pytest.mark.parametrize("layers", [(0, 0), (1, 0), (0, 1), (1, 2)])
 @torch.no_grad()
 def test_cached_batches_equal_uncached_rows_over_two_interactions(layers, variant):
-    """Conversations of different lengths with answers of different lengths: each goes its own way, by itself."""
+    """Conversations and answers differ in length, and no conversation affects another."""
     memory = MemoryConfig(slots=6, variant=variant)
     model = small_model(2, initial_layers=layers[0], final_layers=layers[1], memory=memory).eval()
     model.decoder.head.bias[TOKENS.eos] += 1.0  # some answers end by themselves
@@ -359,7 +360,7 @@ def test_encoded_data_that_does_not_fit_its_mask_is_refused():
 )
 @torch.no_grad()
 def test_padding_that_does_not_stand_on_the_right_is_refused(row, place):
-    """It would shift the positions of what follows it, or be read as a token, without a word."""
+    """Otherwise it would silently shift the positions of what follows, or be read as a token."""
     model, ids = small_model().eval(), torch.full((2, 4), 20)
     mask, memory = torch.tensor([[True] * 4, row]), start(model, 2)
     reads = model.decoder.read_projections(memory)

@@ -1,4 +1,4 @@
-"""Large fresh tensors: the kernel's own list of mappings says what was asked of it."""
+"""Large new tensors are in huge pages: the kernel's list of mappings shows what it was asked for."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ FLOATS = PAGE_BYTES // 4
 
 
 def asked_for_huge(address):
-    """Whether the mapping that holds the address has the flag of MADV_HUGEPAGE."""
+    """Return whether the mapping that holds the address has the flag of MADV_HUGEPAGE."""
     inside = False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         name, *rest = line.split()

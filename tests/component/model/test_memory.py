@@ -1,4 +1,4 @@
-"""The memory write: its bounds, its independence between conversations and of padding, and what is refused."""
+"""The memory write: its bounds, its independence of other conversations and of padding, and what it refuses."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_every_variant_writes_each_conversation_by_itself(variant):
 
 @pytest.mark.parametrize("variant", WRITES)
 def test_every_write_says_what_it_costs(variant):
-    """Of each token and slot at least once the multiply-adds of one of its matrices."""
+    """Each token and slot costs at least the multiply-adds of one of its matrices."""
     write = small_model(memory=MemoryConfig(slots=6, variant=variant)).memory_attention
     assert (
         write.flops(14, 6).matrices
@@ -122,7 +122,7 @@ def test_more_slots_hold_more_directions(variant, factor):
 
 @torch.no_grad()
 def test_memory_is_passed_in_and_returned_and_nothing_else_remembers():
-    """A conversation that is interrupted by another one goes on bit for bit as if alone."""
+    """A conversation interrupted by another one continues with the same bits as without it."""
     model = small_model().eval()
     assert not list(model.buffers())
     assert not any("stm" in name or name.endswith("memory") for name in model.state_dict())
@@ -146,7 +146,7 @@ def test_memory_is_passed_in_and_returned_and_nothing_else_remembers():
 
 
 def test_padding_wins_nothing_in_a_competitive_write():
-    """Neither tokens at padding that every slot would want nor their number change what is written."""
+    """Padding with tokens that every slot would want changes nothing, whatever their number."""
     model = small_model().eval()
     memory = model.initial_memory(2, torch.Generator().manual_seed(0))
     encoded, mask = encoded_for(model, 1, rows=2)
@@ -193,7 +193,8 @@ def test_a_row_without_tokens_keeps_its_memory():
 
 @pytest.mark.parametrize("variant", WRITES)
 def test_a_turn_that_a_conversation_does_not_have_disturbs_nobody(variant):
-    """Its row is all padding: everything stays finite, and the other rows are as if alone, also in their gradients."""
+    """The row of the missing turn is all padding. Everything stays finite, and the other rows and their gradients are
+    as without it."""
     model = small_model(memory=MemoryConfig(slots=6, variant=variant))
     first = model.initial_memory(2, torch.Generator().manual_seed(0)).requires_grad_()
     ids = torch.tensor([[11, 12, 13], [0, 0, 0]])
@@ -241,7 +242,7 @@ def test_conversation_state_saves_and_loads_bit_for_bit(tmp_path):
 
 
 def test_the_memory_of_another_model_of_the_same_shape_is_refused(tmp_path):
-    """One weight by one bit is another model; a copy of all weights is the same."""
+    """A model that differs in one bit of one weight is another model; a copy of all weights is the same."""
     model, path = small_model().eval(), tmp_path / "state.safetensors"
     state = ConversationState.new(model).written(model, [2, 5, 20, 6, 21, 3])
     state.save(path, model)

@@ -24,8 +24,8 @@ def test_bfloat16_keys_turn_by_the_exact_angle_at_every_position():
 
 @torch.no_grad()
 def test_a_bfloat16_model_knows_its_far_tokens_as_well_as_its_near_ones():
-    """Its difference to the same weights in fp32 does not grow over thousands of positions, as it does with angles in
-    half precision. Attention is sharp, so that it depends on where a token stands."""
+    """The difference to fp32 with the same weights does not grow over thousands of positions. With angles in half
+    precision it would. Attention is sharp, so the result depends on positions."""
     model = small_model(stateful_layers=1, rope_base=100_000.0).eval()
     model.decoder.initial[0].attention.project.weight[:24] *= 4  # queries and keys
     for parameter in model.parameters():
@@ -40,7 +40,8 @@ def test_a_bfloat16_model_knows_its_far_tokens_as_well_as_its_near_ones():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [4.0, 1.0, 0.02])
 def test_norms_bring_the_root_mean_square_to_one(dtype, scale):
-    """Also that of a fresh memory of standard deviation 0.02, whatever the dtype: epsilon does not follow it."""
+    """This holds in every dtype, also for a fresh memory of standard deviation 0.02: epsilon does not depend on the
+    dtype."""
     x = (scale * torch.randn(64, 512, generator=torch.Generator().manual_seed(0))).to(dtype)
     normed = norm(512, 1e-6).to(dtype)(x).float()
     torch.testing.assert_close(normed.pow(2).mean(-1).sqrt(), torch.ones(64), rtol=0, atol=5e-3)

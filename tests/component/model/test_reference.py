@@ -33,7 +33,7 @@ def attention_config(heads: str, gate: str = "none", bias: bool = False) -> Atte
 
 
 def model_with(heads: str = "SQA", gate: str = "none", **changes):
-    """A model of head width 4, all of whose attention has these heads; self-attention has this gate."""
+    """Make a model of head width 4, with these heads in every attention and this gate in self-attention."""
     narrow = dict(heads=8, dense_dim=10, encoder_dim=10)
     own = attention_config(heads, gate)
     attention = dict(decoder_attention=own, encoder_attention=own, cross_attention=attention_config(heads))
@@ -41,7 +41,7 @@ def model_with(heads: str = "SQA", gate: str = "none", **changes):
 
 
 def padded_batch(seed: int = 1):
-    """Ids [3, 9] of which each row has another number of real tokens; what stands at the padding must not matter."""
+    """Return ids [3, 9] whose rows differ in the number of real tokens. The ids at padding must not matter."""
     ids = torch.randint(11, 64, (len(LENGTHS), 9), generator=torch.Generator().manual_seed(seed))
     return ids, torch.arange(9) < torch.tensor(LENGTHS)[:, None]
 
@@ -51,12 +51,12 @@ def rows_of(ids):
 
 
 def padded(rows, length=9):
-    """Rows [T_i, d] -> [B, length, d] with zeros at padding."""
+    """Put rows [T_i, d] into [B, length, d], with zeros at padding."""
     return torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - len(row))) for row in rows])
 
 
 def drawn_memory(of, slots=None):
-    """A memory as after many writes, of order 1; or `slots` raw states per row."""
+    """Draw a memory of order 1, as after many writes, or `slots` raw states per row."""
     shape = (of.config.stateful_layers, len(LENGTHS), slots or of.config.memory.slots, of.config.dim)
     return torch.randn(shape, generator=torch.Generator().manual_seed(5)).requires_grad_()
 
@@ -152,7 +152,7 @@ def test_mlm_head():
 
 
 def test_packed_documents_are_rows_of_their_own():
-    """Neither self-attention nor the memory read sees another document, and positions begin anew."""
+    """Neither self-attention nor the memory read sees another document, and positions restart."""
     of = model_with(gate="elementwise")
     ids = padded_batch()[0]
     documents = torch.tensor([[0] * 4 + [1] * 5, [0] * 2 + [1] * 1 + [2] * 3 + [-1] * 3, [0] * 9])
@@ -181,7 +181,8 @@ MEMORIES = {name: dict(variant=name) | changes for name, changes in VARIANTS.ite
 
 @pytest.mark.parametrize("name", MEMORIES)
 def test_memory_after_three_writes(name):
-    """All rows, all layers, and the gradient through every write down to the first memory and interaction."""
+    """This compares all rows, all layers, and the gradient through every write down to the first memory and
+    interaction."""
     memory = MemoryConfig(slots=3, **MEMORIES[name])
     assert_written_as_equations(model_with(stateful_layers=2 * memory.groups, memory=memory))
 
@@ -215,7 +216,7 @@ def assert_written_as_equations(of):
 )
 @torch.no_grad()
 def test_cached_logits_over_two_interactions(heads, gate, around):
-    """A batch of queries of different lengths, answered token by token, against whole rows computed anew."""
+    """A batch of queries of different lengths, answered token by token, equals whole rows computed anew."""
     of = model_with(heads, gate, initial_layers=around[0], final_layers=around[1])
     state, memory = dict(of.named_parameters()), drawn_memory(of)
     for turn in range(2):

@@ -1,4 +1,4 @@
-"""Packed documents as a GPU sees them, in blocks of FlexAttention, against a loop over documents in fp64."""
+"""Packed documents, masked in blocks of FlexAttention as on a GPU, equal a loop over documents in fp64."""
 
 import warnings
 
@@ -13,7 +13,7 @@ LENGTH = 261
 
 
 def numbered(lengths):
-    """Which document each token of a row belongs to, -1 at padding."""
+    """Return the document of each token of a row, -1 at padding."""
     numbers = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
     return torch.nn.functional.pad(numbers, (0, LENGTH - len(numbers)), value=-1)
 
@@ -26,7 +26,7 @@ def drawn(query_heads, kv_heads, keys):
 
 
 def one_by_one(q, k, v, queries, keys, causal):
-    """Softmax over the keys of the query's own document, [B, T, heads * head_dim]; zero at padding."""
+    """Take the softmax over the keys of the query's own document: [B, T, heads * head_dim], zero at padding."""
     q, (k, v) = q.double(), (part.double().repeat_interleave(q.shape[1] // part.shape[1], 1) for part in (k, v))
     rows = []
     for row in range(len(q)):
@@ -43,7 +43,8 @@ def one_by_one(q, k, v, queries, keys, causal):
 
 @pytest.fixture
 def eager():
-    """FlexAttention is compiled where it is used; its meaning is the same when it is not, which it warns of."""
+    """Run FlexAttention uncompiled. The code compiles it, but the meaning is the same; it warns that it is not
+    compiled."""
     with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -53,8 +54,8 @@ def eager():
 @pytest.mark.parametrize("heads", [(4, 2), (2, 2)], ids=["grouped", "plain"])
 @pytest.mark.parametrize("kind", ["causal", "bidirectional", "memory"])
 def test_blocks_mean_what_the_dense_mask_means(kind, heads):
-    """A memory has keys of its own number; padding reads something and counts nothing. Values alone: on a CPU torch
-    has no backward pass of FlexAttention."""
+    """A memory has another number of keys than tokens. Padding reads something and does not count. Only values are
+    compared: on a CPU torch has no backward pass of FlexAttention."""
     queries = torch.stack([numbered(lengths) for lengths in DOCUMENTS])
     keys = queries[:, ::2].contiguous() if kind == "memory" else queries
     inputs, causal, real = drawn(*heads, keys.shape[1]), kind == "causal", (queries >= 0)[..., None]

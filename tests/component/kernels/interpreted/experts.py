@@ -43,7 +43,7 @@ def problem(name: str) -> tuple[list[torch.Tensor], Tiles]:
 
 
 def reference(x, weights, chosen, w_in, w_out):
-    """Token by token in fp64, from the equation."""
+    """Compute the equation in fp64, token by token."""
     x, weights, w_in, w_out = (tensor.double() for tensor in (x, weights, w_in, w_out))
     tokens = []
     for t in range(len(x)):
@@ -106,7 +106,8 @@ def test_weight_gradients_are_added_to_the_main_gradients():
 @pytest.mark.parametrize("added", [False, True], ids=["returned", "added"])
 @pytest.mark.parametrize("wanted", [("x", "weights"), ("w_in",), ("w_out",), ("x", "w_out"), ("weights", "w_in")])
 def test_gradients_that_nobody_asks_for_are_not_computed(wanted, added):
-    """Frozen experts, or frozen layers before them. With main gradients, those of frozen experts stay as they are."""
+    """Either the experts or the layers before them are frozen. With main gradients, those of frozen experts do not
+    change."""
     (x, weights, chosen, w_in, w_out), tiles = problem("empty experts")
     values = dict(zip(NAMES, (x, weights, w_in, w_out), strict=True))
     theirs = {name: value.clone().requires_grad_() for name, value in values.items()}
@@ -133,7 +134,7 @@ def test_gradients_that_nobody_asks_for_are_not_computed(wanted, added):
 
 
 def test_each_kernel_equals_its_own_reference():
-    """The chain's intermediate results, in rows sorted by expert."""
+    """Intermediate results of the chain are compared, in rows sorted by expert."""
     (x, weights, chosen, w_in, w_out), tiles = problem("ragged")
     top_k, width = weights.shape[1], w_out.shape[1]
     plan = plan_rows(chosen, len(w_in), tiles.height)
@@ -191,7 +192,8 @@ def test_nothing_is_read_back_by_the_host():
 
 @pytest.mark.parametrize("name", ["ragged", "one hot expert", "empty experts"])
 def test_only_rows_of_an_expert_that_were_written_are_summed(name):
-    """A token that is not a number, and memory that holds none before it is written: no zero hides them in a sum."""
+    """One token is NaN, and so is memory before it is written. A sum that multiplied them by zero would still be
+    NaN."""
     (x, weights, chosen, w_in, w_out), tiles = problem(name)
     x[0] = torch.nan  # the one that a load beyond the last row would take
     spoiled = torch.zeros(len(w_in), dtype=torch.bool).index_fill(0, chosen[0], True)
