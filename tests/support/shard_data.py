@@ -65,11 +65,11 @@ def write_corpus(folder: Path) -> str:
     return str(folder)
 
 
-def context(output: str, corpus: str, tokenizer: str = "", workers: int = 2, **more) -> StageContext:
+def context(output: str | Path, corpus: str, tokenizer: str = "", workers: int = 2, **more) -> StageContext:
     return StageContext(
         stage="shards",
         artifact_id="test-1",
-        output_uri=output,
+        output_uri=str(output),
         inputs={
             name: recorded(name, f"{name}-1", uri)
             for name, uri in (("corpus", corpus), ("tokenizer", tokenizer))
