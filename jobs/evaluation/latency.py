@@ -1,4 +1,4 @@
-"""Time to the first token against the turn number: a memory of fixed size beside a history that is read again."""
+"""Measure the time to the first token by turn, of RxT and of a baseline that reads the whole history at every turn."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ REPEATS = 7
 
 
 def device_name() -> str:
-    """The processor as it calls itself, for tables of times."""
+    """The name of the processor and its number of cores, for tables of times."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     return f"{names[0]}, {len(names)} cores" if names else platform.machine()
 
 
 def turn_grid(last: int) -> list[int]:
-    """1, 2, 4 … and `last`."""
+    """The turns that are timed: 1, 2, 4 … and `last`."""
     return sorted({last} | {2**i for i in range(last.bit_length()) if 2**i <= last})
 
 
 def state_bytes(model: ReactiveTransformer) -> int:
-    """Bytes of one conversation's short-term memory; the same at every turn."""
+    """The bytes of one conversation's short-term memory, the same at every turn."""
     memory = model.initial_memory(1)
     return memory.numel() * memory.element_size()
 
 
 def history_bytes(model: StatelessDecoder, tokens: int) -> int:
-    """Bytes of keys and values of `tokens` tokens: what the baseline would keep in order not to read them again."""
+    """The bytes of the keys and values of `tokens` tokens. The baseline would have to keep them to avoid reading the
+    tokens again."""
     c = model.config
     layers = c.initial_layers + c.stateful_layers + c.final_layers
     per_token = 2 * c.decoder_attention.kv_heads * c.head_dim
@@ -51,8 +52,11 @@ def history_bytes(model: StatelessDecoder, tokens: int) -> int:
 
 @dataclass(frozen=True)
 class TimedTurn:
-    """A conversation before its `turn`, whose first token is timed: what each model has kept of it, and the query that
-    comes. `prompt` is that query behind the whole history, for the model that has no memory [L, 1, S, d]."""
+    """A conversation just before a turn whose first token is timed.
+
+    RxT answers `query` from `memory` [L, 1, S, d]. The baseline has no memory, so its `prompt` is the whole history and
+    then the query. `interaction` is what RxT writes after the answer.
+    """
 
     turn: int
     memory: Tensor
@@ -63,8 +67,8 @@ class TimedTurn:
 
 @torch.inference_mode()
 def timed_turns(model: ReactiveTransformer, interactions: Sequence[tuple[Ids, Ids]], last: int) -> list[TimedTurn]:
-    """The turns of the grid. `interactions` (query, answer) are repeated in a circle; every turn of the grid asks
-    the first query, so that only what came before differs."""
+    """The turns of `turn_grid(last)`. The `interactions` (query, answer) are repeated as often as needed. Every timed
+    turn asks the first query, so that only the history before it differs."""
     memory, history, found = model.initial_memory(1, torch.Generator().manual_seed(0)), [], []
     for turn in range(1, last + 1):
         interaction = sum(interactions[(turn - 1) % len(interactions)], [])
@@ -79,9 +83,9 @@ def timed_turns(model: ReactiveTransformer, interactions: Sequence[tuple[Ids, Id
 def measure(
     model: ReactiveTransformer, baseline: StatelessDecoder, interactions: Sequence[tuple[Ids, Ids]], last: int
 ) -> list[dict[str, Any]]:
-    """One record per turn of the grid, medians in seconds of REPEATS single-row answers of one token.
+    """One record per timed turn. Times are medians in seconds over REPEATS runs with one conversation and one token.
 
-    `write_seconds` (encode and write) is spent after the answer and delays no token.
+    `write_seconds` covers encoding and writing to memory, which happen after the answer and delay no token.
     """
     grid = timed_turns(model, interactions, last)
     calls = [
@@ -109,8 +113,10 @@ def measure(
 
 
 def interleaved(calls: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]) -> list[list[float]]:
-    """Times of each call by `clock`, in rounds that begin with another call each time, so that a busy moment of the
-    machine and what a call leaves behind fall on all alike; a first round warms up."""
+    """The times that `clock` measures for each call, [calls][repeats]. A first round warms up.
+
+    Each round starts with another call. So busy moments of the machine and after-effects of a call fall on all alike.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for round_ in range(repeats + 1):
         for place in range(len(calls)):

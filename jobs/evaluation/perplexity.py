@@ -1,4 +1,4 @@
-"""Perplexity and token accuracy on held-out text, per language: sums over tokens, divided once at the end."""
+"""Measure perplexity and token accuracy on held-out text per language. Sums over tokens are divided once at the end."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tokenization.shards.reader import ShardReader
 
 MLM_PROBABILITY = 0.15
 Scorer = Callable[[Tensor, Tensor], dict[str, TokenLoss]]
-"""(ids [B, T], documents [B, T]) -> named sums."""
+"""A function of ids [B, T] and documents [B, T] that returns sums over tokens by name."""
 
 
 def load_rows(reader: ShardReader, rows: int, seed: int) -> dict[str, list[dict]]:
-    """`rows` test rows of each language (all, where there are fewer), drawn by `seed`."""
+    """Test rows of each language, drawn with `seed`: `rows` of them, or all if there are fewer."""
     chosen: dict[str, list[dict]] = {language: [] for language in LANGUAGES}
     for row in reader.rows(np.random.default_rng(seed).permutation(len(reader))):
         found = chosen[LANGUAGES[row["language"]]]
@@ -33,7 +33,7 @@ def load_rows(reader: ShardReader, rows: int, seed: int) -> dict[str, list[dict]
 
 
 def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
-    """The decoder with a memory that nothing was written to, the same for every row; the encoder by masked tokens."""
+    """Scores RxT: the decoder on next tokens, with one initial memory for all rows, the encoder on masked tokens."""
     start = model.initial_memory(1, torch.Generator().manual_seed(seed))
     tokens = model.config.tokens
 
@@ -62,7 +62,7 @@ def stateless_scorer(model: StatelessDecoder) -> Scorer:
 
 @torch.inference_mode()
 def measure(scorer: Scorer, rows: Sequence[dict], batch_size: int) -> dict[str, Any]:
-    """Tokens, perplexity and accuracy over `rows`, whatever the size of the last batch."""
+    """Tokens, perplexity and accuracy over `rows`. They do not depend on the batch size."""
     sums = _add(
         scorer(batch["input_ids"], batch["documents"])
         for batch in (text_batch(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))
@@ -91,6 +91,6 @@ def _add(parts: Iterable[dict[str, TokenLoss]]) -> dict[str, list[float]]:
 
 
 def _masked(ids: Tensor, documents: Tensor, seed: int) -> Tensor:
-    """Which tokens the encoder must guess: drawn from each row's own content, so batching changes nothing."""
+    """Which tokens the encoder must guess. Each row's content seeds its draws, so that batching changes nothing."""
     draws = [np.random.default_rng([seed, int(row.sum())]).random(len(row)) for row in ids]
     return torch.from_numpy(np.stack(draws) < MLM_PROBABILITY) & (documents >= 0)

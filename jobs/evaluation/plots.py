@@ -1,4 +1,4 @@
-"""A handful of plots that a person can read: units on every axis, names beside their lines, Okabe-Ito colours."""
+"""Draw an evaluation's plots, with units on every axis, names beside the lines, and Okabe-Ito colours."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ARMS = {
     "shuffled": ("RxT, another's memory", "#CC79A7", "D"),
     "zeroed": ("RxT, memory zeroed", "#D55E00", "v"),
 }
-"""Name, colour and marker of every arm, best expected first."""
+"""Name, colour and marker of every arm. The arm expected to be best comes first."""
 GREY = "#666666"
 
 
 def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
-    """All plots of an evaluation as PNG files in `folder`."""
+    """Write all plots of an evaluation as PNG files to `folder`, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     arms = evaluation["memory"]["arms"]
     figures = {
@@ -39,13 +39,13 @@ def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def recall(arms: dict[str, Any], axis: str, title: str, label: str) -> Figure:
-    """Accuracy of every arm along one axis with 95 % intervals, chance as a dashed line, n above."""
+    """Plot the accuracy of every arm along one axis with 95 % intervals, chance as a dashed line, and n above."""
     figure, axes = _figure(title)
     steps = {arm: i for i, arm in enumerate(ARMS)}
     ends = []
     for arm, (name, colour, marker) in ARMS.items():
         cells = arms[arm][axis]
-        # beside each other, so that intervals of equal heights stay apart
+        # shift the arms sideways, so that their intervals do not cover each other
         x = [int(key) + 0.06 * (steps[arm] - 2) for key in cells]
         _points(axes, x, list(cells.values()), colour, marker, joined=True)
         ends.append((100 * list(cells.values())[-1]["accuracy"], name, colour))
@@ -63,7 +63,7 @@ def recall(arms: dict[str, Any], axis: str, title: str, label: str) -> Figure:
 
 
 def recall_bars(arms: dict[str, Any]) -> Figure:
-    """What was answered to each kind of question."""
+    """Plot the share of correct answers to each kind of question, for every arm."""
     kinds = [k for k in ("recall", "update", "unknown") if k in arms["rxt"]["by_kind"]]
     figure, axes = _figure("Correct answers by kind of question")
     for i, (arm, (name, colour, marker)) in enumerate(ARMS.items()):
@@ -78,7 +78,7 @@ def recall_bars(arms: dict[str, Any]) -> Figure:
 
 
 def perplexity(text: dict[str, Any]) -> Figure:
-    """Per language, RxT beside the baseline; lower is better."""
+    """Plot the perplexity of RxT beside the baseline's for each language; lower is better."""
     figure, axes = _figure("Perplexity on held-out text (lower is better)")
     languages = list(text["rxt"])
     for i, (model, arm, name) in enumerate((("rxt", "rxt", "RxT"), ("baseline", "full_history", "baseline"))):
@@ -95,7 +95,7 @@ def perplexity(text: dict[str, Any]) -> Figure:
 
 
 def latency(records: list[dict[str, Any]]) -> Figure:
-    """Time to the first token and bytes of state against the turn number, both axes logarithmic."""
+    """Plot time to the first token and bytes of state by turn, with logarithmic axes."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = figure.subplots(1, 2)
     turns = [r["turn"] for r in records]
@@ -156,7 +156,7 @@ def _points(
 
 
 def _name_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], gap: float = 5.0, top: float = 103.0) -> None:
-    """Names beside the ends of their lines, pushed apart where they would overlap: up, then down from the top."""
+    """Write names beside the ends of their lines. Names that would overlap move up, or down if they pass `top`."""
     ends = sorted(ends)
     places = [height for height, *_ in ends]
     for i in range(1, len(places)):

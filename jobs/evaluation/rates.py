@@ -1,4 +1,4 @@
-"""From single verdicts to rates with intervals, never without what guessing would score on the same questions."""
+"""Turn single verdicts into rates with intervals, beside the scores that guessing would reach on the same questions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Any
 from tokenization.records import Language, Probe
 
 HEADLINE = range(1, 5)
-"""Distances, in interactions, of the headline recall figure."""
+"""The headline recall figure covers these distances, in interactions."""
 Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question about memory: where it stands and what a guess is worth.
+    """One question about memory: its place, and what a guess would score.
 
-    `first`: no earlier question of the conversation had the same answer; an answered question writes the fact again.
-    `chance`: a uniform guess among the slot's values. `majority`: the slot's most frequent answer would be right here.
+    `first`: no earlier question of the conversation had the same answer. It matters because an answered question writes
+    the fact to memory again. `chance`: the probability that a uniform guess among the slot's values is right.
+    `majority`: whether the slot's most frequent answer is right.
     """
 
     conversation: int
@@ -34,7 +35,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one arm answered; `verdict` is correct, stale, wrong or abstained."""
+    """The answer of one arm to a question; `verdict` is correct, stale, wrong or abstained."""
 
     question: Question
     arm: str
@@ -43,18 +44,19 @@ class Outcome:
 
 
 def wilson(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson 1927), as fractions."""
+    """The Wilson score interval of a proportion (Wilson 1927), as fractions. Raises ValueError unless 0 <= correct <= n
+    and n > 0."""
     if not 0 <= correct <= n or n == 0:
-        raise ValueError(f"no proportion: {correct} of {n}")
+        raise ValueError(f"{correct} of {n} is not a proportion")
     p, square = correct / n, z * z
     middle = (p + square / (2 * n)) / (1 + square / n)
     half = z / (1 + square / n) * sqrt(p * (1 - p) / n + square / (4 * n * n))
-    # rounding must not put the ends of an extreme proportion inside it
+    # at 0 and n the ends are exact: rounding must not exclude the proportion itself
     return (middle - half if correct else 0.0), (middle + half if correct < n else 1.0)
 
 
 def majority_answers(probes: Iterable[tuple[Language, Probe]]) -> dict[tuple[Language, str], tuple[str, ...]]:
-    """The most frequent gold answer of each slot and language; the first in the alphabet among equals."""
+    """The most frequent gold answer of each slot and language; among equals, the first in the alphabet."""
     counts: dict[tuple[Language, str], Counter[tuple[str, ...]]] = {}
     for language, probe in probes:
         counts.setdefault((language, probe.slot), Counter())[probe.gold] += 1
@@ -62,7 +64,7 @@ def majority_answers(probes: Iterable[tuple[Language, Probe]]) -> dict[tuple[Lan
 
 
 def rate(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """One cell of a table: n, correct, accuracy with its 95 % interval, the kinds of errors, chance and majority."""
+    """One cell of a table: n, correct, accuracy with its 95 % interval, kinds of errors, chance and majority."""
     n = len(outcomes)
     verdicts = Counter(o.verdict for o in outcomes)
     low, high = wilson(verdicts["correct"], n)
@@ -87,7 +89,7 @@ def _split(outcomes: Iterable[Outcome], key: Callable[[Outcome], Any]) -> dict[s
 
 
 def tabulate(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The figures of one arm. Questions without an answer (`unknown`) appear under `by_kind` alone."""
+    """The figures of one arm. Questions without an answer (`unknown`) count only under `by_kind`."""
     known = [o for o in outcomes if o.question.probe.kind != "unknown"]
     headline = [o for o in known if o.question.probe.distance in HEADLINE]
     return {

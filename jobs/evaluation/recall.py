@@ -1,7 +1,7 @@
-"""Does it remember? Test conversations are played turn by turn; whoever answers keeps its own memory of them.
+"""Measure what a model remembers: test conversations are played turn by turn, and each speaker keeps its own memory.
 
-Free-running (the headline): each speaker's own answers enter its memory or history. Teacher-forced (a diagnostic): the
-reference answers do. Control arms answer the same questions beside the main arm and write nothing.
+In free-running mode (the headline), each speaker's own answers enter its memory or history. In teacher-forced mode (a
+diagnostic), the reference answers do. Control arms answer the same questions as the main arm but write nothing.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ class EncodedConversation:
 
 
 class Speaker(Protocol):
-    """Answers a batch of conversations of one language. `arms[0]` is the one whose answers are remembered."""
+    """Answers a batch of conversations in one language. The answers of `arms[0]`, the main arm, are remembered."""
 
     arms: tuple[str, ...]
 
     def begin(self, conversations: Sequence[int]) -> None:
-        """Start afresh with these conversations (numbers that seed what is random); `rows` below index them."""
+        """Start new conversations; their numbers seed all random draws. `rows` below are indices into them."""
 
     def answer(self, arm: str, rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
-        """Greedy answers, one per row."""
+        """Return greedy answers, one per row."""
 
     def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
-        """Take finished interactions into memory."""
+        """Write finished interactions to memory, one per row."""
 
 
 class ReactiveSpeaker:
-    """RxT. `zeroed` reads an empty memory; `shuffled` reads that of another conversation of the batch."""
+    """RxT. Arm `zeroed` reads a memory of zeros; `shuffled` reads the memory of another conversation in the batch."""
 
     arms: tuple[str, ...] = ("rxt", "zeroed", "shuffled")
 
@@ -66,6 +66,7 @@ class ReactiveSpeaker:
         self.memory = torch.empty(0)
 
     def begin(self, conversations: Sequence[int]) -> None:
+        """Give each conversation an initial memory of its own."""
         generators = [torch.Generator().manual_seed(self.seed * 1_000_003 + c) for c in conversations]
         self.memory = torch.cat([self.model.initial_memory(1, g) for g in generators], dim=1)
 
@@ -78,19 +79,22 @@ class ReactiveSpeaker:
         return self.memory
 
     def generate(self, memory: Tensor, queries: list[Ids]) -> list[Ids]:
+        """Return greedy answers to the queries from `memory` [L, queries, S, d]."""
         return _answer(self.model, memory, queries, queries)
 
     def answer(self, arm: str, rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
+        """Return greedy answers from the memory that `arm` reads."""
         return self.generate(self.read(arm)[:, rows], queries)
 
     def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
+        """Write interactions to the memory of their rows."""
         updated = self.memory.clone()
         updated[:, rows] = remember(self.model, self.memory[:, rows], interactions)
         self.memory = updated
 
 
 class StatelessSpeaker:
-    """The baseline: with all earlier interactions in its window, or with the query alone."""
+    """The baseline. Arm `full_history` has all earlier interactions in its window; `no_history` has only the query."""
 
     arms: tuple[str, ...] = ("full_history", "no_history")
 
@@ -99,26 +103,32 @@ class StatelessSpeaker:
         self.histories: list[Ids] = []
 
     def begin(self, conversations: Sequence[int]) -> None:
+        """Give each conversation an empty history."""
         self.histories = [[] for _ in conversations]
 
     def answer(self, arm: str, rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
+        """Return greedy answers, with or without the history."""
         prompts = [self.histories[r] * (arm == "full_history") + q for r, q in zip(rows, queries, strict=True)]
         return _answer(self.model, None, prompts, queries)
 
     def remember(self, rows: Sequence[int], interactions: list[Ids]) -> None:
+        """Append interactions to the histories of their rows."""
         for row, interaction in zip(rows, interactions, strict=True):
             self.histories[row] = self.histories[row] + interaction
 
 
 def _answer(model: TokenModel, memory: Tensor | None, prompts: list[Ids], queries: list[Ids]) -> list[Ids]:
-    """Greedy answers, each ended where its interaction would outgrow the model's length."""
+    """Return greedy answers. An answer ends where its interaction would exceed the model's length."""
     rooms = [max(1, model.config.length - len(query)) for query in queries]
     return generate.answer(model, memory, prompts, rooms)
 
 
 def load_conversations(reader: ShardReader, questions: int, seed: int) -> list[EncodedConversation]:
-    """Conversations with probes, languages in turn, in an order fixed by `seed`, until `questions` probes lie at the
-    headline's distances or the shards are exhausted; at least two of each language, as a shuffled memory needs."""
+    """Load conversations with probes, the languages in turn, in an order fixed by `seed`.
+
+    Loading ends when `questions` probes lie at the headline's distances, or at the end of the shards. Each language
+    gets at least two conversations if the shards have them, since a shuffled memory needs two.
+    """
     order: dict[Language, list[EncodedConversation]] = {language: [] for language in LANGUAGES}
     for row in reader.rows(np.random.default_rng(seed).permutation(len(reader))):
         if row["probes"]:
@@ -135,7 +145,7 @@ def load_conversations(reader: ShardReader, questions: int, seed: int) -> list[E
 
 
 def list_questions(conversations: Sequence[EncodedConversation]) -> list[Question]:
-    """All probes of the conversations with what guessing would score on each."""
+    """All probes of the conversations, each with what a guess would score."""
     majority = majority_answers((t.language, p) for t in conversations for p in t.probes.values())
     questions = []
     for number, conversation in enumerate(conversations):
@@ -158,8 +168,11 @@ def list_questions(conversations: Sequence[EncodedConversation]) -> list[Questio
 
 
 def batches(conversations: Sequence[EncodedConversation], batch_size: int) -> list[list[int]]:
-    """Conversation numbers in batches of one language, each of at least two, so that a shuffled memory always belongs
-    to somebody else; sizes lie between `batch_size` and its double where there are so many."""
+    """Conversation numbers in batches of one language. A batch has between `batch_size` and twice as many, if there are
+    enough, and at least two, so that a shuffled memory belongs to another conversation.
+
+    Raises StageError if a language has a single conversation.
+    """
     result = []
     for language in LANGUAGES:
         numbers = [n for n, conversation in enumerate(conversations) if conversation.language == language]
@@ -182,7 +195,7 @@ def play(
     teacher_forced: bool,
     controls: bool,
 ) -> Iterator[tuple[str, int, int, Ids]]:
-    """Play one batch of conversations; yields (arm, conversation, turn, answer ids) for every answer given."""
+    """Play one batch of conversations; yield (arm, conversation, turn, answer ids) for every answer."""
     speaker.begin(numbers)
     for turn in range(max(len(conversations[n].queries) for n in numbers)):
         rows = [r for r, n in enumerate(numbers) if turn < len(conversations[n].queries)]
@@ -209,7 +222,8 @@ def ask(
     teacher_forced: bool = False,
     controls: bool = True,
 ) -> tuple[list[Outcome], dict[tuple[int, int], str]]:
-    """Every question of the conversations by every arm, and the main arm's answers by (conversation, turn)."""
+    """Ask every arm all questions of the conversations. Returns the outcomes, and the answers of the main arm by
+    (conversation, turn)."""
     questions = {(q.conversation, q.turn): q for q in list_questions(conversations)}
     outcomes, said = [], {}
     for numbers in batches(conversations, batch_size):

@@ -1,4 +1,4 @@
-"""The evaluation as a person reads it: Markdown tables of at most 110 columns that look right in a terminal too."""
+"""Write the evaluation for people: Markdown tables of at most 110 columns that also look right in a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS = {"recall": "told once", "update": "told, then changed", "unknown": "neve
 
 
 def write_report(evaluation: dict[str, Any]) -> str:
-    """report.md."""
+    """The text of report.md."""
     memory = evaluation["memory"]
     arms = memory["arms"]
     n = arms["rxt"]["distance_1_to_4"]["n"]
@@ -105,7 +105,7 @@ def _headline(arms: dict[str, Any], forced: dict[str, Any]) -> str:
 
 
 def _cells(arms: dict[str, Any], axis: str, title: str, names: dict[str, str] | None = None) -> str:
-    """One row per value of the axis, one column per arm, in percent with intervals."""
+    """A table with one row per value of the axis and one column per arm, in percent with intervals."""
     rows = []
     found = arms["rxt"][axis]
     for key, name in (names or dict(zip(found, found, strict=True))).items():
@@ -119,7 +119,7 @@ def _cells(arms: dict[str, Any], axis: str, title: str, names: dict[str, str] | 
 
 
 def _errors(kinds: dict[str, Any]) -> str:
-    """How RxT errs, in one paragraph."""
+    """A paragraph about the errors of RxT."""
     parts = []
     if "update" in kinds:
         parts.append(f"RxT gives the old value of a changed fact in {percent(kinds['update']['stale'])} of cases")

@@ -1,4 +1,4 @@
-"""Stage: held-out measurements. Both models are measured side by side in Ray tasks, latency alone afterwards."""
+"""Stage `evaluate` measures RxT and the baseline on held-out data in parallel Ray tasks, and then their latency."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer
 
 SAMPLES = 24
-"""Conversations written to samples.jsonl."""
+"""The number of conversations in samples.jsonl."""
 LATENCY_INTERACTIONS = 16
 
 
 class EvaluationInputs(NamedTuple):
-    """What is measured and what it is measured on, and the threads each task may use."""
+    """The models to measure, the data to measure them on, and the number of threads per task."""
 
     model: Artifact
     baseline: Artifact
@@ -43,7 +43,8 @@ class EvaluationInputs(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Of one model: outcomes of all arms, of the main arm with reference answers written, and its own words."""
+    """The measurements of one model. `outcomes` has those of all arms; `forced` those of the main arm in teacher-forced
+    mode. `said` has the main arm's answers by (conversation, turn)."""
 
     outcomes: list[Outcome]
     forced: list[Outcome]
@@ -53,7 +54,8 @@ class Measured(NamedTuple):
 
 
 def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str]:
-    """Writes evaluation.json, report.md, samples.jsonl and plots/; returns the headline figures."""
+    """Write evaluation.json, report.md, samples.jsonl and plots/; return the headline figures. Raises StageError for
+    unusable inputs, and Interrupted if the user asked to stop."""
     inputs = EvaluationInputs(
         model=ctx.inputs["model"],
         baseline=ctx.inputs["baseline"],
@@ -97,7 +99,7 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
 
 
 def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Measured:
-    """Recall and text figures of one of the two models."""
+    """Measure recall and text figures of the model `name`, "model" or "baseline"."""
     torch.set_num_threads(inputs.threads)
     tokenizer = open_tokenizer(inputs.tokenizer)
     model = open_model(getattr(inputs, name))
@@ -122,7 +124,7 @@ def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[di
         one for conversation in conversations for one in zip(conversation.queries, conversation.answers, strict=True)
     ]
     baseline = open_model(inputs.baseline)
-    assert isinstance(baseline, StatelessDecoder), "the stage of that input makes no other"
+    assert isinstance(baseline, StatelessDecoder), "stage `baseline` always makes a stateless decoder"
     return latency.measure(
         open_reactive(inputs.model),
         baseline,
@@ -132,7 +134,7 @@ def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[di
 
 
 def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
-    """The flat figures of a finished evaluation, with the short `result` for the status table."""
+    """The figures of a finished evaluation as flat metrics, with the short `result` for the status table."""
     arms, forced = evaluation["memory"]["arms"], evaluation["memory"]["teacher_forced"]
     names = {
         "rxt": "memory/recall_distance_1_to_4",
@@ -168,7 +170,7 @@ def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
 def samples(
     conversations: Sequence[EncodedConversation], tokenizer: Tokenizer, rxt: Measured, baseline: Measured
 ) -> list[dict[str, Any]]:
-    """The first conversations as both models told them; verdicts where something was asked."""
+    """The first conversations with both models' answers, and the verdicts on questions about memory."""
     asked: dict[tuple[int, int], dict[str, dict[str, str]]] = {}
     for outcome in rxt.outcomes + baseline.outcomes:
         place = outcome.question.conversation, outcome.question.turn
@@ -191,7 +193,7 @@ def samples(
 
 
 def _run(ctx: StageContext, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], note: str) -> list[Any]:
-    """The results of `function(*arguments)` for all `calls`, in their order, each in a Ray task of its own."""
+    """Run `function(*arguments)` for all `calls`, each in a Ray task of its own. Returns the results in order."""
     found: dict[int, Any] = {}
     ctx.reporter.progress(0, len(calls), note)
     try:
@@ -199,7 +201,7 @@ def _run(ctx: StageContext, function: Callable[..., Any], calls: Sequence[tuple[
             found[number] = result
             ctx.reporter.progress(len(found), len(calls), note)
     except Interrupted as stop:
-        raise Interrupted("evaluation is not kept halfway; the same command starts it again") from stop
+        raise Interrupted("an unfinished evaluation is not kept; the same command starts it again") from stop
     return [found[number] for number in range(len(calls))]
 
 

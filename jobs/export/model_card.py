@@ -1,4 +1,4 @@
-"""README.md of an export: what the model is, how large, how it came about, how well it remembers, what the law says."""
+"""Write README.md of an export: the model, its size, how it was made, how well it remembers, and its licence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ licences stand in `ATTRIBUTION.md` of the corpus artifact named above. Settle th
 
 
 def write_card(name: str, model: ReactiveTransformer, stages: list[Mapping[str, Any]], report: str) -> str:
-    """The card. `stages` as `lineage` gives them; `report` is the evaluation's report.md."""
+    """The text of the card. `stages` comes from `lineage`; `report` is the evaluation's report.md."""
     evaluation = report.replace("\n## ", "\n### ").replace("# Evaluation\n", "## Evaluation\n", 1)
     parts = [
         f"# {name}",
@@ -66,7 +66,7 @@ def write_card(name: str, model: ReactiveTransformer, stages: list[Mapping[str, 
 
 
 def lineage(artifact: Artifact) -> list[Mapping[str, Any]]:
-    """The manifests of everything that `artifact` was made from, and its own, upstream first."""
+    """The manifests of `artifact` and of everything that it was made from, upstream first."""
     store = artifact.uri.removesuffix(f"/{artifact.stage}/{artifact.artifact_id}")
     found: dict[str, Mapping[str, Any]] = {}
 

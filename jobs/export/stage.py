@@ -1,4 +1,4 @@
-"""Stage: the hand-over folder: weights, config, tokenizer, model card. It is read back and must give the same bits."""
+"""Stage `export` writes a folder with weights, config, tokenizer and model card, reads it back and compares it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ CHECK_ROWS, CHECK_SEED = 4, 0
 
 
 def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
-    """Writes config.json, weights, tokenizer.json and README.md below output_uri."""
+    """Write config.json, weights, tokenizer.json and README.md below `ctx.output_uri`. Raises StageError for unusable
+    inputs, and if the export read back differs."""
     tokenizer = open_tokenizer(ctx.inputs["tokenizer"])
     model = open_reactive(ctx.inputs["model"])
     require_tokenizer(model.config.tokenizer_digest, "the model", tokenizer)
@@ -47,20 +48,20 @@ def export(ctx: StageContext, config: ExportConfig) -> dict[str, float | str]:
 
 
 def check(model: ReactiveTransformer, tokenizer: Tokenizer, uri: str) -> None:
-    """Raises StageError unless the folder at `uri` gives the model's logits bit for bit, and the tokenizer's ids."""
+    """Raise StageError unless the folder at `uri` has the same tokenizer and gives the model's logits bit for bit."""
     found = Tokenizer.load(f"{uri}/tokenizer.json")
     require_tokenizer(found.digest, "the export", tokenizer)
     difference = (fixed_logits(load_reactive(uri)) - fixed_logits(model)).abs().max().item()
     if difference != 0:
         raise StageError(
-            f"{uri}: the export read back gives other logits, by up to {difference:.3g}",
+            f"{uri}: the export was read back, and its logits differ by up to {difference:.3g}",
             Restart(),
         )
 
 
 @torch.inference_mode()
 def fixed_logits(model: ReactiveTransformer) -> Tensor:
-    """Logits [B, T, V] after one memory write, on ids and an initial memory that depend on the model's shape alone."""
+    """Logits [B, T, V] after one memory write. Ids and initial memory depend on the model's shape alone."""
     generator = torch.Generator().manual_seed(CHECK_SEED)
     shape = (CHECK_ROWS, min(model.config.length, 32))
     ids = torch.randint(model.config.vocab_size, shape, generator=generator)

@@ -49,7 +49,7 @@ def test_wilson_by_hand():
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 0), (3, 2), (-1, 4)])
 def test_wilson_refuses_what_is_no_proportion(correct, n):
-    with pytest.raises(ValueError, match="no proportion"):
+    with pytest.raises(ValueError, match="is not a proportion"):
         wilson(correct, n)
 
 
