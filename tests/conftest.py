@@ -1,4 +1,4 @@
-"""One in-process Ray for the whole suite, no thread pool wider than it must be, no process left by a test that hung."""
+"""Start one in-process Ray for the whole suite, keep thread pools small, and end the processes of tests that hung."""
 
 import os
 import signal
@@ -27,13 +27,14 @@ TOGETHER = ("e2e", "integration")  # folders: the one shares a finished pipeline
 
 
 def pytest_collection_modifyitems(items):
-    """The longest first. The Ray of the session starts before tests that talk to another one in the same process."""
+    """Run the longest tests first. The session's Ray must start before tests that talk to another Ray in the same
+    process."""
     items.sort(key=lambda item: (_scope(item.nodeid) not in TOGETHER, "ray_session" not in item.fixturenames))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """When two processes share the suite, a file stays in one of them, and so does each folder of `TOGETHER`."""
+    """If two processes share the suite, one of them runs a whole file, and a whole folder of `TOGETHER`."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduler(LoadScopeScheduling):
@@ -41,7 +42,7 @@ def pytest_xdist_make_scheduler(config, log):
             return _scope(nodeid)
 
         def remove_node(self, node):
-            """A test at which a process ended is not tried again."""
+            """Do not run a test again if its process ended."""
             units = self.assigned_work[node].values()
             pending = [(unit, test) for unit in units for test, is_done in unit.items() if not is_done]
             for unit, test in pending[:1]:
@@ -73,7 +74,7 @@ def _scope(nodeid):
 
 @pytest.fixture(scope="session")
 def short_folder():
-    """Makes folders below which Ray may keep its sockets: their paths must be short."""
+    """Make folders whose paths are short enough for Ray's sockets."""
     with ExitStack() as stack:
         yield lambda: Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rxt-", dir="/tmp")))
 
@@ -89,8 +90,8 @@ def ray_session():
 
 @pytest.fixture
 def in_double(monkeypatch):
-    """Everything in fp64, also what the model computes in fp32 whatever its weights are (rotary angles, router, loss),
-    so that it can be compared with equations to the last digits."""
+    """Compute everything in fp64, also what the model always computes in fp32 (rotary angles, router, loss), so that it
+    can be compared with equations to the last digits."""
     import torch
 
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)

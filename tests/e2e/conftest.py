@@ -11,7 +11,7 @@ from tests.support.nano import Workspace
 
 @pytest.fixture(scope="session")
 def nano(short_folder) -> Iterator[Workspace]:
-    """Every stage complete. Only to be read; `first_run` is what the run printed."""
+    """Every stage is complete. Only read it; `first_run` is what the run printed."""
     workspace = Workspace.fresh(short_folder())
     workspace.first_run = workspace.nano("run", "tiny")
     yield workspace
@@ -20,7 +20,7 @@ def nano(short_folder) -> Iterator[Workspace]:
 
 @pytest.fixture
 def copy(nano, short_folder) -> Iterator[Workspace]:
-    """The finished pipeline, to be changed."""
+    """Give a copy of the finished pipeline, which may be changed."""
     workspace = nano.copied_to(short_folder())
     yield workspace
     workspace.close()
@@ -28,7 +28,7 @@ def copy(nano, short_folder) -> Iterator[Workspace]:
 
 @pytest.fixture
 def empty(short_folder) -> Iterator[Workspace]:
-    """A store in which nothing is."""
+    """Give an empty store."""
     workspace = Workspace.fresh(short_folder())
     yield workspace
     workspace.close()

@@ -1,4 +1,4 @@
-"""Another value: what runs, what fails, and that nothing of it is remembered."""
+"""After a value changed: what runs, what fails, and that a failed change leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The finished pipeline: what the run said, what status and MLflow tell, that nothing is done twice, and the chat."""
+"""The finished pipeline: what the run printed, what status and MLflow show, that nothing runs twice, and the chat."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_what_cannot_be_is_refused_before_anything_is_started(empty, words, envi
 
 
 def explained(workspace, stage, *parts):
-    """Run up to a stage that must fail, as it would again: the message that is printed, and shown by status, holds all
+    """Run up to a stage that must fail, as it would again. The message that is printed, and shown by status, holds all
     `parts`, and the last line is the command to type first."""
     output = workspace.nano("run", "--until", stage, code=1)
     headline, *rest = output.partition("\nerror: ")[2].splitlines()
@@ -94,7 +94,7 @@ def test_a_damaged_shard_is_named(copy):
 
 
 def test_a_tokenizer_that_does_not_fit_is_told_by_its_digest(copy):
-    """Both of a stage's inputs are whole, but not of one run: their manifests agree with their files."""
+    """Both inputs of a stage are whole, and their manifests match their files. But they come from different runs."""
     artifact = copy.artifact("pretrain")
     file = artifact / "model" / "config.json"
     config = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL, stopped with SIGTERM or Ctrl-C: the same command goes on, and ends with the same bytes."""
+"""After SIGKILL, SIGTERM or Ctrl-C the same command continues, and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUN = ("run", "tiny", "--config", "nano.toml")
 
 
 def finished_shards(folder):
-    """Of every shard that is recorded as finished: its files and when they were last modified."""
+    """Return, for every shard recorded as finished, its files and when they were last modified."""
     records = {path.stem: json.loads(path.read_text()) for path in (folder / "done").glob("*.json")}
     return {
         name: {file["file"]: (folder / file["file"]).stat().st_mtime_ns for file in record["files"]}
@@ -24,7 +24,7 @@ def finished_shards(folder):
 
 
 def saved(workspace, stage):
-    """The step of the newest checkpoint of a stage that is under way; 0 without one."""
+    """Return the step of the newest checkpoint of a running stage, 0 without one."""
     folder = workspace.begun(stage)
     checkpoints = recorded(str(folder)) if folder else []
     return checkpoints[-1].step if checkpoints else 0
@@ -107,7 +107,8 @@ def test_after_a_rerun_all_becomes_complete_again_through_two_kills_and_a_stop(n
 
 
 def one_run_each(workspace):
-    """However often it was stopped, an artifact has one run, whose curve is all that was reported."""
+    """Check that an artifact has one run, however often it was stopped, and that the run's curve has all that was
+    reported."""
     client = MlflowClient(f"sqlite:///{workspace.database}")
     (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")
     runs = client.search_runs([experiment.experiment_id])

@@ -1,4 +1,4 @@
-"""Agreement of the model with its equations: values, and gradients of a random weighting of them."""
+"""Check that the model agrees with its equations: in values, and in gradients of a random weighting of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Every parameter moved at random: fresh norms, biases and gates are constants that hide what they do."""
+    """Move every parameter at random. Fresh norms, biases and gates are constants, which would hide what they do."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -18,7 +18,7 @@ def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def assert_agree(found: Tensor, expected: Tensor, leaves: Mapping[str, Tensor], tolerance: float = 1e-9) -> None:
-    """Equal values, and equal gradients with respect to all `leaves`, of which at least one must have some."""
+    """Check that values are equal, and gradients with respect to all `leaves`, at least one of which must have some."""
     _assert_close("value", found, expected, tolerance)
     weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
     gradients = [

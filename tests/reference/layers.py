@@ -20,7 +20,7 @@ State = Mapping[str, Tensor]
 
 
 def part(state: State, prefix: str) -> State:
-    """The parameters below `prefix`, by their names there."""
+    """Return the parameters below `prefix`, by their names there."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in state.items() if name.startswith(prefix + ".")}
 
 
@@ -104,7 +104,7 @@ def swiglu(state: State, x: Tensor) -> Tensor:
 
 
 class Load(NamedTuple):
-    """Of the tokens of one layer: the experts that each chose, its probabilities over all of them [T, E], and the log
+    """For the tokens of one layer: the experts that each chose, its probabilities over all experts [T, E], and the log
     of the denominator of these [T]."""
 
     chosen: list[int]
@@ -113,7 +113,8 @@ class Load(NamedTuple):
 
 
 def mixture(state: State, x: Tensor, top_k: int) -> tuple[Tensor, Load]:
-    """Each token to its top-k experts, weights renormalised, plus the shared experts under their own softmax."""
+    """Send each token to its top-k experts, with weights renormalised; add the shared experts under their own
+    softmax."""
     rows, chosen, probabilities, log_totals = [], [], [], []
     shared = sorted({name.split(".")[2] for name in state if name.startswith("shared.experts.")})
     for token in x:

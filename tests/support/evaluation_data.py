@@ -60,7 +60,7 @@ def make_tokenizer() -> Tokenizer:
 
 
 def make_shards(folder: Path, tokenizer: Tokenizer, conversations: int = 24, text_rows: int = 11) -> dict[str, str]:
-    """URIs of conversation and text shards with a test split, and of the tokenizer's folder."""
+    """Return URIs of conversation and text shards with a test split, and of the tokenizer's folder."""
     talks = make_conversations(conversations)
     rows = []
     for talk in talks:
@@ -88,7 +88,7 @@ def make_shards(folder: Path, tokenizer: Tokenizer, conversations: int = 24, tex
 
 
 def make_models(tokenizer: Tokenizer) -> tuple[ReactiveTransformer, StatelessDecoder]:
-    """Untrained, in evaluation mode; some answers end soon, where they would otherwise fill the length."""
+    """Make untrained models in evaluation mode. Some of their answers end soon, the others fill the length."""
     torch.manual_seed(0)
     config = ARCHITECTURE.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)
     models = ReactiveTransformer(config).eval(), StatelessDecoder(matching_config(config)).eval()
@@ -98,14 +98,14 @@ def make_models(tokenizer: Tokenizer) -> tuple[ReactiveTransformer, StatelessDec
 
 
 def save_models(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
-    """Artifact URIs of both models."""
+    """Return artifact URIs of both models."""
     for name, model in zip(("rxt", "baseline"), make_models(tokenizer), strict=True):
         save_pretrained(model, folder / name / "model")
     return {name: str(folder / name) for name in ("rxt", "baseline")}
 
 
 def make_outcomes(questions: int = 400) -> dict[str, list[Outcome]]:
-    """Made-up verdicts of every arm, about as a trained model gives them."""
+    """Make up verdicts of every arm, much like those of a trained model."""
     rng = random.Random(0)
     skill = {"rxt": 0.95, "zeroed": 0.02, "shuffled": 0.03, "no_history": 0.02, "full_history": 0.7}
     outcomes: dict[str, list[Outcome]] = {arm: [] for arm in skill}
@@ -123,7 +123,7 @@ def make_outcomes(questions: int = 400) -> dict[str, list[Outcome]]:
 
 
 def make_evaluation() -> dict[str, Any]:
-    """What the stage writes, made up."""
+    """Make up what the stage writes."""
     arms = {arm: tabulate(outcomes) for arm, outcomes in make_outcomes().items()}
     text = {"rows": 10, "tokens": 123_456, "nats_per_token": 3.4, "perplexity": 29.96, "token_accuracy": 0.34}
     records = [
@@ -158,7 +158,7 @@ def make_evaluation() -> dict[str, Any]:
 
 
 class Notes:
-    """A reporter that remembers."""
+    """A reporter that keeps what it is told."""
 
     def __init__(self):
         self.points, self.messages, self.files, self.done = [], [], [], []
@@ -178,7 +178,7 @@ class Notes:
 
 
 def make_world(folder: Path) -> dict[str, Artifact]:
-    """A store with both models, shards, a tokenizer and a report, as stages would have left them."""
+    """Make a store with both models, shards, a tokenizer and a report, as stages would have left them."""
     tokenizer = make_tokenizer()
     uris = make_shards(folder, tokenizer) | save_models(folder, tokenizer)
     store = folder / "store"

@@ -1,4 +1,4 @@
-"""The real command line on the smallest pipeline: folders of its own, processes of its own, killed when asked."""
+"""Run the real command line on the smallest pipeline, with its own folders and processes, which can be killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RXT = str(Path(sys.executable).with_name("rxt"))
 
 
 class Workspace:
-    """A folder with texts, configuration, store, tracking database and Ray's files, and commands that run in it."""
+    """A folder with texts, configuration, store, tracking database and Ray's files, in which commands run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.store, self.database = folder, folder / "store", folder / "mlflow.db"
@@ -36,14 +36,14 @@ class Workspace:
         return cls(folder)
 
     def copied_to(self, folder: Path) -> Workspace:
-        """The same results and tracking history; times of files stay."""
+        """Copy results and tracking history. Modification times of files stay."""
         ignored = shutil.ignore_patterns("ray", "output-*", "mlflow-artifacts")
         shutil.copytree(self.folder, folder, dirs_exist_ok=True, ignore=ignored)
         return Workspace(folder)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The user's, without what the test session has set for its own Ray."""
+        """Return the user's environment, without what the test session has set for its own Ray."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "RXT_", "MLFLOW_"))}
         return own | {
             "RXT_STORE": str(self.store),
@@ -55,31 +55,31 @@ class Workspace:
         return Command(self, words, self.environment | environment)
 
     def rxt(self, *words: str, code: int = 0, **environment: str) -> str:
-        """Everything the command printed; fails unless it exits with `code`."""
+        """Return everything the command printed. Fails unless it exits with `code`."""
         return self.start(*words, **environment).ends_with(code)
 
     def nano(self, *words: str, code: int = 0, **environment: str) -> str:
-        """A command on the nano pipeline."""
+        """Run a command on the nano pipeline."""
         return self.rxt(*words, "--config", "nano.toml", code=code, **environment)
 
     def status(self, *words: str) -> dict[str, dict[str, Any]]:
-        """Status by stage."""
+        """Return the status by stage."""
         return {entry["stage"]: entry for entry in json.loads(self.nano("status", "--json", *words))["stages"]}
 
     def begun(self, stage: str) -> Path | None:
-        """The folder of a stage that was begun and is not complete."""
+        """Return the folder of a stage that was begun and is not complete."""
         folders = (path.parent for path in (self.store / stage).glob("*/attempt.json"))
         return next((folder for folder in folders if not (folder / "manifest.json").exists()), None)
 
     def artifact(self, stage: str, *words: str) -> Path:
-        """The folder of the attempt that decides about a stage."""
+        """Return the folder of the attempt that decides about a stage."""
         return Path(self.status(*words)[stage]["uri"])
 
     def weights(self, stage: str) -> bytes:
         return (self.artifact(stage) / "model" / "model.safetensors").read_bytes()
 
     def processes(self) -> list[psutil.Process]:
-        """Whatever was started by a command in this folder and lives, orphans included."""
+        """Return all living processes that a command in this folder started, orphans included."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -90,7 +90,7 @@ class Workspace:
         return found
 
     def kill(self, command: Command) -> None:
-        """SIGKILL to the driver alone; what it had started must end by itself, soon."""
+        """Send SIGKILL to the driver alone. What it had started must soon end by itself."""
         command.kill()
         _, alive = psutil.wait_procs(self.processes(), timeout=15)
         assert alive == []
@@ -102,7 +102,7 @@ class Workspace:
 
 
 class Command:
-    """A running `rxt …`, the leader of a session as in a terminal; what it prints goes to a file."""
+    """A running `rxt …`. It leads a session, as in a terminal, and prints to a file."""
 
     def __init__(self, workspace: Workspace, words: tuple[str, ...], environment: dict[str, str]) -> None:
         self.words = words
@@ -132,7 +132,7 @@ class Command:
         return self.output
 
     def until(self, happened: Callable[[], bool]) -> Command:
-        """Returns as soon as `happened`; fails if the command ends before."""
+        """Return as soon as `happened` is true. Fails if the command ends before."""
         try:
             until(happened, self.process)
         except AssertionError as error:
@@ -144,12 +144,12 @@ class Command:
         self.process.wait(SECONDS)
 
     def interrupt(self) -> None:
-        """Ctrl-C, which a terminal sends to all that it started."""
+        """Send what Ctrl-C in a terminal sends, to all that it started."""
         os.killpg(self.process.pid, signal.SIGINT)
 
 
 def built(output: str) -> list[str]:
-    """The stages that a command completed, in order."""
+    """Return the stages that a command completed, in order."""
     return re.findall(r"^(\S+): complete ", output, re.MULTILINE)
 
 
@@ -158,6 +158,6 @@ def reused(output: str) -> list[str]:
 
 
 def resumed(output: str, stage: str) -> int:
-    """The step at which a command went on with a stage."""
+    """Return the step at which a command resumed a stage."""
     (step,) = re.findall(rf"^{stage}: resumed at step (\d+)", output, re.MULTILINE)
     return int(step)

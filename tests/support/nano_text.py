@@ -1,4 +1,4 @@
-"""Made-up English and Polish: plain sentences by a small grammar, as many as wanted, the same every time."""
+"""Make up English and Polish sentences by a small grammar, as many as wanted, the same every time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sentences(language: str, count: int, seed: int = 0) -> list[str]:
 
 
 def write_texts(folder: Path, documents: int = 300) -> None:
-    """english.jsonl and polish.jsonl, four sentences a document."""
+    """Write english.jsonl and polish.jsonl, with four sentences per document."""
     for language, name in (("en", "english"), ("pl", "polish")):
         made = sentences(language, 4 * documents)
         rows = [{"text": " ".join(made[i : i + 4])} for i in range(0, len(made), 4)]

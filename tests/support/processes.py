@@ -1,4 +1,4 @@
-"""Processes that tests start: nobody waits for one without a limit, and none outlives its test."""
+"""Start processes of tests. Every wait for one has a limit, and none outlives its test."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def free_port() -> int:
 
 @contextmanager
 def started(command: Sequence[str | Path], seconds: float = SECONDS, **options: Any) -> Generator[subprocess.Popen]:
-    """A process with the `options` of Popen. It is killed, with all that it started, at the end of the block or after
-    `seconds`, so that no wait for it or for what it prints lasts longer."""
+    """Start a process with the `options` of Popen. It is killed, with all that it started, at the end of the block or
+    after `seconds`, so no wait for it or for its output lasts longer."""
     with subprocess.Popen(command, **options) as process:
         limit = threading.Timer(seconds, kill_with_children, [process])
         limit.start()
@@ -38,7 +38,7 @@ def started(command: Sequence[str | Path], seconds: float = SECONDS, **options: 
 
 
 def kill_with_children(process: subprocess.Popen) -> None:
-    """Nothing if it has ended."""
+    """Kill a process with all that it started. Do nothing if it has ended."""
     if process.poll() is None:
         leader = psutil.Process(process.pid)
         for member in (leader, *leader.children(recursive=True)):
@@ -47,7 +47,7 @@ def kill_with_children(process: subprocess.Popen) -> None:
 
 
 def until(happened: Callable[[], Any], process: subprocess.Popen | None = None, seconds: float = SECONDS) -> None:
-    """Return as soon as `happened`; fail after `seconds`, or when `process` ends before."""
+    """Return as soon as `happened` is true. Fail after `seconds`, or if `process` ends before."""
     since = time.monotonic()
     while not happened():
         assert process is None or process.poll() is None, f"the process ended with {process.returncode}"
@@ -56,7 +56,7 @@ def until(happened: Callable[[], Any], process: subprocess.Popen | None = None, 
 
 
 def end_processes_of(test: str) -> None:
-    """Kill what a test started while it ran and left behind: pytest names the test in the environment of each."""
+    """Kill what a test started and left behind. Pytest names the test in the environment of each process."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get("PYTEST_CURRENT_TEST") == f"{test} (call)":

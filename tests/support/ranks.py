@@ -1,4 +1,4 @@
-"""Several gloo ranks on this machine, without Ray. A fork server imports torch once for all of them."""
+"""Run several gloo ranks on this machine, without Ray. A fork server imports torch once for all of them."""
 
 import multiprocessing
 import os
@@ -14,7 +14,7 @@ PRELOAD = ["torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.f
 
 
 def on_ranks(world_size, function, *arguments):
-    """Run `function(rank, *arguments)` in as many processes with a process group; raises if any of them fails, or if
+    """Run `function(rank, *arguments)` in as many processes with a process group. Raises if one of them fails, or if
     they have not ended after SECONDS."""
     multiprocessing.set_forkserver_preload(PRELOAD)
     ranks = mp.start_processes(

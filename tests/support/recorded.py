@@ -1,4 +1,4 @@
-"""Artifacts whose manifests tell, as those of the store do, what lies in their folders."""
+"""Make artifacts whose manifests record the files of their folders, as those in the store do."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from jobs.stage.context import Artifact
 
 
 def recorded(stage: str, artifact_id: str, uri: str, **manifest: Any) -> Artifact:
-    """The folder at `uri` as it is now, as an upstream result."""
+    """Return the present content of the folder at `uri` as an upstream result."""
     return Artifact(stage, artifact_id, uri, manifest | {"outputs": outputs(uri)})
 
 
 def outputs(uri: str) -> dict[str, dict[str, Any]]:
-    """{relative path: {size, sha256}} of a local folder."""
+    """Return {relative path: {size, sha256}} of a local folder."""
     found = {}
     for path in sorted(path for path in Path(uri).rglob("*") if path.is_file()):
         with path.open("rb") as file:

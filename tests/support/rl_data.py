@@ -46,7 +46,7 @@ def toy_model(vocab_size: int = 300, digest: str = "") -> ReactiveTransformer:
 
 
 def toy_row(number: int, seed: int, vocab_size: int, turns: int) -> dict:
-    """A conversation of random words; the answer to each query is its first word, three times."""
+    """Make a conversation of random words. The answer to each query is its first word, three times."""
     random = np.random.default_rng([seed, number])
     interactions = []
     for _ in range(turns):
@@ -64,7 +64,7 @@ def toy_row(number: int, seed: int, vocab_size: int, turns: int) -> dict:
 
 
 def toy_world(folder: Path, held_out: int = 8) -> Mapping[str, Artifact]:
-    """The upstream artifacts of the stage `mrl`: model, conversation shards of 2 to 4 turns, tokenizer."""
+    """Make the upstream artifacts of the stage `mrl`: model, conversation shards of 2 to 4 turns, tokenizer."""
     tokenizer = Tokenizer.train(["ala ma kota", "a cat has a mat"] * 20, 300)
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     save_pretrained(toy_model(tokenizer.vocab_size, tokenizer.digest), folder / "model" / "model")
@@ -78,7 +78,7 @@ def toy_world(folder: Path, held_out: int = 8) -> Mapping[str, Artifact]:
 
 
 class RecordingReporter:
-    """Keeps what a stage reports; `stop_after` progress calls it answers that the user wants to stop."""
+    """Keeps what a stage reports. After `stop_after` progress calls it says that the user wants to stop."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.points: dict[int, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""Packages as their tools build them, out of made-up files."""
+"""Build packages from made-up files, as the usual tools build them."""
 
 import gzip
 import io
@@ -12,7 +12,7 @@ import pyarrow
 
 
 def deb(files: dict[str, bytes], compression: str = "xz") -> bytes:
-    """A Debian package as `dpkg-deb -b` lays it out."""
+    """Build a Debian package as `dpkg-deb -b` lays it out."""
     tar = io.BytesIO()
     mode: Any = "w" if compression == "zst" else f"w:{compression}"
     with tarfile.open(fileobj=tar, mode=mode) as archive:
@@ -31,7 +31,7 @@ def deb(files: dict[str, bytes], compression: str = "xz") -> bytes:
 
 
 def source_archive(files: dict[str, bytes]) -> bytes:
-    """A source archive of PyPI, or a package of npm."""
+    """Build a source archive of PyPI, or a package of npm."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in files.items():
@@ -50,7 +50,7 @@ def wheel(files: dict[str, bytes]) -> bytes:
 
 
 def r_object(*lines: str | None, version: int = 3) -> bytes:
-    """One object of an R lazy-load data base: a character vector, serialised as R does."""
+    """Serialise a character vector as R does, as one object of an R lazy-load data base."""
     body = b"X\n" + struct.pack(">iii", version, 0x40200, 0x30500)
     if version == 3:
         body += struct.pack(">i", 5) + b"UTF-8"
@@ -62,7 +62,7 @@ def r_object(*lines: str | None, version: int = 3) -> bytes:
 
 
 def dictd(entries: dict[str, str]) -> dict[str, bytes]:
-    """The files of a dictionary in dictd format; its index lists every entry twice, as if under two names."""
+    """Make the files of a dictionary in dictd format. Its index lists every entry twice, as if under two names."""
     digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     text, index = b"", ""
     for word, entry in entries.items():
@@ -73,7 +73,7 @@ def dictd(entries: dict[str, str]) -> dict[str, bytes]:
 
 
 def catalogue(messages: dict[str, str], order: str) -> bytes:
-    """A message catalogue of gettext (`.mo`); `order` is that of its bytes, as `struct` writes it."""
+    """Make a message catalogue of gettext (`.mo`). `order` is its byte order, as `struct` writes it."""
     tables, strings = ([], []), b""
     start = 28 + 16 * len(messages)
     for pair in messages.items():

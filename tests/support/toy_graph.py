@@ -33,7 +33,7 @@ class ToyConfig(Config):
 
 
 def write(ctx: StageContext, config: ToyConfig) -> dict:
-    """Joins the inputs' text with its own."""
+    """Join the inputs' text with its own."""
     calls.append(ctx.stage)
     if config.fails_while and Path(config.fails_while).exists():
         raise StageError(f"{ctx.stage} cannot while {config.fails_while} exists", "rm it")
@@ -44,7 +44,7 @@ def write(ctx: StageContext, config: ToyConfig) -> dict:
 
 
 def count(ctx: StageContext, config: ToyConfig) -> dict:
-    """Takes steps, records each as a checkpoint, goes on from the last, and stops when asked (unless deaf)."""
+    """Take steps, record each as a checkpoint, continue from the last, and stop when asked (unless deaf)."""
     calls.append(ctx.stage)
     record = Path(ctx.output_uri, "checkpoints.json")
     done = json.loads(record.read_text())["checkpoints"][-1]["step"] if record.exists() else 0
@@ -71,7 +71,7 @@ def toy(name: str, *inputs: Stage, function: str = "write", deterministic: bool 
 
 
 class MemoryTracking:
-    """What the runner asks of a tracker, kept in memory; `away` makes it unreachable."""
+    """What the runner asks of a tracker, kept in memory. `away` makes it unreachable."""
 
     def __init__(self) -> None:
         self.away = False

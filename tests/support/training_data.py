@@ -39,7 +39,7 @@ class Memory:
 
 
 def make_training_shards(folder, digest=DIGEST, rows=48):
-    """URIs of text, interaction and conversation shards with predictable contents."""
+    """Return URIs of text, interaction and conversation shards with predictable contents."""
     random = np.random.default_rng(0)
 
     def interaction():
@@ -73,7 +73,7 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
 
 
 def undealt(parts):
-    """The whole of a batch of which each rank has a part: its rows are with ranks 0, 1, ... and back again."""
+    """Put together a batch whose rows are dealt to ranks 0, 1, ... and back again."""
 
     def whole(tensors):
         left = [list(tensor) for tensor in tensors]
@@ -84,14 +84,14 @@ def undealt(parts):
 
 
 def same(one, other):
-    """Whether two batches are equal to the bit."""
+    """Return whether two batches are equal to the bit."""
     return one.keys() == other.keys() and all(
         one[name].dtype == other[name].dtype and torch.equal(one[name], other[name]) for name in one
     )
 
 
 def artifacts(uris):
-    """Upstream artifacts, each of a stage that is called like the input."""
+    """Make upstream artifacts, each of a stage with the name of the input."""
     return {name: recorded(name, "0-1", str(uri)) for name, uri in uris.items()}
 
 

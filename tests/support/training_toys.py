@@ -41,7 +41,7 @@ def toy_model(seed=0, **changes):
 
 
 def toy_batch(step=0, conversations=4, turns=TURNS, length=12):
-    """Conversations whose token counts differ widely from row to row, and so from rank to rank."""
+    """Make conversations whose token counts differ widely between rows, and so between ranks."""
     generator = torch.Generator().manual_seed(1000 + step)
     ids = torch.randint(11, 40, (conversations, turns, length), generator=generator)
     lengths = torch.randint(3, length + 1, (conversations, turns), generator=generator)
@@ -51,7 +51,7 @@ def toy_batch(step=0, conversations=4, turns=TURNS, length=12):
 
 
 def part_of(batch, rank, ranks):
-    """The rows of one rank."""
+    """Return the rows of one rank."""
     return {name: tensor[Share(rank, ranks).places(len(tensor))] for name, tensor in batch.items()}
 
 

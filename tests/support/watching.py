@@ -1,4 +1,4 @@
-"""Looking over torch's shoulder: which operations run, and how many bytes of new tensors live at once."""
+"""Watch torch: which operations run, and how many bytes of new tensors live at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ WAITING = {"_local_scalar_dense", "_unique2", "bincount", "equal", "masked_selec
 
 
 class Watch(TorchDispatchMode):
-    """`names` of the operations, in order; `peak` bytes of what they made and still lived; `shapes` of all of it."""
+    """`names` of the operations, in order; `peak`, the most bytes of their results that lived at once; `shapes` of all
+    results."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -86,7 +86,7 @@ def test_the_kernels_refuse_what_they_cannot_run():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="makes believe that there is a GPU")
 def test_experts_without_kernels_on_a_gpu_say_why_once():
-    """Meta tensors pretend to be on a GPU. They hold no values, so the code after the warning fails."""
+    """Fake tensors pretend to be on a GPU. They hold no values, so the code after the warning fails."""
     experts._warn.cache_clear()
     with warnings.catch_warnings(record=True) as told, FakeTensorMode():
         warnings.simplefilter("always")

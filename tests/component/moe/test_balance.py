@@ -1,4 +1,4 @@
-"""The load-balancing loss of real layers: its values, and that every expert layer and no padding has its part in it."""
+"""The load-balancing loss of real layers: its values, and that it counts every expert layer but no padding."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def balance_of(router, tokens):
 
 
 def test_it_rises_from_one_to_experts_over_top_k_as_routing_collapses():
-    """Token i likes experts i and i + 1; more and more of the tokens like experts 0 and 1 instead."""
+    """Token i prefers experts i and i + 1. Step by step more tokens prefer experts 0 and 1 instead."""
     tokens = torch.eye(EXPERTS).repeat(5, 1)
     own = 20 * (torch.eye(EXPERTS) + torch.eye(EXPERTS).roll(1, 0))
     losses = []
@@ -93,7 +93,8 @@ def test_evaluation_owes_nothing_to_the_training_before_it():
 
 
 def test_gates_of_shared_experts_may_specialise_at_no_cost():
-    """Every token to one of the two shared experts or evenly to both: they have no part in the loss."""
+    """Every token goes to one of the two shared experts, or evenly to both. The loss must be the same, since it does
+    not count them."""
     torch.manual_seed(0)
     layer = MoELayer(EXPERTS, MoEConfig(EXPERTS, TOP_K, expert_dim=2, shared_experts=2, shared_dim=2))
     for parameter in layer.parameters():
@@ -110,7 +111,7 @@ def test_gates_of_shared_experts_may_specialise_at_no_cost():
 
 
 def routed(model, mask=None, seed=1):
-    """The loads of a pass over ids [2, T]; those of real tokens do not depend on T."""
+    """Return the loads of a pass over ids [2, T]. Those of real tokens do not depend on T."""
     length = 9 if mask is None else mask.shape[1]
     ids = torch.randint(11, 64, (40, 2), generator=torch.Generator().manual_seed(seed))[:length].T
     return model.decode(ids, model.initial_memory(2, torch.Generator().manual_seed(0)), mask=mask).routing

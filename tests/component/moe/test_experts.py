@@ -12,7 +12,7 @@ NAMES = ("x", "weights", "w_in", "w_out", "b_in", "b_out")
 
 
 def inputs(tokens=13, dim=6, experts=5, top_k=2, width=3, dtype=torch.float64, seed=0):
-    """{name: tensor that wants a gradient}, and chosen experts, distinct within a row."""
+    """Make {name: tensor that wants a gradient}, and chosen experts, distinct within a row."""
     generator = torch.Generator().manual_seed(seed)
     shapes = [(tokens, dim), (tokens, top_k), (experts, dim, 2 * width), (experts, width, dim), (experts, 2 * width),
               (experts, dim)]  # fmt: skip
@@ -25,7 +25,7 @@ def inputs(tokens=13, dim=6, experts=5, top_k=2, width=3, dtype=torch.float64, s
 
 
 def dense(x, weights, chosen, w_in, w_out, b_in=None, b_out=None):
-    """Every expert on every token, masked by the routing: y_n = sum_e share[n, e] (SwiGLU_e(x_n) + b_out_e)."""
+    """Run every expert on every token, masked by the routing: y_n = sum_e share[n, e] (SwiGLU_e(x_n) + b_out_e)."""
     share = (F.one_hot(chosen, w_in.shape[0]) * weights[..., None]).sum(1)
     hidden = torch.einsum("nd,edf->nef", x, w_in)
     if b_in is not None:
@@ -45,7 +45,8 @@ def gradients(function, values, chosen):
 
 
 def same(values, chosen, **tolerance):
-    """routed_experts in the dtype of `values` and the reference in fp64 agree in the value and all gradients."""
+    """Check that routed_experts, in the dtype of `values`, and the reference in fp64 agree in the value and all
+    gradients."""
     y, found = gradients(routed_experts, values, chosen)
     exact = {name: value.detach().double().requires_grad_() for name, value in values.items()}
     expected_y, expected = gradients(dense, exact, chosen)
@@ -163,7 +164,8 @@ def test_only_input_pre_activation_and_indices_are_saved():
 
 
 def a_pass(experts, hot=None, tokens=64):
-    """What forward and backward do with random or, if `hot` experts take everything, collapsed routing; and y."""
+    """Return what forward and backward do with random routing, or, if `hot`, with routing in which `hot` experts take
+    everything; and y."""
     values, chosen = inputs(tokens, dim=32, experts=experts, top_k=4, width=12, dtype=torch.float32)
     del values["b_in"], values["b_out"]
     if hot is not None:
@@ -175,7 +177,8 @@ def a_pass(experts, hot=None, tokens=64):
 
 
 def test_collapsed_routing_takes_no_more_memory_than_balanced():
-    """And neither takes much beside the gradients of the weights: a batch padded to the hottest expert would."""
+    """And neither takes much beside the gradients of the weights. A batch padded to the hottest expert would take much
+    more."""
     balanced, collapsed = (a_pass(64, hot, tokens=256)[0].peak for hot in (None, 4))
     assert collapsed <= 1.1 * balanced
     rows, expert_weights = 256 * 4 * 4, 64 * 32 * 12 * 3 * 4  # bytes of one column of all rows; of all experts
@@ -183,7 +186,8 @@ def test_collapsed_routing_takes_no_more_memory_than_balanced():
 
 
 def test_the_stacked_weights_are_one_node_with_one_gradient():
-    """Indexing them expert by expert would give every expert a node, and each of these a gradient for all experts."""
+    """If they were indexed expert by expert, every expert would have a node, and each node a gradient for all
+    experts."""
     few, many = (a_pass(experts) for experts in (8, 64))
     assert nodes_behind(few[1]) == nodes_behind(many[1])
     watch, _, values = many
@@ -202,7 +206,7 @@ def nodes_behind(tensor):
 
 
 def test_a_token_that_is_not_a_number_spoils_no_other_and_no_other_expert():
-    """Rows meet only those of their expert: in a sum over rows that leaves some out by zeros, nan would stay nan."""
+    """Rows meet only those of their expert. A sum over all rows that multiplied some by zero would still be NaN."""
     values, _ = inputs(tokens=12, experts=6, top_k=2)
     chosen = torch.tensor([[0, 2], [2, 3], [5, 0]]).repeat(4, 1)
     with torch.no_grad():
@@ -215,7 +219,7 @@ def test_a_token_that_is_not_a_number_spoils_no_other_and_no_other_expert():
 
 @pytest.fixture
 def poisoned_memory():
-    """Tensors made without values hold nan."""
+    """Fill tensors that are made without values with NaN."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)

@@ -1,4 +1,4 @@
-"""The mixture of experts: against a loop over tokens, under every load, and its balance loss."""
+"""The mixture of experts equals a loop over tokens, under every load; and its balance loss."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def layer(top_k: int = 2, experts: int = 4, shared: int = 2) -> MoELayer:
 
 
 def reference(made: MoELayer, x: torch.Tensor) -> torch.Tensor:
-    """Token by token in fp64, from the equation."""
+    """Compute the equation in fp64, token by token."""
 
     def swiglu(row, w_in, w_out):
         linear, gate = (row @ w_in).chunk(2)

@@ -1,4 +1,4 @@
-"""Balance by selection biases: what they change and what not, how they move, and that they balance a toy."""
+"""Balance by selection biases: what they change and what they do not, how they move, and that they balance a toy."""
 
 from types import SimpleNamespace
 
@@ -28,7 +28,8 @@ def decode(model, step=0):
 
 
 def test_the_bias_chooses_and_the_logits_weigh():
-    """Row by row in fp64: the k largest biased logits, then a softmax over their own logits."""
+    """The reference in fp64 takes, row by row, the k largest biased logits, then a softmax over their unbiased
+    logits."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(50, EXPERTS, generator=generator, dtype=torch.float64).requires_grad_()
     bias = 2 * torch.randn(EXPERTS, generator=generator)
@@ -109,7 +110,7 @@ def test_biases_are_handed_over(tmp_path):
 
 
 class Skewed(torch.nn.Module):
-    """A decoder of one expert layer whose router likes some experts better than others."""
+    """A decoder with one expert layer whose router prefers some experts."""
 
     def __init__(self):
         super().__init__()

@@ -28,7 +28,7 @@ CONFIG = MrlConfig(
 
 @dataclasses.dataclass(frozen=True)
 class LocalPolicy:
-    """Weights handed over in the same process."""
+    """Hands weights over within the process."""
 
     version: int
     state: dict
@@ -47,7 +47,7 @@ def episodes_of(count: int, iteration: int = 0):
 
 
 def roll_out(world, learner: Learner, episodes, reward, state: str = "w", temperature: float = 1.0):
-    """Trajectories of one worker; `reward(turn, answer)` is what an answer gets."""
+    """Return the trajectories of one worker. `reward(turn, answer)` is the reward of an answer."""
     uri, folder = world
     worker = RolloutWorker(uri, f"{folder}/{state}.safetensors", 1)
     weights = LocalPolicy(learner.version, learner.weights(learner.version))
@@ -62,7 +62,7 @@ def roll_out(world, learner: Learner, episodes, reward, state: str = "w", temper
 
 
 def wordy(turn):
-    """The same with its question asked three times, which leaves less room for an answer."""
+    """Return the same conversation with its question asked three times, which leaves less room for an answer."""
     return dataclasses.replace(turn, prompt=turn.prompt[:-1] * 3 + turn.prompt[-1:])
 
 
@@ -122,7 +122,7 @@ def test_gradient_reaches_the_interaction_two_turns_back_and_not_the_future(worl
 
 
 def test_last_write_alone_separates_consecutive_policies(world):
-    """KL between turns is 0 when a write changes nothing, positive when it does."""
+    """KL between turns is 0 if a write changes nothing, and positive if it changes something."""
     learner = Learner(world[0], CONFIG, 1)
     batch = replay.ReplayBatch(roll_out(world, learner, episodes_of(6), wants_short), torch.device("cpu"))
     with torch.no_grad():
@@ -203,7 +203,7 @@ def test_resume_equals_the_undisturbed_run_bit_for_bit(world):
 
 @pytest.mark.parametrize("algorithm", ["impo", "ppo"])
 def test_reward_rises_on_a_toy_task(world, algorithm):
-    """The reward is the share of one token in the answer; nothing but the reward says so."""
+    """The reward is the share of one token in the answer. Nothing else tells the policy about this token."""
     wanted = 17
 
     def likes(turn, answer):
@@ -250,8 +250,8 @@ def test_a_trajectory_of_another_policy_is_refused(world):
 
 
 def test_conversations_of_a_batch_are_isolated(world):
-    """The same conversation alone and among others, whose longer questions leave less room to answer: same answers,
-    same log-probabilities, same memory."""
+    """A conversation gives the same answers, log-probabilities and memory alone and among others, whose longer
+    questions leave less room for answers."""
     learner = Learner(world[0], CONFIG, 1)
     first, *others = episodes_of(6)
     episodes = [first, *(dataclasses.replace(e, turns=tuple(map(wordy, e.turns))) for e in others)]
@@ -302,7 +302,7 @@ def test_memory_of_answers_to_the_same_question_is_written_once(world):
 
 
 def test_the_z_loss_of_the_router_is_learned_with_the_policy(world):
-    """The first loss is larger by the weighted term, and further steps make that term smaller."""
+    """The weighted term makes the first loss larger, and further steps make the term smaller."""
 
     def told(weight, epochs):
         changes = {"router_z_weight": weight, "update_epochs": epochs, "unfreeze": (0, 0, 0)}

@@ -71,7 +71,7 @@ def test_export_refuses_a_tokenizer_that_does_not_fit(world, tmp_path):
 
 
 def test_export_notices_weights_that_changed_on_the_way(world, tmp_path, monkeypatch):
-    """One flipped weight between writing and reading back."""
+    """One weight changes between writing and reading back."""
     import jobs.export.stage as module
 
     def upload_damaged(folder, uri):

@@ -1,4 +1,4 @@
-"""What is damaged in an upstream artifact is named by whoever reads it, with the stage to make again."""
+"""Whoever reads a damaged upstream artifact names what is damaged, and the stage to run again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVALUATE, MRL = EvaluateConfig(questions=4, text_rows=2), MrlConfig(iterations=1
 
 @pytest.fixture
 def no_ray(monkeypatch):
-    """Whoever starts or joins Ray fails; other tests may have one in this process."""
+    """Fail if anybody starts or joins Ray. Other tests in this process may have started one."""
 
     def refuse(execution):
         raise AssertionError("Ray was started")

@@ -105,7 +105,7 @@ Losses = dict[str, list[float]]
 
 
 def make_world(folder: Path) -> dict[str, str]:
-    """URIs of shards of all kinds and of a model."""
+    """Return URIs of shards of all kinds and of a model."""
     model = seeded(lambda: ReactiveTransformer(ARCHITECTURE.with_vocabulary(VOCABULARY, DIGEST)), 0)
     save_pretrained(model, folder / "upstream" / "model")
     return make_training_shards(folder) | {"model": str(folder / "upstream")}
@@ -118,7 +118,7 @@ def keep(values: Mapping[str, float], found: Losses) -> None:
 
 
 def trained(name: str, uris: dict[str, str]) -> Losses:
-    """What every step of a stage told of its losses and gradients."""
+    """Return what every step of a stage reported about its losses and gradients."""
     module, config, wanted = STAGES[name]
     inputs = artifacts({key: uris[kind] for key, kind in wanted.items()} | {"model": uris["model"]})
     recipe = build(f"jobs.training.{module}:recipe", config, inputs, WHOLE)
@@ -129,7 +129,7 @@ def trained(name: str, uris: dict[str, str]) -> Losses:
 
 
 def learned(name: str, folder: Path) -> Losses:
-    """What every update of a learner told, on answers of random words."""
+    """Return what every update of a learner reported, on answers of random words."""
     config = LEARNERS[name]
     save_pretrained(rl_data.toy_model(), folder)
     learner = Learner(str(folder), config, threads=1)

@@ -1,4 +1,4 @@
-"""The loop without Ray: resume, freezing, stopping, losses that are no numbers, damaged checkpoints."""
+"""The loop without Ray: resume, freezing, stopping, losses that are NaN or infinite, damaged checkpoints."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from tests.support.training_toys import Talk, part_of, toy_batch, toy_model, toy
 
 
 class Run:
-    """One attempt at a stage of `steps` steps in `folder`, on one rank or on this one of several."""
+    """One attempt at a stage of `steps` steps in `folder`, on one rank or as one of several ranks."""
 
     def __init__(self, folder, steps, world_size=None, run_folder="", frozen_until=0, **changes):
         self.config = toy_training(steps, **changes)
@@ -64,7 +64,7 @@ class Run:
 
 
 def stopping_at(step):
-    """True from the given call on: the wish of one rank."""
+    """Return True from the given call on: one rank asks to stop."""
     calls = iter(range(10_000))
     return lambda: next(calls) >= step
 

@@ -78,7 +78,7 @@ def test_weights_are_rounded_masters_and_routers_are_not_rounded():
 
 
 def test_small_updates_add_up_in_the_masters():
-    """One step of 1e-4 is lost when rounded to bf16 around 1; a hundred of them are not."""
+    """One step of 1e-4 around 1 is lost when rounded to bf16; a hundred of them are not."""
     ours = small_model()
     main = MainWeights(ours)
     norm = ours.decoder.norm.weight

@@ -24,7 +24,8 @@ from tests.support.training_toys import toy_config, toy_model
 
 @pytest.mark.parametrize("slots", [3, 4, 7, 8, 12])
 def test_targets_of_the_memory_take_every_real_token_into_account(slots):
-    """More tokens than slots: means; fewer: interpolation; as many: the tokens themselves. Padding never counts."""
+    """If there are more tokens than slots, targets are means; if fewer, interpolations; if as many, the tokens
+    themselves. Padding never counts."""
     torch.manual_seed(0)
     encoded, lengths = torch.randn(2, 4, 8, 5), [8, 7, 4, 1]
     real = torch.arange(8) < torch.tensor(lengths)[:, None]
@@ -45,7 +46,7 @@ def test_targets_of_the_memory_take_every_real_token_into_account(slots):
 
 
 def ragged_talks(turns=(1, 4, 2, 3)):
-    """Conversations of two words, of so many turns each."""
+    """Make conversations of two words, with this many turns each."""
     generator = torch.Generator().manual_seed(5)
     present = torch.arange(max(turns)) < torch.tensor(turns)[:, None]
     ids = torch.randint(11, 13, (len(turns), max(turns), 9), generator=generator)
@@ -79,7 +80,8 @@ def test_smat_tells_the_accuracy_of_every_turn():
 
 @pytest.mark.parametrize("kind", ["reactive", "stateless"])
 def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind):
-    """Text by hand: every document of a row alone, from the start memory that is drawn after the talks' own."""
+    """The reference computes the text by hand: every document of a row alone, from a start memory that is drawn after
+    those of the conversations."""
     model = toy_model() if kind == "reactive" else seeded(lambda: StatelessDecoder(toy_config()), 0)
     rows = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 3], [0])]
     text = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in rows])
@@ -113,7 +115,7 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
 
 
 def test_metrics_of_the_routing_by_hand():
-    """Two layers of four experts: one balanced, one whose load lies on two experts, three to one."""
+    """Of two layers with four experts, one is balanced, and the other has its load on two experts, three to one."""
     even = Routing(torch.full((4,), 4.0), torch.full((4,), 2.0), torch.tensor(8.0), torch.tensor(16.0))
     skewed = Routing(torch.tensor([12.0, 4, 0, 0]), torch.tensor([4.0, 2, 1, 1]), torch.tensor(8.0), torch.tensor(48.0))
     config = OptimisationConfig(balance_weight=0.5, router_z_weight=0.25)

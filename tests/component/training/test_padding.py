@@ -1,4 +1,4 @@
-"""Padding is never learned from, and the end of an answer is."""
+"""Training ignores padding, and learns the end of an answer."""
 
 import pytest
 import torch
@@ -81,7 +81,8 @@ def test_appended_padding_changes_neither_loss_nor_gradients(kind):
 
 
 def test_ten_answers_learned_by_heart_end_by_themselves():
-    """From the text of a pair to the ids of an answer: what is supervised holds the end of the interaction."""
+    """The test goes from texts of interactions to ids of answers. It passes only if the end of the interaction is
+    supervised."""
     questions = [f"{word}?" for word in ("red", "old", "new", "big", "hot", "wet", "dry", "raw", "low", "far")]
     replies = ["a", "bb", "abc", "c", "cab", "ba", "bc", "acb", "ca", "b"]
     tokenizer = Tokenizer.train(["red old new big hot wet dry raw low far? a b c"], 272)

@@ -1,4 +1,4 @@
-"""Sharded training is the same training: against one process, with unequal token counts on the ranks."""
+"""Sharded training equals training in one process, also if ranks have unequal token counts."""
 
 import itertools
 
@@ -63,9 +63,9 @@ def cases(world_size):
 
 
 def objective_of(kind, rank=0, world_size=1):
-    """`Talk`, also with selection biases, or the objective of a stage; Smat has this kind of write and begins with
-    single turns, which write nothing. Every conversation starts from a memory of its own, and nothing else is drawn:
-    ranks would draw other numbers than one process does."""
+    """Make `Talk`, perhaps with selection biases, or the objective of a stage. Smat has this kind of write and begins
+    with single turns, which write nothing. Every conversation starts from its own memory, and nothing else is drawn,
+    since ranks would draw other numbers than one process does."""
     if kind in ("talk", "biased"):
         talk = Talk(toy_model())
         if kind == "biased":
@@ -92,7 +92,7 @@ def objective_of(kind, rank=0, world_size=1):
 
 
 def batch_of(kind, step, rank, world_size):
-    """The rank's part of four conversations, of which one is shorter than the others, or of their first turns."""
+    """Return the rank's part of four conversations, one of which is shorter, or of their first turns."""
     batch = toy_batch(step)
     batch["input_ids"][0, 2:] = 0
     if kind in ROWS:
@@ -107,7 +107,8 @@ def whole(tensor):
 
 
 def run_steps(kind, objective, steps, rank=0, world_size=1):
-    """Losses, gradients of the first step, gradient norms, final weights, and selection biases if there are any."""
+    """Return losses, gradients of the first step, gradient norms, final weights, and selection biases if there are
+    any."""
     config = toy_training(steps)
     optimizer = StageOptimizer(objective, config.optimizer, steps)
     found = {"losses": [], "norms": [], "biases": []}
@@ -159,7 +160,7 @@ def worker(rank, world_size, folder, steps):
 
 
 def check_idle_rank(rank):
-    """A rank that counted nothing keeps nobody waiting: its biases move as those of the others do."""
+    """Check that a rank that counted nothing does not make others wait: its biases move like theirs."""
     model = objective_of("biased").model.train()
     balancer, ids = LoadBalancer(model.decoder, 0.05), toy_batch(0)["input_ids"][:, 0]
     if rank == 0:
@@ -171,7 +172,7 @@ def check_idle_rank(rank):
 
 
 def check_route(rank, counts, bias):
-    """Rows of rank r go to expert e as counts[r][e] says; outputs and gradients are those of the whole experts."""
+    """Send counts[r][e] rows of rank r to expert e. Outputs and gradients must equal those of the whole experts."""
     torch.manual_seed(0)
     whole_experts = Experts(16, MoEConfig(experts=4, top_k=2, expert_dim=8, bias=bias))
     for parameter in whole_experts.parameters():

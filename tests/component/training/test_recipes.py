@@ -1,4 +1,4 @@
-"""Every stage, in both precisions, takes real steps on real shards; inputs that do not fit are refused."""
+"""Every stage takes real steps on real shards in both precisions, and refuses inputs that do not fit."""
 
 import math
 import shutil
@@ -60,7 +60,7 @@ MODULES = {
 
 
 def build(config, inputs, share=WHOLE):
-    """The recipe of the stage that `config` belongs to, as a worker makes it."""
+    """Make the recipe of the stage that `config` belongs to, as a worker does."""
     return parts.build(f"jobs.training.{MODULES[type(config)]}:recipe", config, inputs, share)
 
 
@@ -103,7 +103,8 @@ def test_every_stage_takes_steps(uris, stage, precision):
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "writing"])
 def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
-    """Weights reach the loss, biases the model that is handed on, and what is asked for is told."""
+    """Loss weights must reach the loss, and biases the resulting model; metrics that were asked for must be
+    reported."""
     kind, changes, wanted = STAGES[stage]
     inputs = artifacts({name: uris[key] for name, key in wanted.items()})
     found = []
@@ -133,7 +134,7 @@ def test_what_needs_a_decoder_is_refused_where_none_is_trained(name):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_ranks_together_have_the_batches_of_one(uris, stage):
-    """Those of every step and the validation batch; three ranks have unequal parts."""
+    """This holds for every step's batch and for the validation batch, with three ranks of unequal parts."""
     kind, changes, wanted = STAGES[stage]
     config = kind(**({} if kind is BaselineConfig else COMMON), **changes)
     inputs = artifacts({name: uris[key] for name, key in wanted.items()})

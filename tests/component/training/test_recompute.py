@@ -1,4 +1,4 @@
-"""Layers recomputed in the backward pass: the same bits, names and counts, with less memory in between."""
+"""Layers recomputed in the backward pass give the same bits, names and counts, with less memory in between."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def objective(recomputed):
 
 
 def passed(talk, config=CONFIG):
-    """Loss, gradients, and the values that live between the passes."""
+    """Return the loss, the gradients, and the values that live between the passes."""
     held = {}
 
     def keep(tensor):

@@ -1,4 +1,4 @@
-"""The objectives against the equations in fp64, loss and gradients: padded, ragged batches against rows alone."""
+"""The objectives equal the equations in fp64, in loss and gradients: padded, ragged batches against single rows."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def step_context():
 
 
 def drawn_talks(turns, lengths=(4, 7), seed=2):
-    """Conversations of so many interactions; each supervises what follows its second token."""
+    """Make conversations of this many interactions. Each supervises what follows its second token."""
     generator = torch.Generator().manual_seed(seed)
 
     def interaction():
@@ -41,8 +41,8 @@ def drawn_talks(turns, lengths=(4, 7), seed=2):
 
 
 def answered(state, config, interaction, memory):
-    """Of the supervised tokens of one interaction: summed cross entropy, summed squared log-sum-exp of their logits,
-    their number; and the load of the experts."""
+    """Return, for the supervised tokens of one interaction, the summed cross entropy, the summed squared log-sum-exp of
+    their logits and their number; and the load of the experts."""
     ids, mask = interaction["input_ids"], interaction["loss_mask"]
     hidden, loads = equations.decode(state, config, ids, memory)
     at = [i for i in range(1, len(ids)) if mask[i]]
@@ -58,7 +58,7 @@ def minimised(parts):
 
 
 def assert_told(metrics, parts):
-    """Metrics are without weights, and the loss without the z-loss."""
+    """Check the metrics, which have no weights, and the loss, without its z-loss."""
     losses, z, counts, loads = zip(*parts, strict=True)
     expected = {"train/loss": sum(losses) / sum(counts), "train/head_z": sum(z) / sum(counts)}
     expected |= {"router/balance": balance(loads), "router/z": router_z(loads)}
@@ -69,7 +69,8 @@ def assert_told(metrics, parts):
 @pytest.mark.parametrize("variant", ["competitive", "gated"])
 @pytest.mark.parametrize("horizon", [None, 1, 2])
 def test_smat(variant, horizon):
-    """Turns 1, 4 and 2: every turn counts, and loss t flows back through the writes t - horizon to t - 1."""
+    """Conversations have 1, 4 and 2 turns. Every turn counts, and loss t flows back through the writes t - horizon to t
+    - 1."""
     model = shaken(toy_model(memory=MemoryConfig(slots=4, variant=variant)))
     talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
     phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
@@ -107,7 +108,7 @@ def test_the_last_of_three_answers_reaches_a_word_of_the_first_turn(horizon, rea
 
 
 def test_reading():
-    """Turn t reads the raw encoder states of the turns before it, and the start memory."""
+    """Turn t reads the raw encoder states of earlier turns, and the start memory."""
     model = shaken(toy_model())
     talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
@@ -123,7 +124,8 @@ def test_reading():
 
 
 def test_self_supervised_writing():
-    """Cosine to (1 - w) old + w encoded, the target fixed; as many tokens as slots, so that they need no resampling."""
+    """The target is (1 - w) old + w encoded, without gradient, and cosine compares with it. There are as many tokens as
+    slots, so tokens need no resampling."""
     model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated")))
     talks, state = drawn_talks([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
     config = MemoryPretrainConfig(steps=9, batch_size=3, objective="self-supervised")
@@ -143,7 +145,8 @@ def test_self_supervised_writing():
 
 
 def test_joint_language_modelling_on_packed_text():
-    """Each document alone: the encoder predicts masked words alone, the decoder reads fixed, noised states."""
+    """The reference takes each document alone: the encoder predicts masked words, and the decoder reads fixed, noised
+    states."""
     model = shaken(toy_model())
     texts = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 34, 35, 36, 37, 3], [0])]
     batch = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts])

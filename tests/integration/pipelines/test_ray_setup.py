@@ -1,4 +1,4 @@
-"""Joining a cluster that is not there ends quickly, with the address and the remedy."""
+"""If no cluster is at the address, joining it ends quickly, with the address and the remedy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_address_of_a_dashboard_is_told_from_that_of_a_cluster():
 
 @pytest.fixture(scope="module")
 def head(short_folder):
-    """A cluster on this machine that demands a token: its address and the file of its token."""
+    """Start a cluster on this machine that demands a token. Gives its address and the file of its token."""
     folder = short_folder()
     token = folder / "token"
     token.write_text("a-token-of-this-test-alone-0123456789")

@@ -42,7 +42,7 @@ sys.exit(3)
 
 @pytest.fixture(scope="module")
 def head(short_folder):
-    """Address of a head that runs for this module."""
+    """Give the address of a head that runs for this module."""
     folder = short_folder()
     gcs, dashboard, agent = free_port(), free_port(), free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
@@ -76,7 +76,7 @@ def workspace(short_folder):
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
-    """A repository whose command line is a few lines."""
+    """Make a repository whose command line is a few lines."""
     root = tmp_path / "clone"
     for package in ("pipelines", "jobs", "tokenization", "rxt_model"):
         (root / package).mkdir(parents=True)
@@ -195,14 +195,14 @@ def test_a_folder_is_refused_as_the_place_of_several_nodes(head, clone, capsys):
 
 
 def _node(options: str, environment: dict[str, str]) -> AbstractContextManager:
-    """A node that lives as long as its block."""
+    """Run a node while the block lasts."""
     limits = "--num-cpus 1 --object-store-memory 100000000 --disable-usage-stats --block"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return started([RAY, "start", *options.split(), *limits.split()], 3600, env=environment, **quiet)
 
 
 def _wait_for_nodes(address: str, count: int) -> None:
-    """Asks as the state page of the dashboard does."""
+    """Ask as the state page of the dashboard does."""
     url = f"{address}/api/v0/nodes?limit=10&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
 

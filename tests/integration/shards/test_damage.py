@@ -1,4 +1,4 @@
-"""Documents that are not what stage `corpus` wrote: named by file, with that stage to make again."""
+"""If documents differ from what stage `corpus` wrote, messages name the file, and that stage to run again."""
 
 import shutil
 from pathlib import Path
@@ -37,7 +37,7 @@ def inputs(tmp_path) -> tuple[str, str]:
 
 
 def flip(path: Path) -> None:
-    """One bit, in the middle of the file."""
+    """Flip one bit in the middle of the file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -86,7 +86,7 @@ def test_documents_that_are_damaged_later_are_named_by_the_worker_that_reads_the
 
 @pytest.mark.parametrize("harm", [cut, lambda path: path.write_bytes(b"PAR1"), lambda path: path.write_bytes(b"")])
 def test_what_arrow_cannot_read_is_told_with_the_file(inputs, tmp_path, harm):
-    """Also where nothing is recorded."""
+    """This holds also if nothing is recorded."""
     path = tmp_path / "corpus" / "documents-00001.parquet"
     harm(path)
     with pytest.raises(DamagedFile, match=f"{path} is damaged: "):

@@ -1,5 +1,5 @@
-"""Shards of interactions and conversations from data sets and real dialogues: what is in them, what was left out, and
-the same bytes whatever the number of workers and whatever was lost on the way."""
+"""Shards of interactions and conversations from data sets and real dialogues: what they hold, what was left out, and
+that the bytes are the same for any number of workers and after any loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LENGTH = 48
 
 
 def documents() -> list[Document]:
-    """Dialogues of 21 turns (the last has no reply) and plain texts."""
+    """Make dialogues of 21 turns (the last has no reply) and plain texts."""
     found = []
     for n in range(60):
         split = ("train", "train", "train", "validation", "test")[n % 5]

@@ -67,7 +67,7 @@ def test_a_missing_corpus_is_a_message_for_the_user(tmp_path):
 
 @pytest.fixture(scope="module")
 def built(ray_session, inputs, tmp_path_factory) -> dict[str, StageContext]:
-    """The three stages, with two workers."""
+    """Run the three stages, with two workers."""
     root = tmp_path_factory.mktemp("built")
     contexts = {name: context(root / name, *inputs) for name in ("text", "pairs", "talks")}
     build_text_shards(contexts["text"], TEXT)
@@ -191,7 +191,7 @@ def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
 
 
 def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_path):
-    """Finished shards are not touched again, a damaged one and a missing one are written again."""
+    """It leaves finished shards alone, and writes a damaged and a missing one again."""
     stops = itertools.chain([False, True], itertools.repeat(False))
     ctx = context(tmp_path / "text", *inputs, workers=1, should_stop=lambda: next(stops))
     with pytest.raises(Interrupted, match="2 of 3"):
@@ -244,7 +244,7 @@ def test_real_small_talk_comes_from_the_split_of_the_conversation(inputs):
 
 @pytest.fixture
 def bucket(monkeypatch):
-    """An S3 server on loopback, known to this process and its children by the usual environment."""
+    """Run an S3 server on loopback. The usual environment variables tell this process and its children about it."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -273,7 +273,7 @@ shutdown()
 
 
 def test_shards_on_an_object_store_equal_local_ones(built, inputs, bucket, tmp_path, monkeypatch):
-    """With a Ray of its own: its workers must know the store from their start, as on a cluster."""
+    """The test has a Ray of its own, since its workers must know the store from the start, as on a cluster."""
     url = f"{bucket}/talks"
     command = [sys.executable, "-c", ON_S3, url, *inputs]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)

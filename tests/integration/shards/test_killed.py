@@ -1,5 +1,5 @@
-"""A worker or the driver killed with SIGKILL in the middle of any kind of shards: the same command goes on, and ends
-with the bytes of an undisturbed run, whatever the number of workers."""
+"""After SIGKILL to a worker or the driver, in the middle of any kind of shards, the same command continues. It ends
+with the bytes of an undisturbed run, for any number of workers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ cases = pytest.mark.parametrize(("kind", "workers"), [(kind, workers) for kind i
 
 
 def deadly(content: str, mark: str) -> Tokenizer:
-    """Takes its process along at its third batch of texts, once: then a shard is half written."""
+    """Kill the process once, at its third batch of texts. Then a shard is half written."""
 
     class Deadly(Tokenizer):  # in here, so that it travels to workers, which do not know this module
         def __init__(self) -> None:
@@ -77,7 +77,7 @@ def inputs(tmp_path_factory) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(ray_session, inputs, tmp_path_factory) -> dict[str, dict[str, str]]:
-    """Digests of all files of each stage."""
+    """Return the digests of all files of each stage."""
     root, found = tmp_path_factory.mktemp("undisturbed"), {}
     for kind, (build, config) in STAGES.items():
         build(context(root / kind, *inputs), config)
@@ -86,7 +86,7 @@ def undisturbed(ray_session, inputs, tmp_path_factory) -> dict[str, dict[str, st
 
 
 def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
-    """The manifest of a stage and its write function, with this tokenizer."""
+    """Return the manifest of a stage and its write function, with this tokenizer."""
     corpus, config = open_corpus(recorded("corpus", "c-1", inputs[0])), STAGES[kind][1]
     honest = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
     if kind == "text":
@@ -119,7 +119,7 @@ def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, un
 def test_a_driver_killed_after_a_shard_goes_on_to_the_same_bytes(
     ray_session, inputs, undisturbed, tmp_path, kind, workers
 ):
-    """It is killed when its first shard is finished; the other worker is then in the middle of the next."""
+    """It is killed when its first shard is finished. The other worker is then in the middle of the next one."""
     output = tmp_path / kind
     address = ray_session.get_runtime_context().gcs_address
     killed = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which shards a resumed job takes for finished, and what it says when a disk is full."""
+"""Which shards a resumed job takes as finished, and what it says if a disk is full."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shard(name: str, *rows: int) -> ConversationShard:
 
 
 def written(uri: Path, *shards: ConversationShard) -> list[str]:
-    """The shards that a job over these lines writes."""
+    """Write the shards of a job over these lines."""
 
     def write(shard: ConversationShard) -> Finished:
         row = {"input_ids": list(shard.rows), "document_starts": [0], "language": 0}

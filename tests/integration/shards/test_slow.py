@@ -1,4 +1,4 @@
-"""What a worker cannot say itself: that it encoded without the fast engine, so that the stage was slow."""
+"""A worker cannot report that it encoded without the fast engine, and so slowly. The stage does."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tokenization.bpe.tokenizer import Tokenizer
 
 
 def test_a_worker_that_falls_back_is_told_once_and_counted(ray_session, tmp_path):
-    """The tokenizer splits words as the fast engine does not know it."""
+    """The tokenizer splits words in a way that the fast engine does not know."""
     content = json.loads(Tokenizer.train([document.text for document in documents()], 400).json)
     content["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": r"\d|[^\d]"}
     (tmp_path / "tokenizer").mkdir()

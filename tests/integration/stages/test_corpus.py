@@ -18,7 +18,7 @@ TOPICS = ("rivers", "engines", "bread", "violins", "glaciers", "maps")
 
 @pytest.fixture
 def sources(tmp_path):
-    """An English and a Polish source, each with one repeated paragraph and one in the other language."""
+    """Make an English and a Polish source, each with one repeated paragraph and one in the other language."""
     english = [f"This is page {n} of the long book about {TOPICS[n % 6]}." for n in range(300)]
     polish = [f"To jest strona numer {n} książki, która się nie kończy." for n in range(200)]
     for name, rows, foreign in (("en", english, polish[0]), ("pl", polish, english[0])):

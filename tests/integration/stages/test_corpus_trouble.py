@@ -1,4 +1,4 @@
-"""The corpus stage on Ray when input is bad, large, repeated or vanishing, when a worker dies, when a disk is full."""
+"""The corpus stage on Ray if input is bad, large, repeated or vanishes, if a worker dies, and if a disk is full."""
 
 import contextlib
 import gzip
@@ -40,7 +40,7 @@ quiet old narrow seven early bright because never under behind between""".split(
 
 
 def page(number: int, words: int = 90) -> str:
-    """Words of English that are others for each number."""
+    """Make English words that differ for each number."""
     return " ".join(random.Random(number).choices(WORDS, k=words)).capitalize() + "."
 
 
@@ -56,7 +56,7 @@ def write_rows(path, texts) -> None:
 
 @pytest.fixture
 def many_pieces(tmp_path, monkeypatch):
-    """Three sources in all formats, ten pieces and more, with duplicates across them."""
+    """Make three sources in all formats, ten pieces or more, with duplicates across them."""
     monkeypatch.setattr(listing, "PIECE_BYTES", 20_000)
     write_rows(tmp_path / "a.jsonl", map(page, range(200)))
     pq.write_table(pa.table({"text": list(map(page, range(100, 300)))}), tmp_path / "b.parquet", row_group_size=20,
@@ -207,7 +207,7 @@ def test_a_killed_worker_changes_no_byte(ray_session, tmp_path):
 
 
 def test_nothing_half_written_counts(tmp_path):
-    """A file size limit stops a write as a full disk does."""
+    """A file size limit stops a write, as a full disk does."""
     write_rows(tmp_path / "x.jsonl", map(page, range(300)))
     ctx = context(tmp_path / "out")
     settings = config((source("x", tmp_path / "x.jsonl"),))

@@ -104,7 +104,7 @@ def test_evaluate_stops_when_asked(world, ray_session, tmp_path):
 
 
 def test_a_refusal_inside_a_task_reaches_the_user_as_it_was(world, ray_session, tmp_path):
-    """A baseline of another vocabulary is found by the task that loads it."""
+    """The task that loads a baseline finds that it has another vocabulary."""
     from jobs.evaluation.stage import evaluate
 
     model = load_model(f"{world['baseline'].uri}/model")

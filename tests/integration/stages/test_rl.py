@@ -1,4 +1,4 @@
-"""The stage `mrl` on a real Ray: whole, stopped, killed at the driver, killed at an actor."""
+"""The stage `mrl` on a real Ray: undisturbed, stopped, with its driver killed, and with an actor killed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def straight(ray_session, inputs, tmp_path_factory):
-    """The undisturbed run: output folder, what it reported, what it returned."""
+    """Give the undisturbed run: its output folder, what it reported, and what it returned."""
     output, reporter = tmp_path_factory.mktemp("straight"), RecordingReporter()
     result = run_mrl(toy_context(inputs, output, reporter), CONFIG)
     return output, reporter, result
@@ -140,7 +140,7 @@ def test_an_actor_killed_within_a_turn_comes_back_with_its_memory(ray_session, i
         killed = []
 
         def killer(state=state, worker=worker, killed=killed, kills=kills, pid=pid):
-            """Kills the process as soon as a turn is on disk: the next one has then begun."""
+            """Kill the process as soon as a turn is on disk. By then the next turn has begun."""
             seen = None
             for _ in range(kills):
                 until(lambda: state.exists() and state.stat().st_mtime_ns != seen)  # noqa: B023

@@ -1,4 +1,4 @@
-"""A training stage on Ray: stopped in every way, with layers recomputed or not, it ends with the same weights, bit for
+"""A training stage on Ray, stopped in every way, with or without recomputed layers, ends with the same weights, bit for
 bit."""
 
 import sys
@@ -29,7 +29,7 @@ pretrain(ctx, pretrain_config({steps}, bias_speed=0.01))
 
 
 class At(Memory):
-    """Does something once, when training has come to a step."""
+    """Calls a function once, when training comes to a step."""
 
     def __init__(self, step, action):
         super().__init__()
@@ -56,7 +56,7 @@ def kill_a_worker():
 
 
 def kill_the_driver(output, shards):
-    """Start the stage in a process of its own and kill that once a checkpoint is recorded."""
+    """Start the stage in a process of its own, and kill it once a checkpoint is recorded."""
     script = DRIVER.format(output=str(output), shards=shards, steps=STEPS)
     with started([sys.executable, "-c", script], cwd=ROOT, start_new_session=True) as driver:
         until(lambda: recorded(str(output)), driver)

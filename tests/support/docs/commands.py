@@ -1,4 +1,4 @@
-"""The `rxt …` that the documentation shows, and whether they can be typed."""
+"""Find the `rxt …` commands in the documentation, and check that they can be typed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?rxt (?P<words>\S+(?: {1
 
 
 def shown(*documents: str) -> list[str]:
-    """The words after `rxt`, of commands that are complete."""
+    """Return the words after `rxt` of complete commands."""
     found = []
     for name in documents:
         blocks, spans = [], []
@@ -33,7 +33,7 @@ def shown(*documents: str) -> list[str]:
 
 
 def check(line: str) -> None:
-    """Parse as typer does, without running anything; a submitted command is one, too."""
+    """Parse as typer does, without running anything. A submitted command is parsed too."""
     words = shlex.split(line)
     command = typer.main.get_command(cli.app)
     while words and hasattr(command, "commands"):

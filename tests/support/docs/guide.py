@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md, built in a copy of the repository: new files, and differences to existing ones."""
+"""Build the examples of CONTRIBUTING.md in a copy of the repository: new files, and differences to existing ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COPIED = ("pipelines", "jobs", "rxt_model", "tokenization", "tests", "pyproject.
 
 
 def new_files(guide: str) -> dict[str, str]:
-    """Content by path of the blocks whose first line names a file."""
+    """Return, by path, the content of the blocks whose first line names a file."""
     found = {}
     for block in BLOCK.finditer(guide):
         first, _, rest = block["body"].partition("\n")
@@ -28,7 +28,7 @@ def new_files(guide: str) -> dict[str, str]:
 
 
 def edits(guide: str) -> list[tuple[str, str, str]]:
-    """(path, what stands there, what shall stand there) of every hunk of the differences."""
+    """Return (path, old text, new text) of every hunk of the differences."""
     found = []
     for block in BLOCK.finditer(guide):
         if block["kind"] != "diff":
@@ -43,7 +43,7 @@ def edits(guide: str) -> list[tuple[str, str, str]]:
 
 
 class Copy:
-    """The repository with all examples of the guide in it, and Python processes that run there."""
+    """A copy of the repository with all examples of the guide in it, in which Python processes run."""
 
     def __init__(self, folder: Path, guide: str) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class Copy:
             (folder / path).write_text(text.replace(old, new))
 
     def run(self, *command: str) -> str:
-        """What a command prints in the copy; fails if it does."""
+        """Return what a command prints in the copy. Fails if the command does."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("RXT_", "MLFLOW_"))}
         env |= {"RXT_STORE": f"{self.folder}/store", "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=SECONDS)
@@ -72,13 +72,13 @@ class Copy:
         return done.stdout
 
     def python(self, *words: str) -> str:
-        """What `python WORDS` prints in the copy; fails if it does."""
+        """Return what `python WORDS` prints in the copy. Fails if it does."""
         return self.run(sys.executable, *words)
 
     def script(self, text: str) -> str:
-        """What a script prints that imports the copy's packages."""
+        """Return what a script prints that imports the copy's packages."""
         return self.python("-c", f"import pipelines\nassert {str(self.folder)!r} in pipelines.__path__[0]\n{text}")
 
     def tests(self, *words: str) -> None:
-        """Tests of the copy, with the examples among what they test; fails if none is selected."""
+        """Run tests of the copy, with the examples among what they test. Fails if none is selected."""
         self.python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *words)
