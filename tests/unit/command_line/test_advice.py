@@ -1,4 +1,5 @@
-"""The command that is named last: after failures that repeat, after reruns that came to nothing, and what it does."""
+"""Which command a message names last (after repeated failures, and after reruns that changed nothing), and what it
+does."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from tests.support.toy_graph import MemoryTracking, run, toy
 
 
 def graph(config=None):
-    """As in the real one, what makes a model reads it as `model`, and content decides about what reads shards."""
+    """As in the real graph, what makes a model reads it as `model`, and stages that read shards depend on their
+    content."""
     tokenizer = toy("tokenizer", function="makes", deterministic=True)
     shards = toy("text-shards", tokenizer, function="makes", deterministic=True)
     pretrain = toy("pretrain", shards, function="makes")
@@ -28,7 +30,7 @@ def graph(config=None):
 
 @pytest.fixture
 def broken(monkeypatch):
-    """What the stages of these names raise."""
+    """Say what the stages of these names raise."""
     errors: dict[str, Exception] = {}
 
     def makes(ctx, config):
@@ -105,7 +107,7 @@ def test_resuming_is_not_offered_where_something_else_comes_first(store, broken)
 
 
 def test_what_was_asked_for_and_done_is_not_asked_for_again(store, broken):
-    """The shards made again have the same content: the failed attempt is still the one to go on with."""
+    """The shards made again have the same content, so the failed attempt is still the one to continue."""
     broken["pretrain"] = StageError("shard x is damaged", Rerun("text-shards"))
     rxt("run")
     assert last(rxt("stage", "rerun", "text-shards")) == "next: rxt run   builds pretrain and one more"

@@ -1,4 +1,4 @@
-"""The command line: its frozen options, what it prints, its exit codes, and how fast it starts."""
+"""The command line: its fixed options, what it prints, its exit codes, and how fast it starts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rxt(tmp_path, monkeypatch):
 
 @pytest.fixture
 def built(tmp_path, monkeypatch, rxt):
-    """The real stage list with toy functions, built once."""
+    """Build the real stage list once, with toy functions."""
     from dataclasses import replace
 
     import pipelines.curriculum as curriculum
@@ -64,7 +64,7 @@ def built(tmp_path, monkeypatch, rxt):
 
 
 def options_of(command, path="rxt"):
-    """One line per command: its arguments and options, without help texts."""
+    """Return one line per command: its arguments and options, without help texts."""
     words = [path]
     for parameter in sorted(command.params, key=lambda p: (p.param_type_name, p.name)):
         words.append(
@@ -223,7 +223,7 @@ def test_discard_asks_lists_what_was_built_and_gives_way_to_nothing(rxt, built, 
 
 
 def test_discard_refuses_what_is_being_written(rxt, built, tmp_path):
-    """And the command that it names repeats the overrides."""
+    """And the command that the message names repeats the overrides."""
     store = ArtifactStore(str(tmp_path / "store"))
     attempt = store.next_attempt("sft", plan(built, store)["sft"].fingerprint)
     lease = take(store, attempt, print)

@@ -130,7 +130,7 @@ CHANGED = [
 
 @pytest.mark.parametrize("sets", [[], CHANGED])
 def test_what_is_shown_can_be_set(sets, tmp_path):
-    """All of it as a file, and line by line; lists are shown whole."""
+    """This holds for all of it as a file, and line by line. Lists are shown whole."""
     config = resolve(TINY, None, sets)
     lines = list(settings(config))
     file = tmp_path / "all.toml"

@@ -17,7 +17,7 @@ from tests.support.processes import free_port
 
 @pytest.fixture
 def web_page():
-    """Address of a server that answers every path, with a page."""
+    """Give the address of a server that answers every path with a page."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Whatever text the world contains: each bad piece is named with its place, what is around it is read."""
+"""Whatever text the world holds: each bad piece is named with its place, and what surrounds it is read."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Words, filters over them and duplicates, each against plain Python that takes its time."""
+"""Words, the filters over them, and duplicates: each equals slow plain Python."""
 
 import random
 import re
@@ -74,7 +74,7 @@ quickly = settings(max_examples=300, deadline=None, derandomize=True)
 
 @st.composite
 def rendered(draw, phrase: list[str]) -> str:
-    """The words in any letters, with anything between, before and after them."""
+    """Write the words in letters of any case, with anything between, before and after them."""
     words = [draw(st.sampled_from([word, word.upper(), word.title(), word.casefold()])) for word in phrase]
     ends = [draw(GAPS | st.just("")) for _ in range(2)]
     return ends[0] + "".join(word + draw(GAPS) for word in words[:-1]) + words[-1] + ends[1]

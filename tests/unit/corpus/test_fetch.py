@@ -1,4 +1,4 @@
-"""The cache of packages, and real clients asked for packages that do not exist."""
+"""The cache of packages, and real clients that are asked for packages that do not exist."""
 
 import hashlib
 import shutil
@@ -16,7 +16,7 @@ from tokenization.packages.table import PACKAGES, Package
 
 @pytest.fixture
 def local_index(tmp_path, monkeypatch):
-    """pip reads wheels from a folder instead of a registry; apt-get is not on the path."""
+    """Let pip read wheels from a folder instead of a registry, and take apt-get off the path."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     metadata = b"Metadata-Version: 2.1\nName: small-talk\nVersion: 1.5\n"
@@ -80,7 +80,7 @@ def test_one_file_with_two_sources_is_fetched_once(local_index, tmp_path):
 @pytest.mark.parametrize("language", ["pl", "en"])
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="a system without apt")
 def test_descriptions_come_from_the_index_of_an_archive(language, tmp_path, monkeypatch):
-    """An archive of packages in a folder, as apt reads it without a network."""
+    """The archive of packages lies in a folder, which apt reads without a network."""
     index = "Package: lampa\nDescription-md5: 0\nDescription-pl: lampa na stół\n"
     suite = tmp_path / "archive/dists/stable"
     files = {"main/binary-amd64/Packages": "", "main/i18n/Translation-pl": index}

@@ -129,7 +129,7 @@ def test_message_catalogues(order):
 
 
 def test_message_catalogues_as_gettext_reads_them():
-    """The standard library's reader is the reference for what is translated to what."""
+    """The standard library's reader is the reference for messages and their translations."""
     import gettext
     import io
 

@@ -1,4 +1,4 @@
-"""Sources of kind `files` and `hub`, on files of public schemas with their oddities: what is read, in which pieces."""
+"""Sources of kind `files` and `hub`, on odd files of public schemas: what is read, and in which pieces."""
 
 import bz2
 import gzip
@@ -55,7 +55,7 @@ def test_json_lines_gzipped_in_memory_in_the_order_of_names():
 
 
 def by_arrow(codec: str) -> Callable[[bytes], bytes]:
-    """A stream of the codec, as its command line tool writes one."""
+    """Compress with Arrow's codec, as the codec's command line tool does."""
 
     def compress(content: bytes) -> bytes:
         sink = pa.BufferOutputStream()

@@ -1,4 +1,4 @@
-"""Data sets of dialogues and the generator in a configuration file, and mistakes in it."""
+"""Conversation data sets and the generator in a configuration file, and mistakes in it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What can be turned on in generated dialogues: a grid of distances, ways not to know, questions that need two facts,
-and what the test split alone has."""
+"""Options of generated dialogues: a grid of distances, ways not to know, questions that need two facts, and what only
+the test split has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated conversations, read back through the templates as a person would read them."""
+"""Generated conversations, read back through the templates, as a person would read them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONVERSATIONS = {language: [generate(SPEC, language, "test", 5, i) for i in rang
 
 
 def read(conversation) -> list[tuple[str, str, str]]:
-    """(kind, slot, value) of each turn, found by matching the query against every template."""
+    """Return (kind, slot, value) of each turn, found by matching the query against every template."""
     return [
         _read(interaction.query, conversation.language, conversation.split) for interaction in conversation.interactions
     ]

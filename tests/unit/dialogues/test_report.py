@@ -1,4 +1,4 @@
-"""The account of data sets of conversations: what is lost in the pass of any split is told, and counted once."""
+"""The report on conversation data sets: it tells what is lost in the pass of any split, and counts it once."""
 
 from __future__ import annotations
 

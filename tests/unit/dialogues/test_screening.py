@@ -1,4 +1,4 @@
-"""What is left out of data sets of conversations, against plain Python over whole conversations."""
+"""What is left out of conversation data sets equals what plain Python finds over whole conversations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def screened(partitions: list[Partition], benchmark: Benchmark = NO_BENCHMARK) -
 
 
 def kept(partitions: list[Partition]) -> list[Conversation]:
-    """What the passes of all splits read."""
+    """Return what the passes of all splits read."""
     reports = [SourceReport(split, partitions) for split in SPLITS]
     return [conversation for report in reports for conversation in report.read()]
 
@@ -75,7 +75,7 @@ def test_of_equal_keys_the_first_in_the_order_of_the_partitions_stays():
 
 
 def test_a_screen_is_told_from_others_by_its_repr():
-    """A shard is written again where the repr of what it is made of has changed."""
+    """A shard is written again if the repr of its inputs has changed."""
     many = list(range(5_000))  # of so many numpy prints the first and the last
     others = [many, [*many, 7]], [many, many[::-1]], [many, many[:2_500] + many[2_501:]], [many, []], [[], many]
     assert len({repr(screens(list(map(survey_of, keys)))[1]) for keys in others}) == len(others)

@@ -1,4 +1,4 @@
-"""Data sets of dialogues as they are published, in small: written with exactly their schemas, read from local files,
+"""Small copies of published conversation data sets: written with exactly their schemas, and read from local files,
 through `datasets`, and from another file system."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def pair(n) -> dict[str, str]:
 
 
 def message(role: str, content: str) -> dict:
-    """As published, with what identifies people."""
+    """Make a message as published, with fields that identify people."""
     private = {"hashed_ip": "5e5", "country": "PL", "header": {"accept-language": "pl", "user-agent": "x"}}
     return private | {"role": role, "content": content, "language": "Polish", "toxic": False, "redacted": False}
 
@@ -117,7 +117,7 @@ def test_published_schemas_read_alike_wherever_they_lie(adapter, tmp_path):
 
 
 def test_a_data_set_by_name_is_read_as_datasets_reads_it(tmp_path):
-    """With rows that `datasets` itself loaded as the reference. Files that disagree it cannot load."""
+    """Rows that `datasets` itself loads are the reference. It cannot load files that disagree."""
     import datasets
 
     cache = str(tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Value tables: disjoint splits, parts seen in training, slots that cannot be confused, inflection."""
+"""Value tables: disjoint splits, parts that training has seen, slots that cannot be confused, and inflection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_splits_partition_the_table_and_leave_no_part_unseen(language, slot):
 
 
 def parts(slot: str, value: str) -> list[str]:
-    """Words; of a code, each digit with its place."""
+    """Return the words, or each digit of a code with its place."""
     return [f"{place}:{digit}" for place, digit in enumerate(value)] if slot == "code" else value.split()
 
 

@@ -1,4 +1,4 @@
-"""Measured figures of the documentation come from lines of results; no other figure has a unit."""
+"""Measured figures of the documentation come from result lines; no other figure has a unit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALLOWED = {
 
 
 def figures(text: str) -> list[str]:
-    """Numbers with units in the prose of a document, each with the words around it."""
+    """Return the numbers with units in the prose of a document, each with the words around it."""
     text = render.BLOCK.sub("", text)
     for pattern, kept in NOT_PROSE:
         text = re.sub(pattern, kept, text, flags=re.MULTILINE | re.DOTALL if "```" in pattern else re.MULTILINE)
@@ -46,7 +46,7 @@ def figures(text: str) -> list[str]:
 
 
 def test_documents_state_what_the_lines_say():
-    """After a new measurement: python tests/benchmarks/render.py"""
+    """After a new measurement run: python tests/benchmarks/render.py"""
     assert [str(path.relative_to(ROOT)) for path, _ in render.out_of_date()] == []
 
 
@@ -74,7 +74,8 @@ def test_a_block_that_nothing_renders_is_refused():
 
 @pytest.mark.parametrize("path", render.documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_figure_stands_outside_of_blocks(path):
-    """A measured figure belongs into a block. One that is no measurement may be added to ALLOWED, with the reason."""
+    """A measured figure belongs in a block. A figure that is no measurement may be added to ALLOWED, with the
+    reason."""
     assert figures(path.read_text(encoding="utf-8")) == []
 
 

@@ -14,12 +14,12 @@ LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?
 
 
 def prose(path: Path) -> str:
-    """Without blocks of code."""
+    """Return the text without blocks of code."""
     return re.sub(r"^ *```.*?^ *```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(path: Path) -> set[str]:
-    """Of the headings, as GitHub makes them."""
+    """Return the anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -39,7 +39,8 @@ def test_every_page_is_linked_from_the_first():
 
 @pytest.mark.parametrize("path", render.documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_paths_that_are_named_exist(path):
-    """Those of this repository, in prose; AREA and the like stand for a name, and the changes tell of old ones."""
+    """This concerns paths of this repository, in prose. AREA and the like stand for a name, and the changelog names old
+    paths."""
     if path.name == "CHANGELOG.md":
         return
     named = re.findall(r"`((?:jobs|pipelines|rxt_model|tokenization|tests|docs|infra)/[\w./-]+)`", prose(path))

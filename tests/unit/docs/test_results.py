@@ -1,4 +1,4 @@
-"""Every line of results can be traced: its commit is in this repository's history, and its script wrote it there."""
+"""Every result line can be traced: its commit is in this repository's history, and its script wrote the line there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELPERS = ("record.py", "texts.py", "allocator.py")
 
 
 def git(*arguments: str) -> str:
-    """What git says, empty if it fails."""
+    """Return what git says, or nothing if it fails."""
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS).stdout
 
 
@@ -35,7 +35,7 @@ def history() -> frozenset[str]:
 
 
 def no_history() -> str:
-    """Why nothing can be traced here; empty if it can be."""
+    """Return why nothing can be traced here, or nothing if it can."""
     if shutil.which("git") is None:
         return "git is not installed, so that no commit can be looked up"
     if not history() or not ROOT.samefile(git("rev-parse", "--show-toplevel").strip()):
@@ -50,8 +50,8 @@ needs_history = pytest.mark.skipif(bool(no_history()), reason=no_history())
 
 @cache
 def known_fields(script: str, commit: str, fields: frozenset[str]) -> frozenset[str]:
-    """Those of the fields that the script, or what it takes figures from, named at that commit. A name may end in
-    something that is put in, such as a language."""
+    """Return the fields that the script, or a script it takes figures from, named at that commit. A name may end in
+    something that is filled in, such as a language."""
     stems = {field: f"{field.rpartition('_')[0]}_" for field in fields if "_" in field}
     patterns = [part for name in {*fields, *stems.values()} for part in ("-e", name)]
     files = [f"tests/benchmarks/{name}" for name in (f"{script}.py", *HELPERS)]
@@ -60,7 +60,7 @@ def known_fields(script: str, commit: str, fields: frozenset[str]) -> frozenset[
 
 
 def faults(script: str, line: dict[str, Any]) -> list[str]:
-    """Why a line is no evidence."""
+    """Return why a line is no evidence."""
     found = [f"has no {field!r}" for field in sorted(ENVIRONMENT - set(line))]
     if not {"case", "benchmark"} & set(line):
         found.append("names no case")

@@ -14,7 +14,7 @@ def outcome(verdict="correct", arm="rxt", kind="recall", distance=1, facts=1, la
 
 
 def score_roots(correct, n, z=1.959963984540054):
-    """The same interval from its definition, by bisection: where |p_hat - p| = z sqrt(p (1 - p) / n)."""
+    """Find the same interval from its definition by bisection: where |p_hat - p| = z sqrt(p (1 - p) / n)."""
 
     def excess(p):
         return (correct / n - p) ** 2 - z * z * p * (1 - p) / n

@@ -1,4 +1,4 @@
-"""What a person and a program read of an evaluation."""
+"""What people and programs read in the report of an evaluation."""
 
 from __future__ import annotations
 

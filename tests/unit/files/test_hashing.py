@@ -1,4 +1,4 @@
-"""Numbers of texts, the same in every process and in every version: results of earlier runs rest on them."""
+"""Hashes of texts are the same in every process and in every version: results of earlier runs depend on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations: what cannot be built is refused with field, value and rule; older files keep their meaning."""
+"""Configurations: what cannot be built is refused with field, value and rule, and older files keep their meaning."""
 
 from __future__ import annotations
 

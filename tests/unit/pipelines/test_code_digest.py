@@ -34,7 +34,7 @@ def help_out(x):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """A copy of our sources."""
+    """Give a copy of our sources."""
     root = tmp_path_factory.mktemp("sources")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -42,7 +42,7 @@ def copy(tmp_path_factory):
 
 
 def flagged_by_an_edit(copy, name: str) -> set[str]:
-    """The stages that note a change when the meaning of this file is another."""
+    """Return the stages that note a change if the meaning of this file changes."""
     stages = curriculum(tiny())
     before = {stage.name: code_digest(stage.function, copy) for stage in stages}
     path = copy / name

@@ -1,4 +1,4 @@
-"""What a run says of its own cost: share of training time in steps, peak of memory, load of GPUs."""
+"""What a run reports about its own cost: share of training time in steps, peak of memory, load of GPUs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class NVMLError(Exception):
 
 
 def nvml(power):
-    """A driver with two GPUs, of which `power` may not be known."""
+    """Make a driver with two GPUs. It may not know the `power`."""
 
     def watts(gpu):
         if power is None:

@@ -1,4 +1,4 @@
-"""The DAG follows the configuration where it says which data a stage takes."""
+"""If the configuration says which data a stage takes, the DAG follows it."""
 
 import pytest
 from pydantic import ValidationError
@@ -10,7 +10,8 @@ from rxt_model.family import ALPHA_MINI
 
 
 def fed_by_text(changed):
-    """Names of the stages that take text shards, with rows of text beside the conversations of `changed`."""
+    """Return the names of the stages that take text shards, if rows of text come beside the conversations of
+    `changed`."""
     tiny = PRESETS["tiny"]()
     rows = {name: 4 if name in changed else 0 for name in ("memory_pretrain", "smat")}
     changes = {name: getattr(tiny, name).model_copy(update={"text_batch_size": n}) for name, n in rows.items()}

@@ -24,7 +24,7 @@ def names(config):
 
 @pytest.fixture
 def rxt(tmp_path, monkeypatch):
-    """`rxt …` with a preset `short`, which ends with `smat`."""
+    """Run `rxt …` with a preset `short`, which ends with `smat`."""
     monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
     monkeypatch.setitem(presets.PRESETS, "short", lambda: tiny("episodes", "mrl", "evaluate", "export"))
     monkeypatch.setitem(presets.PRESETS, "torn", lambda: tiny("mrl"))

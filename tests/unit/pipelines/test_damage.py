@@ -1,4 +1,4 @@
-"""Records of the store that are not what was written: which count as absent, which are an error, and the way out."""
+"""Store records that differ from what was written: which count as absent, which are an error, and the way out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stages(config=None):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """Two stages, complete."""
+    """Give a store with two complete stages."""
     monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(session, "curriculum", stages)

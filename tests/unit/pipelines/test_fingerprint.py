@@ -1,4 +1,4 @@
-"""Identity: the same digest everywhere, different for what differs, and a readable difference."""
+"""Fingerprints: the same digest everywhere, another for what differs, and a readable difference."""
 
 from __future__ import annotations
 

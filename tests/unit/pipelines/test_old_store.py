@@ -28,7 +28,7 @@ COMMANDS = (["status"], ["status", "--json"], ["run", "--dry-run"], *(["stage", 
 
 
 def stages(config=None):
-    """What the older code was asked for."""
+    """Make the stages that the older code was asked for."""
     base = toy("base", deterministic=True, text="b")
     stops = toy("stops", base, function="count", steps=6, pause=0.2)
     return [base, toy("model", base, text="m"), stops, toy("fails", base, fails_while="blocked")]
@@ -50,7 +50,7 @@ def toys(old, monkeypatch):
 
 
 def rxt(*words):
-    """Exit code and error lines; a command that raises anything else fails the test."""
+    """Return exit code and error lines. A command that raises anything else fails the test."""
     result = CliRunner().invoke(cli.app, list(words))
     assert result.exception is None or isinstance(result.exception, SystemExit), (words, result.exc_info)
     assert "Traceback" not in result.output
@@ -58,7 +58,7 @@ def rxt(*words):
 
 
 def says_one_line(result) -> bool:
-    """Either nothing is wrong, or one line says what, and one what to type."""
+    """Check that nothing is wrong, or that one line says what is wrong, and one what to type."""
     errors = result.stderr.splitlines()
     return result.exit_code == 0 or (
         result.exit_code == 2 and [line.partition(" ")[0] for line in errors] == ["error:", "next:"]

@@ -79,7 +79,7 @@ def test_rows_fit_the_model(preset):
 
 
 def test_every_worker_has_rows_and_experts(preset):
-    """What `jobs.training.fit` and `parallelize` check when a stage starts, of the baseline as of the model."""
+    """`jobs.training.fit` and `parallelize` check this when a stage starts, for the baseline as for the model."""
     execution = preset.execution.train
     for stage in curriculum(preset):
         if stage.function.startswith("jobs.training."):
@@ -121,7 +121,8 @@ def test_dialogues_can_be_generated(preset):
 
 
 def test_held_out_episodes_are_enough(preset):
-    """Of both languages, where each has a question within as many interactions as are played."""
+    """The episodes are in both languages, and each must have a question within the number of interactions that are
+    played."""
     episodes = preset.episodes
     assert len(LANGUAGES) * (episodes.validation + episodes.test) >= 1.4 * preset.mrl.held_out_episodes
 
@@ -132,7 +133,7 @@ def test_the_demo_set_is_capped_and_polish_is_whole():
 
 
 def test_revisions_of_the_hub_are_pinned_by_a_file(tmp_path):
-    """As the preset's docstring says: none is invented, and a list with them replaces its own."""
+    """As the preset's docstring says, no revision is invented, and a list with revisions replaces the preset's."""
     preset = PRESETS["beta"]()
     lists = {
         "corpus": preset.corpus.sources,

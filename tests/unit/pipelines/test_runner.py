@@ -310,7 +310,7 @@ def test_an_error_of_our_own_libraries_keeps_its_message_below_ray():
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_ray_that_goes_away_after_a_signal_is_no_failure(store, monkeypatch, asked):
-    """A signal to the group of processes ends Ray's, too."""
+    """A signal to the process group also ends Ray's processes."""
 
     def loses(ctx, config):
         if asked:

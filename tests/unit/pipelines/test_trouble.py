@@ -1,5 +1,5 @@
-"""What may go wrong around a running stage: a disk that is full, a store that does not answer, a lease that is lost, a
-tracker that has nothing of what it should have."""
+"""What may go wrong around a running stage: a full disk, a store that does not answer, a lost lease, a tracker that
+lacks what it should have."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def store(tmp_path):
 
 @contextmanager
 def disk_that_fills():
-    """Yields a function after which no file of this process can grow, until the block ends: pytest's own report of the
-    test, which may go to a file, comes before any fixture is torn down."""
+    """Yield a function after which no file of this process can grow until the block ends. A fixture would end too late:
+    before its teardown pytest may write its report to a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -129,7 +129,7 @@ def test_who_lost_the_lease_leaves_records_and_run_to_the_new_holder(store, monk
 
 
 def build_unseen(store, tracking, monkeypatch):
-    """A complete stage of which the tracker knows nothing, as it was away all the time."""
+    """Build a complete stage that the tracker does not know, since it was away all the time."""
 
     def unseen(ctx, config):
         ctx.reporter.metrics(1, {"train/loss": 1.0})

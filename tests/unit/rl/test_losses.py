@@ -98,7 +98,7 @@ def test_token_means_are_taken_once_per_answer_and_empty_answers_count_zero():
 
 
 def test_held_out_comparison_is_paired():
-    """Large differences between episodes, a small constant gain: only pairing sees it."""
+    """Differences between episodes are large, and the gain is small and constant, so only pairing finds it."""
     before = [float(i) for i in range(200)]
     report = compare(before, [value + 0.1 + 0.001 * (i % 2) for i, value in enumerate(before)])
     assert report["episodes"] == 200

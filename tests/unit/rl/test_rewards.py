@@ -17,7 +17,8 @@ from jobs.rl.rewards import NGRAM_WEIGHTS, PaddedIds, bleu, cosine, length_ratio
 
 
 def textbook_bleu(candidate: list[int], reference: list[int]) -> float:
-    """Papineni et al. 2002 for one sentence and one reference, with NLTK's denominators and its smoothing method 1."""
+    """BLEU of Papineni et al. 2002 for one sentence and one reference, with NLTK's denominators and its smoothing
+    method 1."""
     score = 0.0
     for order, weight in enumerate(NGRAM_WEIGHTS, start=1):
         own = Counter(tuple(candidate[i : i + order]) for i in range(len(candidate) - order + 1))
@@ -74,7 +75,7 @@ def _trajectory(answers, turns):
 
 
 def test_reward_of_a_whole_trajectory_by_hand():
-    """Turn 1 compares with reference and first interaction (0.5/0.5), turn 2 also with the running mean."""
+    """Turn 1 compares with the reference and the first interaction (0.5/0.5), turn 2 also with the running mean."""
     torch.manual_seed(0)
     embedding = torch.randn(30, 6)
     bos, eos, question, reply = 2, 3, 5, 6

@@ -1,4 +1,4 @@
-"""Shards: readable by others, random access equals what was written, damage is found and named."""
+"""Shards: others can read them, random access equals what was written, and damage is found and named."""
 
 import dataclasses
 import os
@@ -33,7 +33,7 @@ def conversation(n: int) -> dict:
 
 
 def interactions(n: int) -> list[dict]:
-    """0 to 3 interactions of different lengths, some of them empty."""
+    """Make 0 to 3 interactions of different lengths, some of them empty."""
     return [
         {"input_ids": [7] * size, "loss_mask": [True] * size, "answer_start": 0, "language": 0}
         for size in range(n % 5, n % 5 + n % 4)
@@ -84,7 +84,7 @@ def test_nested_rows_come_back_and_tokens_are_counted(tmp_path):
 
 
 def test_lengths_come_from_the_offsets_of_any_batch_of_any_kind(store, tmp_path):
-    """Over several files and several batches in a file, in any order."""
+    """The rows come from several files and several batches per file, in any order."""
     picked = [0, 2199, 1499, 1500, 1023, 1024, 7, 7]
     lengths = ShardReader(store, "train").lengths(picked)
     assert [turns.tolist() for turns in lengths] == [[1 + n % 7] for n in picked]

@@ -29,7 +29,7 @@ def catalogue(count: int = 1000) -> Catalogue:
 
 
 def stocks(sizes: list[float], documents: int = 100) -> list[Stock]:
-    """Row groups of two languages in turn, a tenth of each held out."""
+    """Make row groups of two languages in turn, a tenth of each held out."""
     return [
         Stock(
             RowGroup(f"documents-{n:05d}.parquet", 0, 0, documents),
@@ -55,7 +55,7 @@ def test_text_shards_cut_the_corpus_without_gap_or_overlap(shards):
 
 
 def test_text_shards_hold_about_equal_work():
-    """Found on real text: ranges of equal row count gave one shard six times the tokens of another."""
+    """On real text, ranges of equal row count gave one shard six times the tokens of another."""
     found = stocks([500, 100, 500, 300, 40_000, 100, 200, 500], documents=1000)
     parts = text_shards(found, TextShardsConfig(length=64, shards=3, most_passes={"en": 1, "pl": 2}), RATIOS)
     per_row = {

@@ -21,7 +21,7 @@ def packed(texts: list[list[int]], length: int) -> list[dict]:
 
 
 def one_by_one(sizes: list[int], capacity: int) -> list[int]:
-    """Best fit, longest first, as the textbook has it. Room left in each bin."""
+    """Best fit, longest first, as in a textbook. Returns the room left in each bin."""
     room: list[int] = []
     for size in sorted(sizes, reverse=True):
         fitting = [i for i, left in enumerate(room) if left >= size]

@@ -1,4 +1,4 @@
-"""What is opened at the start is opened several at a time, in the order of the files, with the same errors."""
+"""Files that are opened at the start are opened several at a time, in their order, with the same errors."""
 
 import threading
 
@@ -24,7 +24,7 @@ FILES = 4
 
 
 class Meeting(MemoryFileSystem):
-    """A store in memory whose data files open two at a time: who opens one alone waits in vain."""
+    """A store in memory whose data files open two at a time. Whoever opens one file alone waits in vain."""
 
     protocol = "meeting"
     pair: threading.Barrier | None = None
@@ -41,7 +41,7 @@ class Meeting(MemoryFileSystem):
 
 @pytest.fixture
 def together(monkeypatch, tmp_path):
-    """From its call on files are opened in pairs."""
+    """From the call on, files are opened in pairs."""
     fsspec.register_implementation("meeting", Meeting, clobber=True)
     monkeypatch.setenv("RXT_CACHE", str(tmp_path))
     return lambda: monkeypatch.setattr(Meeting, "pair", threading.Barrier(2, timeout=30))
@@ -78,7 +78,7 @@ def test_shards_of_a_reader(together):
 
 
 def test_finished_shards_of_a_resumed_job(together):
-    """None is missing, so the job needs no Ray."""
+    """No shard is missing, so the job needs no Ray."""
     uri = "meeting://threads/resumed"
     shards = [ConversationShard(f"train-{n:05d}.arrow", "train", n, n) for n in range(FILES)]
 

@@ -1,4 +1,4 @@
-"""Setting up the environment, with a Python that only notes what it was asked."""
+"""The set-up of the environment, with a Python that only notes what it was asked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITHOUT_PIP = "#!/bin/sh\nexit 1\n"
 
 @pytest.fixture
 def setup(tmp_path):
-    """Runs what `make demo` and `make test` begin with; returns what Python was asked."""
+    """Run what `make demo` and `make test` begin with, and return what Python was asked."""
     log, pip = tmp_path / "log", tmp_path / "pip"
     pip.touch()
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):

@@ -1,4 +1,4 @@
-"""The shape of the code: who may import whom, how long a file may be."""
+"""The shape of the code: who may import whom, and how long a file may be."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def sources(package: str) -> list[Path]:
 
 
 def modules(path: Path, at_start: bool = False) -> set[str]:
-    """Names of all modules that a file imports, also where `from a import b` may mean the module a.b. Imports under
-    TYPE_CHECKING and, with `at_start`, inside functions are left out."""
+    """Return the names of all modules that a file imports, also if `from a import b` may mean the module a.b. Imports
+    under TYPE_CHECKING are left out and, with `at_start`, those inside functions."""
     found, todo = set(), list(ast.parse(path.read_text()).body)
     while todo:
         node = todo.pop()
@@ -76,7 +76,7 @@ def test_only_listed_files_import_the_library_and_all_of_them_do(library):
 
 
 def test_the_command_line_starts_without_anything_heavy():
-    """Nothing in pipelines imports a heavy library at module level, neither itself nor through our other modules."""
+    """Nothing in pipelines imports a heavy library at module level, neither directly nor through our other modules."""
     todo = [path for path in sources("pipelines") if str(path.relative_to(ROOT)) not in MAY_START_HEAVY]
     reached = set(todo)
     while todo:
@@ -91,7 +91,7 @@ def test_the_command_line_starts_without_anything_heavy():
 
 
 def defined(path: Path) -> set[str]:
-    """Names at the top level of a file: definitions, assignments and imports."""
+    """Return the names at the top level of a file: definitions, assignments and imports."""
     found, todo = set(), list(ast.parse(path.read_text()).body)
     while todo:
         node = todo.pop()
@@ -108,7 +108,7 @@ def defined(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", sources("tests/benchmarks"), ids=lambda path: path.stem)
 def test_benchmarks_import_what_there_is(path):
-    """The suite runs none of them, so a name that moved would be missed."""
+    """The suite does not run them, so it would miss a name that moved."""
     missing = []
     for node in ast.walk(ast.parse(path.read_text())):
         for alias in node.names if isinstance(node, ast.ImportFrom) else ():
@@ -122,7 +122,7 @@ def test_benchmarks_import_what_there_is(path):
 
 
 def types_named_in(path: Path) -> list[str]:
-    """Public classes at the top level of a file, and the names that it gives to other types."""
+    """Return the public classes at the top level of a file, and the names that it gives to other types."""
     found = []
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ClassDef):
@@ -145,7 +145,7 @@ def test_no_file_is_longer_than_one_can_read():
 
 
 def test_tests_import_no_tests():
-    """What several of them need is in tests/support, also for the processes that they start."""
+    """What several tests need is in tests/support, also for the processes that they start."""
     imports = re.compile(r"\b(?:from|import) +(tests\.(?!support|reference|benchmarks)[\w.]+|test_\w+)")
     found = {str(p.relative_to(ROOT)): bad for p in sources("tests") if (bad := imports.findall(p.read_text()))}
     assert found == {}
@@ -173,7 +173,8 @@ def waits_for_ever(call: ast.Call) -> bool:
 
 
 def test_every_wait_has_a_limit():
-    """Processes are started by `tests.support.processes.started`, which sets one, or by `subprocess.run` with one."""
+    """Tests start processes with `tests.support.processes.started`, which sets a limit, or with `subprocess.run` and a
+    limit."""
     folder = ROOT / "tests"
     files = [*folder.rglob("test_*.py"), *folder.rglob("conftest.py"), *(folder / "support").rglob("*.py")]
     calls = [(file, node) for file in files for node in ast.walk(ast.parse(file.read_text())) if type(node) is ast.Call]

@@ -1,4 +1,4 @@
-"""The suite itself: a test that hangs fails by name, and Ctrl-C can be tested wherever the suite is started."""
+"""The suite itself: a test that hangs fails by name, and Ctrl-C can be tested however the suite is started."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_that_children_hear_what_is_ignored_here():
 
 
 def run_planted(folder: Path, planted: str, *options: str, before: tuple[str, ...] = ()) -> str:
-    """What pytest prints of these tests, with our conftest.py and configuration."""
+    """Return what pytest prints for these tests, with our conftest.py and configuration."""
     (folder / "test_planted.py").write_text(planted)
     config = [
         "-c",
@@ -77,6 +77,6 @@ def test_a_hung_test_fails_by_name_and_leaves_no_process(tmp_path):
 
 
 def test_children_hear_ctrl_c_where_the_suite_was_told_to_ignore_it(tmp_path):
-    """As with `nohup make test &` or cron, where SIGINT is ignored by inheritance."""
+    """This is the case with `nohup make test &` or cron, where processes inherit that SIGINT is ignored."""
     told = run_planted(tmp_path, IN_THE_BACKGROUND, before=("sh", "-c", 'trap "" INT; exec "$@"', "sh"))
     assert "failed" not in told and "100%" in told, told

@@ -1,4 +1,4 @@
-"""A type checker reads all four packages and what the tests share, and finds nothing."""
+"""A type checker reads all four packages and what tests share, and finds nothing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def test_the_checker_finds_nothing():
     ],
 )
 def test_the_checker_finds_what_it_is_there_for(tmp_path, source, kind):
-    """Four reporters of the tests once took `message(text)` alone, and a stage that gave a remedy broke on them."""
+    """Four reporters of the tests once took `message(text)` without `remedy`. A stage that gave a remedy broke on
+    them."""
     path = tmp_path / "sample.py"
     path.write_text(source)
     result = check(path)

@@ -1,4 +1,4 @@
-"""The fast engine gives the reference's ids as arrays, and steps back, once and loudly, where it would not."""
+"""The fast engine gives the reference's ids as arrays. If it would not, the reference takes over, with one warning."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The tokenizer is trained on the mixture that is asked for: shares of languages, weights of sources, caps."""
+"""The tokenizer is trained on the requested mixture: shares of languages, weights of sources, caps."""
 
 from collections import Counter
 
@@ -45,7 +45,7 @@ def corpus(tmp_path_factory) -> str:
 
 
 def bytes_read(uri: str, **mixture) -> Counter[str]:
-    """Bytes that training reads of each source."""
+    """Return the bytes that training reads of each source."""
     config = TokenizerConfig(vocab_size=300, dialogues=1, **mixture)
     corpus = Corpus(uri)
     catalogue = corpus.catalogue()

@@ -1,4 +1,4 @@
-"""Whatever text and bytes the world holds: nothing is lost on the way to ids and back, and no text becomes a control
+"""Whatever text and bytes the world holds, nothing is lost on the way to ids and back, and no text becomes a control
 token."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXT = st.one_of(st.text(max_size=80), FORGERY, BYTES, LATIN)
 
 @st.composite
 def interactions(draw) -> Interaction:
-    """Any parts there may be; one that begins with a tool result has no query."""
+    """Make interactions with any parts. One that begins with a tool result has no query."""
     parts = {name: draw(TEXT) for name in ("answer", "internal", "think", "tool_call")}
     return Interaction(
         **parts, **{"query": draw(TEXT)} if draw(st.booleans()) else {"query": "", "tool_result": draw(TEXT)}

@@ -1,4 +1,5 @@
-"""Words cut with array operations are those of the regular expression, and merges those of the reference trainer."""
+"""Array operations cut the same words as the regular expression, and the merges equal those of the reference
+trainer."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Each rank reads its own rows of every global batch, which is the same whatever the number of ranks."""
+"""Each rank reads its own rows of every global batch. The global batch does not depend on the number of ranks."""
 
 import itertools
 import threading
@@ -31,7 +31,7 @@ def uris(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_number_of_ranks_shares_the_same_batches_and_any_other_number_goes_on(uris, kind):
-    """48 rows in batches of 12 or 10: these cross into the second epoch in the middle of a batch."""
+    """There are 48 rows in batches of 12 or of 10, which cross into the second epoch in the middle of a batch."""
     name, collate = KINDS[kind]
     reader = ShardReader(uris[name], "train")
     for size in (SIZE, 10):
@@ -65,7 +65,7 @@ def test_a_rank_reads_the_tokens_of_its_own_rows_alone(uris):
 
 
 def test_parts_are_about_equally_long():
-    """Rows in order of falling length, dealt to and fro."""
+    """Rows are dealt to and fro, in order of falling length."""
     assert [Share(rank, 3).places(7).tolist() for rank in range(3)] == [[0, 5, 6], [1, 4], [2, 3]]
     assert WHOLE.places(5).tolist() == list(range(5))
     lengths = np.arange(1024, 0, -1)

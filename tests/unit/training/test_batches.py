@@ -1,4 +1,4 @@
-"""Rows become tensors with the right edges, and every rank sees the same shapes."""
+"""Rows become tensors with the right edges, and all ranks see the same shapes."""
 
 import torch
 
