@@ -102,7 +102,7 @@ class TextShardsConfig(MixtureConfig):
 
 class InteractionShardsConfig(Config):
     """Single interactions of at most `length` tokens. For both languages together, train has `generated` ones from
-    generated dialogues and up to `documents` from the corpus. All those of the data sets in `sources` come on top."""
+    generated dialogues and up to `documents` from the corpus. The data sets in `sources` add all their interactions."""
 
     length: Length
     shards: PositiveInt = 4

@@ -61,7 +61,9 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
     if missing:
         result.append(f"without {', '.join(missing)}")
-        ctx.reporter.message("the corpus is complete without them; once they can be fetched", Restart())
+        ctx.reporter.message(
+            f"the corpus is complete without {', '.join(missing)}; once they can be fetched", Restart()
+        )
     _say(ctx, sources)
     return {
         "result": ", ".join(result),
@@ -173,12 +175,14 @@ def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:
         foreign = sum(report["removed"].get(reason, {"bytes": 0})["bytes"] for reason in _FOREIGN)
         if report["bytes_read"] and foreign > _MOSTLY_FOREIGN * report["bytes_read"]:
             share = foreign / report["bytes_read"]
-            ctx.reporter.message(f"{share:.0%} of {source['name']} is not {source['language']}: leave it out")
+            ctx.reporter.message(
+                f"{share:.0%} of {source['name']} is not {source['language']}: consider leaving it out"
+            )
         if not report["documents"]:
             ctx.reporter.message(f"{source['name']} gave no document; report.json of the corpus says what was removed")
         if lost := report["quarantined"]:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
             ctx.reporter.message(f"{source['name']}: {counts}; see quarantine.jsonl of the corpus")
         if gone := report["gone"]:
-            ctx.reporter.message(f"{source['name']}: {', '.join(gone)} vanished while it was read; what was read of "
-                                 "it is kept. Once it is back", Restart())  # fmt: skip
+            ctx.reporter.message(f"{source['name']}: {', '.join(gone)} vanished while it was read; what had been read "
+                                 "is kept. Once it is back", Restart())  # fmt: skip

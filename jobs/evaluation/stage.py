@@ -43,8 +43,8 @@ class EvaluationInputs(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The measurements of one model. `outcomes` has those of all arms; `forced` those of the main arm in teacher-forced
-    mode. `said` has the main arm's answers by (conversation, turn)."""
+    """The measurements of one model: `outcomes` of all arms, `forced` outcomes of the main arm in teacher-forced mode,
+    and `said`, the main arm's answers by (conversation, turn)."""
 
     outcomes: list[Outcome]
     forced: list[Outcome]
@@ -220,7 +220,7 @@ def _require_questions(ctx: StageContext, conversations: Sequence[EncodedConvers
             Change("conversations.test", 400),
         )
     if found < wanted:
-        ctx.reporter.message(f"only {found} of {wanted} questions: raise conversations.test")
+        ctx.reporter.message(f"the test split has only {found} of {wanted} questions: raise conversations.test")
 
 
 def _write(ctx: StageContext, folder: Path, evaluation: dict[str, Any], shown: list[dict[str, Any]]) -> None:

@@ -169,8 +169,8 @@ class Learner:
         return (values - fixed["returns"]).pow(2).mean()
 
     def _turn_divergence(self, scores: TokenScores, earlier: Tensor, batch: replay.ReplayBatch) -> Tensor:
-        """KL between the policies of consecutive turns: those of an answer before and after the last memory write, for
-        turns after at least two writes. The papers name the term but do not define it."""
+        """KL between the policies of consecutive turns. Each answer is scored from memory before and after the last
+        write, for turns after at least two writes. The papers name the term but do not define it."""
         each = losses.divergence(scores.log_probs, earlier, batch.old)
         later = mean_per_answer(each, scores.row, len(batch.answers))[batch.turn > 1]
         return later.mean() if later.numel() else scores.log_probs.sum() * 0

@@ -77,7 +77,7 @@ def _by(report: Report, key: Callable[[str, str, str], tuple[str, ...]], names: 
 
 def _sources(report: Report, licences: Mapping[str, str]) -> str:
     rows = [
-        [source, language, licences.get(source, "not told"), split, *_figures(counts)]
+        [source, language, licences.get(source, "unknown"), split, *_figures(counts)]
         for source, language, split, counts in cells(report)
     ]
     return table(["source", "language", "licence", "split", *_NAMES], rows, names=4)

@@ -61,13 +61,13 @@ def _turns(axes: Axes, turns: Mapping[str, Mapping[str, int]]) -> None:
     counts = {language: [found.get(str(number), 0) for number in numbers] for language, found in turns.items()}
     histogram(axes, counts, [str(number) for number in numbers])
     axes.set_xlabel("interactions")
-    axes.set_title("Interactions in a conversation (% of those of the language)")
+    axes.set_title("Interactions in a conversation (% of the language's conversations)")
 
 
 def _lengths(axes: Axes, lengths: Mapping[str, Sequence[int]], length: int) -> None:
     histogram(axes, lengths, [f"{(i + 1) * length // BINS}" for i in range(BINS)])
-    axes.set_xlabel("tokens of an interaction, at most")
-    axes.set_title("Lengths of interactions (% of those of the language)")
+    axes.set_xlabel("tokens in an interaction, at most")
+    axes.set_title("Lengths of interactions (% of the language's interactions)")
 
 
 def _left_out(axes: Axes, sources: Sources) -> None:

@@ -129,7 +129,7 @@ def report_sources(
                 ctx.reporter.message(f"source {name}: {told}")
         if gone := source["gone"]:
             ctx.reporter.message(
-                f"source {name}: {', '.join(gone)} vanished while it was read; what was read of it is kept. "
+                f"source {name}: {', '.join(gone)} vanished while it was read; what had been read is kept. "
                 "Once it is back",
                 Restart(),
             )

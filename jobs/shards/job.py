@@ -102,7 +102,7 @@ def run_manifest(ctx: StageContext, shards: Sequence[Named], write: Write) -> tu
         speed.cpu_seconds += spent["cpu_seconds"]
         speed.tokens += tokens
         if found.slow and not speed.slow_shards:
-            ctx.reporter.message(f"{name}: in its worker {found.slow}")
+            ctx.reporter.message(f"{name}: in its worker, {found.slow}")
         speed.slow_shards += bool(found.slow)
         ctx.reporter.progress(len(done), len(shards), f"{name} {tokens:,} tokens")
         if ctx.should_stop():

@@ -61,7 +61,7 @@ def _sources(report: Report, corpus: Sequence[Mapping[str, Any]]) -> str:
     whole = sum(counts["trained_tokens"] for counts in found.values())
     rows = []
     for (source, language), counts in found.items():
-        identity = known.get(source, {"source": {"licence": "not told"}, "origin": "not told"})
+        identity = known.get(source, {"source": {"licence": "unknown"}, "origin": "unknown"})
         rows.append(
             [source, language, identity["source"]["licence"], identity["origin"]]
             + _counts(counts)
@@ -130,7 +130,7 @@ def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         for kind, entry in source["repaired"].items():
             rows.append([name, kind, f"{entry['documents']:,}", f"{entry['documents'] / source['texts']:.2%}"])
             examples += [f"- {name}, {kind}: {inline(text)}" for text in entry["examples"]]
-    yield table(["source", "kind", "documents", "of those read"], rows, names=2)
+    yield table(["source", "kind", "documents", "of documents read"], rows, names=2)
     yield from _examples(examples)
 
 

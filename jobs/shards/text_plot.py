@@ -41,8 +41,8 @@ def _lengths(axes: Axes, lengths: Mapping[str, Sequence[int]]) -> None:
     counts = {language: [found[n] for n in shown] for language, found in lengths.items()}
     histogram(axes, counts, [f"{2**n:,}" for n in shown])
     axes.tick_params(axis="x", rotation=30)
-    axes.set_xlabel("tokens of a document, from … to twice as many")
-    axes.set_title("Lengths of documents (% of those of the language)")
+    axes.set_xlabel("tokens in a document: each bar ends below twice its label")
+    axes.set_title("Lengths of documents (% of the language's documents)")
 
 
 def _removed(axes: Axes, corpus: Sequence[Mapping[str, Any]]) -> None:

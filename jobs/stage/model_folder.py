@@ -69,10 +69,10 @@ def upload(folder: Path, uri: str) -> None:
 
 
 def require_tokenizer(digest: str, of: str, tokenizer: Tokenizer) -> None:
-    """Raise StageError unless `digest`, the digest of the tokenizer that `of` was made with, is that of `tokenizer`."""
+    """Raise StageError unless `tokenizer` has `digest`, the digest of the tokenizer that `of` was made with."""
     if digest != tokenizer.digest:
         raise StageError(
             f"the tokenizer does not fit {of}: tokenizer.json has sha256 {tokenizer.digest}, "
-            f"the one of {of} has {digest}",
+            f"{of} was made with {digest}",
             Look(),
         )

@@ -97,7 +97,7 @@ def _check_execution(stage: str, config: StageConfig, execution: TrainExecution)
     rows = config.smallest_batch
     if rows < execution.workers:
         raise StageError(
-            f"{stage}: a batch of {rows} rows leaves some of {execution.workers} workers without one",
+            f"{stage}: a batch of {rows} rows has no row for some of {execution.workers} workers",
             Change("execution.train.workers", rows),
         )
 

@@ -144,7 +144,7 @@ def precision(config: StageConfig, batch: Batch) -> torch.autocast:
 
 
 class Meter:
-    """Sums [sum, count] pairs over steps, then over ranks. All ranks must add the same names, with `train/tokens`."""
+    """Sums [sum, count] pairs over steps, then over ranks. All ranks must add the same names, also `train/tokens`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -163,7 +163,7 @@ def test_the_baseline_goes_from_text_to_conversations(uris):
 
 def test_every_worker_has_a_row_of_every_batch():
     config = SmatConfig(**COMMON, phases=PHASES, text_batch_size=1)
-    with pytest.raises(StageError, match="smat: a batch of 1 rows leaves some of 2 workers without one"):
+    with pytest.raises(StageError, match="smat: a batch of 1 rows has no row for some of 2 workers"):
         _check_execution("smat", config, TrainExecution(workers=2))
 
 

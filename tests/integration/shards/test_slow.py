@@ -28,5 +28,5 @@ def test_a_worker_that_falls_back_is_told_once_and_counted(ray_session, tmp_path
     assert build_interaction_shards(pairs, config)["slow_shards"] == 4
     for ctx in (text, pairs):
         (message,) = ctx.reporter.messages
-        assert "in its worker snaptokens is not used, so encoding is far slower" in message
+        assert "in its worker, snaptokens is not used, so encoding is far slower" in message
     assert not any("slow" in path.read_text() for path in Path(text.output_uri, "done").glob("*.json"))

@@ -111,6 +111,6 @@ def test_a_refusal_inside_a_task_reaches_the_user_as_it_was(world, ray_session, 
     model.config = replace(model.config, tokenizer_digest="f" * 64)
     save_pretrained(model, tmp_path / "foreign" / "model")
     foreign = recorded("baseline", "0123456789ab-9", str(tmp_path / "foreign"))
-    with pytest.raises(StageError, match="the one of the baseline has ffff") as error:
+    with pytest.raises(StageError, match="the baseline was made with ffff") as error:
         evaluate(context(world | {"baseline": foreign}, tmp_path / "out"), EvaluateConfig(questions=4, text_rows=2))
     assert type(error.value) is StageError and error.value.remedy == Look()

@@ -71,7 +71,7 @@ def test_the_page_tells_it(report):
     assert "50 tokens a CPU second. Shards encoded without the fast engine: 1." in page
     bare = write_dialogue_card("pairs p-1", index("interactions"), report, [], {}, Speed())
     assert "No row of a data set was left out." in bare and "Interactions in a conversation" not in bare
-    assert "| set | pl | not told | test |" in " ".join(bare.split())
+    assert "| set | pl | unknown | test |" in " ".join(bare.split())
 
 
 def test_the_picture_is_drawn(report, tmp_path):
