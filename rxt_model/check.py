@@ -66,7 +66,7 @@ def check_readable(mask: Tensor, shape: Sequence[int]) -> None:
     """Check that memory_mask [B, M] lets every row read something: attention to nothing has no value."""
     check_mask("memory_mask", mask, shape, "True where memory may be read")
     readable = mask.any(1)
-    refuse(~readable, "memory_mask.any(1)", readable, "must be True, as every row reads something")
+    refuse(~readable, "memory_mask.any(1)", readable, "must be True: every row must be able to read something")
 
 
 def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
@@ -102,7 +102,7 @@ def check_rows(field: str, rows: Sequence[Sequence[int]], config: ModelConfig, l
     for number, row in enumerate(rows):
         if all(token == config.tokens.pad for token in row):
             found = f"[{config.tokens.pad}] * {len(row)}" if len(row) else "[]"
-            raise ValueError(f"{field}[{number}] = {found}: has no tokens, must have at least those of its template")
+            raise ValueError(f"{field}[{number}] = {found}: has no tokens, but must have at least its control tokens")
         if longest is not None and len(row) > longest:
             raise ValueError(f"{field}[{number}] has {len(row)} tokens: must be at most length = {longest}")
 

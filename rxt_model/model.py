@@ -172,9 +172,13 @@ class ReactiveTransformer(TokenModel):
         visible, readable = None, (ids.shape[0], memory.shape[2])
         if memory_documents is not None:
             if documents is None:
-                raise ValueError("memory_documents without documents: must be given together, as equal numbers meet")
+                raise ValueError(
+                    "memory_documents without documents: must be given together, since their numbers are compared"
+                )
             if memory_mask is not None:
-                raise ValueError("memory_mask with memory_documents: must be one of them, as each says what is read")
+                raise ValueError(
+                    "memory_mask with memory_documents: must be only one of them, since each says what is read"
+                )
             check_documents("memory_documents", memory_documents, readable)
             visible = same_document(documents, memory_documents)
         elif memory_mask is not None:

@@ -81,5 +81,7 @@ class ConversationState:
             raise ValueError(f"{path}: {error}") from error
         if saved_with != (own := digest_of(model.state_dict())):
             found = f"sha256 {saved_with[:12]}…" if saved_with else "no digest"
-            raise ValueError(f"{path}: is the memory of another model: weights of {found}, this one's of {own[:12]}…")
+            raise ValueError(
+                f"{path}: is the memory of another model: its weights had {found}, this model has sha256 {own[:12]}…"
+            )
         return cls(memory, int(turns))

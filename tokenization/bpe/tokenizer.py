@@ -127,7 +127,7 @@ class Tokenizer:
 def _check(declared: dict, tokenizer: tokenizers.Tokenizer) -> None:
     """Check that control tokens have their fixed ids and that no merge of content produces one."""
     if declared["model"]["type"] != "BPE":
-        raise TokenizerError(f"a {declared['model']['type']} tokenizer, expected byte-level BPE")
+        raise TokenizerError(f"this is a {declared['model']['type']} tokenizer, expected byte-level BPE")
     for expected, token in enumerate(SPECIAL_TOKENS):
         if tokenizer.token_to_id(token) != expected:
             raise TokenizerError(f"control token {token} has id {tokenizer.token_to_id(token)}, expected {expected}")

@@ -320,7 +320,7 @@ SEEN, NUMBERS = torch.ones(2, 6, dtype=torch.bool), torch.zeros(2, 4, dtype=torc
         ({"memory_mask": SEEN[:1]}, r"memory_mask = \(1, 6\) of torch.bool: must be \(2, 6\) of torch.bool"),
         (
             {"memory_mask": torch.stack((SEEN[0], ~SEEN[0]))},
-            r"memory_mask.any\(1\)\[1\] = False: must be True, as every row reads something",
+            r"memory_mask.any\(1\)\[1\] = False: must be True: every row must be able to read something",
         ),
         ({"documents": NUMBERS.float()}, r"documents = \(2, 4\) of torch.float32: must be \(2, 4\) of signed integers"),
         ({"documents": NUMBERS[:, :3]}, r"documents = \(2, 3\) of torch.int64: must be \(2, 4\)"),
@@ -331,7 +331,7 @@ SEEN, NUMBERS = torch.ones(2, 6, dtype=torch.bool), torch.zeros(2, 4, dtype=torc
         ({"memory_documents": SEEN.long()}, "memory_documents without documents: must be given together"),
         (
             {"documents": NUMBERS, "memory_documents": SEEN.long(), "memory_mask": SEEN},
-            "memory_mask with memory_documents: must be one of them",
+            "memory_mask with memory_documents: must be only one of them",
         ),
     ],
 )

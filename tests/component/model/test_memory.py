@@ -251,10 +251,10 @@ def test_the_memory_of_another_model_of_the_same_shape_is_refused(tmp_path):
     assert torch.equal(ConversationState.load(path, same).memory, state.memory)
     bits = same.decoder.head.bias.data.view(torch.int32)
     bits[0] ^= 1
-    with pytest.raises(ValueError, match="state.safetensors: is the memory of another model: weights of sha256"):
+    with pytest.raises(ValueError, match="state.safetensors: is the memory of another model: its weights had sha256"):
         ConversationState.load(path, same)
     save_file(load_file(path), path)
-    with pytest.raises(ValueError, match="memory of another model: weights of no digest"):
+    with pytest.raises(ValueError, match="memory of another model: its weights had no digest"):
         ConversationState.load(path, model)
 
 

@@ -45,4 +45,4 @@ def _data_tar(archive: bytes) -> io.BufferedIOBase | pyarrow.NativeFile:
             # tarfile reads zstd only from Python 3.14 on
             return pyarrow.CompressedInputStream(body, "zstd") if name.endswith(".zst") else body
         start += 60 + size + size % 2
-    raise ValueError("a Debian package without data.tar")
+    raise ValueError("this Debian package holds no data.tar")
