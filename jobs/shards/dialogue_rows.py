@@ -1,7 +1,7 @@
 """Make the rows of shards of interactions and conversations, from the generator, the corpus and data sets.
 
 The objects here are sent to the workers. Each row is a pure function of them and of the shard, so the number of workers
-changes no byte. The tokenizer can be pickled: it rebuilds its second form from its JSON.
+changes no byte. The tokenizer can be pickled: it rebuilds its content twin from its JSON.
 """
 
 from __future__ import annotations
