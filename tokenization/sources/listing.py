@@ -87,7 +87,7 @@ def _dataset(source: Files) -> list[tuple[str, int]]:
     except (OSError, ValueError, LookupError) as error:
         raise SourceError(f"source {source.name}: cannot read dataset {where}: {error}") from error
     if not sizes:
-        there = ", ".join(repr(part) for part in files) or "none"
+        there = ", ".join(f"'{part}'" for part in files) or "none"
         raise SourceError(f"source {source.name}: dataset {where} has no part {source.part!r}; there is {there}")
     return sizes
 
