@@ -18,7 +18,8 @@ def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
     """{file relative to `root`: digest} of the module in `module:name`, and of all modules of our packages that it
     imports, or names in this form.
 
-    The sources are read and nothing is imported. Comments, docstrings and layout do not count.
+    Data files in the folder of a module count as well. The sources are read and nothing is imported. Comments,
+    docstrings and layout do not count.
     """
     found: dict[str, str] = {}
     open_modules = [function.partition(":")[0]]
@@ -30,6 +31,8 @@ def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
             continue
         digest, imported = _read(path, path.stat().st_mtime_ns)
         found[path.relative_to(root).as_posix()] = digest
+        for data in _data_files(path.parent):
+            found[data.relative_to(root).as_posix()] = _digest_data(data, data.stat().st_mtime_ns)
         open_modules += imported - seen
         seen |= imported
     return dict(sorted(found.items()))
@@ -45,6 +48,21 @@ def _source(module: str, root: Path) -> Path | None:
         return None
     base = root.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+@cache
+def _data_files(folder: Path) -> tuple[Path, ...]:
+    """The data files of a folder's modules: TOML files in it and below, without those of other packages."""
+    found = list(folder.glob("*.toml"))
+    for below in folder.iterdir():
+        if below.is_dir() and not (below / "__init__.py").exists():
+            found += _data_files(below)
+    return tuple(sorted(found))
+
+
+@cache
+def _digest_data(path: Path, _modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 @cache

@@ -68,7 +68,7 @@ def test_only_our_packages_and_the_named_file_are_packed(tmp_path, monkeypatch):
     assert not list(folder.rglob("__pycache__"))
     assert submit._check_size(folder) == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     monkeypatch.setattr(submit, "MAX_UPLOAD_BYTES", 1000)
-    with pytest.raises(SubmitError, match=r"largest: \w+/.*\.py"):
+    with pytest.raises(SubmitError, match=r"largest: \w+/.*\.(py|toml)"):
         submit._check_size(folder)
 
 

@@ -1,0 +1,208 @@
+"""The phrasebook: attributes with their sentences, persons, small talk, general questions, phrases, words of values.
+
+It is written by hand and lies beside this module, a folder of TOML files per language; it is read once per process
+and checked. Sentences hold `{value}` where a value goes, and `{owner}` (English also `{owners}`, Polish `{owner_gen}`)
+where the person goes to whom an attribute belongs.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tokenization.records import Language
+
+FOLDER = Path(__file__).with_name("phrasebook")
+KINDS = frozenset(
+    "animal band book_title brand city code colour company country date dish distance drink duration email fabric "
+    "film_title first_name flight food full_name game hobby instrument invented_word job language material medicine "
+    "month number object password_words period pet_name phone place_in plant price room school size song_title sport "
+    "street_address subject surname team time username vehicle website weekday weight year".split()
+)
+# placeholders that every sentence of a list holds; where several sets are given, one of them
+_PHRASES: Mapping[str, tuple[frozenset[str], ...]] = {
+    name: tuple(frozenset(one.split()) for one in placeholders)
+    for name, placeholders in {
+        **dict.fromkeys(("acknowledge", "acknowledge_change", "acknowledge_retract", "refuse"), ("",)),
+        **dict.fromkeys(("opener", "opener_statement", "filler", "after", "before_question"), ("",)),
+        **dict.fromkeys(("refuse_noun", "retract"), ("noun", "noun_gen", "noun_acc")),
+        "acknowledge_value": ("value",),
+        "correction": ("old new",),
+        "join": ("a b",),
+    }.items()
+}
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_OWNERS = ("owner", "owners", "owner_gen")
+
+
+class PhrasebookError(ValueError):
+    """The phrasebook is not as the generator reads it; the message names the file and the entry."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing that a person can be asked about. `noun` holds its forms by placeholder (`noun`; Polish also
+    `noun_gen`, `noun_acc`); `gender` is that of who bears the value, where it is a name. Attributes of other persons
+    (`of_person`) have no sentences of change."""
+
+    name: str
+    kind: str
+    noun: Mapping[str, str]
+    gender: str
+    tell: tuple[str, ...]
+    ask: tuple[str, ...]
+    answer: tuple[str, ...]
+    change: tuple[str, ...] = ()
+    of_person: bool = False
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A person by what they are to the user, in the words of the user and of the assistant: what stands in place of
+    each placeholder."""
+
+    word: str
+    by_user: Mapping[str, str]
+    by_assistant: Mapping[str, str]
+    gender: str
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a user may say in several wordings, and what may be replied."""
+
+    user: tuple[str, ...]
+    reply: tuple[str, ...]
+    greeting: bool = False
+
+
+@dataclass(frozen=True)
+class Book:
+    """One language. `phrases` and `words` are lists by their names in `phrases.toml` and `values.toml`."""
+
+    attributes: tuple[Attribute, ...]
+    person_attributes: tuple[Attribute, ...]
+    relations: tuple[Relation, ...]
+    small_talk: tuple[Exchange, ...]
+    questions: tuple[Exchange, ...]
+    phrases: Mapping[str, tuple[str, ...]]
+    words: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def load(language: Language) -> Book:
+    """The phrasebook of a language. Raises PhrasebookError."""
+    return read(FOLDER / language)
+
+
+def read(folder: Path) -> Book:
+    """The phrasebook in a folder. Raises PhrasebookError."""
+    attributes = [
+        _attribute(path.name, entry)
+        for path in sorted(folder.glob("attributes_*.toml"))
+        for entry in _toml(path)["attribute"]
+    ]
+    _require(bool(attributes), folder.name, "no attributes_*.toml")
+    _unique(folder.name, (attribute.name for attribute in attributes))
+    relations = _toml(folder / "relations.toml")
+    of_persons = [_attribute("relations.toml", entry, of_person=True) for entry in relations["person_attribute"]]
+    _unique("relations.toml", (attribute.name for attribute in of_persons))
+    return Book(
+        attributes=tuple(attributes),
+        person_attributes=tuple(of_persons),
+        relations=tuple(map(_relation, relations["relation"])),
+        small_talk=_exchanges("small_talk.toml", _toml(folder / "small_talk.toml")["exchange"], "user", "reply"),
+        questions=_exchanges("questions.toml", _toml(folder / "questions.toml")["question"], "ask", "answer"),
+        phrases=_phrases(_toml(folder / "phrases.toml")),
+        words={
+            name: tuple(word.strip() for word in words.split(","))
+            for name, words in _toml(folder / "values.toml").items()
+        },
+    )
+
+
+def placeholders(sentence: str) -> list[str]:
+    """The names of what has to be put into a sentence, in their order."""
+    return _PLACEHOLDER.findall(sentence)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise PhrasebookError(f"{path.name}: {error}") from error
+
+
+def _require(condition: bool, where: str, rule: str) -> None:
+    if not condition:
+        raise PhrasebookError(f"{where}: {rule}")
+
+
+def _unique(where: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        _require(name not in seen, where, f"{name} stands there twice")
+        seen.add(name)
+
+
+def _sentences(where: str, entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    sentences = tuple(entry.get(key, ()))
+    _require(bool(sentences), where, f"no sentence in {key}")
+    for sentence in sentences:
+        _require(sentence == " ".join(sentence.split()) and bool(sentence), where, f"{key}: blanks in {sentence!r}")
+        _require(sentence.count("{") == len(placeholders(sentence)), where, f"{key}: braces in {sentence!r}")
+    return sentences
+
+
+def _attribute(file: str, entry: Mapping[str, Any], of_person: bool = False) -> Attribute:
+    where = f"{file}: {entry.get('name', '?')}"
+    for key in ("name", "value", "noun"):
+        _require(bool(entry.get(key)), where, f"no {key}")
+    _require(entry["value"] in KINDS, where, f"{entry['value']} is no kind of value")
+    keys = ("tell", "ask", "answer") if of_person else ("tell", "ask", "answer", "change")
+    lists = {key: _sentences(where, entry, key) for key in keys}
+    for key, sentences in lists.items():
+        for sentence in sentences:
+            found = placeholders(sentence)
+            owners = [name for name in found if name in _OWNERS]
+            rest = [name for name in found if name not in _OWNERS]
+            fits = rest == ([] if key == "ask" else ["value"]) and len(owners) == of_person
+            _require(fits, where, f"{key}: placeholders in {sentence!r}")
+    noun = {key: entry[key] for key in ("noun", "noun_gen", "noun_acc") if key in entry}
+    return Attribute(entry["name"], entry["value"], noun, entry.get("gender", ""), of_person=of_person, **lists)
+
+
+def _relation(entry: Mapping[str, str]) -> Relation:
+    where = f"relations.toml: {entry.get('word', '?')}"
+    _require({"word", "phrase", "second"} <= set(entry), where, "needs word, phrase and second")
+    if "possessive" in entry:  # English
+        user = {"owner": entry["phrase"], "owners": entry["possessive"]}
+        assistant = {"owner": entry["second_plain"], "owners": entry["second"]}
+    else:
+        user = {"owner": entry["phrase"], "owner_gen": entry["phrase_gen"]}
+        assistant = {"owner": entry["second"], "owner_gen": entry["second_gen"]}
+    return Relation(entry["word"], user, assistant, entry.get("gender", ""))
+
+
+def _exchanges(file: str, entries: Iterable[Mapping[str, Any]], said: str, replied: str) -> tuple[Exchange, ...]:
+    found = []
+    for number, entry in enumerate(entries, 1):
+        where = f"{file}: {number}"
+        user, reply = _sentences(where, entry, said), _sentences(where, entry, replied)
+        _require(not any(map(placeholders, user + reply)), where, "a placeholder, and nothing to put there")
+        found.append(Exchange(user, reply, entry.get("greeting", False)))
+    return tuple(found)
+
+
+def _phrases(entries: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    lists = {name: _sentences("phrases.toml", entries, name) for name in _PHRASES}
+    for name, sentences in lists.items():
+        for sentence in sentences:
+            fits = frozenset(placeholders(sentence)) in _PHRASES[name]
+            _require(fits, "phrases.toml", f"{name}: placeholders in {sentence!r}")
+    return lists
