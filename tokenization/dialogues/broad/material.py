@@ -1,0 +1,121 @@
+"""What of the phrasebook belongs to which split, so that validation and test share no attribute, no sentence and no
+value with training.
+
+Attributes go with all their sentences, alike in both languages where they have one name; small talk and questions go
+exchange by exchange, phrases one by one; for values see `value_splits`. Attributes whose kind has too few values occur
+in training alone. What the template generator asks belongs to training here, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from tokenization.dialogues.broad.book import Attribute, Book, Exchange, Relation, load
+from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES
+from tokenization.hashing import stable_hash
+from tokenization.records import Language, Split
+
+# what the template generator asks about, by the names that the phrasebook has for it
+OF_TEMPLATES = frozenset(
+    "own_first_name own_surname first_name surname best_friend locker_code dog_name cat_name first_pet dog cat own_car "
+    "own_vehicle team_meeting home_address favourite_dish holiday_country dream_country vacation_start laptop_password "
+    "wifi_password streaming_password birthday birth_city hometown".split()
+)
+_DRAW = 34  # of the draws that were looked at, one that gives test many kinds of values in both languages
+# who speaks is told by past tense and adjectives: said by a woman, by a man
+_FEMININE = re.compile(r"\w(?:łam|łaś|łabym|łabyś)\b|\bpowinnam\b|\bjestem (?:\w+ )?\w+[dhkmnrtw]a\b|\bsama\b", re.I)
+_MASCULINE = re.compile(r"\w(?:łem|łeś|łbym|łbyś)\b|\bpowinienem\b|\bjestem (?:\w+ )?\w+[dhkmnrtwg][yi]\b", re.I)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the conversations of one split are made of, in one language, for a user of one gender ("" in English)."""
+
+    attributes: tuple[Attribute, ...]
+    person_attributes: tuple[Attribute, ...]
+    by_kind: dict[str, tuple[Attribute, ...]]
+    relations: tuple[Relation, ...]
+    greetings: tuple[Exchange, ...]
+    small_talk: tuple[Exchange, ...]
+    questions: tuple[Exchange, ...]
+    phrases: dict[str, tuple[str, ...]]
+
+
+@cache
+def material(language: Language, split: Split, gender: str = "") -> Material:
+    """Everything of a split that a user of this gender ("m", "f"; "" where the language does not tell) may say."""
+    book = load(language)
+    attributes = _attributes(book.attributes, split, gender)
+    return Material(
+        attributes=attributes,
+        person_attributes=_attributes(book.person_attributes, split, gender),
+        by_kind={
+            kind: alike
+            for kind in sorted({attribute.kind for attribute in attributes})
+            if len(alike := tuple(attribute for attribute in attributes if attribute.kind == kind)) > 1
+        },
+        relations=book.relations,
+        greetings=_exchanges([one for one in book.small_talk if one.greeting], split, gender),
+        small_talk=_exchanges([one for one in book.small_talk if not one.greeting], split, gender),
+        questions=_exchanges(book.questions, split, gender),
+        phrases=_phrases(book, split, gender),
+    )
+
+
+def split_of_attribute(attribute: Attribute) -> Split:
+    """About 80, 8 and 12 % of all names."""
+    if attribute.name in OF_TEMPLATES or attribute.kind in TOO_FEW_VALUES:
+        return "train"
+    share = stable_hash(f"broad/attribute{_DRAW}/{attribute.name}") % 25
+    return "train" if share < 20 else "validation" if share < 22 else "test"
+
+
+def split_of_texts(texts: Iterable[str], least: int) -> dict[str, Split]:
+    """A tenth of a list each for validation and test, and at least so many."""
+    order = sorted(texts, key=lambda text: stable_hash(f"broad/{text}"))
+    few = max(least, len(order) // 10)
+    return {text: "test" if n < few else "validation" if n < 2 * few else "train" for n, text in enumerate(order)}
+
+
+def _attributes(attributes: Iterable[Attribute], split: Split, gender: str) -> tuple[Attribute, ...]:
+    found = []
+    for attribute in attributes:
+        if split_of_attribute(attribute) == split:
+            said = replace(
+                attribute,
+                tell=_said_by(attribute.tell, gender),
+                ask=_said_by(attribute.ask, gender),
+                answer=_said_by(attribute.answer, gender),
+                change=_said_by(attribute.change, gender),
+            )
+            if said.tell and said.ask and said.answer:
+                found.append(said)
+    return tuple(found)
+
+
+def _exchanges(exchanges: Sequence[Exchange], split: Split, gender: str) -> tuple[Exchange, ...]:
+    belongs = split_of_texts((one.user[0] for one in exchanges), least=1)
+    found = []
+    for exchange in exchanges:
+        if belongs[exchange.user[0]] == split:
+            user, reply = _said_by(exchange.user, gender), _said_by(exchange.reply, gender)
+            if user and reply:
+                found.append(replace(exchange, user=user, reply=reply))
+    return tuple(found)
+
+
+def _phrases(book: Book, split: Split, gender: str) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, texts in book.phrases.items():
+        belongs = split_of_texts(texts, least=3)
+        found[name] = _said_by(tuple(text for text in texts if belongs[text] == split), gender)
+    return found
+
+
+def _said_by(sentences: tuple[str, ...], gender: str) -> tuple[str, ...]:
+    """Those that do not tell of the other gender."""
+    other = {"m": _FEMININE, "f": _MASCULINE}.get(gender)
+    return tuple(sentence for sentence in sentences if not (other and other.search(sentence)))
