@@ -9,6 +9,10 @@ Language = Literal["en", "pl"]
 Split = Literal["train", "validation", "test"]
 LANGUAGES: tuple[Language, ...] = ("en", "pl")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ProbeKind = Literal["recall", "update", "unknown"]
+ProbeTag = Literal["", "never-told", "told-later", "somebody-else", "retracted", "join", "two-facts"]
+Generator = Literal["templates", "broad"]
+BROAD: Generator = "broad"  # also the source of its conversations
 ShardRow = dict[str, Any]  # in the schema of its kind of shard (`shards.schema`)
 
 
@@ -65,17 +69,23 @@ class Probe:
     values of an updated fact first. `kind` is recall, update or unknown. `distance` counts interactions since the fact
     was last stated (0 for unknown). `facts` is the number of facts the conversation held when the question was asked.
     `tag` adds to `kind` why the answer is unknown, or that it needs two facts; then `distance` counts from the earlier
-    fact.
+    fact. A `join` has one answer from two facts. `two-facts` are two questions at once: `gold` holds a value of each,
+    and both must be answered. `slot` is the kind of fact; the broad generator writes `broad/` and the kind of value.
     """
 
     turn: int
     slot: str
-    kind: Literal["recall", "update", "unknown"]
+    kind: ProbeKind
     gold: tuple[str, ...]
     forbidden: tuple[str, ...]
     distance: int
     facts: int
-    tag: Literal["", "never-told", "told-later", "somebody-else", "join"] = ""
+    tag: ProbeTag = ""
+
+    @property
+    def generator(self) -> Generator:
+        """Whose conversation asks this."""
+        return BROAD if self.slot.startswith(f"{BROAD}/") else "templates"
 
 
 @dataclass(frozen=True)

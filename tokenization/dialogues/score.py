@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tokenization.dialogues.values import REFUSALS, mentioned, split_values, words
-from tokenization.records import Language, Probe, Split
+from tokenization.dialogues.broad.refusals import refuses
+from tokenization.dialogues.broad.value_splits import listed_values
+from tokenization.dialogues.values import mentioned, split_values, words
+from tokenization.records import BROAD, Language, Probe, Split
 
 Verdict = Literal["correct", "stale", "wrong", "abstained"]
 
@@ -16,19 +18,28 @@ def contains(text: str, phrase: str) -> bool:
 
 
 def score(answer: str, probe: Probe, language: Language) -> Verdict:
-    """`correct`: a gold form and no other value of the slot (of any split). `stale`: only values that held before an
-    update. `abstained`: the refusal where the fact was told. Where it was not, the refusal alone is correct."""
-    found = mentioned(answer, language, probe.slot)
-    refused = contains(answer, REFUSALS[language])
+    """`correct`: a gold form and no other value of the slot (of any split; where the broad generator asks, none that it
+    told). `stale`: only values that held before an update. `abstained`: a refusal where the fact was told. Where it was
+    not, a refusal alone is correct."""
+    broad = probe.generator == BROAD
+    if broad:
+        found = {value for value in probe.forbidden if contains(answer, value)}
+    else:
+        found = mentioned(answer, language, probe.slot)
+    refused = refuses(answer, language)
     if probe.kind == "unknown":
         return "correct" if refused and not found else "wrong"
-    if any(contains(answer, form) for form in probe.gold):
-        return "correct" if found == {probe.gold[0]} else "wrong"
+    right = [contains(answer, form) for form in probe.gold]
+    if all(right) if probe.tag == "two-facts" else any(right):
+        return "correct" if found == (set() if broad else {probe.gold[0]}) else "wrong"
     if found:
-        return "stale" if probe.kind == "update" and found <= set(probe.forbidden) else "wrong"
+        stale = probe.forbidden[:1] if broad else probe.forbidden  # the broad generator changes a fact once
+        return "stale" if probe.kind == "update" and found <= set(stale) else "wrong"
     return "abstained" if refused else "wrong"
 
 
 def chance(slot: str, language: Language, split: Split) -> float:
-    """How often a uniform guess among the values of a split is right."""
-    return 1 / len(split_values(language, slot, split))
+    """How often a uniform guess among the values of a split is right: 0 where they are open."""
+    kind = slot.removeprefix(f"{BROAD}/")
+    found = split_values(language, slot, split) if kind == slot else listed_values(language, kind, split)
+    return 1 / len(found) if found else 0.0

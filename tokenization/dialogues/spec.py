@@ -21,7 +21,11 @@ class DialogueSpec(Settings):
     telling it of somebody else; the latter two take a turn of small talk, and without one nothing is told. `joins`:
     share of the questions that need two facts, who has a role and where that person lives, as far as there is small
     talk to give up. `held_out`: in the test split, one fact of every conversation is of a kind that training does not
-    have, and all facts are told and asked in sentences that it does not have."""
+    have, and all facts are told and asked in sentences that it does not have.
+
+    `broad`: share of the conversations that come from the broad generator, with open sentences, attributes and values
+    (`dialogues.broad`); `echo`, `joins`, `unknown_kinds` and `held_out` say nothing there. `characters`: the most that
+    one of its interactions has, query and answer together, unless even the shortest sentences have more."""
 
     turns: tuple[int, int] = (4, 8)
     facts: tuple[int, int] = (1, 4)
@@ -34,13 +38,16 @@ class DialogueSpec(Settings):
     unknown_kinds: tuple[float, float, float] = (1.0, 0.0, 0.0)
     joins: float = 0.0
     held_out: bool = False
+    broad: float = 0.0
+    characters: int = 130
 
     def __post_init__(self) -> None:
         for name in ("turns", "facts"):
             low, high = getattr(self, name)
             require(low > 0, name, (low, high), "must be above 0")
             require(low <= high, name, (low, high), "must not fall")
-        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins")
+        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad")
+        require(self.characters > 0, "characters", self.characters, "must be above 0")
         require(all(distance > 0 for distance in self.distances), "distances", self.distances, "must be above 0")
         rule = f"one must be below turns = {self.turns[0]}"
         require(not self.distances or min(self.distances) < self.turns[0], "distances", self.distances, rule)

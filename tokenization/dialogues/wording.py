@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from tokenization.dialogues.broad.speech import generate_broad
 from tokenization.dialogues.english import ENGLISH
 from tokenization.dialogues.phrasebook import Phrasebook, Role, Slot
 from tokenization.dialogues.plan import DialogueAct, ask_again, count_facts, plan
@@ -28,6 +29,8 @@ def generate(
 ) -> Conversation:
     """Conversation `index` of a split: a pure function of its arguments. Real `distractors`, if given, take half of
     the small talk, except those that hold a value of some slot."""
+    if spec.broad and stable_hash(f"generator/{language}/{split}/{seed}/{index}") < spec.broad * 2**64:
+        return generate_broad(spec, language, split, seed, index, distractors)
     rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
     acts = plan(spec, rng)
     if split == "train":

@@ -80,6 +80,8 @@ def test_mistakes_are_named(before, after, message, tmp_path):
         ("conversations.dialogues.distances=[8, 9]", "distances = [8, 9]: one must be below turns = 3"),
         ("conversations.dialogues.unknown_kinds=[0, 0, 0]", "unknown_kinds = [0.0, 0.0, 0.0]: one must be above 0"),
         ("episodes.dialogues.echo=1.5", "episodes.dialogues.echo = 1.5: must be from 0 to 1"),
+        ("episodes.dialogues.broad=1.5", "episodes.dialogues.broad = 1.5: must be from 0 to 1"),
+        ("episodes.dialogues.characters=0", "episodes.dialogues.characters = 0: must be above 0"),
         ("episodes.dialogues.echo=nan", "episodes.dialogues.echo = NaN: expected a finite number"),
         ("episodes.dialogues.facts=[0, 3]", "episodes.dialogues.facts = [0, 3]: must be above 0"),
         ("tokenizer.dialogue_plan.eco=1", "eco: unknown; did you mean tokenizer.dialogue_plan.echo?"),

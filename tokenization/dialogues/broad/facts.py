@@ -1,0 +1,117 @@
+"""Which facts a conversation is about: an attribute of the user or of somebody else, and the values it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from tokenization.dialogues.broad.book import Attribute, Relation
+from tokenization.dialogues.broad.material import Material
+from tokenization.dialogues.broad.value_splits import draw_value, listed_values, shortest
+from tokenization.dialogues.value_lists import Value
+from tokenization.dialogues.values import words
+from tokenization.records import Language, Split
+
+ALIKE, DENSE = 0.25, 0.2  # shares of conversations: facts of one kind of value; one attribute of several persons
+OF_PERSONS = 0.3  # share of the other facts that belong to somebody else
+_DRAWS = 30
+_PARTNERS = frozenset(
+    "wife husband girlfriend boyfriend fiancé fiancée partner ex-wife ex-husband żona mąż dziewczyna chłopak "
+    "narzeczona narzeczony".split()
+)
+
+
+@dataclass
+class Fact:
+    """`owner` is None for the user. `values` are those told so far, the newest last; `stated` is the turn of that."""
+
+    attribute: Attribute
+    owner: Relation | None = None
+    values: list[Value] = field(default_factory=list)
+    stated: int = 0
+    retracted: bool = False
+    told_of_another: bool = False
+
+    @property
+    def known(self) -> bool:
+        return bool(self.values) and not self.retracted
+
+    def named(self, by_user: bool) -> dict[str, str]:
+        """What stands for its owner in a sentence of the user or of the assistant."""
+        if self.owner is None:
+            return {}
+        return dict(self.owner.by_user if by_user else self.owner.by_assistant)
+
+
+class FactDrawer:
+    """Draws facts that differ, and values that do not contain each other, for one conversation."""
+
+    def __init__(self, language: Language, split: Split, gender: str, material: Material, rng: Random) -> None:
+        self.language, self.split, self.gender, self.material, self.rng = language, split, gender, material, rng
+        partners = [relation.word for relation in material.relations if relation.word in _PARTNERS]
+        kept = rng.choice(partners) if partners else ""
+        self.relations = [one for one in material.relations if one.word not in _PARTNERS or one.word == kept]
+        self.used: set[tuple[str, str]] = set()
+        self.said: list[str] = []
+
+    def draw(self, count: int) -> list[Fact]:
+        """`count` facts in random order."""
+        rng, style = self.rng, self.rng.random()
+        facts: list[Fact] = []
+        if style < ALIKE and self.material.by_kind:
+            alike = self.material.by_kind[rng.choice(tuple(self.material.by_kind))]
+            facts = [fact for attribute in rng.sample(alike, min(count, len(alike))) if (fact := self._new(attribute))]
+        elif style < ALIKE + DENSE:
+            attribute = rng.choice(self.material.person_attributes)
+            most = min(count, len(self.relations))
+            if few := len(listed_values(self.language, attribute.kind, self.split)):
+                most = min(most, few // 3)
+            facts = [fact for owner in rng.sample(self.relations, most) if (fact := self._new(attribute, owner))]
+        while len(facts) < count:
+            of_person = rng.random() < OF_PERSONS
+            attribute = rng.choice(self.material.person_attributes if of_person else self.material.attributes)
+            fact = self._new(attribute, rng.choice(self.relations) if of_person else None)
+            facts += [fact] if fact else []
+        rng.shuffle(facts)
+        return facts
+
+    def of_another(self, fact: Fact) -> Fact | None:
+        """The same of somebody else, if the phrasebook can tell it."""
+        name = fact.attribute.name
+        alike = [attribute for attribute in self.material.person_attributes if attribute.name == name]
+        if not alike:
+            return None
+        return self._new(alike[0], self.rng.choice(self.relations))
+
+    def value(self, fact: Fact) -> Value | None:
+        """A new value for a fact: none of its words in a row are a value told before, or the other way round. None if
+        there are too few."""
+        for _ in range(_DRAWS):
+            value = draw_value(self.language, fact.attribute.kind, self.split, self.rng, self._gender(fact))
+            text = f" {' '.join(words(shortest(value)))} "
+            if not any(text in other or other in text for other in self.said):
+                self.said.append(text)
+                return value
+        return None
+
+    def _gender(self, fact: Fact) -> str:
+        """Of whom a name belongs to: "m", "f", or "" where it is not known."""
+        told = {"f": "f", "m": "m", "ma": "m"}.get(fact.attribute.gender, "")
+        if told or fact.attribute.kind == "full_name":
+            return told
+        if fact.owner is not None:
+            return fact.owner.gender[:1] if fact.attribute.kind == "surname" else ""
+        return self.gender if fact.attribute.kind == "first_name" else ""
+
+    def _new(self, attribute: Attribute, owner: Relation | None = None) -> Fact | None:
+        key = (attribute.name, owner.word if owner else "")
+        if key in self.used:
+            return None
+        self.used.add(key)
+        return Fact(attribute, owner)
+
+
+def said_forms(values: Iterable[Value]) -> list[str]:
+    """The shortest form of each that stands in sentences: without an article, for instance."""
+    return [short if (short := shortest(value)) in value[0] else value[0] for value in values]

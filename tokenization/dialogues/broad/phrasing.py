@@ -1,0 +1,97 @@
+"""What is said about a fact, in sentences of the phrasebook and with what people put around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from tokenization.dialogues.broad.book import Exchange
+from tokenization.dialogues.broad.facts import Fact
+from tokenization.dialogues.broad.material import Material
+from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, takes_opener
+from tokenization.dialogues.value_lists import Value
+from tokenization.records import Interaction, Language
+
+OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # sentences that tell: an opener before, a remark before, one behind
+OPENED_QUESTION, LED_UP = 0.15, 0.15  # questions: an opener before, a sentence before
+NOUN_REFUSED = 0.4  # refusals that name what is not known
+IN_A_SENTENCE = 0.3  # of the acknowledgements that repeat a value: with the sentence of an answer
+
+
+class Phrasing:
+    """Of one conversation. `bare` sentences have nothing around them; `echo` is the share of acknowledgements that
+    repeat what was told."""
+
+    def __init__(self, language: Language, material: Material, rng: Random, echo: float) -> None:
+        self.language, self.material, self.rng, self.echo = language, material, rng, echo
+        self.talked: set[str] = set()
+
+    def said(self, fact: Fact, sentence: str, value: Value | None = None, *, inside: bool = False) -> str:
+        """A sentence of the user about a fact."""
+        as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
+        values = fact.named(by_user=True) | ({"value": value[0]} if value else {})
+        return fill(sentence, values, inside=inside, as_written=as_written)
+
+    def answer(self, fact: Fact, value: Value | None = None) -> str:
+        sentence = self.rng.choice(fact.attribute.answer)
+        as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
+        told = (value or fact.values[-1])[0]
+        return fill(sentence, fact.named(by_user=False) | {"value": told}, as_written=as_written)
+
+    def statement(self, fact: Fact, value: Value, bare: bool) -> str:
+        return self.around(self.rng.choice(fact.attribute.tell), fact, value, bare)
+
+    def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> str:
+        """A sentence that tells, with what people say before and behind."""
+        rng, phrases = self.rng, self.material.phrases
+        opener = ""
+        if not bare and rng.random() < OPENED:
+            opener = rng.choice(phrases["opener"] + phrases["opener_statement"])
+        opener = opener if opener and takes_opener(sentence, opener, self.language) else ""
+        text = self.said(fact, sentence, value, inside=bool(opener))
+        text = f"{opener} {text}" if opener else text
+        if not bare and not opener and rng.random() < FILLED:
+            text = f"{self.phrase('filler')} {text[0].upper() + text[1:]}"
+        if not bare and rng.random() < FOLLOWED:
+            text = f"{closed(text)} {self.phrase('after')}"
+        return text
+
+    def question(self, fact: Fact, bare: bool) -> str:
+        rng, sentence = self.rng, self.rng.choice(fact.attribute.ask)
+        chance = 1.0 if bare else rng.random()
+        if chance < OPENED_QUESTION:
+            opener = self.phrase("opener")
+            if takes_opener(sentence, opener, self.language):
+                return f"{opener} {self.said(fact, sentence, inside=True)}"
+        elif chance < OPENED_QUESTION + LED_UP:
+            return f"{self.phrase('before_question')} {self.said(fact, sentence)}"
+        return self.said(fact, sentence)
+
+    def acknowledged(self, fact: Fact, value: Value, phrases: str) -> str:
+        """With the value in a share `echo`."""
+        if self.rng.random() >= self.echo:
+            return self.phrase(phrases)
+        if self.rng.random() < IN_A_SENTENCE:
+            return f"{closed(self.phrase(phrases))} {self.answer(fact, value)}"
+        as_written = fact.attribute.kind in AS_WRITTEN
+        return fill(self.phrase("acknowledge_value"), {"value": value[0]}, as_written=as_written)
+
+    def correction(self, fact: Fact, old: Value, new: Value) -> str:
+        as_written = fact.attribute.kind in AS_WRITTEN
+        return fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
+
+    def refusal(self, fact: Fact) -> str:
+        if fact.owner is None and self.rng.random() < NOUN_REFUSED:
+            return fill(self.phrase("refuse_noun"), fact.attribute.noun)
+        return self.phrase("refuse")
+
+    def phrase(self, name: str) -> str:
+        return self.rng.choice(self.material.phrases[name])
+
+    def exchange(self, exchanges: Sequence[Exchange]) -> Interaction:
+        """One that was not there before, if the second choice is none."""
+        exchange = self.rng.choice(exchanges)
+        if exchange.user[0] in self.talked:
+            exchange = self.rng.choice(exchanges)
+        self.talked.add(exchange.user[0])
+        return Interaction(self.rng.choice(exchange.user), self.rng.choice(exchange.reply))

@@ -1,0 +1,263 @@
+"""Broad conversations in words: a script becomes interactions and what they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+
+from tokenization.dialogues.broad.facts import Fact, FactDrawer, said_forms
+from tokenization.dialogues.broad.material import material
+from tokenization.dialogues.broad.phrasing import Phrasing
+from tokenization.dialogues.broad.plan import ScriptTurn, write_script
+from tokenization.dialogues.broad.sentences import closed, fill, joined
+from tokenization.dialogues.spec import DialogueSpec
+from tokenization.dialogues.value_lists import Value
+from tokenization.dialogues.values import words
+from tokenization.hashing import stable_hash
+from tokenization.records import BROAD, Conversation, Interaction, Language, Probe, ProbeKind, ProbeTag, Split
+
+IN_ONE = 0.8  # of the pairs: joined in one sentence, where they can be
+BY_VALUES = 0.25  # changes told by the old and the new value alone
+REAL = 0.5  # of the small talk, where there are real interactions
+KNOWLEDGE = 0.4  # of the rest: general questions
+_TRIES = 6  # to fit a turn into the characters it may have; without anything around from the fourth on
+
+
+def generate_broad(
+    spec: DialogueSpec,
+    language: Language,
+    split: Split,
+    seed: int,
+    index: int,
+    distractors: Sequence[Interaction] = (),
+) -> Conversation:
+    """Broad conversation `index` of a split: a pure function of its arguments."""
+    rng = Random(stable_hash(f"broad/{language}/{split}/{seed}/{index}"))
+    script = write_script(spec, rng, again=split == "train")
+    speech = _Speech(spec, language, split, rng, distractors, script.facts)
+    return speech.conversation(f"broad-{language}-{split}-{seed}-{index}", script.turns)
+
+
+class _Speech:
+    """One conversation while it is put into words. What a turn of the script cannot do, because a value or a sentence
+    is missing or because it would be too long, it leaves out."""
+
+    def __init__(
+        self,
+        spec: DialogueSpec,
+        language: Language,
+        split: Split,
+        rng: Random,
+        distractors: Sequence[Interaction],
+        facts: int,
+    ) -> None:
+        self.spec, self.language, self.split, self.rng, self.distractors = spec, language, split, rng, distractors
+        gender = rng.choice("mf") if language == "pl" else ""
+        self.material = material(language, split, gender)
+        self.drawer = FactDrawer(language, split, gender, self.material, rng)
+        self.facts = self.drawer.draw(facts)
+        self.of_others: list[Value] = []
+        self.phrasing = Phrasing(language, self.material, rng, spec.echo)
+        self.told_later: set[int] = set()
+
+    def conversation(self, name: str, turns: Sequence[ScriptTurn]) -> Conversation:
+        interactions: list[Interaction] = []
+        probes: list[Probe] = []
+        told_last = {fact: number for number, turn in enumerate(turns) if turn.kind == "tell" for fact in turn.facts}
+        for number, turn in enumerate(turns):
+            self.told_later = {id(self.facts[fact]) for fact, last in told_last.items() if last > number}
+            interaction, probe = self._turn(number, turn)
+            interactions.append(interaction or self._talk())
+            probes += [probe] if probe else []
+        return Conversation(name, self.language, BROAD, self.split, tuple(interactions), tuple(probes))
+
+    def _turn(self, number: int, turn: ScriptTurn) -> tuple[Interaction | None, Probe | None]:
+        facts = [self.facts[fact] for fact in turn.facts]
+        if turn.kind == "ask":
+            return self._ask(number, facts)
+        if turn.kind == "tell":
+            return self._tell(number, facts, turn.corrected), None
+        if turn.kind == "change":
+            return self._change(number, facts[0]), None
+        if turn.kind == "other":
+            return self._tell_of_another(facts[0]), None
+        if turn.kind == "retract":
+            return self._retract(facts[0]), None
+        return self._greet() if turn.kind == "greet" else None, None
+
+    # what the user tells
+
+    def _tell(self, number: int, facts: list[Fact], corrected: bool) -> Interaction | None:
+        values = [self.drawer.value(fact) for fact in facts]
+        told = [(fact, value) for fact, value in zip(facts, values, strict=True) if value]
+        if not told:
+            return None
+        if len(told) == 2:
+            both = self._fitted(lambda bare: self._pair(told))
+            if self._fits(both):
+                return self._state(number, told, both)
+        told = told[:1]  # the second of a pair that is too long will be asked for, and not be known
+        fact, value = told[0]
+        if corrected and (right := self.drawer.value(fact)):
+            interaction = self._fitted(lambda bare: self._corrected(fact, value, right))
+            if self._fits(interaction):
+                return self._state(number, [*told, (fact, right)], interaction)
+        return self._state(number, told, self._fitted(lambda bare: self._plain(fact, value, bare)))
+
+    def _state(self, number: int, told: list[tuple[Fact, Value]], interaction: Interaction) -> Interaction:
+        for fact, value in told:
+            fact.values.append(value)
+            fact.stated, fact.retracted = number, False
+        return interaction
+
+    def _plain(self, fact: Fact, value: Value, bare: bool) -> Interaction:
+        return Interaction(
+            self.phrasing.statement(fact, value, bare), self.phrasing.acknowledged(fact, value, "acknowledge")
+        )
+
+    def _pair(self, told: list[tuple[Fact, Value]]) -> Interaction:
+        patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
+        first = self.phrasing.said(told[0][0], patterns[0], told[0][1])
+        inside = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
+        text = joined(self.phrasing.phrase("join"), first, inside) if self.rng.random() < IN_ONE else None
+        text = text or f"{closed(first)} {self.phrasing.said(told[1][0], patterns[1], told[1][1])}"
+        return Interaction(text, self.phrasing.phrase("acknowledge"))
+
+    def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Interaction:
+        first = self.phrasing.said(fact, self.rng.choice(fact.attribute.tell), wrong)
+        text = f"{closed(first)} {self.phrasing.correction(fact, wrong, right)}"
+        return Interaction(text, self.phrasing.acknowledged(fact, right, "acknowledge"))
+
+    def _change(self, number: int, fact: Fact) -> Interaction | None:
+        if not fact.known:
+            return self._tell(number, [fact], corrected=False)
+        value = self.drawer.value(fact)
+        if value is None:
+            return None
+
+        def text(bare: bool) -> Interaction:
+            changes = fact.attribute.change
+            if not changes or self.rng.random() < BY_VALUES:
+                query = self.phrasing.correction(fact, fact.values[-1], value)
+            else:
+                query = self.phrasing.around(self.rng.choice(changes), fact, value, bare)
+            return Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change"))
+
+        interaction = self._fitted(text)
+        fact.values.append(value)
+        fact.stated = number
+        return interaction
+
+    def _tell_of_another(self, fact: Fact) -> Interaction | None:
+        another = self.drawer.of_another(fact)
+        value = self.drawer.value(another) if another else None
+        if another is None or value is None:
+            return None
+        fact.told_of_another = True
+        self.of_others.append(value)
+        return self._fitted(lambda bare: self._plain(another, value, bare))
+
+    def _retract(self, fact: Fact) -> Interaction | None:
+        if not fact.known or fact.owner is not None:
+            return None
+        fact.retracted = True
+        query = fill(self.phrasing.phrase("retract"), fact.attribute.noun)
+        return Interaction(query, self.phrasing.phrase("acknowledge_retract"))
+
+    # what the user asks
+
+    def _ask(self, number: int, facts: list[Fact]) -> tuple[Interaction | None, Probe | None]:
+        asked = facts if all(fact.known for fact in facts) else facts[:1]
+        fact = asked[0]
+        grid = self.spec.distances if self.split != "train" else ()
+        if fact.known and grid and number - fact.stated not in grid:  # it could not be changed where it should be
+            return None, None
+        if not fact.known:
+            interaction = self._fitted(
+                lambda bare: Interaction(self.phrasing.question(fact, bare), self.phrasing.refusal(fact))
+            )
+            return interaction, self._probe_of_unknown(number, fact, interaction.answer)
+        if len(asked) == 2:
+            both = self._fitted(lambda bare: self._both(asked))
+            if self._fits(both):
+                return both, self._probe(number, asked, both.answer, "two-facts")
+        interaction = self._fitted(
+            lambda bare: Interaction(self.phrasing.question(fact, bare), self.phrasing.answer(fact))
+        )
+        return interaction, self._probe(number, [fact], interaction.answer)
+
+    def _both(self, facts: list[Fact]) -> Interaction:
+        questions = [self.phrasing.said(fact, self.rng.choice(fact.attribute.ask)) for fact in facts]
+        query = " ".join(question if question.endswith(("?", ".", "!")) else f"{question}?" for question in questions)
+        return Interaction(query, " ".join(closed(self.phrasing.answer(fact)) for fact in facts))
+
+    def _probe(self, number: int, facts: list[Fact], answer: str, tag: ProbeTag = "") -> Probe:
+        kind: ProbeKind = "update" if any(len(fact.values) > 1 for fact in facts) else "recall"
+        gold = facts[0].values[-1] if len(facts) == 1 else tuple(said_forms(fact.values[-1] for fact in facts))
+        stale = [value for fact in facts for value in fact.values[:-1]]
+        return Probe(
+            turn=number,
+            slot=f"{BROAD}/{facts[0].attribute.kind}",
+            kind=kind,
+            gold=gold,
+            forbidden=self._forbidden(stale, facts, answer),
+            distance=number - min(fact.stated for fact in facts),
+            facts=self._held(),
+            tag=tag,
+        )
+
+    def _probe_of_unknown(self, number: int, fact: Fact, refusal: str) -> Probe:
+        tag: ProbeTag = "never-told"
+        if fact.told_of_another:
+            tag = "somebody-else"
+        elif fact.retracted:
+            tag = "retracted"
+        elif id(fact) in self.told_later:
+            tag = "told-later"
+        slot, forbidden = f"{BROAD}/{fact.attribute.kind}", self._forbidden(fact.values, [fact], refusal)
+        return Probe(number, slot, "unknown", (refusal,), forbidden, distance=0, facts=self._held(), tag=tag)
+
+    def _forbidden(self, stale: Iterable[Value], facts: list[Fact], answer: str) -> tuple[str, ...]:
+        """What must not be answered: old values first, then every other value told so far. A word of the right answer
+        that happens to be such a value may stand there."""
+        mine = set(map(id, facts))
+        others = [value for other in self.facts if id(other) not in mine for value in other.values]
+        told = dict.fromkeys(said_forms([*stale, *others, *self.of_others]))
+        text = f" {' '.join(words(answer))} "
+        return tuple(value for value in told if f" {' '.join(words(value))} " not in text)
+
+    def _held(self) -> int:
+        return sum(fact.known for fact in self.facts) + len(self.of_others)
+
+    # everything else
+
+    def _talk(self) -> Interaction:
+        """Small talk that holds no value told before, if one of a few draws does not."""
+        pick = self._any_talk()
+        for _ in range(_TRIES):
+            text = f" {' '.join(words(f'{pick.query} {pick.answer}'))} "
+            if not any(value in text for value in self.drawer.said):
+                break
+            pick = self._any_talk()
+        return pick
+
+    def _any_talk(self) -> Interaction:
+        if self.distractors and self.rng.random() < REAL:
+            return self.rng.choice(self.distractors)
+        knowledge = self.rng.random() < KNOWLEDGE
+        return self.phrasing.exchange(self.material.questions if knowledge else self.material.small_talk)
+
+    def _greet(self) -> Interaction | None:
+        return self.phrasing.exchange(self.material.greetings) if self.material.greetings else None
+
+    def _fits(self, interaction: Interaction) -> bool:
+        return len(interaction.query) + len(interaction.answer) <= self.spec.characters
+
+    def _fitted(self, make: Callable[[bool], Interaction]) -> Interaction:
+        """The first of a few that has no more characters than it may, or the shortest of them."""
+        made: list[Interaction] = []
+        for number in range(_TRIES):
+            made.append(make(number >= _TRIES // 2))
+            if self._fits(made[-1]):
+                return made[-1]
+        return min(made, key=lambda one: len(one.query) + len(one.answer))
