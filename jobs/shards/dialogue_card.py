@@ -16,7 +16,7 @@ from jobs.shards.job import CARD, Report, Speed
 from jobs.stage.context import StageContext
 from jobs.stage.corpus_input import source_reports
 from jobs.stage.markdown import show_page, table
-from tokenization.records import SPLITS
+from tokenization.records import BROAD, SPLITS
 from tokenization.shards.index import ShardIndex
 
 _NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut tokens"]
@@ -27,7 +27,7 @@ def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, spe
     from jobs.shards.dialogue_plot import draw
 
     sources = _data_sets(ctx.output_uri)
-    licences = {GENERATED: "generated"} | {one["name"]: one["licence"] for one in sources}
+    licences = {GENERATED: "generated", BROAD: "generated"} | {one["name"]: one["licence"] for one in sources}
     for one in source_reports(ctx.inputs["corpus"]):
         licences.setdefault(one["identity"]["source"]["name"], one["identity"]["source"]["licence"])
     page = write_dialogue_card(f"{ctx.stage} {ctx.artifact_id}", index, report, sources, licences, speed)

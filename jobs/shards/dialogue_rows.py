@@ -27,7 +27,7 @@ from tokenization.shards.writer import write_shard
 
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
-GENERATED = "dialogues"  # the source name of generated conversations
+GENERATED = "dialogues"  # the source name of conversations that are generated from templates
 DISTRACTORS = 300  # real interactions per language and split, which serve generated conversations as small talk
 ENCODED_AT_ONCE = 128  # conversations
 
@@ -44,9 +44,10 @@ class InteractionRows:
 
     def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]:
         for share in shard.shares:
-            generated = islice(self._generated(shard.split, share), share.generated)
-            for encoded in encode_interactions(self.tokenizer, list(generated), self.length):
-                counts.add(GENERATED, share.language, [encoded])
+            generated = list(islice(self._generated(shard.split, share), share.generated))
+            turns = encode_interactions(self.tokenizer, [turn for _, turn in generated], self.length)
+            for (source, _), encoded in zip(generated, turns, strict=True):
+                counts.add(source, share.language, [encoded])
                 yield _interaction_row(encoded, share.language)
             if share.rows:
                 limit = 1 + 2 * share.real // len(share.rows)
@@ -61,12 +62,13 @@ class InteractionRows:
                     counts.add(conversation.source, conversation.language, [turn])
                     yield _interaction_row(turn, conversation.language)
 
-    def _generated(self, split: Split, share: InteractionShare) -> Iterator[Interaction]:
-        """The turns of generated dialogues, questions about memory included. In joint training, memory holds the
-        interaction itself, so these questions are the first to teach reading."""
+    def _generated(self, split: Split, share: InteractionShare) -> Iterator[tuple[str, Interaction]]:
+        """The turns of generated dialogues, questions about memory included, each with its source name. In joint
+        training, memory holds the interaction itself, so these questions are the first to teach reading."""
         # every dialogue has at least one turn, so no more dialogues than interactions are needed
         for index in range(share.dialogue, share.dialogue + share.generated):
-            yield from generate(self.dialogues, share.language, split, self.seed, index).interactions
+            conversation = generate(self.dialogues, share.language, split, self.seed, index)
+            yield from ((conversation.source, turn) for turn in conversation.interactions)
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,15 @@ def test_an_edit_in_an_objective_flags_the_stages_that_minimise_it_and_no_other(
     assert noted == OBJECTIVES[path.stem] if path.stem in OBJECTIVES else len(noted) <= 1
 
 
-@pytest.mark.parametrize("book", ["english", "polish", "phrasebook", "wording"])
+@pytest.mark.parametrize("book", ["english", "polish", "phrasebook", "wording", "broad/plan", "broad/speech"])
 def test_an_edit_in_a_phrasebook_flags_what_makes_dialogues_and_nothing_else(copy, book):
     assert flagged_by_an_edit(copy, f"tokenization/dialogues/{book}.py") == DIALOGUES
+
+
+def test_an_edit_in_a_data_file_flags_what_reads_it(copy):
+    """Refusals of the phrasebook count where answers are scored, too."""
+    noted = flagged_by_an_edit(copy, "tokenization/dialogues/broad/phrasebook/pl/phrases.toml")
+    assert noted > DIALOGUES and not noted & {"corpus", "text-shards", *TRAINING}
 
 
 def test_an_edit_in_the_model_flags_no_stage_that_makes_data(copy):
