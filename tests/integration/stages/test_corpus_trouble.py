@@ -272,8 +272,7 @@ def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
 
     def work(fails: bool) -> None:
         if fails:
-            while not begun.exists():
-                time.sleep(0.05)
+            until(begun.exists)
             raise ValueError("broken")
         begun.write_text(str(os.getpid()))
         time.sleep(60)

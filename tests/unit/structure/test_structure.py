@@ -31,7 +31,6 @@ MAY_IMPORT = {
 }
 HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplotlib"}
 MAY_START_HEAVY = {"pipelines/chat.py"}  # in pipelines; its command imports it when it is called
-WAITS = {"wait", "join", "get", "result", "communicate"}  # without a limit if called with nothing
 LONGEST = 400
 MOST_FILES = 15
 MOST_AT_THE_TOP_OF_JOBS = 8
@@ -161,26 +160,6 @@ def test_no_folder_has_more_files_than_one_takes_in_at_a_glance():
 def test_no_folder_of_tests_has_more_files_than_one_takes_in_at_a_glance():
     folders = Counter(path.parent for path in sources("tests") if "benchmarks" not in path.parts)
     assert {str(p.relative_to(ROOT)): n for p, n in folders.items() if n > MOST_FILES} == {}
-
-
-def waits_for_ever(call: ast.Call) -> bool:
-    name = ast.unparse(call.func)
-    if name == "subprocess.Popen":
-        return True
-    if name in ("subprocess.run", "subprocess.check_output"):
-        return "timeout" not in {keyword.arg for keyword in call.keywords}
-    return name.rpartition(".")[2] in WAITS and "." in name and not call.args and not call.keywords
-
-
-def test_every_wait_has_a_limit():
-    """Tests start processes with `tests.support.processes.started`, which sets a limit, or with `subprocess.run` and a
-    limit."""
-    folder = ROOT / "tests"
-    files = [*folder.rglob("test_*.py"), *folder.rglob("conftest.py"), *(folder / "support").rglob("*.py")]
-    calls = [(file, node) for file in files for node in ast.walk(ast.parse(file.read_text())) if type(node) is ast.Call]
-    found = [f"{file.relative_to(folder)}:{call.lineno}" for file, call in calls if waits_for_ever(call)]
-    allowed = {"support/processes.py", "support/nano.py"}  # these start the processes
-    assert [place for place in found if place.rpartition(":")[0] not in allowed] == []
 
 
 def test_package_inits_are_empty():
