@@ -1,11 +1,14 @@
-"""Every result line can be traced: its commit is in this repository's history, and its script wrote the line there."""
+"""Every result line can be traced: its commit is in this repository's history, and its script, as it was there, knows
+the fields and the case of the line. The values are not checked: that takes another run of the script."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
 import subprocess
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -21,7 +24,6 @@ LINES = [
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
 ]
 ENVIRONMENT = {"time", "commit", "device", "python"}
-HELPERS = ("record.py", "texts.py", "allocator.py")
 
 
 def git(*arguments: str) -> str:
@@ -49,14 +51,50 @@ needs_history = pytest.mark.skipif(bool(no_history()), reason=no_history())
 
 
 @cache
-def known_fields(script: str, commit: str, fields: frozenset[str]) -> frozenset[str]:
-    """Return the fields that the script, or a script it takes figures from, named at that commit. A name may end in
-    something that is filled in, such as a language."""
-    stems = {field: f"{field.rpartition('_')[0]}_" for field in fields if "_" in field}
-    patterns = [part for name in {*fields, *stems.values()} for part in ("-e", name)]
-    files = [f"tests/benchmarks/{name}" for name in (f"{script}.py", *HELPERS)]
-    found = set(git("grep", "-howF", *patterns, commit, "--", *files, "jobs").split())
-    return frozenset(field for field in fields if field in found or stems.get(field) in found)
+def imported(path: str, commit: str) -> frozenset[str]:
+    """Return the files in tests/benchmarks and jobs that a file imported at that commit."""
+    names = set()
+    for node in ast.walk(ast.parse(git("show", f"{commit}:{path}"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    places = {f"{name.replace('.', '/')}.py" for name in names}
+    return frozenset(files(commit) & (places | {f"tests/benchmarks/{place}" for place in places}))
+
+
+@cache
+def files(commit: str) -> frozenset[str]:
+    return frozenset(git("ls-tree", "-r", "--name-only", commit, "--", "tests/benchmarks", "jobs").split())
+
+
+@cache
+def reached(script: str, commit: str) -> frozenset[str]:
+    """Return a script, and all files that it reached at that commit through its imports."""
+    found, todo = set(), {f"tests/benchmarks/{script}.py"}
+    while todo:
+        found |= todo
+        todo = {name for path in todo for name in imported(path, commit)} - found
+    return frozenset(found)
+
+
+@cache
+def named(script: str, commit: str, names: frozenset[str]) -> frozenset[str]:
+    """Return which of these names the script, or a file that it imports, had at that commit. A name may begin or end
+    in something that is filled in, such as a language: then its stem stands there, up to or from an underscore."""
+    stems = {name: {f"{name.rpartition('_')[0]}_", f"{name.partition('_')[0]}_"} for name in names if "_" in name}
+    patterns = [part for name in names.union(*stems.values()) for part in ("-e", name)]
+    found = set(git("grep", "-howF", *patterns, commit, "--", *reached(script, commit)).split())
+    return frozenset(name for name in names if name in found or stems.get(name, set()) & found)
+
+
+def is_time(found: object) -> bool:
+    """Tell whether this is a moment: as ISO 8601 writes it, with its zone, or in seconds since 1970, as early scripts
+    wrote it."""
+    try:
+        return isinstance(found, int | float) or datetime.fromisoformat(str(found)).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def faults(script: str, line: dict[str, Any]) -> list[str]:
@@ -64,6 +102,8 @@ def faults(script: str, line: dict[str, Any]) -> list[str]:
     found = [f"has no {field!r}" for field in sorted(ENVIRONMENT - set(line))]
     if not {"case", "benchmark"} & set(line):
         found.append("names no case")
+    if not is_time(line.get("time")):
+        found.append(f"time {line.get('time')!r} is no moment")
     if not any(isinstance(value, int | float | dict) for key, value in line.items() if key not in ENVIRONMENT):
         found.append("has no figures")
     for unit in ("ms", "s"):
@@ -76,12 +116,10 @@ def faults(script: str, line: dict[str, Any]) -> list[str]:
             found.append(f"{key} {line[key]} is not in the history of this repository")
     if found:
         return found
-    if not git("ls-tree", line["commit"], f"tests/benchmarks/{script}.py"):
+    if f"tests/benchmarks/{script}.py" not in files(line["commit"]):
         return [f"there was no {script}.py at {line['commit']}"]
-    fields = frozenset(line)
-    return [
-        f"{script}.py wrote no {field!r}" for field in sorted(fields - known_fields(script, line["commit"], fields))
-    ]
+    fields = frozenset({*line, *(line[key] for key in ("case", "benchmark") if key in line)})
+    return [f"{script}.py wrote no {field!r}" for field in sorted(fields - named(script, line["commit"], fields))]
 
 
 @needs_history
@@ -104,6 +142,10 @@ def test_there_are_lines_of_the_main_benchmarks():
         ({"artifact_commit": ""}, "not the full id"),
         ({"commit": git("rev-list", "--max-parents=0", "HEAD").split("\n")[0]}, "there was no recall.py"),
         ({"device_busy_ms": 159.3}, "wrote no 'device_busy_ms'"),
+        ({"fill": 0.9}, "wrote no 'fill'"),
+        ({"case": "dense"}, "wrote no 'dense'"),
+        ({"time": "yesterday"}, "is no moment"),
+        ({"time": "2026-11-28T11:11:53"}, "is no moment"),
         ({"device": None}, "has no 'device'"),
         ({"case": None}, "names no case"),
         ({"median_ms": 3.0}, "without its range"),
