@@ -15,8 +15,8 @@ class MemoryWrite(nn.Module):
     makes of that (`forward`) and what it costs (`flops`; parameters are counted from the module).
 
     `takes_mean`: `forward` is given the normalised mean over layers, else None.
-    `own_start`: names of parameters that keep the values from the constructor; of the others, all with two dimensions
-    or more are drawn anew after it (`initialise`).
+    `own_start`: parameters of two dimensions or more are drawn anew after the constructor (`initialise`), except those
+    that are named here.
     """
 
     takes_mean = False
@@ -31,7 +31,8 @@ class MemoryWrite(nn.Module):
     def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
         """What the write takes from the interaction alone, [B, T, P] with P of its own choice; without projections the
         encoded data [B, T, d] as they are. `rope` [T, head_dim / 2]; `mask` [B, T] is True at real tokens: they stand
-        on the left, and each row has one."""
+        on the left, and each row has at least one. (`MemoryAttention` shows a row of padding alone as one visible
+        token, and discards the result.)"""
         return encoded
 
     def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
 from rxt_model.decoder import DecoderLayer
 from rxt_model.family import FAMILY
 from rxt_model.layers import SwiGLU
+from rxt_model.memory.registry import WRITES
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
 from rxt_model.size import active_parameters, parameters, size_of
@@ -221,8 +222,7 @@ def test_baseline_has_the_active_size_of_the_reactive_model():
 
 
 VARIANTS = [
-    dict(),
-    dict(memory=MemoryConfig(slots=6, variant="simple")),
+    *(dict(memory=MemoryConfig(slots=6, variant=name)) for name in WRITES),
     dict(memory=MemoryConfig(slots=6, variant="interlayer", gate="linear")),
     dict(memory=MemoryConfig(slots=40, variant="gated"), encoder_memory_attention=AttentionConfig(2, 1)),
     dict(moe=replace(small_config().moe, bias="expert"), initial_layers=0),

@@ -173,7 +173,7 @@ def test_why(rxt, built):
 
 def test_run_reuses_what_is_complete(rxt, built):
     result = rxt("run")
-    assert result.exit_code == 0 and result.stdout.count(": reused ") == 14
+    assert result.exit_code == 0 and result.stdout.count(": reused ") == len(built)
     assert result.stdout.splitlines()[-1] == "next: rxt chat"
     found = json.loads(rxt("run", "--json").stdout)
     assert found["exit_code"] == 0 and {stage["state"] for stage in found["stages"]} == {"complete"}
@@ -189,9 +189,10 @@ def test_dry_run_prints_the_plan_and_every_key(rxt, built):
 
 def test_stage_list_names_every_stage_with_its_inputs(rxt, built):
     found = json.loads(rxt("stage", "list", "--json").stdout)["stages"]
-    assert found[7] == {
+    assert [stage["stage"] for stage in found] == [stage.name for stage in built]
+    assert {
         "stage": "sft", "summary": "joint fine-tuning on interactions", "inputs": ["pretrain", "interaction-shards"]
-    }  # fmt: skip
+    } in found  # fmt: skip
     assert "interaction-shards" in rxt("stage", "list").stdout
 
 

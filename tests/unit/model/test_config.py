@@ -10,6 +10,7 @@ import pytest
 
 from rxt_model.config import AttentionConfig, ConfigError, ControlTokens, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.family import FAMILY
+from rxt_model.memory.registry import WRITES
 from tests.support.models import small_config
 
 ADDED = {"encoder_memory_attention": None, "head_norm": "rms"}
@@ -94,7 +95,7 @@ def test_an_impossible_architecture_is_refused(change, message):
         (
             MemoryConfig,
             dict(slots=4, variant="self-interlayer"),
-            "memory.variant = 'self-interlayer': must be one of simple, self, interlayer, gated, grouped, competitive",
+            f"memory.variant = 'self-interlayer': must be one of {', '.join(WRITES)}",
         ),
         (
             MemoryConfig,
