@@ -13,7 +13,13 @@ from jobs.configs.data import (
 from jobs.configs.evaluation import EvaluateConfig, ExportConfig
 from jobs.configs.execution import Execution
 from jobs.configs.rl import MrlConfig
-from jobs.configs.training import BaselineConfig, MemoryPretrainConfig, PretrainConfig, SftConfig, SmatConfig
+from jobs.configs.training import (
+    BaselineConfig,
+    MemoryPretrainConfig,
+    PretrainConfig,
+    SftConfig,
+    SmatConfig,
+)
 
 
 class PipelineConfig(Config):

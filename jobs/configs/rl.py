@@ -27,8 +27,13 @@ class RewardConfig(Config):
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> RewardConfig:
+        terms = {
+            "bleu": self.bleu,
+            "cosine": self.cosine,
+            "length": self.length,
+        }
         for name, weights in (
-            ("bleu + cosine + length", (self.bleu, self.cosine, self.length)),
+            (" + ".join(terms), tuple(terms.values())),
             ("bleu_parts", self.bleu_parts),
             ("cosine_parts", self.cosine_parts),
         ):

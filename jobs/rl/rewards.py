@@ -131,8 +131,12 @@ def score(
         + weight_older * cosine(own, older)
     )
     lengths = length_ratio(answer, reference)
-    total = config.scale * (config.bleu * bleus + config.cosine * cosines + config.length * lengths)
-    return Reward(total, bleus, cosines, lengths)
+    terms = (
+        config.bleu * bleus,
+        config.cosine * cosines,
+        config.length * lengths,
+    )
+    return Reward(config.scale * sum(terms, torch.zeros_like(bleus)), bleus, cosines, lengths)
 
 
 def reward_trajectories(

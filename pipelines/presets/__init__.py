@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines.config import PipelineConfig
-from pipelines.presets import beta, micro, tiny
+from pipelines.presets import (
+    beta,
+    micro,
+    tiny,
+)
 
-PRESETS: dict[str, Callable[[], PipelineConfig]] = {"tiny": tiny.tiny, "micro": micro.micro, "beta": beta.beta}
+PRESETS: dict[str, Callable[[], PipelineConfig]] = {
+    "tiny": tiny.tiny,
+    "micro": micro.micro,
+    "beta": beta.beta,
+}

@@ -92,7 +92,9 @@ def competitive_write(state: State, config: Architecture, memory: Tensor, encode
     return torch.stack(slots)
 
 
-LAYER_WRITES = {"competitive": competitive_write}
+LAYER_WRITES = {
+    "competitive": competitive_write,
+}
 """By variant; all others are the published ones."""
 
 

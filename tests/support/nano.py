@@ -1,4 +1,7 @@
-"""Run the real command line on the smallest pipeline, with its own folders and processes, which can be killed."""
+"""Run the real command line on the smallest pipeline, with its own folders and processes, which can be killed.
+
+python -m tests.support.nano FOLDER     writes its texts and its configuration
+"""
 
 from __future__ import annotations
 
@@ -161,3 +164,14 @@ def resumed(output: str, stage: str) -> int:
     """Return the step at which a command resumed a stage."""
     (step,) = re.findall(rf"^{stage}: resumed at step (\d+)", output, re.MULTILINE)
     return int(step)
+
+
+def main() -> None:
+    """Write texts and configuration into the new folder that the command line names."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True)
+    Workspace.fresh(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?rxt (?P<words>\S+(?: {1
 
 
 def shown(*documents: str) -> list[str]:
-    """Return the words after `rxt` of complete commands."""
+    """Return the words after `rxt` of complete commands, but for those of a shell script with variables."""
     found = []
     for name in documents:
         blocks, spans = [], []
@@ -29,7 +29,7 @@ def shown(*documents: str) -> list[str]:
         lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
         inline = [" ".join(span.split()) for text in spans for span in re.findall(r"`([^`]+)`", text)]
         found += [match["words"] for text in (*lines, *inline) if (match := COMMAND.match(text))]
-    return [words for words in dict.fromkeys(found) if not words.endswith("…")]
+    return [words for words in dict.fromkeys(found) if not words.endswith("…") and "$" not in words]
 
 
 def check(line: str) -> None:

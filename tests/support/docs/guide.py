@@ -28,7 +28,7 @@ def new_files(guide: str) -> dict[str, str]:
 
 
 def edits(guide: str) -> list[tuple[str, str, str]]:
-    """Return (path, old text, new text) of every hunk of the differences."""
+    """Return (path, old text, new text) of every hunk of the differences. Each only adds lines."""
     found = []
     for block in BLOCK.finditer(guide):
         if block["kind"] != "diff":
@@ -37,7 +37,8 @@ def edits(guide: str) -> list[tuple[str, str, str]]:
         (path,) = re.findall(r"^\+\+\+ b/(\S+)$", head, re.MULTILINE)
         for hunk in hunks:
             lines = hunk.splitlines(keepends=True)
-            old, new = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" -", " +"))
+            assert all(line[0] in " +" for line in lines), f"{path}: a line that others may change is replaced:\n{hunk}"
+            old, new = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" ", " +"))
             found.append((path, old, new))
     return found
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import OptimisationConfig
 from pipelines.code_digest import ROOT
-from tests.support.docs.guide import Copy, edits, new_files
+from pipelines.overrides import resolve
+from pipelines.presets import PRESETS
+from tests.support.docs.guide import SECONDS, Copy, edits, new_files
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -148,7 +154,7 @@ COMMANDS = """
 from tests.support.docs.commands import check, shown
 
 words = shown("CONTRIBUTING.md")
-assert "run tiny --until lengths --set lengths.long=1000" in words, words
+assert "stage rerun lengths --config nano.toml --set lengths.long=100" in words, words
 for command in words:
     check(command)
 """
@@ -176,8 +182,41 @@ def test_the_example_memory_write_writes_is_read_and_learns(copy):
     copy.script(WRITE)
 
 
-def test_the_example_memory_write_is_its_equation(copy):
-    copy.tests("tests/component/model/test_memory.py", "tests/component/model/test_reference.py", "-k", "window")
+def block(start: str) -> str:
+    """Return the block of the guide that starts like this."""
+    (found,) = re.findall(rf"^```\n({re.escape(start)}.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def test_the_example_memory_write_is_its_equation_and_counted_as_torch_counts(copy):
+    command, *words = block(".venv/bin/pytest -k window").replace("\\\n", "").split()
+    assert command == ".venv/bin/pytest"
+    copy.tests(*words)
+
+
+def test_the_model_with_the_example_memory_write_is_counted(copy):
+    _, _, script = block(".venv/bin/python -c").partition('"')
+    assert "memory attention" in copy.script(script.rpartition('"')[0])
+
+
+def test_the_loop_of_seeds_sets_every_seed_of_a_training(tmp_path):
+    rxt = tmp_path / ".venv/bin/rxt"
+    rxt.parent.mkdir(parents=True)
+    rxt.write_text('#!/bin/sh\necho "$@"\n')
+    rxt.chmod(0o755)
+    loop = ["sh", "-c", block("for seed in")]
+    lines = subprocess.run(loop, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=SECONDS).stdout
+    sets = [re.findall(r"--set (\S+)", line) for line in lines.splitlines()]
+    assert len(sets) == 6 and sets[4] == sets[5]
+    keys = [key for key in sets[5] if "variant" not in key]
+    config = dict(resolve(PRESETS["tiny"](), None, keys))
+    seeded = {name for name, section in config.items() if getattr(section, "seed", 0) == 2}
+    trained = {name for name, section in config.items() if isinstance(section, (OptimisationConfig, MrlConfig))}
+    assert seeded == trained
+
+
+def test_the_example_stage_gives_the_same_bytes_and_refuses_damage(copy):
+    copy.tests("tests/integration/stages/test_lengths.py")
 
 
 @pytest.mark.parametrize("script", [OBJECTIVE, DATA_SET, REWARD, COMMANDS], ids=["objective", "data", "reward", "rxt"])
