@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -111,6 +112,19 @@ class CrossAttention(nn.Module):
         k = k if self.key_norm is None else self.key_norm(k)
         return (k if rope is None else rotate(k, rope)), v
 
+    def queries(self, x: Tensor, rope: Tensor | None = None) -> Tensor:
+        """Projected queries [R, query_heads, head_dim] of x [R, d]."""
+        q = self.query(x).unflatten(-1, (self.query_heads, -1))
+        q = q if self.query_norm is None else self.query_norm(q)
+        return q if rope is None else rotate(q, rope[:, None])
+
+    def weights(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """What each query gives each key, [B, query_heads, T, S], of queries [B, T, query_heads, head_dim], keys
+        [B, kv_heads, S, head_dim] and a mask [B, T, S], True where a key is seen."""
+        keys = keys.repeat_interleave(self.query_heads // self.kv_heads, 1)
+        scores = torch.einsum("bthd,bhsd->bhts", queries, keys) / math.sqrt(keys.shape[-1])
+        return scores.masked_fill(~mask[:, None], -torch.inf).softmax(-1)
+
     def forward(
         self,
         x: Tensor,
@@ -124,11 +138,7 @@ class CrossAttention(nn.Module):
         Keys and values may have rows / N rows. Then each row serves N consecutive rows (the interactions of one
         conversation) without a copy. `mask` broadcasts to [rows, 1, T, S].
         """
-        q = self.query(x).unflatten(-1, (self.query_heads, -1))
-        q = q if self.query_norm is None else self.query_norm(q)
-        if rope is not None:
-            q = rotate(q, rope[:, None])
-        q = layout.pad(q)
+        q = layout.pad(self.queries(x, rope))
         groups = keys_values[0].shape[0]
         if isinstance(mask, Tensor) and groups != layout.rows:
             mask = mask.expand(layout.rows, 1, layout.length, mask.shape[-1])

@@ -33,13 +33,24 @@ class StatelessDecoder(TokenModel):
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:
-    """The baseline's config: feed-forward widths grown in steps of 4 until its active parameters reach those of the
-    reactive model's decoder, encoder and memory attention."""
+    """Return the baseline's config. The baseline gets what helps the reactive model and fits a causal decoder: as many
+    heads in its self-attention as the memory read has, and the encoder's neighbours that stand before a token. Then its
+    feed-forward widths grow in steps of 4 until its active parameters reach those of the reactive model's decoder,
+    encoder and memory attention."""
+    config, own = _equipped(config), config
     with torch.device("meta"):
-        target = active_parameters(ReactiveTransformer(config, mlm_head=False))
+        target = active_parameters(ReactiveTransformer(own, mlm_head=False))
         smallest, next_one = (active_parameters(StatelessDecoder(_widened(config, steps))) for steps in (0, 1))
     # a feed-forward grows by as much with every step
     return _widened(config, max(0, -(-(target - smallest) // (next_one - smallest))))
+
+
+def _equipped(config: ModelConfig) -> ModelConfig:
+    own, read = config.decoder_attention, config.cross_attention
+    if read.query_heads > own.query_heads:
+        own = replace(own, query_heads=read.query_heads, kv_heads=read.kv_heads)
+    earlier = {k for k in config.encoder_neighbours if k > 0} | set(config.decoder_neighbours)
+    return replace(config, decoder_attention=own, decoder_neighbours=tuple(sorted(earlier)))
 
 
 def _widened(config: ModelConfig, steps: int) -> ModelConfig:

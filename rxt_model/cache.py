@@ -21,12 +21,12 @@ class KeyValueCache:
         self.used = 0  # an upper bound for the longest row: asking the device for it would wait
         self.positions = torch.empty(0)
         self.mask: Tensor | None = None
-        self._held: dict[object, tuple[Tensor, Tensor]] = {}
+        self._held: dict[object, tuple[Tensor, ...]] = {}
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all keys and values held."""
-        return sum(part.nbytes for pair in self._held.values() for part in pair)
+        """The bytes of all that is held."""
+        return sum(part.nbytes for parts in self._held.values() for part in parts)
 
     def begin(self, tokens: int) -> Tensor:
         """Prepare for `tokens` new tokens per row, and return their positions [B, tokens].
@@ -44,21 +44,22 @@ class KeyValueCache:
         self.mask = None if first else (places <= self.positions[..., None])[:, None]
         return self.positions
 
-    def extend(self, layer: object, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [B, heads, T, head_dim] at the current positions, and return all keys and values of the layer."""
-        keys, values = (self._roomy(part) for part in self._held.get(layer, (k[:, :, :0], v[:, :, :0])))
-        self._held[layer] = keys, values
-        index = self.positions[:, None, :, None].expand(-1, k.shape[1], -1, k.shape[-1])
-        keys.scatter_(2, index, k)
-        values.scatter_(2, index, v)
-        return keys[:, :, : self.used], values[:, :, : self.used]
+    def extend(self, layer: object, *parts: Tensor) -> tuple[Tensor, ...]:
+        """Store parts [B, heads, T, width], such as keys and values, at the current positions, and return all that the
+        layer has of each."""
+        held = [self._roomy(old) for old in self._held.get(layer, tuple(part[:, :, :0] for part in parts))]
+        self._held[layer] = tuple(held)
+        for whole, part in zip(held, parts, strict=True):
+            index = self.positions[:, None, :, None].expand(-1, part.shape[1], -1, part.shape[3])
+            whole.scatter_(2, index, part)
+        return tuple(whole[:, :, : self.used] for whole in held)
 
     def advance(self, counts: Tensor | int) -> None:
         """Let each row keep the first `counts` [B] of the tokens just added."""
         self.lengths = self.lengths + counts
 
     def _roomy(self, held: Tensor) -> Tensor:
-        """Return the same keys or values with room for all used places."""
+        """Return the same with room for all used places."""
         room = held.shape[2]
         if room >= self.used:
             return held

@@ -7,7 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rxt_model.memory.registry import OPTIONS, WRITES
+from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
 
 class ConfigError(ValueError):
@@ -119,6 +119,9 @@ class MemoryConfig(_Strict):
         _require_types(self, "memory.")
         _require(self.slots > 0, "memory.slots", self.slots, "must be positive")
         _require(self.init_std > 0, "memory.init_std", self.init_std, "must be positive: equal slots never separate")
+        if WRITES.get(self.variant, Registered("")).selects:
+            rule = f"must be below {WRITTEN_RMS / 2}, as the {self.variant} write knows unwritten slots by their size"
+            _require(self.init_std < WRITTEN_RMS / 2, "memory.init_std", self.init_std, rule)
         _require(self.groups > 0, "memory.groups", self.groups, "must be positive")
         _require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
         for option in OPTIONS:
@@ -144,6 +147,8 @@ class Architecture(_Strict):
     `dense_dim` is the width of the first stateless layer's feed-forward, 0 where no layer precedes the stateful ones.
     `encoder_memory_attention`: heads with which encoder layers read the memory, as in the first Alpha encoders (None:
     they read the interaction alone). `head_norm`: the decoder's last norm, RMS (Beta) or layer norm (Alpha).
+    `encoder_neighbours`, `decoder_neighbours`: tokens that are mixed into every token before the first layer, by their
+    distance before it (`layers.Neighbours`); -1 is the next one, which no decoder sees. Published models have none.
     """
 
     dim: int
@@ -164,6 +169,8 @@ class Architecture(_Strict):
     copy_start: bool = False
     encoder_memory_attention: AttentionConfig | None = None
     head_norm: Literal["rms", "layer"] = "rms"
+    encoder_neighbours: tuple[int, ...] = ()
+    decoder_neighbours: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require_types(self)
@@ -190,6 +197,11 @@ class Architecture(_Strict):
             reads_memory = name in ("cross_attention", "encoder_memory_attention")
             _require(used.gate == "none" or not reads_memory, f"{name}.gate", used.gate, "must be none")
         _require(self.length > 1, "length", self.length, "must be at least 2")
+        for name in ("encoder_neighbours", "decoder_neighbours"):
+            offsets = getattr(self, name)
+            _require(len({0, *offsets}) == len(offsets) + 1, name, offsets, "must be different distances other than 0")
+        rule = "must be positive, as a decoder sees no later token"
+        _require(min(self.decoder_neighbours, default=1) > 0, "decoder_neighbours", self.decoder_neighbours, rule)
         _require(
             self.stateful_layers % self.memory.groups == 0,
             "memory.groups",
@@ -289,9 +301,11 @@ def _build(cls: type, values: object, where: str) -> Any:
 
 
 def _read(hint: Any, value: object, where: str) -> Any:
-    """A field from plain data. JSON has one type of number, so an integer may stand for a float."""
+    """A field from plain data. JSON has one type of number, so an integer may stand for a float, and no tuples."""
     if get_origin(hint) is Literal:
         return value  # the dataclass refuses other words itself
+    if get_origin(hint) is tuple and isinstance(value, list):
+        value = tuple(value)
     kinds = get_args(hint) or (hint,)
     for kind in kinds:
         if is_dataclass(kind) and isinstance(value, dict):
@@ -301,11 +315,15 @@ def _read(hint: Any, value: object, where: str) -> Any:
 
 
 def _fits(hint: Any, value: object) -> bool:
+    if get_origin(hint) is tuple:  # of any length
+        return isinstance(value, tuple) and all(_fits(get_args(hint)[0], item) for item in value)
     kinds = get_args(hint) or (hint,)
     return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def _type_names(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return f"a list of {_type_names(get_args(hint)[0])}"
     names = {NoneType: "null"}
     kinds = get_args(hint) or (hint,)
     return " or ".join("object" if is_dataclass(k) else names.get(k) or getattr(k, "__name__", repr(k)) for k in kinds)

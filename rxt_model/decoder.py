@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.cache import KeyValueCache
 from rxt_model.config import Architecture
-from rxt_model.layers import Layers, SwiGLU, norm
+from rxt_model.layers import Layers, Neighbours, SwiGLU, norm
 from rxt_model.layout import Layout
 from rxt_model.moe.layer import MoELayer, Routing
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:  # slow to import, and only needed on a GPU
 
 
 class Tokens(NamedTuple):
-    """The tokens of a batch: `layout` of the real ones, their rotary angles `rope` [R, head_dim / 2], `mask` for
-    self-attention (None: plain causal), and the `cache` if an interaction is being generated."""
+    """The tokens of a batch: `layout` of the real ones, their `positions` [R] and rotary angles `rope`
+    [R, head_dim / 2], `mask` for self-attention (None: plain causal), and the `cache` if an interaction is being
+    generated."""
 
     layout: Layout
+    positions: Tensor
     rope: Tensor
     mask: Tensor | BlockMask | None = None
     cache: KeyValueCache | None = None
@@ -71,6 +73,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: Architecture, vocab_size: int, *, stateful: bool = True) -> None:
         super().__init__()
+        offsets = config.decoder_neighbours
+        self.neighbours = Neighbours(config.dim, offsets) if offsets else None
         self.initial = Layers[DecoderLayer](
             DecoderLayer(config, stateful=False, dense=i == 0) for i in range(config.initial_layers)
         )
@@ -100,6 +104,7 @@ class Decoder(nn.Module):
     ) -> DecoderOutput:
         """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
         decoder; `memory_mask` broadcasts to [B, 1, T, S]."""
+        x = self._with_neighbours(x, tokens)
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
         reads = [None] * len(self.initial) + middle + [None] * len(self.final)
@@ -108,3 +113,10 @@ class Decoder(nn.Module):
             if load is not None:
                 routing.append(load)
         return DecoderOutput(tokens.layout.pad(self.norm(x)), routing)
+
+    def _with_neighbours(self, x: Tensor, tokens: Tokens) -> Tensor:
+        if self.neighbours is None:
+            return x
+        if tokens.cache is None:
+            return self.neighbours(x, tokens.positions)
+        return self.neighbours.extend(x, tokens.layout, tokens.cache)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import Architecture
-from rxt_model.layers import Layers, SwiGLU, norm
+from rxt_model.layers import Layers, Neighbours, SwiGLU, norm
 from rxt_model.layout import Layout
 
 if TYPE_CHECKING:  # slow to import, and needed on a GPU alone
@@ -48,19 +48,29 @@ class Encoder(nn.Module):
     def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.reads_memory = config.encoder_memory_attention is not None
+        offsets = config.encoder_neighbours
+        self.neighbours = Neighbours(config.dim, offsets) if offsets else None
         self.layers = Layers[EncoderLayer](EncoderLayer(config) for _ in range(config.stateful_layers))
 
     def forward(
-        self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor | BlockMask, memory: Tensor | None = None
+        self,
+        x: Tensor,
+        positions: Tensor,
+        rope: Tensor,
+        layout: Layout,
+        mask: Tensor | BlockMask,
+        memory: Tensor | None = None,
     ) -> Tensor:
-        """x [R, d] real tokens, rope [R, head_dim / 2], mask broadcastable to [B, 1, T, T] -> [L, B, T, d], zero at
-        padding. `memory` [L, B, S, d] is left alone by an encoder that reads none; one that does raises ValueError
-        without it."""
+        """x [R, d] real tokens at `positions` [R] of their interactions or documents, rope [R, head_dim / 2], mask
+        broadcastable to [B, 1, T, T] -> [L, B, T, d], zero at padding. `memory` [L, B, S, d] is left alone by an
+        encoder that reads none; one that does raises ValueError without it."""
         if self.reads_memory and memory is None:
             raise ValueError(
                 "memory = None: an encoder with encoder_memory_attention reads the memory before the write"
             )
         slots = [None] * len(self.layers) if memory is None or not self.reads_memory else memory.unbind(0)
+        if self.neighbours is not None:
+            x = self.neighbours(x, positions)
         outputs = []
         for layer, read in zip(self.layers, slots, strict=True):
             x = layer(x, rope, layout, mask, read)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.decoder import Decoder
+from rxt_model.layers import random_rotation
 
 
 def initialise(module: nn.Module, layers: int) -> None:
@@ -51,11 +52,6 @@ def start_copying(embedding: nn.Embedding, decoder: Decoder) -> None:
         heads = values.unflatten(0, (attention.kv_heads, -1))
         repeat = attention.query_heads // attention.kv_heads
         attention.out.weight.copy_((heads.repeat_interleave(repeat, 0).flatten(0, 1) @ rotation).T / repeat)
-
-
-def random_rotation(dim: int) -> Tensor:
-    """A random orthogonal matrix [dim, dim]."""
-    return torch.linalg.qr(torch.randn(dim, dim))[0]
 
 
 def _values(attention: SelfAttention | CrossAttention) -> Tensor:

@@ -1,13 +1,18 @@
-"""The small parts of every layer: norm, rotary positions, gated feed-forward."""
+"""The small parts of every layer: norm, rotary positions, gated feed-forward, neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rxt_model.cache import KeyValueCache
+from rxt_model.layout import Layout
+
+NEIGHBOUR = 0.35  # size of a neighbour at the start; the token itself has 1
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -60,3 +65,49 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         linear, gate = self.up(x).chunk(2, -1)
         return self.down(linear * F.silu(gate))
+
+
+def random_rotation(dim: int) -> Tensor:
+    """A random orthogonal matrix [dim, dim]."""
+    return torch.linalg.qr(torch.randn(dim, dim))[0]
+
+
+class Neighbours(nn.Linear):
+    """x_t + W [x_{t - k} for k in `offsets`]; what lies outside of the token's interaction or document is 0.
+
+    In a small model attention alone does not bind a word to what it belongs to. With its neighbours, a token knows from
+    the first step what it stands after. The literature has it as token shift (RWKV, arXiv 2305.13048) and in Canon
+    layers. W starts as random rotations side by side: neighbours differ from the token itself and from each other.
+    """
+
+    own_start = ("weight",)
+
+    def __init__(self, dim: int, offsets: Sequence[int]) -> None:
+        super().__init__(len(offsets) * dim, dim, bias=False)
+        self.offsets = tuple(offsets)
+        if not self.weight.is_meta:
+            with torch.no_grad():
+                self.weight.copy_(NEIGHBOUR * torch.cat([random_rotation(dim) for _ in self.offsets], 1))
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        """x [R, d] real tokens of any number of documents, each whole and in order; `positions` [R] count from 0 in
+        each."""
+        beside = [_shifted(x, k) * (_shifted(positions, k) == positions - k)[:, None] for k in self.offsets]
+        return self._mixed(x, beside)
+
+    def extend(self, x: Tensor, layout: Layout, cache: KeyValueCache) -> Tensor:
+        """The same of new tokens x [R, d] of interactions whose earlier ones are cached; none may look ahead."""
+        seen = cache.extend(self, layout.pad(x)[:, None])[0][:, 0]
+        rows = torch.arange(len(seen), device=x.device)[:, None]
+        places = [cache.positions - k for k in self.offsets]
+        beside = [layout.pack(seen[rows, place.clamp(min=0)] * (place >= 0)[..., None]) for place in places]
+        return self._mixed(x, beside)
+
+    def _mixed(self, x: Tensor, beside: Sequence[Tensor]) -> Tensor:
+        return x + F.linear(torch.cat(list(beside), -1), self.weight)
+
+
+def _shifted(x: Tensor, offset: int) -> Tensor:
+    """x [R, ..] -> in row r what stood in row r - offset, 0 where there is no such row."""
+    nothing = x.new_zeros(min(abs(offset), len(x)), *x.shape[1:])
+    return torch.cat((nothing, x[: max(0, len(x) - offset)]) if offset > 0 else (x[-offset:], nothing))

@@ -59,7 +59,8 @@ class TokenModel(nn.Module):
             check_mask("mask", mask, ids.shape, "as ids, and True at those that are kept")
             check_padding(mask)
         layout = Layout.of(ids.shape, mask)
-        tokens = Tokens(layout, self._rope(layout.pack(cache.begin(ids.shape[1]))), cache=cache)
+        positions = layout.pack(cache.begin(ids.shape[1]))
+        tokens = Tokens(layout, positions, self._rope(positions), cache=cache)
         hidden = self.decoder(self.embedding(layout.pack(ids)), tokens, memory).hidden
         cache.advance(ids.shape[1] if mask is None else mask.sum(1))
         return hidden
@@ -74,12 +75,11 @@ class TokenModel(nn.Module):
         layout = Layout.of(ids.shape, mask)
         if documents is None:
             # Padding stands on the right, so the causal order alone hides it.
-            positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-            return Tokens(layout, self._rope(layout.pack(positions)))
+            positions = layout.pack(torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
+            return Tokens(layout, positions, self._rope(positions))
         check_documents("documents", documents, ids.shape)
-        return Tokens(
-            layout, self._rope(layout.pack(_positions(documents))), same_document(documents, documents, causal=True)
-        )
+        positions = layout.pack(_positions(documents))
+        return Tokens(layout, positions, self._rope(positions), same_document(documents, documents, causal=True))
 
 
 class ReactiveTransformer(TokenModel):
@@ -127,8 +127,10 @@ class ReactiveTransformer(TokenModel):
             documents = mask.long() - 1
         check_documents("documents", documents, ids.shape)
         layout = Layout.of(ids.shape, mask)
-        rope = self._rope(layout.pack(_positions(documents)))
-        return self.encoder(self.embedding(layout.pack(ids)), rope, layout, same_document(documents, documents), memory)
+        positions = layout.pack(_positions(documents))
+        visible = same_document(documents, documents)
+        x = self.embedding(layout.pack(ids))
+        return self.encoder(x, positions, self._rope(positions), layout, visible, memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction, with mask [B, T].

@@ -51,7 +51,8 @@ def parallelize(
         for block in _blocks(module):
             fully_shard(block, mesh=everyone)
             if isinstance(block, MemoryWrite):
-                register_fsdp_forward_method(block, "project")
+                for method in ("project", "importance"):
+                    register_fsdp_forward_method(block, method)
     fully_shard(module, mesh=everyone)
     for group in _of(module, FSDPModule):
         group.set_gradient_divide_factor(1.0)

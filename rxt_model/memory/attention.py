@@ -27,6 +27,7 @@ class MemoryAttention(nn.Module):
         super().__init__()
         self.config = config.memory
         write = _write(config.memory.variant)
+        self.selects = WRITES[config.memory.variant].selects
         self.layers = Layers[MemoryWrite](write(config) for _ in range(config.stateful_layers))
         self.mean_norm = norm(config.dim, config.norm_eps) if write.takes_mean else None
 
@@ -60,6 +61,11 @@ class MemoryAttention(nn.Module):
         visible = _visible(mask)
         parts = zip(self.layers, encoded.unbind(0), strict=True)
         return torch.stack([layer.project(states, rope, visible) for layer, states in parts])
+
+    def importance(self, states: Tensor) -> Tensor:
+        """How much encoder states [L, .., d] are worth keeping, as logits [L, ..]; of writes that select."""
+        parts = zip(self.layers, states.unbind(0), strict=True)
+        return torch.stack([layer.importance(own) for layer, own in parts])
 
     def forward(self, memory: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
         """The next memory [L, B, S, d]. Rows without a real token keep their memory."""

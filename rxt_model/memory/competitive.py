@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from rxt_model.attention import SelfAttention
 from rxt_model.config import Architecture, AttentionConfig
 from rxt_model.flops import Flops, attention_core, weights
-from rxt_model.initialise import random_rotation
-from rxt_model.layers import norm
+from rxt_model.layers import norm, random_rotation
 from rxt_model.layout import Layout
 from rxt_model.memory.write import MemoryWrite
 

@@ -39,6 +39,10 @@ class MemoryWrite(nn.Module):
         """The next slots [B, S, d] of this layer from the old ones; `mean` [B, S, d], `mask` as in `project`."""
         raise NotImplementedError
 
+    def importance(self, states: Tensor) -> Tensor:
+        """How much encoder states [.., d] are worth keeping, as logits [..]; of writes that select."""
+        raise NotImplementedError
+
     def flops(self, length: int, slots: int) -> Flops:
         """Of one write of `length` encoded tokens into `slots` slots."""
         raise NotImplementedError

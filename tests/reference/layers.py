@@ -46,16 +46,31 @@ def rope(x: Tensor, positions: Sequence[int], base: float) -> Tensor:
     return torch.einsum("tij,thj->thi", turn, x)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
-    """q [T, H_q, d_h], k and v [S, H_kv, d_h] -> [T, H_q, d_h]; each key-value head serves H_q / H_kv query heads."""
+def neighbours(state: State, x: Tensor, offsets: Sequence[int]) -> Tensor:
+    """x_t + W [x_{t - k} for each k], x being 0 outside of the row."""
+    rows = []
+    for t in range(len(x)):
+        beside = [x[t - k] if 0 <= t - k < len(x) else torch.zeros_like(x[t]) for k in offsets]
+        rows.append(x[t] + linear(state, torch.cat(beside)[None])[0])
+    return torch.stack(rows)
+
+
+def attention_weights(q: Tensor, k: Tensor, causal: bool = False) -> Tensor:
+    """q [T, H_q, d_h], k [S, H_kv, d_h] -> [T, H_q, S]; each key-value head serves H_q / H_kv query heads."""
     rows = []
     for t, query in enumerate(q):
         seen = t + 1 if causal else len(k)
         for head, one in enumerate(query):
             shared = head // (q.shape[1] // k.shape[1])
             weights = (torch.einsum("d,sd->s", one, k[:seen, shared]) / math.sqrt(q.shape[-1])).softmax(0)
-            rows.append(torch.einsum("s,sd->d", weights, v[:seen, shared]))
-    return torch.stack(rows).reshape(q.shape)
+            rows.append(torch.cat((weights, weights.new_zeros(len(k) - seen))))
+    return torch.stack(rows).reshape(*q.shape[:2], len(k))
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
+    """q [T, H_q, d_h], k and v [S, H_kv, d_h] -> [T, H_q, d_h]."""
+    weights, repeat = attention_weights(q, k, causal), q.shape[1] // k.shape[1]
+    return torch.stack([torch.einsum("ts,sd->td", weights[:, h], v[:, h // repeat]) for h in range(q.shape[1])], 1)
 
 
 def self_attention(
@@ -87,6 +102,27 @@ def cross_attention(
     key_positions: Sequence[int] | None = None,
 ) -> Tensor:
     """Attn(W_Q x, W_K source, W_V source); only the side whose positions are given has an order."""
+    q, k, v = _cross_heads(state, x, source, heads, base, query_positions, key_positions)
+    return linear(part(state, "out"), attention(q, k, v).flatten(1))
+
+
+def cross_attention_weights(
+    state: State, x: Tensor, source: Tensor, heads: AttentionConfig, base: float, query_positions: Sequence[int]
+) -> Tensor:
+    """What each row of x gives each row of the source, by head: [T, H_q, S]."""
+    q, k, _ = _cross_heads(state, x, source, heads, base, query_positions, None)
+    return attention_weights(q, k)
+
+
+def _cross_heads(
+    state: State,
+    x: Tensor,
+    source: Tensor,
+    heads: AttentionConfig,
+    base: float,
+    query_positions: Sequence[int] | None,
+    key_positions: Sequence[int] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
     width = state["out.weight"].shape[1] // heads.query_heads
     q = linear(part(state, "query"), x).reshape(len(x), -1, width)
     k, v = linear(part(state, "key_value"), source).reshape(len(source), 2, -1, width).unbind(1)
@@ -94,7 +130,7 @@ def cross_attention(
         q = rope(q, query_positions, base)
     if key_positions is not None:
         k = rope(k, key_positions, base)
-    return linear(part(state, "out"), attention(q, k, v).flatten(1))
+    return q, k, v
 
 
 def swiglu(state: State, x: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ def competitive_write(state: State, config: Architecture, memory: Tensor, encode
 
 LAYER_WRITES = {
     "competitive": competitive_write,
+    "selective": selective_write,
 }
 """By variant; all others are the published ones."""
 

@@ -14,8 +14,10 @@ from tests.reference.layers import (
     Load,
     State,
     cross_attention,
+    cross_attention_weights,
     linear,
     mixture,
+    neighbours,
     part,
     rms_norm,
     self_attention,
@@ -26,6 +28,8 @@ from tests.reference.layers import (
 def encode(state: State, config: ModelConfig, ids: Sequence[int]) -> Tensor:
     """ED [L, T, d]: the residual stream after every encoder layer."""
     h, eps, outputs = embed(state, ids), config.norm_eps, []
+    if config.encoder_neighbours:
+        h = neighbours(part(state, "encoder.neighbours"), h, config.encoder_neighbours)
     for layer in range(config.stateful_layers):
         own = part(state, f"encoder.layers.{layer}")
         n = rms_norm(part(own, "attention_norm"), h, eps)
@@ -37,9 +41,14 @@ def encode(state: State, config: ModelConfig, ids: Sequence[int]) -> Tensor:
     return torch.stack(outputs)
 
 
-def decode(state: State, config: ModelConfig, ids: Sequence[int], memory: Tensor) -> tuple[Tensor, list[Load]]:
-    """Normed hidden states [T, d] and the load of every expert layer; memory [L, M, d] is all that may be read."""
+def decode(
+    state: State, config: ModelConfig, ids: Sequence[int], memory: Tensor, reads: list[Tensor] | None = None
+) -> tuple[Tensor, list[Load]]:
+    """Normed hidden states [T, d] and the load of every expert layer; memory [L, M, d] is all that may be read. The
+    weights [T, H_q, M] of every memory read are added to `reads`."""
     h, eps, loads = embed(state, ids), config.norm_eps, []
+    if config.decoder_neighbours:
+        h = neighbours(part(state, "decoder.neighbours"), h, config.decoder_neighbours)
     layers = [("initial", i) for i in range(config.initial_layers)]
     layers += [("stateful", i) for i in range(config.stateful_layers)]
     layers += [("final", i) for i in range(config.final_layers)]
@@ -52,14 +61,10 @@ def decode(state: State, config: ModelConfig, ids: Sequence[int], memory: Tensor
         if kind == "stateful":
             n = rms_norm(part(own, "memory_query_norm"), h, eps)
             slots = rms_norm(part(own, "memory_norm"), memory[i], eps)
-            h = h + cross_attention(
-                part(own, "memory_read"),
-                n,
-                slots,
-                config.cross_attention,
-                config.rope_base,
-                query_positions=range(len(ids)),
-            )
+            given = (part(own, "memory_read"), n, slots, config.cross_attention, config.rope_base, range(len(ids)))
+            h = h + cross_attention(*given)
+            if reads is not None:
+                reads.append(cross_attention_weights(*given))
         n = rms_norm(part(own, "feed_forward_norm"), h, eps)
         if (kind, i) == ("initial", 0):
             h = h + swiglu(part(own, "feed_forward"), n)

@@ -149,6 +149,7 @@ def expected_parts(c: ModelConfig) -> dict[str, int]:
     decoder += min(1, c.initial_layers) * swiglu(c.dense_dim, True) + (layers - min(1, c.initial_layers)) * moe
     decoder += c.vocab_size * (d + 1) + d * (2 if c.head_norm == "layer" else 1)
     encoder = attention(c.encoder_attention) + swiglu(c.encoder_dim, True) + 2 * d
+    decoder += len(c.decoder_neighbours) * d * d
     if c.encoder_memory_attention is not None:
         encoder += attention(c.encoder_memory_attention) + 2 * d
 
@@ -158,9 +159,10 @@ def expected_parts(c: ModelConfig) -> dict[str, int]:
     heads = replace(c.memory.attention or c.encoder_attention, gate="none")
     write = attentions * (attention(heads, bias=True) + d) + d + gates * gate
     mean = d * (c.memory.variant in ("interlayer", "gated", "grouped"))
+    write = d + d * d + d + d + 1 if c.memory.variant == "selective" else write
     return {
         "decoder": decoder,
-        "encoder": c.stateful_layers * encoder,
+        "encoder": c.stateful_layers * encoder + len(c.encoder_neighbours) * d * d,
         "memory_attention": c.stateful_layers * write + mean,
         "mlm_head": d * d + d + 2 * d + c.vocab_size * (d + 1),
     }
@@ -183,6 +185,8 @@ def expected_parts(c: ModelConfig) -> dict[str, int]:
         dict(dense_dim=40),
         dict(encoder_dim=40),
         dict(head_norm="layer"),
+        dict(encoder_neighbours=(1, 2, -1)),
+        dict(decoder_neighbours=(1,)),
         *(
             dict(moe=replace(small_config().moe, **changes))
             for changes in (
@@ -199,6 +203,7 @@ def expected_parts(c: ModelConfig) -> dict[str, int]:
             for changes in (
                 dict(variant="simple"),
                 dict(variant="self"),
+                dict(variant="selective"),
                 dict(variant="interlayer", gate="linear"),
                 dict(variant="gated", gate="static"),
                 dict(variant="grouped", groups=2, attention=AttentionConfig(4, 4)),
@@ -226,6 +231,7 @@ VARIANTS = [
     dict(memory=MemoryConfig(slots=6, variant="interlayer", gate="linear")),
     dict(memory=MemoryConfig(slots=40, variant="gated"), encoder_memory_attention=AttentionConfig(2, 1)),
     dict(moe=replace(small_config().moe, bias="expert"), initial_layers=0),
+    dict(memory=MemoryConfig(slots=6, variant="selective"), encoder_neighbours=(1, 2, -1), decoder_neighbours=(1, 2)),
 ]
 
 

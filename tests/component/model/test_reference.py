@@ -137,7 +137,19 @@ def test_decoder(heads, gate, around, shared):
     ("heads", "gate"), [*((heads, "none") for heads in HEADS), ("sSQA", "elementwise"), ("SQA", "headwise")]
 )
 def test_encoder(heads, gate):
-    of = model_with(heads, gate)
+    assert_encoded_as_equations(model_with(heads, gate))
+
+
+# more than there are tokens, too
+NEIGHBOURS = [(1,), (-1,), (1, 2, 3, -1), (5, -2), (8, -8)]
+
+
+@pytest.mark.parametrize("offsets", NEIGHBOURS, ids=str)
+def test_encoder_with_neighbours(offsets):
+    assert_encoded_as_equations(model_with(encoder_neighbours=offsets))
+
+
+def assert_encoded_as_equations(of):
     ids, mask = padded_batch()
     state = dict(of.named_parameters())
     rows = [model.encode(state, of.config, row) for row in rows_of(ids)]
@@ -151,9 +163,11 @@ def test_mlm_head():
     assert_agree(of.mlm_head(hidden), model.mlm_logits(dict(of.named_parameters()), hidden), leaves_of(of, x=hidden))
 
 
-def test_packed_documents_are_rows_of_their_own():
-    """Neither self-attention nor the memory read sees another document, and positions restart."""
-    of = model_with(gate="elementwise")
+@pytest.mark.parametrize("offsets", [(), (1, 2, 3, -1), (4, -3)], ids=str)
+def test_packed_documents_are_rows_of_their_own(offsets):
+    """Neither self-attention nor the memory read nor a neighbour sees another document, and positions restart."""
+    causal = tuple(k for k in offsets if k > 0)
+    of = model_with(gate="elementwise", encoder_neighbours=offsets, decoder_neighbours=causal)
     ids = padded_batch()[0]
     documents = torch.tensor([[0] * 4 + [1] * 5, [0] * 2 + [1] * 1 + [2] * 3 + [-1] * 3, [0] * 9])
     real = documents >= 0
@@ -207,17 +221,18 @@ def assert_written_as_equations(of):
 
 
 @pytest.mark.parametrize(
-    ("heads", "gate", "around"),
+    ("heads", "gate", "around", "offsets"),
     [
-        *((heads, "none", (1, 1)) for heads in HEADS),
-        *(("sSQA", "elementwise", around) for around in [(0, 0), (1, 0), (0, 1), (1, 1)]),
-        ("xSMQA", "headwise", (0, 0)),
+        *((heads, "none", (1, 1), ()) for heads in HEADS),
+        *(("sSQA", "elementwise", around, ()) for around in [(0, 0), (1, 0), (0, 1), (1, 1)]),
+        ("xSMQA", "headwise", (0, 0), ()),
+        *(("SQA", "none", (1, 1), offsets) for offsets in [(1,), (1, 2, 3), (2, 6)]),
     ],
 )
 @torch.no_grad()
-def test_cached_logits_over_two_interactions(heads, gate, around):
+def test_cached_logits_over_two_interactions(heads, gate, around, offsets):
     """A batch of queries of different lengths, answered token by token, equals whole rows computed anew."""
-    of = model_with(heads, gate, initial_layers=around[0], final_layers=around[1])
+    of = model_with(heads, gate, initial_layers=around[0], final_layers=around[1], decoder_neighbours=offsets)
     state, memory = dict(of.named_parameters()), drawn_memory(of)
     for turn in range(2):
         rows = rows_of(padded_batch(turn)[0])

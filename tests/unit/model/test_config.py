@@ -13,7 +13,7 @@ from rxt_model.family import FAMILY
 from rxt_model.memory.registry import WRITES
 from tests.support.models import small_config
 
-ADDED = {"encoder_memory_attention": None, "head_norm": "rms"}
+ADDED = {"encoder_memory_attention": None, "head_norm": "rms", "encoder_neighbours": [], "decoder_neighbours": []}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,14 @@ ADDED = {"encoder_memory_attention": None, "head_norm": "rms"}
         (dict(rope_base=0.0), "rope_base = 0.0: must be positive"),
         (dict(norm_eps=0.0), "norm_eps = 0.0: must be positive"),
         (dict(length=64.0), "length = 64.0: must be int"),
+        (dict(encoder_neighbours=(1, 0)), "encoder_neighbours = (1, 0): must be different distances other than 0"),
+        (dict(encoder_neighbours=(1, 1)), "encoder_neighbours = (1, 1): must be different distances other than 0"),
+        (dict(encoder_neighbours=[1]), "encoder_neighbours = [1]: must be a list of int"),
+        (dict(encoder_neighbours=(1.0,)), "encoder_neighbours = (1.0,): must be a list of int"),
+        (
+            dict(decoder_neighbours=(1, -1)),
+            "decoder_neighbours = (1, -1): must be positive, as a decoder sees no later",
+        ),
         (dict(head_norm="batch"), "head_norm = 'batch': must be one of rms, layer"),
         (
             dict(decoder_attention=AttentionConfig(8, 2)),

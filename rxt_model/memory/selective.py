@@ -1,0 +1,50 @@
+"""A write of ours: a slot is the encoder state of one token, and the most important tokens are kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rxt_model.config import Architecture
+from rxt_model.flops import Flops, weights
+from rxt_model.layers import norm
+from rxt_model.memory.registry import WRITTEN_RMS
+from rxt_model.memory.write import MemoryWrite
+
+
+class SelectiveWrite(MemoryWrite):
+    """M' = the S most important of [M; E], the most important first; of equal ones those that came first.
+
+    Importance is a learned score of the state itself, so writing turn by turn keeps the same tokens as choosing among
+    all turns at once. The choice has no gradient: training teaches the score from what the decoder reads
+    (`MemoryAttention.importance`).
+    """
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__(config)
+        self.score = nn.Sequential(
+            norm(config.dim, config.norm_eps),
+            nn.Linear(config.dim, config.dim),
+            nn.SiLU(),
+            nn.Linear(config.dim, 1),
+        )
+
+    def importance(self, states: Tensor) -> Tensor:
+        return self.score(states).squeeze(-1)
+
+    def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            order = self._scores(slots, projected, mask).sort(dim=1, descending=True, stable=True).indices
+        chosen = order[:, : slots.shape[1], None].expand(-1, -1, slots.shape[2])
+        return torch.cat((slots, projected), 1).gather(1, chosen)
+
+    def _scores(self, slots: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Of slots and tokens [B, S + T]: padding comes last, and before it slots that were never written."""
+        lowest = torch.finfo(torch.float32).min
+        written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
+        of_slots = self.importance(slots).float().where(written, lowest)
+        of_tokens = self.importance(tokens).float().masked_fill(~mask, -torch.inf)
+        return torch.cat((of_slots, of_tokens), 1)
+
+    def flops(self, length: int, slots: int) -> Flops:
+        return Flops(2 * (length + slots) * weights(self), 0)

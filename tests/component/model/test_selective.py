@@ -1,0 +1,100 @@
+"""The selective write: what it keeps, and that writing turn by turn keeps what choosing among all turns keeps."""
+
+import pytest
+import torch
+
+from rxt_model.config import ConfigError, MemoryConfig
+from rxt_model.memory.selective import SelectiveWrite
+from rxt_model.memory.statistics import memory_statistics
+from tests.reference.compare import shaken
+from tests.support.models import small_config, small_model
+
+SLOTS, DIM = 5, 32
+SELECTIVE = MemoryConfig(slots=SLOTS, variant="selective")
+
+
+class FirstChannel(SelectiveWrite):
+    """Importance is the first number of a state."""
+
+    def importance(self, states):
+        return states[..., 0]
+
+
+def states(*importances):
+    """One row of states of order 1, [1, n, DIM]."""
+    drawn = torch.randn(1, len(importances), DIM, generator=torch.Generator().manual_seed(len(importances)))
+    drawn[0, :, 0] = torch.tensor(importances, dtype=torch.float32)
+    return drawn
+
+
+def written(slots, tokens, mask=None):
+    mask = torch.ones(tokens.shape[:2], dtype=torch.bool) if mask is None else mask
+    return FirstChannel(small_config(memory=SELECTIVE))(slots, None, tokens, mask)
+
+
+def test_the_most_important_of_slots_and_tokens_stay_as_they_are():
+    slots, tokens = states(9, 7, 5, 3, 1), states(4, 8, 2, 6)
+    found = written(slots, tokens)
+    assert found[0, :, 0].tolist() == [9, 8, 7, 6, 5]
+    assert torch.equal(found[0], torch.stack([slots[0, 0], tokens[0, 1], slots[0, 1], tokens[0, 3], slots[0, 2]]))
+
+
+def test_of_equally_important_ones_those_that_came_first_stay():
+    slots, tokens = states(1, 2, 1, 2, 1), states(2, 1, 2)
+    expected = [slots[0, 1], slots[0, 3], tokens[0, 0], tokens[0, 2], slots[0, 0]]
+    assert torch.equal(written(slots, tokens)[0], torch.stack(expected))
+
+
+@pytest.mark.parametrize("start", [0.0, 0.02])
+def test_slots_that_were_never_written_give_way_to_the_least_important_token(start):
+    unwritten = start * states(9, 9, 9, 9, 9).clamp(-3, 3)
+    found = written(unwritten, states(-50, -40))
+    assert found[0, :2, 0].tolist() == [-40, -50]
+    assert torch.equal(found[0, 2:], unwritten[0, :3])
+
+
+def test_padding_never_enters_however_important_it_looks():
+    tokens, mask = states(1, 2, 99, 99), torch.tensor([[True, True, False, False]])
+    assert written(states(9, 7, 5, 3, 1), tokens, mask)[0, :, 0].tolist() == [9, 7, 5, 3, 2]
+    unwritten = torch.zeros(1, SLOTS, DIM)
+    assert torch.equal(written(unwritten, tokens, mask)[0, 2:], unwritten[0, :3])
+
+
+@torch.no_grad()
+def test_writing_turn_by_turn_is_choosing_among_all_turns_at_once():
+    """To the bit, while the memory fills and long after."""
+    model = shaken(small_model(memory=SELECTIVE)).eval()
+    memory = start = model.initial_memory(2, torch.Generator().manual_seed(0))
+    turns = []
+    for turn, length in enumerate([3, 1, 7, 2, 12, 5, 1]):
+        ids = torch.randint(11, 64, (2, length), generator=torch.Generator().manual_seed(turn))
+        mask = torch.ones_like(ids, dtype=torch.bool)
+        turns.append(model.encode(ids, mask))
+        memory = model.write(memory, turns[-1], mask)
+        everything = torch.cat(turns, 2)
+        at_once = model.write(start, everything, torch.ones(everything.shape[1:3], dtype=torch.bool))
+        assert torch.equal(memory, at_once)
+        filled = min(SLOTS, everything.shape[2])
+        assert (memory[:, :, :filled].square().mean(-1).sqrt() > 0.1).all()
+        assert torch.equal(memory[:, :, filled:], start[:, :, : SLOTS - filled])
+    assert memory_statistics(memory).effective_rank.min() > 2
+
+
+def test_gradients_flow_to_what_was_kept_and_not_to_the_choice():
+    model = small_model(memory=SELECTIVE)
+    slots, tokens = states(9, 7, 5, 3, 1).requires_grad_(), states(4, 8, 2, 6).requires_grad_()
+    weight = torch.randn(1, SLOTS, DIM, generator=torch.Generator().manual_seed(1))
+    (written(slots, tokens) * weight).sum().backward()
+    assert torch.equal(slots.grad[0, [0, 1, 2]], weight[0, [0, 2, 4]]) and not slots.grad[0, 3:].any()
+    assert torch.equal(tokens.grad[0, [1, 3]], weight[0, [1, 3]]) and not tokens.grad[0, [0, 2]].any()
+    memory, ids = model.initial_memory(1), torch.tensor([[11, 12, 13]])
+    model.write(memory, model.encode(ids, ids > 0), ids > 0).square().sum().backward()
+    assert model.embedding.weight.grad.any()
+    assert all(parameter.grad is None for parameter in model.memory_attention.parameters())
+
+
+def test_a_start_that_looks_written_is_refused():
+    with pytest.raises(ConfigError, match="memory.init_std = 1.0: must be below 0.05, as the selective write knows"):
+        MemoryConfig(slots=4, variant="selective", init_std=1.0)
+    with pytest.raises(ConfigError, match="memory.gate_init = 1.0: must be 3.0, as the selective write does not take"):
+        MemoryConfig(slots=4, variant="selective", gate_init=1.0)
