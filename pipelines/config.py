@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from jobs.configs.base import Config
 from jobs.configs.data import (
     ConversationShardsConfig,
@@ -20,6 +22,7 @@ from jobs.configs.training import (
     SftConfig,
     SmatConfig,
 )
+from rxt_model.memory.registry import WRITES
 
 
 class PipelineConfig(Config):
@@ -44,3 +47,35 @@ class PipelineConfig(Config):
     evaluate: EvaluateConfig | None = None
     export: ExportConfig | None = None
     execution: Execution = Execution()
+
+    @model_validator(mode="after")
+    def _the_write_learns_from_what_reaches_it(self) -> PipelineConfig:
+        """A selective write learns from raw reading alone: its choice has no gradient. Other writes do not learn
+        there."""
+        if self.pretrain is None:
+            return self
+        variant = self.pretrain.model.memory.variant
+        selects, reading, smat = WRITES[variant].selects, self.memory_pretrain, self.smat
+        self._require(
+            selects or not (reading and reading.importance_from),
+            f"memory_pretrain.importance_from: must be 0, as the {variant} write learns none",
+        )
+        reason = f"as the {variant} write has no gradient"
+        self._require(
+            not (selects and reading and reading.objective == "self-supervised"),
+            f"memory_pretrain.objective = 'self-supervised': must be reading, {reason}",
+        )
+        for number, phase in enumerate(smat.phases if selects and smat else ()):
+            self._require(
+                set(phase.train) != {"memory"}, f"smat.phases.{number}.train: must name more than memory, {reason}"
+            )
+        self._require(
+            not (selects and self.mrl and self.mrl.unfreeze[0]),
+            f"mrl.unfreeze: must begin with 0, {reason}, and the memory attention alone trains before",
+        )
+        return self
+
+    @staticmethod
+    def _require(condition: bool, rule: str) -> None:
+        if not condition:
+            raise ValueError(rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from jobs.configs.base import Config, Fraction, Weight
 from rxt_model.config import Architecture
@@ -53,12 +53,23 @@ class TrainingConfig(OptimisationConfig):
         return self.batch_size
 
 
-class ConversationTrainingConfig(TrainingConfig):
-    """Training on conversations. `text_batch_size`: rows of text beside them in every step, so that text is not
-    forgotten, and `text_weight` of their loss; 0 rows are the published form."""
+class ConversationsConfig(Config):
+    """How conversations are trained on. In every `text_every`-th step `text_batch_size` rows of text lie beside them,
+    so that text is not forgotten; `text_weight` is the weight of their loss. 0 rows are the published form.
+
+    In conversations that were made with questions, the decoder learns from all turns that ask, and from a share
+    `other_turns` of the others. `alike` batches in a row exchange rows, so that each has rows of like length.
+    """
 
     text_batch_size: Annotated[int, Field(ge=0)] = 0
+    text_every: PositiveInt = 1
     text_weight: PositiveFloat = 1.0
+    other_turns: Fraction = 1.0
+    alike: PositiveInt = 1
+
+
+class ConversationTrainingConfig(TrainingConfig, ConversationsConfig):
+    """Training on conversations."""
 
     @property
     def smallest_batch(self) -> int:
@@ -100,9 +111,11 @@ class SftConfig(TrainingConfig):
 
 class MemoryPretrainConfig(ConversationTrainingConfig):
     """`reading`: decoder and encoder learn to read the raw encoder states of all earlier interactions.
-    `self-supervised`: the memory attention alone learns to blend encoder states into slots (the published stage)."""
+    `self-supervised`: the memory attention alone learns to blend encoder states into slots (the published stage).
+    From step `importance_from` of `reading` on, a selective write learns which states are read."""
 
     objective: Literal["reading", "self-supervised"] = "reading"
+    importance_from: NonNegativeInt = 0
     write_first: Fraction = 0.9
     write_start: Fraction = 0.5
     write_decrease: Fraction = 0.05
@@ -111,9 +124,11 @@ class MemoryPretrainConfig(ConversationTrainingConfig):
     @model_validator(mode="after")
     def _what_is_set_trains_something(self) -> MemoryPretrainConfig:
         if self.objective == "self-supervised":
-            for name in ("text_batch_size", "router_z_weight", "head_z_weight", "bias_speed"):
+            for name in ("importance_from", "text_batch_size", "router_z_weight", "head_z_weight", "bias_speed"):
                 if value := getattr(self, name):
                     raise ValueError(f"{name} = {value}: must be 0, as no decoder is trained")
+            if self.other_turns != 1:
+                raise ValueError(f"other_turns = {self.other_turns}: must be 1, as no decoder is trained")
         return self
 
 
@@ -126,10 +141,12 @@ class SmatPhase(Config):
 
 
 class SmatConfig(ConversationTrainingConfig):
-    """Supervised memory-aware training. `horizon`: memory writes a loss may flow back through (None: all)."""
+    """Supervised memory-aware training. `horizon`: memory writes a loss may flow back through (None: all). In every
+    `reading_every`-th step the decoder reads raw states, as in `memory-pretrain` (0: never)."""
 
     phases: Annotated[tuple[SmatPhase, ...], Field(min_length=1)]
     horizon: PositiveInt | None = None
+    reading_every: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _every_phase_has_steps(self) -> SmatConfig:
@@ -150,17 +167,13 @@ class BaselinePhase(Config):
     batch_size: PositiveInt
 
 
-class BaselineConfig(OptimisationConfig):
+class BaselineConfig(OptimisationConfig, ConversationsConfig):
     """The stateless decoder of equal active parameters, trained on text, then interactions, then whole conversations.
-    The same tokens as the reactive model when the phases repeat `pretrain`, `sft`, and both memory stages;
-    `text_batch_size` are the rows of text beside the conversations, and `text_weight` that of their loss, as
-    there."""
+    The same tokens as the reactive model when the phases repeat `pretrain`, `sft`, and both memory stages."""
 
     text: BaselinePhase
     interactions: BaselinePhase
     conversations: BaselinePhase
-    text_batch_size: Annotated[int, Field(ge=0)] = 0
-    text_weight: PositiveFloat = 1.0
 
     @property
     def phases(self) -> tuple[BaselinePhase, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from jobs.configs.training import BaselineConfig
-from jobs.stage.context import Artifact, StageContext
-from jobs.stage.inputs import open_index, open_reader
+from jobs.stage.context import StageContext
+from jobs.stage.inputs import open_reader
 from jobs.stage.model_input import open_model_config
-from jobs.training.batch_reader import WHOLE, Collate, Share, batch_reader
-from jobs.training.batches import Batch, history_batch
+from jobs.training.batch_reader import WHOLE, Share, batch_reader
+from jobs.training.batches import Batch
+from jobs.training.conversations import history_rows
 from jobs.training.fit import fit
 from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.rehearsal import with_text
@@ -28,10 +29,12 @@ def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Reci
     shape = matching_config(open_model_config(inputs[MODEL]))
     objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
     text, interactions, conversations = (inputs[name] for name in ("text", "interactions", "conversations"))
-    collates = [text_rows, interaction_rows(interactions), _histories(conversations)]
+    collates = [text_rows, interaction_rows(interactions), history_rows(conversations, config)]
     *earlier, last = [
-        batch_reader(open_reader(shards, "train"), config.seed, phase.batch_size, collate, share)
-        for shards, phase, collate in zip((text, interactions, conversations), config.phases, collates, strict=True)
+        batch_reader(open_reader(shards, "train"), config.seed, phase.batch_size, collate, share, alike)
+        for shards, phase, collate, alike in zip(
+            (text, interactions, conversations), config.phases, collates, (1, 1, config.alike), strict=True
+        )
     ]
     last_phase = config.phases[-1]
     held_out = validation_batch(conversations, last_phase.batch_size, collates[-1], share, last_phase.steps - 1)
@@ -45,8 +48,3 @@ def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Reci
         return final.batch_at(step)
 
     return replace(final, batch_at=batch_at)
-
-
-def _histories(shards: Artifact) -> Collate:
-    length = open_index(shards).length
-    return lambda rows, lengths, _step: history_batch(rows, length, lengths)

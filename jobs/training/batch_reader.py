@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,18 +40,36 @@ WHOLE = Share(0, 1)
 
 
 def batch_reader(
-    reader: ShardReader, seed: int, batch_size: int, collate: Collate, share: Share
+    reader: ShardReader, seed: int, batch_size: int, collate: Collate, share: Share, alike: int = 1
 ) -> Callable[[int], Batch]:
-    """This rank's part of the global batch of each step, whose rows are dealt out longest first."""
+    """This rank's part of the global batch of each step, whose rows are dealt out longest first. The rows of `alike`
+    batches in a row are exchanged among these, so that each has rows of like length."""
+    rows_at = _alike(reader, seed, batch_size, alike)
 
     def batch_at(step: int) -> Batch:
-        rows = global_batch(len(reader), seed, step, batch_size)
+        rows = rows_at(step)
         lengths = reader.lengths(rows)
         tokens = np.array([turns.sum() for turns in lengths])
         mine = np.argsort(-tokens, kind="stable")[share.places(batch_size)]
         return collate(reader.rows(rows[mine]), lengths, step)
 
     return batch_at
+
+
+def _alike(reader: ShardReader, seed: int, batch_size: int, alike: int) -> Callable[[int], np.ndarray]:
+    """Return a function from a step to the rows of its global batch. It sorts the rows of `alike` steps by their turns
+    and by their longest turn, cuts them into batches, and draws the order of these from the seed."""
+    if alike == 1:
+        return lambda step: global_batch(len(reader), seed, step, batch_size)
+
+    @lru_cache(maxsize=2)
+    def group(number: int) -> np.ndarray:
+        rows = global_batch(len(reader), seed, number, alike * batch_size)
+        lengths = reader.lengths(rows)
+        order = np.lexsort(([turns.max(initial=0) for turns in lengths], [len(turns) for turns in lengths]))
+        return np.random.default_rng([seed, number]).permutation(rows[order].reshape(alike, batch_size))
+
+    return lambda step: group(step // alike)[step % alike]
 
 
 class Prefetched:

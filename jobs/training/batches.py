@@ -17,6 +17,7 @@ Lengths = Sequence[Sequence[int] | np.ndarray]  # of each row the tokens of each
 
 ROUND_TO = 8
 BESIDE = "text_"  # before the names of what lies beside a batch
+DECODED = "decoded"
 
 
 def token_counts(row: ShardRow) -> list[int]:
@@ -49,10 +50,15 @@ def interaction_batch(rows: Sequence[ShardRow], length: int, lengths: Lengths | 
 
 
 def conversation_batch(
-    rows: Sequence[ShardRow], length: int, turns: int | None = None, lengths: Lengths | None = None
+    rows: Sequence[ShardRow],
+    length: int,
+    turns: int | None = None,
+    lengths: Lengths | None = None,
+    decoded: Sequence[np.ndarray] | None = None,
 ) -> Batch:
     """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
-    all). Shorter conversations are padded with empty turns, never cut to the shortest."""
+    all). Shorter conversations are padded with empty turns, never cut to the shortest. `decoded` says which turns of
+    each row the decoder is trained on; the batch then has it as [B, N]."""
     kept = [sizes[:turns] for sizes in _lengths(rows, lengths)]
     most = max(map(len, kept))
     conversations = [row["interactions"][:turns] for row in rows]
@@ -62,19 +68,32 @@ def conversation_batch(
     batch = {name: part.unflatten(0, (len(conversations), most)) for name, part in masked.items()}
     mask = [[n < len(one) for n in range(most)] for one in conversations]
     batch["turn_mask"] = torch.tensor(mask, dtype=torch.bool).reshape(len(conversations), most)
+    if decoded is not None:
+        padded = [np.pad(chosen, (0, most - len(chosen))) for chosen in decoded]
+        batch[DECODED] = torch.from_numpy(np.array(padded, dtype=bool).reshape(len(conversations), most))
     return batch
 
 
-def history_batch(rows: Sequence[ShardRow], length: int, lengths: Lengths | None = None) -> Batch:
-    """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]."""
+def history_batch(
+    rows: Sequence[ShardRow],
+    length: int,
+    lengths: Lengths | None = None,
+    decoded: Sequence[np.ndarray] | None = None,
+) -> Batch:
+    """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]. With
+    `decoded`, the other turns are not supervised."""
     whole = [[sum(min(size, length) for size in sizes)] for sizes in _lengths(rows, lengths)]
-    joined = [
-        {
-            key: [value for turn in row["interactions"] for value in turn[key][:length]]
-            for key in ("input_ids", "loss_mask")
-        }
-        for row in rows
-    ]
+    joined = []
+    for number, row in enumerate(rows):
+        turns = row["interactions"]
+        taught = np.ones(len(turns), dtype=bool) if decoded is None else decoded[number]
+        masks = [[on and bool(use) for on in turn["loss_mask"]] for turn, use in zip(turns, taught, strict=True)]
+        joined.append(
+            {
+                "input_ids": [token for turn in turns for token in turn["input_ids"][:length]],
+                "loss_mask": [on for mask in masks for on in mask[:length]],
+            }
+        )
     return interaction_batch(joined, _longest(whole), whole)
 
 

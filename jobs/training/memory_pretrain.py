@@ -6,10 +6,11 @@ from jobs.configs.training import MemoryPretrainConfig
 from jobs.stage.context import StageContext
 from jobs.stage.model_input import open_reactive
 from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.conversations import conversation_rows
 from jobs.training.fit import fit
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.rehearsal import with_text
-from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe
+from jobs.training.recipe import MODEL, Inputs, Recipe, simple_recipe
 
 
 def memory_pretrain(ctx: StageContext, config: MemoryPretrainConfig) -> dict[str, float | str]:
@@ -21,6 +22,7 @@ def recipe(config: MemoryPretrainConfig, inputs: Inputs, share: Share = WHOLE) -
     """Train the upstream model on whole conversations, and on text beside them if `config` wants any."""
     shards = inputs["shards"]
     kind = Reading if config.objective == "reading" else SelfSupervised
-    collate = conversation_rows(shards, lambda _step: None)
-    conversations = simple_recipe(kind(open_reactive(inputs[MODEL]), config), config, shards, collate, share)
+    collate = conversation_rows(shards, lambda step: None, config)
+    objective = kind(open_reactive(inputs[MODEL]), config)
+    conversations = simple_recipe(objective, config, shards, collate, share, config.alike)
     return with_text(conversations, config, inputs, share)

@@ -11,7 +11,7 @@ from jobs.stage.context import Artifact, Look, StageError
 from jobs.stage.inputs import open_index, open_reader
 from jobs.stage.model_input import check_model, open_model_config
 from jobs.training.batch_reader import Collate, Share, batch_reader
-from jobs.training.batches import Batch, Lengths, conversation_batch, interaction_batch, text_batch
+from jobs.training.batches import Batch, Lengths, interaction_batch, text_batch
 from jobs.training.objectives.base import Objective
 from rxt_model.moe.selection_bias import add_selection_bias
 from tokenization.records import ShardRow
@@ -68,10 +68,10 @@ def build(name: str, config: StageConfig, inputs: Inputs, share: Share) -> Recip
 
 
 def simple_recipe(
-    objective: Objective, config: TrainingConfig, shards: Artifact, collate: Collate, share: Share
+    objective: Objective, config: TrainingConfig, shards: Artifact, collate: Collate, share: Share, alike: int = 1
 ) -> Recipe:
-    """A recipe with one objective on the rows of one set of shards."""
-    batch_at = batch_reader(open_reader(shards, "train"), config.seed, config.batch_size, collate, share)
+    """A recipe with one objective on the rows of one set of shards. `alike` is as in `batch_reader`."""
+    batch_at = batch_reader(open_reader(shards, "train"), config.seed, config.batch_size, collate, share, alike)
     return Recipe(objective, batch_at, validation_batch(shards, config.batch_size, collate, share, config.steps - 1))
 
 
@@ -92,9 +92,3 @@ def interaction_rows(shards: Artifact) -> Collate:
     """The collate function for single interactions."""
     length = open_index(shards).length
     return lambda rows, lengths, _step: interaction_batch(rows, length, lengths)
-
-
-def conversation_rows(shards: Artifact, turns: Callable[[int], int | None]) -> Collate:
-    """The collate function for conversations. It takes at most `turns(step)` interactions of each; None takes all."""
-    length = open_index(shards).length
-    return lambda rows, lengths, step: conversation_batch(rows, length, turns(step), lengths)

@@ -6,10 +6,11 @@ from jobs.configs.training import SmatConfig
 from jobs.stage.context import StageContext
 from jobs.stage.model_input import open_reactive
 from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.conversations import conversation_rows
 from jobs.training.fit import fit
 from jobs.training.objectives.rehearsal import with_text
 from jobs.training.objectives.smat import Smat
-from jobs.training.recipe import MODEL, Inputs, Recipe, conversation_rows, simple_recipe
+from jobs.training.recipe import MODEL, Inputs, Recipe, simple_recipe
 
 
 def smat(ctx: StageContext, config: SmatConfig) -> dict[str, float | str]:
@@ -26,5 +27,6 @@ def recipe(config: SmatConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
 
     shards = inputs["shards"]
     objective = Smat(open_reactive(inputs[MODEL]), config)
-    conversations = simple_recipe(objective, config, shards, conversation_rows(shards, turns), share)
+    collate = conversation_rows(shards, turns, config)
+    conversations = simple_recipe(objective, config, shards, collate, share, config.alike)
     return with_text(conversations, config, inputs, share)

@@ -92,6 +92,24 @@ def competitive_write(state: State, config: Architecture, memory: Tensor, encode
     return torch.stack(slots)
 
 
+def importance(state: State, config: Architecture, states: Tensor, layer: int) -> Tensor:
+    """w_2 SiLU(W_1 N(x) + b_1) + b_2 of every state [T, d]: [T]."""
+    own = part(state, f"layers.{layer}.score")
+    z = linear(part(own, "1"), rms_norm(part(own, "0"), states, config.norm_eps))
+    return linear(part(own, "3"), z * z.sigmoid())[:, 0]
+
+
+def selective_write(state: State, config: Architecture, memory: Tensor, encoded: Tensor, layer: int) -> Tensor:
+    """The S most important of slots and tokens, in this order; what was never written counts for nothing."""
+    both = torch.cat((memory[layer], encoded[layer]))
+    scores = importance(state, config, both, layer).tolist()
+    for slot, content in enumerate(memory[layer]):
+        if (content * content).mean().sqrt() < 0.1:
+            scores[slot] = -math.inf
+    best = sorted(range(len(both)), key=lambda i: -scores[i])
+    return torch.stack([both[i] for i in best[: len(memory[layer])]])
+
+
 LAYER_WRITES = {
     "competitive": competitive_write,
     "selective": selective_write,

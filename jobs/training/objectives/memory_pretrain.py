@@ -2,7 +2,8 @@
 
 `Reading`: decoder and encoder learn to answer from the raw encoder states of all earlier interactions, before any
 compression. In our study a model that starts with compressed memory stays for thousands of steps on a plateau where
-it keeps values but not what they belong to; reading first leaves it.
+it keeps values but not what they belong to; reading first leaves it. Meanwhile a selective write learns which states
+are read.
 `SelfSupervised`: the published stage; the memory attention alone learns to blend encoder states into slots.
 """
 
@@ -13,51 +14,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jobs.configs.training import MemoryPretrainConfig
-from jobs.training.objectives.balance import routing_loss
-from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
-from rxt_model.heads import cross_entropy
+from jobs.training.objectives.base import Objective, StepContext, global_count, metric
+from jobs.training.objectives.reading import reading_loss
 from rxt_model.memory.statistics import memory_statistics
 from rxt_model.model import ReactiveTransformer
 
 
 class Reading(Objective[ReactiveTransformer]):
-    """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask [B, N]."""
+    """Batches of conversations: input_ids, loss_mask [B, N, T], and perhaps `decoded` [B, N]."""
 
     def __init__(self, model: ReactiveTransformer, config: MemoryPretrainConfig) -> None:
         super().__init__()
         self.model, self.config = model, config
 
     def trained(self, step: int) -> list[nn.Module]:
-        return [self.model.embedding, self.model.encoder, self.model.decoder]
+        readers = [self.model.embedding, self.model.encoder, self.model.decoder]
+        return [*readers, self.model.memory_attention] if self._teaches(step) else readers
 
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        model, ids = self.model, batch["input_ids"]
-        conversations, turns, length = ids.shape
-        real = ids != model.config.tokens.pad
-        flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
-        states = model.encode(flat, flat_real).unflatten(1, (conversations, turns)).flatten(2, 3)
+        return reading_loss(self.model, batch, context, self.config, importance=self._teaches(context.step))
 
-        # the real tokens of each conversation side by side, without the padding that most of it is
-        kept, order = real.flatten(1).sort(dim=1, descending=True, stable=True)
-        longest = int(kept.sum(1).max())
-        kept, order = kept[:, :longest], order[:, :longest]
-        states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
-
-        # turn t reads the tokens of the turns before it, and the start memory, so that turn 1 has something to read
-        start = model.initial_memory(conversations, context.generator).to(states.dtype)
-        earlier = (order // length)[:, None] < torch.arange(turns, device=ids.device)[:, None]
-        readable = F.pad(kept[:, None] & earlier, (start.shape[2], 0), value=True).flatten(0, 1)
-
-        output = model.decode(flat, torch.cat((start, states), 2), mask=flat_real, memory_mask=readable)
-        supervised = batch["loss_mask"].flatten(0, 1)[:, 1:]
-        head, z_weight = model.decoder.head, self.config.head_z_weight
-        lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
-        routing, routing_metrics = routing_loss(output.routing, self.config)
-        return lm.loss / global_count(lm.count) + routing, {
-            **token_metrics(lm),
-            **routing_metrics,
-            "train/tokens": metric(real.sum(), torch.ones(())),
-        }
+    def _teaches(self, step: int) -> bool:
+        return self.model.memory_attention.selects and step >= self.config.importance_from
 
 
 class SelfSupervised(Objective[ReactiveTransformer]):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
 from jobs.stage.inputs import open_reader
 from jobs.training.batch_reader import Share, batch_reader
-from jobs.training.batches import beside, text_beside
+from jobs.training.batches import Batch, beside, text_beside
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.recipe import Inputs, Recipe, text_rows, validation_batch
@@ -67,14 +67,19 @@ class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
 def with_text(
     recipe: Recipe, config: ConversationTrainingConfig | BaselineConfig, inputs: Inputs, share: Share
 ) -> Recipe:
-    """The same with rows of text beside the conversations of every batch, if `config` wants any."""
+    """The same with rows of text beside the conversations, if `config` wants any."""
     size = config.text_batch_size
     if not size:
         return recipe
     text_at = batch_reader(open_reader(inputs["text"], "train"), config.seed, size, text_rows, share)
     held_out = validation_batch(inputs["text"], size, text_rows, share, config.steps - 1)
+
+    def batch_at(step: int) -> Batch:
+        batch = recipe.batch_at(step)
+        return batch if step % config.text_every else beside(batch, text_at(step // config.text_every))
+
     return Recipe(
         Rehearsal(recipe.objective, config),
-        lambda step: beside(recipe.batch_at(step), text_at(step)),
+        batch_at,
         beside(recipe.validation, held_out) if recipe.validation and held_out else recipe.validation,
     )

@@ -10,14 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from jobs.configs.training import SmatConfig, SmatPhase
+from jobs.training.batches import DECODED
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
+from jobs.training.objectives.reading import reading_loss
 from rxt_model.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
+PER_TURN = ("input_ids", "loss_mask", "turn_mask", DECODED)
+
 
 class Smat(Objective[ReactiveTransformer]):
-    """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask [B, N]; N grows with the phases."""
+    """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask and perhaps `decoded` [B, N]; N grows with
+    the phases. In every `reading_every`-th step of training the decoder reads raw states, and a selective write learns
+    from it, so that what it keeps follows a reader that changes."""
 
     def __init__(self, model: ReactiveTransformer, config: SmatConfig) -> None:
         super().__init__()
@@ -35,9 +41,17 @@ class Smat(Objective[ReactiveTransformer]):
         """The phase of the curriculum that `step` belongs to; the last one has no end."""
         return next((p for p in self.config.phases if step < p.until), self.config.phases[-1])
 
+    def _reads_states(self, step: int) -> bool:
+        every = self.config.reading_every
+        return self.training and every > 0 and (step + 1) % every == 0
+
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         model, limit = self.model, self.phase(context.step).turns
-        ids, loss_mask, present = (batch[name][:, :limit] for name in ("input_ids", "loss_mask", "turn_mask"))
+        batch = batch | {name: batch[name][:, :limit] for name in PER_TURN if name in batch}
+        if self._reads_states(context.step):
+            return reading_loss(model, batch, context, self.config, importance=model.memory_attention.selects)
+        ids, loss_mask, present = (batch[name] for name in ("input_ids", "loss_mask", "turn_mask"))
+        decoded = (present & batch.get(DECODED, present)).flatten().nonzero().squeeze(1)
         real = ids != model.config.tokens.pad
         rows = present.flatten().nonzero().squeeze(1)
         flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
@@ -45,13 +59,14 @@ class Smat(Objective[ReactiveTransformer]):
         written = model.project(model.encode(flat, flat_real), flat_real)
         written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
         memories = self._memories(written.unflatten(1, present.shape), real, context)
-        output = model.decode(flat, memories.flatten(1, 2)[:, rows], mask=flat_real)
+        asked, asked_real = ids.flatten(0, 1)[decoded], real.flatten(0, 1)[decoded]
+        output = model.decode(asked, memories.flatten(1, 2)[:, decoded], mask=asked_real)
 
-        supervised = loss_mask.flatten(0, 1)[rows, 1:]
+        supervised = loss_mask.flatten(0, 1)[decoded, 1:]
         head, z_weight = model.decoder.head, self.config.head_z_weight
-        lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
+        lm = cross_entropy(head, output.hidden[:, :-1], asked[:, 1:], supervised, z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
-        turn = (rows % present.shape[1]).repeat_interleave(supervised.sum(1))
+        turn = (decoded % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
         # as many turns as the phase has, whatever this rank's conversations have: all ranks name the same metrics
         by_turn = hits.new_zeros(limit, 2).index_add_(0, turn, hits)

@@ -44,7 +44,10 @@ CASES = {
     "smat-competitive": ("competitive", "block", 1, False),
     "smat-gated": ("gated", "block", 1, True),
     "joint": ("joint", "root", 1, False),
+    "smat-selective": ("selective", "block", 1, True),
+    "smat-selective-experts": ("selective", "root", 2, False),
     "reading": ("reading", "block", 1, False),
+    "reading-selective": ("reading-selective", "block", 1, True),
     "writing": ("writing", "root", 1, False),
     "baseline": ("baseline", "block", 1, False),
 }
@@ -77,16 +80,17 @@ def objective_of(kind, rank=0, world_size=1):
     if kind == "joint":
         quiet = JointLossConfig(noise=(0, 0), masking=(0, 0), mlm_probability=1)
         return JointLM(toy_model(), SftConfig(loss=quiet, **common))
-    written = kind in ("competitive", "gated")
-    model = toy_model(memory=MemoryConfig(slots=4, variant=kind if written else "competitive"))
+    written = kind in ("competitive", "gated", "selective")
+    variant = kind if written else kind.partition("-")[2] or "competitive"
+    model = toy_model(memory=MemoryConfig(slots=4, variant=variant), encoder_neighbours=(1, -1))
     starts = torch.randn(4, 2, 4, 16, generator=torch.Generator().manual_seed(9))
     mine = part_of({"starts": starts}, rank, world_size)["starts"].transpose(0, 1)
     model.initial_memory = lambda conversations, generator: mine
     if written:
         parts = ("decoder", "memory", "encoder")
         phases = (SmatPhase(until=1, turns=1, train=parts), SmatPhase(until=99, turns=TURNS, train=parts))
-        return Smat(model, SmatConfig(phases=phases, **common))
-    if kind == "reading":
+        return Smat(model, SmatConfig(phases=phases, reading_every=3, **common))
+    if kind.startswith("reading"):
         return Reading(model, MemoryPretrainConfig(**common))
     return SelfSupervised(model, MemoryPretrainConfig(objective="self-supervised", **common))
 
@@ -99,7 +103,12 @@ def batch_of(kind, step, rank, world_size):
         ids = batch["input_ids"] = batch["input_ids"][:, 0]
         ids[:, ::3] = ids[:, ::3].clamp(max=5)  # control tokens: the encoder sees no others when all words are masked
     real = batch["input_ids"] != 0
-    return part_of(batch | {"loss_mask": real, "turn_mask": real.any(-1)}, rank, world_size)
+    batch |= {"loss_mask": real, "turn_mask": real.any(-1)}
+    if "selective" in kind:  # unequal numbers of decoded turns, too
+        batch["decoded"] = (
+            batch["turn_mask"] & torch.tensor([[1, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1], [0, 1, 1, 1]]).bool()
+        )
+    return part_of(batch, rank, world_size)
 
 
 def whole(tensor):
@@ -217,7 +226,7 @@ def test_sharded_training_equals_one_process(runs):
         for biases, expected in zip(found["biases"], reference["biases"], strict=True):
             assert biases == pytest.approx(expected), layout
         assert found["gradients"].keys() == reference["gradients"].keys(), layout
-        for kind, tolerance in (("gradients", 1e-5), ("weights", 1e-4)):
+        for kind, tolerance in (("gradients", 1e-5), ("weights", 5e-4)):  # AdamW makes much of tiny gradients
             for name, expected in reference[kind].items():
                 message = f"{layout}: {kind} of {name}"
                 close = torch.allclose(found[kind][name], expected, rtol=1e-4, atol=tolerance)

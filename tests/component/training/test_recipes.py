@@ -43,8 +43,10 @@ STAGES = {
     "sft": (SftConfig, {}, {"shards": "interactions", "model": "model"}),
     "reading": (MemoryPretrainConfig, {}, CONVERSATIONS),
     "reading-rehearsing": (MemoryPretrainConfig, dict(text_batch_size=3), CONVERSATIONS | {"text": "text"}),
+    "reading-some": (MemoryPretrainConfig, dict(other_turns=0.5, alike=2), CONVERSATIONS),
     "writing": (MemoryPretrainConfig, dict(objective="self-supervised"), CONVERSATIONS),
     "smat": (SmatConfig, dict(phases=PHASES), CONVERSATIONS),
+    "smat-reading": (SmatConfig, dict(phases=PHASES, reading_every=2, alike=3), CONVERSATIONS),
     "smat-rehearsing": (SmatConfig, dict(phases=PHASES, text_batch_size=3), CONVERSATIONS | {"text": "text"}),
     "baseline": (BaselineConfig, PHASES_OF_BASELINE, ALL),
     "baseline-rehearsing": (BaselineConfig, PHASES_OF_BASELINE | dict(text_batch_size=3), ALL),
@@ -98,7 +100,7 @@ def test_every_stage_takes_steps(uris, stage, precision):
         "smat": {"embedding", "encoder", "decoder", "memory_attention"},
         "baseline": {"embedding", "decoder"},
     }
-    assert moved == expected[stage.removesuffix("-rehearsing")]
+    assert moved == expected[stage.partition("-")[0]]
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "writing"])
@@ -159,6 +161,18 @@ def test_the_baseline_goes_from_text_to_conversations(uris):
     assert [len(text_beside(recipe.batch_at(step)).get("input_ids", ())) for step in range(4)] == [0, 0, 3, 3]
     lengths = [recipe.batch_at(step)["input_ids"].shape[1] for step in range(4)]
     assert max(lengths[:2]) < min(lengths[2:])
+
+
+def test_text_lies_beside_every_second_batch(uris):
+    """All rows of text in turn, and none in between."""
+    inputs = artifacts({name: uris[key] for name, key in (CONVERSATIONS | {"text": "text"}).items()})
+    always, seldom = (
+        build(MemoryPretrainConfig(**COMMON, text_batch_size=3, text_every=every), inputs) for every in (1, 2)
+    )
+    for step in range(6):
+        found = text_beside(seldom.batch_at(step))
+        assert same(found, text_beside(always.batch_at(step // 2))) if step % 2 == 0 else not found
+    assert same(seldom.validation, always.validation)
 
 
 def test_every_worker_has_a_row_of_every_batch():

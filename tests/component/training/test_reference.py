@@ -14,59 +14,17 @@ from jobs.training.objectives.smat import Smat
 from rxt_model.config import MemoryConfig
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
-from tests.reference.layers import balance, router_z
+from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_talks, minimised
 from tests.support.training_toys import toy_model
 
 pytestmark = pytest.mark.usefixtures("in_double")
-
-# large, so that an error in them cannot hide
-BALANCE, ROUTER_Z, HEAD_Z = 0.7, 0.4, 0.3
-WEIGHTS = dict(balance_weight=BALANCE, router_z_weight=ROUTER_Z, head_z_weight=HEAD_Z)
 
 
 def step_context():
     return StepContext(1, 3, torch.Generator().manual_seed(3))
 
 
-def drawn_talks(turns, lengths=(4, 7), seed=2):
-    """Make conversations of this many interactions. Each supervises what follows its second token."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def interaction():
-        length = int(torch.randint(lengths[0], lengths[1] + 1, (), generator=generator))
-        ids = torch.randint(11, 40, (length,), generator=generator).tolist()
-        return {"input_ids": ids, "loss_mask": [False] * 2 + [True] * (length - 2)}
-
-    return [{"interactions": [interaction() for _ in range(count)]} for count in turns]
-
-
-def answered(state, config, interaction, memory):
-    """Return, for the supervised tokens of one interaction, the summed cross entropy, the summed squared log-sum-exp of
-    their logits and their number; and the load of the experts."""
-    ids, mask = interaction["input_ids"], interaction["loss_mask"]
-    hidden, loads = equations.decode(state, config, ids, memory)
-    at = [i for i in range(1, len(ids)) if mask[i]]
-    rows = equations.logits(state, hidden[[i - 1 for i in at]])
-    z = rows.exp().sum(-1).log()
-    return equations.cross_entropy(rows, [ids[i] for i in at]), (z * z).sum(), len(at), loads
-
-
-def minimised(parts):
-    losses, z, counts, loads = zip(*parts, strict=True)
-    own = (sum(losses) + HEAD_Z * sum(z)) / sum(counts)
-    return own + BALANCE * balance(loads) + ROUTER_Z * router_z(loads)
-
-
-def assert_told(metrics, parts):
-    """Check the metrics, which have no weights, and the loss, without its z-loss."""
-    losses, z, counts, loads = zip(*parts, strict=True)
-    expected = {"train/loss": sum(losses) / sum(counts), "train/head_z": sum(z) / sum(counts)}
-    expected |= {"router/balance": balance(loads), "router/z": router_z(loads)}
-    found = {name: float(metrics[name][0] / metrics[name][1]) for name in expected}
-    assert found == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-6)
-
-
-@pytest.mark.parametrize("variant", ["competitive", "gated"])
+@pytest.mark.parametrize("variant", ["competitive", "gated", "selective"])
 @pytest.mark.parametrize("horizon", [None, 1, 2])
 def test_smat(variant, horizon):
     """Conversations have 1, 4 and 2 turns. Every turn counts, and loss t flows back through the writes t - horizon to t

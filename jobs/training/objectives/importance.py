@@ -1,0 +1,88 @@
+"""What is worth remembering is what is read: the importance of encoder states is learned from the decoder's attention.
+
+The label of a state is the largest weight that any head gave it at any supervised token of a later turn, times
+`STRETCH`, at most 1. Labels carry no gradient, and neither do the states: the model learns to read, and this follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jobs.training.objectives.base import global_count, metric
+from rxt_model.attention import CrossAttention
+from rxt_model.decoder import Decoder
+from rxt_model.layout import Layout
+from rxt_model.memory.attention import MemoryAttention
+
+STRETCH = 1.5
+
+
+class Read(NamedTuple):
+    """What one memory read was given: tokens [R, d], keys [B, kv_heads, S, head_dim], rotary angles of the tokens."""
+
+    attention: CrossAttention
+    x: Tensor
+    layout: Layout
+    keys: Tensor
+    rope: Tensor
+
+
+@contextmanager
+def watched_reads(decoder: Decoder, wanted: bool = True) -> Iterator[list[Read]]:
+    """Collect the memory reads of a forward pass inside, one per stateful layer, if they are wanted."""
+    reads: list[Read] = []
+    hooks = [layer.memory_read.register_forward_pre_hook(partial(_note, reads)) for layer in decoder.stateful if wanted]
+    try:
+        yield reads
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _note(reads: list[Read], attention: CrossAttention, given: tuple) -> None:
+    x, layout, (keys, _), _, rope = given
+    reads.append(Read(attention, x, layout, keys, rope))
+
+
+def importance_loss(
+    write: MemoryAttention,
+    states: Tensor,
+    reads: list[Read],
+    readable: Tensor,
+    supervised: Tensor,
+    counted: Tensor,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the binary cross entropy of the importance of `states` [L, B, M, d] against how much they were read, and
+    its metrics.
+
+    `readable` [B, K, S + M] says what each of K turns may read: S slots, then the states. `supervised` [B * K, T - 1]
+    says where the next token is predicted. `counted` [B, M] says which states any turn may read.
+    """
+    labels = torch.stack([_most_read(read, readable, F.pad(supervised, (0, 1))) for read in reads])
+    labels = (STRETCH * labels[:, :, -states.shape[2] :]).clamp(max=1)
+    logits = write.importance(states.detach()).float()
+    each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    total, count = (each * counted).sum(), len(states) * counted.sum()
+    return total / global_count(count), {"train/importance_loss": metric(total, count)}
+
+
+@torch.no_grad()
+def _most_read(read: Read, readable: Tensor, asking: Tensor) -> Tensor:
+    """Return the largest weight of each slot and state, [B, S + M], over heads and `asking` tokens [B * K, T]."""
+    conversations, length = len(readable), asking.shape[1]
+    # the asking tokens of each conversation side by side
+    found, place = asking.reshape(conversations, -1).sort(dim=1, descending=True, stable=True)
+    most = max(1, int(found.sum(1).max()))
+    found, place = found[:, :most], place[:, :most]
+    queries = read.layout.pad(read.attention.queries(read.x, read.rope)).flatten(0, 1)
+    queries = queries.unflatten(0, (conversations, -1))
+    row = torch.arange(conversations, device=place.device)[:, None]
+    weights = read.attention.weights(queries[row, place], read.keys, readable[row, place // length])
+    return (weights * found[:, None, :, None]).amax((1, 2)).float()

@@ -1,0 +1,70 @@
+"""The decoder reads the raw encoder states of all earlier interactions, before any compression."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jobs.configs.training import OptimisationConfig
+from jobs.training.batches import DECODED, Batch
+from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.base import StepContext, global_count, metric, token_metrics
+from jobs.training.objectives.importance import importance_loss, watched_reads
+from rxt_model.heads import cross_entropy
+from rxt_model.model import ReactiveTransformer
+
+
+def reading_loss(
+    model: ReactiveTransformer, batch: Batch, context: StepContext, config: OptimisationConfig, *, importance: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return this rank's loss and its metrics on conversations: input_ids, loss_mask [B, N, T], and perhaps `decoded`
+    [B, N]. With `importance` the memory write also learns which states the decoder reads."""
+    ids = batch["input_ids"]
+    conversations, turns, length = ids.shape
+    real = ids != model.config.tokens.pad
+    flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
+    states = model.encode(flat, flat_real).unflatten(1, (conversations, turns)).flatten(2, 3)
+
+    # the real tokens of each conversation side by side, without the padding that most of it is
+    kept, order = _first(real.flatten(1))
+    states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
+
+    # equally many decoded turns of each conversation, as they share its states; those beyond its own are padding
+    wanted, turn = _first(batch.get(DECODED, torch.ones(conversations, turns, dtype=torch.bool, device=ids.device)))
+    taken = turn[:, :, None].expand(-1, -1, length)
+    flat, flat_real, supervised = (
+        part.flatten(0, 1)
+        for part in (
+            ids.gather(1, taken),
+            real.gather(1, taken) & wanted[:, :, None],
+            batch["loss_mask"].gather(1, taken)[:, :, 1:] & wanted[:, :, None],
+        )
+    )
+
+    # turn t reads the tokens of the turns before it, and the start memory, so that turn 1 has something to read
+    start = model.initial_memory(conversations, context.generator).to(states.dtype)
+    earlier = kept[:, None] & ((order // length)[:, None] < turn[:, :, None])
+    readable = F.pad(earlier, (start.shape[2], 0), value=True)
+
+    with watched_reads(model.decoder, importance) as reads:
+        memory = torch.cat((start, states), 2)
+        output = model.decode(flat, memory, mask=flat_real, memory_mask=readable.flatten(0, 1))
+    head, z_weight = model.decoder.head, config.head_z_weight
+    lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
+    routing, metrics = routing_loss(output.routing, config)
+    loss = lm.loss / global_count(lm.count) + routing
+    if importance:
+        there = flat_real.any(1).unflatten(0, wanted.shape)
+        counted = (earlier & there[:, :, None]).any(1)
+        taught, found = importance_loss(model.memory_attention, states, reads, readable, supervised, counted)
+        loss, metrics = loss + taught, metrics | found
+    return loss, {**token_metrics(lm), **metrics, "train/tokens": metric(real.sum(), torch.ones(()))}
+
+
+def _first(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the chosen places of chosen [B, N] to the front of each row, in order, and keep as many places K as the row
+    with most has, at least one. Return which of them are chosen [B, K], and the places [B, K]."""
+    found, order = chosen.sort(dim=1, descending=True, stable=True)
+    most = max(1, int(found.sum(1).max()))
+    return found[:, :most], order[:, :most]
