@@ -50,16 +50,11 @@ class PipelineConfig(Config):
 
     @model_validator(mode="after")
     def _the_write_learns_from_what_reaches_it(self) -> PipelineConfig:
-        """A selective write learns from raw reading alone: its choice has no gradient. Other writes do not learn
-        there."""
+        """A selective write learns from raw reading alone, as its choice has no gradient."""
         if self.pretrain is None:
             return self
         variant = self.pretrain.model.memory.variant
         selects, reading, smat = WRITES[variant].selects, self.memory_pretrain, self.smat
-        self._require(
-            selects or not (reading and reading.importance_from),
-            f"memory_pretrain.importance_from: must be 0, as the {variant} write learns none",
-        )
         reason = f"as the {variant} write has no gradient"
         self._require(
             not (selects and reading and reading.objective == "self-supervised"),

@@ -39,14 +39,15 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                    "smat", {"model": mem, "shards": conversations, **_rehearsed(text, c.smat)})
     mrl = dag.add("mrl", "reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
                   "mrl", {"model": smat, "shards": episodes, "tokenizer": tok})
+    last = smat if isinstance(mrl, LeftOut) else mrl
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",
                    {"text": text, "interactions": interactions, "conversations": conversations, "model": pre})
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
-                  {"model": mrl, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok})
+                  {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok})
     dag.add("export", "hand-over folder with model card", "jobs.export.stage:export",
-            "export", {"model": mrl, "tokenizer": tok, "evaluation": eva})
+            "export", {"model": last, "tokenizer": tok, "evaluation": eva})
     return dag.stages
 
 

@@ -123,9 +123,10 @@ class InteractionShardsConfig(Config):
 class ConversationShardsConfig(Config):
     """Conversations whose interactions have at most `length` tokens each.
 
-    `train`, `validation` and `test` are numbers of generated conversations per language. Real conversations come from
-    the corpus, which gives up to `documents` dialogues of both languages together to train on, and from the data sets
-    in `sources`. Those longer than `longest` interactions are cut into several.
+    `train`, `validation` and `test` are numbers of generated conversations per language. Every second one of the
+    training split follows the plan `longer`, if there is one. Real conversations come from the corpus, which gives up
+    to `documents` dialogues of both languages together to train on, and from the data sets in `sources`. Those longer
+    than `longest` interactions are cut into several.
     """
 
     length: Length
@@ -134,6 +135,7 @@ class ConversationShardsConfig(Config):
     validation: PositiveInt = 200
     test: PositiveInt = 400
     dialogues: DialogueSpec = DialogueSpec()
+    longer: DialogueSpec | None = None
     documents: NonNegativeInt = 0
     sources: tuple[ConversationSource, ...] = ()
     longest: PositiveInt = 16

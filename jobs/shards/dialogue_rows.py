@@ -80,6 +80,7 @@ class ConversationRows:
     tokenizer: Tokenizer
     length: int
     dialogues: DialogueSpec
+    longer: DialogueSpec | None
     seed: int
     distractors: Distractors
     longest: int
@@ -99,7 +100,8 @@ class ConversationRows:
             yield _conversation_row(conversation, turns)
 
     def _generate(self, split: Split, language: Language, index: int) -> Conversation:
-        return generate(self.dialogues, language, split, self.seed, index, self.distractors[split, language])
+        spec = self.longer if self.longer and split == "train" and index % 2 else self.dialogues
+        return generate(spec, language, split, self.seed, index, self.distractors[split, language])
 
 
 class DialogueRows(Protocol):

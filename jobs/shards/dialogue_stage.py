@@ -55,6 +55,7 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         tokenizer,
         config.length,
         config.dialogues,
+        config.longer,
         config.seed,
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,

@@ -23,6 +23,7 @@ from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.template import decode_interaction
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.documents import COLUMNS
 from tokenization.records import SPLITS, Conversation, Document, Interaction
 from tokenization.shards.reader import ShardReader
@@ -117,6 +118,7 @@ def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_sessi
         test=2,
         documents=20,
         longest=4,
+        longer=DialogueSpec(turns=(12, 12)),
         sources=sources(inputs, weight=2),
     )
     two, one = context(tmp_path / "two", *inputs), context(tmp_path / "one", *inputs, workers=1)
@@ -133,6 +135,9 @@ def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_sessi
             names[row["conversation_id"]] += 1
     assert set(names.values()) == {1}
     assert {len(talks[f"{split} dialogue"]) for split in SPLITS} == {12, 4}
+    # in both languages, and every second one is long
+    assert [len(turns) == 12 for turns in talks["train dialogue"]] == [False, False, True, True] * 3
+    assert max(len(turns) for split in ("validation", "test") for turns in talks[f"{split} dialogue"]) <= 8
     assert [len(turns) for turns in talks["train chat"]] == [4, 4, 2] * 20  # in pieces of at most 4, in order
     assert talks["train chat"][0][1].query.endswith(" 2") and talks["train chat"][0][1].answer.endswith(" 3")
     assert len(talks["validation chat"]) == len(talks["test chat"]) == 3

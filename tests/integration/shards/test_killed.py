@@ -100,7 +100,7 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
     else:
         shards = conversation_shards(config, catalogue)
         talk = choose_distractors(corpus, catalogue, honest, config.length)
-        rows = ConversationRows(corpus, tokenizer, config.length, spec, config.seed, talk, config.longest)
+        rows = ConversationRows(corpus, tokenizer, config.length, spec, None, config.seed, talk, config.longest)
     return shards, DialogueShardWriter(uri, kind, rows)
 
 

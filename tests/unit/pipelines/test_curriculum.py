@@ -1,11 +1,16 @@
 """If the configuration says which data a stage takes, the DAG follows it."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
-from jobs.configs.training import MemoryPretrainConfig, PretrainConfig
+from jobs.configs.rl import MrlConfig
+from jobs.configs.training import MemoryPretrainConfig, PretrainConfig, SmatConfig
+from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.presets import PRESETS
+from rxt_model.config import MemoryConfig
 from rxt_model.family import ALPHA_MINI
 
 
@@ -31,15 +36,46 @@ def test_text_is_refused_where_no_decoder_is_trained():
         MemoryPretrainConfig(steps=1, batch_size=1, objective="self-supervised", text_batch_size=4)
 
 
+@pytest.mark.parametrize("variant", ["selective", "competitive"])
+def test_a_write_is_trained_by_what_reaches_it(variant):
+    """A selective write learns from raw reading alone, as its choice has no gradient."""
+    tiny = PRESETS["tiny"]()
+    model = replace(tiny.pretrain.model, memory=MemoryConfig(slots=32, variant=variant))
+    values = dict(tiny) | {
+        "pretrain": tiny.pretrain.model_copy(update={"model": model}),
+        "mrl": MrlConfig(iterations=1, unfreeze=(0, 0.5, 1)),
+    }
+    assert PipelineConfig(**values)
+    steps = dict(steps=9, batch_size=4)
+    writes = dict(until=9, turns=2, train=("memory",))
+    for section, config, message in [
+        ("memory_pretrain", MemoryPretrainConfig(**steps, objective="self-supervised"), "memory_pretrain.objective = "),
+        ("smat", SmatConfig(**steps, phases=(writes,)), "smat.phases.0.train: must name more than memory"),
+        ("mrl", MrlConfig(iterations=1, unfreeze=(0.5, 0.5, 1)), "mrl.unfreeze: must begin with 0"),
+    ]:
+        if variant == "competitive":
+            assert PipelineConfig(**values | {section: config})
+            continue
+        with pytest.raises(ValidationError, match=f"{message}.*, as the selective write has no gradient"):
+            PipelineConfig(**values | {section: config})
+
+
+def test_without_reinforcement_the_model_of_smat_is_measured_and_handed_over():
+    micro = PRESETS["micro"]()
+    for config, last in [(micro, "mrl"), (micro.model_copy(update={"mrl": None}), "smat")]:
+        read = {stage.name: stage.inputs["model"].name for stage in curriculum(config) if "model" in stage.inputs}
+        assert read["evaluate"] == read["export"] == last
+
+
 def test_an_encoder_that_reads_memory_is_refused_before_anything_is_trained():
     with pytest.raises(ValidationError, match="model.encoder_memory_attention: must be left out"):
         PretrainConfig(steps=1, batch_size=1, model=ALPHA_MINI)
 
 
-@pytest.mark.parametrize("name", [name for name, make in PRESETS.items() if None not in dict(make()).values()])
+@pytest.mark.parametrize("name", [name for name, make in PRESETS.items() if make().smat])
 def test_a_kill_in_the_middle_of_a_stage_finds_a_checkpoint(name):
     c = PRESETS[name]()
     phases = (c.baseline.text, c.baseline.interactions, c.baseline.conversations)
     steps = [c.pretrain.steps, c.sft.steps, c.memory_pretrain.steps, c.smat.steps, sum(phase.steps for phase in phases)]
     assert min(steps) >= 3 * c.execution.train.checkpoint_every_steps
-    assert c.mrl.iterations >= 3 * c.execution.rl.checkpoint_every_iterations
+    assert not c.mrl or c.mrl.iterations >= 3 * c.execution.rl.checkpoint_every_iterations
