@@ -8,10 +8,11 @@ import re
 from mlflow import MlflowClient
 
 from pipelines.curriculum import curriculum
+from pipelines.overrides import resolve
 from pipelines.presets.tiny import tiny
-from tests.support.nano import built
+from tests.support.nano import ROOT, built
 
-STAGES = [stage.name for stage in curriculum(tiny())]
+STAGES = [stage.name for stage in curriculum(resolve(tiny(), ROOT / "tests" / "assets" / "nano.toml"))]
 TRAINED = ("pretrain", "sft", "memory-pretrain", "smat", "mrl", "baseline")
 
 

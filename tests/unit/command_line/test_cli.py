@@ -228,10 +228,10 @@ def test_discard_refuses_what_is_being_written(rxt, built, tmp_path):
     store = ArtifactStore(str(tmp_path / "store"))
     attempt = store.next_attempt("sft", plan(built, store)["sft"].fingerprint)
     lease = take(store, attempt, print)
-    result = rxt("stage", "discard", "sft", attempt.artifact_id, "--yes", "--set", "mrl.seed=5")
+    result = rxt("stage", "discard", "sft", attempt.artifact_id, "--yes", "--set", "smat.seed=5")
     lease.release()
     assert result.exit_code == 2 and f"pid {os.getpid()}" in result.stderr
-    assert result.stderr.splitlines()[-1] == "next: rxt status --set mrl.seed=5"
+    assert result.stderr.splitlines()[-1] == "next: rxt status --set smat.seed=5"
     assert attempt in store.attempts("sft")
 
 
@@ -240,7 +240,7 @@ def test_rerun_with_downstream_names_all_that_follow(rxt, built):
 
     session = Session.open("tiny", None, [])
     assert [s.name for s in session.targets_of_rerun("sft", False)] == ["sft"]
-    assert [s.name for s in session.targets_of_rerun("smat", True)] == ["smat", "mrl", "evaluate", "export"]
+    assert [s.name for s in session.targets_of_rerun("smat", True)] == ["smat", "evaluate", "export"]
 
 
 def test_model_show_prints_the_exact_figures_and_the_card(rxt):
@@ -266,7 +266,7 @@ def test_model_show_of_a_preset_is_the_model_that_it_trains(rxt):
     config = PRESETS["tiny"]()
     found = json.loads(rxt("model", "show", "tiny", "--json").stdout)
     assert found["config"]["vocab_size"] == config.tokenizer.vocab_size and found["card"] == ""
-    assert found["parts"][-1]["parameters"] == 1_451_170  # as the README says: 1.45 M with the head of training
+    assert found["parts"][-1]["parameters"] == 1_316_002  # with the head of training
 
 
 @pytest.mark.parametrize(

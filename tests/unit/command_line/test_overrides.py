@@ -33,7 +33,7 @@ def test_nothing_changed_is_the_preset_itself():
         ("export.name=my model", "export.name", "my model"),
         ("smat.horizon=31", "smat.horizon", "31"),
         ("execution.train.workers=17", "execution.train.workers", "17"),
-        ("mrl.shuffle_rewards=true", "mrl.shuffle_rewards", "true"),
+        ("conversations.dialogues.held_out=true", "conversations.dialogues.held_out", "true"),
         ("pretrain.optimizer.betas=[0.81, 0.95]", "pretrain.optimizer.betas.0", "0.81"),
         ('pretrain.model.memory.variant="simple"', "pretrain.model.memory.variant", "simple"),
         ("sft.optimizer={lr=0.5}", "sft.optimizer.lr", "0.5"),
@@ -105,7 +105,10 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
             'smat.phases=[{until=9, turns=2, train=["memory"]}, {until=5, turns=2, train=["memory"]}]',
             "smat.phases.1.until = 5: must be above 9, where it begins",
         ),
-        ("smat.steps=10", f"smat.phases.1 begins at step {TINY.smat.phases[0].until}: must be below steps = 10"),
+        (
+            'smat.phases=[{until=700, turns=2, train=["decoder"]}, {until=900, turns=2, train=["decoder"]}]',
+            f"smat.phases.1 begins at step 700: must be below steps = {TINY.smat.steps}",
+        ),
         (
             'corpus.sources=[{name="x", kind="files", language="en", licence="MIT"}]',
             "corpus.sources.0.path = '': source 'x' of kind 'files' needs one",

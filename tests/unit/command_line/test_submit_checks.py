@@ -88,7 +88,6 @@ TEXTS = 'name = "x", kind = "{kind}", path = "{path}", language = "en", licence 
         ("corpus.benchmarks", 'name = "x", path = "{path}"'),
         ("interactions.sources", TEXTS + ', adapter = "query_answer"'),
         ("conversations.sources", TEXTS + ', adapter = "query_answer"'),
-        ("episodes.sources", TEXTS + ', adapter = "query_answer"'),
     ],
 )
 def test_texts_named_by_a_relative_path_are_refused(tmp_path, key, entry):
