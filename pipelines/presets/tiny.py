@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from jobs.configs.data import (
     ConversationShardsConfig,
@@ -62,7 +63,7 @@ def tiny() -> PipelineConfig:
     dialogues = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
     harder = replace(dialogues, update=0.3, unknown=0.2)
     fast = OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0.3)
-    conversations_as = dict(other_turns=0.15, alike=32, text_batch_size=2, text_every=2)
+    conversations_as: dict[str, Any] = dict(other_turns=0.15, alike=32, text_batch_size=2, text_every=2)
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in PACKAGE_MEGABYTES.items())),
         tokenizer=TokenizerConfig(vocab_size=2560, document_bytes=300_000, dialogues=24_000, dialogue_plan=dialogues),

@@ -6,7 +6,7 @@ The label of a state is the largest weight that any head gave it at any supervis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Read(NamedTuple):
 
 
 @contextmanager
-def watched_reads(decoder: Decoder, wanted: bool = True) -> Iterator[list[Read]]:
+def watched_reads(decoder: Decoder, wanted: bool = True) -> Generator[list[Read]]:
     """Collect the memory reads of a forward pass inside, one per stateful layer, if they are wanted."""
     reads: list[Read] = []
     hooks = [layer.memory_read.register_forward_pre_hook(partial(_note, reads)) for layer in decoder.stateful if wanted]

@@ -226,7 +226,9 @@ def test_sharded_training_equals_one_process(runs):
         for biases, expected in zip(found["biases"], reference["biases"], strict=True):
             assert biases == pytest.approx(expected), layout
         assert found["gradients"].keys() == reference["gradients"].keys(), layout
-        for kind, tolerance in (("gradients", 1e-5), ("weights", 5e-4)):  # AdamW makes much of tiny gradients
+        # AdamW makes much of the tiny gradients of a score, which only some tokens teach
+        of_weights = 5e-4 if "selective" in CASES[layout][0] else 1e-4
+        for kind, tolerance in (("gradients", 1e-5), ("weights", of_weights)):
             for name, expected in reference[kind].items():
                 message = f"{layout}: {kind} of {name}"
                 close = torch.allclose(found[kind][name], expected, rtol=1e-4, atol=tolerance)

@@ -16,6 +16,8 @@ OBJECTIVES = {
     "balance": TRAINING,
     "joint_lm": {"pretrain", "sft"},
     "memory_pretrain": {"memory-pretrain"},
+    "reading": {"memory-pretrain", "smat"},
+    "importance": {"memory-pretrain", "smat"},
     "smat": {"smat"},
     "next_token": {"baseline"},
     "rehearsal": {"memory-pretrain", "smat", "baseline"},
