@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.code_digest import PACKAGES, ROOT, changed_files, code_digest
 from pipelines.curriculum import curriculum
-from pipelines.presets.tiny import tiny
+from pipelines.presets.micro import micro
 
 TRAINING = {"pretrain", "sft", "memory-pretrain", "smat", "baseline"}
 OBJECTIVES = {
@@ -52,7 +52,7 @@ def copy(tmp_path_factory):
 
 def flagged_by_an_edit(copy, name: str) -> set[str]:
     """Return the stages that note a change if the meaning of this file changes."""
-    stages = curriculum(tiny())
+    stages = curriculum(micro())
     before = {stage.name: code_digest(stage.function, copy) for stage in stages}
     path = copy / name
     content = path.read_text()
@@ -89,7 +89,7 @@ def test_an_edit_in_a_data_file_flags_what_reads_it(copy):
 
 def test_an_edit_in_the_model_flags_no_stage_that_makes_data(copy):
     data = {"corpus", "tokenizer", "text-shards", *DIALOGUES}
-    assert flagged_by_an_edit(copy, "rxt_model/model.py") == {stage.name for stage in curriculum(tiny())} - data
+    assert flagged_by_an_edit(copy, "rxt_model/model.py") == {stage.name for stage in curriculum(micro())} - data
 
 
 @pytest.fixture

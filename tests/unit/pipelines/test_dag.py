@@ -14,8 +14,9 @@ from pipelines.fingerprint import fingerprint, plain
 SECTIONS = [name for name in PipelineConfig.model_fields if name != "execution"]
 
 
-def tiny(*left_out):
-    return presets.PRESETS["tiny"]().model_copy(update=dict.fromkeys(left_out))
+def whole(*left_out):
+    """Return a preset that has every stage, less some sections."""
+    return presets.PRESETS["micro"]().model_copy(update=dict.fromkeys(left_out))
 
 
 def names(config):
@@ -26,30 +27,30 @@ def names(config):
 def rxt(tmp_path, monkeypatch):
     """Run `rxt …` with a preset `short`, which ends with `smat`."""
     monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
-    monkeypatch.setitem(presets.PRESETS, "short", lambda: tiny("episodes", "mrl", "evaluate", "export"))
-    monkeypatch.setitem(presets.PRESETS, "torn", lambda: tiny("mrl"))
+    monkeypatch.setitem(presets.PRESETS, "short", lambda: whole("episodes", "mrl", "evaluate", "export"))
+    monkeypatch.setitem(presets.PRESETS, "torn", lambda: whole("baseline"))
     return lambda *words: CliRunner().invoke(cli.app, list(words))
 
 
 def test_every_section_has_one_stage_and_the_other_way_round():
-    given = [section for section in SECTIONS if getattr(tiny(), section) is not None]
-    assert sorted(fingerprint(stage.config) for stage in curriculum(tiny())) == sorted(
-        fingerprint(plain(getattr(tiny(), section))) for section in given
+    given = [section for section in SECTIONS if getattr(whole(), section) is not None]
+    assert sorted(fingerprint(stage.config) for stage in curriculum(whole())) == sorted(
+        fingerprint(plain(getattr(whole(), section))) for section in given
     )
 
 
 def test_a_stage_without_a_section_is_not_there_and_the_others_are_what_they_were():
     left_out = {"episode-shards", "mrl", "evaluate", "export"}
-    short = curriculum(tiny("episodes", "mrl", "evaluate", "export"))
-    assert [stage.name for stage in short] == [name for name in names(tiny()) if name not in left_out]
-    assert short == [stage for stage in curriculum(tiny()) if stage.name not in left_out]
+    short = curriculum(whole("episodes", "mrl", "evaluate", "export"))
+    assert [stage.name for stage in short] == [name for name in names(whole()) if name not in left_out]
+    assert short == [stage for stage in curriculum(whole()) if stage.name not in left_out]
     assert curriculum(PipelineConfig()) == []
 
 
 @pytest.mark.parametrize(
     ("section", "stage", "reader", "its_section"),
     [
-        ("mrl", "mrl", "evaluate", "evaluate"),
+        ("baseline", "baseline", "evaluate", "evaluate"),
         ("episodes", "episode-shards", "mrl", "mrl"),
         ("text", "text-shards", "pretrain", "pretrain"),
         ("sft", "sft", "memory-pretrain", "memory_pretrain"),
@@ -57,7 +58,7 @@ def test_a_stage_without_a_section_is_not_there_and_the_others_are_what_they_wer
 )
 def test_a_stage_that_reads_one_that_is_left_out_is_refused(section, stage, reader, its_section):
     with pytest.raises(StageError) as caught:
-        curriculum(tiny(section))
+        curriculum(whole(section))
     assert str(caught.value) == (
         f"{reader} reads {stage}, which this preset leaves out: it has a section {its_section} and no section {section}"
     )
@@ -80,14 +81,14 @@ def test_a_torn_preset_is_one_line_and_exit_code_2(rxt):
     refused = rxt("status", "torn")
     assert refused.exit_code == 2
     assert refused.output.splitlines() == [
-        "error: evaluate reads mrl, which this preset leaves out: it has a section evaluate and no section mrl",
+        "error: evaluate reads baseline, which this preset leaves out: it has a section evaluate and no section baseline",
         "next: rxt stage list     shows what each stage reads",
     ]
 
 
 def test_a_key_brings_its_section_and_with_it_the_stage(rxt):
     listed = rxt("stage", "list", "--preset", "short", "--set", "export.name=small")
-    assert listed.exit_code == 2 and "export reads mrl, which this preset leaves out" in listed.output
+    assert listed.exit_code == 2 and "export reads evaluate, which this preset leaves out" in listed.output
 
 
 def test_a_model_needs_its_sections(rxt, monkeypatch):
