@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.training.batches import text_batch
+from jobs.training.batching.batches import text_batch
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.heads import TokenLoss, cross_entropy, next_tokens
 from rxt_model.model import ReactiveTransformer

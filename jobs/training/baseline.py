@@ -8,9 +8,9 @@ from jobs.configs.training import BaselineConfig
 from jobs.stage.context import StageContext
 from jobs.stage.inputs import open_reader
 from jobs.stage.model_input import open_model_config
-from jobs.training.batch_reader import WHOLE, Share, batch_reader
-from jobs.training.batches import Batch
-from jobs.training.conversations import history_rows
+from jobs.training.batching.batches import Batch
+from jobs.training.batching.conversations import history_rows
+from jobs.training.batching.reader import WHOLE, Share, batch_reader
 from jobs.training.fit import fit
 from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.rehearsal import with_text

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from jobs.configs.training import StageConfig
-from jobs.training.batches import Batch
+from jobs.training.batching.batches import Batch
 from jobs.training.objectives.base import Objective, StepContext
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.moe.selection_bias import LoadBalancer

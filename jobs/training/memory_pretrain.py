@@ -5,8 +5,8 @@ from __future__ import annotations
 from jobs.configs.training import MemoryPretrainConfig
 from jobs.stage.context import StageContext
 from jobs.stage.model_input import open_reactive
-from jobs.training.batch_reader import WHOLE, Share
-from jobs.training.conversations import conversation_rows
+from jobs.training.batching.conversations import conversation_rows
+from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.rehearsal import with_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.configs.training import PretrainConfig
 from jobs.stage.context import StageContext
 from jobs.stage.inputs import open_index
-from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.recipe import Inputs, Recipe, simple_recipe, text_rows

@@ -10,8 +10,8 @@ from jobs.configs.training import StageConfig, TrainingConfig
 from jobs.stage.context import Artifact, Look, StageError
 from jobs.stage.inputs import open_index, open_reader
 from jobs.stage.model_input import check_model, open_model_config
-from jobs.training.batch_reader import Collate, Share, batch_reader
-from jobs.training.batches import Batch, Lengths, interaction_batch, text_batch
+from jobs.training.batching.batches import Batch, Lengths, interaction_batch, text_batch
+from jobs.training.batching.reader import Collate, Share, batch_reader
 from jobs.training.objectives.base import Objective
 from rxt_model.moe.selection_bias import add_selection_bias
 from tokenization.records import ShardRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.configs.training import SftConfig
 from jobs.stage.context import StageContext
 from jobs.stage.model_input import open_reactive
-from jobs.training.batch_reader import WHOLE, Share
+from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, simple_recipe

@@ -19,8 +19,8 @@ from torch.distributed.tensor import DTensor
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import StageConfig
 from jobs.stage.model_folder import upload
-from jobs.training.batch_reader import Prefetched, Share
-from jobs.training.batches import Batch
+from jobs.training.batching.batches import Batch
+from jobs.training.batching.reader import Prefetched, Share
 from jobs.training.checkpoints import Checkpointer, step_folder
 from jobs.training.loop import Cadence, LoopResult, NotFinite, train
 from jobs.training.monitor import Channel

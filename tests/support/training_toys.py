@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from jobs.configs.training import OptimizerConfig, TrainingConfig
-from jobs.training.batch_reader import Share
+from jobs.training.batching.reader import Share
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, global_count, metric
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig

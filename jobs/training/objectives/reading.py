@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jobs.configs.training import OptimisationConfig
-from jobs.training.batches import DECODED, Batch
+from jobs.training.batching.batches import DECODED, Batch
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.importance import importance_loss, watched_reads

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
 from jobs.stage.inputs import open_reader
-from jobs.training.batch_reader import Share, batch_reader
-from jobs.training.batches import Batch, beside, text_beside
+from jobs.training.batching.batches import Batch, beside, text_beside
+from jobs.training.batching.reader import Share, batch_reader
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.recipe import Inputs, Recipe, text_rows, validation_batch

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.configs.training import SmatConfig, SmatPhase
-from jobs.training.batches import DECODED
+from jobs.training.batching.batches import DECODED
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.reading import reading_loss

@@ -34,7 +34,7 @@ from jobs.configs.training import (
 from jobs.rl.episodes import as_episode
 from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Sample, Trajectory
-from jobs.training.batch_reader import WHOLE
+from jobs.training.batching.reader import WHOLE
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import build

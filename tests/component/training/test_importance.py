@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from jobs.configs.training import MemoryPretrainConfig, SmatConfig, SmatPhase
-from jobs.training.batches import DECODED, conversation_batch
+from jobs.training.batching.batches import DECODED, conversation_batch
 from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.memory_pretrain import Reading
 from jobs.training.objectives.smat import Smat

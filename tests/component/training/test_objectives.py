@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from jobs.configs.training import ConversationTrainingConfig, OptimisationConfig, SmatConfig, SmatPhase
-from jobs.training.batches import beside, text_batch
+from jobs.training.batching.batches import beside, text_batch
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.memory_pretrain import _resample

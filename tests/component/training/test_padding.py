@@ -12,7 +12,7 @@ from jobs.configs.training import (
     SmatConfig,
     SmatPhase,
 )
-from jobs.training.batches import conversation_batch, interaction_batch
+from jobs.training.batching.batches import conversation_batch, interaction_batch
 from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised

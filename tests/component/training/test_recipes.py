@@ -18,8 +18,8 @@ from jobs.configs.training import (
 )
 from jobs.stage.context import Rerun, StageError
 from jobs.training import recipe as parts
-from jobs.training.batch_reader import WHOLE, Share
-from jobs.training.batches import text_beside
+from jobs.training.batching.batches import text_beside
+from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import _check_execution
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizer import StageOptimizer

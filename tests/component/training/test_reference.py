@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jobs.configs.training import JointLossConfig, MemoryPretrainConfig, SftConfig, SmatConfig, SmatPhase
-from jobs.training.batches import conversation_batch, text_batch
+from jobs.training.batching.batches import conversation_batch, text_batch
 from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised

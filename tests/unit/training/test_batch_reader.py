@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.training.batch_reader import WHOLE, Prefetched, Share, batch_reader
-from jobs.training.batches import conversation_batch, history_batch, interaction_batch, text_batch
+from jobs.training.batching.batches import conversation_batch, history_batch, interaction_batch, text_batch
+from jobs.training.batching.reader import WHOLE, Prefetched, Share, batch_reader
 from tests.support.training_data import LENGTH, make_training_shards, same, undealt
 from tokenization.shards.reader import ShardReader, global_batch
 

@@ -2,7 +2,14 @@
 
 import torch
 
-from jobs.training.batches import beside, conversation_batch, history_batch, interaction_batch, text_batch, text_beside
+from jobs.training.batching.batches import (
+    beside,
+    conversation_batch,
+    history_batch,
+    interaction_batch,
+    text_batch,
+    text_beside,
+)
 
 
 def interaction(*ids, answer=1):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from jobs.configs.training import BaselineConfig, BaselinePhase, MemoryPretrainConfig
-from jobs.training.batch_reader import WHOLE, Share, batch_reader
-from jobs.training.conversations import conversation_rows, decoded_turns, history_rows
+from jobs.training.batching.conversations import conversation_rows, decoded_turns, history_rows
+from jobs.training.batching.reader import WHOLE, Share, batch_reader
 from tests.support.training_data import artifacts, same, undealt
 from tokenization.shards.index import ShardIndex, write_index
 from tokenization.shards.reader import ShardReader, global_batch

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from jobs.training.batches import Batch, Lengths
+from jobs.training.batching.batches import Batch, Lengths
 from tokenization.records import ShardRow
 from tokenization.shards.reader import ShardReader, global_batch
 

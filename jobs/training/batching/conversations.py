@@ -13,8 +13,8 @@ import numpy as np
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
 from jobs.stage.context import Artifact
 from jobs.stage.inputs import open_index
-from jobs.training.batch_reader import Collate
-from jobs.training.batches import Batch, Lengths, conversation_batch, history_batch
+from jobs.training.batching.batches import Batch, Lengths, conversation_batch, history_batch
+from jobs.training.batching.reader import Collate
 from tokenization.hashing import stable_seed
 from tokenization.records import ShardRow
 
