@@ -81,7 +81,8 @@ def test_a_torn_preset_is_one_line_and_exit_code_2(rxt):
     refused = rxt("status", "torn")
     assert refused.exit_code == 2
     assert refused.output.splitlines() == [
-        "error: evaluate reads baseline, which this preset leaves out: it has a section evaluate and no section baseline",
+        "error: evaluate reads baseline, which this preset leaves out: "
+        "it has a section evaluate and no section baseline",
         "next: rxt stage list     shows what each stage reads",
     ]
 
