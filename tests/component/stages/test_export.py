@@ -82,6 +82,6 @@ def test_export_notices_weights_that_changed_on_the_way(world, tmp_path, monkeyp
 
     upload = module.upload
     monkeypatch.setattr(module, "upload", upload_damaged)
-    with pytest.raises(StageError, match="other logits"):
+    with pytest.raises(StageError, match="its logits differ"):
         export(context(world, tmp_path / "out"), ExportConfig())
     assert (tmp_path / "out" / WEIGHTS).exists()
