@@ -1,4 +1,4 @@
-"""The rival: a stateless decoder from the same layers without memory, widened to the same active size."""
+"""The baseline: a decoder of the same layers without memory, widened to the same number of active parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rxt_model.size import active_parameters
 
 
 class StatelessDecoder(TokenModel):
-    """Decoder-only model; history reaches it as tokens of its window or not at all."""
+    """A decoder without memory. It sees earlier turns only if they are in its window."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -27,21 +27,21 @@ class StatelessDecoder(TokenModel):
             start_copying(self.embedding, self.decoder)
 
     def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
-        """Teacher-forced pass over ids [B, T]; mask and documents as in `ReactiveTransformer.decode`."""
+        """Decode ids [B, T] with teacher forcing. mask and documents are as in `ReactiveTransformer.decode`."""
         tokens = self._tokens(ids, mask, documents)
         return self.decoder(self.embedding(tokens.layout.pack(ids)), tokens, [])
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:
-    """Return the baseline's config. The baseline gets what helps the reactive model and fits a causal decoder: as many
-    heads in its self-attention as the memory read has, and the encoder's neighbours that stand before a token. Then its
-    feed-forward widths grow in steps of 4 until its active parameters reach those of the reactive model's decoder,
-    encoder and memory attention."""
+    """Return the baseline's config. First the baseline gets the options of the reactive model that a causal decoder can
+    have: at least as many self-attention heads as the memory read, and the encoder's neighbours at positive distances.
+    Then its feed-forward widths grow in steps of 4 until it has as many active parameters as the reactive model's
+    decoder, encoder and memory attention together."""
     config, own = _equipped(config), config
     with torch.device("meta"):
         target = active_parameters(ReactiveTransformer(own, mlm_head=False))
         smallest, next_one = (active_parameters(StatelessDecoder(_widened(config, steps))) for steps in (0, 1))
-    # a feed-forward grows by as much with every step
+    # every step adds the same number of parameters
     return _widened(config, max(0, -(-(target - smallest) // (next_one - smallest))))
 
 

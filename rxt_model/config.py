@@ -1,4 +1,7 @@
-"""The shape of a Reactive Transformer as frozen dataclasses that check themselves. No torch here: planning reads it."""
+"""Describe the shape of a Reactive Transformer as frozen dataclasses that check themselves.
+
+This module imports no torch, because planning a run reads it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be built: names the field, the value and the rule."""
+    """A configuration is invalid. The message names the field, its value and the rule."""
 
 
 def _require(condition: bool, field_name: str, value: object, rule: str) -> None:
@@ -20,8 +23,8 @@ def _require(condition: bool, field_name: str, value: object, rule: str) -> None
 
 
 def _require_types(config: object, prefix: str = "") -> None:
-    """Fields hold what they say, and those of fixed words one of them: a dataclass takes anything, and neither a typo
-    nor half an expert must choose a network."""
+    """Check each field's type and, where only some words are allowed, its word. A dataclass would accept a typo or 1.5
+    experts."""
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
         if get_origin(hint) is Literal:
@@ -31,17 +34,18 @@ def _require_types(config: object, prefix: str = "") -> None:
 
 
 class _Strict:
-    """pydantic reads this attribute when such a dataclass is a field of a user's configuration."""
+    """Forbid unknown keys. pydantic reads this attribute when the dataclass is a field of a user's configuration."""
 
     __pydantic_config__ = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
 class AttentionConfig(_Strict):
-    """Sparse query attention (arXiv 2510.01817): `query_heads` <= heads and `kv_heads` of the model's head width.
+    """Sparse query attention (arXiv 2510.01817). It has at most as many query and key-value heads as the model, and
+    its heads are as wide as the model's.
 
-    `gate`: sigmoid gate on what the heads attended (arXiv 2505.06708), a value per channel or per head;
-    `qk_norm`: RMS norm of every query and key head before the rotation (an option; no published model has it).
+    `gate` multiplies the output of the heads by a sigmoid (arXiv 2505.06708), with one value per channel or per head.
+    `qk_norm` applies an RMS norm to every query and key head before the rotation. No published model has it.
     """
 
     query_heads: int
@@ -64,11 +68,11 @@ class AttentionConfig(_Strict):
 
 @dataclass(frozen=True)
 class MoEConfig(_Strict):
-    """Mixture of experts: `top_k` of `experts` SwiGLU experts per token, plus always-on shared experts.
+    """Mixture of experts. Each token uses `top_k` of `experts` SwiGLU experts and all shared experts.
 
-    `bias`: one output vector per layer for the routed and one for the shared experts (Beta), or biases of their own in
-    every expert (Alpha). `selection_bias`: one number per expert that steers the choice of experts alone; stages with a
-    `bias_speed` give it to a model and move it (`rxt_model.moe.selection_bias`).
+    `bias` is `layer` if a layer has one output bias for its routed and one for its shared experts (Beta), and `expert`
+    if every expert has its own biases (Alpha). `selection_bias` adds one number per expert, which changes only the
+    choice of experts. Stages with a `bias_speed` add it to a model and update it (`rxt_model.moe.selection_bias`).
     """
 
     experts: int
@@ -96,13 +100,16 @@ class MoEConfig(_Strict):
 
 @dataclass(frozen=True)
 class MemoryConfig(_Strict):
-    """Short-term memory: slots per stateful layer, and the network that writes them.
+    """Short-term memory. Every stateful layer has `slots` slots and a network that writes them.
 
-    `variant`: one of `rxt_model.memory.registry`, which also says which of the other fields it takes.
-    `groups`: of consecutive layers, each with a mean of its own; `exclude_self`: a layer is no part of its mean.
-    `attention`: heads of the published writes (None: the encoder's), never gated, always with an output bias.
-    `gate`: what the residual gate sees; `gate_init`: its initial weight (elementwise) or logit (static, linear).
-    `init_std`: a conversation starts from N(0, init_std^2): 0.02 as on the Alpha card, or 1.
+    `variant` names a write in `rxt_model.memory.registry`, which also lists the other fields that this write takes.
+    `groups` is the number of groups of consecutive layers. Each has its own mean. With `exclude_self`, the mean for a
+    layer leaves out the layer itself.
+    `attention` sets the heads of the published writes (None: as in the encoder). It has no gate and always an output
+    bias.
+    `gate` names the input of the residual gate. `gate_init` is its initial weight (elementwise) or logit (static,
+    linear).
+    `init_std`: a conversation starts from slots drawn from N(0, init_std^2). The Alpha card has 0.02.
     """
 
     slots: int
@@ -133,7 +140,7 @@ class MemoryConfig(_Strict):
             _require(self.attention.gate == "none", "memory.attention.gate", self.attention.gate, "must be none")
 
     def _require_default(self, reason: str, *names: str) -> None:
-        """A value that would be ignored is refused: its author believes that it does something."""
+        """Refuse an option that this write would ignore."""
         for name in names:
             value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
             _require(value == default, f"memory.{name}", value, f"must be {default!r}, as {reason}")
@@ -141,14 +148,15 @@ class MemoryConfig(_Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(_Strict):
-    """Everything about a model but its vocabulary. Sizes in values; `length` is the longest interaction in tokens;
-    `copy_start`: fresh weights already turn what attention reads into the token read (`initialise.start_copying`).
+    """Everything about a model except its vocabulary. The longest interaction has `length` tokens.
 
-    `dense_dim` is the width of the first stateless layer's feed-forward, 0 where no layer precedes the stateful ones.
-    `encoder_memory_attention`: heads with which encoder layers read the memory, as in the first Alpha encoders (None:
-    they read the interaction alone). `head_norm`: the decoder's last norm, RMS (Beta) or layer norm (Alpha).
-    `encoder_neighbours`, `decoder_neighbours`: tokens that are mixed into every token before the first layer, by their
-    distance before it (`layers.Neighbours`); -1 is the next one, which no decoder sees. Published models have none.
+    `dense_dim` is the feed-forward width of the first stateless layer, or 0 if no layer precedes the stateful ones.
+    If `copy_start`, a new model already predicts the token that it attends to (`initialise.start_copying`).
+    `encoder_memory_attention` sets the heads with which encoder layers read the memory, as in the first Alpha encoders.
+    With None, the encoder reads only the interaction. `head_norm` is the decoder's last norm: RMS (Beta) or layer norm
+    (Alpha). `encoder_neighbours` and `decoder_neighbours` list neighbours that are mixed into every token before the
+    first layer (`layers.Neighbours`). Distance 1 is the previous token; -1 is the next one, which a decoder must not
+    see. Published models have no neighbours.
     """
 
     dim: int
@@ -216,7 +224,7 @@ class Architecture(_Strict):
         )
 
     def _attentions(self) -> dict[str, AttentionConfig]:
-        """Those that are there, by field."""
+        """The attentions that are set, by field name."""
         names = ("decoder_attention", "cross_attention", "encoder_attention", "encoder_memory_attention")
         found = {name: getattr(self, name) for name in names} | {"memory.attention": self.memory.attention}
         return {name: used for name, used in found.items() if used is not None}
@@ -232,7 +240,7 @@ class Architecture(_Strict):
 
 @dataclass(frozen=True)
 class ControlTokens(_Strict):
-    """Ids of the control tokens, as the tokenizer fixes them."""
+    """The ids of the control tokens. The tokenizer fixes them."""
 
     pad: int = 0
     bos: int = 2
@@ -255,13 +263,13 @@ class ControlTokens(_Strict):
 
     @property
     def highest(self) -> int:
-        """Content has the ids above it."""
+        """The highest control id. Content ids start above it."""
         return max(asdict(self).values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Architecture):
-    """An architecture with its vocabulary: what `config.json` holds."""
+    """An architecture and its vocabulary, as stored in `config.json`."""
 
     vocab_size: int
     tokenizer_digest: str = ""
@@ -279,12 +287,12 @@ class ModelConfig(Architecture):
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """Raises ConfigError for an unknown or a missing key and for a value of another type."""
+        """Read `config.json`. Raises ConfigError if a key is unknown or missing, or if a value has the wrong type."""
         return _build(cls, json.loads(text), "config.json")
 
 
 def _build(cls: type, values: object, where: str) -> Any:
-    """A dataclass from plain data; refuses unknown keys, as a silent drop would change the model."""
+    """Build a dataclass from plain data. It refuses unknown keys: ignoring one could change the model."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where} = {values!r}: must be object")
     known, hints = fields(cls), get_type_hints(cls)
@@ -301,7 +309,7 @@ def _build(cls: type, values: object, where: str) -> Any:
 
 
 def _read(hint: Any, value: object, where: str) -> Any:
-    """A field from plain data. JSON has one type of number, so an integer may stand for a float, and no tuples."""
+    """Read a field from JSON data. An integer may stand for a float, and a list becomes a tuple."""
     if get_origin(hint) is Literal:
         return value  # the dataclass refuses other words itself
     if get_origin(hint) is tuple and isinstance(value, list):

@@ -18,9 +18,8 @@ if TYPE_CHECKING:  # slow to import, and only needed on a GPU
 
 
 class Tokens(NamedTuple):
-    """The tokens of a batch: `layout` of the real ones, their `positions` [R] and rotary angles `rope`
-    [R, head_dim / 2], `mask` for self-attention (None: plain causal), and the `cache` if an interaction is being
-    generated."""
+    """Describes the tokens of a batch. `layout` says which are real. These have `positions` [R] and rotary angles
+    `rope` [R, head_dim / 2]. `mask` is for self-attention (None: plain causal). `cache` is set during generation."""
 
     layout: Layout
     positions: Tensor
@@ -46,7 +45,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | BlockMask | None
     ) -> tuple[Tensor, Routing | None]:
-        """Map real tokens x [R, d] to ([R, d], load of the experts)."""
+        """Map real tokens x [R, d] to [R, d], and return the load of the experts, or None for a dense layer."""
         normed = self.attention_norm(x)
         x = x + self.attention(normed, tokens.rope, tokens.layout, tokens.mask, causal=True, cache=tokens.cache)
         if memory is not None:
@@ -59,16 +58,16 @@ class DecoderLayer(nn.Module):
 
 
 class DecoderOutput(NamedTuple):
-    """`hidden` [B, T, d] after the head norm, zero at padding, and `routing` of every expert layer, in order."""
+    """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer."""
 
     hidden: Tensor
     routing: list[Routing]
 
 
 class Decoder(nn.Module):
-    """The first stateless layer is dense; every other layer is a mixture of experts.
+    """The first initial layer is dense. Every other layer is a mixture of experts.
 
-    With `stateful=False` the middle layers read no memory: this is the stateless baseline.
+    With `stateful=False` the middle layers read no memory. The stateless baseline uses this.
     """
 
     def __init__(self, config: Architecture, vocab_size: int, *, stateful: bool = True) -> None:
@@ -89,7 +88,8 @@ class Decoder(nn.Module):
         self.head = nn.Linear(config.dim, vocab_size)
 
     def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the keys and values of every stateful layer from memory [L, B, S, d]. They last for a whole answer."""
+        """Return the keys and values of every stateful layer from memory [L, B, S, d]. They stay valid for a whole
+        answer."""
         return [
             layer.memory_read.keys_values(layer.memory_norm(slots))
             for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)

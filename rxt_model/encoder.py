@@ -1,4 +1,4 @@
-"""The memory encoder: a finished interaction -> one tensor of encoded data per layer."""
+"""The memory encoder turns a finished interaction into one tensor of encoded data per layer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rxt_model.config import Architecture
 from rxt_model.layers import Layers, Neighbours, SwiGLU, norm
 from rxt_model.layout import Layout
 
-if TYPE_CHECKING:  # slow to import, and needed on a GPU alone
+if TYPE_CHECKING:  # slow to import, and only needed on a GPU
     from torch.nn.attention.flex_attention import BlockMask
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm: bidirectional self-attention, memory read (first Alpha encoders only), dense feed-forward."""
+    """A pre-norm layer: bidirectional self-attention, memory read (only first Alpha encoders), dense feed-forward."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, x: Tensor, rope: Tensor, layout: Layout, mask: Tensor | BlockMask, memory: Tensor | None
     ) -> Tensor:
-        """x [R, d] real tokens -> [R, d]; `memory` [B, S, d] of this layer, if it reads one."""
+        """Map real tokens x [R, d] to [R, d]. `memory` [B, S, d] is this layer's memory, or None if it reads none."""
         x = x + self.attention(self.attention_norm(x), rope, layout, mask)
         if memory is not None:
             keys_values = self.memory_read.keys_values(self.memory_norm(memory))
@@ -43,7 +43,8 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Bidirectional layers, one per stateful decoder layer; no final norm: encoded data is the residual stream."""
+    """Bidirectional layers, one per stateful decoder layer. There is no final norm: a layer's encoded data is the
+    residual stream after it."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
@@ -61,9 +62,12 @@ class Encoder(nn.Module):
         mask: Tensor | BlockMask,
         memory: Tensor | None = None,
     ) -> Tensor:
-        """x [R, d] real tokens at `positions` [R] of their interactions or documents, rope [R, head_dim / 2], mask
-        broadcastable to [B, 1, T, T] -> [L, B, T, d], zero at padding. `memory` [L, B, S, d] is left alone by an
-        encoder that reads none; one that does raises ValueError without it."""
+        """Encode embedded real tokens x [R, d] to [L, B, T, d], zero at padding.
+
+        `positions` [R] count within each interaction or document. `rope` is [R, head_dim / 2], and `mask` broadcasts to
+        [B, 1, T, T]. An encoder without memory attention ignores `memory` [L, B, S, d]; one with it raises ValueError
+        if `memory` is None.
+        """
         if self.reads_memory and memory is None:
             raise ValueError(
                 "memory = None: an encoder with encoder_memory_attention reads the memory before the write"

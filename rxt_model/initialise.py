@@ -1,4 +1,4 @@
-"""Fresh weights: scaled normals, and optionally a start in which reading a token's state already means saying it."""
+"""Draw fresh weights. Optionally, a new model already repeats the tokens it attends to."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rxt_model.layers import random_rotation
 
 
 def initialise(module: nn.Module, layers: int) -> None:
-    """Normal weights of variance 1 / fan-in; projections back into the residual stream shrink with its depth. What a
-    module names in `own_start` is left as its constructor made it."""
+    """Draw normal weights with variance 1 / fan-in. Projections back into the residual stream are divided by
+    sqrt(2 * layers). Parameters that a module names in `own_start` keep the values from its constructor."""
     kept = {id(getattr(part, name)) for part in module.modules() for name in _own_start(part)}
     for name, parameter in module.named_parameters():
         if parameter.dim() < 2 or id(parameter) in kept:
@@ -34,12 +34,12 @@ def _own_start(part: nn.Module) -> tuple[str, ...]:
 
 @torch.no_grad()
 def start_copying(embedding: nn.Embedding, decoder: Decoder) -> None:
-    """The head starts as the rotated embedding and the attention of the middle layers (the memory read, or self-
-    attention where there is no memory) as that rotation, so that attending to a token's state predicts the token.
+    """Make a new model predict the token that it attends to.
 
-    Without it every word of the vocabulary must learn by itself how to get from a state to its logit; in our study
-    on 800 value words this halves the steps until stored values are read back. The rotation is random, so that a
-    token in the residual stream does not predict itself.
+    The head starts as the rotated embedding. In the middle layers the memory read, or self-attention if there is no
+    memory, starts as the same rotation. Otherwise the model must learn for each word how to turn its state into its
+    logit. In our study on 800 value words, this start halved the steps until stored values are read back. The rotation
+    is random, so that a token in the residual stream does not predict itself.
     """
     if embedding.weight.is_meta:
         return
@@ -55,7 +55,7 @@ def start_copying(embedding: nn.Embedding, decoder: Decoder) -> None:
 
 
 def _values(attention: SelfAttention | CrossAttention) -> Tensor:
-    """The rows [kv_heads * head_dim, d] of a fused projection that make values."""
+    """Return the rows [kv_heads * head_dim, d] of a fused projection that compute the values."""
     if isinstance(attention, CrossAttention):
         return attention.key_value.weight.chunk(2)[1]
     heads = attention.project.weight[: attention.widths[0]].unflatten(

@@ -1,4 +1,4 @@
-"""The small parts of every layer: norm, rotary positions, gated feed-forward, neighbours."""
+"""Small parts of the layers: norm, rotary positions, gated feed-forward, neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rxt_model.cache import KeyValueCache
 from rxt_model.layout import Layout
 
-NEIGHBOUR = 0.35  # size of a neighbour at the start; the token itself has 1
+NEIGHBOUR = 0.35  # initial weight of a neighbour; the token itself has weight 1
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -46,7 +46,7 @@ def rope(positions: Tensor, head_dim: int, base: float) -> Tensor:
 
 def rotate(x: Tensor, rope: Tensor) -> Tensor:
     """Rotate x [.., head_dim] on interleaved pairs (0,1), (2,3), ...; `rope` broadcasts against the pairs."""
-    if torch.compiler.is_compiling():  # the compiler fuses real numbers only
+    if torch.compiler.is_compiling():  # the compiler cannot fuse complex numbers
         a, b = x.float().unflatten(-1, (-1, 2)).unbind(-1)
         cos, sin = torch.view_as_real(rope).unbind(-1)
         return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(x.dtype)
@@ -55,7 +55,7 @@ def rotate(x: Tensor, rope: Tensor) -> Tensor:
 
 
 class SwiGLU(nn.Module):
-    """Dense feed-forward d -> hidden -> d: one fused projection split into (linear, gate), linear * SiLU(gate)."""
+    """Dense feed-forward d -> hidden -> d. One fused projection gives (linear, gate); hidden = linear * SiLU(gate)."""
 
     def __init__(self, dim: int, hidden: int, bias: bool = True) -> None:
         super().__init__()
@@ -68,16 +68,16 @@ class SwiGLU(nn.Module):
 
 
 def random_rotation(dim: int) -> Tensor:
-    """A random orthogonal matrix [dim, dim]."""
+    """Draw a random orthogonal matrix [dim, dim]."""
     return torch.linalg.qr(torch.randn(dim, dim))[0]
 
 
 class Neighbours(nn.Linear):
-    """x_t + W [x_{t - k} for k in `offsets`]; what lies outside of the token's interaction or document is 0.
+    """Computes x_t + W [x_{t - k} for k in `offsets`]. Neighbours outside the token's interaction or document are 0.
 
-    In a small model attention alone does not bind a word to what it belongs to. With its neighbours, a token knows from
-    the first step what it stands after. The literature has it as token shift (RWKV, arXiv 2305.13048) and in Canon
-    layers. W starts as random rotations side by side: neighbours differ from the token itself and from each other.
+    In a small model, attention alone does not bind a word to the words around it. Here each token contains its
+    neighbours from the first step on. The literature knows this as token shift (RWKV, arXiv 2305.13048) and as Canon
+    layers. W starts as one random rotation per offset, so that neighbours differ from the token and from each other.
     """
 
     own_start = ("weight",)
@@ -90,13 +90,13 @@ class Neighbours(nn.Linear):
                 self.weight.copy_(NEIGHBOUR * torch.cat([random_rotation(dim) for _ in self.offsets], 1))
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """x [R, d] real tokens of any number of documents, each whole and in order; `positions` [R] count from 0 in
-        each."""
+        """Mix neighbours into real tokens x [R, d]. Every document is whole and in order, and `positions` [R] count
+        from 0 in each."""
         beside = [_shifted(x, k) * (_shifted(positions, k) == positions - k)[:, None] for k in self.offsets]
         return self._mixed(x, beside)
 
     def extend(self, x: Tensor, layout: Layout, cache: KeyValueCache) -> Tensor:
-        """The same of new tokens x [R, d] of interactions whose earlier ones are cached; none may look ahead."""
+        """Mix neighbours into new tokens x [R, d] whose earlier tokens are cached. All offsets must be positive."""
         seen = cache.extend(self, layout.pad(x)[:, None])[0][:, 0]
         rows = torch.arange(len(seen), device=x.device)[:, None]
         places = [cache.positions - k for k in self.offsets]
@@ -108,6 +108,6 @@ class Neighbours(nn.Linear):
 
 
 def _shifted(x: Tensor, offset: int) -> Tensor:
-    """x [R, ..] -> in row r what stood in row r - offset, 0 where there is no such row."""
+    """Shift the rows of x [R, ..]: row r gets row r - offset, or 0 if there is no such row."""
     nothing = x.new_zeros(min(abs(offset), len(x)), *x.shape[1:])
     return torch.cat((nothing, x[: max(0, len(x) - offset)]) if offset > 0 else (x[-offset:], nothing))

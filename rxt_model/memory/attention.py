@@ -1,9 +1,9 @@
-"""The memory write of all layers: encoded data of a finished interaction updates the short-term memory.
+"""The memory write of all layers updates the short-term memory from the encoded data of a finished interaction.
 
-Every layer reads the old memory and all layers are replaced at once. Shapes: memory [L, B, S, d], encoded data
-[L, B, T, d], mask [B, T] True at real tokens. What a write takes from the interaction alone (its keys and values, for
-instance, [L, B, T, P]) is projected first, so that training projects all interactions of its conversations at once and
-only the rest goes turn by turn.
+All layers read the old memory, and all are replaced at once. Shapes: memory [L, B, S, d], encoded data [L, B, T, d],
+mask [B, T], which is True at real tokens. A write has two steps. `project` computes what depends on the interaction
+alone, such as keys and values [L, B, T, P]; training does this for all interactions of its conversations at once.
+`forward` updates the slots, turn by turn.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rxt_model.memory.write import MemoryWrite
 
 
 class MemoryAttention(nn.Module):
-    """A `MemoryWrite` per stateful layer, with the mean over layers that some of them read."""
+    """One `MemoryWrite` per stateful layer. Some writes also read a mean over layers, which is computed here."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
@@ -33,17 +33,17 @@ class MemoryAttention(nn.Module):
 
     @torch.no_grad()
     def start(self) -> None:
-        """Once, after fresh weights were drawn: what the writes do to their own."""
+        """Let each write set its own start values. Called once, after fresh weights are drawn."""
         for layer in self.layers:
             if not any(parameter.is_meta for parameter in layer.parameters()):
                 layer.start()
 
     def flops(self, length: int, slots: int) -> Flops:
-        """Of one write of `length` encoded tokens into `slots` slots per layer."""
+        """The FLOPs of writing `length` encoded tokens into `slots` slots per layer."""
         return sum((layer.flops(length, slots) for layer in self.layers), Flops(0, 0))
 
     def _means(self, memory: Tensor) -> list[Tensor | None]:
-        """Per layer the normalised mean over its group of consecutive layers, with or without the layer itself."""
+        """Return for each layer the normalised mean [B, S, d] over its group, with or without the layer itself."""
         if self.mean_norm is None:
             return [None] * len(self.layers)
         size = len(self.layers) // self.config.groups
@@ -57,18 +57,18 @@ class MemoryAttention(nn.Module):
         return means
 
     def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
-        """What the writes take from encoded data [L, B, T, d] of whichever conversations and turns: [L, B, T, P]."""
+        """Project encoded data [L, B, T, d] of any conversations and turns to [L, B, T, P]."""
         visible = _visible(mask)
         parts = zip(self.layers, encoded.unbind(0), strict=True)
         return torch.stack([layer.project(states, rope, visible) for layer, states in parts])
 
     def importance(self, states: Tensor) -> Tensor:
-        """How much encoder states [L, .., d] are worth keeping, as logits [L, ..]; of writes that select."""
+        """Score how important encoder states [L, .., d] are, as logits [L, ..]. Only for writes that select."""
         parts = zip(self.layers, states.unbind(0), strict=True)
         return torch.stack([layer.importance(own) for layer, own in parts])
 
     def forward(self, memory: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
-        """The next memory [L, B, S, d]. Rows without a real token keep their memory."""
+        """Return the next memory [L, B, S, d]. Rows without a real token keep their memory."""
         visible = _visible(mask)
         parts = zip(self.layers, memory.unbind(0), self._means(memory), projected.unbind(0), strict=True)
         updated = [layer(slots, mean, taken, visible) for layer, slots, mean, taken in parts]
@@ -76,7 +76,8 @@ class MemoryAttention(nn.Module):
 
 
 def _visible(mask: Tensor) -> Tensor:
-    """A row that is all padding would attend to nothing: it sees token 0, and what comes of it is discarded."""
+    """Make token 0 visible in rows that are all padding, as these would attend to nothing. `forward` discards their
+    result."""
     return mask | (~mask.any(-1, keepdim=True) & (torch.arange(mask.shape[1], device=mask.device) == 0))
 
 

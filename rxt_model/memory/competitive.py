@@ -1,4 +1,4 @@
-"""A write of ours: the slots compete for the tokens of the interaction."""
+"""The competitive write, our own: slots compete for the tokens of the interaction."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rxt_model.memory.write import MemoryWrite
 
 
 class CompetitiveWrite(MemoryWrite):
-    """Slots compete for tokens: softmax over slots, each token divides itself among them.
+    """A softmax over slots divides each token among them.
 
-    A slot's gate is multiplied by the largest share that it won, so a slot that won nothing keeps its content.
+    A slot's gate is multiplied by its largest share of any token, so a slot that wins no token keeps its content.
     """
 
     own_start = ("slot_identity",)
@@ -37,14 +37,14 @@ class CompetitiveWrite(MemoryWrite):
         self.log_temperature = nn.Parameter(torch.zeros(1))
 
     def start(self) -> None:
-        """W_o W_v starts as the identity: slots begin in the format of encoder states, which a decoder that was taught
-        to read those understands."""
+        """Start W_o W_v as the identity. Slots then look like encoder states, which a decoder may have learned to
+        read."""
         rotation = random_rotation(self.value.weight.shape[0])
         self.value.weight.copy_(rotation)
         self.out.weight.copy_(rotation.T)
 
     def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
-        """Keys and values [B, T, 2 d], zeros at padding."""
+        """Return keys and values [B, T, 2 d], zero at padding."""
         layout = Layout.of(mask.shape, mask)
         normed = self.input_norm(layout.pack(encoded))
         positions = layout.pack(rope.expand(mask.shape[0], *rope.shape))

@@ -1,7 +1,7 @@
-"""The published writes (arXiv 2510.03561): prepare the slots, read the interaction, blend by residual gates.
+"""The published writes (arXiv 2510.03561) prepare the slots, let them read the interaction, and blend by gates.
 
-They differ in how the slots are prepared: not at all (simple), among themselves (self), with the mean of the other
-layers (interlayer), or with both, gated (gated, and grouped where the mean goes over groups of layers).
+They differ in the preparation. Slots read nothing (simple), each other (self), the mean over layers (interlayer), or a
+gated blend of both (gated; grouped if the mean is taken over groups of layers).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rxt_model.memory.write import MemoryWrite
 
 
 class ResidualGate(nn.Module):
-    """Blends old and new memory; sigmoid keeps slots bounded by (1 - G) * old + G * new (arXiv 2510.03561).
+    """Blends old and new memory (arXiv 2510.03561). With sigmoid, (1 - G) * old + G * new keeps the slots bounded.
 
     G comes from a learned scalar (static), from w * mean(old + new) per slot (elementwise) or from a slot-mixing
-    linear map of those means (linear). The means of zero-mean vectors are near 0, so an elementwise gate starts near
-    0.5 whatever its weight; only static and linear gates start where `gate_init` says.
+    linear map of those means (linear). The mean over the channels of a slot is near 0, so an elementwise gate starts
+    near 0.5 with any weight. Only static and linear gates start at the value that `gate_init` sets.
     """
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -37,7 +37,7 @@ class ResidualGate(nn.Module):
             self.weight = nn.Parameter(torch.full((config.slots,), config.gate_init))
 
     def forward(self, old: Tensor, new: Tensor) -> Tensor:
-        """old, new [B, S, d] -> [B, S, d]."""
+        """Blend old and new [B, S, d] to [B, S, d]."""
         if self.kind == "none":
             return old + new
         if self.kind == "static":
@@ -53,7 +53,7 @@ class ResidualGate(nn.Module):
 
 
 class SimpleWrite(MemoryWrite):
-    """The slots as they are read the interaction."""
+    """The unchanged slots read the interaction."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__(config)
@@ -63,11 +63,11 @@ class SimpleWrite(MemoryWrite):
         self.write_gate = ResidualGate(config.memory)
 
     def prepare(self, slots: Tensor, mean: Tensor | None) -> Tensor:
-        """Slots [B, S, d] before they read the interaction."""
+        """Prepare slots [B, S, d] to read the interaction."""
         return slots
 
     def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
-        """Keys and values [B, T, 2 kv_heads head_dim]."""
+        """Return keys and values [B, T, 2 * kv_heads * head_dim]."""
         keys_values = self.read.keys_values(self.input_norm(encoded), rope)
         return torch.cat([part.transpose(1, 2).flatten(-2) for part in keys_values], -1)
 
@@ -101,7 +101,7 @@ class SelfWrite(SimpleWrite):
         self.slot_gate = ResidualGate(config.memory)
 
     def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
-        """What the slots read first, [B, S, d]."""
+        """Return what the slots read in the preparation, [B, S, d]."""
         return normed
 
     def prepare(self, slots: Tensor, mean: Tensor | None) -> Tensor:

@@ -1,10 +1,10 @@
-"""THE MEMORY WRITES, one line each. No torch here: a configuration is checked against this while a run is planned."""
+"""List the memory writes, one line each. Planning a run reads this, so it imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-WRITTEN_RMS = 0.1  # a slot with a smaller root mean square was never written
+WRITTEN_RMS = 0.1  # a selective write treats a slot with a smaller root mean square as unwritten
 
 GATE = ("attention", "gate", "activation", "gate_init")
 MEAN = ("exclude_self",)
@@ -12,10 +12,12 @@ MEAN = ("exclude_self",)
 
 @dataclass(frozen=True)
 class Registered:
-    """`layer` is `module:name` of a `MemoryWrite`, imported when a model is built; `options` are those fields of
-    `MemoryConfig` that it takes beside the ones that every write has. The others must keep their defaults.
-    `selects`: slots are encoder states as they are, chosen by an importance that training teaches from what is read;
-    what was never written is known by its size (`WRITTEN_RMS`)."""
+    """A memory write. `layer` is the `module:name` of its `MemoryWrite`, imported when a model is built.
+
+    `options` are the fields of `MemoryConfig` that this write takes in addition to those that every write has. The
+    options of other writes must keep their defaults. If `selects`, the slots are unchanged encoder states, which a
+    learned importance chooses. A slot smaller than `WRITTEN_RMS` then counts as unwritten.
+    """
 
     layer: str
     options: tuple[str, ...] = ()

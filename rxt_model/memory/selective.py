@@ -1,4 +1,4 @@
-"""A write of ours: a slot is the encoder state of one token, and the most important tokens are kept."""
+"""The selective write, our own: it keeps the encoder states of the most important tokens, one per slot."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rxt_model.memory.write import MemoryWrite
 
 
 class SelectiveWrite(MemoryWrite):
-    """M' = the S most important of [M; E], the most important first; of equal ones those that came first.
+    """The next memory holds the S most important states of [M; E], most important first. Earlier states win ties.
 
-    Importance is a learned score of the state itself, so writing turn by turn keeps the same tokens as choosing among
-    all turns at once. The choice has no gradient: training teaches the score from what the decoder reads
+    Importance is a learned score of the state alone, so writing turn by turn keeps the same tokens as choosing among
+    all turns at once. The choice has no gradient. Training teaches the score from what the decoder reads
     (`MemoryAttention.importance`).
     """
 
@@ -39,7 +39,7 @@ class SelectiveWrite(MemoryWrite):
         return torch.cat((slots, projected), 1).gather(1, chosen)
 
     def _scores(self, slots: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Of slots and tokens [B, S + T]: padding comes last, and before it slots that were never written."""
+        """Score slots and tokens, [B, S + T]. Padding scores lowest, and unwritten slots just above it."""
         lowest = torch.finfo(torch.float32).min
         written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
         of_slots = self.importance(slots).float().where(written, lowest)

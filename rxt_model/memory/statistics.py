@@ -1,4 +1,4 @@
-"""How a memory looks: sizes of its slots, and whether they differ."""
+"""Measure the size of memory slots and how much they differ."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class MemoryStatistics(NamedTuple):
-    """Root mean square per layer [L], and effective rank over slots per layer [L]."""
+    """The root mean square and the effective rank over slots, each per layer [L]."""
 
     rms: Tensor
     effective_rank: Tensor
 
 
 def memory_statistics(memory: Tensor) -> MemoryStatistics:
-    """Statistics of memory [L, B, S, d], averaged over the batch; effective rank = exp(entropy of singular values)."""
+    """Measure memory [L, B, S, d] over the batch. The effective rank is exp(entropy of normalised singular values)."""
     values = torch.linalg.svdvals(memory.float())
     share = values / values.sum(-1, keepdim=True).clamp(min=1e-12)
     rank = (-(share * share.clamp(min=1e-12).log()).sum(-1)).exp().mean(-1)
