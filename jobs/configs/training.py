@@ -1,4 +1,4 @@
-"""How weights are trained: one section per training stage. Everything here is identity."""
+"""Settings of the training stages, one section per stage. All of these settings are part of the fingerprint."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rxt_model.config import Architecture
 
 
 class OptimizerConfig(Config):
-    """AdamW with linear warm-up and, over the last `decay` of the stage, cosine decay to `final_lr` x lr; 1 is the
-    published schedule."""
+    """Settings of AdamW. The rate warms up linearly to `lr`. Over the last share `decay` of the stage, it falls by a
+    cosine to `final_lr` times `lr`. The published schedule has `decay` 1."""
 
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.95)
@@ -24,12 +24,14 @@ class OptimizerConfig(Config):
 
 
 class OptimisationConfig(Config):
-    """How weights are trained, whatever on.
+    """Settings of every training. These terms are added to the cross entropy:
 
-    Beside the cross entropy are minimised: `balance_weight` times the load balance of the experts, 1 at best;
-    `router_z_weight` times the mean over real tokens and layers of logsumexp(router logits)^2; `head_z_weight` times
-    the mean over supervised tokens of logsumexp(logits of the next token)^2. `bias_speed` balances the experts without
-    a loss, by selection biases on the router's logits that move so much per step; 0 leaves biases where they are.
+    - `balance_weight` times the load balance loss of the experts, which is 1 at best,
+    - `router_z_weight` times logsumexp(router logits)^2, averaged over real tokens and layers,
+    - `head_z_weight` times logsumexp(next-token logits)^2, averaged over supervised tokens.
+
+    `bias_speed` balances the experts without a loss: selection biases on the router logits move by this much per step.
+    With 0, they do not move.
     """
 
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -42,23 +44,25 @@ class OptimisationConfig(Config):
 
 
 class TrainingConfig(OptimisationConfig):
-    """What every training stage has. `batch_size` is global: rows, interactions or conversations per step."""
+    """Settings of a stage with one batch size. `batch_size` counts rows (text, interactions or conversations) per step
+    over all workers."""
 
     steps: PositiveInt
     batch_size: PositiveInt
 
     @property
     def smallest_batch(self) -> int:
-        """What limits the number of workers: each has a row."""
+        """The most workers that can train: each needs a row."""
         return self.batch_size
 
 
 class ConversationsConfig(Config):
-    """How conversations are trained on. In every `text_every`-th step `text_batch_size` rows of text lie beside them,
-    so that text is not forgotten; `text_weight` is the weight of their loss. 0 rows are the published form.
+    """Settings of training on conversations. Every `text_every`-th step also trains on `text_batch_size` rows of text,
+    with weight `text_weight`, so that the model does not forget plain text. The published training has 0 such rows.
 
-    In conversations that were made with questions, the decoder learns from all turns that ask, and from a share
-    `other_turns` of the others. `alike` batches in a row exchange rows, so that each has rows of like length.
+    In generated conversations with memory questions, the decoder learns from every turn with a question and from a
+    share `other_turns` of the other turns. Each `alike` consecutive batches exchange rows, so that a batch has rows of
+    similar length.
     """
 
     text_batch_size: Annotated[int, Field(ge=0)] = 0
@@ -69,7 +73,7 @@ class ConversationsConfig(Config):
 
 
 class ConversationTrainingConfig(TrainingConfig, ConversationsConfig):
-    """Training on conversations."""
+    """Settings of a stage that trains a reactive model on conversations."""
 
     @property
     def smallest_batch(self) -> int:
@@ -77,8 +81,8 @@ class ConversationTrainingConfig(TrainingConfig, ConversationsConfig):
 
 
 class JointLossConfig(Config):
-    """Joint language modelling with a leaked context (`pretrain`, `sft`): noise and masking of the encoder's output
-    rise linearly from their first to their second value over the stage."""
+    """Settings of joint language modelling with a leaked context (`pretrain`, `sft`). Over the stage, noise and masking
+    of the encoder's output change linearly from their first to their second value."""
 
     noise: tuple[Weight, Weight] = (0.5, 1.0)
     masking: tuple[Fraction, Fraction] = (0.15, 0.5)
@@ -88,7 +92,7 @@ class JointLossConfig(Config):
 
 
 class PretrainConfig(TrainingConfig):
-    """Joint LM pre-training from scratch. The model's shape is declared here and nowhere else."""
+    """Settings of joint language-model pre-training from scratch. Only this stage sets the model's shape."""
 
     model: Architecture
     loss: JointLossConfig = JointLossConfig()
@@ -104,15 +108,19 @@ class PretrainConfig(TrainingConfig):
 
 
 class SftConfig(TrainingConfig):
-    """Joint fine-tuning on single interactions."""
+    """Settings of joint fine-tuning on single interactions."""
 
     loss: JointLossConfig = JointLossConfig()
 
 
 class MemoryPretrainConfig(ConversationTrainingConfig):
-    """`reading`: decoder and encoder learn to read the raw encoder states of all earlier interactions.
-    `self-supervised`: the memory attention alone learns to blend encoder states into slots (the published stage).
-    From step `importance_from` of `reading` on, a selective write learns which states are read."""
+    """Settings of memory pre-training, which has two objectives.
+
+    `reading`: decoder and encoder learn to read the raw encoder states of all earlier interactions. From step
+    `importance_from` on, a selective write learns which states are read.
+    `self-supervised` (published): only the memory attention learns, to blend encoder states into slots. The `write_`
+    settings weigh the encoder states in its target.
+    """
 
     objective: Literal["reading", "self-supervised"] = "reading"
     importance_from: NonNegativeInt = 0
@@ -133,7 +141,7 @@ class MemoryPretrainConfig(ConversationTrainingConfig):
 
 
 class SmatPhase(Config):
-    """Until step `until` (exclusive): conversations of at most `turns`, and the parts that are trained."""
+    """A phase until step `until` (exclusive). It trains the parts `train` on at most `turns` turns per conversation."""
 
     until: PositiveInt
     turns: PositiveInt
@@ -141,8 +149,8 @@ class SmatPhase(Config):
 
 
 class SmatConfig(ConversationTrainingConfig):
-    """Supervised memory-aware training. `horizon`: memory writes a loss may flow back through (None: all). In every
-    `reading_every`-th step the decoder reads raw states, as in `memory-pretrain` (0: never)."""
+    """Settings of supervised memory-aware training. A loss flows back through at most `horizon` memory writes (None:
+    all). In every `reading_every`-th step the decoder reads raw states, as in `memory-pretrain` (0: never)."""
 
     phases: Annotated[tuple[SmatPhase, ...], Field(min_length=1)]
     horizon: PositiveInt | None = None
@@ -161,15 +169,16 @@ class SmatConfig(ConversationTrainingConfig):
 
 
 class BaselinePhase(Config):
-    """So many steps of so many rows."""
+    """One phase: `steps` steps with `batch_size` rows each."""
 
     steps: PositiveInt
     batch_size: PositiveInt
 
 
 class BaselineConfig(OptimisationConfig, ConversationsConfig):
-    """The stateless decoder of equal active parameters, trained on text, then interactions, then whole conversations.
-    The same tokens as the reactive model when the phases repeat `pretrain`, `sft`, and both memory stages."""
+    """Settings of the stateless baseline with equal active parameters. It trains on text, then on interactions, then on
+    whole conversations. It sees the same tokens as the reactive model if its phases have the steps and batch sizes of
+    `pretrain`, of `sft`, and of both memory stages."""
 
     text: BaselinePhase
     interactions: BaselinePhase

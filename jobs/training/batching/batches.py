@@ -1,5 +1,5 @@
-"""Shard rows -> tensors. A rank makes those of its own rows alone, in the shape of the global batch, so that shapes
-agree on all ranks."""
+"""Make tensors of shard rows. A rank makes tensors of its own rows only. It pads them to the longest row of the global
+batch, so that all ranks have equal lengths."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tokenization.bpe.special_tokens import PAD
 from tokenization.records import ShardRow
 
 Batch = dict[str, Tensor]
-Lengths = Sequence[Sequence[int] | np.ndarray]  # of each row the tokens of each interaction; of a row of text, one
+Lengths = Sequence[Sequence[int] | np.ndarray]  # per row the tokens of each interaction; a text row has one
 
 ROUND_TO = 8
-BESIDE = "text_"  # before the names of what lies beside a batch
+BESIDE = "text_"  # prefix of the tensors of a text batch that goes with another batch
 DECODED = "decoded"
 
 
 def token_counts(row: ShardRow) -> list[int]:
-    """The lengths of one row."""
+    """Return the token count of each interaction of a row; a text row has one count."""
     return [len(turn["input_ids"]) for turn in row.get("interactions", [row])]
 
 
 def text_batch(rows: Sequence[ShardRow], lengths: Lengths | None = None) -> Batch:
-    """input_ids, documents [B, T] int64. `documents` numbers the documents of a row from 0, padding is -1.
+    """Make input_ids and documents [B, T] int64. `documents` numbers the documents of a row from 0; padding is -1.
 
-    T is the longest row, rounded up. Here and below, `lengths` are those of the global batch that `rows` are a part of
-    (None: they are all of it).
+    T is the longest row, rounded up. `lengths` are the row lengths of the global batch; None if `rows` are the whole
+    batch. The functions below take the same `lengths`.
     """
     width = _longest(_lengths(rows, lengths))
     numbers = []
@@ -45,7 +45,7 @@ def text_batch(rows: Sequence[ShardRow], lengths: Lengths | None = None) -> Batc
 
 
 def interaction_batch(rows: Sequence[ShardRow], length: int, lengths: Lengths | None = None) -> Batch:
-    """input_ids [B, T] int64 and loss_mask [B, T] bool of interactions cut to `length` tokens."""
+    """Make input_ids [B, T] int64 and loss_mask [B, T] bool of interactions, cut to `length` tokens."""
     return _masked(rows, length, _longest(_lengths(rows, lengths), length))
 
 
@@ -56,9 +56,9 @@ def conversation_batch(
     lengths: Lengths | None = None,
     decoded: Sequence[np.ndarray] | None = None,
 ) -> Batch:
-    """input_ids, loss_mask [B, N, T], turn_mask [B, N] of the first `turns` interactions of each conversation (None:
-    all). Shorter conversations are padded with empty turns, never cut to the shortest. `decoded` says which turns of
-    each row the decoder is trained on; the batch then has it as [B, N]."""
+    """Make input_ids and loss_mask [B, N, T] and turn_mask [B, N] of the first `turns` interactions (None: all) of each
+    conversation. Shorter conversations are padded with empty turns. `decoded` says for each row on which turns the
+    decoder is trained; if it is given, the batch holds it as [B, N]."""
     kept = [sizes[:turns] for sizes in _lengths(rows, lengths)]
     most = max(map(len, kept))
     conversations = [row["interactions"][:turns] for row in rows]
@@ -80,8 +80,8 @@ def history_batch(
     lengths: Lengths | None = None,
     decoded: Sequence[np.ndarray] | None = None,
 ) -> Batch:
-    """Whole conversations as one sequence each, for a model without memory: input_ids, loss_mask [B, N * T]. With
-    `decoded`, the other turns are not supervised."""
+    """Make input_ids and loss_mask [B, T] for a model without memory: each conversation becomes one sequence. `decoded`
+    says for each row which turns are supervised (None: all)."""
     whole = [[sum(min(size, length) for size in sizes)] for sizes in _lengths(rows, lengths)]
     joined = []
     for number, row in enumerate(rows):
@@ -98,12 +98,12 @@ def history_batch(
 
 
 def beside(batch: Batch, text: Batch) -> Batch:
-    """The batch with rows of text, of their own number and length, beside it."""
+    """Add the tensors of a text batch to a batch. The two may differ in rows and length."""
     return batch | {BESIDE + name: tensor for name, tensor in text.items()}
 
 
 def text_beside(batch: Batch) -> Batch:
-    """The text batch that lies beside another one; empty where there is none."""
+    """Return the text batch that `beside` added, or an empty one."""
     return {name.removeprefix(BESIDE): tensor for name, tensor in batch.items() if name.startswith(BESIDE)}
 
 
@@ -119,13 +119,13 @@ def _lengths(rows: Sequence[ShardRow], lengths: Lengths | None) -> Lengths:
 
 
 def _longest(lengths: Lengths, length: int | None = None) -> int:
-    """Tokens of the longest interaction, at most `length` and at least 1."""
+    """Return the tokens of the longest interaction, at most `length` and at least 1."""
     longest = max((int(size) for sizes in lengths for size in sizes), default=1)
     return max(1, longest if length is None else min(longest, length))
 
 
 def _padded(rows: Sequence[Sequence[int] | np.ndarray], width: int, fill: int) -> Tensor:
-    """[B, T] int64, T the width rounded up: few distinct shapes, little padding."""
+    """Pad rows to [B, T] int64, where T is `width` rounded up. Rounding keeps the number of distinct shapes small."""
     padded = np.full((len(rows), -(-width // ROUND_TO) * ROUND_TO), fill, dtype=np.int64)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row

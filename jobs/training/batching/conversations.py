@@ -1,7 +1,7 @@
-"""Conversations as batches, and which of their turns the decoder is trained on.
+"""Make batches of conversations, and choose the turns that the decoder is trained on.
 
-Most turns acknowledge what was told, and soon teach nothing more; leaving most of them out makes room for questions.
-The encoder reads every turn all the same.
+In most turns the answer only acknowledges a fact, and these soon teach nothing more. Leaving most of them out saves
+time for questions. The encoder still reads every turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tokenization.records import ShardRow
 def conversation_rows(
     shards: Artifact, turns: Callable[[int], int | None], config: ConversationTrainingConfig
 ) -> Collate:
-    """The collate function of conversations, of which at most `turns(step)` interactions are taken."""
+    """Return the collate function of conversations. It takes at most `turns(step)` interactions of each."""
     length = open_index(shards).length
 
     def collate(rows: list[ShardRow], lengths: Lengths, step: int) -> Batch:
@@ -33,7 +33,7 @@ def conversation_rows(
 
 
 def history_rows(shards: Artifact, config: BaselineConfig) -> Collate:
-    """The collate function of whole conversations for a model without memory."""
+    """Return the collate function of whole conversations for a model without memory."""
     length = open_index(shards).length
     return lambda rows, lengths, step: history_batch(rows, length, lengths, decoded_turns(rows, config, step))
 
@@ -41,10 +41,11 @@ def history_rows(shards: Artifact, config: BaselineConfig) -> Collate:
 def decoded_turns(
     rows: Sequence[ShardRow], config: ConversationTrainingConfig | BaselineConfig, step: int, most: int | None = None
 ) -> list[np.ndarray] | None:
-    """Say of the first `most` turns of each conversation whether they are decoded; None: all turns are.
+    """Say for the first `most` turns of each conversation whether they are decoded. None means that all are.
 
-    Turns that ask are decoded, and a share `other_turns` of the others, drawn anew in every step, whichever rank reads
-    the row. Of a conversation that was made without questions all turns are decoded, and of any at least the last.
+    Turns with a memory question are decoded. So is a share `other_turns` of the other turns. These are drawn anew in
+    every step, and the draw does not depend on the rank. Without memory questions, all turns of a conversation are
+    decoded. If no turn was chosen, the last one is decoded.
     """
     if config.other_turns == 1:
         return None

@@ -1,8 +1,8 @@
-"""Which rows of every global batch a rank reads, and reading them ahead.
+"""Choose the rows of each global batch that a rank reads, and read them ahead.
 
-A batch is a pure function of (seed, step), and a rank's part of it of (rank, ranks): a resumed run needs no state but
-its step, and any number of ranks together reads the same batches. How long rows are is known from the offsets in their
-shards, so a rank reads the tokens of its own rows alone.
+A global batch depends only on the seed and the step. A rank's part of it also depends on the rank and the number of
+ranks. So a resumed run needs no state except its step, and any number of ranks together reads the same batches. The
+offsets in the shards give the length of every row, so a rank reads the tokens of its own rows only.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from jobs.training.batching.batches import Batch, Lengths
 from tokenization.records import ShardRow
 from tokenization.shards.reader import ShardReader, global_batch
 
-# rows of one rank, lengths of all rows of the global batch, and the step
+# takes the rows of one rank, the lengths of all rows of the global batch, and the step
 Collate = Callable[[list[ShardRow], Lengths, int], Batch]
 
 
 @dataclass(frozen=True)
 class Share:
-    """What rank `rank` of `ranks` has of every batch."""
+    """The part of every batch that rank `rank` of `ranks` reads."""
 
     rank: int
     ranks: int
 
     def places(self, rows: int) -> np.ndarray:
-        """Its places among so many rows; parts differ by at most one row. Rows are dealt to and fro, so that parts of
-        a batch in order of length are about equally long, and no rank waits for another."""
+        """Return this rank's places among `rows` rows. Ranks get equally many rows, or one more.
+
+        Deal rows out by length, forwards then backwards, so that ranks get similar lengths and wait little for each
+        other.
+        """
         lap, place = np.divmod(np.arange(rows), self.ranks)
         return np.flatnonzero(np.where(lap % 2, self.ranks - 1 - place, place) == self.rank)
 
@@ -42,8 +45,8 @@ WHOLE = Share(0, 1)
 def batch_reader(
     reader: ShardReader, seed: int, batch_size: int, collate: Collate, share: Share, alike: int = 1
 ) -> Callable[[int], Batch]:
-    """This rank's part of the global batch of each step, whose rows are dealt out longest first. The rows of `alike`
-    batches in a row are exchanged among these, so that each has rows of like length."""
+    """Return a function from a step to this rank's part of its global batch. Rows are dealt out longest first. Each
+    `alike` consecutive batches exchange rows, so that a batch has rows of similar length."""
     rows_at = _alike(reader, seed, batch_size, alike)
 
     def batch_at(step: int) -> Batch:
@@ -57,8 +60,9 @@ def batch_reader(
 
 
 def _alike(reader: ShardReader, seed: int, batch_size: int, alike: int) -> Callable[[int], np.ndarray]:
-    """Return a function from a step to the rows of its global batch. It sorts the rows of `alike` steps by their turns
-    and by their longest turn, cuts them into batches, and draws the order of these from the seed."""
+    """Return a function from a step to the rows of its global batch. It sorts the rows of `alike` steps by their number
+    of turns, then by their longest turn. It cuts them into batches, and draws the order of the batches from the
+    seed."""
     if alike == 1:
         return lambda step: global_batch(len(reader), seed, step, batch_size)
 
@@ -73,7 +77,7 @@ def _alike(reader: ShardReader, seed: int, batch_size: int, alike: int) -> Calla
 
 
 class Prefetched:
-    """The same batches; those of the next `ahead` steps are made by a thread while the caller works on this one."""
+    """Returns the same batches. A thread makes those of the next `ahead` steps while the caller works on this one."""
 
     def __init__(self, batch_at: Callable[[int], Batch], ahead: int = 2) -> None:
         self._batch_at, self._ahead = batch_at, ahead
@@ -81,7 +85,7 @@ class Prefetched:
         self._coming: dict[int, Future[Batch]] = {}
 
     def __call__(self, step: int) -> Batch:
-        """Whatever making this batch raised is raised here, at its own step."""
+        """Raise the error of making this batch at the step that uses it."""
         wanted = range(step, step + self._ahead + 1)
         for other in self._coming.keys() - set(wanted):
             self._coming.pop(other).cancel()

@@ -1,4 +1,4 @@
-"""What is minimised of the routing, over the global batch: only counts cross ranks, gradients stay local sums."""
+"""The routing losses over the global batch. Ranks exchange sums without gradients; gradients stay local."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rxt_model.moe.layer import Routing, balance_loss, router_z_loss
 
 
 def routing_loss(routing: list[Routing], config: OptimisationConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """This rank's share of the weighted balance and z-losses, and metrics of the routing over all ranks."""
+    """Return this rank's share of the weighted balance and z-losses, and routing metrics over all ranks."""
     everyone = _over_ranks(routing)
-    # of what carries a gradient only this rank's part, divided by the counts of all
+    # the terms with a gradient are this rank's own; the counts are those of all ranks
     shares = [
         Routing(world.assignments, own.probabilities, world.tokens, own.z)
         for world, own in zip(everyone, routing, strict=True)
@@ -26,7 +26,7 @@ def routing_loss(routing: list[Routing], config: OptimisationConfig) -> tuple[Te
 
 
 def _over_ranks(routing: list[Routing]) -> list[Routing]:
-    """The same load summed over all ranks, without gradient: one reduction for all layers."""
+    """Sum the load over all ranks, without gradient and in one reduction for all layers."""
     packed = torch.stack(
         [torch.cat((r.assignments, r.probabilities.detach(), r.tokens[None], r.z.detach()[None])) for r in routing]
     )
@@ -37,9 +37,12 @@ def _over_ranks(routing: list[Routing]) -> list[Routing]:
 
 
 def _metrics(everyone: list[Routing]) -> dict[str, Tensor]:
-    """`max_load`: assignments of the busiest expert of all layers as multiples of its layer's mean; `dead_experts` of
-    all layers, which got none; `entropy` of the mean router distribution in nats, log E at best; `balance` and `z`:
-    the losses without their weights."""
+    """Return the routing metrics of the global batch.
+
+    `max_load` is the load of the busiest expert, as a multiple of its layer's mean. `dead_experts` counts the experts
+    of all layers that got no token. `entropy` is that of the mean router distribution in nats, log E at best.
+    `balance` and `z` are the losses without their weights.
+    """
     assignments = torch.stack([load.assignments for load in everyone])
     means = torch.stack([load.probabilities / load.tokens.clamp(min=1) for load in everyone])
     found = {

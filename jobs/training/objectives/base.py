@@ -1,4 +1,4 @@
-"""What every training objective is: a module around the model whose forward gives a globally normalised loss."""
+"""The interface of a training objective: a module around the model whose forward returns the loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=TokenModel)
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where training stands: `step` counts from 0; `generator` is seeded from (seed, step, rank)."""
+    """The position in training. `step` counts from 0; `generator` is seeded from (seed, step, rank)."""
 
     step: int
     steps: int
@@ -31,9 +31,9 @@ class StepContext:
 class Objective(nn.Module, Generic[Model]):
     """`forward(batch, context)` returns this rank's share of the loss and its metrics.
 
-    Every loss is a sum over this rank divided by the count over **all** ranks, so that gradients are summed, never
-    averaged, across ranks. Metrics are pairs [sum, count] as one tensor of shape [2]; the loop adds them over ranks.
-    `model` is what the stage hands on.
+    Every loss is a sum over this rank divided by the count over **all** ranks. So gradients are summed across ranks,
+    never averaged. A metric is a tensor [sum, count] of shape [2], which the loop adds over ranks. `model` is the model
+    that the stage saves.
     """
 
     model: Model
@@ -42,12 +42,12 @@ class Objective(nn.Module, Generic[Model]):
         raise NotImplementedError
 
     def trained(self, step: int) -> list[nn.Module]:
-        """The parts that are trained at `step`; everything by default. Staged unfreezing overrides it."""
+        """Return the parts that are trained at `step`, by default all. Staged unfreezing overrides it."""
         return [self.model]
 
 
 def global_count(count: Tensor) -> Tensor:
-    """The sum of `count` over all ranks, at least 1, so that an empty batch divides by nothing."""
+    """Return the sum of `count` over all ranks, at least 1, so that an empty batch does not divide by 0."""
     total = count.detach().clone().float()
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
@@ -55,7 +55,7 @@ def global_count(count: Tensor) -> Tensor:
 
 
 def token_metrics(found: TokenLoss, kind: str = "") -> dict[str, Tensor]:
-    """Per token: cross entropy in nats, accuracy, and squared log-sum-exp of the logits."""
+    """Return means per token: cross entropy in nats, accuracy, and squared log-sum-exp of the logits."""
     return {
         f"train/{kind}loss": metric(found.nats, found.count),
         f"train/{kind}accuracy": metric(found.correct, found.count),
@@ -64,5 +64,5 @@ def token_metrics(found: TokenLoss, kind: str = "") -> dict[str, Tensor]:
 
 
 def metric(total: Tensor, count: Tensor) -> Tensor:
-    """A [sum, count] pair for the loop to add up."""
+    """Make a [sum, count] pair, which the loop adds up."""
     return torch.stack([total.detach().float(), count.detach().float().to(total.device)])

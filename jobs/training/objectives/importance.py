@@ -1,7 +1,7 @@
-"""What is worth remembering is what is read: the importance of encoder states is learned from the decoder's attention.
+"""Learn the importance of encoder states from the decoder's attention: a state that is read is worth keeping.
 
-The label of a state is the largest weight that any head gave it at any supervised token of a later turn, times
-`STRETCH`, at most 1. Labels carry no gradient, and neither do the states: the model learns to read, and this follows.
+The label of a state is the largest attention weight from any head at any supervised token of a later turn, times
+`STRETCH`, at most 1. Labels and states carry no gradient, so this loss does not change what the decoder reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STRETCH = 1.5
 
 
 class Read(NamedTuple):
-    """What one memory read was given: tokens [R, d], keys [B, kv_heads, S, head_dim], rotary angles of the tokens."""
+    """The inputs of one memory read: tokens [R, d], keys [B, kv_heads, S, head_dim], rotary angles of the tokens."""
 
     attention: CrossAttention
     x: Tensor
@@ -36,7 +36,7 @@ class Read(NamedTuple):
 
 @contextmanager
 def watched_reads(decoder: Decoder, wanted: bool = True) -> Generator[list[Read]]:
-    """Collect the memory reads of a forward pass inside, one per stateful layer, if they are wanted."""
+    """Collect the memory reads of a forward pass in this context, one per stateful layer, if `wanted`."""
     reads: list[Read] = []
     hooks = [layer.memory_read.register_forward_pre_hook(partial(_note, reads)) for layer in decoder.stateful if wanted]
     try:
@@ -59,8 +59,8 @@ def importance_loss(
     supervised: Tensor,
     counted: Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the binary cross entropy of the importance of `states` [L, B, M, d] against how much they were read, and
-    its metrics.
+    """Return the importance loss of `states` [L, B, M, d] and its metrics. It is the binary cross entropy between the
+    predicted importance and the labels.
 
     `readable` [B, K, S + M] says what each of K turns may read: S slots, then the states. `supervised` [B * K, T - 1]
     says where the next token is predicted. `counted` [B, M] says which states any turn may read.
@@ -77,7 +77,7 @@ def importance_loss(
 def _most_read(read: Read, readable: Tensor, asking: Tensor) -> Tensor:
     """Return the largest weight of each slot and state, [B, S + M], over heads and `asking` tokens [B * K, T]."""
     conversations, length = len(readable), asking.shape[1]
-    # the asking tokens of each conversation side by side
+    # move the `asking` tokens of each conversation to the front
     found, place = asking.reshape(conversations, -1).sort(dim=1, descending=True, stable=True)
     most = max(1, int(found.sum(1).max()))
     found, place = found[:, :most], place[:, :most]

@@ -1,7 +1,7 @@
 """Joint language modelling with a leaked context: stages `pretrain` (text) and `sft` (interactions).
 
-The decoder predicts each token while its memory holds noised, partly masked encoder states of the same text; the
-encoder learns masked language modelling (arXiv 2510.03561). Noise and masking rise so that it stays hard.
+The decoder predicts each token while its memory holds noised, partly masked encoder states of the same text. The
+encoder learns masked language modelling (arXiv 2510.03561). Noise and masking rise, so that the task stays hard.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rxt_model.model import ReactiveTransformer
 
 
 class JointLM(Objective[ReactiveTransformer]):
-    """Batches: input_ids [B, T] and either `documents` [B, T] (packed text, all tokens supervised) or `loss_mask`."""
+    """Trains on input_ids [B, T] and either `documents` [B, T] (packed text, all tokens supervised) or `loss_mask`."""
 
     def __init__(self, model: ReactiveTransformer, config: PretrainConfig | SftConfig) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class JointLM(Objective[ReactiveTransformer]):
         self.model, self.config = model, config
 
     def schedule(self, context: StepContext) -> tuple[float, float]:
-        """(noise, masking) at this step, linear over the stage."""
+        """Return (noise, masking) at this step. Both are linear over the stage."""
         noise, masking = self.config.loss.noise, self.config.loss.masking
         at = context.fraction
         return noise[0] + at * (noise[1] - noise[0]), masking[0] + at * (masking[1] - masking[0])
@@ -44,7 +44,7 @@ class JointLM(Objective[ReactiveTransformer]):
         assert model.mlm_head is not None
         mlm = cross_entropy(model.mlm_head, encoded[-1], ids, hidden_from_encoder)
 
-        # no decoder gradient reaches the encoder: it would learn to leak, not to understand
+        # no decoder gradient reaches the encoder, or the encoder would learn to pass on tokens instead of meaning
         states = encoded.detach()
         kept = torch.rand((1, *ids.shape, 1), generator=context.generator, device=ids.device) >= masking
         drawn = torch.randn(states.shape, generator=context.generator, device=ids.device)

@@ -1,10 +1,10 @@
-"""Stage `memory-pretrain`: prepare the model to use memory, in one of two ways.
+"""Stage `memory-pretrain` prepares the model to use memory, in one of two ways.
 
-`Reading`: decoder and encoder learn to answer from the raw encoder states of all earlier interactions, before any
-compression. In our study a model that starts with compressed memory stays for thousands of steps on a plateau where
-it keeps values but not what they belong to; reading first leaves it. Meanwhile a selective write learns which states
-are read.
-`SelfSupervised`: the published stage; the memory attention alone learns to blend encoder states into slots.
+`Reading`: decoder and encoder learn to answer from the raw encoder states of all earlier interactions, without
+compression. In our study, a model that starts with compressed memory learns values but for thousands of steps not which
+fact each belongs to. A model that first reads raw states overcomes this. Meanwhile a selective write learns which
+states are read.
+`SelfSupervised` (the published stage): only the memory attention learns, to blend encoder states into slots.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rxt_model.model import ReactiveTransformer
 
 
 class Reading(Objective[ReactiveTransformer]):
-    """Batches of conversations: input_ids, loss_mask [B, N, T], and perhaps `decoded` [B, N]."""
+    """Trains on conversations: input_ids, loss_mask [B, N, T], and optionally `decoded` [B, N]."""
 
     def __init__(self, model: ReactiveTransformer, config: MemoryPretrainConfig) -> None:
         super().__init__()
@@ -39,7 +39,8 @@ class Reading(Objective[ReactiveTransformer]):
 
 
 class SelfSupervised(Objective[ReactiveTransformer]):
-    """Cosine between the written memory and (1 - w_t) * STM_{t-1} + w_t * ED_t; encoder frozen, target detached."""
+    """Maximises the cosine between the written memory and the target (1 - w_t) * STM_{t-1} + w_t * ED_t. The encoder is
+    frozen, and the target has no gradient."""
 
     def __init__(self, model: ReactiveTransformer, config: MemoryPretrainConfig) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class SelfSupervised(Objective[ReactiveTransformer]):
         return [self.model.memory_attention]
 
     def weight(self, turn: int) -> float:
-        """w_t of turn t (from 0): the first write takes almost everything, later ones less and less."""
+        """Return w_t of turn t (from 0). By default it is large for the first write, and falls from turn to turn."""
         c = self.config
         if turn == 0:
             return c.write_first
@@ -81,8 +82,8 @@ class SelfSupervised(Objective[ReactiveTransformer]):
 
 
 def _resample(encoded: Tensor, real: Tensor, slots: int) -> Tensor:
-    """Encoded data [L, B, T, d] -> [L, B, slots, d] over each row's real tokens: means of neighbours where these are
-    more than the slots, so that none is left out, and linear interpolation where they are fewer."""
+    """Resample the real tokens of encoded data [L, B, T, d] to [L, B, slots, d]. If a row has more tokens than slots,
+    neighbours are averaged, so that none is left out. Otherwise tokens are interpolated linearly."""
     rows = []
     for row, mask in zip(encoded.unbind(1), real, strict=True):
         tokens = row[:, : max(1, int(mask.sum()))].transpose(1, 2)

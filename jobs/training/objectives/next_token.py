@@ -1,4 +1,4 @@
-"""Stage `baseline`: plain next-token prediction, on text, interactions and whole conversations."""
+"""Stage `baseline` trains next-token prediction on text, interactions and whole conversations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rxt_model.heads import cross_entropy, next_tokens
 
 
 class NextToken(Objective[StatelessDecoder]):
-    """Batches: input_ids [B, T] with `documents` (packed text: everything is supervised) or `loss_mask` (answers)."""
+    """Trains on input_ids [B, T] with `documents` (packed text, all tokens supervised) or `loss_mask` (answers)."""
 
     def __init__(self, model: StatelessDecoder, config: OptimisationConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The decoder reads the raw encoder states of all earlier interactions, before any compression."""
+"""The loss of a decoder that reads the raw encoder states of all earlier interactions, without compression."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rxt_model.model import ReactiveTransformer
 def reading_loss(
     model: ReactiveTransformer, batch: Batch, context: StepContext, config: OptimisationConfig, *, importance: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return this rank's loss and its metrics on conversations: input_ids, loss_mask [B, N, T], and perhaps `decoded`
-    [B, N]. With `importance` the memory write also learns which states the decoder reads."""
+    """Return this rank's loss and its metrics on conversations: input_ids, loss_mask [B, N, T], and optionally
+    `decoded` [B, N]. With `importance` the memory write also learns which states the decoder reads."""
     ids = batch["input_ids"]
     conversations, turns, length = ids.shape
     real = ids != model.config.tokens.pad
     flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
     states = model.encode(flat, flat_real).unflatten(1, (conversations, turns)).flatten(2, 3)
 
-    # the real tokens of each conversation side by side, without the padding that most of it is
+    # move the real tokens of each conversation to the front, and drop padding, which is most of it
     kept, order = _first(real.flatten(1))
     states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
 
-    # equally many decoded turns of each conversation, as they share its states; those beyond its own are padding
+    # take equally many turns of each conversation, as they share its states; missing turns become padding
     wanted, turn = _first(batch.get(DECODED, torch.ones(conversations, turns, dtype=torch.bool, device=ids.device)))
     taken = turn[:, :, None].expand(-1, -1, length)
     flat, flat_real, supervised = (
@@ -42,7 +42,7 @@ def reading_loss(
         )
     )
 
-    # turn t reads the tokens of the turns before it, and the start memory, so that turn 1 has something to read
+    # turn t reads the tokens of earlier turns and the start memory; so the first turn has something to read
     start = model.initial_memory(conversations, context.generator).to(states.dtype)
     earlier = kept[:, None] & ((order // length)[:, None] < turn[:, :, None])
     readable = F.pad(earlier, (start.shape[2], 0), value=True)

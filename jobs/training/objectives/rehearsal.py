@@ -1,4 +1,7 @@
-"""Text beside conversations: whoever trains on conversations alone forgets it, as perplexity on held-out text shows."""
+"""Train on text beside conversations. A model trained on conversations alone forgets plain text.
+
+The perplexity on held-out text shows this.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from rxt_model.model import ReactiveTransformer
 
 
 class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
-    """Another objective, plus `text_weight` times the loss of the next tokens of the rows of text that lie beside its
-    batch (`batches.beside`), if any.
+    """Adds `text_weight` times the next-token loss of a text batch to another objective. The text batch is the one that
+    `batches.beside` added, if any.
 
-    A reactive model reads its random start memory meanwhile. Either term is a mean of its own: all tokens of text are
-    supervised, but of a conversation only the answers, which would count for little in one mean over all of them.
+    On text, a reactive model reads its random start memory. The two losses are separate means. In one common mean the
+    conversations would count for little, as all tokens of text are supervised, but only the answers of conversations.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
             output = model.decode(ids, mask=real, documents=documents)
         lm = next_tokens(model.decoder.head, output.hidden, ids, documents, self.config.head_z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
-        # both passes' routing under one name: the mean of the two
+        # add the metrics of both passes, so that the loop logs the mean of the two
         both = {name: metrics[name] + pair for name, pair in routing_metrics.items()}
         return loss + self.config.text_weight * lm.loss / global_count(lm.count) + routing, {
             **metrics,
@@ -67,7 +70,7 @@ class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
 def with_text(
     recipe: Recipe, config: ConversationTrainingConfig | BaselineConfig, inputs: Inputs, share: Share
 ) -> Recipe:
-    """The same with rows of text beside the conversations, if `config` wants any."""
+    """Add rows of text to the batches and the loss of a recipe, if `config` asks for any."""
     size = config.text_batch_size
     if not size:
         return recipe

@@ -1,7 +1,7 @@
-"""Stage `smat`: supervised memory-aware training, back-propagating through several memory writes.
+"""Stage `smat` is supervised memory-aware training. It back-propagates through several memory writes.
 
-L_t = CE(answer of turn t | query_t, STM_{t-1}); STM_t = write(STM_{t-1}, encode(turn t)); the losses of all turns are
-summed, and turn 1 is trained from the random start memory (arXiv 2510.03561).
+L_t = CE(answer of turn t | query_t, STM_{t-1}) and STM_t = write(STM_{t-1}, encode(turn t)). The losses of all turns
+are summed. Turn 1 reads the random start memory (arXiv 2510.03561).
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ PER_TURN = ("input_ids", "loss_mask", "turn_mask", DECODED)
 
 
 class Smat(Objective[ReactiveTransformer]):
-    """Batches of conversations: input_ids, loss_mask [B, N, T], turn_mask and perhaps `decoded` [B, N]; N grows with
-    the phases. In every `reading_every`-th step of training the decoder reads raw states, and a selective write learns
-    from it, so that what it keeps follows a reader that changes."""
+    """Trains on conversations: input_ids, loss_mask [B, N, T], turn_mask and optionally `decoded` [B, N]. N grows with
+    the phases.
+
+    In every `reading_every`-th step of training the decoder reads raw states. A selective write learns from these
+    reads, so that its importance follows the changing decoder.
+    """
 
     def __init__(self, model: ReactiveTransformer, config: SmatConfig) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class Smat(Objective[ReactiveTransformer]):
         return [module for name in self.phase(step).train for module in parts[name]]
 
     def phase(self, step: int) -> SmatPhase:
-        """The phase of the curriculum that `step` belongs to; the last one has no end."""
+        """Return the phase that contains `step`. The last phase has no end."""
         return next((p for p in self.config.phases if step < p.until), self.config.phases[-1])
 
     def _reads_states(self, step: int) -> bool:
@@ -68,7 +71,7 @@ class Smat(Objective[ReactiveTransformer]):
         routing, routing_metrics = routing_loss(output.routing, self.config)
         turn = (decoded % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
-        # as many turns as the phase has, whatever this rank's conversations have: all ranks name the same metrics
+        # one metric per turn of the phase, even if this rank's conversations are shorter: all ranks need the same names
         by_turn = hits.new_zeros(limit, 2).index_add_(0, turn, hits)
         one = torch.ones(())
         return lm.loss / global_count(lm.count) + routing, {
@@ -80,14 +83,14 @@ class Smat(Objective[ReactiveTransformer]):
         }
 
     def _memories(self, projected: Tensor, real: Tensor, context: StepContext) -> Tensor:
-        """The memory that each turn reads: projected [L, B, N, T, 2 P], real [B, N, T] -> [L, B, N, S, d].
+        """Return the memory that each turn reads, [L, B, N, S, d], from projected [L, B, N, T, P] and real [B, N, T].
 
-        With a horizon k the memory of turn t is rewritten from the detached memory k writes earlier, so that L_t
+        With a horizon k, the memory of turn t is written again from the detached memory k writes earlier. So L_t
         reaches exactly the writes t - k .. t - 1.
         """
         turns, horizon = projected.shape[2], self.config.horizon
         memory = self.model.initial_memory(projected.shape[1], context.generator)
-        # unbind gives one gradient node for all turns; an index per turn would allocate a whole gradient each
+        # unbind gives one gradient node for all turns; indexing would allocate a whole gradient for each turn
         taken, masks = projected.unbind(2), real.unbind(1)
 
         def write(held: Tensor, turn: int) -> Tensor:
