@@ -106,26 +106,27 @@ class ChatSession:
         self._state.set_result(state)
 
 
-def open_chat(source: Artifact, words: Artifact) -> ChatSession:
-    """Opens the model of a stage and its tokenizer. Raises StageError if one of their files is missing or damaged, if
+def open_chat(model_artifact: Artifact, tokenizer_artifact: Artifact) -> ChatSession:
+    """Open the model of a stage and its tokenizer. Raises StageError if one of their files is missing or damaged, if
     they do not belong together, or if the model has no memory."""
-    model, tokenizer = open_model(source), open_tokenizer(words)
-    require_tokenizer(model.config.tokenizer_digest, model_uri(source), tokenizer)
+    model, tokenizer = open_model(model_artifact), open_tokenizer(tokenizer_artifact)
+    require_tokenizer(model.config.tokenizer_digest, model_uri(model_artifact), tokenizer)
     if not isinstance(model, ReactiveTransformer):
-        raise ChatError(f"{model_uri(source)} is a stateless baseline: it has no memory to talk to", Chat("smat"))
+        raise ChatError(
+            f"{model_uri(model_artifact)} is a stateless baseline: it has no memory to talk to", Chat("smat")
+        )
     return ChatSession(model, tokenizer)
 
 
 def chat(
-    source: Artifact,
-    words: Artifact,
+    model: Artifact,
+    tokenizer: Artifact,
     header: str,
     prompts: Sequence[str] = (),
     examples: Sequence[Language] = (),
     seed: int | None = None,
 ) -> int:
-    """Talk on the terminal to the model of `source` with the tokenizer of `words`; returns the exit code. `header` is
-    what is printed first.
+    """Talk on the terminal to the model, and return the exit code. Prints `header` first.
 
     `examples` plays a drawn conversation in each language, `prompts` what was given; with neither, standard input is
     read until it ends. `seed` draws the examples; None draws the seed, which is printed.
@@ -133,10 +134,10 @@ def chat(
     for standard in (sys.stdin, sys.stdout):
         if isinstance(standard, TextIOWrapper):
             standard.reconfigure(encoding="utf-8", errors="replace")
-    session = open_chat(source, words)
+    session = open_chat(model, tokenizer)
     memory = session.model.config.memory
     print(
-        f"{header}\n{source.stage}/{source.artifact_id}   {parameters(session.model) / 1e6:.1f} M parameters   "
+        f"{header}\n{model.stage}/{model.artifact_id}   {parameters(session.model) / 1e6:.1f} M parameters   "
         f"memory {session.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
     )
     for language in examples:

@@ -95,12 +95,12 @@ def interaction_shards(
 def conversation_shards(
     config: ConversationShardsConfig,
     catalogue: Catalogue,
-    dialogues: Sequence[int] | np.ndarray = (),
+    dialogue_rows: Sequence[int] | np.ndarray = (),
     partitions: Sequence[Partition] = (),
 ) -> list[ConversationShard]:
     """Plan shards of conversations: the train split in `config.shards` ranges of equal size, the others in one shard.
 
-    `dialogues` are the rows of the catalogue that hold dialogues. Train takes `config.documents` of them, chosen by
+    `dialogue_rows` are the rows of the catalogue that hold dialogues. Train takes `config.documents` of them, chosen by
     hash; validation and test take a 20th as many each.
     """
     shards = []
@@ -109,7 +109,9 @@ def conversation_shards(
         total = {"train": config.train, "validation": config.validation, "test": config.test}[split]
         cuts = pairwise(total * i // count for i in range(count + 1))
         wanted = config.documents if split == "train" else -(-config.documents // HELD_OUT)
-        known = [row for language in LANGUAGES for row in np.intersect1d(catalogue.select(split, language), dialogues)]
+        known = [
+            row for language in LANGUAGES for row in np.intersect1d(catalogue.select(split, language), dialogue_rows)
+        ]
         rows = sorted(known, key=lambda row: catalogue.hashes[row])[:wanted]
         for i, (cut, mine) in enumerate(zip(cuts, _dealt(partitions, split, count), strict=True)):
             shards.append(

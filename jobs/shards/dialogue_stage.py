@@ -44,8 +44,8 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
     """Write shards of real conversations and of generated ones with probes. Each split's generated conversations have
     values of their own. Raises StageError for unusable inputs."""
     corpus, catalogue, tokenizer = _inputs(ctx)
-    dialogues = catalogue.rows_of(DIALOGUES) if config.documents else np.empty(0, dtype=np.int64)
-    if config.documents and not len(dialogues):
+    dialogue_rows = catalogue.rows_of(DIALOGUES) if config.documents else np.empty(0, dtype=np.int64)
+    if config.documents and not len(dialogue_rows):
         raise StageError(
             f"documents = {config.documents}: the corpus has no source with dialogues, such as {', '.join(DIALOGUES)}"
         )
@@ -60,7 +60,7 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         choose_distractors(corpus, catalogue, tokenizer, config.length),
         config.longest,
     )
-    shards = conversation_shards(config, catalogue, dialogues, partitions)
+    shards = conversation_shards(config, catalogue, dialogue_rows, partitions)
     return _build(ctx, "conversations", tokenizer, shards, rows, config)
 
 

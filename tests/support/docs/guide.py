@@ -13,7 +13,6 @@ from pipelines.code_digest import ROOT
 
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 300  # until a command that hangs is given up
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "results", "old_store")
 COPIED = ("pipelines", "jobs", "rxt_model", "tokenization", "tests", "pyproject.toml", "README.md")
 
 
