@@ -1,4 +1,4 @@
-"""English sentences of memory dialogues. Every word that could follow an article "a" starts with a consonant."""
+"""English sentences of memory dialogues. Every word that can follow the article "a" starts with a consonant."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ CHAT = (
 
 
 def small_talk(rng: Random) -> Interaction:
-    """Sums, opposites, sequences and pleasantries."""
+    """Draw a sum, an opposite, a sequence or a pleasantry."""
     kind = rng.randrange(6)
     a, b = rng.randint(1, 9), rng.randint(1, 9)
     if kind == 0:

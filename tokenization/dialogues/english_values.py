@@ -1,6 +1,6 @@
-"""What can be told in English: the values of every kind of fact, people and roles, and how not knowing is said.
+"""The English values of every kind of fact, people and roles, and the refusals.
 
-Every word that could follow an article "a" starts with a consonant.
+Every word that can follow the article "a" starts with a consonant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a language brings to the generator beside its values: sentences of every slot, fixed replies, small talk."""
+"""The parts of a language that the generator needs in addition to values: sentences, fixed replies, small talk."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tokenization.records import Interaction, Language
 
 @dataclass(frozen=True)
 class Slot:
-    """One kind of fact. Sentences hold `{}` where the value goes; each question comes with its answer. `others` tell
-    the same of somebody else; the `unseen` ones never occur in training."""
+    """One kind of fact. Sentences have `{}` in place of the value, and each question comes with its answer. `others`
+    are sentences that tell the same kind of fact about somebody else. `unseen` sentences never occur in training."""
 
     name: str
     tells: tuple[str, ...]
@@ -25,7 +25,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Role:
-    """What somebody is to the user: told of a person, said back, and asked for through where that person lives."""
+    """A role that somebody has for the user. `tell` and `echo` state who has it. `question` and `answer` are about the
+    place where this person lives."""
 
     tell: str
     echo: str
@@ -35,8 +36,8 @@ class Role:
 
 @dataclass(frozen=True)
 class Acquaintances:
-    """Facts about two entities: which person has a role, and where a person lives (`residence.tells` take person and
-    place). Where the one with the role lives can be said by who knows both."""
+    """Two kinds of fact about people: who has a role, and where a person lives. Sentences in `residence.tells` take a
+    person and a place. Only both facts together say where the person with a role lives."""
 
     roles: tuple[Role, ...]
     residence: Slot
@@ -44,8 +45,8 @@ class Acquaintances:
 
 @dataclass(frozen=True)
 class Phrasebook:
-    """One language. `small_talk` draws an interaction that has nothing to do with any slot; the slot `held_out` never
-    occurs in training."""
+    """The phrases of one language. `small_talk` draws an interaction without facts. The slot `held_out` never occurs in
+    training."""
 
     language: Language
     slots: tuple[Slot, ...]

@@ -1,4 +1,4 @@
-"""What is said in which turn of a memory dialogue, so that the distances between telling and asking are chosen."""
+"""Plan which turn of a memory dialogue does what. The plan sets the distance between each fact and its question."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ ActKind = Literal["tell", "update", "distract", "ask", "unknown", "other", "role
 
 @dataclass(frozen=True)
 class DialogueAct:
-    """What one turn does. `fact` numbers the facts of a conversation, those never told included; -1 for small talk.
-    `other` tells of somebody else what is asked of the user. `role`, `residence` and `join` have a numbering of their
-    own: who somebody is, where that person lives, and the question that needs both."""
+    """The task of one turn. `fact` numbers the facts of a conversation, also those that are never told; it is -1 for
+    small talk.
+
+    `other` tells the same kind of fact about somebody else. `role` tells who has a role, `residence` tells where this
+    person lives, and `join` asks a question that needs both. These three kinds have their own numbering.
+    """
 
     kind: ActKind
     fact: int = -1
 
 
 def plan(spec: DialogueSpec, rng: Random) -> list[DialogueAct]:
-    """Draws how far each question lies from its fact, places the longest first, and fills up with small talk."""
+    """Draw the distance of each question from its fact, place long distances first, and fill up with small talk."""
     length = rng.randint(*spec.turns)
     if length == 1:
         return [DialogueAct("tell", 0)]
@@ -50,7 +53,7 @@ def plan(spec: DialogueSpec, rng: Random) -> list[DialogueAct]:
     distances = sorted((_distance(spec, length, rng) for _ in range(asked)), reverse=True)
     for fact, (distance, change) in enumerate(zip(distances, changes, strict=True)):
         found = _positions(free, distance, spec.distances, change, rng)
-        if found is None:  # no distance of the grid is left: told, and not asked
+        if found is None:  # no distance of the grid fits: the fact is told but not asked
             place(_early(free, rng), DialogueAct("tell", fact))
             continue
         stated, question = found
@@ -68,8 +71,8 @@ def plan(spec: DialogueSpec, rng: Random) -> list[DialogueAct]:
 
 
 def ask_again(spec: DialogueSpec, acts: list[DialogueAct], rng: Random) -> list[DialogueAct]:
-    """The plan with a share `again` of its small talk replaced by questions about facts that were told before, or
-    never, in the shares that all questions have."""
+    """Replace a share `again` of the small talk in a plan by questions about facts that were told before. A share
+    `unknown` of these questions is about facts that are never told."""
     told: list[int] = []
     never = range(count_facts(acts), len(SLOT_NAMES))
     asked: list[DialogueAct] = []
@@ -86,15 +89,15 @@ def ask_again(spec: DialogueSpec, acts: list[DialogueAct], rng: Random) -> list[
 
 
 def count_facts(acts: list[DialogueAct]) -> int:
-    """How many facts about the user a plan numbers, told or not."""
+    """Count the facts about the user that a plan numbers, told or not."""
     return 1 + max((act.fact for act in acts if act.kind not in ("role", "residence", "join")), default=-1)
 
 
 def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int, int]:
-    """Facts told, facts asked, questions about nothing told, facts changed before they are asked."""
+    """Draw four counts: facts told, facts asked, questions about facts not told, facts changed before the question."""
     room = max(2, length - int(length * spec.distract + rng.random()))
     low, high = spec.facts
-    high = max(low, min(high, 2 * room // 3))  # beyond that, most of what is told could not be asked
+    high = max(low, min(high, 2 * room // 3))  # with more facts, most could not be asked
     facts = min(rng.randint(low, high), room - 1, len(SLOT_NAMES) - 1)
     questions = min(facts, room - facts)
     updated = sum(rng.random() < spec.update for _ in range(questions))
@@ -106,14 +109,14 @@ def _counts(spec: DialogueSpec, length: int, rng: Random) -> tuple[int, int, int
 
 
 def _joins(spec: DialogueSpec, asked: int, spare: int, rng: Random) -> int:
-    """How many asked facts become questions that need two. Each takes one more turn than a fact and its question."""
+    """Draw how many asked facts become questions that need two facts. Each takes one more turn."""
     wanted = sum(rng.random() < spec.joins for _ in range(asked)) if spec.joins else 0
     return min(wanted, spare, MOST_JOINS)
 
 
 def _distance(spec: DialogueSpec, length: int, rng: Random) -> int:
-    """One of the grid that fits. Without a grid, half uniform over what fits, half with equal shares per octave, so
-    that near and far are both frequent."""
+    """Draw a distance that fits: from the grid, or, without one, half the time uniformly and half the time evenly per
+    octave. So both short and long distances are frequent."""
     if spec.distances:
         return rng.choice([distance for distance in spec.distances if distance < length])
     if rng.random() < 0.5:
@@ -128,9 +131,9 @@ def _early(positions: list[int], rng: Random) -> int:
 def _positions(
     free: list[int], distance: int, grid: tuple[int, ...], change: bool, rng: Random
 ) -> tuple[int, int] | None:
-    """Free turns for a statement and its question at the distance asked for, or at the nearest that is possible (and
-    in the grid, if there is one). Before a change a turn must be left for what it changes; where that cannot be, any
-    turn will do."""
+    """Choose free turns for a statement and its question, at `distance` or the nearest possible distance (from the
+    grid, if there is one). If the statement is a `change`, leave an earlier turn for the old value, if possible.
+    Return None if no distance of the grid fits."""
     for first in (free[1:], free) if change else (free,):
         for candidate in sorted(grid or range(1, free[-1] - free[0] + 1), key=lambda d: abs(d - distance)):
             starts = [position for position in first if position + candidate in free]
@@ -141,8 +144,8 @@ def _positions(
 
 
 def _three_positions(free: list[int], distance: int, rng: Random) -> tuple[int, int, int]:
-    """Free turns for two statements and the question that needs both, the first at the distance asked for or at the
-    nearest that is possible. There must be three."""
+    """Choose free turns for two statements and the question that needs both. The first statement is at `distance` from
+    the question, or at the nearest possible distance. At least three turns must be free."""
     spans = [(a, c) for i, a in enumerate(free) for c in free[i + 2 :]]
     nearest = min(abs(c - a - distance) for a, c in spans)
     first, question = rng.choice([(a, c) for a, c in spans if abs(c - a - distance) == nearest])
@@ -150,8 +153,9 @@ def _three_positions(free: list[int], distance: int, rng: Random) -> tuple[int, 
 
 
 def _unknown(spec: DialogueSpec, fact: int, free: list[int], left: int, rng: Random) -> list[tuple[int, DialogueAct]]:
-    """Where it is asked for what was not told, and where it is told later, or of somebody else before. `left` such
-    questions, this one among them, need a turn each."""
+    """Choose a turn for a question about a fact that was not told. Another turn may tell the fact later, or may earlier
+    tell the same kind of fact about somebody else. Each of the `left` such questions, this one included, needs a
+    turn."""
     kind = 0
     if any(spec.unknown_kinds[1:]) and len(free) > left:
         kind = rng.choices(range(3), spec.unknown_kinds)[0]

@@ -1,4 +1,4 @@
-"""Polish sentences of memory dialogues: a value keeps one form when it is told, asked for and answered."""
+"""Polish sentences of memory dialogues. A value has the same form in statements and in answers."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ CHAT = (
 
 
 def small_talk(rng: Random) -> Interaction:
-    """Sums, opposites, sequences and pleasantries."""
+    """Draw a sum, an opposite, a sequence or a pleasantry."""
     kind = rng.randrange(6)
     a, b = rng.randint(1, 9), rng.randint(1, 9)
     if kind == 0:

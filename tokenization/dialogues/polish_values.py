@@ -1,6 +1,6 @@
-"""What can be told in Polish: the values of every kind of fact, people and roles, and how not knowing is said.
+"""The Polish values of every kind of fact, people and roles, and the refusals.
 
-The first form of a value is the one that stands in every sentence; the others are its other cases.
+Sentences use the first form of a value. The other forms are its other cases.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ STREETS = (
 
 
 def agreeing(adjectives: str, masculine: str, feminine: str, neuter: str) -> tuple[Value, ...]:
-    """Adjectives (given in the masculine) with nouns of each gender, in the nominative."""
+    """Combine adjectives, given in the masculine, with nouns of each gender, in the nominative."""
     values = []
     for adjective in adjectives.split():
         stem = adjective.removesuffix("y").removesuffix("i")
@@ -69,13 +69,13 @@ def agreeing(adjectives: str, masculine: str, feminine: str, neuter: str) -> tup
 
 
 def two_cases(words: str, tails: tuple[str, ...]) -> tuple[Value, ...]:
-    """Words listed in the case of the sentences and another accepted one, each followed by each tail."""
+    """Combine words with tails. Each word is listed in the case that sentences use and in another accepted case."""
     entries = [entry.split() for entry in words.split(", ")]
     return tuple(tuple(dict.fromkeys(f"{word} {tail}" for word in entry)) for entry in entries for tail in tails)
 
 
 def locative(street: str) -> str:
-    """Street names are feminine adjectives: Polna, Polnej; Krótka, Krótkiej."""
+    """Return the locative of a street name, a feminine adjective: Polna, Polnej; Krótka, Krótkiej."""
     return street[:-1] + ("iej" if street[-2] in "kg" else "ej")
 
 

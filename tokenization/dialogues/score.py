@@ -1,4 +1,4 @@
-"""Was a memory question answered?"""
+"""Score answers to memory questions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ Verdict = Literal["correct", "stale", "wrong", "abstained"]
 
 
 def contains(text: str, phrase: str) -> bool:
-    """Whether a phrase stands in a text as a sequence of whole words."""
+    """Say whether a text contains a phrase as a sequence of whole words."""
     return f" {' '.join(words(phrase))} " in f" {' '.join(words(text))} "
 
 
 def score(answer: str, probe: Probe, language: Language) -> Verdict:
-    """`correct`: a gold form and no other value of the slot (of any split; where the broad generator asks, none that it
-    told). `stale`: only values that held before an update. `abstained`: a refusal where the fact was told. Where it was
-    not, a refusal alone is correct."""
+    """Score an answer.
+
+    `correct`: it contains a gold form and no other value of the slot. Values of all splits count; for questions of the
+    broad generator, only values that it told. `stale`: it contains only values from before an update. `abstained`: it
+    refuses, although the fact was told. If the fact was not told, only a refusal is correct.
+    """
     broad = probe.generator == BROAD
     if broad:
         found = {value for value in probe.forbidden if contains(answer, value)}
@@ -39,7 +42,7 @@ def score(answer: str, probe: Probe, language: Language) -> Verdict:
 
 
 def chance(slot: str, language: Language, split: Split) -> float:
-    """How often a uniform guess among the values of a split is right: 0 where they are open."""
+    """Return how often a uniform guess among the values of a split is right, or 0 if the set of values is open."""
     kind = slot.removeprefix(f"{BROAD}/")
     found = split_values(language, slot, split) if kind == slot else listed_values(language, kind, split)
     return 1 / len(found) if found else 0.0

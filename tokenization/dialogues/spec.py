@@ -1,4 +1,4 @@
-"""What is asked of the generator of memory dialogues."""
+"""The settings of the generator of memory dialogues."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from tokenization.settings import Settings, require, require_fractions
 
 @dataclass(frozen=True)
 class DialogueSpec(Settings):
-    """`turns` and `facts`: inclusive ranges. `echo`: how often the acknowledgement of a fact repeats its value.
-    `update`: how often an asked fact is changed before. `unknown`: share of questions about what was never told.
-    `distract`: least share of turns that are small talk (turns that nothing else needs are small talk, too). In short
-    conversations fewer facts are told than `facts` says, so that at least one is asked. `again`: share of the small
-    talk of the training split that asks once more for a fact told before, or, in a share of `unknown`, for one never
-    told; elsewhere each fact is asked once, as an answered question writes the fact into memory again.
+    """Settings of memory dialogues. `turns` and `facts` are inclusive ranges per conversation. Short conversations tell
+    fewer facts than `facts` says, so that at least one is asked.
 
-    `distances`: the only distances at which facts are asked, equally often as far as they fit into the conversation
-    (empty: all there are). `unknown_kinds`: weights of never telling, of telling only after the question, and of
-    telling it of somebody else; the latter two take a turn of small talk, and without one nothing is told. `joins`:
-    share of the questions that need two facts, who has a role and where that person lives, as far as there is small
-    talk to give up. `held_out`: in the test split, one fact of every conversation is of a kind that training does not
-    have, and all facts are told and asked in sentences that it does not have.
+    These are shares:
+    - `echo`: acknowledgements of a fact that repeat its value.
+    - `update`: asked facts that change before the question.
+    - `unknown`: questions about facts that were not told.
+    - `distract`: turns with small talk, at least. Turns that nothing else needs are small talk, too.
+    - `again`: small talk in the training split that becomes one more question about a fact told before, or, in a share
+      `unknown`, about one never told. Other splits ask for each fact once, because an answer writes the fact into
+      memory again.
+    - `joins`: questions that need two facts (who has a role, and where that person lives), if there is enough small
+      talk to replace.
+    - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
+      It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
 
-    `broad`: share of the conversations that come from the broad generator, with open sentences, attributes and values
-    (`dialogues.broad`); `echo`, `joins`, `unknown_kinds` and `held_out` say nothing there. `characters`: the most that
-    one of its interactions has, query and answer together, unless even the shortest sentences have more."""
+    `distances` are the only distances between a fact and its question (empty: all). Each is equally frequent, as far as
+    it fits. `unknown_kinds` are the weights of never telling the fact, of telling it after the question, and of telling
+    it about somebody else. The last two replace a turn of small talk; without one, nothing is told. With `held_out`,
+    each conversation of the test split has one fact of a kind that training lacks, and all its statements and questions
+    use sentences that training lacks. In the broad generator, an interaction has at most `characters` characters in
+    query and answer, unless even the shortest sentences have more.
+    """
 
     turns: tuple[int, int] = (4, 8)
     facts: tuple[int, int] = (1, 4)

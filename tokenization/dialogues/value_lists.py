@@ -1,4 +1,4 @@
-"""What the value tables of all languages are built from."""
+"""Helpers that build the value tables of all languages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ Value = tuple[str, ...]
 
 
 def pairs(first: str, second: str, pattern: str = "{} {}") -> tuple[Value, ...]:
-    """All combinations of two word lists (words separated by blanks), as values of one form each."""
+    """Combine every word of one list with every word of another, as values with one form. Blanks separate words."""
     return tuple((pattern.format(a, b),) for a in first.split() for b in second.split())
 
 

@@ -1,4 +1,4 @@
-"""Which values a split may use, and how to find values in text.
+"""Choose the values that a split may use, and find values in text.
 
 The splits share no value of a slot, but every part of a value (a first name, a digit) occurs in training.
 """
@@ -16,34 +16,34 @@ from tokenization.records import Language, Split
 VALUES: dict[Language, dict[str, tuple[Value, ...]]] = {"en": english_values.VALUES, "pl": polish_values.VALUES}
 REFUSALS: dict[Language, str] = {"en": english_values.REFUSAL, "pl": polish_values.REFUSAL}
 ROLES: dict[Language, tuple[str, ...]] = {"en": english_values.ROLES, "pl": polish_values.ROLES}
-SPECIAL_SLOTS = ("birthday", "residence")  # told in some conversations alone
-PERSON = "person"  # the table of acquaintances' names, which are no facts by themselves
+SPECIAL_SLOTS = ("birthday", "residence")  # only some conversations tell these
+PERSON = "person"  # the table of acquaintances' names; a name alone is no fact
 SLOT_NAMES = tuple(name for name in english_values.VALUES if name not in (*SPECIAL_SLOTS, PERSON))
 
 _WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Words without case and punctuation: what answers are compared by."""
+    """Return the words of a text without case and punctuation. Answers are compared by these."""
     return tuple(_WORD.findall(text.casefold()))
 
 
 @cache
 def split_values(language: Language, slot: str, split: Split) -> tuple[Value, ...]:
-    """The values of a split with all their surface forms. About 80, 10 and 10 % of a slot's table; the hash knows no
-    language, so a code held out in English is held out in Polish."""
+    """Return the values of a split with all their surface forms. The splits have about 80, 10 and 10 % of a slot's
+    table. The hash does not depend on the language, so a code held out in English is also held out in Polish."""
     shares: dict[Split, range] = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
     return tuple(value for value in VALUES[language][slot] if stable_hash(f"{slot}/{value[0]}") % 10 in shares[split])
 
 
 def value_table(language: Language, slot: str, split: Split) -> tuple[str, ...]:
-    """The values of a split, each in the form that stands in sentences."""
+    """Return the values of a split, each in the form that sentences use."""
     return tuple(value[0] for value in split_values(language, slot, split))
 
 
 @cache
 def _forms(language: Language, slot: str) -> dict[tuple[str, ...], str]:
-    """Word sequence of every surface form of a slot, over all splits -> its value."""
+    """Map the words of every surface form of a slot, over all splits, to the value."""
     return {words(form): value[0] for value in VALUES[language][slot] for form in value}
 
 
@@ -59,7 +59,7 @@ def _lengths(language: Language, slot: str | None) -> tuple[int, ...]:
 
 
 def mentioned(text: str, language: Language, slot: str | None = None) -> set[str]:
-    """The values of a slot (None: of any in SLOT_NAMES) that stand in a text in any of their forms."""
+    """Return the values of a slot (None: of all SLOT_NAMES) that a text contains in any of their forms."""
     forms = _forms(language, slot) if slot else _all_forms(language)
     sequence = words(text)
     spans = (sequence[i : i + n] for n in _lengths(language, slot) for i in range(len(sequence) - n + 1))

@@ -1,4 +1,4 @@
-"""Memory dialogues in words: a plan, with values drawn for its facts, becomes a conversation and what it asks."""
+"""Put memory dialogues into words: turn a plan, with values drawn for its facts, into a conversation and probes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def generate(
     index: int,
     distractors: Sequence[Interaction] = (),
 ) -> Conversation:
-    """Conversation `index` of a split: a pure function of its arguments. Real `distractors`, if given, take half of
-    the small talk, except those that hold a value of some slot."""
+    """Generate conversation `index` of a split. It depends only on the arguments. Real `distractors`, if given, replace
+    half of the small talk, except those that contain a value of any slot."""
     if spec.broad and stable_hash(f"generator/{language}/{split}/{seed}/{index}") < spec.broad * 2**64:
         return generate_broad(spec, language, split, seed, index, distractors)
     rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
@@ -41,7 +41,7 @@ def generate(
 
 
 def example(language: Language, seed: int, split: Split = "test") -> Conversation:
-    """Two or three facts, some small talk, then a question about each fact."""
+    """Generate a conversation with two or three facts, some small talk, then a question about each fact."""
     rng = Random(stable_hash(f"example/{language}/{split}/{seed}"))
     facts = rng.choice((2, 3))
     tells = [DialogueAct("tell", fact) for fact in range(facts)]
@@ -51,7 +51,7 @@ def example(language: Language, seed: int, split: Split = "test") -> Conversatio
 
 
 class _Speech:
-    """One conversation while it is put into words."""
+    """Puts one conversation into words."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class _Speech:
         return Interaction(self.rng.choice(slot.others).format(value[0]), self.book.acknowledgement)
 
     def _answered(self, sentence: str, back: str) -> Interaction:
-        """What is told, with an acknowledgement that repeats it or not."""
+        """Make an interaction of a statement and an acknowledgement, which may repeat the statement."""
         answer = self.book.echo.format(back) if self.rng.random() < self.echo else self.book.acknowledgement
         return Interaction(sentence, answer)
 
@@ -163,7 +163,7 @@ class _Speech:
         )
 
     def _others(self, fact: int) -> list[str]:
-        """Every value told so far that is not this fact's."""
+        """Return every value told so far that does not belong to this fact."""
         values = [value[0] for other, values in self.told.items() if other != fact for value in values]
         return [*values, *(value[0] for value in self.of_others.values()), *self.acquaintances.told_places()]
 
@@ -172,7 +172,7 @@ class _Speech:
 
 
 class _Acquaintances:
-    """Who has which role and lives where, and in which turns either was told."""
+    """Holds who has which role, where they live, and in which turns each was told."""
 
     def __init__(self, language: Language, split: Split, rng: Random) -> None:
         self.language, self.split, self.rng = language, split, rng
@@ -190,7 +190,7 @@ class _Acquaintances:
             self.places = self.rng.sample(split_values(self.language, self.book.residence.name, self.split), count)
 
     def tell(self, number: int, act: DialogueAct) -> tuple[str, str]:
-        """The sentence of the user, and the one that repeats it."""
+        """Return the user's sentence and the one that repeats it."""
         self.stated[act.kind, act.fact] = number
         role, person, place = self.roles[act.fact], self.people[act.fact][0], self.places[act.fact][0]
         if act.kind == "role":
@@ -202,7 +202,7 @@ class _Acquaintances:
         return self.roles[act.fact], self.places[act.fact]
 
     def since(self, act: DialogueAct) -> int:
-        """The turn of the earlier of the two statements."""
+        """Return the turn of the earlier of the two statements."""
         return min(self.stated["role", act.fact], self.stated["residence", act.fact])
 
     def told_places(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""The phrasebook: attributes with their sentences, persons, small talk, general questions, phrases, words of values.
+"""Read the phrasebook: attributes and their sentences, persons, small talk, general questions, phrases, value words.
 
-It is written by hand and lies beside this module, a folder of TOML files per language; it is read once per process
-and checked. Sentences hold `{value}` where a value goes, and `{owner}` (English also `{owners}`, Polish `{owner_gen}`)
-where the person goes to whom an attribute belongs.
+The phrasebook is written by hand. It is beside this module, as a folder of TOML files per language. It is read once per
+process and checked. In its sentences `{value}` stands for a value, and `{owner}` (English also `{owners}`, Polish
+`{owner_gen}`) for the person to whom an attribute belongs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = frozenset(
     "month number object password_words period pet_name phone place_in plant price room school size song_title sport "
     "street_address subject surname team time username vehicle website weekday weight year".split()
 )
-# placeholders that every sentence of a list holds; where several sets are given, one of them
+# the placeholders that every sentence of a list has; if there are several sets, a sentence has one of them
 _PHRASES: Mapping[str, tuple[frozenset[str], ...]] = {
     name: tuple(frozenset(one.split()) for one in placeholders)
     for name, placeholders in {
@@ -41,14 +41,14 @@ _OWNERS = ("owner", "owners", "owner_gen")
 
 
 class PhrasebookError(ValueError):
-    """The phrasebook is not as the generator reads it; the message names the file and the entry."""
+    """The phrasebook has an error. The message names the file and the entry."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One thing that a person can be asked about. `noun` holds its forms by placeholder (`noun`; Polish also
-    `noun_gen`, `noun_acc`); `gender` is that of who bears the value, where it is a name. Attributes of other persons
-    (`of_person`) have no sentences of change."""
+    """One attribute of a person. `noun` holds its forms by placeholder (`noun`; Polish also `noun_gen`, `noun_acc`). If
+    the value is a name, `gender` is the gender of its bearer. Attributes of other persons (`of_person`) have no
+    `change` sentences."""
 
     name: str
     kind: str
@@ -63,8 +63,8 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Relation:
-    """A person by what they are to the user, in the words of the user and of the assistant: what stands in place of
-    each placeholder."""
+    """A person that the user knows, such as a sister. `by_user` and `by_assistant` say what replaces each placeholder
+    in a sentence of the user or of the assistant."""
 
     word: str
     by_user: Mapping[str, str]
@@ -74,7 +74,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a user may say in several wordings, and what may be replied."""
+    """Several wordings of what a user says, and possible replies."""
 
     user: tuple[str, ...]
     reply: tuple[str, ...]
@@ -83,7 +83,8 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Book:
-    """One language. `phrases` and `words` are lists by their names in `phrases.toml` and `values.toml`."""
+    """The phrasebook of one language. `phrases` holds the lists of `phrases.toml` by name, `words` those of
+    `values.toml`."""
 
     attributes: tuple[Attribute, ...]
     person_attributes: tuple[Attribute, ...]
@@ -96,12 +97,12 @@ class Book:
 
 @cache
 def load(language: Language) -> Book:
-    """The phrasebook of a language. Raises PhrasebookError."""
+    """Load the phrasebook of a language. Raises PhrasebookError."""
     return read(FOLDER / language)
 
 
 def read(folder: Path) -> Book:
-    """The phrasebook in a folder. Raises PhrasebookError."""
+    """Read and check the phrasebook in a folder. Raises PhrasebookError."""
     attributes = [
         _attribute(path.name, entry)
         for path in sorted(folder.glob("attributes_*.toml"))
@@ -127,7 +128,7 @@ def read(folder: Path) -> Book:
 
 
 def placeholders(sentence: str) -> list[str]:
-    """The names of what has to be put into a sentence, in their order."""
+    """Return the names of the placeholders of a sentence, in order."""
     return _PLACEHOLDER.findall(sentence)
 
 

@@ -1,4 +1,4 @@
-"""How English values are made."""
+"""Make English values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LISTED = {
 
 
 class EnglishValues(ValueMaker):
-    """Those of `phrasebook/en/values.toml`, with articles where sentences need them."""
+    """Makes values from `phrasebook/en/values.toml`, with articles where sentences need them."""
 
     def __init__(self) -> None:
         words = load("en").words
@@ -25,7 +25,7 @@ class EnglishValues(ValueMaker):
         super().__init__(words, listed)
 
     def _described(self, rng: Random, adjectives: str, nouns: str) -> str:
-        """A noun of a list, in half of the cases with an adjective."""
+        """Draw a noun from a list, half the time with an adjective."""
         noun = self.pick(rng, nouns)
         return noun if rng.random() < 0.5 else f"{self.pick(rng, adjectives)} {noun}"
 

@@ -1,4 +1,4 @@
-"""Which facts a conversation is about: an attribute of the user or of somebody else, and the values it takes."""
+"""Draw the facts of a conversation: attributes of the user or of somebody else, and their values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import words
 from tokenization.records import Language, Split
 
-ALIKE, DENSE = 0.25, 0.2  # shares of conversations: facts of one kind of value; one attribute of several persons
-OF_PERSONS = 0.3  # share of the other facts that belong to somebody else
+ALIKE, DENSE = 0.25, 0.2  # shares of conversations: all facts of one value kind; one attribute of several persons
+OF_PERSONS = 0.3  # share of the facts in other conversations that belong to somebody else
 _DRAWS = 30
 _PARTNERS = frozenset(
     "wife husband girlfriend boyfriend fiancé fiancée partner ex-wife ex-husband żona mąż dziewczyna chłopak "
@@ -24,7 +24,7 @@ _PARTNERS = frozenset(
 
 @dataclass
 class Fact:
-    """`owner` is None for the user. `values` are those told so far, the newest last; `stated` is the turn of that."""
+    """One fact. `owner` is None for the user. `values` are those told so far, the newest last, in turn `stated`."""
 
     attribute: Attribute
     owner: Relation | None = None
@@ -38,14 +38,14 @@ class Fact:
         return bool(self.values) and not self.retracted
 
     def named(self, by_user: bool) -> dict[str, str]:
-        """What stands for its owner in a sentence of the user or of the assistant."""
+        """Return the placeholders for the owner and their texts, for a sentence of the user or of the assistant."""
         if self.owner is None:
             return {}
         return dict(self.owner.by_user if by_user else self.owner.by_assistant)
 
 
 class FactDrawer:
-    """Draws facts that differ, and values that do not contain each other, for one conversation."""
+    """Draws different facts for one conversation, and values that do not contain each other."""
 
     def __init__(self, language: Language, split: Split, gender: str, material: Material, rng: Random) -> None:
         self.language, self.split, self.gender, self.material, self.rng = language, split, gender, material, rng
@@ -56,7 +56,7 @@ class FactDrawer:
         self.said: list[str] = []
 
     def draw(self, count: int) -> list[Fact]:
-        """`count` facts in random order."""
+        """Draw `count` facts in random order."""
         rng, style = self.rng, self.rng.random()
         facts: list[Fact] = []
         if style < ALIKE and self.material.by_kind:
@@ -77,7 +77,7 @@ class FactDrawer:
         return facts
 
     def of_another(self, fact: Fact) -> Fact | None:
-        """The same of somebody else, if the phrasebook can tell it."""
+        """Return the same kind of fact about somebody else, if the phrasebook has sentences for it."""
         name = fact.attribute.name
         alike = [attribute for attribute in self.material.person_attributes if attribute.name == name]
         if not alike:
@@ -85,8 +85,8 @@ class FactDrawer:
         return self._new(alike[0], self.rng.choice(self.relations))
 
     def value(self, fact: Fact) -> Value | None:
-        """A new value for a fact: none of its words in a row are a value told before, or the other way round. None if
-        there are too few."""
+        """Draw a new value for a fact. It does not contain a value told before, and is not contained in one. Return
+        None if there are too few values."""
         for _ in range(_DRAWS):
             value = draw_value(self.language, fact.attribute.kind, self.split, self.rng, self._gender(fact))
             text = f" {' '.join(words(shortest(value)))} "
@@ -96,7 +96,7 @@ class FactDrawer:
         return None
 
     def _gender(self, fact: Fact) -> str:
-        """Of whom a name belongs to: "m", "f", or "" where it is not known."""
+        """Return the gender of the person whom a name belongs to: "m", "f", or "" if it is not known."""
         told = {"f": "f", "m": "m", "ma": "m"}.get(fact.attribute.gender, "")
         if told or fact.attribute.kind == "full_name":
             return told
@@ -113,5 +113,5 @@ class FactDrawer:
 
 
 def said_forms(values: Iterable[Value]) -> list[str]:
-    """The shortest form of each that stands in sentences: without an article, for instance."""
+    """Return for each value the shortest form that sentences use, for instance without an article."""
     return [short if (short := shortest(value)) in value[0] else value[0] for value in values]

@@ -1,9 +1,9 @@
-"""What of the phrasebook belongs to which split, so that validation and test share no attribute, no sentence and no
-value with training.
+"""Divide the phrasebook among the splits. Validation and test share no attribute, sentence or value with training.
 
-Attributes go with all their sentences, alike in both languages where they have one name; small talk and questions go
-exchange by exchange, phrases one by one; for values see `value_splits`. Attributes whose kind has too few values occur
-in training alone. What the template generator asks belongs to training here, too.
+An attribute is in one split with all its sentences. An attribute with the same name in both languages is in the same
+split in both. Small talk and questions are divided by exchange, phrases one by one, and values as in `value_splits`.
+Attributes whose kind has too few values are only in training. So are the attributes that the template generator asks
+about.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES
 from tokenization.hashing import stable_hash
 from tokenization.records import Language, Split
 
-# what the template generator asks about, by the names that the phrasebook has for it
+# the attributes that the template generator asks about, by their names in the phrasebook
 OF_TEMPLATES = frozenset(
     "own_first_name own_surname first_name surname best_friend locker_code dog_name cat_name first_pet dog cat own_car "
     "own_vehicle team_meeting home_address favourite_dish holiday_country dream_country vacation_start laptop_password "
     "wifi_password streaming_password birthday birth_city hometown".split()
 )
-_DRAW = 34  # of the draws that were looked at, one that gives test many kinds of values in both languages
-# who speaks is told by past tense and adjectives: said by a woman, by a man
+_DRAW = 34  # chosen from several draws, as it gives the test split many kinds of values in both languages
+# past tense and adjectives show the gender of the speaker: a woman, a man
 _FEMININE = re.compile(r"\w(?:łam|łaś|łabym|łabyś)\b|\bpowinnam\b|\bjestem (?:\w+ )?\w+[dhkmnrtw]a\b|\bsama\b", re.I)
 _MASCULINE = re.compile(r"\w(?:łem|łeś|łbym|łbyś)\b|\bpowinienem\b|\bjestem (?:\w+ )?\w+[dhkmnrtwg][yi]\b", re.I)
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the conversations of one split are made of, in one language, for a user of one gender ("" in English)."""
+    """The phrases for conversations of one split, in one language, for a user of one gender ("" in English)."""
 
     attributes: tuple[Attribute, ...]
     person_attributes: tuple[Attribute, ...]
@@ -46,7 +46,7 @@ class Material:
 
 @cache
 def material(language: Language, split: Split, gender: str = "") -> Material:
-    """Everything of a split that a user of this gender ("m", "f"; "" where the language does not tell) may say."""
+    """Return the material of a split for a user of this gender ("m", "f"; "" if the language does not show it)."""
     book = load(language)
     attributes = _attributes(book.attributes, split, gender)
     return Material(
@@ -66,7 +66,7 @@ def material(language: Language, split: Split, gender: str = "") -> Material:
 
 
 def split_of_attribute(attribute: Attribute) -> Split:
-    """About 80, 8 and 12 % of all names."""
+    """Return the split of an attribute. The splits have about 80, 8 and 12 % of all attribute names."""
     if attribute.name in OF_TEMPLATES or attribute.kind in TOO_FEW_VALUES:
         return "train"
     share = stable_hash(f"broad/attribute{_DRAW}/{attribute.name}") % 25
@@ -74,7 +74,7 @@ def split_of_attribute(attribute: Attribute) -> Split:
 
 
 def split_of_texts(texts: Iterable[str], least: int) -> dict[str, Split]:
-    """A tenth of a list each for validation and test, and at least so many."""
+    """Divide a list of texts. Validation and test get a tenth each, but at least `least` texts each."""
     order = sorted(texts, key=lambda text: stable_hash(f"broad/{text}"))
     few = max(least, len(order) // 10)
     return {text: "test" if n < few else "validation" if n < 2 * few else "train" for n, text in enumerate(order)}
@@ -116,6 +116,6 @@ def _phrases(book: Book, split: Split, gender: str) -> dict[str, tuple[str, ...]
 
 
 def _said_by(sentences: tuple[str, ...], gender: str) -> tuple[str, ...]:
-    """Those that do not tell of the other gender."""
+    """Return the sentences that do not show the other gender."""
     other = {"m": _FEMININE, "f": _MASCULINE}.get(gender)
     return tuple(sentence for sentence in sentences if not (other and other.search(sentence)))

@@ -1,4 +1,4 @@
-"""What is said about a fact, in sentences of the phrasebook and with what people put around them."""
+"""Phrase statements, questions and replies about facts, with the openers and remarks that people add."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, tak
 from tokenization.dialogues.value_lists import Value
 from tokenization.records import Interaction, Language
 
-OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # sentences that tell: an opener before, a remark before, one behind
-OPENED_QUESTION, LED_UP = 0.15, 0.15  # questions: an opener before, a sentence before
-NOUN_REFUSED = 0.4  # refusals that name what is not known
-IN_A_SENTENCE = 0.3  # of the acknowledgements that repeat a value: with the sentence of an answer
+OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # shares of statements: with an opener, a remark before, a remark after
+OPENED_QUESTION, LED_UP = 0.15, 0.15  # shares of questions: with an opener before, a sentence before
+NOUN_REFUSED = 0.4  # share of refusals that name the unknown attribute
+IN_A_SENTENCE = 0.3  # share of the acknowledgements with a value that use an answer sentence
 
 
 class Phrasing:
-    """Of one conversation. `bare` sentences have nothing around them; `echo` is the share of acknowledgements that
-    repeat what was told."""
+    """Phrases one conversation. A `bare` sentence has no opener or remark. `echo` is the share of acknowledgements that
+    repeat the value."""
 
     def __init__(self, language: Language, material: Material, rng: Random, echo: float) -> None:
         self.language, self.material, self.rng, self.echo = language, material, rng, echo
         self.talked: set[str] = set()
 
     def said(self, fact: Fact, sentence: str, value: Value | None = None, *, inside: bool = False) -> str:
-        """A sentence of the user about a fact."""
+        """Fill a sentence of the user about a fact."""
         as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
         values = fact.named(by_user=True) | ({"value": value[0]} if value else {})
         return fill(sentence, values, inside=inside, as_written=as_written)
@@ -42,7 +42,7 @@ class Phrasing:
         return self.around(self.rng.choice(fact.attribute.tell), fact, value, bare)
 
     def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> str:
-        """A sentence that tells, with what people say before and behind."""
+        """Fill a statement, and perhaps add an opener or remarks."""
         rng, phrases = self.rng, self.material.phrases
         opener = ""
         if not bare and rng.random() < OPENED:
@@ -68,7 +68,7 @@ class Phrasing:
         return self.said(fact, sentence)
 
     def acknowledged(self, fact: Fact, value: Value, phrases: str) -> str:
-        """With the value in a share `echo`."""
+        """Draw an acknowledgement. A share `echo` of them repeats the value."""
         if self.rng.random() >= self.echo:
             return self.phrase(phrases)
         if self.rng.random() < IN_A_SENTENCE:
@@ -89,7 +89,7 @@ class Phrasing:
         return self.rng.choice(self.material.phrases[name])
 
     def exchange(self, exchanges: Sequence[Exchange]) -> Interaction:
-        """One that was not there before, if the second choice is none."""
+        """Draw an exchange. If the conversation already has it, draw once more."""
         exchange = self.rng.choice(exchanges)
         if exchange.user[0] in self.talked:
             exchange = self.rng.choice(exchanges)

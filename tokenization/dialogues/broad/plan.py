@@ -1,4 +1,4 @@
-"""What is said in which turn of a broad conversation: the plan of `dialogues.plan`, with more done in its turns."""
+"""Plan which turn of a broad conversation does what. It extends the plan of `dialogues.plan`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tokenization.dialogues.spec import DialogueSpec
 
 TurnKind = Literal["talk", "greet", "tell", "change", "retract", "other", "ask"]
 
-NEVER_LATER_OTHER = (0.5, 0.2, 0.3)  # weights of why something is unknown
-PAIRED = 0.25  # of the turns that tell: two facts at once
-CORRECTED = 0.08  # a value told wrong and put right in the same turn
-TOGETHER = 0.6  # of the questions: two at once, where there is another fact to ask for
-LOOSE = 0.6  # of the small talk: a question about the second fact of a pair, while there is one
-RETRACTED = 0.06  # of the small talk: something is taken back that is asked later
-GREETED = 0.5  # of the small talk at the start
+NEVER_LATER_OTHER = (0.5, 0.2, 0.3)  # weights of the reasons why a fact is unknown
+PAIRED = 0.25  # share of the statements with two facts at once
+CORRECTED = 0.08  # share of the statements that tell a wrong value and correct it in the same turn
+TOGETHER = 0.6  # share of the questions that ask for two facts at once, if there is a second one
+LOOSE = 0.6  # share of the small talk replaced by a question about the second fact of a pair, if there is one
+RETRACTED = 0.06  # share of the small talk replaced by the retraction of a fact that is asked later
+GREETED = 0.5  # share of greetings in small talk at the start
 
 
 @dataclass(frozen=True)
 class ScriptTurn:
-    """One turn and the facts that it is about, by their numbers; `corrected`: told wrong first."""
+    """One turn and the numbers of its facts. If `corrected`, the user tells a wrong value first."""
 
     kind: TurnKind
     facts: tuple[int, ...] = ()
@@ -32,20 +32,20 @@ class ScriptTurn:
 
 @dataclass(frozen=True)
 class Script:
-    """The turns of a conversation and how many facts they number, told or not."""
+    """The turns of a conversation, and the number of its facts, told or not."""
 
     turns: tuple[ScriptTurn, ...]
     facts: int
 
 
 def write_script(spec: DialogueSpec, rng: Random, *, again: bool) -> Script:
-    """`again`: small talk may become a question about what was asked before (`spec.again`)."""
+    """Draw a script. If `again`, small talk may become a question about a fact asked before (`spec.again`)."""
     acts = plan(_spec_of_acts(spec), rng)
     count = count_facts(acts)
     updated = {act.fact for act in acts if act.kind == "update"}
     asked_at = {act.fact: number for number, act in enumerate(acts) if act.kind == "ask"}
     stated: dict[int, int] = {}
-    loose: list[int] = []  # second facts of pairs that nobody has asked for
+    loose: list[int] = []  # second facts of pairs, not asked so far
     turns = []
 
     def loose_fact(number: int) -> int | None:

@@ -1,4 +1,4 @@
-"""How Polish values are made: everything stands in the nominative, with adjectives that agree."""
+"""Make Polish values. All are in the nominative, with adjectives that agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LISTED = {
     "subject": "subjects", "hobby": "hobbies", "month": "months", "weekday": "weekdays",
     "job": "jobs", "instrument": "instruments",
 }  # fmt: skip
-# singular after "one" is never needed: counts begin with 2; then after 2 to 4, and after all others
+# counts start at 2, so no singular is needed: the form after 2 to 4, and the form after other numbers
 UNITS = {
     "minutes": ("minuty", "minut"), "hours": ("godziny", "godzin"), "days": ("dni", "dni"),
     "weeks": ("tygodnie", "tygodni"), "months": ("miesiące", "miesięcy"),
@@ -23,7 +23,7 @@ FEMININE_SURNAMES = (("ski", "ska"), ("cki", "cka"), ("dzki", "dzka"), ("ny", "n
 
 
 class PolishValues(ValueMaker):
-    """Those of `phrasebook/pl/values.toml`, with the endings that they need."""
+    """Makes values from `phrasebook/pl/values.toml`, with the endings that they need."""
 
     def __init__(self) -> None:
         words = load("pl").words
@@ -32,7 +32,7 @@ class PolishValues(ValueMaker):
         self.fixed_surnames = tuple(name for name in words["surnames"] if not name.endswith(inflected))
 
     def _described(self, rng: Random, adjectives: str, nouns: str, gender: str, bare: float = 0.0) -> str:
-        """A noun of a list with an adjective that agrees, or without one in a share `bare`."""
+        """Draw a noun from a list with an adjective that agrees. A share `bare` has no adjective."""
         noun = self.pick(rng, f"{nouns}_{gender}")
         return noun if rng.random() < bare else f"{agreeing(self.pick(rng, adjectives), gender)} {noun}"
 
@@ -40,7 +40,7 @@ class PolishValues(ValueMaker):
         return f"{plain(self.invent(rng))}.{rng.choice(('pl', 'pl', 'eu', 'com.pl', 'net'))}"
 
     def surname(self, rng: Random, gender: str) -> Value:
-        if not gender:  # of whom we do not know it: one that has a single form
+        if not gender:  # the gender is not known: take a surname with a single form
             return (rng.choice(self.fixed_surnames) if rng.random() < 0.7 else self.invent(rng),)
         invented = self.invent(rng) + rng.choice(("ski", "wicz", "czyk"))
         name = self.pick(rng, "surnames") if rng.random() < 0.7 else invented
@@ -147,7 +147,7 @@ class PolishValues(ValueMaker):
 
 
 def agreeing(adjective: str, gender: str) -> str:
-    """The nominative of a masculine adjective in another gender ("m", "f" or "n")."""
+    """Return the nominative of a masculine adjective in the given gender ("m", "f" or "n")."""
     if gender == "m":
         return adjective
     feminine = gender == "f"

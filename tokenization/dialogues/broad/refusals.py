@@ -1,4 +1,4 @@
-"""Whether an answer says that its fact is not known, in any of the sentences that the generators have for that."""
+"""Recognise the refusals of the generators: answers that say that a fact is not known."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.values import REFUSALS, words
 from tokenization.records import Language
 
-_NOUN = r"(?:\w+ ){1,8}"  # words of a noun that a refusal names
+_NOUN = r"(?:\w+ ){1,8}"  # the noun that a refusal names
 
 
 def refuses(text: str, language: Language) -> bool:
-    """Whether one of the refusals, of any split, stands in a text as a sequence of whole words."""
+    """Say whether a text contains a refusal, of any split, as a sequence of whole words."""
     return bool(_pattern(language).search(f" {' '.join(words(text))} "))
 
 

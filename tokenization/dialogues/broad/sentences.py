@@ -1,4 +1,4 @@
-"""How sentences of the phrasebook are put together: what goes into them, before them and behind them."""
+"""Fill sentences of the phrasebook, and join them with others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from tokenization.records import Language
 
-AS_WRITTEN = ("email", "username", "website", "password_words")  # no capital, even where a sentence begins with them
-# sentences that begin with one of these need no opener before them
+AS_WRITTEN = ("email", "username", "website", "password_words")  # these get no capital, even at the start of a sentence
+# a sentence that begins with one of these takes no opener
 _OPENED: Mapping[Language, frozenset[str]] = {
     "en": frozenset(
         "ah alright also and anyway before btw but by can could did do don't fyi guess heads hello hey hi hm just "
@@ -25,8 +25,8 @@ _END = (".", "!", "?", "…")
 
 
 def fill(sentence: str, values: Mapping[str, str], *, inside: bool = False, as_written: bool = False) -> str:
-    """A sentence with its placeholders filled. It begins with a capital if a placeholder stands first, unless it goes
-    on `inside` another; a sentence inside another loses its capital."""
+    """Fill the placeholders of a sentence. If it starts with a placeholder, the value gets a capital, unless
+    `as_written`. If the sentence goes `inside` another, it starts without a capital."""
     starts_with_value = sentence.startswith("{")
     if inside and not starts_with_value:
         sentence = lower(sentence)
@@ -38,14 +38,14 @@ def fill(sentence: str, values: Mapping[str, str], *, inside: bool = False, as_w
 
 
 def lower(sentence: str) -> str:
-    """Without the capital of its first word, where that is none of a name."""
+    """Remove the capital of the first word, unless the word always has it."""
     if _ALWAYS_CAPITAL.match(sentence):
         return sentence
     return sentence[0].lower() + sentence[1:]
 
 
 def takes_opener(sentence: str, opener: str, language: Language) -> bool:
-    """Whether a sentence can follow an opener."""
+    """Say whether a sentence can follow an opener."""
     first = re.split(r"[\s,:;.]", sentence, maxsplit=1)[0].lower()
     if first in _OPENED[language]:
         return False
@@ -53,12 +53,13 @@ def takes_opener(sentence: str, opener: str, language: Language) -> bool:
 
 
 def closed(sentence: str) -> str:
-    """With a full stop, if it ends without any mark."""
+    """Add a full stop to a sentence that ends without a mark."""
     return sentence if sentence.endswith(_END) else f"{sentence}."
 
 
 def joined(pattern: str, first: str, second: str) -> str | None:
-    """Two sentences, the second already as it stands inside another, in one; None where one of them cannot be."""
+    """Join two sentences into one, or return None if one contains an end mark inside. The second starts without a
+    capital already."""
     bare = [sentence.removesuffix(".") for sentence in (first, second)]
     if any(re.search(r"[.!?…]", sentence) for sentence in bare):
         return None

@@ -1,4 +1,4 @@
-"""Broad conversations in words: a script becomes interactions and what they ask."""
+"""Put broad conversations into words: turn a script into interactions and probes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tokenization.dialogues.values import words
 from tokenization.hashing import stable_hash
 from tokenization.records import BROAD, Conversation, Interaction, Language, Probe, ProbeKind, ProbeTag, Split
 
-IN_ONE = 0.8  # of the pairs: joined in one sentence, where they can be
-BY_VALUES = 0.25  # changes told by the old and the new value alone
-REAL = 0.5  # of the small talk, where there are real interactions
-KNOWLEDGE = 0.4  # of the rest: general questions
-_TRIES = 6  # to fit a turn into the characters it may have; without anything around from the fourth on
+IN_ONE = 0.8  # share of the pairs joined in one sentence, where this is possible
+BY_VALUES = 0.25  # share of the changes that name only the old and the new value
+REAL = 0.5  # share of the small talk that is real, if there are real interactions
+KNOWLEDGE = 0.4  # share of general questions in the rest
+_TRIES = 6  # attempts to fit a turn into its characters; from the fourth on, sentences are bare
 
 
 def generate_broad(
@@ -31,7 +31,7 @@ def generate_broad(
     index: int,
     distractors: Sequence[Interaction] = (),
 ) -> Conversation:
-    """Broad conversation `index` of a split: a pure function of its arguments."""
+    """Generate broad conversation `index` of a split. It depends only on the arguments."""
     rng = Random(stable_hash(f"broad/{language}/{split}/{seed}/{index}"))
     script = write_script(spec, rng, again=split == "train")
     speech = _Speech(spec, language, split, rng, distractors, script.facts)
@@ -39,8 +39,8 @@ def generate_broad(
 
 
 class _Speech:
-    """One conversation while it is put into words. What a turn of the script cannot do, because a value or a sentence
-    is missing or because it would be too long, it leaves out."""
+    """Puts one conversation into words. It leaves out a part of the script for which a value or a sentence is missing,
+    or which would be too long."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class _Speech:
             return self._retract(facts[0]), None
         return self._greet() if turn.kind == "greet" else None, None
 
-    # what the user tells
+    # statements of the user
 
     def _tell(self, number: int, facts: list[Fact], corrected: bool) -> Interaction | None:
         values = [self.drawer.value(fact) for fact in facts]
@@ -96,7 +96,7 @@ class _Speech:
             both = self._fitted(lambda bare: self._pair(told))
             if self._fits(both):
                 return self._state(number, told, both)
-        told = told[:1]  # the second of a pair that is too long will be asked for, and not be known
+        told = told[:1]  # the pair is too long: the second fact is asked later, and not known
         fact, value = told[0]
         if corrected and (right := self.drawer.value(fact)):
             interaction = self._fitted(lambda bare: self._corrected(fact, value, right))
@@ -164,13 +164,13 @@ class _Speech:
         query = fill(self.phrasing.phrase("retract"), fact.attribute.noun)
         return Interaction(query, self.phrasing.phrase("acknowledge_retract"))
 
-    # what the user asks
+    # questions of the user
 
     def _ask(self, number: int, facts: list[Fact]) -> tuple[Interaction | None, Probe | None]:
         asked = facts if all(fact.known for fact in facts) else facts[:1]
         fact = asked[0]
         grid = self.spec.distances if self.split != "train" else ()
-        if fact.known and grid and number - fact.stated not in grid:  # it could not be changed where it should be
+        if fact.known and grid and number - fact.stated not in grid:  # its change was left out
             return None, None
         if not fact.known:
             interaction = self._fitted(
@@ -218,8 +218,8 @@ class _Speech:
         return Probe(number, slot, "unknown", (refusal,), forbidden, distance=0, facts=self._held(), tag=tag)
 
     def _forbidden(self, stale: Iterable[Value], facts: list[Fact], answer: str) -> tuple[str, ...]:
-        """What must not be answered: old values first, then every other value told so far. A word of the right answer
-        that happens to be such a value may stand there."""
+        """Return the values that a right answer must not contain: old values first, then every other value told so far.
+        Values that are part of the right answer are left out."""
         mine = set(map(id, facts))
         others = [value for other in self.facts if id(other) not in mine for value in other.values]
         told = dict.fromkeys(said_forms([*stale, *others, *self.of_others]))
@@ -229,10 +229,10 @@ class _Speech:
     def _held(self) -> int:
         return sum(fact.known for fact in self.facts) + len(self.of_others)
 
-    # everything else
+    # small talk, and the length of a turn
 
     def _talk(self) -> Interaction:
-        """Small talk that holds no value told before, if one of a few draws does not."""
+        """Draw small talk. If it contains a value told before, draw again a few times."""
         pick = self._any_talk()
         for _ in range(_TRIES):
             text = f" {' '.join(words(f'{pick.query} {pick.answer}'))} "
@@ -254,7 +254,7 @@ class _Speech:
         return len(interaction.query) + len(interaction.answer) <= self.spec.characters
 
     def _fitted(self, make: Callable[[bool], Interaction]) -> Interaction:
-        """The first of a few that has no more characters than it may, or the shortest of them."""
+        """Make an interaction several times. Return the first that is short enough, or the shortest."""
         made: list[Interaction] = []
         for number in range(_TRIES):
             made.append(make(number >= _TRIES // 2))

@@ -1,4 +1,4 @@
-"""How values are made that look alike in every language; each language adds the rest."""
+"""Make the values that look alike in every language. Each language adds the others."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TypeVar
 from tokenization.dialogues.value_lists import Value
 
 Choice = TypeVar("Choice")
-NAMES = ("first_name", "surname", "full_name")  # kinds that are inflected for, or chosen by, a gender
+NAMES = ("first_name", "surname", "full_name")  # kinds that depend on a gender
 
 
 class ValueMaker:
-    """One language. The kinds in `listed` have all their values there; for every other kind there is a method of its
-    name that draws one."""
+    """Makes the values of one language. `listed` holds all values of some kinds. For every other kind, a method with
+    its name draws a value."""
 
     def __init__(self, words: Mapping[str, tuple[str, ...]], listed: Mapping[str, tuple[Value, ...]]) -> None:
         self.words = words
         self.listed = listed
 
     def draw(self, kind: str, rng: Random, gender: str) -> Value:
-        """A value of any split, first its form in sentences."""
+        """Draw a value of any split. Its first form is the one that sentences use."""
         if kind in self.listed:
             return rng.choice(self.listed[kind])
         make: Callable[..., Value] = getattr(self, kind)
@@ -31,12 +31,12 @@ class ValueMaker:
         return rng.choice(self.words[name])
 
     def invent(self, rng: Random) -> str:
-        """A word of two or three syllables that nobody knows, with a capital."""
+        """Invent a word of two or three syllables, with a capital."""
         middle = self.pick(rng, "middle_syllables") if rng.random() < 0.5 else ""
         return (self.pick(rng, "first_syllables") + middle + self.pick(rng, "last_syllables")).capitalize()
 
     def login(self, rng: Random) -> str:
-        """From a person's name, in plain letters."""
+        """Make a login from a person's name, in plain letters."""
         first, last = self.pick(rng, rng.choice(("female", "male"))), self.pick(rng, "surnames")
         joined = one_of(rng, f"{first}.{last}", f"{first[0]}{last}", f"{last}{rng.randrange(100)}", self.invent(rng))
         return plain(joined)
@@ -97,28 +97,28 @@ class ValueMaker:
 
 
 def values(words: Sequence[str]) -> tuple[Value, ...]:
-    """Words that have one form each."""
+    """Make values of words with one form each."""
     return tuple((word,) for word in words)
 
 
 def one_of(rng: Random, *choices: Choice) -> Choice:
-    """One of the arguments, all of them equally often."""
+    """Draw one of the arguments, each with equal chance."""
     return rng.choice(choices)
 
 
 def minutes(rng: Random) -> str:
-    """Of a time of day; more often a multiple of five."""
+    """Draw the minutes of a time of day. Multiples of five are more frequent."""
     return f"{5 * rng.randrange(12) if rng.random() < 0.7 else rng.randrange(60):02}"
 
 
 def decimal(rng: Random, low: int, high: int, point: str) -> str:
-    """A number, in one of three cases with one digit behind the point."""
+    """Draw a number. One in three has a digit after the point."""
     whole = str(rng.randint(low, high))
     return whole if rng.random() < 0.67 else f"{whole}{point}{rng.randint(1, 9)}"
 
 
 def plain(text: str) -> str:
-    """Small letters without accents, as in addresses."""
+    """Return a text in small letters without accents, as in addresses."""
     return text.lower().translate(_PLAIN)
 
 

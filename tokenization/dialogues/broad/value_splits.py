@@ -1,8 +1,8 @@
-"""Which values a split may use, and draws of them.
+"""Draw values that a split may use.
 
-The splits share no value, whatever its kind, its language or the form in which it is said: the text of its shortest
-form decides. Kinds with too few values for that, weekdays and months, occur in training alone. A value that the
-template generator knows is of the split that it has there.
+The text of its shortest form decides the split of a value, so splits share no value across kinds, languages or forms.
+Weekdays and months have too few values for this and occur only in training. A value of the template generator is in the
+same split as there.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _MOST_DRAWS = 2_000
 
 
 def split_of_value(value: Value) -> Split:
-    """That of its shortest form, about 80, 10 and 10 % of all; one that the template generator knows is of the split
-    that it has there."""
+    """Return the split of a value. The splits have about 80, 10 and 10 % of all values. A value of the template
+    generator is in the same split as there."""
     form = words(shortest(value))
     share = stable_hash(f"broad/value/{' '.join(form)}") % 10
     return _of_templates().get(form) or ("train" if share < 8 else "validation" if share == 8 else "test")
 
 
 def shortest(value: Value) -> str:
-    """The form with the fewest words, of those the first in the alphabet: one for all ways to say a value."""
+    """Return the form with the fewest words, and of these the alphabetically first. Variants of a value share it."""
     return min(value, key=lambda form: (len(form.split()), form))
 
 
 def draw_value(language: Language, kind: str, split: Split, rng: Random, gender: str = "") -> Value:
-    """A value of a split."""
+    """Draw a value of a split."""
     listed = listed_values(language, kind, split)
     if listed:
         return rng.choice(listed)
@@ -52,7 +52,7 @@ def draw_value(language: Language, kind: str, split: Split, rng: Random, gender:
 
 @cache
 def listed_values(language: Language, kind: str, split: Split) -> tuple[Value, ...]:
-    """All values of a closed kind in a split; none for an open kind."""
+    """Return all values of a closed kind in a split, or none for an open kind."""
     listed = _maker(language).listed.get(kind, ())
     if kind in TOO_FEW_VALUES:
         return listed
@@ -66,7 +66,7 @@ def _maker(language: Language) -> ValueMaker:
 
 @cache
 def _of_templates() -> dict[tuple[str, ...], Split]:
-    """Word sequence of every value of the template generator -> its split; training wins where slots differ."""
+    """Map the words of every value of the template generator to its split. If slots differ, training wins."""
     found: dict[tuple[str, ...], Split] = {}
     for split in reversed(SPLITS):
         for language in LANGUAGES:
