@@ -1,4 +1,4 @@
-"""Named configurations. A preset is a function, so that one can be copied and edited."""
+"""Named configurations. Each preset is a function, which users can copy and edit."""
 
 from __future__ import annotations
 

