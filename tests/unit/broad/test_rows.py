@@ -37,7 +37,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def counted(tokenizer):
-    rows = ConversationRows(NoDocuments(), tokenizer, LENGTH, SPEC, 1, defaultdict(tuple), 10)
+    rows = ConversationRows(NoDocuments(), tokenizer, LENGTH, SPEC, None, 1, defaultdict(tuple), 10)
     counts = DialogueCounts("test", LENGTH)
     made = list(rows(ConversationShard("test.arrow", "test", 0, 400), SourceReport("test", ()), counts))
     return made, counts.report
