@@ -135,8 +135,8 @@ class ReactiveTransformer(TokenModel):
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction, with mask [B, T].
 
-        If a row is all padding, the competitive write leaves its memory unchanged; other writes return finite values
-        without meaning. Raises ValueError for other shapes and for padding that does not stand on the right.
+        A row that is all padding keeps its memory. Raises ValueError for other shapes and for padding that does not
+        stand on the right.
         """
         projected = self.project(encoded, mask)
         check_memory(memory, self.config, mask.shape[0], self.config.memory.slots)

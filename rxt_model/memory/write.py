@@ -28,8 +28,9 @@ class MemoryWrite(nn.Module):
         """Compute what depends on the interaction alone: [B, T, P], where each write chooses P. By default this is the
         encoded data [B, T, d].
 
-        `rope` is [T, head_dim / 2]. `mask` [B, T] is True at real tokens. They are on the left, and each row has at
-        least one: in a row of padding, `MemoryAttention` makes one token visible and discards the result.
+        Encoded data are zero at padding, but what a bias makes of them is not: mask it. `rope` is [T, head_dim / 2].
+        `mask` [B, T] is True at real tokens. They are on the left, and each row has at least one: in a row of padding,
+        `MemoryAttention` makes one token visible and discards the result.
         """
         return encoded
 

@@ -60,7 +60,9 @@ class Copy:
             (folder / path).write_text(content)
         for path, old, new in edits(guide):
             text = (folder / path).read_text()
-            assert text.count(old) == 1, f"{path} has {text.count(old)} places like this one:\n{old}"
+            assert text.count(old) == 1, (
+                f"{path} has {text.count(old)} places like this one; move your line, or change the guide:\n{old}"
+            )
             (folder / path).write_text(text.replace(old, new))
 
     def run(self, *command: str) -> str:
