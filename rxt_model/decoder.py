@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
-from rxt_model.attention import CrossAttention, SelfAttention
-from rxt_model.cache import KeyValueCache
 from rxt_model.config import Architecture
-from rxt_model.layers import Layers, Neighbours, SwiGLU, norm
-from rxt_model.layout import Layout
+from rxt_model.layers.attention import CrossAttention, SelfAttention
+from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
 from rxt_model.moe.layer import MoELayer, Routing
 
 if TYPE_CHECKING:  # slow to import, and only needed on a GPU

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import Architecture
-from rxt_model.layers import Layers, Neighbours, SwiGLU, norm
-from rxt_model.layout import Layout
+from rxt_model.layers.attention import CrossAttention, SelfAttention
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
 
 if TYPE_CHECKING:  # slow to import, and only needed on a GPU
     from torch.nn.attention.flex_attention import BlockMask

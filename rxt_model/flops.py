@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from rxt_model.attention import CrossAttention, SelfAttention
-from rxt_model.layers import parts_of
+from rxt_model.layers.attention import CrossAttention, SelfAttention
+from rxt_model.layers.parts import parts_of
 from rxt_model.moe.layer import MoELayer
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rxt_model.cache import KeyValueCache
 from rxt_model.check import check_each, check_ids, check_memory, check_room, check_rows
-from rxt_model.layout import pad_rows
+from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
 
 # What the first token of an answer may be. free: any; fast: [A], the answer at once; thinking: [T], thinking before the

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.decoder import Decoder
-from rxt_model.layers import random_rotation
+from rxt_model.layers.attention import CrossAttention, SelfAttention
+from rxt_model.layers.parts import random_rotation
 
 
 def initialise(module: nn.Module, layers: int) -> None:

@@ -14,7 +14,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from rxt_model.cache import KeyValueCache
 from rxt_model.check import (
     check_documents,
     check_encoded,
@@ -27,12 +26,13 @@ from rxt_model.check import (
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
-from rxt_model.heads import MLMHead
 from rxt_model.initialise import initialise, start_copying
-from rxt_model.layers import rope
-from rxt_model.layout import Layout
+from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.heads import MLMHead
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import rope
+from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
-from rxt_model.visibility import same_document
 
 Built = TypeVar("Built", bound=nn.Module)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rxt_model.attention import CrossAttention
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.encoder import Encoder
 from rxt_model.flops import Flops, attention_core, weights
-from rxt_model.layers import parts_of
+from rxt_model.layers.attention import CrossAttention
+from rxt_model.layers.parts import parts_of
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
 

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rxt_model.check import check_ids, check_memory, check_rows
-from rxt_model.layout import pad_rows
+from rxt_model.files.weights import digest_of, replacing
+from rxt_model.layers.layout import pad_rows
 from rxt_model.model import ReactiveTransformer
-from rxt_model.weights import digest_of, replacing
 
 _MODEL = "model"  # key in the file's metadata for the digest of the weights
 

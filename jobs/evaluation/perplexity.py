@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jobs.training.batching.batches import text_batch
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.heads import TokenLoss, cross_entropy, next_tokens
+from rxt_model.layers.heads import TokenLoss, cross_entropy, next_tokens
 from rxt_model.model import ReactiveTransformer
 from tokenization.records import LANGUAGES
 from tokenization.shards.reader import ShardReader

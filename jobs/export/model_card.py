@@ -20,7 +20,7 @@ told in a short-term memory of fixed size. It speaks English and Polish. Trained
 
 USE = """\
 ```python
-from rxt_model.checkpoint import from_pretrained
+from rxt_model.files.checkpoint import from_pretrained
 from rxt_model.generate import answer
 from rxt_model.state import ConversationState
 from tokenization.records import Interaction

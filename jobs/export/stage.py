@@ -15,7 +15,7 @@ from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.inputs import open_tokenizer, usable
 from jobs.stage.model_folder import load_reactive, require_tokenizer, upload
 from jobs.stage.model_input import open_reactive
-from rxt_model.checkpoint import save_pretrained
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters, parameters
 from tokenization.bpe.tokenizer import Tokenizer

@@ -21,7 +21,7 @@ from jobs.rl.policy import Critic, TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
 from jobs.stage.model_folder import load_reactive, upload
 from jobs.training.optimizer import StageOptimizer
-from rxt_model.checkpoint import save_pretrained
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.moe.layer import balance_loss, router_z_loss
 from tokenization.files import storage
 

@@ -16,8 +16,8 @@ from jobs.stage.context import Change, Look, StageContext, StageError
 from jobs.stage.inputs import open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
 from jobs.stage.model_input import model_folder, model_uri
-from rxt_model.checkpoint import load_config
-from rxt_model.weights import Tensors
+from rxt_model.files.checkpoint import load_config
+from rxt_model.files.weights import Tensors
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer
 from tokenization.shards.reader import ShardReader

@@ -11,9 +11,9 @@ import fsspec
 
 from jobs.stage.context import Look, StageError
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.checkpoint import CONFIG, TOKENIZER, from_pretrained
+from rxt_model.files.checkpoint import CONFIG, TOKENIZER, from_pretrained
+from rxt_model.files.weights import INDEX, ModelFolderError
 from rxt_model.model import ReactiveTransformer
-from rxt_model.weights import INDEX, ModelFolderError
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.files.integrity import DamagedFile
 

@@ -10,10 +10,10 @@ from jobs.stage.context import Artifact
 from jobs.stage.inputs import recorded, usable
 from jobs.stage.model_folder import is_read, local_folder, reactive
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.checkpoint import CONFIG, from_pretrained, load_config
 from rxt_model.config import ModelConfig
+from rxt_model.files.checkpoint import CONFIG, from_pretrained, load_config
+from rxt_model.files.weights import ModelFolderError
 from rxt_model.model import ReactiveTransformer
-from rxt_model.weights import ModelFolderError
 from tokenization.files.integrity import verify
 
 

@@ -26,9 +26,9 @@ from jobs.training.loop import Cadence, LoopResult, NotFinite, train
 from jobs.training.monitor import Channel
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import Inputs, build
-from rxt_model.checkpoint import save_pretrained
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import TokenModel
-from rxt_model.parallelize import parallelize
+from rxt_model.training.parallelize import parallelize
 
 
 def work(settings: dict[str, Any]) -> None:

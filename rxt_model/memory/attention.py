@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rxt_model.config import Architecture
 from rxt_model.flops import Flops
-from rxt_model.layers import Layers, norm
+from rxt_model.layers.parts import Layers, norm
 from rxt_model.memory.registry import WRITES
 from rxt_model.memory.write import MemoryWrite
 

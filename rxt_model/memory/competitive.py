@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from rxt_model.attention import SelfAttention
 from rxt_model.config import Architecture, AttentionConfig
 from rxt_model.flops import Flops, attention_core, weights
-from rxt_model.layers import norm, random_rotation
-from rxt_model.layout import Layout
+from rxt_model.layers.attention import SelfAttention
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import norm, random_rotation
 from rxt_model.memory.write import MemoryWrite
 
 

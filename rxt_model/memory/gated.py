@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from rxt_model.attention import CrossAttention, split_heads
 from rxt_model.config import Architecture, MemoryConfig
 from rxt_model.flops import Flops, attention_core, weights
-from rxt_model.layers import norm, parts_of
-from rxt_model.layout import Layout
+from rxt_model.layers.attention import CrossAttention, split_heads
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import norm, parts_of
 from rxt_model.memory.write import MemoryWrite
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rxt_model.config import Architecture
 from rxt_model.flops import Flops, weights
-from rxt_model.layers import norm
+from rxt_model.layers.parts import norm
 from rxt_model.memory.registry import WRITTEN_RMS
 from rxt_model.memory.write import MemoryWrite
 

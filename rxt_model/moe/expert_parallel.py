@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from rxt_model.config import ConfigError
-from rxt_model.layers import parts_of
+from rxt_model.layers.parts import parts_of
 from rxt_model.moe.experts import routed_experts
 from rxt_model.moe.layer import Experts, MoELayer
 

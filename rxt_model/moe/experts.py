@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rxt_model import huge_pages
 from rxt_model.kernels import experts as kernels
 from rxt_model.kernels.experts import MainGradients
+from rxt_model.moe import huge_pages
 
 GROUP_ROWS = 512  # temporaries of at least so many rows exist at once: they stay in cache, and calls are worth while
 

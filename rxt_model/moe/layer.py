@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rxt_model.config import MoEConfig
 from rxt_model.kernels.experts import MainGradients
 from rxt_model.kernels.topk import Selection
-from rxt_model.layers import Layers, SwiGLU
+from rxt_model.layers.parts import Layers, SwiGLU
 from rxt_model.moe.experts import routed_experts
 from rxt_model.moe.router import router_logits, select
 

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rxt_model.decoder import Decoder, DecoderOutput
-from rxt_model.layers import parts_of
+from rxt_model.layers.parts import parts_of
 from rxt_model.model import TokenModel
 from rxt_model.moe.layer import MoELayer
 

@@ -4,9 +4,9 @@
 
 32,768 tokens, 8 query heads, 4 key heads (RxT-Beta), bf16, causal, forward + backward. Rows of one document need no
 mask: every back end of scaled_dot_product_attention. Packed rows of several documents: the same with a boolean mask,
-`varlen_attn`, and FlexAttention with a block mask, what `rxt_model.visibility` uses. Every output is compared with fp64
-first. One JSON line per case is appended to results/attention.jsonl. Needs a GPU and torch 2.11 or newer, and neither
-Ray nor an installed package.
+`varlen_attn`, and FlexAttention with a block mask, what `rxt_model.layers.visibility` uses. Every output is compared
+with fp64 first. One JSON line per case is appended to results/attention.jsonl. Needs a GPU and torch 2.11 or newer, and
+neither Ray nor an installed package.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from record import RESULTS, append, environment
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from rxt_model.attention import attend
 from rxt_model.kernels.language import triton
-from rxt_model.visibility import same_document
+from rxt_model.layers.attention import attend
+from rxt_model.layers.visibility import same_document
 
 TOKENS, HEADS, KV_HEADS, WIDTH = 32768, 8, 4, 32
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)

@@ -4,7 +4,8 @@
 
 A step is `--passes` forward and backward passes of `--tokens` tokens each, every document a row that reads a memory of
 as many encoder states, with the loss of the next tokens and the balance loss; then fused AdamW on fp32 masters
-(`rxt_model.main_weights`). Weights and activations are bf16; compiled layers (`rxt_model.compile`), then eager ones.
+(`rxt_model.training.main_weights`). Weights and activations are bf16; compiled layers (`rxt_model.training.compile`),
+then eager ones.
 
 First the step as timed, but of two stateful layers and 2,048 tokens, is compared with the same in fp32 and without
 compilation; a line is invalid if the loss differs by more than 1 % or the gradients of all weights together point
@@ -30,14 +31,14 @@ import torch.nn.functional as F
 from record import RESULTS, append, environment
 from torch import Tensor, nn
 
-from rxt_model.compile import compile_layers
 from rxt_model.family import FAMILY
-from rxt_model.heads import next_tokens
 from rxt_model.kernels.language import triton
-from rxt_model.main_weights import MainWeights
+from rxt_model.layers.heads import next_tokens
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import balance_loss
 from rxt_model.size import active_parameters, decoder_flops, parameters
+from rxt_model.training.compile import compile_layers
+from rxt_model.training.main_weights import MainWeights
 
 TARGET = 200_000
 ROUNDS = 5

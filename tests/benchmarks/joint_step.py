@@ -31,7 +31,7 @@ from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.config import MemoryConfig
 from rxt_model.family import ALPHA_MICRO
-from rxt_model.heads import TokenLoss
+from rxt_model.layers.heads import TokenLoss
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.moe.layer import Experts
 

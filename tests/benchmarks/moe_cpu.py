@@ -28,7 +28,7 @@ from record import RESULTS, append, environment
 from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
-from rxt_model.layers import SwiGLU
+from rxt_model.layers.parts import SwiGLU
 from rxt_model.moe.layer import MoELayer
 
 DIM, WIDTH, EXPERTS, TOP_K, TOKENS = 512, 192, 384, 10, 1024

@@ -15,8 +15,8 @@ from jobs.evaluation.rates import Outcome, Question, tabulate
 from jobs.evaluation.report import write_report
 from jobs.stage.context import Artifact, StageContext
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer
 from tests.support.recorded import outputs, recorded
 from tokenization.bpe.special_tokens import EOS

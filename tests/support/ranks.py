@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 
 from tests.support.processes import SECONDS, free_port
 
-PRELOAD = ["torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "rxt_model.parallelize"]
+PRELOAD = ["torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "rxt_model.training.parallelize"]
 
 
 def on_ranks(world_size, function, *arguments):

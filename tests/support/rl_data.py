@@ -9,8 +9,8 @@ import numpy as np
 
 from jobs.configs.execution import Execution, RlExecution
 from jobs.stage.context import Artifact, Remedy, StageContext
-from rxt_model.checkpoint import save_pretrained
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.support.recorded import recorded
 from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jobs.training.objectives.base import global_count, metric
-from rxt_model.attention import CrossAttention
 from rxt_model.decoder import Decoder
-from rxt_model.layout import Layout
+from rxt_model.layers.attention import CrossAttention
+from rxt_model.layers.layout import Layout
 from rxt_model.memory.attention import MemoryAttention
 
 STRETCH = 1.5

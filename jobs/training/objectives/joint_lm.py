@@ -12,7 +12,7 @@ from torch import Tensor
 from jobs.configs.training import PretrainConfig, SftConfig
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
-from rxt_model.heads import cross_entropy
+from rxt_model.layers.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
 

@@ -9,7 +9,7 @@ from jobs.configs.training import OptimisationConfig
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.heads import cross_entropy, next_tokens
+from rxt_model.layers.heads import cross_entropy, next_tokens
 
 
 class NextToken(Objective[StatelessDecoder]):

@@ -11,7 +11,7 @@ from jobs.training.batching.batches import DECODED, Batch
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.importance import importance_loss, watched_reads
-from rxt_model.heads import cross_entropy
+from rxt_model.layers.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
 

@@ -16,7 +16,7 @@ from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.recipe import Inputs, Recipe, text_rows, validation_batch
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.heads import next_tokens
+from rxt_model.layers.heads import next_tokens
 from rxt_model.model import ReactiveTransformer
 
 

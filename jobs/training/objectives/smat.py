@@ -14,7 +14,7 @@ from jobs.training.batching.batches import DECODED
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.reading import reading_loss
-from rxt_model.heads import cross_entropy
+from rxt_model.layers.heads import cross_entropy
 from rxt_model.model import ReactiveTransformer
 
 PER_TURN = ("input_ids", "loss_mask", "turn_mask", DECODED)

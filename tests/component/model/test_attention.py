@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.layers import rope, rotate
+from rxt_model.layers.parts import rope, rotate
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.support.models import small_config, small_model
 

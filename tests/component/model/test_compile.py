@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from rxt_model.compile import compile_layers
-from rxt_model.parallelize import checkpoint_activations
+from rxt_model.training.compile import compile_layers
+from rxt_model.training.parallelize import checkpoint_activations
 from tests.support.models import small_config, small_model
 
 CONFIG = small_config()

@@ -14,7 +14,7 @@ from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
 from rxt_model.decoder import DecoderLayer
 from rxt_model.family import FAMILY
-from rxt_model.layers import SwiGLU
+from rxt_model.layers.parts import SwiGLU
 from rxt_model.memory.registry import WRITES
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer

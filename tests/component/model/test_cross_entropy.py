@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rxt_model import linear_cross_entropy as module
-from rxt_model.heads import cross_entropy
-from rxt_model.linear_cross_entropy import IGNORED, linear_cross_entropy
+from rxt_model.layers import linear_cross_entropy as module
+from rxt_model.layers.heads import cross_entropy
+from rxt_model.layers.linear_cross_entropy import IGNORED, linear_cross_entropy
 from tests.support.models import small_model
 
 ROWS, DIM, VOCABULARY = 23, 8, 31

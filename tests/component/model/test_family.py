@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rxt_model.attention import CrossAttention, SelfAttention
 from rxt_model.config import AttentionConfig, MemoryConfig, MoEConfig
 from rxt_model.encoder import EncoderLayer
 from rxt_model.family import FAMILY
 from rxt_model.generate import answer
-from rxt_model.layers import rope
-from rxt_model.layout import Layout
+from rxt_model.layers.attention import CrossAttention, SelfAttention
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import rope
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.moe.layer import MoELayer
 from rxt_model.state import ConversationState

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from jobs.stage.model_folder import load_model, upload
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.checkpoint import ModelFolderError, from_pretrained, save_pretrained
 from rxt_model.config import ConfigError, ModelConfig
+from rxt_model.files.checkpoint import ModelFolderError, from_pretrained, save_pretrained
+from rxt_model.files.weights import MAX_SHARD_SIZE
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
-from rxt_model.weights import MAX_SHARD_SIZE
 from tests.support.models import small_config, small_model
 
 
@@ -209,7 +209,9 @@ def test_the_tokenizer_goes_along_and_another_one_is_refused(tmp_path):
 
 def test_a_write_that_fails_leaves_no_folder_that_looks_complete(tmp_path, monkeypatch):
     save_pretrained(small_model(), tmp_path)
-    monkeypatch.setattr("rxt_model.weights.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "rxt_model.files.weights.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         save_pretrained(small_model(1), tmp_path, max_shard_size=SHARD)
     refused(tmp_path, "config.json: not found")

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from rxt_model.attention import CrossAttention
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.cache import KeyValueCache
 from rxt_model.config import MemoryConfig
 from rxt_model.generate import Decoding, Sampling, answer, stream
+from rxt_model.layers.attention import CrossAttention
+from rxt_model.layers.cache import KeyValueCache
 from rxt_model.model import seeded
 from rxt_model.state import ConversationState, remember
 from tests.support.models import small_config, small_model

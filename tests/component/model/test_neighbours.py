@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.checkpoint import from_pretrained, save_pretrained
 from rxt_model.config import AttentionConfig
+from rxt_model.files.checkpoint import from_pretrained, save_pretrained
 from rxt_model.generate import Decoding
-from rxt_model.layers import NEIGHBOUR, Neighbours
+from rxt_model.layers.parts import NEIGHBOUR, Neighbours
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.size import active_parameters
 from tests.support.models import small_config, small_model

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rxt_model.config import MemoryConfig, MoEConfig
-from rxt_model.layers import norm, rope, rotate
+from rxt_model.layers.parts import norm, rope, rotate
 from rxt_model.moe.layer import MoELayer
 from tests.support.models import small_model
 

@@ -7,8 +7,8 @@ import torch
 
 from rxt_model.config import AttentionConfig, MemoryConfig
 from rxt_model.generate import Decoding
-from rxt_model.layers import SwiGLU, rope
-from rxt_model.layout import Layout
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import SwiGLU, rope
 from rxt_model.memory.registry import WRITES
 from tests.reference import layers, model
 from tests.reference.compare import assert_agree, shaken

@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from rxt_model.attention import attend
-from rxt_model.visibility import _blocks, same_document
+from rxt_model.layers.attention import attend
+from rxt_model.layers.visibility import _blocks, same_document
 
 DOCUMENTS = [[70, 1, 59], [130, 131], [261], [3, 200]]  # lengths of each row's, over blocks of 128; padding follows
 LENGTH = 261

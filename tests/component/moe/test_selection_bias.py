@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rxt_model.checkpoint import from_pretrained, load_config, save_pretrained
 from rxt_model.config import MoEConfig
+from rxt_model.files.checkpoint import from_pretrained, load_config, save_pretrained
 from rxt_model.moe.layer import MoELayer
 from rxt_model.moe.router import select
 from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias, expert_layers

@@ -10,9 +10,9 @@ from jobs.configs.evaluation import ExportConfig
 from jobs.export.stage import export
 from jobs.stage.context import StageError
 from jobs.stage.model_folder import load_model
-from rxt_model.checkpoint import from_pretrained, save_pretrained
+from rxt_model.files.checkpoint import from_pretrained, save_pretrained
+from rxt_model.files.weights import WEIGHTS
 from rxt_model.size import parameters
-from rxt_model.weights import WEIGHTS
 from tests.support.evaluation_data import context, digest_of, foreign_tokenizer, make_world
 from tokenization.bpe.tokenizer import Tokenizer
 

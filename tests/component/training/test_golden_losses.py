@@ -39,7 +39,7 @@ from jobs.training.loop import Cadence, train
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import build
 from pipelines.code_digest import ROOT
-from rxt_model.checkpoint import save_pretrained
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.support import rl_data
 from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards

@@ -14,7 +14,7 @@ from jobs.training.loop import Cadence, NotFinite, evaluate, train
 from jobs.training.optimizer import StageOptimizer, learning_rate
 from rxt_model.config import MoEConfig
 from rxt_model.moe.selection_bias import add_selection_bias
-from rxt_model.parallelize import parallelize
+from rxt_model.training.parallelize import parallelize
 from tests.support.ranks import on_ranks
 from tests.support.training_toys import Talk, part_of, toy_batch, toy_model, toy_training
 

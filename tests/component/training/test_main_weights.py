@@ -2,8 +2,8 @@
 
 import torch
 
-from rxt_model.main_weights import MainWeights
 from rxt_model.model import ReactiveTransformer
+from rxt_model.training.main_weights import MainWeights
 from tests.support.models import small_config, small_model
 
 CONFIG = small_config()

@@ -28,7 +28,7 @@ from rxt_model.model import seeded
 from rxt_model.moe.expert_parallel import SpreadExperts, check_degree
 from rxt_model.moe.layer import Experts
 from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
-from rxt_model.parallelize import parallelize
+from rxt_model.training.parallelize import parallelize
 from tests.support.ranks import on_ranks
 from tests.support.training_toys import TURNS, Talk, part_of, toy_batch, toy_config, toy_model, toy_training
 

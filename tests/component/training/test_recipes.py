@@ -24,9 +24,9 @@ from jobs.training.fit import _check_execution
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import check
-from rxt_model.checkpoint import from_pretrained, save_pretrained
+from rxt_model.files.checkpoint import from_pretrained, save_pretrained
+from rxt_model.files.weights import Tensors
 from rxt_model.model import ReactiveTransformer
-from rxt_model.weights import Tensors
 from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
 
 COMMON = dict(steps=4, batch_size=4)

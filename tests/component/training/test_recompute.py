@@ -6,9 +6,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from jobs.configs.execution import Execution, TrainExecution
 from jobs.training.loop import precision, step_context
-from rxt_model.checkpoint import from_pretrained, save_pretrained
+from rxt_model.files.checkpoint import from_pretrained, save_pretrained
 from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
-from rxt_model.parallelize import checkpoint_activations
+from rxt_model.training.parallelize import checkpoint_activations
 from tests.support.training_toys import Talk, toy_batch, toy_model, toy_training
 
 CONFIG = toy_training(1)

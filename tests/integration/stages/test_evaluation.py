@@ -11,7 +11,7 @@ import pytest
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.stage.context import Interrupted, Look, StageError
 from jobs.stage.model_folder import load_model
-from rxt_model.checkpoint import save_pretrained
+from rxt_model.files.checkpoint import save_pretrained
 from tests.support.evaluation_data import context, digest_of, foreign_tokenizer, make_world
 from tests.support.recorded import recorded
 

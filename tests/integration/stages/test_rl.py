@@ -26,7 +26,7 @@ from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.weight_sync import publish
 from jobs.stage.context import Change, Interrupted, StageError
 from pipelines.code_digest import ROOT
-from rxt_model.checkpoint import load_config
+from rxt_model.files.checkpoint import load_config
 from tests.support.processes import SECONDS, started, until
 from tests.support.rl_data import RecordingReporter, toy_context, toy_row, toy_world
 

@@ -11,7 +11,7 @@ from jobs.stage.context import Interrupted
 from jobs.training.checkpoints import recorded
 from jobs.training.pretrain import pretrain
 from pipelines.code_digest import ROOT
-from rxt_model.checkpoint import from_pretrained
+from rxt_model.files.checkpoint import from_pretrained
 from rxt_model.moe.selection_bias import expert_layers
 from tests.support.processes import SECONDS, started, until
 from tests.support.training_data import Memory, context, make_training_shards, pretrain_config

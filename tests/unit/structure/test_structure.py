@@ -34,7 +34,7 @@ MAY_START_HEAVY = {"pipelines/chat.py"}  # in pipelines; its command imports it 
 LONGEST = 400
 MOST_FILES = 15
 MOST_AT_THE_TOP_OF_JOBS = 8
-FLAT = {"pipelines": 32, "rxt_model": 25}  # folders that hold more by decision, and how many
+FLAT = "pipelines"  # no room by decision: planner, store, run and view are one program, and any cut parts neighbours
 
 
 def sources(package: str) -> list[Path]:
@@ -153,7 +153,7 @@ def test_tests_import_no_tests():
 def test_no_folder_has_more_files_than_one_takes_in_at_a_glance():
     files = [path for package in PACKAGES for path in sources(package) if path.name != "__init__.py"]
     folders = Counter(str(path.parent.relative_to(ROOT)) for path in files)
-    assert {folder: n for folder, n in folders.items() if n > FLAT.get(folder, MOST_FILES)} == {}
+    assert {folder: n for folder, n in folders.items() if n > MOST_FILES and folder != FLAT} == {}
     assert folders["jobs"] <= MOST_AT_THE_TOP_OF_JOBS
 
 

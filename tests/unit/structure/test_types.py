@@ -53,7 +53,7 @@ def test_the_checker_finds_nothing():
         (REPORTER, "bad-argument-type"),
         (REPORTER.replace("message(self, text)", "message(self, text, remedy='')"), ""),
         ("from jobs.stage.context import Look\nLook().stege\n", "missing-attribute"),
-        ("from rxt_model.layers import norm\nnorm(4)\n", "missing-argument"),
+        ("from rxt_model.layers.parts import norm\nnorm(4)\n", "missing-argument"),
     ],
 )
 def test_the_checker_finds_what_it_is_there_for(tmp_path, source, kind):

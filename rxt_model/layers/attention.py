@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rxt_model.cache import KeyValueCache
 from rxt_model.config import AttentionConfig
-from rxt_model.layers import norm, rotate
-from rxt_model.layout import Layout
-from rxt_model.visibility import compiled_flex_attention
+from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.layout import Layout
+from rxt_model.layers.parts import norm, rotate
+from rxt_model.layers.visibility import compiled_flex_attention
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import ModelConfig
-from rxt_model.linear_cross_entropy import linear_cross_entropy
+from rxt_model.layers.linear_cross_entropy import linear_cross_entropy
 
 
 class MLMHead(nn.Module):

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ModelConfig
+from rxt_model.files.weights import MAX_SHARD_SIZE, ModelFolderError, Tensors, replacing, write_tensors
 from rxt_model.model import ReactiveTransformer, TokenModel
-from rxt_model.weights import MAX_SHARD_SIZE, ModelFolderError, Tensors, replacing, write_tensors
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rxt_model.layers import parts_of
+from rxt_model.layers.parts import parts_of
 from rxt_model.moe.layer import Experts, MoELayer
 
 

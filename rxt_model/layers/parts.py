@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rxt_model.cache import KeyValueCache
-from rxt_model.layout import Layout
+from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.layout import Layout
 
 NEIGHBOUR = 0.35  # initial weight of a neighbour; the token itself has weight 1
 

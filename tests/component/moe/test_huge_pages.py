@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rxt_model.huge_pages import PAGE_BYTES, empty_like
+from rxt_model.moe.huge_pages import PAGE_BYTES, empty_like
 
 FLOATS = PAGE_BYTES // 4
 
