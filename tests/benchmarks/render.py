@@ -1,7 +1,7 @@
 """Write measured figures into the documentation, so that nobody types one.
 
-    python tests/benchmarks/render.py            rewrites the blocks of all documents
-    python tests/benchmarks/render.py --check    names the documents whose blocks are out of date, with exit code 1
+    python -m tests.benchmarks.render            rewrites the blocks of all documents
+    python -m tests.benchmarks.render --check    names the documents whose blocks are out of date, with exit code 1
 
 A block of a Markdown document stands between `<!-- results: NAME -->` and `<!-- end -->`, each on a line of its own.
 What stands in it comes from the function of that name in statements.py, which reads the lines of results/. Nothing but
@@ -18,10 +18,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from result_lines import RESULTS
-from statements import STATEMENTS
+from tests.benchmarks.result_lines import RESULTS
+from tests.benchmarks.statements import STATEMENTS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^<!-- results: (?P<name>[\w-]+) -->\n(?P<text>.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from result_lines import Line, lines, listed, newest, percent, source, span, table, verdict
+from tests.benchmarks.result_lines import Line, lines, listed, newest, percent, source, span, table, verdict
 
 COLLAPSED_AT_MOST = 1.3  # times balanced routing, on a GPU
 STATEMENTS: dict[str, Callable[[], str]] = {}

@@ -13,35 +13,33 @@ from tests.support.evaluation_data import make_shards, make_tokenizer, save_mode
 from tests.support.processes import SECONDS
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
-SCRIPT = BENCHMARKS / "recall.py"
 
 
 def test_lines_are_appended_per_arm_mode_and_group_of_questions(tmp_path, monkeypatch):
     tokenizer = make_tokenizer()
     uris = make_shards(tmp_path, tokenizer, conversations=12) | save_models(tmp_path, tokenizer)
     results = tmp_path / "recall.jsonl"
-    command = [str(SCRIPT), "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
+    command = ["recall", "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
     command += ["--shards", uris["conversations"], "--tokenizer", f"{uris['tokenizer']}/tokenizer.json"]
     command += ["--training-seed", "3", "--questions", "6", "--results", str(results)]
     monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.syspath_prepend(BENCHMARKS)
     results.write_text('{"case": "earlier"}\n')
-    runpy.run_path(str(SCRIPT), run_name="__main__")
+    runpy.run_module("tests.benchmarks.memory.recall", run_name="__main__")
     earlier, *lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert earlier == {"case": "earlier"}
     headline = [(line["arm"], line["writes"]) for line in lines if line["group"] == "1-4"]
     assert len(headline) == len(set(headline)) == 7
     assert {line["by"] for line in lines if line["arm"] == "rxt"} == {"distance", "facts", "language", "kind"}
     assert all(line["low"] <= line["accuracy"] <= line["high"] and line["n"] > 0 for line in lines)
-    documented = (SCRIPT.parent / "README.md").read_text()
+    documented = (BENCHMARKS / "README.md").read_text()
     assert all(f"`{key}`" in documented for line in lines for key in line)
 
 
 def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatch):
     results = tmp_path / "time.jsonl"
     sizes = ["--turns", "2", "--query", "6", "--answer", "6", "--repeats", "1", "--peer-repeats", "1"]
-    script = BENCHMARKS / "time_to_first_token.py"
-    subprocess.run([sys.executable, script, *sizes, "--results", results], check=True, cwd=ROOT, timeout=SECONDS)
+    command = [sys.executable, "-m", "tests.benchmarks.model.time_to_first_token", *sizes, "--results", results]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=SECONDS)
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert [(line["model"], line["turn"], line["prompt_tokens"]) for line in lines] == [
         ("rxt", 1, 6), ("rxt", 2, 6), ("stateless", 1, 6), ("stateless", 2, 18),
@@ -55,9 +53,11 @@ def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatc
 
 
 def test_a_benchmark_of_the_cpu_begins_again_without_what_changes_the_allocator():
-    code = "import os, sys, allocator; print(allocator.as_by_default(), sys.argv, 'MALLOC_A' in os.environ)"
-    changed = os.environ | {"MALLOC_A": "1", "PYTHONPATH": str(BENCHMARKS)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "x"], env=changed, capture_output=True, text=True, check=True, timeout=SECONDS
-    )
+    code = """
+import os, sys
+from tests.benchmarks.model.allocator import as_by_default
+print(as_by_default(), sys.argv, "MALLOC_A" in os.environ)
+"""
+    command, changed = [sys.executable, "-c", code, "x"], os.environ | {"MALLOC_A": "1"}
+    done = subprocess.run(command, env=changed, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)
     assert done.stdout == "default ['-c', 'x'] False\n"

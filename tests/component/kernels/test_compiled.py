@@ -15,21 +15,18 @@ from rxt_model.moe import experts
 from rxt_model.moe.router import router_logits
 from tests.support.processes import SECONDS
 
-BENCHMARKS = ROOT / "tests" / "benchmarks"
 
-
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run without the interpreter, which another test may have asked for, and without any GPU."""
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    """Run Python without Triton's interpreter, which another test may have asked for, and without any GPU."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, str(BENCHMARKS / script), *arguments]
-    return subprocess.run(
-        command, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS
-    )
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
 
 
 def test_kernels_cross_compile_without_a_spill(tmp_path):
     pytest.importorskip("triton")
-    done = run("kernel_report.py", "--only", "up", "d_hidden", "d_w_in_main", "--results", str(tmp_path / "report"))
+    script, only = "tests.benchmarks.kernels.kernel_report", ("up", "d_hidden", "d_w_in_main")
+    done = run("-m", script, "--only", *only, "--results", str(tmp_path / "report"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert len((tmp_path / "report").read_text().splitlines()) == 3
 
@@ -37,19 +34,11 @@ def test_kernels_cross_compile_without_a_spill(tmp_path):
 def test_the_report_knows_the_constants_of_every_kernel():
     pytest.importorskip("triton")
     code = """
-from kernel_report import kernels
+from tests.benchmarks.kernels.kernel_report import kernels
 for name, (kernel, constants, *_) in kernels().items():
     print(name, sum(parameter.is_constexpr for parameter in kernel.params) - len(constants))
 """
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    path = os.pathsep.join(map(str, (BENCHMARKS, ROOT)))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    done = run("-c", code)
     found = dict(line.split() for line in done.stdout.splitlines())
     assert len(found) > 20 and set(found.values()) == {"0"}, done.stdout + done.stderr
 
@@ -59,20 +48,18 @@ def test_the_report_fails_on_a_kernel_that_spills(tmp_path):
     code = """
 import sys
 sys.argv = ["kernel_report.py", "--only", "up", "--results", sys.argv[1]]
-import kernel_report
+from tests.benchmarks.kernels import kernel_report
 from rxt_model.kernels.tiles import Tile
 kernel_report.BETA = kernel_report.BETA._replace(up=Tile(128, 128, 64, 4, 2))
 sys.exit(kernel_report.main())
 """
-    script = tmp_path / "spill.py"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(BENCHMARKS)!r}){code}")
-    done = run(str(script), str(tmp_path / "report"))
+    done = run("-c", code, str(tmp_path / "report"))
     assert done.returncode == 1 and "spills" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens without a GPU")
 def test_the_gpu_benchmark_refuses_in_one_line_without_a_gpu():
-    done = run("moe_gpu.py")
+    done = run("-m", "tests.benchmarks.model.moe_gpu")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "GPU" in done.stderr
 

@@ -47,7 +47,7 @@ def figures(text: str) -> list[str]:
 
 
 def test_documents_state_what_the_lines_say():
-    """After a new measurement run: python tests/benchmarks/render.py"""
+    """After a new measurement run: python -m tests.benchmarks.render"""
     assert [str(path.relative_to(ROOT)) for path, _ in render.out_of_date()] == []
 
 

@@ -45,3 +45,12 @@ def test_paths_that_are_named_exist(path):
         return
     named = re.findall(r"`((?:jobs|pipelines|rxt_model|tokenization|tests|docs|infra)/[\w./-]+)`", prose(path))
     assert [name for name in named if not re.search("[A-Z]{4}", name) and not (ROOT / name).exists()] == []
+
+
+def test_every_benchmark_that_is_started_somewhere_exists():
+    places = [*render.documents(), *(ROOT / "tests/benchmarks").rglob("*.py")]
+    started = {
+        name for path in places for name in re.findall(r"python -m (tests\.benchmarks\.[\w.]+)", path.read_text())
+    }
+    assert len(started) > 10
+    assert [name for name in started if not (ROOT / name.replace(".", "/")).with_suffix(".py").exists()] == []

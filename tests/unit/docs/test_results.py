@@ -60,7 +60,8 @@ def imported(path: str, commit: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     places = {f"{name.replace('.', '/')}.py" for name in names}
-    return frozenset(files(commit) & (places | {f"tests/benchmarks/{place}" for place in places}))
+    beside = {f"tests/benchmarks/{place}" for place in places}  # where scripts imported each other by name alone
+    return frozenset(files(commit) & (places | beside))
 
 
 @cache
@@ -68,10 +69,16 @@ def files(commit: str) -> frozenset[str]:
     return frozenset(git("ls-tree", "-r", "--name-only", commit, "--", "tests/benchmarks", "jobs").split())
 
 
+def paths(script: str, commit: str) -> set[str]:
+    """Return where a script was at that commit: in one place of tests/benchmarks, or nowhere."""
+    places = {path for path in files(commit) if path.startswith("tests/benchmarks/")}
+    return {path for path in places if path.endswith(f"/{script}.py")}
+
+
 @cache
 def reached(script: str, commit: str) -> frozenset[str]:
     """Return a script, and all files that it reached at that commit through its imports."""
-    found, todo = set(), {f"tests/benchmarks/{script}.py"}
+    found, todo = set(), paths(script, commit)
     while todo:
         found |= todo
         todo = {name for path in todo for name in imported(path, commit)} - found
@@ -116,7 +123,7 @@ def faults(script: str, line: dict[str, Any]) -> list[str]:
             found.append(f"{key} {line[key]} is not in the history of this repository")
     if found:
         return found
-    if f"tests/benchmarks/{script}.py" not in files(line["commit"]):
+    if not paths(script, line["commit"]):
         return [f"there was no {script}.py at {line['commit']}"]
     fields = frozenset({*line, *(line[key] for key in ("case", "benchmark") if key in line)})
     return [f"{script}.py wrote no {field!r}" for field in sorted(fields - named(script, line["commit"], fields))]
@@ -126,6 +133,13 @@ def faults(script: str, line: dict[str, Any]) -> list[str]:
 def test_every_line_was_written_by_its_script_at_a_commit_of_this_repository():
     wrong = [f"{script}.jsonl:{number} {fault}" for script, number, line in LINES for fault in faults(script, line)]
     assert wrong == []
+
+
+@needs_history
+@pytest.mark.parametrize("commit", ["HEAD", "e5ef784589331775ef6f18702b3d25227ac2ece4"])
+def test_a_script_is_found_in_its_room_and_where_it_was_before(commit):
+    assert len(paths("recall", commit)) == 1
+    assert {"tests/benchmarks/record.py", "jobs/evaluation/recall.py"} <= reached("recall", commit)
 
 
 def test_there_are_lines_of_the_main_benchmarks():

@@ -158,7 +158,7 @@ def test_no_folder_has_more_files_than_one_takes_in_at_a_glance():
 
 
 def test_no_folder_of_tests_has_more_files_than_one_takes_in_at_a_glance():
-    folders = Counter(path.parent for path in sources("tests") if "benchmarks" not in path.parts)
+    folders = Counter(path.parent for path in sources("tests"))
     assert {str(p.relative_to(ROOT)): n for p, n in folders.items() if n > MOST_FILES} == {}
 
 

@@ -1,6 +1,6 @@
 """Recall of trained models, one JSON line per arm, mode and group of questions.
 
-    python tests/benchmarks/recall.py --model ARTIFACT/model --baseline ARTIFACT/model \
+    python -m tests.benchmarks.memory.recall --model ARTIFACT/model --baseline ARTIFACT/model \
         --shards ARTIFACT --tokenizer ARTIFACT/tokenizer.json --training-seed 0
 """
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import fsspec
 import torch
-from record import RESULTS, append, environment
 
 from jobs.evaluation.rates import tabulate
 from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
+from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.shards.reader import ShardReader
 

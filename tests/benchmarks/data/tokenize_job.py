@@ -1,6 +1,6 @@
 """Stage `text-shards` through Ray: tokens per CPU second against its encoder alone, and peak memory by size of corpus.
 
-    python tests/benchmarks/tokenize_job.py STORE/corpus/ID STORE/tokenizer/ID [--gb 1.0] [--memory-gb 0.2 0.5 2.0]
+    python -m tests.benchmarks.data.tokenize_job STORE/corpus/ID STORE/tokenizer/ID [--gb 1.0] [--memory-gb 0.2 0.5 2.0]
 
 The texts are new: a walk over the pairs of words of each language in the corpus given, with made-up words and numbers
 that no other document has, so that no cache of the encoder sees the whole twice. CPU seconds are of all processes (of
@@ -14,12 +14,12 @@ appended to results/tokenize_job.jsonl; targets are reported, not enforced.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -30,15 +30,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import itertools
-
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tokenizers
-from record import RESULTS, append, environment
 
 from jobs.configs.data import TextShardsConfig
 from jobs.configs.execution import DataExecution, Execution
@@ -47,6 +42,7 @@ from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.shards.text_stage import build_text_shards
 from jobs.stage.context import StageContext
 from jobs.stage.ray_setup import WORKER_ENVIRONMENT, shutdown
+from tests.benchmarks.record import RESULTS, append, environment
 from tests.support.recorded import recorded
 from tokenization.bpe.encoder import BATCH
 from tokenization.bpe.tokenizer import Tokenizer

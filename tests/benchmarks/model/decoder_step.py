@@ -1,6 +1,6 @@
 """A training step of the RxT-Beta decoder on one GPU: tokens per second at documents of 1,024 tokens.
 
-    python tests/benchmarks/decoder_step.py
+    python -m tests.benchmarks.model.decoder_step
 
 A step is `--passes` forward and backward passes of `--tokens` tokens each, every document a row that reads a memory of
 as many encoder states, with the loss of the next tokens and the balance loss; then fused AdamW on fp32 masters
@@ -24,11 +24,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import torch
 import torch.nn.functional as F
-from record import RESULTS, append, environment
 from torch import Tensor, nn
 
 from rxt_model.family import FAMILY
@@ -39,6 +36,7 @@ from rxt_model.moe.layer import balance_loss
 from rxt_model.size import active_parameters, decoder_flops, parameters
 from rxt_model.training.compile import compile_layers
 from rxt_model.training.main_weights import MainWeights
+from tests.benchmarks.record import RESULTS, append, environment
 
 TARGET = 200_000
 ROUNDS = 5

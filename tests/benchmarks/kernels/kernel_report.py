@@ -1,6 +1,6 @@
 """What the Triton kernels become on an H100 (sm_90), without one: every kernel cross-compiled at its production tile.
 
-    python tests/benchmarks/kernel_report.py [--only NAME ...]
+    python -m tests.benchmarks.kernels.kernel_report [--only NAME ...]
 
 Asks of every kernel: no spill (a stack of 0 bytes), at most 227 KB of shared memory, no atomic on floats; of matrix
 kernels, that they use the warp-group matrix instructions (wgmma). One JSON line per kernel is appended to
@@ -17,12 +17,12 @@ import tempfile
 from pathlib import Path
 
 import triton
-from record import RESULTS, append, environment
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from rxt_model.kernels import backward, cross_entropy, forward, logits, plan, products, topk
 from rxt_model.kernels.tiles import BETA, ROUTER
+from tests.benchmarks.record import RESULTS, append, environment
 
 TARGET = GPUTarget("cuda", 90, 32)
 SHARED_LIMIT = 227 * 1024

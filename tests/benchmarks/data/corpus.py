@@ -1,7 +1,7 @@
 """Cleaning speed, and what the search for duplicates takes, one JSON line per case.
 
-    python tests/benchmarks/corpus.py                       all cases: packages, tiny documents, duplicates
-    python tests/benchmarks/corpus.py --million 0.25 0.5    sizes of the search, in millions of documents
+    python -m tests.benchmarks.data.corpus                       all cases: packages, tiny documents, duplicates
+    python -m tests.benchmarks.data.corpus --million 0.25 0.5    sizes of the search, in millions of documents
 
 Rates are MB (10^6 bytes) of text read per CPU-second of one process, extraction from the package excluded. The search
 runs in a process of its own per size, over random signatures of which a tenth nearly repeat another; its memory is the
@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from record import RESULTS, append, environment
 
 from jobs.configs.data import CorpusConfig
 from jobs.corpus.tasks import CleanTask, clean_piece
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
+from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
 from tokenization.cleaning.language import foreign

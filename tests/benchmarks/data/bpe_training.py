@@ -1,6 +1,6 @@
 """Compare CPU seconds, memory and compression of BPE training with the trainer of `tokenizers`, on the same texts.
 
-    .venv/bin/python tests/benchmarks/bpe_training.py STORE/corpus/ID
+    .venv/bin/python -m tests.benchmarks.data.bpe_training STORE/corpus/ID
 
 Each trainer runs in a process of its own. One text in fifty is held out for bytes per token. The compression target is
 that of the reference, less half a percent.
@@ -17,10 +17,10 @@ import zlib
 from statistics import median
 
 import tokenizers
-from record import RESULTS, append, environment
-from texts import cpu_seconds, megabytes, read
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
+from tests.benchmarks.data.texts import cpu_seconds, megabytes, read
+from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.bpe.words import SPLIT
@@ -82,7 +82,7 @@ def main() -> None:
     runs: dict[str, list[dict]] = {"ours": [], "tokenizers": []}
     for _ in range(options.turns):
         for trainer, lines in runs.items():
-            command = [sys.executable, *sys.argv, "--trainer", trainer]
+            command = [sys.executable, *sys.orig_argv[1:], "--trainer", trainer]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             lines.append(json.loads(done.stdout.splitlines()[-1]))
     common = {"case": "bpe_training", **environment("tokenizers", "gigabpe", "numpy")}

@@ -1,6 +1,6 @@
 """Does a conversation get slower or larger? RxT beside a stateless decoder that reads the whole history again.
 
-python tests/benchmarks/time_to_first_token.py
+python -m tests.benchmarks.model.time_to_first_token
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from statistics import median
 from time import process_time
 
 import torch
-from allocator import as_by_default
-from record import RESULTS, append, environment
 from torch import Tensor
 
 from jobs.evaluation.latency import TimedTurn, interleaved, timed_turns
@@ -25,6 +23,8 @@ from rxt_model.family import ALPHA_MICRO
 from rxt_model.generate import Decoding, answer
 from rxt_model.model import ReactiveTransformer, TokenModel, seeded
 from rxt_model.size import active_parameters, parameters
+from tests.benchmarks.model.allocator import as_by_default
+from tests.benchmarks.record import RESULTS, append, environment
 
 TARGET = 0.05  # how far a later turn may differ from the first, in time, in live bytes and at the peak
 HEADS = AttentionConfig(query_heads=4, kv_heads=4)

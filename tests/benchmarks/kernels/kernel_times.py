@@ -1,6 +1,6 @@
 """Each Triton kernel of a mixture-of-experts layer alone on a GPU, at several tiles: which one belongs in tiles.py?
 
-    python tests/benchmarks/kernel_times.py [--only NAME ...] [--tokens 32768]
+    python -m tests.benchmarks.kernels.kernel_times [--only NAME ...] [--tokens 32768]
 
 Shape of RxT-Beta, random balanced routing, L2 cache flushed between calls. One JSON line per kernel and tile is
 appended to results/kernel_times.jsonl: milliseconds, and the share of the device's copy bandwidth, measured in the
@@ -16,10 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import torch
-from record import RESULTS, append, environment
 
 from rxt_model.kernels import logits, topk
 from rxt_model.kernels.backward import hidden_gradient, weight_gradient
@@ -28,6 +25,7 @@ from rxt_model.kernels.language import triton
 from rxt_model.kernels.plan import BLOCK, plan_rows
 from rxt_model.kernels.products import rows_times_experts
 from rxt_model.kernels.tiles import BETA, ROUTER, Tile
+from tests.benchmarks.record import RESULTS, append, environment
 
 D, N, E, K = 512, 192, 384, 10
 # the tile in use comes first; candidates cross-compile for sm_90 without a spill

@@ -1,6 +1,6 @@
 """One step of joint pre-training on one CPU thread, against the same step done plainly.
 
-    python tests/benchmarks/joint_step.py [--rounds 9]
+    python -m tests.benchmarks.model.joint_step [--rounds 9]
 
 Sizes of RxT-Alpha Micro (dim 128, 6 layers, 12 experts top-2 of width 256, 256 slots), but without biases in each
 expert, with gated memory attention and an RMS norm before the head; vocabulary 7,500, 8 rows of 256 tokens. Forward,
@@ -21,8 +21,6 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from allocator import as_by_default
-from record import RESULTS, append, environment
 from torch import Tensor, nn
 
 from jobs.configs.training import SftConfig
@@ -34,6 +32,8 @@ from rxt_model.family import ALPHA_MICRO
 from rxt_model.layers.heads import TokenLoss
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.moe.layer import Experts
+from tests.benchmarks.model.allocator import as_by_default
+from tests.benchmarks.record import RESULTS, append, environment
 
 ROWS, LENGTH = 8, ALPHA_MICRO.length
 TARGET = 0.75  # of the plain step's time

@@ -1,6 +1,6 @@
 """One routed mixture-of-experts layer on a GPU, router included, forward + backward, against torch.
 
-    python tests/benchmarks/moe_gpu.py
+    python -m tests.benchmarks.model.moe_gpu
 
 Peers in the same run: the same layer as a pipeline of torch calls around `F.grouped_mm`, eager and compiled, and a
 dense SwiGLU of equal active FLOPs. Shape of RxT-Beta: d 512, expert width 192, 384 experts, top-10, bf16.
@@ -26,17 +26,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import torch
 import torch.nn.functional as F
-from record import RESULTS, append, environment
 from torch import Tensor
 
 from rxt_model.kernels.experts import routed_experts
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.topk import select_experts
 from rxt_model.moe.router import router_logits
+from tests.benchmarks.record import RESULTS, append, environment
 
 D, N, E, K = 512, 192, 384, 10
 TARGETS = {"target_ms": 2.4, "target_ratio": 2.3, "target_saved_bytes": 350_000_000}

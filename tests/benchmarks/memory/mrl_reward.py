@@ -3,7 +3,7 @@
 For every seed the stage runs twice from the same model: as configured, and with rewards shuffled between answers.
 Greedy mean reward on fixed held-out episodes before and after, with the 95 % interval of the paired difference.
 
-    python tests/benchmarks/mrl_reward.py SMAT_ARTIFACT EPISODE_SHARDS TOKENIZER [--set mrl.iterations=20]
+    python -m tests.benchmarks.memory.mrl_reward SMAT_ARTIFACT EPISODE_SHARDS TOKENIZER [--set mrl.iterations=20]
 
 The first folder holds `model/`, the second `index.json`, the third `tokenizer.json`. One JSON line per run is appended
 to results/mrl_reward.jsonl; the exit code is 1 if a reward did not rise or a control's did.
@@ -19,14 +19,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from record import RESULTS, append, environment
-
 from jobs.configs.rl import MrlConfig
 from jobs.stage.context import Artifact, StageContext
 from jobs.stage.ray_setup import ensure_ray, shutdown
 from pipelines.config import PipelineConfig
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
+from tests.benchmarks.record import RESULTS, append, environment
 
 
 class Printer:

@@ -1,6 +1,6 @@
 """Attention at head width 32 on a GPU: which back end of torch, for rows of one document and for packed rows?
 
-    python tests/benchmarks/attention.py
+    python -m tests.benchmarks.kernels.attention
 
 32,768 tokens, 8 query heads, 4 key heads (RxT-Beta), bf16, causal, forward + backward. Rows of one document need no
 mask: every back end of scaled_dot_product_attention. Packed rows of several documents: the same with a boolean mask,
@@ -18,17 +18,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import torch
 import torch.nn.functional as F
-from record import RESULTS, append, environment
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rxt_model.kernels.language import triton
 from rxt_model.layers.attention import attend
 from rxt_model.layers.visibility import same_document
+from tests.benchmarks.record import RESULTS, append, environment
 
 TOKENS, HEADS, KV_HEADS, WIDTH = 32768, 8, 4, 32
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)

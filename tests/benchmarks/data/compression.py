@@ -1,6 +1,6 @@
 """Bytes of text per token, on sources that a vocabulary was trained on and on those it never saw, beside public ones.
 
-    python tests/benchmarks/compression.py --documents FOLDER [--technical 4]
+    python -m tests.benchmarks.data.compression --documents FOLDER [--technical 4]
                                            [--polish-passes 4] [--words 0 10] [--splits ours joined]
 
 Needs npm and `pip install tiktoken==0.14.0 rustbpe==0.1.0 msgpack`, which nothing else here does. Texts are the
@@ -30,8 +30,8 @@ from pathlib import Path
 
 import tiktoken
 import tokenizers
-from record import RESULTS, append, environment
 
+from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import SPLIT, Tokenizer
 from tokenization.cleaning.cleaner import Cleaner

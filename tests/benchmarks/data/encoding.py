@@ -1,6 +1,6 @@
 """Encoding speed on text seen for the first time, beside `tokenizers.encode_batch_fast`, per CPU second.
 
-    .venv/bin/python tests/benchmarks/encoding.py STORE/tokenizer/ID/tokenizer.json STORE/corpus/ID
+    .venv/bin/python -m tests.benchmarks.data.encoding STORE/tokenizer/ID/tokenizer.json STORE/corpus/ID
 
 Every measurement is a process of its own, so that no cache of words is warm; the ids of both are compared on all that
 the reference encodes.
@@ -17,9 +17,9 @@ from itertools import accumulate
 from statistics import median
 
 import numpy as np
-from record import RESULTS, append, environment
-from texts import cpu_seconds, megabytes, read
 
+from tests.benchmarks.data.texts import cpu_seconds, megabytes, read
+from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.encoder import Reference, engine
 from tokenization.bpe.tokenizer import Tokenizer
 
@@ -73,7 +73,7 @@ def main() -> None:
         for name in ("tokenizers", "ours"):
             lines = []
             for _ in range(options.turns):
-                command = [sys.executable, *sys.argv, "--engine", name, "--case", case]
+                command = [sys.executable, *sys.orig_argv[1:], "--engine", name, "--case", case]
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 lines.append(json.loads(done.stdout.splitlines()[-1]))
             seconds = [line.pop("cpu_s") for line in lines]

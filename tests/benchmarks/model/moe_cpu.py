@@ -1,6 +1,6 @@
 """The mixture-of-experts layer of RxT-Beta on one CPU thread: time and memory against what one would use instead.
 
-    python tests/benchmarks/moe_cpu.py [--rounds 7]
+    python -m tests.benchmarks.model.moe_cpu [--rounds 7]
 
 Forward and backward in fp32, router included, no shared experts; CPU seconds, since machines are shared. Repetitions
 of all cases are interleaved. Peers are our own versions of public algorithms: every expert padded to the fullest
@@ -23,13 +23,13 @@ from time import process_time
 
 import torch
 import torch.nn.functional as F
-from allocator import as_by_default
-from record import RESULTS, append, environment
 from torch import Tensor, nn
 
 from rxt_model.config import MoEConfig
 from rxt_model.layers.parts import SwiGLU
 from rxt_model.moe.layer import MoELayer
+from tests.benchmarks.model.allocator import as_by_default
+from tests.benchmarks.record import RESULTS, append, environment
 
 DIM, WIDTH, EXPERTS, TOP_K, TOKENS = 512, 192, 384, 10, 1024
 
@@ -183,7 +183,7 @@ def resident(field: str) -> int:
 
 
 def measured_apart(name: str, route: str) -> float:
-    command = [sys.executable, __file__, "--memory", name, route]
+    command = [sys.executable, *sys.orig_argv[1:], "--memory", name, route]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
