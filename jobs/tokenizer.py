@@ -8,7 +8,7 @@ from typing import Any
 import fsspec
 import numpy as np
 
-from jobs.configs.data import TokenizerConfig
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.stage.context import Look, StageContext, StageError
 from jobs.stage.corpus_input import open_corpus
 from tokenization.bpe.tokenizer import Tokenizer

@@ -5,16 +5,12 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from jobs.configs.base import Config
-from jobs.configs.data import (
-    ConversationShardsConfig,
-    CorpusConfig,
-    InteractionShardsConfig,
-    TextShardsConfig,
-    TokenizerConfig,
-)
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.configs.evaluation import EvaluateConfig, ExportConfig
 from jobs.configs.execution import Execution
 from jobs.configs.rl import MrlConfig
+from jobs.configs.texts import CorpusConfig, TextShardsConfig
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.configs.training import (
     BaselineConfig,
     MemoryPretrainConfig,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from jobs.configs.data import CorpusConfig
+from jobs.configs.texts import CorpusConfig
 from jobs.corpus.tasks import CleanTask
 from jobs.stage.context import StageContext, StageError
 from tokenization.cleaning.benchmark import Benchmark

@@ -15,7 +15,7 @@ from typing import Any
 
 import fsspec
 
-from jobs.configs.data import CorpusConfig
+from jobs.configs.texts import CorpusConfig
 from jobs.corpus.plan import WORK, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, source_report, totals, write_quarantine
 from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents

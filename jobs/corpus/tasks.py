@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.configs.data import CorpusConfig
+from jobs.configs.texts import CorpusConfig
 from tokenization.batching import BATCH_TEXTS, batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.cleaner import Cleaner

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from tokenization.conversations.sources import Partition
 from tokenization.documents import Catalogue
 from tokenization.records import LANGUAGES, SPLITS, Language, Split

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.shards.dialogue_card import show_dialogue_card
 from jobs.shards.dialogue_counts import PARTS
 from jobs.shards.dialogue_manifest import DialogueShard, conversation_shards, interaction_shards

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from jobs.configs.data import TextShardsConfig
+from jobs.configs.texts import TextShardsConfig
 from tokenization.documents import Corpus, RowGroup
 from tokenization.files.threads import map_threads
 from tokenization.mixture import SourceOf, passes

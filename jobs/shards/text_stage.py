@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from jobs.configs.data import TextShardsConfig
+from jobs.configs.texts import TextShardsConfig
 from jobs.shards.job import Report, run_manifest, shard_metrics, total, write_shard_index
 from jobs.shards.text_card import show_card
 from jobs.shards.text_counts import PARTS, fill, per_source

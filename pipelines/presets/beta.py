@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jobs.configs.data import (
-    ConversationShardsConfig,
-    CorpusConfig,
-    InteractionShardsConfig,
-    TextShardsConfig,
-    TokenizerConfig,
-)
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.configs.evaluation import EvaluateConfig, ExportConfig
 from jobs.configs.execution import DataExecution, Execution, RlExecution, TrainExecution
 from jobs.configs.rl import MrlConfig
+from jobs.configs.texts import CorpusConfig, TextShardsConfig
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.configs.training import (
     BaselineConfig,
     BaselinePhase,

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from jobs.configs.data import (
-    ConversationShardsConfig,
-    CorpusConfig,
-    InteractionShardsConfig,
-    TextShardsConfig,
-    TokenizerConfig,
-)
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.configs.evaluation import EvaluateConfig, ExportConfig
 from jobs.configs.execution import Execution, TrainExecution
+from jobs.configs.texts import CorpusConfig, TextShardsConfig
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.configs.training import (
     BaselineConfig,
     BaselinePhase,

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jobs.configs.data import CorpusConfig
 from jobs.configs.execution import DataExecution, Execution
+from jobs.configs.texts import CorpusConfig
 from jobs.stage.context import StageContext
 
 

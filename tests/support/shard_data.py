@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.configs.execution import DataExecution, Execution
+from jobs.configs.texts import TextShardsConfig
 from jobs.stage.context import StageContext
 from tests.support.recorded import recorded
 from tokenization.documents import COLUMNS

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.configs.data import CorpusConfig
+from jobs.configs.texts import CorpusConfig
 from jobs.corpus.tasks import CleanTask, clean_piece
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tests.benchmarks.record import RESULTS, append, environment

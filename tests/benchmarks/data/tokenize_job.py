@@ -35,8 +35,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tokenizers
 
-from jobs.configs.data import TextShardsConfig
 from jobs.configs.execution import DataExecution, Execution
+from jobs.configs.texts import TextShardsConfig
 from jobs.shards.text_manifest import take_stock, text_shards
 from jobs.shards.text_rows import TextShardWriter, sample_bytes_per_token
 from jobs.shards.text_stage import build_text_shards

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.configs.data import TokenizerConfig
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.shards.job import run_manifest
 from jobs.shards.text_manifest import take_stock, text_shards

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.shards.dialogue_rows import pieces
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.stage.context import StageError

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from jobs.configs.data import TokenizerConfig
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.shards.dialogue_counts import COUNTS
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.shards.text_stage import build_text_shards

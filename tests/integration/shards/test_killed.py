@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import tokenizers
 
-from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
+from jobs.configs.texts import TextShardsConfig
 from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
 from jobs.shards.dialogue_rows import ConversationRows, DialogueShardWriter, InteractionRows, choose_distractors
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards

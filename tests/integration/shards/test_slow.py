@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.configs.data import InteractionShardsConfig, TextShardsConfig
+from jobs.configs.conversations import InteractionShardsConfig
+from jobs.configs.texts import TextShardsConfig
 from jobs.shards.dialogue_stage import build_interaction_shards
 from jobs.shards.text_stage import build_text_shards
 from tests.support.shard_data import context, documents, write_corpus

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.configs.data import BenchmarkConfig
+from jobs.configs.texts import BenchmarkConfig
 from jobs.corpus import stage as stage
 from jobs.corpus.plan import plan, read_benchmarks
 from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, write_documents

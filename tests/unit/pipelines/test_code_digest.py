@@ -28,7 +28,9 @@ OTHERS = {
     "tokenization/dialogues/plan.py": DIALOGUES,
     "tokenization/dialogues/values.py": DIALOGUES | {"evaluate"},
     "tokenization/dialogues/score.py": {"evaluate"},
-    "tokenization/dialogues/spec.py": DIALOGUES | {"corpus", "text-shards"},  # the settings of data stages hold one
+    "tokenization/dialogues/spec.py": DIALOGUES,
+    "jobs/configs/tokenizer.py": {"tokenizer"},
+    "jobs/configs/conversations.py": DIALOGUES - {"tokenizer"},
 }
 
 HELPER = '''"""Doc."""

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.configs.data import ConversationShardsConfig, InteractionShardsConfig, TextShardsConfig
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
+from jobs.configs.texts import TextShardsConfig
 from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
 from jobs.shards.text_manifest import Stock, take_stock, text_shards
 from tokenization.documents import Catalogue, Corpus, RowGroup

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.configs.data import TokenizerConfig
 from jobs.configs.execution import Execution
+from jobs.configs.tokenizer import TokenizerConfig
 from jobs.stage.context import Look, StageContext, StageError
 from jobs.tokenizer import _documents, _passes, _texts, train_tokenizer
 from tests.support.recorded import recorded
