@@ -76,7 +76,7 @@ INTERACTIONS = (
 CONVERSATIONS = (
     _conversations("Wild-Chat-SMAT", "first_turn_plus_interactions"),
     _conversations("Wild-Chat-SMAT-pt3", "first_turn_plus_interactions"),
-    _conversations("WildChat-Beta", "role_messages", "instruct-pl", "pl", "ODC-By-1.0"),
+    _conversations("WildChat-Beta", "chat", "instruct-pl", "pl", "ODC-By-1.0"),
     _conversations("Beta-Identity-SMAT", "interactions", "3B-instruct"),
     _conversations("system-chat", "interactions", "instruct-7s"),
     _conversations("system-chat", "interactions", "reasoning-7s"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tokenization.conversations.rows import ADAPTERS
+from tokenization.conversations.adapters import ADAPTERS, FIELDS, WHOLE
 from tokenization.records import Split
 from tokenization.settings import Settings, require, require_fractions
 from tokenization.sources.source import Columns, Files
@@ -16,14 +16,14 @@ class ConversationSource(Files, Settings):
     """One data set of conversations. Of conversations with the same words, only the first of all sources counts.
 
     `kind`: `files` reads Parquet or JSONL at `path`, any fsspec URL, with wildcards; `hub` reads part `part` of the
-    data set `path`, with `subset` and `revision`. `adapter`: the schema of the rows (`conversations.rows`). `language`:
-    that of rows which do not name theirs. `split`: either `hash`, which chooses by a hash of the conversation, or the
-    one split for the whole data set. `weight`: how often each conversation is trained on; a hash decides which
-    conversations a fraction chooses.
+    data set `path`, with `subset` and `revision`. `adapter`: the schema of the rows (`conversations.adapters`); if it
+    is empty, the first rows tell. `language`: that of rows which do not name theirs. `split`: either `hash`, which
+    chooses by a hash of the conversation, or the one split for the whole data set. `weight`: how often each
+    conversation is trained on; a hash decides which conversations a fraction chooses.
     """
 
     kind: Literal["files", "hub"]
-    adapter: str
+    adapter: str = ""
     part: str = "train"
     split: Literal["hash", "train", "validation", "test"] = "hash"
     validation_fraction: float = 0.02
@@ -33,7 +33,7 @@ class ConversationSource(Files, Settings):
     def __post_init__(self) -> None:
         for name in ("name", "path", "licence"):
             require(bool(getattr(self, name)), name, getattr(self, name), "must not be empty")
-        require(self.adapter in ADAPTERS, "adapter", self.adapter, f"there are {', '.join(ADAPTERS)}")
+        require(self.adapter in ("", *ADAPTERS), "adapter", self.adapter, f"there are {', '.join(ADAPTERS)}")
         require_fractions(self, "validation_fraction", "test_fraction")
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "validation_fraction + test_fraction", float(f"{held_out:g}"), "must be below 1")
@@ -41,9 +41,11 @@ class ConversationSource(Files, Settings):
 
     @property
     def columns(self) -> Columns:
-        """The columns and fields that the adapter reads."""
+        """The columns and fields that the adapter reads; those of all adapters as long as it is not known."""
+        if not self.adapter:
+            return Columns(frozenset(), FIELDS, whole=WHOLE)
         adapter = ADAPTERS[self.adapter]
-        return Columns(adapter.required, adapter.fields)
+        return Columns(adapter.required, adapter.fields, whole=adapter.whole)
 
     @property
     def first_split(self) -> Split:

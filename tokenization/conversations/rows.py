@@ -1,4 +1,4 @@
-"""Turn rows of conversation data sets into interactions, with one adapter per schema.
+"""Turn rows into interactions whose schema names the parts of an interaction (`conversations.chat` reads the others).
 
 Columns and fields that no adapter names are never read, so what identifies people (addresses, headers) stays where it
 is. Fields may be missing, null or in any order: rows are mappings, and an absent part counts as empty.
@@ -6,8 +6,8 @@ is. Fields may be missing, null or in any order: rows are mappings, and an absen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from tokenization.quarantine import flaw
@@ -15,10 +15,16 @@ from tokenization.records import Interaction, Language, Preference
 
 Struct = Mapping[str, Any]
 
-LANGUAGE_NAMES: dict[str, Language] = {"en": "en", "english": "en", "pl": "pl", "polish": "pl"}
-_QUERY_PART = frozenset({"query", "internal", "tool_response", "tool_use"})
-_ANSWER_PART = frozenset({"think", "answer", "tool_call"})
+MESSAGES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "data")
+"""Columns with the messages of a chat, the most usual first."""
+LANGUAGE_NAMES: dict[str, Language] = {
+    **dict.fromkeys(("en", "eng", "english", "angielski"), "en"),
+    **dict.fromkeys(("pl", "pol", "polish", "polski"), "pl"),
+}
+QUERY_PART = frozenset({"query", "internal", "tool_response", "tool_use"})
+ANSWER_PART = frozenset({"think", "answer", "tool_call"})
 _FLAGS = ("toxic", "redacted")
+_REGION = re.compile(r"[-_.@ (]")
 
 
 class RowError(ValueError):
@@ -27,16 +33,6 @@ class RowError(ValueError):
     def __init__(self, reason: str, where: str = "") -> None:
         super().__init__(f"{where}: {reason}" if where else reason)
         self.reason, self.where = reason, where
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """Turns rows of one schema into conversations. A file must have the columns `required`. `fields` names everything
-    that is read: columns, and fields of the structs in them."""
-
-    convert: Callable[[Struct], list[Interaction]]
-    required: frozenset[str]
-    fields: frozenset[str]
 
 
 def query_answer(row: Struct) -> list[Interaction]:
@@ -59,33 +55,6 @@ def interactions(row: Struct) -> list[Interaction]:
     return [*system_prompt(row), *turns]
 
 
-def role_messages(row: Struct) -> list[Interaction]:
-    """Read messages with role (system, user, tool, assistant) and content from `conversation`.
-
-    Raises RowError for what is flagged as toxic or redacted. A last question without an answer is left out.
-    """
-    turns: list[Interaction] = []
-    opening: Interaction | None = None
-    _refuse_flagged(row, "")
-    for number, (message, where) in enumerate(_entries(row, "conversation")):
-        _refuse_flagged(message, where)
-        role, content = message.get("role"), _text(message, "content", where)
-        if not content:
-            raise RowError("an empty message", where)
-        if role == "system" and number == 0:
-            turns.append(Interaction("", "", internal=content))
-        elif role in ("user", "tool") and opening is None:
-            opening = Interaction(content, "") if role == "user" else Interaction("", "", tool_result=content)
-        elif role == "assistant" and opening is not None:
-            turns.append(replace(opening, answer=content))
-            opening = None
-        else:
-            raise RowError("messages out of turn", where)
-    if all(turn.is_system_prompt for turn in turns):
-        raise RowError("no answers")
-    return turns
-
-
 def preference_pairs(row: Struct) -> list[Interaction]:
     """Return the conversation in which every answer is the accepted one of `preferences`."""
     return [*system_prompt(row), *(preference.accepted for preference in preferences(row))]
@@ -95,14 +64,14 @@ def preferences(row: Struct) -> list[Preference]:
     """Read the list `interactions` of query parts with `accepted`, `rejected` and perhaps `neutral` answer parts."""
     found = []
     for entry, where in _entries(row, "interactions"):
-        query = {name: value for name, value in entry.items() if name in _QUERY_PART}
+        query = {name: value for name, value in entry.items() if name in QUERY_PART}
         answers = {}
         for name in ("accepted", "rejected", "neutral"):
             answer = entry.get(name) or {}
             if not isinstance(answer, Mapping):
                 raise RowError(f"{name} holds {type(answer).__name__}, not a struct", where)
             # Arrow has a null for each field where a struct was left out
-            if name != "neutral" or any(answer.get(part) for part in _ANSWER_PART):
+            if name != "neutral" or any(answer.get(part) for part in ANSWER_PART):
                 answers[name] = _interaction(query | dict(answer), f"{where}.{name}")
         if answers["accepted"] == answers["rejected"]:
             raise RowError("accepted and rejected are the same", where)
@@ -114,42 +83,23 @@ def preferences(row: Struct) -> list[Preference]:
 
 def system_prompt(row: Struct) -> list[Interaction]:
     """Return the instruction in `system` as an interaction of its own, or no interaction if there is none."""
-    text = _text(row, "system", "")
+    text = text_of(row, "system", "")
     return [Interaction("", "", internal=text)] if text else []
 
 
 def language_of(row: Struct, default: Language) -> Language:
-    """Return the language that `lang` or `language` of the row or of its first message names, else the source's.
+    """Return the language that `lang` or `language` of the row or of its first message names, else the source's. A
+    region, as in `en-US` and `pl_PL`, does not count.
 
     Raises RowError for a language that the tokenizer was not made for.
     """
-    messages = row.get("conversation")
-    first = messages[0] if isinstance(messages, Sequence) and messages and isinstance(messages[0], Mapping) else {}
-    name = row.get("lang") or row.get("language") or first.get("language") or default
-    if str(name).lower() not in LANGUAGE_NAMES:
-        raise RowError("another language")
-    return LANGUAGE_NAMES[str(name).lower()]
-
-
-_OF_ROWS = frozenset({"system", "lang", "language"})
-_PARTS = _QUERY_PART | _ANSWER_PART
-ADAPTERS: dict[str, Adapter] = {
-    "query_answer": Adapter(query_answer, frozenset({"query", "answer"}), _OF_ROWS | _PARTS),
-    "first_turn_plus_interactions": Adapter(
-        first_turn_plus_interactions,
-        frozenset({"query", "answer", "interactions"}),
-        _OF_ROWS | _PARTS | {"interactions"},
-    ),
-    "interactions": Adapter(interactions, frozenset({"interactions"}), _OF_ROWS | _PARTS | {"interactions"}),
-    "role_messages": Adapter(
-        role_messages, frozenset({"conversation"}), _OF_ROWS | {"conversation", "role", "content", *_FLAGS}
-    ),
-    "preference_pairs": Adapter(
-        preference_pairs,
-        frozenset({"interactions"}),
-        _OF_ROWS | _PARTS | {"interactions", "accepted", "rejected", "neutral"},
-    ),
-}
+    lists = (row[column] for column in MESSAGES if isinstance(row.get(column), list | tuple))
+    first = next((messages[0] for messages in lists if messages and isinstance(messages[0], Mapping)), {})
+    name = str(row.get("lang") or row.get("language") or first.get("language") or default)
+    language = LANGUAGE_NAMES.get(_REGION.split(name.strip())[0].casefold())
+    if language is None:
+        raise RowError("another language", repr(name))
+    return language
 
 
 def _entries(row: Struct, column: str) -> Iterator[tuple[Struct, str]]:
@@ -167,8 +117,8 @@ def _entries(row: Struct, column: str) -> Iterator[tuple[Struct, str]]:
 
 
 def _interaction(struct: Struct, where: str) -> Interaction:
-    parts = {name: _text(struct, name, where) for name in ("query", "answer", "internal", "think", "tool_call")}
-    results = {_text(struct, name, where) for name in ("tool_response", "tool_use")} - {""}
+    parts = {name: text_of(struct, name, where) for name in ("query", "answer", "internal", "think", "tool_call")}
+    results = {text_of(struct, name, where) for name in ("tool_response", "tool_use")} - {""}
     if len(results) > 1:
         raise RowError("tool_response and tool_use differ", where)
     result = next(iter(results), "")
@@ -181,7 +131,7 @@ def _interaction(struct: Struct, where: str) -> Interaction:
     return Interaction(**parts, tool_result=result)
 
 
-def _text(struct: Struct, name: str, where: str) -> str:
+def text_of(struct: Struct, name: str, where: str) -> str:
     """Return the text of a field, or an empty text if it is missing, null or blank."""
     value = struct.get(name)
     match flaw(value):
@@ -195,7 +145,8 @@ def _text(struct: Struct, name: str, where: str) -> str:
             raise RowError(reason, f"{where}.{name}, {detail}".lstrip("."))
 
 
-def _refuse_flagged(struct: Struct, where: str) -> None:
+def refuse_flagged(struct: Struct, where: str) -> None:
+    """Raise RowError for what is flagged as toxic or redacted."""
     for flag in _FLAGS:
         if struct.get(flag):
             raise RowError(flag, where)

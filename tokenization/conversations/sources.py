@@ -7,7 +7,7 @@ is yielded as `Rejected` in its place.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ from tokenization.batching import batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
+from tokenization.conversations.adapters import ADAPTERS, Adapter, detect
 from tokenization.conversations.data_set import ConversationSource
-from tokenization.conversations.rows import ADAPTERS, RowError, language_of
+from tokenization.conversations.rows import RowError, language_of
 from tokenization.conversations.screening import Screen, Survey
 from tokenization.documents import document_id, split_of
 from tokenization.hashing import stable_hash
@@ -29,6 +30,7 @@ from tokenization.sources.reading import read_rows
 from tokenization.sources.source import Row, SourceError
 
 SLICE_BYTES = 16 << 20  # as stored; small enough to give shards of about equal size
+LOOKED_AT = 100  # rows, to tell their schema
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,27 @@ class Partition:
 
 
 def partitions_of(source: ConversationSource) -> list[Partition]:
-    """Return the partitions in a stable order. Reads one row, and raises SourceError if none can be read."""
+    """Return the partitions in a stable order. The first rows say which adapter reads them, unless the source names it:
+    the sources of the partitions always do. Raises SourceError if no row can be read, or if their schema is unknown."""
     found = slices(source, SLICE_BYTES)
-    rejected = None
+    rows, rejected = [], None
     for row in read_rows(source, found):
         if isinstance(row, Row):
-            return [Partition(source, one) for one in found]
-        rejected = rejected or row
-    raise SourceError(f"source {source.name}: {rejected or f'no row in {source.path}'}")
+            rows.append(row)
+            if source.adapter or len(rows) == LOOKED_AT:
+                break
+        else:
+            rejected = rejected or row
+    if not rows:
+        raise SourceError(f"source {source.name}: {rejected or f'no row in {source.path}'}")
+    if not source.adapter:
+        try:
+            source = replace(source, adapter=detect([row.values for row in rows]))
+        except RowError as error:
+            place = f"{rows[0].place} of {rows[0].file}"
+            known = f"set `adapter` to one of {', '.join(ADAPTERS)}, or rename the columns"
+            raise SourceError(f"source {source.name}: {error.reason} ({place}): {known}") from error
+    return [Partition(source, one) for one in found]
 
 
 def read_conversations(partition: Partition, repairs: Repairs | None = None) -> Iterator[Conversation | Rejected]:
@@ -99,7 +114,7 @@ def key_of(conversation: Conversation) -> int:
 def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None) -> Conversation:
     adapter, notes = ADAPTERS[source.adapter], {}
     note = None if repairs is None else lambda kind, *texts: notes.setdefault(kind, texts)
-    values = _repaired(row.values, adapter.fields, note)
+    values = _repaired(row.values, adapter, note)
     language = language_of(values, source.language)
     turns = tuple(adapter.convert(values))
     if repairs is not None:
@@ -111,12 +126,16 @@ def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None)
     return Conversation(document_id(source.name, text), language, source.name, split, turns)
 
 
-def _repaired(value: Any, fields: Collection[str], note: Note | None) -> Any:
+def _repaired(value: Any, adapter: Adapter, note: Note | None) -> Any:
     """Repair all text in a row or in a value of it. Other values stay as they are, for the adapter to refuse."""
     if isinstance(value, Mapping):
-        return {name: _repaired(each, fields, note) for name, each in value.items() if name in fields}
+        read = {name: each for name, each in value.items() if name in adapter.fields}
+        return {
+            name: each if name in adapter.whole and not isinstance(each, str) else _repaired(each, adapter, note)
+            for name, each in read.items()
+        }
     if isinstance(value, list):
-        return [_repaired(each, fields, note) for each in value]
+        return [_repaired(each, adapter, note) for each in value]
     return repair(value, note) if flaw(value) is None else value
 
 

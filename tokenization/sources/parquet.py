@@ -39,6 +39,7 @@ def parquet(columns: Columns, part: Slice, stream: IO[bytes]) -> Iterator[Row | 
 
 def _is_read(columns: Columns, leaf: pq.ColumnSchema) -> bool:
     named = leaf.name in columns.fields or leaf.logical_type.type == _NULLS  # if all lists are empty, no field is named
+    named = named or not columns.whole.isdisjoint(leaf.path.split("."))
     return named and _column(leaf) in columns.fields
 
 

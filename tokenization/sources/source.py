@@ -22,11 +22,13 @@ class SourceError(RuntimeError):
 class Columns:
     """What is read of rows. A Parquet file must have the columns `required`, with text in them. `fields` names
     everything that is read: columns, and fields of the structs in them. A file of unknown format is plain text, and
-    each block of it becomes the column `plain` of a row; if `plain` is empty, the file is read as JSON lines."""
+    each block of it becomes the column `plain` of a row; if `plain` is empty, the file is read as JSON lines. Below the
+    names in `whole` everything is read."""
 
     required: frozenset[str]
     fields: frozenset[str]
     plain: str = ""
+    whole: frozenset[str] = frozenset()
 
 
 class Row(NamedTuple):

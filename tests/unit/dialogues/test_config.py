@@ -16,7 +16,7 @@ name = "chat"
 kind = "hub"
 path = "owner/name"
 subset = "instruct-pl"
-adapter = "role_messages"
+adapter = "chat"
 language = "pl"
 licence = "ODC-By"
 weight = 0.5
@@ -29,7 +29,7 @@ def test_a_data_set_and_a_plan_from_a_file(tmp_path):
     conversations = resolve(TINY, file).conversations
     assert conversations.sources == (
         ConversationSource(
-            name="chat", kind="hub", path="owner/name", subset="instruct-pl", adapter="role_messages", language="pl",
+            name="chat", kind="hub", path="owner/name", subset="instruct-pl", adapter="chat", language="pl",
             licence="ODC-By", weight=0.5,
         ),
     )  # fmt: skip
@@ -49,9 +49,9 @@ def test_sources_of_one_split_may_hold_out_whatever_they_like(tmp_path):
     ("before", "after", "message"),
     [
         (
-            'adapter = "role_messages"',
+            'adapter = "chat"',
             'adapter = "roles"',
-            "adapter = 'roles': there are query_answer, first_turn_plus",
+            "adapter = 'roles': there are first_turn_plus_interactions, ",
         ),
         ('licence = "ODC-By"', 'licence = ""', "conversations.sources.0.licence = '': must not be empty"),
         ('path = "owner/name"', "", "path"),

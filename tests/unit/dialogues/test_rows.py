@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tokenization.conversations.rows import ADAPTERS, RowError, language_of, preferences
+from tokenization.conversations.adapters import ADAPTERS
+from tokenization.conversations.rows import RowError, language_of, preferences
 from tokenization.records import Interaction, Preference
 
 
@@ -44,22 +45,6 @@ def test_thinking_and_tools_in_any_order_of_fields():
     ]
     for answered in (result, same, result | same):
         assert adapt("interactions", {"interactions": [call, answered], "system": "You have tools."}) == expected
-
-
-def test_messages_in_pairs_with_system_and_tool():
-    messages = [
-        {"role": "system", "content": "Bądź miły.", "hashed_ip": "x"},
-        {"role": "user", "content": "Ile to 2+2?", "language": "Polish", "toxic": False, "redacted": False},
-        {"role": "assistant", "content": "Liczę."},
-        {"role": "tool", "content": "4"},
-        {"role": "assistant", "content": "Cztery."},
-        {"role": "user", "content": "Nikt już nie odpowie?"},
-    ]
-    assert adapt("role_messages", {"conversation": messages}) == [
-        Interaction("", "", internal="Bądź miły."),
-        Interaction("Ile to 2+2?", "Liczę."),
-        Interaction("", "Cztery.", tool_result="4"),
-    ]
 
 
 def test_preference_pairs():
@@ -109,21 +94,6 @@ def test_preference_pairs():
             "interactions[0]",
         ),
         (
-            "role_messages",
-            {"conversation": [{"role": "user", "content": "?", "toxic": True}]},
-            "toxic",
-            "conversation[0]",
-        ),
-        ("role_messages", {"conversation": [], "redacted": True}, "redacted", ""),
-        ("role_messages", {"conversation": [{"role": "user", "content": "?"}]}, "no answers", ""),
-        (
-            "role_messages",
-            {"conversation": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]},
-            "messages out of turn",
-            "conversation[1]",
-        ),
-        ("role_messages", {"conversation": [{"role": "user", "content": None}]}, "an empty message", "conversation[0]"),
-        (
             "preference_pairs",
             {"interactions": [{"query": "q", "accepted": {"answer": "a"}, "rejected": {"answer": "a"}}]},
             "accepted and rejected are the same",
@@ -151,6 +121,9 @@ def test_what_is_no_conversation_is_refused_with_a_reason(adapter, row, reason, 
         ({"lang": None, "language": "English"}, "en"),
         ({"conversation": [{"role": "user", "language": "Polish"}]}, "pl"),
         ({"conversation": []}, "en"),
+        ({"lang": "en-US"}, "en"),
+        ({"language": "pl_PL.UTF-8"}, "pl"),
+        ({"messages": [{"role": "user", "language": "PL"}]}, "pl"),
     ],
 )
 def test_languages_as_data_sets_write_them(row, expected):

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.conversations import sources
+from tokenization.conversations.adapters import ADAPTERS
 from tokenization.conversations.data_set import ConversationSource
-from tokenization.conversations.rows import ADAPTERS
 from tokenization.conversations.sources import copies, partitions_of, read_conversations
 from tokenization.quarantine import Rejected
 from tokenization.records import Conversation, Interaction
@@ -68,7 +68,7 @@ PUBLISHED: dict[str, list[tuple[dict[str, pa.DataType], list[dict]]]] = {
         ),
         ({"interactions": pa.list_(PAIR), "lang": TEXT}, [{"interactions": [pair(2)], "lang": "pl"}]),
     ],
-    "role_messages": [
+    "chat": [
         (
             {"conversation_hash": TEXT, "conversation": pa.list_(MESSAGE)},
             [{"conversation": [message("user", "Cześć"), message("assistant", "Dzień dobry")]}],
@@ -141,12 +141,10 @@ def test_a_data_set_by_name_is_read_as_datasets_reads_it(tmp_path):
 
 
 def test_what_identifies_people_is_not_even_read(tmp_path, monkeypatch):
-    publish(str(tmp_path), "role_messages")
+    publish(str(tmp_path), "chat")
     seen: list[dict] = []
-    monkeypatch.setitem(
-        ADAPTERS, "role_messages", replace(ADAPTERS["role_messages"], convert=lambda row: seen.append(row) or [])
-    )
-    read(source(f"{tmp_path}/*.parquet", "role_messages"))
+    monkeypatch.setitem(ADAPTERS, "chat", replace(ADAPTERS["chat"], convert=lambda row: seen.append(row) or []))
+    read(source(f"{tmp_path}/*.parquet", "chat"))
     assert seen[0].keys() == {"conversation"}
     assert seen[0]["conversation"][0].keys() == {"content", "language", "redacted", "role", "toxic"}
 

@@ -123,13 +123,14 @@ assert losses[-1] < 0.7 * losses[0], losses
 """
 
 DATA_SET = """
-from tokenization.conversations.rows import ADAPTERS, RowError
+from tokenization.conversations.adapters import ADAPTERS
+from tokenization.conversations.rows import RowError
 from tokenization.records import Interaction
 
-convert = ADAPTERS["prompt_response"].convert
-assert convert({"prompt": "Who?", "response": "Me."}) == [Interaction("Who?", "Me.")]
+convert = ADAPTERS["post_reply"].convert
+assert convert({"post": "Who?", "reply": "Me."}) == [Interaction("Who?", "Me.")]
 try:
-    convert({"prompt": "Who?", "response": None})
+    convert({"post": "Who?", "reply": None})
 except RowError as error:
     assert error.reason == "no answer"
 else:
@@ -225,7 +226,7 @@ def test_another_example(copy, script):
 
 
 def test_the_example_schema_is_read_as_the_others_are(copy):
-    copy.tests("tests/unit/dialogues/test_sources.py", "-k", "prompt_response")
+    copy.tests("tests/unit/dialogues/test_sources.py", "-k", "post_reply")
 
 
 def test_the_example_kernel_gives_the_numbers_of_fp64(copy):
