@@ -12,6 +12,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ MANIFEST_ENTRIES = {"inputs": ("stage", "artifact_id", "content_digest"), "outpu
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _TOMBSTONE = "discarded-"
+RACERS = 4  # writers of the probe
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
 _PRIVATE_TOP = re.compile(
     r"^(manifest|attempt|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$"
-    r"|^metrics\.jsonl$|^(lease|step|ray)-|^rl$"
+    r"|^metrics\.jsonl$|^(lease|fence|step|ray)-|^rl$"
 )
 _PRIVATE = re.compile(r"^\.|\.tmp$")
 
@@ -122,10 +124,18 @@ class ArtifactStore:
 
     @_reaching
     def check_writable(self) -> None:
-        """Writes and removes a small file. Raises StoreError with what the filesystem said."""
+        """Writes and removes a small file, which several threads try to create at once. Raises StoreError with what the
+        filesystem said, or if more than one thread created the file: then two runs could write one attempt."""
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
-        self._write(probe, b"")
+        with ThreadPoolExecutor(RACERS) as pool:
+            created = list(pool.map(lambda number: self._create(probe, b"%d" % number), range(RACERS)))
         self.fs.rm_file(probe)
+        if sum(created) != 1:
+            raise StoreError(
+                f"store {self.url} ignores conditional writes: {sum(created)} of {RACERS} writers created one file, so"
+                " two runs could write one attempt. Use a folder, or an object store that honours `If-None-Match`",
+                NEXT_COMMAND,
+            )
 
     def uri(self, attempt: Attempt) -> str:
         """The absolute local path, or the URL, of the attempt's folder."""

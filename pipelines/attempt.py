@@ -182,7 +182,7 @@ class Build:
         }
 
     def _call(self, attempt: Attempt, reporter: StageReporter, lease: Lease) -> Mapping[str, Any]:
-        store, stop = self.around.store, self.around.stop
+        store = self.around.store
         module, _, name = self.stage.function.partition(":")
         function = getattr(importlib.import_module(module), name)
         context = StageContext(
@@ -192,9 +192,16 @@ class Build:
             inputs={key: artifact_of(up, store) for key, up in self.inputs.items()},
             execution=self.around.execution,
             reporter=reporter,
-            should_stop=lambda: stop.is_set() or lease.lost is not None,
+            should_stop=lambda: self._should_stop(lease),
         )
         return function(context, self.stage.config)
+
+    def _should_stop(self, lease: Lease) -> bool:
+        """Whether the user asked to stop, at which a stage saves what it has. Raises the loss of the lease, after which
+        it must save nothing."""
+        if lease.lost:
+            raise lease.lost
+        return self.around.stop.is_set()
 
     def _compare(self, attempt: Attempt, manifest: dict[str, Any]) -> None:
         """Warns if a deterministic stage gave other bytes than an earlier attempt at the same fingerprint."""

@@ -66,6 +66,7 @@ def run(
     preset: Preset = "tiny",
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and the whole config.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For the lease of a machine that was lost.")] = True,
     config: ConfigFile = None,
     sets: Sets = None,
     as_json: Json = False,
@@ -77,7 +78,7 @@ def run(
     targets = needed(session.stages, until)
     if dry_run:
         return _dry_run(session, [stage.name for stage in targets], as_json)
-    return _execute(session, targets, (), as_json)
+    return _execute(session, targets, (), as_json, wait)
 
 
 @app.command()
@@ -254,7 +255,7 @@ def _open(preset: str, config: Path | None, sets: list[str] | None) -> Session:
     return Session.open(preset, config, sets or [])
 
 
-def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool) -> int:
+def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool, wait: bool = True) -> int:
     from pipelines import views
     from pipelines.display import Board, console_on
     from pipelines.runner import Runner
@@ -265,7 +266,7 @@ def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_j
     with contextlib.redirect_stdout(progress), Board(console_on(progress)) as board:
         board.line(session.header)
         runner = Runner(session.stages, session.store, session.config.execution, tracking, board, session.invocation)
-        code = runner.run(targets, fresh)
+        code = runner.run(targets, fresh, wait)
     statuses = session.plan()
     if as_json:
         _print_json({**session.as_object(statuses), "exit_code": code})

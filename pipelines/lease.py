@@ -1,16 +1,24 @@
 """A lease is the right to write one attempt. The highest `lease-N.json` holds it, and a heartbeat shows that its holder
 is alive.
 
-Clocks of different machines disagree. So a holder on another machine is judged by the clock of the observer: it has
-lost the lease if its record did not change for `expiry` seconds. On the same machine we look at the process itself.
+Clocks of different machines disagree, and any of them may be set. So a holder on another machine is judged by what the
+observer sees: it has lost the lease if its record did not change for `expiry` seconds. On the same machine we look at
+the process itself, and at the monotonic time of its last heartbeat.
+
+The number N is a fencing token. Whoever ends lease N, its holder by a commit or the next holder by taking over, first
+creates `fence-N.json`, and only one of them can. So a holder that was frozen and thawed never commits over its
+successor.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +41,7 @@ class LeaseTimes:
 
 DEFAULT_TIMES = LeaseTimes()
 KEYS = {"host", "processes", "pid", "started", "job", "beat", "time", "released"}  # of a record, at least
+_NAME = re.compile(r"^lease-(\d{6})\.json$")
 
 
 class LeaseHeld(StageError):
@@ -64,11 +73,26 @@ class Holder:
     def is_gone(self) -> bool:
         return processes.is_gone(self.record)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it gave the lease back, or is gone from this machine."""
+        return self.record["released"] or self.is_gone
+
+    def is_seen_alive(self, times: LeaseTimes) -> bool:
+        """Whether it lives on this machine and shows heartbeats."""
+        return not self.has_ended and self.is_local and self._silence() < times.expiry
+
     def looks_alive(self, times: LeaseTimes) -> bool:
-        """A quick guess, for display. It is exact on this machine; for others it trusts the wall clock."""
-        if self.record["released"] or self.is_gone:
+        """A quick guess, for display alone: it trusts the wall clock for a holder on another machine."""
+        if self.has_ended:
             return False
+        if self.is_local:
+            return self._silence() < times.expiry
         return abs(time.time() - self.record["time"]) < times.expiry
+
+    def _silence(self) -> float:
+        """Seconds since the last heartbeat of a holder on this machine."""
+        return time.monotonic() - self.record.get("monotonic", -math.inf)
 
 
 def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
@@ -81,60 +105,94 @@ def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
     return Holder(numbers[-1], record if record and record.keys() >= KEYS else {"released": True})
 
 
+def living_holder(
+    store: ArtifactStore, attempt: Attempt, say: Callable[[str], None], times: LeaseTimes = DEFAULT_TIMES
+) -> Holder | None:
+    """Who writes an attempt now, None if nobody does. A holder that cannot be seen is watched until its lease would run
+    out."""
+    holder = holder_of(store, attempt)
+    if holder is None or holder.has_ended:
+        return None
+    try:
+        _outlive(store, attempt, holder, say, lambda: False, times)
+    except LeaseHeld:
+        return holder
+    return None
+
+
 class Lease:
     """Held from `take` to `release`. `lost` says why the attempt may not be written any more, None while it may."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, number: int, record: dict, times: LeaseTimes) -> None:
         self._store, self._attempt, self._number, self._record = store, attempt, number, record
+        self._times, self._since = times, time.monotonic()
         self._released = threading.Event()
-        self.lost: StageError | None = None
-        self._thread = threading.Thread(target=self._beat, args=(times,), name="lease", daemon=True)
+        self._asked: float | None = None  # when the heartbeat began that the store has not answered yet
+        self._lost: StageError | None = None
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> StageError | None:
+        asked, patience = self._asked, self._times.expiry - self._times.heartbeat
+        if self._lost is None and asked is not None and time.monotonic() - asked > patience:
+            self._lost = StoreError(
+                f"store {self._store.url} has not answered for {patience:g} s: another process may write "
+                f"{self._attempt.stage} {self._attempt.artifact_id} now",
+                Look(),
+            )
+        return self._lost
 
     def is_ours(self) -> bool:
         """Whether our number is still the highest in the store. Raises StoreError if the store does not answer."""
         if self.lost is None and _numbers(self._store, self._attempt)[-1:] != [self._number]:
-            self.lost = LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
+            self._lost = LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
         return self.lost is None
 
     def earlier_seconds(self) -> float:
         """How long all earlier holders had the attempt, each until its last heartbeat."""
         numbers = [number for number in _numbers(self._store, self._attempt) if number < self._number]
         records = [self._store.read_note(self._attempt, _name(number)) or {} for number in numbers]
-        return sum(max(0.0, r["time"] - r["since"]) for r in records if {"time", "since"} <= r.keys())
+        return sum(record.get("seconds", 0.0) for record in records)
 
     def commit(self, manifest: dict[str, Any]) -> None:
         """Makes the attempt complete. Refuses if the lease was lost meanwhile."""
         if not self.is_ours() and self.lost is not None:
             raise self.lost
-        if not self._store.commit(self._attempt, manifest):
-            raise StageError(
-                f"{self._attempt.stage} {self._attempt.artifact_id} was completed by another process", Look()
-            )
+        if not _fence(self._store, self._attempt, self._number, manifest):
+            self._lost = LeaseHeld(self._attempt, holder_of(self._store, self._attempt))
+            raise self._lost
+        self._store.commit(self._attempt, manifest)  # a process that took us for dead may have done it for us
+        self._store.remove(self._attempt, _fence_name(self._number))
 
     def release(self) -> None:
         """Frees the attempt at once for the next writer. If the store does not answer, the lease expires by itself."""
         self._released.set()
-        self._thread.join()
         if self.lost is None:
+            self._thread.join()
             with contextlib.suppress(StoreError):
-                self._write(released=True)
+                if self.is_ours():  # else somebody took it, or the attempt was discarded
+                    self._write(released=True)
 
-    def _beat(self, times: LeaseTimes) -> None:
+    def _beat(self) -> None:
         beaten = time.monotonic()
-        while not self._released.wait(times.heartbeat):
+        while not self._released.wait(self._times.heartbeat):
+            self._asked = time.monotonic()
             try:
                 if not self.is_ours():
                     return
                 self._write(released=False)
                 beaten = time.monotonic()
             except StoreError as error:  # it may come back before the lease expires
-                if time.monotonic() - beaten > times.expiry:  # by now, somebody else may write
-                    self.lost = error
+                if time.monotonic() - beaten > self._times.expiry:  # by now, somebody else may write
+                    self._lost = error
                     return
+            self._asked = None
 
     def _write(self, released: bool) -> None:
-        self._record |= {"beat": self._record["beat"] + 1, "time": time.time(), "released": released}
+        now = time.monotonic()
+        beat = {"beat": self._record["beat"] + 1, "time": time.time(), "monotonic": now, "seconds": now - self._since}
+        self._record |= beat | {"released": released}
         self._store.write_json(self._attempt, _name(self._number), self._record)
 
 
@@ -149,17 +207,19 @@ def take(
     while True:
         holder = holder_of(store, attempt)
         if holder is not None and not holder.record["released"]:
-            _outlive(store, attempt, holder, say, should_stop, times)
+            if _outlive(store, attempt, holder, say, should_stop, times):
+                _take_over(store, attempt, holder)
         number = 1 + (holder.number if holder else 0)
-        now = time.time()
         record = processes.this_process() | {
+            "id": uuid.uuid4().hex,
             "job": os.environ.get("RXT_JOB", ""),
             "beat": 0,
-            "since": now,
-            "time": now,
+            "time": time.time(),
+            "monotonic": time.monotonic(),
+            "seconds": 0.0,
             "released": False,
         }
-        if store.create_json(attempt, _name(number), record):
+        if _create(store, attempt, _name(number), record):
             return Lease(store, attempt, number, record, times)
 
 
@@ -170,16 +230,18 @@ def _outlive(
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
     times: LeaseTimes,
-) -> None:
-    """Returns once the holder is surely gone. Raises LeaseHeld as soon as it shows life."""
-    if holder.is_local and holder.looks_alive(times):
+) -> bool:
+    """Returns once the holder is surely gone; False if it gave the lease back. Raises LeaseHeld as soon as it shows
+    life."""
+    if holder.is_seen_alive(times):
         raise LeaseHeld(attempt, holder)
     if holder.is_local and not holder.is_gone:
-        say(f"{holder} has not shown a heartbeat for {times.expiry:g} s: taking over")
-        return
-    wait = times.grace if holder.is_gone else times.expiry
-    reason = "is gone" if holder.is_gone else "cannot be seen from here"
-    say(f"{holder} {reason}: taking over in {wait:g} s unless it shows a heartbeat")
+        say(f"{holder} has not shown a heartbeat for {times.expiry:g} s: its lease has run out")
+        return True
+    wait = times.grace if holder.is_local else times.expiry
+    reason = "is gone" if holder.is_local else "cannot be seen from here"
+    until = time.strftime("%H:%M:%S", time.localtime(time.time() + wait))
+    say(f"{holder} {reason}: its lease runs out at {until}, in {wait:g} s, unless it shows a heartbeat")
     since = time.monotonic()
     while time.monotonic() - since < wait:
         if should_stop():
@@ -188,14 +250,39 @@ def _outlive(
         now = holder_of(store, attempt)
         if now != holder:
             if now is None or now.record["released"]:
-                return
+                return False
             raise LeaseHeld(attempt, now)
+    return True
+
+
+def _take_over(store: ArtifactStore, attempt: Attempt, holder: Holder) -> None:
+    """Ends the lease of a holder that shows no life. If it had decided to commit, that is done in its place."""
+    if not _fence(store, attempt, holder.number, None):
+        decided = (store.read_json(attempt, _fence_name(holder.number)) or {}).get("manifest")
+        if decided is not None:
+            store.commit(attempt, decided)
+
+
+def _fence(store: ArtifactStore, attempt: Attempt, number: int, manifest: dict[str, Any] | None) -> bool:
+    """Whether the caller is the one who ends this lease: with a manifest to commit, or None to take over."""
+    return _create(store, attempt, _fence_name(number), {"id": uuid.uuid4().hex, "manifest": manifest})
+
+
+def _create(store: ArtifactStore, attempt: Attempt, name: str, record: dict[str, Any]) -> bool:
+    """Creates a record that has an id of its own. Of an answer that got lost on its way an object store's client learns
+    only that the record exists, after it has asked again."""
+    if store.create_json(attempt, name, record):
+        return True
+    return (store.read_note(attempt, name) or {}).get("id") == record["id"]
 
 
 def _name(number: int) -> str:
     return f"lease-{number:06d}.json"
 
 
+def _fence_name(number: int) -> str:
+    return f"fence-{number:06d}.json"
+
+
 def _numbers(store: ArtifactStore, attempt: Attempt) -> list[int]:
-    names = [name for name in store.names(attempt) if name.startswith("lease-")]
-    return sorted(int(name.removeprefix("lease-").removesuffix(".json")) for name in names)
+    return sorted(int(match[1]) for match in map(_NAME.match, store.names(attempt)) if match)

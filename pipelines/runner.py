@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 
 from jobs.configs.execution import Execution
 from jobs.stage import ray_setup
-from jobs.stage.context import Interrupted, Look, StageError
+from jobs.stage.context import Interrupted, StageError
 from pipelines.advice import way_back
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
@@ -25,7 +25,7 @@ from pipelines.display import Board, byte_size, short_path, training_share
 from pipelines.failures import headline, summary
 from pipelines.feed import catch_up
 from pipelines.invocation import Invocation
-from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes
+from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes, holder_of
 from pipelines.peak_memory import PeakMemory
 from pipelines.planner import StageStatus, examine, plan
 from pipelines.stage import Stage
@@ -54,8 +54,9 @@ class Runner:
         self._settled: set[str] = set()  # made complete by this run, or reused
         self._stop = threading.Event()
 
-    def run(self, targets: list[Stage], fresh: Iterable[str] = ()) -> int:
-        """Makes `targets` complete; those named in `fresh` get new attempts. Returns the exit code.
+    def run(self, targets: list[Stage], fresh: Iterable[str] = (), wait: bool = True) -> int:
+        """Makes `targets` complete; those named in `fresh` get new attempts. Returns the exit code. With `wait`, an
+        attempt of a machine that cannot be seen is waited for until its lease runs out.
 
         Raises StageError for an unmet precondition, before anything is started: another process writes a target, a
         store or a tracker cannot be used, a cluster does not answer.
@@ -67,7 +68,7 @@ class Runner:
             for target in targets:
                 self._say_reused(self._statuses[target.name])
             return DONE
-        self._check(work)
+        self._check(work, wait)
         parent = self.tracking.start_run(self.invocation.command, self.invocation.overrides)
         code = FAILED
         try:
@@ -87,11 +88,14 @@ class Runner:
             ray_setup.shutdown()
         return code
 
-    def _check(self, work: list[Stage]) -> None:
+    def _check(self, work: list[Stage], wait_for_lease: bool) -> None:
         for stage in work:
-            status = self._statuses[stage.name]
-            if status.state == "running" and status.attempt is not None:
-                raise StageError(f"{stage.name} {status.attempt.artifact_id} is {status.reason}", Look())
+            attempt = self._statuses[stage.name].attempt
+            holder = holder_of(self.store, attempt) if attempt is not None else None
+            if attempt is None or holder is None or self._statuses[stage.name].is_complete:
+                continue
+            if holder.is_seen_alive(self.times) or not (wait_for_lease or holder.has_ended):
+                raise LeaseHeld(attempt, holder)
         self.store.check_writable()
         self.tracking.check()
         ray_setup.prepare_environment()

@@ -13,7 +13,7 @@ from pipelines.advice import back_lines, closing_lines, way_on
 from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordUnreadable
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import plain
-from pipelines.lease import DEFAULT_TIMES, holder_of
+from pipelines.lease import DEFAULT_TIMES, holder_of, living_holder, take
 from pipelines.overrides import settings
 from pipelines.planner import StageStatus, downstream, named
 from pipelines.session import Session
@@ -104,17 +104,25 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
 
 
 def discard(session: Session, name: str, artifact_id: str, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
-    """Deletes one attempt, after saying what was built from it. Returns 2 if the user says no."""
+    """Deletes one attempt, after saying what was built from it. Returns 2 if the user says no. Takes the lease of one
+    that is not complete first, and so waits for a holder that cannot be seen."""
     named(session.stages, name)
     attempt = session.store.find(name, artifact_id)
-    holder = holder_of(session.store, attempt)
-    is_complete = MANIFEST in session.store.names(attempt)  # a damaged one, too, must be possible to discard
-    if not is_complete and holder is not None and holder.looks_alive(DEFAULT_TIMES):
-        raise StageError(f"{name} {artifact_id} is being written by {holder}", Look())
-    if readers := _being_read_by(session, attempt):
+    out = sys.stderr if as_json else sys.stdout
+    if MANIFEST in session.store.names(attempt):  # a damaged one, too, must be possible to discard
+        return _discard(session, attempt, as_json, confirm)
+    lease = take(session.store, attempt, lambda text: print(text, file=out, flush=True))
+    try:
+        return _discard(session, attempt, as_json, confirm)
+    finally:
+        lease.release()
+
+
+def _discard(session: Session, attempt: Attempt, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
+    name, artifact_id, out = attempt.stage, attempt.artifact_id, sys.stderr if as_json else sys.stdout
+    if readers := _being_read_by(session, attempt, lambda text: print(text, file=out, flush=True)):
         raise StageError(f"{name} {artifact_id} is being read by {'; '.join(readers)}", Look())
     users = _built_from(session, attempt)
-    out = sys.stderr if as_json else sys.stdout
     print(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", file=out)
     for user in users:
         print(f"  {user} was built from it", file=out)
@@ -142,15 +150,15 @@ def _built_from(session: Session, attempt: Attempt) -> list[str]:
     return found
 
 
-def _being_read_by(session: Session, attempt: Attempt) -> list[str]:
+def _being_read_by(session: Session, attempt: Attempt, say: Callable[[str], None]) -> list[str]:
     """The attempts under way that read this one, each with the process that makes it."""
     found = []
     for stage in downstream(session.stages, attempt.stage):
         for other in session.store.attempts(stage.name):
-            holder = None if MANIFEST in session.store.names(other) else holder_of(session.store, other)
-            if holder is None or not holder.looks_alive(DEFAULT_TIMES):
+            reads = _reads(session.store.read_note(other, RESOLVED), attempt)
+            if not reads or MANIFEST in session.store.names(other):
                 continue
-            if _reads(session.store.read_note(other, RESOLVED), attempt):
+            if holder := living_holder(session.store, other, say):
                 found.append(f"{stage.name} {other.artifact_id}, which {holder} makes")
     return found
 

@@ -97,7 +97,8 @@ class Artifact:
 @dataclass(frozen=True)
 class StageContext:
     """What a stage function gets. `inputs` holds an artifact per upstream stage. `output_uri` is absolute (a local path
-    or any fsspec URL), and a stage writes nowhere else."""
+    or any fsspec URL), and a stage writes nowhere else. `should_stop` raises StageError once another process may write
+    there: the stage ends with it and saves nothing."""
 
     stage: str
     artifact_id: str

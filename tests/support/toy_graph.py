@@ -145,6 +145,7 @@ def run(
     file=sys.stdout,
     times=QUICK,
     invocation=PLAIN,
+    wait=True,
 ) -> int:
     calls.clear()
     board = Board(console_on(file))
@@ -152,7 +153,7 @@ def run(
     seen: Any = tracking or MemoryTracking()
     runner = Runner(stages, store, execution, seen, board, invocation, times)
     with board:
-        return runner.run(stages if targets is None else targets, fresh)
+        return runner.run(stages if targets is None else targets, fresh, wait)
 
 
 def slow_pair(steps: int, deaf: bool = False) -> list[Stage]:

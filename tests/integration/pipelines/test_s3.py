@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import uuid
 
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
+from werkzeug.serving import make_server
 
 from jobs.stage.context import StageError
 from pipelines.artifacts import MANIFEST, ArtifactStore, Attempt, StoreError
@@ -25,8 +27,32 @@ def server():
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def careless_server():
+    """Give the address of a server that ignores the condition of a PUT."""
+    honest = DomainDispatcherApplication(create_backend_app)
+
+    def careless(environ, start_response):
+        environ.pop("HTTP_IF_NONE_MATCH", None)
+        return honest(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, careless, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+
+
 @pytest.fixture
 def url(server, monkeypatch):
+    yield from _bucket(server, monkeypatch)
+
+
+@pytest.fixture
+def careless_url(careless_server, monkeypatch):
+    yield from _bucket(careless_server, monkeypatch)
+
+
+def _bucket(server, monkeypatch):
     import s3fs
 
     for name, value in {
@@ -81,6 +107,13 @@ def test_four_processes_race_and_one_creates_each_manifest(url):
     for racer in racers:
         racer.join(SECONDS)
     assert sorted(number for number, won in results if won) == [1, 2, 3, 4, 5]
+
+
+def test_a_store_that_ignores_conditional_writes_is_refused_with_the_reason(careless_url):
+    store = ArtifactStore(careless_url)
+    with pytest.raises(StoreError, match="s3://.*ignores conditional writes: 4 of 4 writers created one file"):
+        store.check_writable()
+    assert store.fs.find(store.root) == []
 
 
 def test_a_bucket_that_is_not_there(url):

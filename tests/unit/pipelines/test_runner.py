@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pipelines.artifacts import ArtifactStore
 from pipelines.code_digest import ROOT
 from pipelines.failures import failure_record, headline, root_cause, summary
 from pipelines.invocation import Invocation
-from pipelines.lease import take
+from pipelines.lease import LeaseHeld, take
 from pipelines.planner import plan
 from tests.support import toy_graph
 from tests.support.processes import SECONDS, started, until
@@ -110,11 +111,27 @@ def test_second_run_on_a_running_stage_is_refused_and_names_the_holder(store):
     run(stages, store, targets=stages[:1])
     attempt = store.next_attempt("left", plan(stages, store)["left"].fingerprint)
     lease = take(store, attempt, print, times=QUICK)
-    with pytest.raises(StageError, match=f"left {attempt.artifact_id} is written by pid {os.getpid()}"):
+    with pytest.raises(StageError, match=f"left {attempt.artifact_id} is being written by pid {os.getpid()}"):
         run(stages, store)
     assert toy_graph.calls == []
     lease.release()
     assert run(stages, store) == 0 and plan(stages, store)["left"].attempt == attempt
+
+
+def test_after_the_loss_of_a_machine_the_same_command_waits_for_the_lease_and_goes_on(store):
+    stages = graph()
+    assert run(stages, store) == 0
+    attempt = plan(stages, store)["join"].attempt
+    store.remove(attempt, "manifest.json")
+    record = store.read_json(attempt, "lease-000001.json")
+    lost = record | {"released": False, "processes": "another start of this machine", "time": time.time()}
+    store.write_json(attempt, "lease-000001.json", lost)
+    with pytest.raises(LeaseHeld, match=f"join {attempt.artifact_id} is being written by pid {os.getpid()}"):
+        run(stages, store, wait=False)
+    out, began = io.StringIO(), time.monotonic()
+    assert run(stages, store, file=out) == 0 and toy_graph.calls == ["join"]
+    assert time.monotonic() - began >= QUICK.expiry and plan(stages, store)["join"].attempt == attempt
+    assert re.search(r"join: pid \d+ on .* its lease runs out at \d\d:\d\d:\d\d, in 1 s", out.getvalue())
 
 
 def test_lost_lease_refuses_the_result(store):
@@ -260,7 +277,7 @@ def test_the_seconds_of_a_stage_are_those_of_all_its_sessions(store, monkeypatch
     assert run(stages, store) == 130
     (attempt,) = store.attempts("alone")
     record = store.read_json(attempt, "lease-000001.json")
-    record["since"] -= 7200
+    record["seconds"] += 7200
     if killed:
         record |= {"released": False, "started": 0}  # its process id belongs to another one by now
     store.write_json(attempt, "lease-000001.json", record)

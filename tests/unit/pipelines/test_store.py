@@ -6,18 +6,22 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from jobs.stage.context import Interrupted, StageError
+from pipelines import processes
 from pipelines.artifacts import ArtifactStore, Attempt, content_digest
-from pipelines.lease import LeaseHeld, holder_of, take
+from pipelines.lease import LeaseHeld, holder_of, living_holder, take
 from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import QUICK
 
 ATTEMPT = Attempt("pretrain", "0123456789ab", 1)
+SLOW = replace(QUICK, heartbeat=60.0, expiry=120.0)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -144,6 +148,12 @@ def test_a_live_holder_is_named(store):
     assert list(store.names(ATTEMPT)) == ["lease-000001.json", "lease-000002.json"]
 
 
+def silenced(store):
+    """Make the record of the first lease that of a process elsewhere, which shows no heartbeat."""
+    record = store.read_json(ATTEMPT, "lease-000001.json")
+    store.write_json(ATTEMPT, "lease-000001.json", record | {"processes": "another machine"})
+
+
 def holder_record(store, **changes):
     lease = take(store, ATTEMPT, print, times=QUICK)
     lease.release()
@@ -194,6 +204,15 @@ def test_a_holder_elsewhere_that_beats_keeps_its_lease(store):
         take(store, ATTEMPT, print, beat_once, QUICK)
 
 
+def test_a_holder_elsewhere_counts_as_living_until_it_was_silent_for_the_whole_time(store):
+    record = holder_record(store, processes="another machine", time=time.time() - 1e6)
+    assert not holder_of(store, ATTEMPT).looks_alive(QUICK)
+    beats = threading.Timer(0.3, store.write_json, [ATTEMPT, "lease-000001.json", record | {"beat": 77}])
+    beats.start()
+    assert living_holder(store, ATTEMPT, print, QUICK).record["pid"] == os.getpid()
+    assert living_holder(store, ATTEMPT, print, QUICK) is None
+
+
 def test_waiting_for_a_lease_can_be_stopped(store):
     holder_record(store, processes="another machine")
     with pytest.raises(Interrupted):
@@ -210,6 +229,70 @@ def test_a_holder_that_lost_its_lease_notices_and_may_not_commit(store):
     assert store.manifest(ATTEMPT) is None
     lease.release()
     assert store.read_json(ATTEMPT, "lease-000002.json")["pid"] == 1
+
+
+def test_who_was_taken_for_dead_never_commits_even_between_check_and_commit(store):
+    lease = take(store, ATTEMPT, print, times=SLOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lease, "is_ours", lambda: True)  # it looked, and was frozen then
+        silenced(store)
+        take(store, ATTEMPT, print, times=QUICK).release()
+        with pytest.raises(LeaseHeld):
+            lease.commit({"by": 1})
+    assert store.read_json(ATTEMPT, "manifest.json") is None and lease.lost
+    lease.release()
+
+
+def test_a_holder_that_died_between_its_decision_and_the_manifest_is_completed_by_the_next(store):
+    lease = take(store, ATTEMPT, print, times=SLOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "commit", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lease.commit({"by": 1})
+    silenced(store)
+    take(store, ATTEMPT, print, times=QUICK).release()
+    assert store.read_json(ATTEMPT, "manifest.json") == {"by": 1}
+    lease.release()
+
+
+def test_a_commit_leaves_no_fence(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    lease.commit({"by": 1})
+    lease.release()
+    assert store.names(ATTEMPT) == ["lease-000001.json", "manifest.json"]
+
+
+def test_a_lease_whose_creation_was_answered_by_its_own_repetition_is_ours(store, monkeypatch):
+    """An answer gets lost, the client asks again, and hears that the record exists."""
+    create = ArtifactStore.create_json
+    monkeypatch.setattr(ArtifactStore, "create_json", lambda *arguments: create(*arguments) and False)
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    assert lease.is_ours() and store.names(ATTEMPT) == ["lease-000001.json"]
+    lease.commit({"by": 1})
+    assert store.read_json(ATTEMPT, "manifest.json") == {"by": 1}
+    lease.release()
+
+
+def test_the_wall_clock_says_nothing_about_a_holder_on_this_machine(store):
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    record = store.read_json(ATTEMPT, "lease-000001.json")
+    for step in (-7200, 7200):
+        store.write_json(ATTEMPT, "lease-000001.json", record | {"time": time.time() + step})
+        assert holder_of(store, ATTEMPT).looks_alive(QUICK)
+        with pytest.raises(LeaseHeld):
+            take(store, ATTEMPT, print, times=QUICK)
+    assert not {"since", "start"} & record.keys() and isinstance(record["started"], int)
+    lease.release()
+
+
+def test_a_store_that_never_answers_costs_the_lease_though_the_heartbeat_hangs(store, monkeypatch):
+    thaw = threading.Event()
+    lease = take(store, ATTEMPT, print, times=QUICK)
+    monkeypatch.setattr(store, "names", lambda _: thaw.wait(SECONDS) and [])
+    until(lambda: lease.lost, seconds=10)
+    assert "has not answered" in str(lease.lost)
+    lease.release()  # at once
+    thaw.set()
 
 
 def test_the_heartbeat_changes_the_record(store):
@@ -253,8 +336,6 @@ def test_four_processes_race_and_one_wins_each_lease_and_each_manifest(tmp_path)
 
 
 def test_threads_race_on_memory():
-    import threading
-
     store, won = ArtifactStore(f"memory://{uuid.uuid4().hex}"), []
     barrier = threading.Barrier(8)
 
@@ -268,3 +349,18 @@ def test_threads_race_on_memory():
     for thread in threads:
         thread.join(SECONDS)
     assert sum(won) == 1
+
+
+def test_a_process_that_cannot_be_looked_at_is_not_gone(monkeypatch):
+    """Some machines hide the processes of other users."""
+    record = processes.this_process()
+    assert processes.is_local(record) and not processes.is_gone(record)
+
+    def hidden(pid):
+        raise FileNotFoundError(f"/proc/{pid}/stat")
+
+    monkeypatch.setattr(processes, "_look_at", hidden)
+    assert not processes.is_gone(record)
+    with started([sys.executable, "-c", ""]) as process:
+        process.wait(SECONDS)
+    assert processes.is_gone(record | {"pid": process.pid})

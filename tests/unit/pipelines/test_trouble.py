@@ -128,6 +128,21 @@ def test_who_lost_the_lease_leaves_records_and_run_to_the_new_holder(store, monk
     assert tracking.runs["run-1"]["status"] == "RUNNING" and tracking.left == ["run-1"]
 
 
+def test_a_stage_is_told_of_the_loss_of_its_lease_by_an_error_and_does_not_save(store, monkeypatch):
+    saved = []
+
+    def robbed(ctx, config):
+        (attempt,) = store.attempts("data")
+        store.create_json(attempt, "lease-000002.json", store.read_json(attempt, "lease-000001.json"))
+        until(ctx.should_stop, seconds=30)
+        saved.append("over what its successor wrote")
+
+    monkeypatch.setattr(toy_graph, "robbed", robbed, raising=False)
+    out = io.StringIO()
+    assert run([toy("data", function="robbed")], store, file=out) == 2
+    assert saved == [] and "error: data" in out.getvalue() and "is being written by" in out.getvalue()
+
+
 def build_unseen(store, tracking, monkeypatch):
     """Build a complete stage that the tracker does not know, since it was away all the time."""
 
