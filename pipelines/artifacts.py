@@ -98,7 +98,7 @@ def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, *args, **kwargs)
         except StageError:
             raise
-        except Exception as error:
+        except Exception as error:  # every filesystem has exceptions of its own
             raise StoreError(f"store {self.url} cannot be used: {error}", NEXT_COMMAND) from error
 
     return wrapped

@@ -101,7 +101,7 @@ class Build:
             outcome = "FINISHED"
             feed.record(MANIFEST, manifest)
             self._say(f"complete {attempt.artifact_id}   {manifest['result']}")
-        except Exception as error:
+        except Exception as error:  # a stage may fail in any way, and every way ends the attempt
             if lost := self._lost(lease):
                 raise lost from error
             if isinstance(error, Interrupted):

@@ -231,7 +231,7 @@ class Runner:
         pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
         try:
             yield pool
-        except Exception:
+        except Exception:  # whatever is wrong, no stage may go on without its runner; Ctrl-C is no Exception
             self._stop.set()
             pool.shutdown()
             raise

@@ -102,7 +102,7 @@ class _Keeper(threading.Thread):
                 self.servers = [child for child in psutil.Process().children() if child.name() in SERVERS]
             else:
                 _join(address)
-        except BaseException as error:
+        except BaseException as error:  # asking for the result raises it again
             self.started.set_exception(error)
             return
         self.started.set_result(None)

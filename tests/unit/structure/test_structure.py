@@ -150,6 +150,12 @@ def test_tests_import_no_tests():
     assert found == {}
 
 
+def test_who_catches_every_exception_says_why():
+    broad = re.compile(r"^ *except\b(?: *:|[^:#\n]*\b(?:Base)?Exception\b[^:#\n]*:)(?! *# *\S)", re.MULTILINE)
+    files = [path for package in (*PACKAGES, "tests") for path in sources(package)]
+    assert [str(p.relative_to(ROOT)) for p in files if broad.search(p.read_text())] == []
+
+
 def test_no_folder_has_more_files_than_one_takes_in_at_a_glance():
     files = [path for package in PACKAGES for path in sources(package) if path.name != "__init__.py"]
     folders = Counter(str(path.parent.relative_to(ROOT)) for path in files)
