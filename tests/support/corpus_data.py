@@ -27,7 +27,7 @@ class Recorder:
         pass
 
 
-def context(folder: Path, parallelism: int = 2, should_stop=lambda: False) -> StageContext:
+def corpus_context(folder: Path, parallelism: int = 2, should_stop=lambda: False) -> StageContext:
     execution = Execution(data=DataExecution(parallelism=parallelism))
     return StageContext("corpus", "corpus-1", str(folder), {}, execution, Recorder(), should_stop)
 

@@ -214,7 +214,7 @@ def make_world(folder: Path) -> dict[str, Artifact]:
     }
 
 
-def context(inputs: dict[str, Artifact], output: Path | str, **changes) -> StageContext:
+def evaluation_context(inputs: dict[str, Artifact], output: Path | str, **changes) -> StageContext:
     return StageContext("stage", "0123456789ab-1", str(output), inputs, Execution(), Notes(), **changes)
 
 

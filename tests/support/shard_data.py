@@ -66,7 +66,7 @@ def write_corpus(folder: Path) -> str:
     return str(folder)
 
 
-def context(output: str | Path, corpus: str, tokenizer: str = "", workers: int = 2, **more) -> StageContext:
+def shard_context(output: str | Path, corpus: str, tokenizer: str = "", workers: int = 2, **more) -> StageContext:
     return StageContext(
         stage="shards",
         artifact_id="test-1",

@@ -95,7 +95,7 @@ def artifacts(uris):
     return {name: recorded(name, "0-1", str(uri)) for name, uri in uris.items()}
 
 
-def context(stage, output, inputs, reporter=None, should_stop=lambda: False, **execution):
+def training_context(stage, output, inputs, reporter=None, should_stop=lambda: False, **execution):
     settings: dict[str, Any] = dict(checkpoint_every_steps=4, log_every_steps=2) | execution
     return StageContext(
         stage=stage,

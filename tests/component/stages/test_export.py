@@ -13,7 +13,7 @@ from jobs.stage.model_folder import load_model
 from rxt_model.files.checkpoint import from_pretrained, save_pretrained
 from rxt_model.files.weights import WEIGHTS
 from rxt_model.size import parameters
-from tests.support.evaluation_data import context, digest_of, foreign_tokenizer, make_world
+from tests.support.evaluation_data import digest_of, evaluation_context, foreign_tokenizer, make_world
 from tokenization.bpe.tokenizer import Tokenizer
 
 
@@ -23,7 +23,7 @@ def world(tmp_path_factory):
 
 
 def test_export_is_read_back_bit_for_bit(world, tmp_path):
-    ctx = context(world, tmp_path / "out")
+    ctx = evaluation_context(world, tmp_path / "out")
     figures = export(ctx, ExportConfig(name="rxt-test"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "README.md",
@@ -36,12 +36,12 @@ def test_export_is_read_back_bit_for_bit(world, tmp_path):
 
 
 def test_export_works_on_an_object_store(world, tmp_path):
-    figures = export(context(world, "memory://exports/one"), ExportConfig())
+    figures = export(evaluation_context(world, "memory://exports/one"), ExportConfig())
     assert parameters(load_model("memory://exports/one")) == figures["export/parameters"]
 
 
 def test_the_card_names_sizes_stages_figures_and_law(world, tmp_path):
-    export(context(world, tmp_path / "out"), ExportConfig(name="rxt-test"))
+    export(evaluation_context(world, tmp_path / "out"), ExportConfig(name="rxt-test"))
     card = (tmp_path / "out" / "README.md").read_text()
     total = parameters(load_model(f"{world['model'].uri}/model"))
     for part in (
@@ -55,7 +55,7 @@ def test_the_card_names_sizes_stages_figures_and_law(world, tmp_path):
 
 
 def test_the_code_on_the_card_runs(world, tmp_path, monkeypatch, capsys):
-    export(context(world, tmp_path / "out"), ExportConfig())
+    export(evaluation_context(world, tmp_path / "out"), ExportConfig())
     code = (tmp_path / "out" / "README.md").read_text().split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(tmp_path / "out")
     exec(compile(code, "README.md", "exec"), {})
@@ -65,7 +65,7 @@ def test_the_code_on_the_card_runs(world, tmp_path, monkeypatch, capsys):
 def test_export_refuses_a_tokenizer_that_does_not_fit(world, tmp_path):
     other = foreign_tokenizer(tmp_path)
     with pytest.raises(StageError) as error:
-        export(context(world | {"tokenizer": other}, tmp_path / "out"), ExportConfig())
+        export(evaluation_context(world | {"tokenizer": other}, tmp_path / "out"), ExportConfig())
     assert digest_of(other) in str(error.value) and digest_of(world["tokenizer"]) in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -83,5 +83,5 @@ def test_export_notices_weights_that_changed_on_the_way(world, tmp_path, monkeyp
     upload = module.upload
     monkeypatch.setattr(module, "upload", upload_damaged)
     with pytest.raises(StageError, match="its logits differ"):
-        export(context(world, tmp_path / "out"), ExportConfig())
+        export(evaluation_context(world, tmp_path / "out"), ExportConfig())
     assert (tmp_path / "out" / WEIGHTS).exists()

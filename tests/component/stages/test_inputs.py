@@ -18,7 +18,7 @@ from jobs.rl.controller import run_mrl
 from jobs.stage.context import Look, Rerun, StageError
 from jobs.stage.inputs import open_index, open_reader, open_tokenizer
 from jobs.stage.model_input import check_model, open_model, open_model_config
-from tests.support.evaluation_data import context, make_world
+from tests.support.evaluation_data import evaluation_context, make_world
 from tests.support.recorded import recorded
 from tests.support.rl_data import RecordingReporter, toy_context, toy_world
 
@@ -123,7 +123,7 @@ def test_weights_with_one_other_bit_are_not_used(world):
 
 
 def test_the_export_is_a_model_folder_itself(world, tmp_path):
-    export(context(world, tmp_path / "out"), ExportConfig())
+    export(evaluation_context(world, tmp_path / "out"), ExportConfig())
     exported = recorded("export", "x-1", str(tmp_path / "out"))
     open_model(exported)
     flip(tmp_path / "out" / "model.safetensors")
@@ -140,7 +140,7 @@ def test_evaluate_explains_what_is_damaged_before_it_starts_ray(world, tmp_path,
         before = path.read_bytes()
         cut(path)
         with pytest.raises(StageError, match=file) as caught:
-            evaluate(context(world, tmp_path / "out"), EVALUATE)
+            evaluate(evaluation_context(world, tmp_path / "out"), EVALUATE)
         assert caught.value.remedy == Rerun(world[name].stage)
         path.write_bytes(before)
 
@@ -158,7 +158,7 @@ def test_export_explains_what_is_damaged(world, tmp_path):
     for name, file in (("evaluation", "report.md"), ("model", "model/config.json"), ("tokenizer", "tokenizer.json")):
         Path(world[name].uri, file).unlink()
         with pytest.raises(StageError, match=file) as caught:
-            export(context(world, tmp_path / "out"), ExportConfig())
+            export(evaluation_context(world, tmp_path / "out"), ExportConfig())
         assert caught.value.remedy == Rerun(world[name].stage)
 
 

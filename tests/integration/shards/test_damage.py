@@ -15,7 +15,7 @@ from jobs.stage.context import Rerun, StageError
 from jobs.stage.corpus_input import open_benchmark, open_corpus
 from jobs.tokenizer import train_tokenizer
 from tests.support.recorded import recorded
-from tests.support.shard_data import PAIRS, TALKS, TEXT, context, documents, write_corpus
+from tests.support.shard_data import PAIRS, TALKS, TEXT, documents, shard_context, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.documents import Corpus
@@ -55,7 +55,7 @@ def cut(path: Path) -> None:
 )
 def test_damaged_documents_are_named_before_any_work_is_done(inputs, tmp_path, monkeypatch, stage, harm, told):
     build, config = STAGES[stage]
-    ctx = context(str(tmp_path / "out"), *inputs)
+    ctx = shard_context(str(tmp_path / "out"), *inputs)
     path = tmp_path / "corpus" / "documents-00001.parquet"
     harm(path)
     monkeypatch.setattr("jobs.shards.job.ensure_ray", lambda _: pytest.fail("Ray was started"))
@@ -67,7 +67,7 @@ def test_damaged_documents_are_named_before_any_work_is_done(inputs, tmp_path, m
 
 @pytest.mark.parametrize("kind", ["text", "dialogues"])
 def test_documents_that_are_damaged_later_are_named_by_the_worker_that_reads_them(ray_session, inputs, tmp_path, kind):
-    ctx = context(str(tmp_path / "out"), *inputs)
+    ctx = shard_context(str(tmp_path / "out"), *inputs)
     corpus = open_corpus(ctx.inputs["corpus"])
     path = tmp_path / "corpus" / "documents-00000.parquet"
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")

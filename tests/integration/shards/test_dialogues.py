@@ -18,7 +18,7 @@ from jobs.configs.conversations import ConversationShardsConfig, InteractionShar
 from jobs.shards.dialogue_rows import pieces
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.stage.context import StageError
-from tests.support.shard_data import context, digests
+from tests.support.shard_data import digests, shard_context
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.conversations.data_set import ConversationSource
@@ -82,7 +82,7 @@ def interactions(uri: str, inputs, split: str) -> list[Interaction]:
 
 def test_interactions_of_data_sets_stand_beside_the_others_once_each(ray_session, inputs, tmp_path):
     config = InteractionShardsConfig(length=LENGTH, shards=3, generated=0, documents=20, sources=sources(inputs))
-    ctx = context(tmp_path, *inputs)
+    ctx = shard_context(tmp_path, *inputs)
     metrics = build_interaction_shards(ctx, config)
     found = [turn for split in SPLITS for turn in interactions(str(tmp_path), inputs, split)]
     assert not any(turn.is_system_prompt for turn in found)
@@ -121,7 +121,7 @@ def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_sessi
         longer=DialogueSpec(turns=(12, 12)),
         sources=sources(inputs, weight=2),
     )
-    two, one = context(tmp_path / "two", *inputs), context(tmp_path / "one", *inputs, workers=1)
+    two, one = shard_context(tmp_path / "two", *inputs), shard_context(tmp_path / "one", *inputs, workers=1)
     build_conversation_shards(two, config)
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
     talks: dict[str, list[list[Interaction]]] = {}
@@ -171,7 +171,7 @@ def test_repeated_conversations_and_those_of_a_benchmark_are_left_out_whoever_re
         mine = tuple(ConversationSource(name=f"s{name}", path=f"{tmp_path}/{name}.jsonl", **common) for name in names)
         return ConversationShardsConfig(length=LENGTH, shards=2, train=2, validation=2, test=2, sources=mine)
 
-    out = {workers: context(tmp_path / f"out-{workers}", str(corpus), inputs[1], workers) for workers in (1, 2)}
+    out = {workers: shard_context(tmp_path / f"out-{workers}", str(corpus), inputs[1], workers) for workers in (1, 2)}
     for ctx in out.values():
         metrics = build_conversation_shards(ctx, config("0", "1"))
     assert digests(out[1].output_uri) == digests(out[2].output_uri)
@@ -189,9 +189,9 @@ def test_repeated_conversations_and_those_of_a_benchmark_are_left_out_whoever_re
 
     # whoever goes on after a data set has changed decides anew, also about shards that read other parts alone
     (tmp_path / "0.jsonl").write_text((tmp_path / "more.jsonl").read_text())
-    changed = context(tmp_path / "out-2", str(corpus), inputs[1])
+    changed = shard_context(tmp_path / "out-2", str(corpus), inputs[1])
     assert build_conversation_shards(changed, config("0", "1"))["sources/s1/conversations"] == 120
-    fresh = context(tmp_path / "fresh", str(corpus), inputs[1])
+    fresh = shard_context(tmp_path / "fresh", str(corpus), inputs[1])
     build_conversation_shards(fresh, config("0", "1"))
     assert digests(changed.output_uri) == digests(fresh.output_uri)
 
@@ -220,7 +220,7 @@ def test_a_source_that_gives_nothing_stops_the_stage_with_its_name(ray_session, 
     pairs = replace(sources(inputs)[1], path=f"{tmp_path}/{path}")
     config = InteractionShardsConfig(length=LENGTH, shards=1, generated=4, documents=4, sources=(pairs,))
     with pytest.raises(StageError, match=message):
-        build_interaction_shards(context(tmp_path / "out", *inputs), config)
+        build_interaction_shards(shard_context(tmp_path / "out", *inputs), config)
 
 
 def test_a_corpus_without_dialogues_is_named(tmp_path, inputs):
@@ -230,4 +230,4 @@ def test_a_corpus_without_dialogues_is_named(tmp_path, inputs):
     pq.write_table(pa.Table.from_pylist(rows).select(COLUMNS), corpus / "documents-00000.parquet")
     config = ConversationShardsConfig(length=LENGTH, documents=5)
     with pytest.raises(StageError, match="documents = 5: the corpus has no source with dialogues, such as chitchat"):
-        build_conversation_shards(context(tmp_path / "out", str(corpus), inputs[1]), config)
+        build_conversation_shards(shard_context(tmp_path / "out", str(corpus), inputs[1]), config)

@@ -18,7 +18,7 @@ from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.tokenizer import train_tokenizer
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
-from tests.support.shard_data import PAIRS, TALKS, TEXT, context, digests, documents, write_corpus
+from tests.support.shard_data import PAIRS, TALKS, TEXT, digests, documents, shard_context, write_corpus
 from tokenization.bpe.special_tokens import BOS, EOS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer
@@ -32,7 +32,7 @@ from tokenization.shards.reader import ShardReader
 def inputs(tmp_path_factory) -> tuple[str, str]:
     root = tmp_path_factory.mktemp("shards")
     corpus = write_corpus(root / "corpus")
-    ctx = context(root / "tokenizer", corpus)
+    ctx = shard_context(root / "tokenizer", corpus)
     train_tokenizer(ctx, TokenizerConfig(vocab_size=600, document_bytes=40_000, dialogues=40))
     return corpus, str(root / "tokenizer")
 
@@ -46,14 +46,14 @@ def test_the_tokenizer_stage_reports_and_repeats(inputs, tmp_path):
     texts = [d.text for d in documents() if d.split == "validation" and d.language == "pl"]
     ratio = sum(len(text.encode()) for text in texts) / sum(len(tokenizer.encode(text)) for text in texts)
     assert report["bytes_per_token"]["pl"] == pytest.approx(ratio, abs=1e-3)
-    again = context(tmp_path, corpus)
+    again = shard_context(tmp_path, corpus)
     metrics = train_tokenizer(again, TokenizerConfig(vocab_size=600, document_bytes=40_000, dialogues=40))
     assert digests(tmp_path) == digests(folder)
     assert metrics["bytes_per_token/pl"] == report["bytes_per_token"]["pl"]
 
 
 def test_little_text_gives_a_small_vocabulary_and_says_so(inputs, tmp_path):
-    ctx = context(tmp_path, inputs[0])
+    ctx = shard_context(tmp_path, inputs[0])
     metrics = train_tokenizer(ctx, TokenizerConfig(vocab_size=60_000, document_bytes=2_000, dialogues=2))
     assert metrics["vocab_size"] < 2_000
     assert "60,000 were asked for" in ctx.reporter.messages[0]
@@ -61,7 +61,7 @@ def test_little_text_gives_a_small_vocabulary_and_says_so(inputs, tmp_path):
 
 def test_a_missing_corpus_is_a_message_for_the_user(tmp_path):
     with pytest.raises(StageError, match="no documents") as caught:
-        build_text_shards(context(tmp_path, str(tmp_path / "nowhere")), TEXT)
+        build_text_shards(shard_context(tmp_path, str(tmp_path / "nowhere")), TEXT)
     assert caught.value.remedy == Rerun("corpus")
 
 
@@ -69,7 +69,7 @@ def test_a_missing_corpus_is_a_message_for_the_user(tmp_path):
 def built(ray_session, inputs, tmp_path_factory) -> dict[str, StageContext]:
     """Run the three stages, with two workers."""
     root = tmp_path_factory.mktemp("built")
-    contexts = {name: context(root / name, *inputs) for name in ("text", "pairs", "talks")}
+    contexts = {name: shard_context(root / name, *inputs) for name in ("text", "pairs", "talks")}
     build_text_shards(contexts["text"], TEXT)
     build_interaction_shards(contexts["pairs"], PAIRS)
     build_conversation_shards(contexts["talks"], TALKS)
@@ -185,7 +185,7 @@ def test_progress_is_told_per_shard(built):
 
 
 def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
-    alone = context(tmp_path / "talks", *inputs, workers=1)
+    alone = shard_context(tmp_path / "talks", *inputs, workers=1)
     build_conversation_shards(alone, TALKS)
     assert digests(alone.output_uri) == digests(built["talks"].output_uri)
 
@@ -193,7 +193,7 @@ def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
 def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_path):
     """It leaves finished shards alone, and writes a damaged and a missing one again."""
     stops = itertools.chain([False, True], itertools.repeat(False))
-    ctx = context(tmp_path / "text", *inputs, workers=1, should_stop=lambda: next(stops))
+    ctx = shard_context(tmp_path / "text", *inputs, workers=1, should_stop=lambda: next(stops))
     with pytest.raises(Interrupted, match="2 of 3"):
         build_text_shards(ctx, TEXT)
     assert not os.path.exists(f"{ctx.output_uri}/index.json")
@@ -215,7 +215,7 @@ def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_pa
 
 
 def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, built, tmp_path):
-    ctx = context(tmp_path / "talks", *inputs)
+    ctx = shard_context(tmp_path / "talks", *inputs)
     os.makedirs(ctx.output_uri)
     Path(ctx.output_uri, "train-00000.arrow").write_bytes(b"left by a writer that was killed")
     Path(ctx.output_uri, ".train-00001.arrow.x1y2.tmp").write_bytes(b"half")
@@ -226,7 +226,7 @@ def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, 
 def test_an_error_in_a_worker_reaches_the_user_with_its_cause(ray_session, inputs, tmp_path):
     (tmp_path / "train-00000.arrow").mkdir()
     with pytest.raises(StageError, match=r"IsADirectoryError.*train-00000\.arrow"):
-        build_conversation_shards(context(tmp_path, *inputs), TALKS)
+        build_conversation_shards(shard_context(tmp_path, *inputs), TALKS)
 
 
 def test_real_small_talk_comes_from_the_split_of_the_conversation(inputs):
@@ -263,9 +263,9 @@ ON_S3 = """
 import sys
 from jobs.shards.dialogue_stage import build_conversation_shards
 from jobs.stage.ray_setup import shutdown
-from tests.support.shard_data import TALKS, context
+from tests.support.shard_data import TALKS, shard_context
 for _ in range(2):
-    ctx = context(*sys.argv[1:])
+    ctx = shard_context(*sys.argv[1:])
     build_conversation_shards(ctx, TALKS)
     print(ctx.reporter.messages)
 shutdown()

@@ -26,7 +26,7 @@ from jobs.stage.corpus_input import open_corpus
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tests.support.recorded import recorded
-from tests.support.shard_data import context, digests, documents, write_corpus
+from tests.support.shard_data import digests, documents, shard_context, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 
 STAGES = {
@@ -39,10 +39,10 @@ STAGES = {
 }
 DRIVER = """
 import os, pickle, signal, sys
-from tests.support.shard_data import context
+from tests.support.shard_data import shard_context
 (build, config), uris, workers = pickle.load(sys.stdin.buffer)
 killed = lambda: os.kill(os.getpid(), signal.SIGKILL)  # asked after the first finished shard
-build(context(*uris, workers=workers, should_stop=killed), config)
+build(shard_context(*uris, workers=workers, should_stop=killed), config)
 """
 cases = pytest.mark.parametrize(("kind", "workers"), [(kind, workers) for kind in STAGES for workers in (1, 2)])
 
@@ -81,7 +81,7 @@ def undisturbed(ray_session, inputs, tmp_path_factory) -> dict[str, dict[str, st
     """Return the digests of all files of each stage."""
     root, found = tmp_path_factory.mktemp("undisturbed"), {}
     for kind, (build, config) in STAGES.items():
-        build(context(root / kind, *inputs), config)
+        build(shard_context(root / kind, *inputs), config)
         found[kind] = digests(str(root / kind))
     return found
 
@@ -107,7 +107,7 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
 
 @cases
 def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, undisturbed, tmp_path, kind, workers):
-    ctx = context(tmp_path / kind, *inputs, workers=workers)
+    ctx = shard_context(tmp_path / kind, *inputs, workers=workers)
     mark = tmp_path / "killed"
     tokenizer = deadly(Path(inputs[1], "tokenizer.json").read_text(), str(mark))
     run_manifest(ctx, *job(kind, inputs, ctx.output_uri, tokenizer))
@@ -134,7 +134,7 @@ def test_a_driver_killed_after_a_shard_goes_on_to_the_same_bytes(
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert any((output / "done").glob("*.json")) and not (output / "index.json").exists()
     build, config = STAGES[kind]
-    ctx = context(output, *inputs, workers=workers)
+    ctx = shard_context(output, *inputs, workers=workers)
     build(ctx, config)
     assert ctx.reporter.messages[0].startswith("resumed at step ")
     assert digests(str(output)) == undisturbed[kind]

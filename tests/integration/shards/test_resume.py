@@ -13,7 +13,7 @@ from jobs.shards.dialogue_manifest import ConversationShard
 from jobs.shards.job import Finished, run_manifest
 from jobs.stage.context import StageError
 from jobs.stage.tasks import failure
-from tests.support.shard_data import context
+from tests.support.shard_data import shard_context
 from tokenization.shards.writer import write_shard
 
 GONE = 99  # a row that is lost
@@ -32,7 +32,7 @@ def written(uri: Path, *shards: ConversationShard) -> list[str]:
         return Finished((record,), {"gone": ["a file"]} if GONE in shard.rows else {})
 
     before = {path: path.stat().st_mtime_ns for path in uri.glob("*.arrow")}
-    done, _ = run_manifest(context(uri, ""), shards, write)
+    done, _ = run_manifest(shard_context(uri, ""), shards, write)
     assert [one.files[0].tokens for one in done] == [len(shard.rows) for shard in shards]
     return sorted(path.stem for path in uri.glob("*.arrow") if before.get(path) != path.stat().st_mtime_ns)
 
@@ -52,7 +52,7 @@ def test_a_full_disk_says_what_to_do(ray_session, tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), shard.file)
 
     with pytest.raises(StageError, match=f"no space is left for shards at {tmp_path}: .*one.arrow.*make room"):
-        run_manifest(context(tmp_path, ""), [shard("one", 1)], write)
+        run_manifest(shard_context(tmp_path, ""), [shard("one", 1)], write)
 
 
 def test_a_worker_that_dies_is_an_error_of_the_stage():

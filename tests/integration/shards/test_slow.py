@@ -9,7 +9,7 @@ from jobs.configs.conversations import InteractionShardsConfig
 from jobs.configs.texts import TextShardsConfig
 from jobs.shards.dialogue_stage import build_interaction_shards
 from jobs.shards.text_stage import build_text_shards
-from tests.support.shard_data import context, documents, write_corpus
+from tests.support.shard_data import documents, shard_context, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 
 
@@ -21,7 +21,7 @@ def test_a_worker_that_falls_back_is_told_once_and_counted(ray_session, tmp_path
     (tmp_path / "tokenizer" / "tokenizer.json").write_text(json.dumps(content))
     inputs = write_corpus(tmp_path / "corpus"), str(tmp_path / "tokenizer")
 
-    text, pairs = (context(tmp_path / name, *inputs) for name in ("text", "pairs"))
+    text, pairs = (shard_context(tmp_path / name, *inputs) for name in ("text", "pairs"))
     with pytest.warns(RuntimeWarning, match="snaptokens is not used"):  # of the driver, which samples texts
         found = build_text_shards(text, TextShardsConfig(length=48, shards=3))
     assert found["slow_shards"] == 3

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.corpus import stage as stage
 from jobs.stage.context import Interrupted, Restart, StageError
-from tests.support.corpus_data import config, content, context
+from tests.support.corpus_data import config, content, corpus_context
 from tokenization.packages.table import PACKAGES
 from tokenization.records import Document
 from tokenization.sources.source import Source
@@ -32,7 +32,7 @@ def sources(tmp_path):
 
 
 def test_documents_report_and_attribution(ray_session, sources, tmp_path):
-    ctx = context(tmp_path / "out")
+    ctx = corpus_context(tmp_path / "out")
     metrics = stage.build_corpus(ctx, config(sources))
     rows = [Document(**row) for file in sorted((tmp_path / "out").glob("*.parquet"))
             for row in pq.read_table(file).to_pylist()]  # fmt: skip
@@ -58,7 +58,7 @@ def test_documents_report_and_attribution(ray_session, sources, tmp_path):
 
 def test_same_bytes_whatever_the_parallelism_and_when_continued(ray_session, sources, tmp_path):
     for folder, parallelism in (("one", 1), ("two", 2)):
-        stage.build_corpus(context(tmp_path / folder, parallelism), config(sources))
+        stage.build_corpus(corpus_context(tmp_path / folder, parallelism), config(sources))
     expected = content(tmp_path / "one")
     assert content(tmp_path / "two") == expected
 
@@ -69,20 +69,20 @@ def test_same_bytes_whatever_the_parallelism_and_when_continued(ray_session, sou
     (out / "work/.00001.parquet.x.tmp").write_bytes(b"half")
     times = {}
     for steps, damaged in ((1, "work/00000.parquet"), (3, "documents-00000.parquet"), (4, None)):
-        ctx = context(out, 1, should_stop=lambda: len(ctx.reporter.steps) >= steps)  # noqa: B023
+        ctx = corpus_context(out, 1, should_stop=lambda: len(ctx.reporter.steps) >= steps)  # noqa: B023
         with pytest.raises(Interrupted):
             stage.build_corpus(ctx, config(sources))
         if damaged:
             (out / damaged).write_bytes((out / damaged).read_bytes()[:-1])
         times[steps] = {path.name: path.stat().st_mtime_ns for path in out.glob("work/0000*.json")}
     assert times[1]["00000.json"] != times[3]["00000.json"] and times[3] == times[4]
-    stage.build_corpus(context(out), config(sources))
+    stage.build_corpus(corpus_context(out), config(sources))
     assert content(out) == expected
 
 
 def test_sources_are_cut_in_their_own_order(ray_session, sources, tmp_path):
     first = replace(sources[0], max_bytes=1_000)
-    stage.build_corpus(context(tmp_path / "out"), config((first,)))
+    stage.build_corpus(corpus_context(tmp_path / "out"), config((first,)))
     texts = pq.read_table(tmp_path / "out/documents-00000.parquet")["text"].to_pylist()
     assert 900 < sum(map(len, texts)) <= 1_000
     assert texts[0].startswith("This is page 0 ")
@@ -93,18 +93,18 @@ def test_goes_on_without_a_package_and_says_which(ray_session, sources, tmp_path
     monkeypatch.setenv("RXT_CACHE", str(tmp_path / "cache"))
     package = PACKAGES["fortunes-pl"]
     missing = Source(name=package.name, kind="package", language="pl", licence=package.licence)
-    ctx = context(tmp_path / "out")
+    ctx = corpus_context(tmp_path / "out")
     metrics = stage.build_corpus(ctx, config((missing, *sources)))
     assert any("fortunes-pl" in message and "apt-get" in message for message in ctx.reporter.messages)
     assert json.loads((tmp_path / "out/report.json").read_text())["missing"] == ["fortunes-pl"]
     assert metrics["result"].endswith(", without fortunes-pl") and Restart() in ctx.reporter.remedies
     with pytest.raises(StageError, match="no text.*fortunes-pl.*apt-get"):
-        stage.build_corpus(context(tmp_path / "none"), config((missing,)))
+        stage.build_corpus(corpus_context(tmp_path / "none"), config((missing,)))
 
 
 def test_says_when_a_source_is_mostly_in_another_language(ray_session, sources, tmp_path):
     wrong = replace(sources[0], language="pl")
-    ctx = context(tmp_path / "out")
+    ctx = corpus_context(tmp_path / "out")
     stage.build_corpus(ctx, config((wrong, sources[1])))
     assert [message for message in ctx.reporter.messages if "en-book" in message and "not pl" in message]
 
@@ -114,15 +114,15 @@ def test_errors_of_sources_name_them(ray_session, sources, tmp_path):
     with pytest.raises(
         StageError, match=r"^source en-book: no column 'body'; it has 'text' \(byte 0 of .*en\.jsonl\)$"
     ):
-        stage.build_corpus(context(tmp_path / "out"), config((lost, sources[1])))
+        stage.build_corpus(corpus_context(tmp_path / "out"), config((lost, sources[1])))
     with pytest.raises(StageError, match="min_characters"):
-        stage.build_corpus(context(tmp_path / "empty"), config(sources, min_characters=10_000))
+        stage.build_corpus(corpus_context(tmp_path / "empty"), config(sources, min_characters=10_000))
 
 
 def test_stops_when_asked(ray_session, sources, tmp_path):
     with pytest.raises(Interrupted):
-        stage.build_corpus(context(tmp_path / "out", should_stop=lambda: True), config(sources))
-    stage.build_corpus(context(tmp_path / "out"), config(sources))
+        stage.build_corpus(corpus_context(tmp_path / "out", should_stop=lambda: True), config(sources))
+    stage.build_corpus(corpus_context(tmp_path / "out"), config(sources))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from jobs.corpus.plan import plan, read_benchmarks
 from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, write_documents
 from jobs.stage.context import Restart, StageError
 from jobs.stage.tasks import run_tasks
-from tests.support.corpus_data import config, content, context
+from tests.support.corpus_data import config, content, corpus_context
 from tests.support.processes import SECONDS, until
 from tokenization import batching
 from tokenization.cleaning.benchmark import read_benchmark
@@ -67,7 +67,7 @@ def many_pieces(tmp_path, monkeypatch):
 
 def test_many_pieces_give_the_same_bytes_and_no_duplicate_crosses_sources_or_splits(ray_session, many_pieces, tmp_path):
     for folder, parallelism in (("one", 1), ("four", 4)):
-        ctx = context(tmp_path / folder, parallelism)
+        ctx = corpus_context(tmp_path / folder, parallelism)
         stage.build_corpus(ctx, config(many_pieces))
     assert content(tmp_path / "one") == content(tmp_path / "four")
     assert len(list((tmp_path / "one").glob("*.parquet"))) > 10
@@ -91,18 +91,18 @@ def test_texts_of_the_same_words_are_duplicates_and_where_they_stay_in_the_same_
     write_rows(tmp_path / "a.jsonl", [*short, loud[0], loud[1] + " Really."])
     write_rows(tmp_path / "b.jsonl", loud)
     a, b = (source(name, tmp_path / f"{name}.jsonl") for name in "ab")
-    stage.build_corpus(context(tmp_path / "both"), config((a, b)))
+    stage.build_corpus(corpus_context(tmp_path / "both"), config((a, b)))
     assert [doc.text for doc in Corpus(str(tmp_path / "both")).read(range(300))] == [*short, loud[1] + " Really."]
     report = json.loads((tmp_path / "both/report.json").read_text())
     assert [each["removed"]["duplicate"]["documents"] for each in report["sources"]] == [1, 100]
-    stage.build_corpus(context(tmp_path / "one"), config((b,)))
+    stage.build_corpus(corpus_context(tmp_path / "one"), config((b,)))
     splits = [[doc.split for doc in Corpus(str(tmp_path / name)).read(range(100))] for name in ("both", "one")]
     assert splits[0] == splits[1] and set(splits[0]) == {"train", "validation", "test"}
 
 
 def test_max_bytes_cut_a_source_of_many_pieces_and_the_rest_is_not_read(ray_session, many_pieces, tmp_path):
     cut = replace(many_pieces[0], max_bytes=30_000)
-    ctx = context(tmp_path / "cut", 1)
+    ctx = corpus_context(tmp_path / "cut", 1)
     stage.build_corpus(ctx, config((cut, many_pieces[1])))
     report = json.loads((tmp_path / "cut/report.json").read_text())
     a, b = report["sources"]
@@ -111,7 +111,7 @@ def test_max_bytes_cut_a_source_of_many_pieces_and_the_rest_is_not_read(ray_sess
     assert mine == [page(n) for n in range(len(mine))]
     # what was cut off does not count as an earlier copy
     assert b.get("removed", {}).get("duplicate", {"documents": 0})["documents"] == max(0, len(mine) - 100)
-    stage.build_corpus(context(tmp_path / "wide", 4), config((cut, many_pieces[1])))
+    stage.build_corpus(corpus_context(tmp_path / "wide", 4), config((cut, many_pieces[1])))
     assert content(tmp_path / "wide") == content(tmp_path / "cut")
 
 
@@ -123,7 +123,7 @@ def test_bad_input_is_counted_and_listed(ray_session, tmp_path):
     pq.write_table(pa.table({"body": ["renamed"]}), tmp_path / "2.parquet")
     (tmp_path / "3.jsonl.gz").write_bytes(gzip.compress((rows[2] + "\n").encode())[:-6])
     (tmp_path / "4.jsonl").write_text(rows[3])
-    ctx = context(tmp_path / "out")
+    ctx = corpus_context(tmp_path / "out")
     metrics = stage.build_corpus(ctx, config((source("web", tmp_path / "*.*"),)))
     assert {doc.text for doc in Corpus(str(tmp_path / "out")).read(range(9))} >= {page(0), page(1), page(3)}
     bad = [json.loads(line) for line in (tmp_path / "out/quarantine.jsonl").read_text().splitlines()]
@@ -146,17 +146,19 @@ def test_benchmark_texts_stay_out(ray_session, tmp_path):
     write_rows(tmp_path / "web.jsonl", map(page, range(20)))
     write_rows(tmp_path / "exam.jsonl", [" ".join(page(7).split()[20:40]).upper()])
     exam = BenchmarkConfig(name="exam", path=str(tmp_path / "exam.jsonl"))
-    stage.build_corpus(context(tmp_path / "out"), config((source("web", tmp_path / "web.jsonl"),), benchmarks=(exam,)))
+    stage.build_corpus(
+        corpus_context(tmp_path / "out"), config((source("web", tmp_path / "web.jsonl"),), benchmarks=(exam,))
+    )
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["documents"]["en"] == 19 and report["sources"][0]["removed"]["benchmark"]["documents"] == 1
     told = read_benchmark(str(tmp_path / "out"))
     assert told.found_in(Words([page(7), page(8)])).tolist() == [True, False]
-    stage.build_corpus(context(tmp_path / "without"), config((source("web", tmp_path / "web.jsonl"),)))
+    stage.build_corpus(corpus_context(tmp_path / "without"), config((source("web", tmp_path / "web.jsonl"),)))
     assert not (tmp_path / "without/benchmark.parquet").exists()
     bad = BenchmarkConfig(name="exam", path=str(tmp_path / "*.none"))
     with pytest.raises(StageError, match="benchmark exam: no file matches"):
         stage.build_corpus(
-            context(tmp_path / "no"), config((source("web", tmp_path / "web.jsonl"),), benchmarks=(bad,))
+            corpus_context(tmp_path / "no"), config((source("web", tmp_path / "web.jsonl"),), benchmarks=(bad,))
         )
 
 
@@ -166,7 +168,7 @@ def test_what_vanishes_half_way_is_named_and_read_again_by_a_rerun(ray_session, 
         write_rows(tmp_path / f"{number}.jsonl", [page(number)])
     kept = (tmp_path / "1.jsonl").read_bytes()
     web = config((source("web", tmp_path / "*.jsonl"),))
-    ctx = context(tmp_path / "out", 1)
+    ctx = corpus_context(tmp_path / "out", 1)
 
     def progress(done, total, note=""):
         ctx.reporter.steps.append(done)
@@ -183,14 +185,14 @@ def test_what_vanishes_half_way_is_named_and_read_again_by_a_rerun(ray_session, 
     monkeypatch.undo()
     monkeypatch.setattr(listing, "PIECE_BYTES", 600)
     (tmp_path / "1.jsonl").write_bytes(kept)
-    stage.build_corpus(context(tmp_path / "again"), web)
+    stage.build_corpus(corpus_context(tmp_path / "again"), web)
     assert len(Corpus(str(tmp_path / "again"))) == 3
 
 
 def test_a_killed_worker_changes_no_byte(ray_session, tmp_path):
     write_rows(tmp_path / "big.jsonl", (page(n, 600) for n in range(700)))
     big = config((source("big", tmp_path / "big.jsonl"),))
-    stage.build_corpus(context(tmp_path / "calm"), big)
+    stage.build_corpus(corpus_context(tmp_path / "calm"), big)
     killed = []
 
     def kill():
@@ -202,14 +204,14 @@ def test_a_killed_worker_changes_no_byte(ray_session, tmp_path):
         return killed
 
     threading.Thread(target=until, args=(kill,), daemon=True).start()
-    stage.build_corpus(context(tmp_path / "killed"), big)
+    stage.build_corpus(corpus_context(tmp_path / "killed"), big)
     assert killed and content(tmp_path / "killed") == content(tmp_path / "calm")
 
 
 def test_nothing_half_written_counts(tmp_path):
     """A file size limit stops a write, as a full disk does."""
     write_rows(tmp_path / "x.jsonl", map(page, range(300)))
-    ctx = context(tmp_path / "out")
+    ctx = corpus_context(tmp_path / "out")
     settings = config((source("x", tmp_path / "x.jsonl"),))
     benchmark = read_benchmarks(settings)
     [task], _ = plan(ctx, settings, benchmark)
@@ -230,7 +232,7 @@ def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, m
     write_rows(tmp_path / "x.jsonl", [*long, *short])
     settings = config((source("x", tmp_path / "x.jsonl", skip=("language", "repetition")),))
     benchmark = read_benchmarks(settings)
-    [task], _ = plan(context(tmp_path / "out"), settings, benchmark)
+    [task], _ = plan(corpus_context(tmp_path / "out"), settings, benchmark)
     report = clean_piece(task, b"", benchmark)
     [decision] = find_repeated([f"{task.url}.parquet"], [report["documents"]], 1.0)
     decision[:10] = DUPLICATE  # all of the first row groups
@@ -261,7 +263,7 @@ def test_a_full_disk_is_an_error_with_the_place_and_what_to_do(ray_session, tmp_
     try:
         write_rows(tmp_path / "x.jsonl", (page(n, 600) for n in range(500)))
         with pytest.raises(StageError, match="no space is left for the corpus at .*disk.*make room"):
-            stage.build_corpus(context(disk / "out"), config((source("x", tmp_path / "x.jsonl"),)))
+            stage.build_corpus(corpus_context(disk / "out"), config((source("x", tmp_path / "x.jsonl"),)))
         assert not list(disk.rglob("*.parquet"))
     finally:
         subprocess.run(["umount", disk], check=True, timeout=SECONDS)
@@ -278,7 +280,7 @@ def test_a_failing_task_ends_those_beside_it(ray_session, tmp_path):
         time.sleep(60)
 
     with pytest.raises(StageError, match="ValueError: broken"):
-        list(run_tasks(context(tmp_path), work, [(0, [False]), (1, [True])], "the corpus", at_once=2))
+        list(run_tasks(corpus_context(tmp_path), work, [(0, [False]), (1, [True])], "the corpus", at_once=2))
     beside = psutil.Process(int(begun.read_text()))
     with contextlib.suppress(psutil.NoSuchProcess):
         beside.wait(30)
@@ -306,7 +308,7 @@ def test_files_on_s3_in_and_out(tmp_path, monkeypatch):
         pq.write_table(pa.table({"text": list(map(page, range(30, 60)))}), tmp_path / "y.parquet")
         for name in ("x.jsonl.gz", "y.parquet"):
             fs.put_file(tmp_path / name, f"corpus-in/{name}")
-        ctx = context("s3://corpus-in/out")
+        ctx = corpus_context("s3://corpus-in/out")
         settings = config((source("s3", "s3://corpus-in/*.*"),))
         benchmark = read_benchmarks(settings)
         [task], _ = plan(ctx, settings, benchmark)

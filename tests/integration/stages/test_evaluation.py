@@ -12,7 +12,7 @@ from jobs.configs.evaluation import EvaluateConfig
 from jobs.stage.context import Interrupted, Look, StageError
 from jobs.stage.model_folder import load_model
 from rxt_model.files.checkpoint import save_pretrained
-from tests.support.evaluation_data import context, digest_of, foreign_tokenizer, make_world
+from tests.support.evaluation_data import digest_of, evaluation_context, foreign_tokenizer, make_world
 from tests.support.recorded import recorded
 
 
@@ -25,7 +25,7 @@ def world(tmp_path_factory):
 def evaluated(world, ray_session, tmp_path_factory):
     from jobs.evaluation.stage import evaluate
 
-    ctx = context(world, tmp_path_factory.mktemp("evaluated"))
+    ctx = evaluation_context(world, tmp_path_factory.mktemp("evaluated"))
     figures = evaluate(ctx, EvaluateConfig(questions=20, text_rows=5, latency_turns=4, batch_size=8))
     return ctx, figures
 
@@ -90,14 +90,14 @@ def test_evaluate_refuses_a_tokenizer_that_does_not_fit(world, tmp_path):
 
     other = foreign_tokenizer(tmp_path)
     with pytest.raises(StageError) as error:
-        evaluate(context(world | {"tokenizer": other}, tmp_path / "out"), EvaluateConfig(questions=4))
+        evaluate(evaluation_context(world | {"tokenizer": other}, tmp_path / "out"), EvaluateConfig(questions=4))
     assert digest_of(other) in str(error.value) and digest_of(world["tokenizer"]) in str(error.value)
 
 
 def test_evaluate_stops_when_asked(world, ray_session, tmp_path):
     from jobs.evaluation.stage import evaluate
 
-    ctx = context(world, tmp_path / "out", should_stop=lambda: True)
+    ctx = evaluation_context(world, tmp_path / "out", should_stop=lambda: True)
     with pytest.raises(Interrupted):
         evaluate(ctx, EvaluateConfig(questions=200, text_rows=5))
     assert not (tmp_path / "out").exists()
@@ -112,5 +112,8 @@ def test_a_refusal_inside_a_task_reaches_the_user_as_it_was(world, ray_session, 
     save_pretrained(model, tmp_path / "foreign" / "model")
     foreign = recorded("baseline", "0123456789ab-9", str(tmp_path / "foreign"))
     with pytest.raises(StageError, match="the baseline was made with ffff") as error:
-        evaluate(context(world | {"baseline": foreign}, tmp_path / "out"), EvaluateConfig(questions=4, text_rows=2))
+        evaluate(
+            evaluation_context(world | {"baseline": foreign}, tmp_path / "out"),
+            EvaluateConfig(questions=4, text_rows=2),
+        )
     assert type(error.value) is StageError and error.value.remedy == Look()

@@ -14,16 +14,16 @@ from pipelines.code_digest import ROOT
 from rxt_model.files.checkpoint import from_pretrained
 from rxt_model.moe.selection_bias import expert_layers
 from tests.support.processes import SECONDS, started, until
-from tests.support.training_data import Memory, context, make_training_shards, pretrain_config
+from tests.support.training_data import Memory, make_training_shards, pretrain_config, training_context
 
 STEPS = 160
 DRIVER = """
-from tests.support.training_data import context, pretrain_config
+from tests.support.training_data import training_context, pretrain_config
 from jobs.configs.execution import Execution
 from jobs.stage.ray_setup import ensure_ray
 from jobs.training.pretrain import pretrain
 ensure_ray(Execution())
-ctx = context("pretrain", {output!r}, {{"shards": {shards!r}}}, checkpoint_every_steps=20)
+ctx = training_context("pretrain", {output!r}, {{"shards": {shards!r}}}, checkpoint_every_steps=20)
 pretrain(ctx, pretrain_config({steps}, bias_speed=0.01))
 """
 
@@ -45,7 +45,7 @@ class At(Memory):
 def run(output, shards, reporter=None, should_stop=lambda: False, **execution):
     reporter = reporter or Memory()
     execution |= {"checkpoint_every_steps": 20}
-    ctx = context("pretrain", output, {"shards": shards}, reporter, should_stop, **execution)
+    ctx = training_context("pretrain", output, {"shards": shards}, reporter, should_stop, **execution)
     return pretrain(ctx, pretrain_config(STEPS, bias_speed=0.01)), reporter
 
 
@@ -110,7 +110,7 @@ def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp
 def test_a_loss_that_is_no_number_ends_the_stage_and_keeps_the_last_checkpoint(ray_session, tmp_path):
     shards = make_training_shards(tmp_path)["text"]
     config = pretrain_config(30, optimizer=OptimizerConfig(lr=1e30, warmup_steps=0))
-    ctx = context("pretrain", tmp_path / "bad-1", {"shards": shards}, checkpoint_every_steps=1)
+    ctx = training_context("pretrain", tmp_path / "bad-1", {"shards": shards}, checkpoint_every_steps=1)
     with pytest.raises(RuntimeError, match=r"(loss|gradient) is not finite \(.*\) at step \d+"):
         pretrain(ctx, config)
     assert recorded(str(tmp_path / "bad-1"))[-1].step >= 1
