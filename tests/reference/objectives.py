@@ -13,7 +13,7 @@ BALANCE, ROUTER_Z, HEAD_Z = 0.7, 0.4, 0.3
 WEIGHTS = dict(balance_weight=BALANCE, router_z_weight=ROUTER_Z, head_z_weight=HEAD_Z)
 
 
-def drawn_talks(turns, lengths=(4, 7), seed=2):
+def drawn_conversations(turns, lengths=(4, 7), seed=2):
     """Conversations of so many interactions; each supervises what follows its second token."""
     generator = torch.Generator().manual_seed(seed)
 

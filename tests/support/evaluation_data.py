@@ -54,26 +54,29 @@ def make_conversations(count: int, split: Split = "test") -> list:
 
 def make_tokenizer() -> Tokenizer:
     texts = [
-        text for talk in make_conversations(60, "train") for i in talk.interactions for text in (i.query, i.answer)
+        text
+        for conversation in make_conversations(60, "train")
+        for i in conversation.interactions
+        for text in (i.query, i.answer)
     ]
     return Tokenizer.train(texts, 500)
 
 
 def make_shards(folder: Path, tokenizer: Tokenizer, conversations: int = 24, text_rows: int = 11) -> dict[str, str]:
     """Return URIs of conversation and text shards with a test split, and of the tokenizer's folder."""
-    talks = make_conversations(conversations)
+    drawn = make_conversations(conversations)
     rows = []
-    for talk in talks:
-        encoded = encode_interactions(tokenizer, talk.interactions, LENGTH)
-        language = LANGUAGES.index(talk.language)
+    for conversation in drawn:
+        encoded = encode_interactions(tokenizer, conversation.interactions, LENGTH)
+        language = LANGUAGES.index(conversation.language)
         rows.append(
             {
-                "conversation_id": talk.id,
+                "conversation_id": conversation.id,
                 "interactions": [vars(e) | {"language": language} for e in encoded],
-                "probes": [vars(p) for p in talk.probes],
+                "probes": [vars(p) for p in conversation.probes],
             }
         )
-    texts = [" ".join(i.query for i in talk.interactions) for talk in talks]
+    texts = [" ".join(i.query for i in conversation.interactions) for conversation in drawn]
     packed = []
     for i in range(text_rows):
         first, second = tokenizer.encode(texts[2 * i])[:20], tokenizer.encode(texts[2 * i + 1])[: 10 + 2 * i]

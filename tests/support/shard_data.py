@@ -18,8 +18,8 @@ from tokenization.files.integrity import sha256_of
 from tokenization.records import Document
 
 TEXT = TextShardsConfig(length=48, shards=3)
-PAIRS = InteractionShardsConfig(length=48, shards=2, generated=200, documents=100)
-TALKS = ConversationShardsConfig(length=96, shards=2, train=30, validation=6, test=8)
+INTERACTIONS = InteractionShardsConfig(length=48, shards=2, generated=200, documents=100)
+CONVERSATIONS = ConversationShardsConfig(length=96, shards=2, train=30, validation=6, test=8)
 
 
 class Notes:

@@ -57,12 +57,12 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
         first, second = (random.integers(11, 30, random.integers(4, 16)).tolist() for _ in range(2))
         return {"input_ids": first + second, "document_starts": [0, len(first)], "language": 1}
 
-    def talk():
+    def conversation():
         turns = [interaction() for _ in range(random.integers(2, 5))]
         return {"conversation_id": str(random.integers(1 << 30)), "interactions": turns, "probes": []}
 
     uris = {}
-    for kind, row in (("text", text), ("interactions", interaction), ("conversations", talk)):
+    for kind, row in (("text", text), ("interactions", interaction), ("conversations", conversation)):
         uris[kind] = f"{folder}/{kind}"
         records = [
             write_shard(f"{uris[kind]}/{split}-00000.arrow", kind, [row() for _ in range(count)], split)

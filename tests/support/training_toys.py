@@ -55,7 +55,7 @@ def part_of(batch, rank, ranks):
     return {name: tensor[Share(rank, ranks).places(len(tensor))] for name, tensor in batch.items()}
 
 
-class Talk(Objective):
+class ToyObjective(Objective):
     def __init__(self, model, frozen_until=0):
         super().__init__()
         self.model, self.frozen_until = model, frozen_until

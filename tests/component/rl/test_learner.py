@@ -290,11 +290,13 @@ def test_a_worker_without_the_earlier_turns_says_so(world):
 
 def test_memory_of_answers_to_the_same_question_is_written_once(world):
     learner = Learner(world[0], CONFIG, 1)
-    talks = episodes_of(4)
-    samples = [dataclasses.replace(e, id=f"{e.id}#{i}") for e in talks for i in range(3)]
+    conversations = episodes_of(4)
+    samples = [dataclasses.replace(e, id=f"{e.id}#{i}") for e in conversations for i in range(3)]
     trajectories = roll_out(world, learner, by_length(samples), wants_short)
     batch = replay.ReplayBatch(trajectories, torch.device("cpu"))
-    assert [len(told) for told in batch.told] == [sum(len(e.turns) - 1 > turn for e in talks) for turn in range(3)]
+    assert [len(told) for told in batch.told] == [
+        sum(len(e.turns) - 1 > turn for e in conversations) for turn in range(3)
+    ]
     with torch.no_grad():
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         scores = replay.score(learner.model, memories.read, batch, 1.0)

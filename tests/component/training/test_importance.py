@@ -14,7 +14,7 @@ from tests.reference import memory as memory_equations
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
 from tests.reference.layers import part
-from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_talks, minimised
+from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_conversations, minimised
 from tests.support.training_toys import toy_model
 
 pytestmark = pytest.mark.usefixtures("in_double")
@@ -38,19 +38,19 @@ def reader(**changes):
     return shaken(toy_model(memory=SELECTIVE, cross_attention=AttentionConfig(2, 1), **changes))
 
 
-def batch_of(talks, decoding):
-    return conversation_batch(talks, 16) | {DECODED: torch.tensor(DECODINGS[decoding])}
+def batch_of(conversations, decoding):
+    return conversation_batch(conversations, 16) | {DECODED: torch.tensor(DECODINGS[decoding])}
 
 
-def expected_reading(model, talks, decoding):
+def expected_reading(model, conversations, decoding):
     """What the decoder says of each decoded turn, and the mean cross entropy of all importances over layers and states
     that some decoded turn may read."""
     state, config = dict(model.named_parameters()), model.config
     start, parts, taught, states_read = model.initial_memory(3, step_context().generator), [], 0, 0
-    for talk, memory, decoded in zip(talks, start.unbind(1), DECODINGS[decoding], strict=True):
+    for conversation, memory, decoded in zip(conversations, start.unbind(1), DECODINGS[decoding], strict=True):
         seen, most = torch.zeros(2, 0, 16), torch.zeros(2, 99)
         counted = 0
-        for interaction, asks in zip(talk["interactions"], decoded, strict=False):
+        for interaction, asks in zip(conversation["interactions"], decoded, strict=False):
             if asks:
                 reads, mask = [], interaction["loss_mask"]
                 read = torch.cat((memory, seen), 1)
@@ -74,10 +74,10 @@ def expected_reading(model, talks, decoding):
 @pytest.mark.parametrize("decoding", DECODINGS)
 def test_reading_teaches_which_states_are_read(decoding, offsets):
     """Loss and gradients: the labels and the states are fixed, so importance teaches the score alone."""
-    model, talks = reader(encoder_neighbours=offsets), drawn_talks(TURNS)
+    model, conversations = reader(encoder_neighbours=offsets), drawn_conversations(TURNS)
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
-    loss, metrics = reading(batch_of(talks, decoding), step_context())
-    parts, taught = expected_reading(model, talks, decoding)
+    loss, metrics = reading(batch_of(conversations, decoding), step_context())
+    parts, taught = expected_reading(model, conversations, decoding)
     assert taught > 0
     assert_agree(loss, minimised(parts) + taught, dict(model.named_parameters()))
     assert_told(metrics, parts)
@@ -86,7 +86,10 @@ def test_reading_teaches_which_states_are_read(decoding, offsets):
 
 
 def test_importance_is_learned_from_its_step_on_and_by_selective_writes_alone():
-    batch, config = batch_of(drawn_talks(TURNS), "all"), MemoryPretrainConfig(steps=9, batch_size=3, importance_from=5)
+    batch, config = (
+        batch_of(drawn_conversations(TURNS), "all"),
+        MemoryPretrainConfig(steps=9, batch_size=3, importance_from=5),
+    )
     for model, step, learns in [(reader(), 4, False), (reader(), 5, True), (shaken(toy_model()), 5, False)]:
         reading = Reading(model, config)
         _, metrics = reading(batch, step_context(step))
@@ -96,13 +99,13 @@ def test_importance_is_learned_from_its_step_on_and_by_selective_writes_alone():
 @pytest.mark.parametrize("decoding", DECODINGS)
 def test_smat_decodes_the_turns_that_are_wanted(decoding):
     """Every turn is written all the same."""
-    model, talks = reader(), drawn_talks(TURNS)
+    model, conversations = reader(), drawn_conversations(TURNS)
     state = dict(model.named_parameters())
     smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=PHASES, **WEIGHTS))
-    loss, metrics = smat(batch_of(talks, decoding), step_context())
+    loss, metrics = smat(batch_of(conversations, decoding), step_context())
     parts, start = [], model.initial_memory(3, step_context().generator)
-    for talk, memory, decoded in zip(talks, start.unbind(1), DECODINGS[decoding], strict=True):
-        for interaction, asks in zip(talk["interactions"], decoded, strict=False):
+    for conversation, memory, decoded in zip(conversations, start.unbind(1), DECODINGS[decoding], strict=True):
+        for interaction, asks in zip(conversation["interactions"], decoded, strict=False):
             if asks:
                 parts.append(answered(state, model.config, interaction, memory))
             encoded = equations.encode(state, model.config, interaction["input_ids"])
@@ -112,8 +115,8 @@ def test_smat_decodes_the_turns_that_are_wanted(decoding):
 
 
 def test_smat_reads_raw_states_in_every_third_step_of_training():
-    model, talks = reader(), drawn_talks(TURNS)
-    batch = batch_of(talks, "some")
+    model, conversations = reader(), drawn_conversations(TURNS)
+    batch = batch_of(conversations, "some")
     config = SmatConfig(steps=9, batch_size=3, phases=PHASES, reading_every=3, **WEIGHTS)
     slots, smat = Smat(model, config.model_copy(update={"reading_every": 0})), Smat(model, config)
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))

@@ -16,7 +16,7 @@ from rxt_model.config import MoEConfig
 from rxt_model.moe.selection_bias import add_selection_bias
 from rxt_model.training.parallelize import parallelize
 from tests.support.ranks import on_ranks
-from tests.support.training_toys import Talk, part_of, toy_batch, toy_model, toy_training
+from tests.support.training_toys import ToyObjective, part_of, toy_batch, toy_model, toy_training
 
 
 class Run:
@@ -25,7 +25,7 @@ class Run:
     def __init__(self, folder, steps, world_size=None, run_folder="", frozen_until=0, **changes):
         self.config = toy_training(steps, **changes)
         self.rank, self.world_size = (dist.get_rank(), world_size) if world_size else (0, 1)
-        self.objective = Talk(toy_model(), frozen_until)
+        self.objective = ToyObjective(toy_model(), frozen_until)
         if self.config.bias_speed:
             add_selection_bias(self.objective.model)
         if world_size:

@@ -45,7 +45,7 @@ def test_targets_of_the_memory_take_every_real_token_into_account(slots):
             np.testing.assert_allclose(found[:, row, slot].numpy(), expected, atol=1e-5)
 
 
-def ragged_talks(turns=(1, 4, 2, 3)):
+def ragged_conversations(turns=(1, 4, 2, 3)):
     """Make conversations of two words, with this many turns each."""
     generator = torch.Generator().manual_seed(5)
     present = torch.arange(max(turns)) < torch.tensor(turns)[:, None]
@@ -62,7 +62,7 @@ def test_smat_tells_the_accuracy_of_every_turn():
         model.decoder.head.bias[11:13] += 10  # the two words that occur, so that about half is right
     phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases))
-    batch = ragged_talks()
+    batch = ragged_conversations()
     _, metrics = smat(batch, StepContext(0, 9, torch.Generator().manual_seed(1)))
 
     memory = model.initial_memory(4, torch.Generator().manual_seed(1))
@@ -79,7 +79,7 @@ def test_smat_tells_the_accuracy_of_every_turn():
 
 
 @pytest.mark.parametrize("kind", ["reactive", "stateless"])
-def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind):
+def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_conversations(kind):
     """The reference computes the text by hand: every document of a row alone, from a start memory that is drawn after
     those of the conversations."""
     model = toy_model() if kind == "reactive" else seeded(lambda: StatelessDecoder(toy_config()), 0)
@@ -88,10 +88,12 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_talks(kind)
     if kind == "reactive":
         phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
         objective = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases, balance_weight=0))
-        batch = ragged_talks()
+        batch = ragged_conversations()
     else:
         objective = NextToken(model, OptimisationConfig(balance_weight=0))
-        batch = {name: tensor.flatten(1) for name, tensor in ragged_talks((2, 2)).items() if name != "turn_mask"}
+        batch = {
+            name: tensor.flatten(1) for name, tensor in ragged_conversations((2, 2)).items() if name != "turn_mask"
+        }
 
     generator = torch.Generator().manual_seed(1)
     alone, _ = objective(batch, StepContext(0, 9, generator))

@@ -41,15 +41,15 @@ def drawn_interaction(generator, length):
     return {"input_ids": ids, "loss_mask": [False] * 2 + [True] * (length - 2)}
 
 
-def pairs():
+def interactions():
     generator = torch.Generator().manual_seed(2)
     return interaction_batch([drawn_interaction(generator, length) for length in (7, 4, 5)], 16)
 
 
-def talks():
+def conversations():
     generator = torch.Generator().manual_seed(2)
     drawn = [[drawn_interaction(generator, length) for length in lengths] for lengths in ([6, 4], [5, 7, 3], [4])]
-    return conversation_batch([{"interactions": talk} for talk in drawn], 16)
+    return conversation_batch([{"interactions": conversation} for conversation in drawn], 16)
 
 
 def objective(kind):
@@ -71,7 +71,7 @@ def objective(kind):
 @pytest.mark.parametrize("kind", ["joint", "reading", "writing", "smat", "baseline"])
 def test_appended_padding_changes_neither_loss_nor_gradients(kind):
     asked = shaken(objective(kind))
-    batch = pairs() if kind in ("joint", "baseline") else talks()
+    batch = interactions() if kind in ("joint", "baseline") else conversations()
     wider = batch | {name: F.pad(batch[name], (0, 5)) for name in ("input_ids", "loss_mask")}
     assert wider["input_ids"].shape[-1] == batch["input_ids"].shape[-1] + 5
     (loss, metrics), (padded, told) = asked(batch, step_context()), asked(wider, step_context())

@@ -30,15 +30,15 @@ from rxt_model.moe.layer import Experts
 from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
 from rxt_model.training.parallelize import parallelize
 from tests.support.ranks import on_ranks
-from tests.support.training_toys import TURNS, Talk, part_of, toy_batch, toy_config, toy_model, toy_training
+from tests.support.training_toys import TURNS, ToyObjective, part_of, toy_batch, toy_config, toy_model, toy_training
 
 # what is trained, how it is sharded, over how many ranks experts are spread, and whether layers are recomputed
 CASES = {
-    "root": ("talk", "root", 1, False),
-    "block": ("talk", "block", 1, False),
-    "experts": ("talk", "root", 2, False),
-    "experts-block": ("talk", "block", 2, False),
-    "recomputed": ("talk", "block", 1, True),
+    "root": ("toy", "root", 1, False),
+    "block": ("toy", "block", 1, False),
+    "experts": ("toy", "root", 2, False),
+    "experts-block": ("toy", "block", 2, False),
+    "recomputed": ("toy", "block", 1, True),
     "biased": ("biased", "root", 1, False),
     "biased-experts-recomputed": ("biased", "block", 2, True),
     "smat-competitive": ("competitive", "block", 1, False),
@@ -66,14 +66,14 @@ def cases(world_size):
 
 
 def objective_of(kind, rank=0, world_size=1):
-    """Make `Talk`, perhaps with selection biases, or the objective of a stage. Smat has this kind of write and begins
-    with single turns, which write nothing. Every conversation starts from its own memory, and nothing else is drawn,
-    since ranks would draw other numbers than one process does."""
-    if kind in ("talk", "biased"):
-        talk = Talk(toy_model())
+    """Make `ToyObjective`, perhaps with selection biases, or the objective of a stage. Smat has this kind of write and
+    begins with single turns, which write nothing. Every conversation starts from its own memory, and nothing else is
+    drawn, since ranks would draw other numbers than one process does."""
+    if kind in ("toy", "biased"):
+        toy = ToyObjective(toy_model())
         if kind == "biased":
-            add_selection_bias(talk.model)
-        return talk
+            add_selection_bias(toy.model)
+        return toy
     if kind == "baseline":
         return NextToken(seeded(lambda: StatelessDecoder(toy_config()), 0), OptimisationConfig())
     common = dict(steps=99, batch_size=4)

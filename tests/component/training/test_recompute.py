@@ -9,20 +9,20 @@ from jobs.training.loop import precision, step_context
 from rxt_model.files.checkpoint import from_pretrained, save_pretrained
 from rxt_model.moe.selection_bias import LoadBalancer, add_selection_bias
 from rxt_model.training.parallelize import checkpoint_activations
-from tests.support.training_toys import Talk, toy_batch, toy_model, toy_training
+from tests.support.training_toys import ToyObjective, toy_batch, toy_model, toy_training
 
 CONFIG = toy_training(1)
 
 
 def objective(recomputed):
-    talk = Talk(toy_model())
-    add_selection_bias(talk.model)
+    toy = ToyObjective(toy_model())
+    add_selection_bias(toy.model)
     if recomputed:
-        checkpoint_activations(talk)
-    return talk.train()
+        checkpoint_activations(toy)
+    return toy.train()
 
 
-def passed(talk, config=CONFIG):
+def passed(toy, config=CONFIG):
     """Return the loss, the gradients, and the values that live between the passes."""
     held = {}
 
@@ -32,9 +32,9 @@ def passed(talk, config=CONFIG):
 
     batch = toy_batch()
     with saved_tensors_hooks(keep, lambda tensor: tensor), precision(config, batch):
-        loss, _ = talk(batch, step_context(config, 0, batch))
+        loss, _ = toy(batch, step_context(config, 0, batch))
     loss.backward()
-    return loss.detach(), {name: p.grad for name, p in talk.named_parameters()}, sum(held.values())
+    return loss.detach(), {name: p.grad for name, p in toy.named_parameters()}, sum(held.values())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -54,9 +54,9 @@ def test_a_layer_that_runs_twice_is_counted_once():
     calls = []
     twice.model.decoder.stateful[0].feed_forward.register_forward_pre_hook(lambda *_: calls.append(1))
     counts = []
-    for talk in (plain, twice):
-        balancer = LoadBalancer(talk.model.decoder, 1.0)
-        passed(talk)
+    for toy in (plain, twice):
+        balancer = LoadBalancer(toy.model.decoder, 1.0)
+        passed(toy)
         counts.append(balancer._counts)
     turns = toy_batch()["input_ids"].shape[1]
     assert len(calls) == 2 * turns
@@ -64,11 +64,11 @@ def test_a_layer_that_runs_twice_is_counted_once():
 
 
 def test_names_of_what_is_saved_stay(tmp_path):
-    talk = objective(True)
+    toy = objective(True)
     plain = objective(False)
-    assert list(talk.state_dict()) == list(plain.state_dict())
-    assert [name for name, _ in talk.named_parameters()] == [name for name, _ in plain.named_parameters()]
-    save_pretrained(talk.model, tmp_path)
+    assert list(toy.state_dict()) == list(plain.state_dict())
+    assert [name for name, _ in toy.named_parameters()] == [name for name, _ in plain.named_parameters()]
+    save_pretrained(toy.model, tmp_path)
     loaded = from_pretrained(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), plain.model.parameters(), strict=True))
 

@@ -14,7 +14,7 @@ from jobs.training.objectives.smat import Smat
 from rxt_model.config import MemoryConfig
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
-from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_talks, minimised
+from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_conversations, minimised
 from tests.support.training_toys import toy_model
 
 pytestmark = pytest.mark.usefixtures("in_double")
@@ -30,15 +30,15 @@ def test_smat(variant, horizon):
     """Conversations have 1, 4 and 2 turns. Every turn counts, and loss t flows back through the writes t - horizon to t
     - 1."""
     model = shaken(toy_model(memory=MemoryConfig(slots=4, variant=variant)))
-    talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
+    conversations, state = drawn_conversations([1, 4, 2]), dict(model.named_parameters())
     phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, **WEIGHTS))
-    loss, metrics = smat(conversation_batch(talks, 16), step_context())
+    loss, metrics = smat(conversation_batch(conversations, 16), step_context())
 
     start, parts = model.initial_memory(3, step_context().generator), []
-    for talk, memory in zip(talks, start.unbind(1), strict=True):
+    for conversation, memory in zip(conversations, start.unbind(1), strict=True):
         held, encoded = [memory], []
-        for turn, interaction in enumerate(talk["interactions"]):
+        for turn, interaction in enumerate(conversation["interactions"]):
             first = 0 if horizon is None else max(0, turn - horizon)
             memory = held[first].detach()
             for earlier in range(first, turn):
@@ -53,28 +53,28 @@ def test_smat(variant, horizon):
 @pytest.mark.parametrize(("horizon", "reaches"), [(1, False), (2, True), (None, True)])
 def test_the_last_of_three_answers_reaches_a_word_of_the_first_turn(horizon, reaches):
     model = toy_model()
-    talks = drawn_talks([3])
-    for interaction in talks[0]["interactions"]:
+    conversations = drawn_conversations([3])
+    for interaction in conversations[0]["interactions"]:
         interaction["input_ids"] = [min(word, 38) for word in interaction["input_ids"]]
-    talks[0]["interactions"][0]["input_ids"][1] = 39
-    for interaction in talks[0]["interactions"][:2]:
+    conversations[0]["interactions"][0]["input_ids"][1] = 39
+    for interaction in conversations[0]["interactions"][:2]:
         interaction["loss_mask"] = [False] * len(interaction["loss_mask"])
     phases = (SmatPhase(until=9, turns=3, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=1, phases=phases, horizon=horizon, balance_weight=0))
-    smat(conversation_batch(talks, 16), step_context())[0].backward()
+    smat(conversation_batch(conversations, 16), step_context())[0].backward()
     assert bool(model.embedding.weight.grad[39].any()) == reaches
 
 
 def test_reading():
     """Turn t reads the raw encoder states of earlier turns, and the start memory."""
     model = shaken(toy_model())
-    talks, state = drawn_talks([1, 4, 2]), dict(model.named_parameters())
+    conversations, state = drawn_conversations([1, 4, 2]), dict(model.named_parameters())
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
-    loss, metrics = reading(conversation_batch(talks, 16), step_context())
+    loss, metrics = reading(conversation_batch(conversations, 16), step_context())
 
     start, parts = model.initial_memory(3, step_context().generator), []
-    for talk, memory in zip(talks, start.unbind(1), strict=True):
-        for interaction in talk["interactions"]:
+    for conversation, memory in zip(conversations, start.unbind(1), strict=True):
+        for interaction in conversation["interactions"]:
             parts.append(answered(state, model.config, interaction, memory))
             memory = torch.cat((memory, equations.encode(state, model.config, interaction["input_ids"])), 1)
     assert_agree(loss, minimised(parts), state)
@@ -85,13 +85,13 @@ def test_self_supervised_writing():
     """The target is (1 - w) old + w encoded, without gradient, and cosine compares with it. There are as many tokens as
     slots, so tokens need no resampling."""
     model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated")))
-    talks, state = drawn_talks([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
+    conversations, state = drawn_conversations([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
     config = MemoryPretrainConfig(steps=9, batch_size=3, objective="self-supervised")
-    loss, _ = SelfSupervised(model, config)(conversation_batch(talks, 16), step_context())
+    loss, _ = SelfSupervised(model, config)(conversation_batch(conversations, 16), step_context())
 
     start, cosines = model.initial_memory(3, step_context().generator), []
-    for talk, memory in zip(talks, start.unbind(1), strict=True):
-        for turn, interaction in enumerate(talk["interactions"]):
+    for conversation, memory in zip(conversations, start.unbind(1), strict=True):
+        for turn, interaction in enumerate(conversation["interactions"]):
             encoded = equations.encode(state, model.config, interaction["input_ids"]).detach()
             w = [0.9, 0.45, 0.4][turn]
             target = (1 - w) * memory + w * encoded

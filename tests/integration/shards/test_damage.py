@@ -15,7 +15,7 @@ from jobs.stage.context import Rerun, StageError
 from jobs.stage.corpus_input import open_benchmark, open_corpus
 from jobs.tokenizer import train_tokenizer
 from tests.support.recorded import recorded
-from tests.support.shard_data import PAIRS, TALKS, TEXT, documents, shard_context, write_corpus
+from tests.support.shard_data import CONVERSATIONS, INTERACTIONS, TEXT, documents, shard_context, write_corpus
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.documents import Corpus
@@ -24,8 +24,8 @@ from tokenization.files.integrity import DamagedFile
 STAGES = {
     "tokenizer": (train_tokenizer, TokenizerConfig(vocab_size=400)),
     "text": (build_text_shards, TEXT),
-    "interactions": (build_interaction_shards, PAIRS),
-    "conversations": (build_conversation_shards, TALKS),
+    "interactions": (build_interaction_shards, INTERACTIONS),
+    "conversations": (build_conversation_shards, CONVERSATIONS),
 }
 
 

@@ -66,11 +66,11 @@ def inputs(tmp_path_factory) -> tuple[str, str]:
 
 
 def sources(inputs, **more) -> tuple[ConversationSource, ...]:
-    talks = Path(inputs[0]).parent / "talks"
+    folder = Path(inputs[0]).parent / "talks"
     common = {"kind": "files", "language": "en", "licence": "CC0-1.0", "validation_fraction": 0.1, "test_fraction": 0.1}
     return (
-        ConversationSource(name="talks", path=f"{talks}/*.parquet", adapter="interactions", **common | more),
-        ConversationSource(name="pairs", path=f"{talks}/pairs.jsonl", adapter="query_answer", **common | more),
+        ConversationSource(name="talks", path=f"{folder}/*.parquet", adapter="interactions", **common | more),
+        ConversationSource(name="pairs", path=f"{folder}/pairs.jsonl", adapter="query_answer", **common | more),
     )
 
 
@@ -124,29 +124,28 @@ def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_sessi
     two, one = shard_context(tmp_path / "two", *inputs), shard_context(tmp_path / "one", *inputs, workers=1)
     build_conversation_shards(two, config)
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
-    talks: dict[str, list[list[Interaction]]] = {}
+    conversations: dict[str, list[list[Interaction]]] = {}
     names: Counter[str] = Counter()
     for split in SPLITS:
         reader = ShardReader(two.output_uri, split)
         for row in reader.rows(range(len(reader))):
             turns = [decode_interaction(tokenizer, turn["input_ids"]) for turn in row["interactions"]]
-            talks.setdefault(f"{split} {row['conversation_id'].partition('-')[0]}", []).append(turns)
+            conversations.setdefault(f"{split} {row['conversation_id'].partition('-')[0]}", []).append(turns)
             assert bool(row["probes"]) <= row["conversation_id"].startswith("dialogue-")
             names[row["conversation_id"]] += 1
     assert set(names.values()) == {1}
-    assert {len(talks[f"{split} dialogue"]) for split in SPLITS} == {12, 4}
+    assert {len(conversations[f"{split} dialogue"]) for split in SPLITS} == {12, 4}
     # in both languages, and every second one is long
-    assert [len(turns) == 12 for turns in talks["train dialogue"]] == [False, False, True, True] * 3
-    assert max(len(turns) for split in ("validation", "test") for turns in talks[f"{split} dialogue"]) <= 8
-    assert [len(turns) for turns in talks["train chat"]] == [4, 4, 2] * 20  # in pieces of at most 4, in order
-    assert talks["train chat"][0][1].query.endswith(" 2") and talks["train chat"][0][1].answer.endswith(" 3")
-    assert len(talks["validation chat"]) == len(talks["test chat"]) == 3
-    pieces_of_talks = [turns for split in SPLITS for turns in talks[f"{split} talks"]]
-    assert {len(turns) for turns in pieces_of_talks} == {5, 4} and all(
-        turns[0].is_system_prompt for turns in pieces_of_talks
-    )
-    starts = Counter(turns[1].query for turns in talks["train talks"])
-    assert set(starts.values()) == {2} and set(Counter(t[1].query for t in talks["test talks"]).values()) == {1}
+    assert [len(turns) == 12 for turns in conversations["train dialogue"]] == [False, False, True, True] * 3
+    assert max(len(turns) for split in ("validation", "test") for turns in conversations[f"{split} dialogue"]) <= 8
+    assert [len(turns) for turns in conversations["train chat"]] == [4, 4, 2] * 20  # in pieces of at most 4, in order
+    second = conversations["train chat"][0][1]
+    assert second.query.endswith(" 2") and second.answer.endswith(" 3")
+    assert len(conversations["validation chat"]) == len(conversations["test chat"]) == 3
+    pieces = [turns for split in SPLITS for turns in conversations[f"{split} talks"]]
+    assert {len(turns) for turns in pieces} == {5, 4} and all(turns[0].is_system_prompt for turns in pieces)
+    starts = Counter(turns[1].query for turns in conversations["train talks"])
+    assert set(starts.values()) == {2} and set(Counter(t[1].query for t in conversations["test talks"]).values()) == {1}
 
     build_conversation_shards(one, config)
     assert digests(one.output_uri) == digests(two.output_uri)

@@ -18,7 +18,7 @@ from jobs.stage.context import Interrupted, Rerun, StageContext, StageError
 from jobs.tokenizer import train_tokenizer
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
-from tests.support.shard_data import PAIRS, TALKS, TEXT, digests, documents, shard_context, write_corpus
+from tests.support.shard_data import CONVERSATIONS, INTERACTIONS, TEXT, digests, documents, shard_context, write_corpus
 from tokenization.bpe.special_tokens import BOS, EOS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer
@@ -69,10 +69,10 @@ def test_a_missing_corpus_is_a_message_for_the_user(tmp_path):
 def built(ray_session, inputs, tmp_path_factory) -> dict[str, StageContext]:
     """Run the three stages, with two workers."""
     root = tmp_path_factory.mktemp("built")
-    contexts = {name: shard_context(root / name, *inputs) for name in ("text", "pairs", "talks")}
+    contexts = {name: shard_context(root / name, *inputs) for name in ("text", "interactions", "conversations")}
     build_text_shards(contexts["text"], TEXT)
-    build_interaction_shards(contexts["pairs"], PAIRS)
-    build_conversation_shards(contexts["talks"], TALKS)
+    build_interaction_shards(contexts["interactions"], INTERACTIONS)
+    build_conversation_shards(contexts["conversations"], CONVERSATIONS)
     return contexts
 
 
@@ -125,13 +125,13 @@ def test_the_report_counts_what_is_in_the_shards(built, inputs):
     assert sum(report["lengths"]["pl"]) == sum(d.language == "pl" for d in documents())
 
 
-@pytest.mark.parametrize("kind", ["text", "pairs", "talks"])
+@pytest.mark.parametrize("kind", ["text", "interactions", "conversations"])
 def test_the_data_card_is_shown(built, kind):
     names = [Path(path).name for path, folder in built[kind].reporter.files if folder == "data_card"]
     assert names == ["card.md", "card.png"]
 
 
-@pytest.mark.parametrize("kind", ["pairs", "talks"])
+@pytest.mark.parametrize("kind", ["interactions", "conversations"])
 def test_the_report_of_dialogues_counts_what_is_in_the_shards(built, kind):
     report = json.loads(Path(built[kind].output_uri, "report.json").read_text())
     for split in SPLITS:
@@ -146,12 +146,12 @@ def test_the_report_of_dialogues_counts_what_is_in_the_shards(built, kind):
                 "tokens": sum(len(turn["input_ids"]) for turns in mine for turn in turns),
                 "supervised": sum(sum(turn["loss_mask"]) for turns in mine for turn in turns),
             }
-    assert set(report["sources"]) == ({"dialogues", "generated"} if kind == "pairs" else {"dialogues"})
+    assert set(report["sources"]) == ({"dialogues", "generated"} if kind == "interactions" else {"dialogues"})
 
 
 def test_interactions_are_real_and_generated_in_both_languages(built, inputs):
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
-    reader = ShardReader(built["pairs"].output_uri, "train")
+    reader = ShardReader(built["interactions"].output_uri, "train")
     rows = reader.rows(range(len(reader)))
     assert len(rows) == 300
     assert [sum(row["language"] == n for row in rows) for n in (0, 1)] == [150, 150]
@@ -159,7 +159,7 @@ def test_interactions_are_real_and_generated_in_both_languages(built, inputs):
     sentences = {s.strip() + "." for d in documents() for s in d.text.split(".")}
     assert len(answers & sentences) >= 50
     assert all(len(row["input_ids"]) == len(row["loss_mask"]) <= 48 for row in rows)
-    assert len(ShardReader(built["pairs"].output_uri, "test")) == 15
+    assert len(ShardReader(built["interactions"].output_uri, "test")) == 15
 
 
 def test_conversations_carry_probes_that_their_answers_satisfy(built, inputs):
@@ -168,7 +168,7 @@ def test_conversations_carry_probes_that_their_answers_satisfy(built, inputs):
 
     tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
     for split, count in (("train", 60), ("validation", 12), ("test", 16)):
-        reader = ShardReader(built["talks"].output_uri, split)
+        reader = ShardReader(built["conversations"].output_uri, split)
         rows = reader.rows(range(len(reader)))
         assert len({row["conversation_id"] for row in rows}) == len(rows) == count
         probes = [(row, probe) for row in rows for probe in row["probes"]]
@@ -185,9 +185,9 @@ def test_progress_is_told_per_shard(built):
 
 
 def test_one_worker_writes_the_same_bytes(built, inputs, tmp_path):
-    alone = shard_context(tmp_path / "talks", *inputs, workers=1)
-    build_conversation_shards(alone, TALKS)
-    assert digests(alone.output_uri) == digests(built["talks"].output_uri)
+    alone = shard_context(tmp_path / "conversations", *inputs, workers=1)
+    build_conversation_shards(alone, CONVERSATIONS)
+    assert digests(alone.output_uri) == digests(built["conversations"].output_uri)
 
 
 def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_path):
@@ -215,18 +215,18 @@ def test_a_stopped_stage_goes_on_where_it_was(ray_session, inputs, built, tmp_pa
 
 
 def test_a_file_without_a_record_is_not_taken_for_finished(ray_session, inputs, built, tmp_path):
-    ctx = shard_context(tmp_path / "talks", *inputs)
+    ctx = shard_context(tmp_path / "conversations", *inputs)
     os.makedirs(ctx.output_uri)
     Path(ctx.output_uri, "train-00000.arrow").write_bytes(b"left by a writer that was killed")
     Path(ctx.output_uri, ".train-00001.arrow.x1y2.tmp").write_bytes(b"half")
-    build_conversation_shards(ctx, TALKS)
-    assert digests(ctx.output_uri) == digests(built["talks"].output_uri)
+    build_conversation_shards(ctx, CONVERSATIONS)
+    assert digests(ctx.output_uri) == digests(built["conversations"].output_uri)
 
 
 def test_an_error_in_a_worker_reaches_the_user_with_its_cause(ray_session, inputs, tmp_path):
     (tmp_path / "train-00000.arrow").mkdir()
     with pytest.raises(StageError, match=r"IsADirectoryError.*train-00000\.arrow"):
-        build_conversation_shards(shard_context(tmp_path, *inputs), TALKS)
+        build_conversation_shards(shard_context(tmp_path, *inputs), CONVERSATIONS)
 
 
 def test_real_small_talk_comes_from_the_split_of_the_conversation(inputs):
@@ -263,10 +263,10 @@ ON_S3 = """
 import sys
 from jobs.shards.dialogue_stage import build_conversation_shards
 from jobs.stage.ray_setup import shutdown
-from tests.support.shard_data import TALKS, shard_context
+from tests.support.shard_data import CONVERSATIONS, shard_context
 for _ in range(2):
     ctx = shard_context(*sys.argv[1:])
-    build_conversation_shards(ctx, TALKS)
+    build_conversation_shards(ctx, CONVERSATIONS)
     print(ctx.reporter.messages)
 shutdown()
 """
@@ -274,12 +274,12 @@ shutdown()
 
 def test_shards_on_an_object_store_equal_local_ones(built, inputs, bucket, tmp_path, monkeypatch):
     """The test has a Ray of its own, since its workers must know the store from the start, as on a cluster."""
-    url = f"{bucket}/talks"
+    url = f"{bucket}/conversations"
     command = [sys.executable, "-c", ON_S3, url, *inputs]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)
     assert done.stdout.splitlines() == ["[]", "['resumed at step 4: 4 of 4 shards were finished before']"]
     monkeypatch.setenv("RXT_CACHE", str(tmp_path))
-    assert read_index(url) == read_index(built["talks"].output_uri)
-    remote, local = (ShardReader(uri, "test") for uri in (url, built["talks"].output_uri))
+    assert read_index(url) == read_index(built["conversations"].output_uri)
+    remote, local = (ShardReader(uri, "test") for uri in (url, built["conversations"].output_uri))
     assert remote.rows(range(len(remote))) == local.rows(range(len(local)))
     assert {path.suffix for path in (tmp_path / "shards").iterdir()} == {".arrow"}

@@ -100,8 +100,8 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
         rows = InteractionRows(corpus, tokenizer, config.length, spec, config.seed)
     else:
         shards = conversation_shards(config, catalogue)
-        talk = choose_distractors(corpus, catalogue, honest, config.length)
-        rows = ConversationRows(corpus, tokenizer, config.length, spec, None, config.seed, talk, config.longest)
+        distractors = choose_distractors(corpus, catalogue, honest, config.length)
+        rows = ConversationRows(corpus, tokenizer, config.length, spec, None, config.seed, distractors, config.longest)
     return shards, DialogueShardWriter(uri, kind, rows)
 
 

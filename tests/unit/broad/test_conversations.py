@@ -25,34 +25,34 @@ COUNT = 1_500
 
 
 @pytest.fixture(scope="module", params=[(language, split) for language in LANGUAGES for split in ("train", "test")])
-def talks(request):
+def conversations(request):
     language, split = request.param
     return [generate(SPEC, language, split, 3, index) for index in range(COUNT)]
 
 
-def questions(talks):
-    return [(talk, probe) for talk in talks for probe in talk.probes]
+def questions(conversations):
+    return [(conversation, probe) for conversation in conversations for probe in conversation.probes]
 
 
 def test_a_share_of_conversations_is_broad_and_the_others_are_those_of_the_templates():
     narrow = replace(SPEC, broad=0.0)
     for language in LANGUAGES:
         mixed = [generate(replace(SPEC, broad=0.3), language, "train", 0, index) for index in range(COUNT)]
-        broad = [talk for talk in mixed if talk.source == BROAD]
+        broad = [conversation for conversation in mixed if conversation.source == BROAD]
         assert 0.25 < len(broad) / COUNT < 0.35
-        assert all(talk.id.startswith("broad-") for talk in broad)
-        assert {probe.generator for talk in broad for probe in talk.probes} == {BROAD}
-        for index, talk in enumerate(mixed[:300]):
-            if talk.source != BROAD:
-                assert talk == generate(narrow, language, "train", 0, index)
-                assert {probe.generator for probe in talk.probes} <= {"templates"}
+        assert all(conversation.id.startswith("broad-") for conversation in broad)
+        assert {probe.generator for conversation in broad for probe in conversation.probes} == {BROAD}
+        for index, conversation in enumerate(mixed[:300]):
+            if conversation.source != BROAD:
+                assert conversation == generate(narrow, language, "train", 0, index)
+                assert {probe.generator for probe in conversation.probes} <= {"templates"}
 
 
 def test_the_same_in_every_process():
     code = (
         "import hashlib; from tokenization.dialogues.wording import DialogueSpec, generate;"
-        "talks = [generate(DialogueSpec(broad=1.0), l, s, 5, n) for l in ('en', 'pl') for s in ('train', 'test')"
-        " for n in range(40)]; print(hashlib.sha256(repr(talks).encode()).hexdigest())"
+        "made = [generate(DialogueSpec(broad=1.0), l, s, 5, n) for l in ('en', 'pl') for s in ('train', 'test')"
+        " for n in range(40)]; print(hashlib.sha256(repr(made).encode()).hexdigest())"
     )
     runs = set()
     for seed in ("1", "2"):
@@ -63,80 +63,89 @@ def test_the_same_in_every_process():
     assert len(runs) == 1 and runs != {b""}
 
 
-def test_lengths_lie_in_their_range_and_turns_in_their_room(talks):
-    assert {len(talk.interactions) for talk in talks} == set(range(3, 15))
-    turns = [turn for talk in talks for turn in talk.interactions]
+def test_lengths_lie_in_their_range_and_turns_in_their_room(conversations):
+    assert {len(conversation.interactions) for conversation in conversations} == set(range(3, 15))
+    turns = [turn for conversation in conversations for turn in conversation.interactions]
     assert all(turn.query and turn.answer for turn in turns)
     sizes = [len(turn.query) + len(turn.answer) for turn in turns]
     assert sum(size > SPEC.characters for size in sizes) <= len(sizes) // 1_000
 
 
-def test_sentences_are_whole(talks):
-    for talk in talks:
-        for turn in talk.interactions:
+def test_sentences_are_whole(conversations):
+    for conversation in conversations:
+        for turn in conversation.interactions:
             for text in (turn.query, turn.answer):
                 assert not placeholders(text) and text == " ".join(text.split())
                 assert not re.search(r"[.,;:!?]{2}(?<!\.\.)| [.,;!?]|\b(a|an) (a|an|the)\b", text), text
-            assert turn.answer[0].isupper() or turn.answer[0] in "0123456789„" or turn.answer.islower() or talk.probes
+            assert (
+                turn.answer[0].isupper()
+                or turn.answer[0] in "0123456789„"
+                or turn.answer.islower()
+                or conversation.probes
+            )
 
 
-def test_gold_stands_in_the_answer_and_was_told_where_the_distance_says(talks):
-    for talk, probe in questions(talks):
-        answer = talk.interactions[probe.turn].answer
+def test_gold_stands_in_the_answer_and_was_told_where_the_distance_says(conversations):
+    for conversation, probe in questions(conversations):
+        answer = conversation.interactions[probe.turn].answer
         assert not any(contains(answer, value) for value in probe.forbidden)
         if probe.kind == "unknown":
             assert probe.gold == (answer,) and probe.distance == 0
             continue
-        told = talk.interactions[probe.turn - probe.distance].query
+        told = conversation.interactions[probe.turn - probe.distance].query
         if probe.tag == "two-facts":
             assert len(probe.gold) == 2 and all(contains(answer, value) for value in probe.gold)
             assert any(contains(told, value) for value in probe.gold)
         else:
             assert any(contains(answer, form) for form in probe.gold)
             assert any(contains(told, form) for form in probe.gold)
-            later = talk.interactions[probe.turn - probe.distance + 1 : probe.turn]
+            later = conversation.interactions[probe.turn - probe.distance + 1 : probe.turn]
             again = any(contains(turn.query, shortest(probe.gold)) for turn in later)
             # people name days of the week in other sentences, too
             assert not again or probe.slot.removeprefix(f"{BROAD}/") in TOO_FEW_VALUES
 
 
-def test_changed_values_are_forbidden_first(talks):
-    changed = [(talk, probe) for talk, probe in questions(talks) if probe.kind == "update" and not probe.tag]
+def test_changed_values_are_forbidden_first(conversations):
+    changed = [
+        (conversation, probe)
+        for conversation, probe in questions(conversations)
+        if probe.kind == "update" and not probe.tag
+    ]
     assert len(changed) > 200
-    for talk, probe in changed:
-        before = [turn.query for turn in talk.interactions[: probe.turn - probe.distance + 1]]
+    for conversation, probe in changed:
+        before = [turn.query for turn in conversation.interactions[: probe.turn - probe.distance + 1]]
         assert any(contains(text, probe.forbidden[0]) for text in before)
 
 
-def test_every_way_not_to_know_is_asked_and_refused(talks):
-    tags = Counter(probe.tag for _, probe in questions(talks) if probe.kind == "unknown")
+def test_every_way_not_to_know_is_asked_and_refused(conversations):
+    tags = Counter(probe.tag for _, probe in questions(conversations) if probe.kind == "unknown")
     assert set(tags) == {"never-told", "told-later", "somebody-else", "retracted"}
-    share = tags.total() / len(questions(talks))
+    share = tags.total() / len(questions(conversations))
     assert 0.14 < share < 0.22
-    refusals = {probe.gold for _, probe in questions(talks) if probe.kind == "unknown"}
-    assert len(refusals) > (60 if talks[0].split == "train" else 10)
+    refusals = {probe.gold for _, probe in questions(conversations) if probe.kind == "unknown"}
+    assert len(refusals) > (60 if conversations[0].split == "train" else 10)
 
 
-def test_a_retracted_value_is_forbidden(talks):
-    retracted = [(talk, probe) for talk, probe in questions(talks) if probe.tag == "retracted"]
+def test_a_retracted_value_is_forbidden(conversations):
+    retracted = [(conversation, probe) for conversation, probe in questions(conversations) if probe.tag == "retracted"]
     assert retracted
-    for talk, probe in retracted:
-        told = " ".join(turn.query for turn in talk.interactions[: probe.turn])
+    for conversation, probe in retracted:
+        told = " ".join(turn.query for turn in conversation.interactions[: probe.turn])
         assert contains(told, probe.forbidden[0])
 
 
-def test_many_facts_are_told_in_few_turns_and_values_are_confusable(talks):
-    facts = Counter(probe.facts for _, probe in questions(talks))
+def test_many_facts_are_told_in_few_turns_and_values_are_confusable(conversations):
+    facts = Counter(probe.facts for _, probe in questions(conversations))
     assert max(facts) >= 8
-    several = sum(probe.tag == "two-facts" for _, probe in questions(talks))
-    assert several > 0.02 * len(questions(talks))
+    several = sum(probe.tag == "two-facts" for _, probe in questions(conversations))
+    assert several > 0.02 * len(questions(conversations))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_polish_user_is_a_man_or_a_woman_throughout(split):
     for index in range(COUNT):
-        talk = generate(SPEC, "pl", split, 4, index)
-        said = [turn.query for turn in talk.interactions]
+        conversation = generate(SPEC, "pl", split, 4, index)
+        said = [turn.query for turn in conversation.interactions]
         assert not (any(map(_FEMININE.search, said)) and any(map(_MASCULINE.search, said))), said
 
 
@@ -145,13 +154,13 @@ def test_real_interactions_take_half_of_the_small_talk_and_hold_no_value():
     spec = replace(SPEC, distract=0.6, again=0.0)
     turns, taken = 0, 0
     for index in range(600):
-        talk = generate(spec, "pl", "train", 0, index, real)
-        asked = {probe.turn for probe in talk.probes}
-        values = {value for probe in talk.probes for value in probe.gold if probe.kind != "unknown"}
-        for number, turn in enumerate(talk.interactions):
+        conversation = generate(spec, "pl", "train", 0, index, real)
+        asked = {probe.turn for probe in conversation.probes}
+        values = {value for probe in conversation.probes for value in probe.gold if probe.kind != "unknown"}
+        for number, turn in enumerate(conversation.interactions):
             turns += number not in asked
             taken += turn in real
-            told_before = [v for v in values if any(contains(t.query, v) for t in talk.interactions[:number])]
+            told_before = [v for v in values if any(contains(t.query, v) for t in conversation.interactions[:number])]
             assert turn not in real or not any(contains(turn.answer, value) for value in told_before)
     assert taken > 0.15 * turns
 
@@ -159,8 +168,8 @@ def test_real_interactions_take_half_of_the_small_talk_and_hold_no_value():
 def test_the_tail_of_short_conversations_is_no_error():
     for turns in ((1, 1), (2, 2), (2, 3)):
         for index in range(200):
-            talk = generate(replace(SPEC, turns=turns), "en", "train", 0, index)
-            assert turns[0] <= len(talk.interactions) <= turns[1]
+            conversation = generate(replace(SPEC, turns=turns), "en", "train", 0, index)
+            assert turns[0] <= len(conversation.interactions) <= turns[1]
 
 
 def test_questions_lie_at_the_distances_that_are_asked_for():

@@ -30,8 +30,8 @@ class NoDocuments:
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    talks = (generate(SPEC, language, "train", 0, n) for n in range(4_000) for language in LANGUAGES)
-    turns = (turn for talk in talks for turn in talk.interactions)
+    conversations = (generate(SPEC, language, "train", 0, n) for n in range(4_000) for language in LANGUAGES)
+    turns = (turn for conversation in conversations for turn in conversation.interactions)
     return Tokenizer.train((text for turn in turns for text in (turn.query, turn.answer)), 2560)
 
 

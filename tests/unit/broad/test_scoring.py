@@ -48,11 +48,11 @@ def test_references_are_right_and_refusals_are_told_from_answers(language):
     spec = DialogueSpec(turns=(3, 12), facts=(1, 5), update=0.3, unknown=0.2, broad=1.0)
     for split in ("train", "test"):
         for index in range(1_500):
-            talk = generate(spec, language, split, 0, index)
-            unknown = {probe.turn for probe in talk.probes if probe.kind == "unknown"}
-            for probe in talk.probes:
-                assert score(talk.interactions[probe.turn].answer, probe, language) == "correct"
-            for number, turn in enumerate(talk.interactions):
+            conversation = generate(spec, language, split, 0, index)
+            unknown = {probe.turn for probe in conversation.probes if probe.kind == "unknown"}
+            for probe in conversation.probes:
+                assert score(conversation.interactions[probe.turn].answer, probe, language) == "correct"
+            for number, turn in enumerate(conversation.interactions):
                 assert refuses(turn.answer, language) == (number in unknown), turn
 
 

@@ -22,19 +22,23 @@ UNSEEN = DialogueSpec(turns=(6, 9), update=0.2, unknown=0.1, held_out=True)
 
 
 @cache
-def talks(spec: DialogueSpec, language: str, split: str = "test", count: int = 150) -> list[Conversation]:
+def conversations(spec: DialogueSpec, language: str, split: str = "test", count: int = 150) -> list[Conversation]:
     return [generate(spec, language, split, 3, index) for index in range(count)]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_facts_are_asked_at_the_distances_of_the_grid_alone(language):
-    distances = Counter(probe.distance for talk in talks(GRID, language, count=40) for probe in talk.probes)
+    distances = Counter(
+        probe.distance for conversation in conversations(GRID, language, count=40) for probe in conversation.probes
+    )
     assert set(distances) == set(GRID.distances)
     assert min(distances.values()) > 0.05 * distances.total()
-    for talk in talks(GRID, language, count=40):
-        for probe in talk.probes:
+    for conversation in conversations(GRID, language, count=40):
+        for probe in conversation.probes:
             value = probe.gold[0]
-            stated = max(n for n in range(probe.turn) if value in mentioned(talk.interactions[n].query, language))
+            stated = max(
+                n for n in range(probe.turn) if value in mentioned(conversation.interactions[n].query, language)
+            )
             assert probe.turn - stated == probe.distance
 
 
@@ -47,9 +51,9 @@ def test_a_grid_that_cannot_fit_is_refused():
 def test_the_ways_not_to_know_are_what_their_tags_say(language):
     tags: Counter[str] = Counter()
     slots = {slot.name: slot for slot in PHRASEBOOKS[language].slots}
-    for talk in talks(KINDS, language):
-        queries = [turn.query for turn in talk.interactions]
-        for probe in talk.probes:
+    for conversation in conversations(KINDS, language):
+        queries = [turn.query for turn in conversation.interactions]
+        for probe in conversation.probes:
             tags[probe.tag] += probe.kind == "unknown"
             assert bool(probe.tag) == (probe.kind == "unknown")
             slot = slots[probe.slot]
@@ -70,8 +74,8 @@ def test_the_ways_not_to_know_are_what_their_tags_say(language):
 
 def test_every_question_about_nothing_told_has_a_turn_where_there_is_little_small_talk():
     tight = DialogueSpec(turns=(4, 16), facts=(1, 6), unknown=0.8, distract=0, unknown_kinds=(0, 1, 1), joins=0.3)
-    for talk in talks(tight, "en", count=1_000):
-        assert 4 <= len(talk.interactions) <= 16 and talk.probes
+    for conversation in conversations(tight, "en", count=1_000):
+        assert 4 <= len(conversation.interactions) <= 16 and conversation.probes
 
 
 def _fits(query: str, templates) -> bool:
@@ -82,20 +86,22 @@ def _fits(query: str, templates) -> bool:
 def test_a_join_needs_both_facts_and_both_were_told(language):
     people = {value[0] for value in split_values(language, PERSON, "test")}
     joins = 0
-    for talk in talks(JOINS, language):
-        for probe in talk.probes:
+    for conversation in conversations(JOINS, language):
+        for probe in conversation.probes:
             if probe.tag != "join":
                 continue
             joins += 1
-            earlier = [turn.query for turn in talk.interactions[: probe.turn]]
+            earlier = [turn.query for turn in conversation.interactions[: probe.turn]]
             (home,) = [n for n, query in enumerate(earlier) if probe.gold[0] in mentioned(query, language, "residence")]
             (person,) = [name for name in people if name in earlier[home]]
             (role,) = [n for n, query in enumerate(earlier) if person in query and n != home]
-            word = set(re.findall(r"\w+", talk.interactions[probe.turn].query)) & set(re.findall(r"\w+", earlier[role]))
+            word = set(re.findall(r"\w+", conversation.interactions[probe.turn].query)) & set(
+                re.findall(r"\w+", earlier[role])
+            )
             assert word - {"my", "mój"}, "the question does not name the role that was told"
             assert probe.turn - probe.distance == min(home, role)
-            assert person not in talk.interactions[probe.turn].query
-            assert score(talk.interactions[probe.turn].answer, probe, language) == "correct"
+            assert person not in conversation.interactions[probe.turn].query
+            assert score(conversation.interactions[probe.turn].answer, probe, language) == "correct"
             for place in set(probe.forbidden) & {value[0] for value in split_values(language, "residence", "test")}:
                 assert score(place, probe, language) == "wrong"
     assert joins > 100
@@ -110,29 +116,29 @@ def test_held_out_sentences_and_slot_are_in_the_test_split_alone(language):
     assert len(unseen) == len(tells) == len(SLOT_NAMES) and not unseen & seen
     for split in ("train", "validation"):
         plain = DialogueSpec(turns=(6, 9), update=0.2, unknown=0.1)
-        assert talks(UNSEEN, language, split) == talks(plain, language, split)
-        for talk in talks(UNSEEN, language, split):
-            for turn in talk.interactions:
+        assert conversations(UNSEEN, language, split) == conversations(plain, language, split)
+        for conversation in conversations(UNSEEN, language, split):
+            for turn in conversation.interactions:
                 assert turn.query not in unseen and not _fits(turn.query, tells)
                 assert not mentioned(turn.query, language, book.held_out.name)
     slots: Counter[str] = Counter()
-    for talk in talks(UNSEEN, language):
-        assert any(mentioned(turn.query, language, "birthday") for turn in talk.interactions) or any(
-            probe.slot == "birthday" and probe.kind == "unknown" for probe in talk.probes
+    for conversation in conversations(UNSEEN, language):
+        assert any(mentioned(turn.query, language, "birthday") for turn in conversation.interactions) or any(
+            probe.slot == "birthday" and probe.kind == "unknown" for probe in conversation.probes
         )
-        for probe in talk.probes:
+        for probe in conversation.probes:
             slots[probe.slot] += 1
-            assert talk.interactions[probe.turn].query not in seen
-            assert score(talk.interactions[probe.turn].answer, probe, language) == "correct"
+            assert conversation.interactions[probe.turn].query not in seen
+            assert score(conversation.interactions[probe.turn].answer, probe, language) == "correct"
     assert set(slots) == {*SLOT_NAMES, "birthday"}
 
 
 @pytest.mark.parametrize("spec", [GRID, KINDS, JOINS, UNSEEN])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_question_holds_what_it_asks_for(spec, language):
-    for talk in talks(spec, language, count=40):
-        for probe in talk.probes:
-            query = talk.interactions[probe.turn].query.casefold()
+    for conversation in conversations(spec, language, count=40):
+        for probe in conversation.probes:
+            query = conversation.interactions[probe.turn].query.casefold()
             assert not any(form.casefold() in query for form in probe.gold)
 
 
@@ -168,7 +174,9 @@ def test_polish_forms(slot, forms):
 @pytest.mark.parametrize("echo", [0.0, 0.5, 1.0])
 def test_echo_arms_differ_in_acknowledgements_alone(echo):
     for language in LANGUAGES:
-        plain, arm = (talks(DialogueSpec(echo=value, joins=0.3, distract=0.4), language) for value in (0.0, echo))
+        plain, arm = (
+            conversations(DialogueSpec(echo=value, joins=0.3, distract=0.4), language) for value in (0.0, echo)
+        )
         said = told = 0
         for one, other in zip(plain, arm, strict=True):
             assert one.probes == other.probes

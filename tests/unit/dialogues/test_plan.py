@@ -98,7 +98,12 @@ def test_a_split_uses_its_own_values_only(split):
 
 
 def test_distances_one_to_four_are_frequent_and_reach_the_end():
-    probes = [probe for talks in CONVERSATIONS.values() for talk in talks for probe in talk.probes]
+    probes = [
+        probe
+        for conversations in CONVERSATIONS.values()
+        for conversation in conversations
+        for probe in conversation.probes
+    ]
     known = Counter(probe.distance for probe in probes if probe.kind != "unknown")
     share = {distance: count / known.total() for distance, count in known.items()}
     assert all(share[distance] > 0.08 for distance in (1, 2, 3, 4))
@@ -113,11 +118,13 @@ def test_distances_one_to_four_are_frequent_and_reach_the_end():
 
 def test_counts_follow_the_specification():
     spec = DialogueSpec(turns=(8, 8), facts=(2, 3), update=0.5, unknown=0.25, distract=0.25)
-    talks = [generate(spec, "pl", "train", 1, i) for i in range(600)]
-    kinds = Counter(kind for talk in talks for kind, _, _ in read(talk))
-    probes = Counter(probe.kind for talk in talks for probe in talk.probes)
-    assert all(len(talk.interactions) == 8 for talk in talks)
-    assert {len({slot for kind, slot, _ in read(talk) if kind == "tell"}) for talk in talks} == {2, 3}
+    conversations = [generate(spec, "pl", "train", 1, i) for i in range(600)]
+    kinds = Counter(kind for conversation in conversations for kind, _, _ in read(conversation))
+    probes = Counter(probe.kind for conversation in conversations for probe in conversation.probes)
+    assert all(len(conversation.interactions) == 8 for conversation in conversations)
+    assert {
+        len({slot for kind, slot, _ in read(conversation) if kind == "tell"}) for conversation in conversations
+    } == {2, 3}
     assert 0.2 < probes["unknown"] / probes.total() < 0.3
     assert 0.4 < probes["update"] / (probes["update"] + probes["recall"]) < 0.6
     assert 0.2 < kinds["distract"] / kinds.total() < 0.35
@@ -152,12 +159,12 @@ def test_real_distractors_take_half_unless_they_hold_a_value():
     pet = value_table("en", "pet", "train")[0]
     real = [Interaction("Who wrote it?", "Nobody knows."), Interaction("Look!", f"I can see a {pet}.")]
     spec = DialogueSpec(turns=(6, 8), distract=0.5)
-    talks = [generate(spec, "en", "train", 0, i, real) for i in range(300)]
-    assert not any(real[1] in talk.interactions for talk in talks)
+    conversations = [generate(spec, "en", "train", 0, i, real) for i in range(300)]
+    assert not any(real[1] in conversation.interactions for conversation in conversations)
     turns = Counter(
         turn == real[0]
-        for talk in talks
-        for turn in talk.interactions
+        for conversation in conversations
+        for turn in conversation.interactions
         if _read(turn.query, "en", "train")[0] == "distract"
     )
     assert 0.2 < turns[True] / turns.total() < 0.3  # the other half of the picks was refused
@@ -171,8 +178,8 @@ def test_other_seeds_and_indices_give_other_conversations():
 def test_same_conversation_in_every_process():
     program = (
         "import hashlib; from tokenization.dialogues.wording import DialogueSpec, example, generate;"
-        "talks = [generate(DialogueSpec(), language, 'test', 7, i) for language in ('en', 'pl') for i in range(50)];"
-        "print(hashlib.sha256(repr([talks, example('pl', 3)]).encode()).hexdigest())"
+        "made = [generate(DialogueSpec(), language, 'test', 7, i) for language in ('en', 'pl') for i in range(50)];"
+        "print(hashlib.sha256(repr([made, example('pl', 3)]).encode()).hexdigest())"
     )
     digests = {
         subprocess.check_output(
@@ -187,12 +194,14 @@ def test_same_conversation_in_every_process():
 def test_example_tells_chats_and_asks_from_test_values(language):
     lengths = set()
     for seed in range(30):
-        talk = example(language, seed)
-        kinds = [kind for kind, _, _ in read(talk)]
+        conversation = example(language, seed)
+        kinds = [kind for kind, _, _ in read(conversation)]
         facts = kinds.count("tell")
         assert kinds == ["tell"] * facts + ["distract"] + ["ask"] * facts
-        assert {probe.slot for probe in talk.probes} == {slot for kind, slot, _ in read(talk) if kind == "tell"}
-        lengths.add(len(talk.interactions))
+        assert {probe.slot for probe in conversation.probes} == {
+            slot for kind, slot, _ in read(conversation) if kind == "tell"
+        }
+        lengths.add(len(conversation.interactions))
     assert lengths == {5, 7}
 
 
@@ -203,19 +212,19 @@ def test_impossible_ranges_are_refused(bad):
 
 
 def test_texts_are_short():
-    for talks in CONVERSATIONS.values():
-        for talk in talks:
-            for interaction in talk.interactions:
+    for conversations in CONVERSATIONS.values():
+        for conversation in conversations:
+            for interaction in conversation.interactions:
                 assert len(f"{interaction.query} {interaction.answer}".split()) <= 22
 
 
 def test_polish_assistant_has_no_gender():
-    answers = {turn.answer for talk in CONVERSATIONS["pl"] for turn in talk.interactions}
+    answers = {turn.answer for conversation in CONVERSATIONS["pl"] for turn in conversation.interactions}
     assert not [answer for answer in answers if re.search(r"(łem|łam)\b", answer)]
 
 
 def test_gold_lists_every_form_of_the_value():
-    for talk in CONVERSATIONS["pl"]:
-        for probe in talk.probes:
+    for conversation in CONVERSATIONS["pl"]:
+        for probe in conversation.probes:
             if probe.kind != "unknown":
                 assert probe.gold in split_values("pl", probe.slot, "test")

@@ -50,8 +50,12 @@ def test_verdicts(answer, probe, language, verdict):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_references_are_right_and_shuffled_ones_near_chance(language):
     spec = DialogueSpec(turns=(6, 8), facts=(2, 4), update=0.3)
-    talks = [generate(spec, language, "test", 0, index) for index in range(2000)]
-    asked = [(probe, talk.interactions[probe.turn].answer) for talk in talks for probe in talk.probes]
+    conversations = [generate(spec, language, "test", 0, index) for index in range(2000)]
+    asked = [
+        (probe, conversation.interactions[probe.turn].answer)
+        for conversation in conversations
+        for probe in conversation.probes
+    ]
     assert {score(answer, probe, language) for probe, answer in asked} == {"correct"}
 
     known = sorted(((p, a) for p, a in asked if p.kind != "unknown"), key=lambda pair: pair[0].slot)
@@ -70,10 +74,10 @@ def test_references_are_right_and_shuffled_ones_near_chance(language):
 def test_answering_with_the_old_value_is_stale(language):
     stale = 0
     for index in range(300):
-        talk = generate(DialogueSpec(update=1.0), language, "test", 1, index)
-        for probe in talk.probes:
+        conversation = generate(DialogueSpec(update=1.0), language, "test", 1, index)
+        for probe in conversation.probes:
             if probe.kind == "update":
-                answer = talk.interactions[probe.turn].answer.replace(probe.gold[0], probe.forbidden[0])
+                answer = conversation.interactions[probe.turn].answer.replace(probe.gold[0], probe.forbidden[0])
                 assert score(answer, probe, language) == "stale"
                 stale += 1
     assert stale > 100

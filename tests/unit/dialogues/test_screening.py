@@ -29,7 +29,7 @@ from tokenization.records import SPLITS, Conversation, Interaction
 NO_BENCHMARK = Benchmark.of([], 5)
 
 
-def talks(name: str, path, **more) -> ConversationSource:
+def data_set(name: str, path, **more) -> ConversationSource:
     return ConversationSource(
         name=name, kind="files", language="en", path=str(path), adapter="interactions", licence="CC0-1.0", **more
     )
@@ -92,8 +92,8 @@ def test_equal_conversations_count_once_across_sources_files_slices_and_splits(t
     spoken += [[("?", "👍")], [("!", "👍")], [("?", "👍")], [("Sure?", "Yes."), ("Sure?", "Yes.")], [("Sure?", "Yes.")]]
     for name, some in (("a1", spoken[:90]), ("a2", spoken[90:150]), ("b", spoken[150:])):
         write(tmp_path / f"{name}.jsonl", some)
-    by_hash = talks("a", tmp_path / "a*.jsonl", validation_fraction=0.3, test_fraction=0.3)
-    held_out = talks("b", tmp_path / "b.jsonl", split="test")
+    by_hash = data_set("a", tmp_path / "a*.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    held_out = data_set("b", tmp_path / "b.jsonl", split="test")
     partitions = screened([*partitions_of(by_hash), *partitions_of(held_out)])
     assert len(partitions) > 10
     first = {n: place for place, n in reversed(list(enumerate(numbers)))}
@@ -110,7 +110,7 @@ def test_variants_are_in_the_same_split_even_where_they_are_not_removed(tmp_path
     write(tmp_path / "b.jsonl", [[(f"SAY\n{n}: please", "“yes”")] for n in range(200)])
     fractions = {"validation_fraction": 0.3, "test_fraction": 0.3}
     splits = [
-        [one.split for partition in partitions_of(talks(name, tmp_path / f"{name}.jsonl", **fractions))
+        [one.split for partition in partitions_of(data_set(name, tmp_path / f"{name}.jsonl", **fractions))
          for one in read_conversations(partition)]
         for name in "ab"
     ]  # fmt: skip
@@ -127,7 +127,7 @@ def test_conversations_that_hold_a_benchmark_go_and_are_told(tmp_path):
         [("HELLO", "good day!")],
     ]
     write(tmp_path / "a.jsonl", said)
-    source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    source = data_set("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
     partitions = screened(partitions_of(source), exam)
     assert queries(kept(partitions)) == ["Hello", "Which of the seven"]
     shards = [ConversationShard(split, split, 0, 0, partitions=tuple(partitions)) for split in SPLITS]
@@ -149,7 +149,7 @@ def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path
     with (tmp_path / "a.jsonl").open("a") as file:
         file.write(json.dumps({"interactions": [{"query": "q", "answer": "a"}], "text": "gÄ™Å›"}) + "\n")
         file.write('{"interactions": ' * 600 + "1" + "}" * 600)
-    source = talks("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
+    source = data_set("a", tmp_path / "a.jsonl", validation_fraction=0.3, test_fraction=0.3)
     [partition] = screened(partitions_of(source))
     first, *others, empty, nul, deep = sorted(read_conversations(partition), key=lambda one: isinstance(one, Rejected))
     assert first.interactions == (Interaction("zażółć to\n?", "gęś"), Interaction("sól", "gęś"))
@@ -170,7 +170,7 @@ def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path
 def test_what_was_lost_when_parts_were_compared_is_told_even_if_it_is_there_again(tmp_path):
     for name in ("1", "2"):
         write(tmp_path / f"{name}.jsonl", [[("Hello", "Good day")]])
-    source = talks("a", tmp_path / "*.jsonl", split="train")
+    source = data_set("a", tmp_path / "*.jsonl", split="train")
     partitions = partitions_of(source)
     content = (tmp_path / "1.jsonl").read_bytes()
     (tmp_path / "1.jsonl").unlink()

@@ -194,12 +194,12 @@ def test_long_files_are_cut_and_every_row_is_read_once(tmp_path, monkeypatch, na
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / name, row_group_size=7)
-    talks = source(tmp_path / name, "first_turn_plus_interactions")
-    whole = read(talks)
+    data_set = source(tmp_path / name, "first_turn_plus_interactions")
+    whole = read(data_set)
     monkeypatch.setattr(sources, "SLICE_BYTES", 3_000)
-    sizes = [one.slice.size for one in partitions_of(talks)]
+    sizes = [one.slice.size for one in partitions_of(data_set)]
     assert len(sizes) > 5 and max(sizes) - min(sizes) <= 1
-    assert read(talks) == whole and [one.interactions[0].query for one in whole] == [f"q {n}" for n in range(300)]
+    assert read(data_set) == whole and [one.interactions[0].query for one in whole] == [f"q {n}" for n in range(300)]
 
 
 def test_text_that_is_not_utf_8_costs_its_row(tmp_path):

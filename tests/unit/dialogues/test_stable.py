@@ -11,8 +11,8 @@ from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, SPLITS, Interaction
 
-PAIRS = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
-TALKS = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8, update=0.3, unknown=0.2)
+PLAIN = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8)
+VARIED = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.8, update=0.3, unknown=0.2)
 EPISODES = DialogueSpec(turns=(8, 12), facts=(3, 6), distract=0.1, again=0.8, update=0.3, unknown=0.2)
 REAL = [Interaction(f"Question {n}?", f"Answer {n}.") for n in range(20)]
 PROBE = ("turn", "slot", "kind", "gold", "forbidden", "distance", "facts")
@@ -21,8 +21,8 @@ PROBE = ("turn", "slot", "kind", "gold", "forbidden", "distance", "facts")
 @pytest.mark.parametrize(
     ("spec", "real", "digest"),
     [
-        (PAIRS, (), "a079e0a321c1fcd6"),
-        (TALKS, REAL, "104cc427f04d65ee"),
+        (PLAIN, (), "a079e0a321c1fcd6"),
+        (VARIED, REAL, "104cc427f04d65ee"),
         (EPISODES, REAL, "f4d4decd05c9eafb"),
         (DialogueSpec(), (), "bd2341d1dd77580b"),
     ],
@@ -32,8 +32,8 @@ def test_conversations_are_those_of_the_first_release(spec, real, digest):
     for language in LANGUAGES:
         for split in SPLITS:
             for index in range(150):
-                talk = generate(spec, language, split, 0, index, real)
-                turns = [(turn.query, turn.answer) for turn in talk.interactions]
-                probes = [[getattr(probe, name) for name in PROBE] for probe in talk.probes]
-                told.update(json.dumps([talk.id, turns, probes]).encode())
+                conversation = generate(spec, language, split, 0, index, real)
+                turns = [(turn.query, turn.answer) for turn in conversation.interactions]
+                probes = [[getattr(probe, name) for name in PROBE] for probe in conversation.probes]
+                told.update(json.dumps([conversation.id, turns, probes]).encode())
     assert told.hexdigest()[:16] == digest

@@ -75,7 +75,7 @@ import torch
 from jobs.training.objectives.base import StepContext
 from rxt_model.config import MemoryConfig
 from rxt_model.size import size_of
-from tests.support.training_toys import Talk, toy_batch, toy_config, toy_model
+from tests.support.training_toys import ToyObjective, toy_batch, toy_config, toy_model
 
 changes = dict(memory=MemoryConfig(slots=4, variant="window"))
 model = toy_model(**changes)
@@ -88,7 +88,7 @@ torch.testing.assert_close(memory[:, 1], torch.cat((start[:, 1, 2:], encoded[:, 
 read = model.decode(ids, memory, mask=ids > 0).hidden
 assert not torch.equal(read, model.decode(ids, start, mask=ids > 0).hidden)
 
-objective = Talk(model)
+objective = ToyObjective(model)
 optimizer = torch.optim.SGD(model.parameters(), 0.1)
 loss, _ = objective(toy_batch(), StepContext(0, 1, torch.Generator()))
 loss.backward()
