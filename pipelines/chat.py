@@ -27,7 +27,7 @@ from tokenization.dialogues.wording import example
 from tokenization.records import Interaction, Language
 
 HELP = """\
-/memory      what short-term memory looks like, and how much the last interaction changed it
+/memory      what short-term memory holds, and how much the last interaction changed it
 /reset       forget everything: a fresh memory
 /save FILE   keep the memory of this conversation
 /load FILE   go on with a kept one
@@ -85,7 +85,7 @@ class ChatSession:
             self._state = self._writer.submit(before.written, self.model, query + ids)
 
     def describe(self) -> str:
-        """A table of the memory: one row per layer."""
+        """A table of the memory: one row per layer. A model that copies also says which tokens its slots hold."""
         state = self.state
         layers, _, slots, width = state.memory.shape
         norms, changes = _norms(state.memory), _norms(state.memory - self._before.memory)
@@ -95,6 +95,10 @@ class ChatSession:
         ]
         for layer, (norm, change) in enumerate(zip(norms, changes, strict=True)):
             rows.append(f"{layer:5d} {norm:8.2f}   {change:8.2f}  {change / norm if norm else math.nan:5.0%}")
+        held = self.model.slot_ids(state.memory)
+        if held is not None:
+            words = [self.tokenizer.decode([token]).strip() for token in held[0].tolist() if token >= 0]
+            rows.append(f"tokens that it holds, most important first: {' | '.join(words) or 'none'}")
         return "\n".join(rows)
 
     def _query(self, prompt: str) -> list[int]:

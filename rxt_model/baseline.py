@@ -29,7 +29,7 @@ class StatelessDecoder(TokenModel):
     def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
         """Decode ids [B, T] with teacher forcing. mask and documents are as in `ReactiveTransformer.decode`."""
         tokens = self._tokens(ids, mask, documents)
-        return self.decoder(self.embedding(tokens.layout.pack(ids)), tokens, [])
+        return self.decoder(self.embedding(tokens.ids), tokens, [])
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:

@@ -156,7 +156,8 @@ class Architecture(_Strict):
     With None, the encoder reads only the interaction. `head_norm` is the decoder's last norm: RMS (Beta) or layer norm
     (Alpha). `encoder_neighbours` and `decoder_neighbours` list neighbours that are mixed into every token before the
     first layer (`layers.Neighbours`). Distance 1 is the previous token; -1 is the next one, which a decoder must not
-    see. Published models have no neighbours.
+    see. Published models have no neighbours. With `copying` the decoder has a copying head (`copying.Copying`), whose
+    slots must each hold one token.
     """
 
     dim: int
@@ -179,6 +180,7 @@ class Architecture(_Strict):
     head_norm: Literal["rms", "layer"] = "rms"
     encoder_neighbours: tuple[int, ...] = ()
     decoder_neighbours: tuple[int, ...] = ()
+    copying: bool = False
 
     def __post_init__(self) -> None:
         _require_types(self)
@@ -210,6 +212,8 @@ class Architecture(_Strict):
             _require(len({0, *offsets}) == len(offsets) + 1, name, offsets, "must be different distances other than 0")
         rule = "must be positive, as a decoder sees no later token"
         _require(min(self.decoder_neighbours, default=1) > 0, "decoder_neighbours", self.decoder_neighbours, rule)
+        rule = f"must be false with the {self.memory.variant} write: its slots do not hold one token each"
+        _require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
         _require(
             self.stateful_layers % self.memory.groups == 0,
             "memory.groups",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rxt_model.config import Architecture
 from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.copying import Copying, CopySource, Pointers, SlotTokens
 from rxt_model.layers.layout import Layout
 from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
 from rxt_model.moe.layer import MoELayer, Routing
@@ -18,13 +19,16 @@ if TYPE_CHECKING:  # slow to import, and only needed on a GPU
 
 
 class Tokens(NamedTuple):
-    """Describes the tokens of a batch. `layout` says which are real. These have `positions` [R] and rotary angles
-    `rope` [R, head_dim / 2]. `mask` is for self-attention (None: plain causal). `cache` is set during generation."""
+    """Describes the tokens of a batch. `layout` says which are real. These have `ids` [R], `positions` [R] and rotary
+    angles `rope` [R, head_dim / 2]. `mask` is for self-attention (None: plain causal). It comes from the numbers of
+    `documents` [B, T], if tokens have any. `cache` is set during generation."""
 
     layout: Layout
+    ids: Tensor
     positions: Tensor
     rope: Tensor
     mask: Tensor | BlockMask | None = None
+    documents: Tensor | None = None
     cache: KeyValueCache | None = None
 
 
@@ -58,10 +62,17 @@ class DecoderLayer(nn.Module):
 
 
 class DecoderOutput(NamedTuple):
-    """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer."""
+    """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer. A
+    decoder that copies also returns its `pointers`."""
 
     hidden: Tensor
     routing: list[Routing]
+    pointers: Pointers | None = None
+
+    def at(self, *place: Tensor | slice | int) -> DecoderOutput:
+        """Return the output at some places of [B, T]."""
+        pointers = None if self.pointers is None else self.pointers.at(place)
+        return self._replace(hidden=self.hidden[place], pointers=pointers)
 
 
 class Decoder(nn.Module):
@@ -86,6 +97,8 @@ class Decoder(nn.Module):
         make_norm = nn.LayerNorm if config.head_norm == "layer" else nn.RMSNorm
         self.norm = make_norm(config.dim, eps=config.norm_eps)
         self.head = nn.Linear(config.dim, vocab_size)
+        self.copying = Copying(config) if config.copying else None
+        self.slot_tokens = SlotTokens(config) if config.copying and stateful else None
 
     def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return the keys and values of every stateful layer from memory [L, B, S, d]. They stay valid for a whole
@@ -101,9 +114,10 @@ class Decoder(nn.Module):
         tokens: Tokens,
         memory: list[tuple[Tensor, Tensor]],
         memory_mask: Tensor | BlockMask | None = None,
+        source: CopySource | None = None,
     ) -> DecoderOutput:
         """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
-        decoder; `memory_mask` broadcasts to [B, 1, T, S]."""
+        decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory."""
         x = self._with_neighbours(x, tokens)
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
@@ -112,7 +126,9 @@ class Decoder(nn.Module):
             x, load = layer(x, tokens, read, memory_mask)
             if load is not None:
                 routing.append(load)
-        return DecoderOutput(tokens.layout.pad(self.norm(x)), routing)
+        hidden = self.norm(x)
+        pointers = None if self.copying is None else self.copying(hidden, tokens, source)
+        return DecoderOutput(tokens.layout.pad(hidden), routing, pointers)
 
     def _with_neighbours(self, x: Tensor, tokens: Tokens) -> Tensor:
         if self.neighbours is None:

@@ -98,8 +98,10 @@ class Decoding:
         self.model = model
         self.memory = [] if memory is None else model.decoder.read_projections(memory)
         self.cache = KeyValueCache(len(queries), limit, device)
-        hidden = model.extend(ids.to(device), self.cache, self.memory, mask.to(device) if ragged else None)
-        self.logits = model.logits(hidden[torch.arange(len(queries), device=device), self.cache.lengths - 1])
+        self.source = model.source(memory) if isinstance(model, ReactiveTransformer) and memory is not None else None
+        read = mask.to(device) if ragged else None
+        output = model.extend(ids.to(device), self.cache, self.memory, read, self.source)
+        self.logits = model.logits(output.at(torch.arange(len(queries), device=device), self.cache.lengths - 1))
 
     def opening(self, mode: Literal["fast", "thinking", "auto"]) -> Tensor:
         """Return the first id of each row's answer in this mode, [B]. Raises ValueError for another mode."""
@@ -112,7 +114,8 @@ class Decoding:
 
     def step(self, ids: Tensor) -> None:
         """Append one id per row, [B], and predict the next."""
-        self.logits = self.model.logits(self.model.extend(ids[:, None], self.cache, self.memory)[:, 0])
+        output = self.model.extend(ids[:, None], self.cache, self.memory, source=self.source)
+        self.logits = self.model.logits(output.at(slice(None), 0))
 
 
 @torch.no_grad()

@@ -28,11 +28,13 @@ from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.encoder import Encoder
 from rxt_model.initialise import initialise, start_copying
 from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
+from rxt_model.memory.registry import WRITTEN_RMS
 
 Built = TypeVar("Built", bound=nn.Module)
 
@@ -44,14 +46,22 @@ class TokenModel(nn.Module):
     embedding: nn.Embedding
     decoder: Decoder
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Map hidden states [.., d] to logits [.., V]."""
-        return self.decoder.head(hidden)
+    def logits(self, output: DecoderOutput) -> Tensor:
+        """Return the logits [.., V] of the decoder's output at tokens [..]. With a copying head they are the
+        log-probabilities of its mixture."""
+        logits = self.decoder.head(output.hidden)
+        return logits if output.pointers is None else output.pointers.mixed(logits)
 
     def extend(
-        self, ids: Tensor, cache: KeyValueCache, memory: list[tuple[Tensor, Tensor]], mask: Tensor | None = None
-    ) -> Tensor:
-        """Return hidden states [B, T, d] of new ids [B, T]; the cache holds the earlier ones.
+        self,
+        ids: Tensor,
+        cache: KeyValueCache,
+        memory: list[tuple[Tensor, Tensor]],
+        mask: Tensor | None = None,
+        source: CopySource | None = None,
+    ) -> DecoderOutput:
+        """Decode new ids [B, T]; the cache holds the earlier ones. `memory` and `source` are what can be read and
+        copied.
 
         `mask` [B, T] marks the ids to keep; None keeps all. Raises ValueError if padding does not stand on the right.
         """
@@ -60,10 +70,11 @@ class TokenModel(nn.Module):
             check_padding(mask)
         layout = Layout.of(ids.shape, mask)
         positions = layout.pack(cache.begin(ids.shape[1]))
-        tokens = Tokens(layout, positions, self._rope(positions), cache=cache)
-        hidden = self.decoder(self.embedding(layout.pack(ids)), tokens, memory).hidden
+        packed = layout.pack(ids)
+        tokens = Tokens(layout, packed, positions, self._rope(positions), cache=cache)
+        output = self.decoder(self.embedding(packed), tokens, memory, source=source)
         cache.advance(ids.shape[1] if mask is None else mask.sum(1))
-        return hidden
+        return output
 
     def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)
@@ -76,10 +87,11 @@ class TokenModel(nn.Module):
         if documents is None:
             # Padding stands on the right, so the causal order alone hides it.
             positions = layout.pack(torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
-            return Tokens(layout, positions, self._rope(positions))
+            return Tokens(layout, layout.pack(ids), positions, self._rope(positions))
         check_documents("documents", documents, ids.shape)
         positions = layout.pack(_positions(documents))
-        return Tokens(layout, positions, self._rope(positions), same_document(documents, documents, causal=True))
+        visible = same_document(documents, documents, causal=True)
+        return Tokens(layout, layout.pack(ids), positions, self._rope(positions), visible, documents)
 
 
 class ReactiveTransformer(TokenModel):
@@ -158,6 +170,7 @@ class ReactiveTransformer(TokenModel):
         memory_mask: Tensor | None = None,
         documents: Tensor | None = None,
         memory_documents: Tensor | None = None,
+        memory_ids: Tensor | None = None,
     ) -> DecoderOutput:
         """Run the decoder over known ids (teacher forcing).
 
@@ -165,6 +178,9 @@ class ReactiveTransformer(TokenModel):
         consecutive rows of ids. `mask` [B, T] marks real tokens, with padding on the right. `memory_mask` [B, M] marks
         what may be read. `documents` [B, T] confines self-attention to a token's own document (-1: padding). Beside it
         `memory_documents` [B, M], instead of `memory_mask`, confines reading the memory in the same way.
+
+        A copying head copies the tokens `memory_ids` of raw states, of the same rows as `memory` and -1 where there is
+        none. Without them it copies those that slots hold; and nothing from memory beside `memory_documents`.
 
         Raises ValueError for ids beyond the vocabulary, for other shapes or types, for padding elsewhere, and for a row
         that may read nothing.
@@ -186,9 +202,31 @@ class ReactiveTransformer(TokenModel):
         elif memory_mask is not None:
             check_readable(memory_mask, readable)
             visible = memory_mask[:, None, None, :]
-        return self.decoder(
-            self.embedding(tokens.layout.pack(ids)), tokens, self.decoder.read_projections(memory), visible
-        )
+        source = None if memory_documents is not None else self.source(memory, memory_ids, memory_mask)
+        x = self.embedding(tokens.ids)
+        return self.decoder(x, tokens, self.decoder.read_projections(memory), visible, source)
+
+    def slot_ids(self, memory: Tensor) -> Tensor | None:
+        """Return the token that each slot of the last layer holds, [B, S], and -1 for slots that were never written.
+        Return None for a model without a copying head, whose slots have no names."""
+        names = self.decoder.slot_tokens
+        if names is None:
+            return None
+        slots = memory[-1].detach()
+        written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
+        return names.named(slots, self.embedding.weight).where(written, -1)
+
+    def source(self, memory: Tensor, ids: Tensor | None = None, mask: Tensor | None = None) -> CopySource | None:
+        """Return what a copying head can copy from memory [L, B, M, d]: tokens `ids` [B, M] (None: `slot_ids`), except
+        those that are -1 or masked. Return None for a model without a copying head."""
+        if self.decoder.slot_tokens is None:
+            return None
+        ids = self.slot_ids(memory) if ids is None else ids
+        assert ids is not None
+        usable = ids >= 0
+        if mask is not None:
+            usable = mask & usable.repeat_interleave(len(mask) // len(usable), 0)
+        return self.decoder.slot_tokens.source(memory[-1], ids.clamp(min=0), usable)
 
 
 def _positions(documents: Tensor) -> Tensor:

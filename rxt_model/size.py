@@ -12,6 +12,7 @@ from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.encoder import Encoder
 from rxt_model.flops import Flops, attention_core, weights
 from rxt_model.layers.attention import CrossAttention
+from rxt_model.layers.copying import SlotTokens
 from rxt_model.layers.parts import parts_of
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
@@ -91,10 +92,21 @@ def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
     """Count one pass over `length` tokens. A token attends to itself, to the tokens before it, and to every slot."""
     reads = [layer.memory_read for layer in decoder.stateful]
     causal = sum(attention_core(layer.attention, length, (length + 1) / 2) for layer in parts_of(decoder, DecoderLayer))
-    return Flops(
+    copying = (
+        Flops(0, 0) if decoder.slot_tokens is None else _copying_flops(decoder, decoder.slot_tokens, length, slots)
+    )
+    return copying + Flops(
         2 * length * weights(decoder) + _keys_values_of_slots(reads, length, slots),
         causal + sum(attention_core(read, length, slots) for read in reads),
     )
+
+
+def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots: int) -> Flops:
+    """Count what a copying head adds: a token points at the tokens up to it and at every slot. Slots, not tokens, get
+    keys and names, and the names are logits of the vocabulary."""
+    dim, vocabulary = decoder.head.in_features, decoder.head.out_features
+    of_slots = (slots - length) * weights(slot_tokens) + slots * dim * vocabulary
+    return Flops(2 * of_slots, 2 * length * dim * ((length + 1) / 2 + slots))
 
 
 def encoder_flops(encoder: Encoder, length: int, slots: int) -> Flops:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jobs.training.batching.batches import text_batch
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.layers.heads import TokenLoss, cross_entropy, next_tokens
+from rxt_model.losses import TokenLoss, cross_entropy, next_tokens
 from rxt_model.model import ReactiveTransformer
 from tokenization.records import LANGUAGES
 from tokenization.shards.reader import ShardReader
@@ -39,8 +39,8 @@ def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
 
     def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
         memory = start.expand(-1, len(ids), -1, -1)
-        hidden = model.decode(ids, memory, mask=documents >= 0, documents=documents).hidden
-        result = {"next": next_tokens(model.decoder.head, hidden, ids, documents)}
+        output = model.decode(ids, memory, mask=documents >= 0, documents=documents)
+        result = {"next": next_tokens(model.decoder.head, output, ids, documents)}
         if model.mlm_head is not None:
             masked = _masked(ids, documents, seed) & (ids > tokens.highest)
             encoded = model.encode(ids.masked_fill(masked, tokens.mask), documents >= 0, documents)
@@ -54,8 +54,8 @@ def stateless_scorer(model: StatelessDecoder) -> Scorer:
     """The scores that the baseline gives to rows of text."""
 
     def scores(ids: Tensor, documents: Tensor) -> dict[str, TokenLoss]:
-        hidden = model.decode(ids, mask=documents >= 0, documents=documents).hidden
-        return {"next": next_tokens(model.decoder.head, hidden, ids, documents)}
+        output = model.decode(ids, mask=documents >= 0, documents=documents)
+        return {"next": next_tokens(model.decoder.head, output, ids, documents)}
 
     return scores
 

@@ -67,4 +67,4 @@ def fixed_logits(model: ReactiveTransformer) -> Tensor:
     ids = torch.randint(model.config.vocab_size, shape, generator=generator)
     mask = torch.ones_like(ids, dtype=torch.bool)
     memory = model.write(model.initial_memory(CHECK_ROWS, generator), model.encode(ids, mask), mask)
-    return model.logits(model.decode(ids, memory).hidden)
+    return model.logits(model.decode(ids, memory))

@@ -54,7 +54,7 @@ def score_answers(
     positions = torch.arange(rows.ids.shape[1], device=memory.device)
     row, column = ((positions >= starts) & rows.mask).nonzero(as_tuple=True)
     output = model.decode(rows.ids, memory, mask=rows.mask)
-    log_p = (model.logits(output.hidden[row, column - 1]).float() / temperature).log_softmax(-1)
+    log_p = (model.logits(output.at(row, column - 1)).float() / temperature).log_softmax(-1)
     chosen = log_p.gather(1, rows.ids[row, column, None]).squeeze(1)
     return TokenScores(chosen, -(log_p.exp() * log_p).sum(-1), row, output.routing)
 

@@ -9,7 +9,7 @@ from jobs.training.batching.reader import Share
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, global_count, metric
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
-from rxt_model.layers.heads import cross_entropy
+from rxt_model.losses import cross_entropy
 from rxt_model.model import ReactiveTransformer, seeded
 
 TURNS = 4

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from rxt_model.layers.heads import TokenLoss
+from rxt_model.losses import TokenLoss
 from rxt_model.model import TokenModel
 
 Model = TypeVar("Model", bound=TokenModel)

@@ -1,7 +1,8 @@
 """Learn the importance of encoder states from the decoder's attention: a state that is read is worth keeping.
 
 The label of a state is the largest attention weight from any head at any supervised token of a later turn, times
-`STRETCH`, at most 1. Labels and states carry no gradient, so this loss does not change what the decoder reads.
+`STRETCH`, at most 1. In the last layer the share that a copying head gives to the state counts as such a weight.
+Labels and states carry no gradient, so this loss does not change what the decoder reads.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from jobs.training.objectives.base import global_count, metric
 from rxt_model.decoder import Decoder
 from rxt_model.layers.attention import CrossAttention
+from rxt_model.layers.copying import Pointers
 from rxt_model.layers.layout import Layout
 from rxt_model.memory.attention import MemoryAttention
 
@@ -58,6 +60,7 @@ def importance_loss(
     readable: Tensor,
     supervised: Tensor,
     counted: Tensor,
+    pointers: Pointers | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the importance loss of `states` [L, B, M, d] and its metrics. It is the binary cross entropy between the
     predicted importance and the labels.
@@ -65,7 +68,11 @@ def importance_loss(
     `readable` [B, K, S + M] says what each of K turns may read: S slots, then the states. `supervised` [B * K, T - 1]
     says where the next token is predicted. `counted` [B, M] says which states any turn may read.
     """
-    labels = torch.stack([_most_read(read, readable, F.pad(supervised, (0, 1))) for read in reads])
+    asking = F.pad(supervised, (0, 1))
+    labels = torch.stack([_most_read(read, readable, asking) for read in reads])
+    if pointers is not None:
+        copied = pointers.shares.detach()[..., : readable.shape[2]].exp() * asking[..., None]
+        labels[-1] = torch.maximum(labels[-1], copied.flatten(0, 1).unflatten(0, (len(readable), -1)).amax(1))
     labels = (STRETCH * labels[:, :, -states.shape[2] :]).clamp(max=1)
     logits = write.importance(states.detach()).float()
     each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")

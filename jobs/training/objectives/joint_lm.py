@@ -12,7 +12,7 @@ from torch import Tensor
 from jobs.configs.training import PretrainConfig, SftConfig
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
-from rxt_model.layers.heads import cross_entropy
+from rxt_model.losses import cross_entropy, following
 from rxt_model.model import ReactiveTransformer
 
 
@@ -51,7 +51,7 @@ class JointLM(Objective[ReactiveTransformer]):
         memory = states * kept + noise * drawn
         output = model.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
         supervised = batch.get("loss_mask", real)[:, 1:] & (documents[:, 1:] == documents[:, :-1])
-        lm = cross_entropy(model.decoder.head, output.hidden[:, :-1], ids[:, 1:], supervised, self.config.head_z_weight)
+        lm = following(model.decoder.head, output, ids, supervised, self.config.head_z_weight)
 
         routing, routing_metrics = routing_loss(output.routing, self.config)
         loss = (

@@ -9,7 +9,7 @@ from jobs.configs.training import OptimisationConfig
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.layers.heads import cross_entropy, next_tokens
+from rxt_model.losses import following, next_tokens
 
 
 class NextToken(Objective[StatelessDecoder]):
@@ -24,11 +24,11 @@ class NextToken(Objective[StatelessDecoder]):
         real = ids != self.model.config.tokens.pad
         documents = batch.get("documents")
         output = self.model.decode(ids, mask=real, documents=documents)
-        head, hidden, z_weight = self.model.decoder.head, output.hidden, self.config.head_z_weight
+        head, z_weight = self.model.decoder.head, self.config.head_z_weight
         if documents is None:
-            lm = cross_entropy(head, hidden[:, :-1], ids[:, 1:], batch["loss_mask"][:, 1:], z_weight)
+            lm = following(head, output, ids, batch["loss_mask"][:, 1:], z_weight)
         else:
-            lm = next_tokens(head, hidden, ids, documents, z_weight)
+            lm = next_tokens(head, output, ids, documents, z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         return lm.loss / global_count(lm.count) + routing, {
             **token_metrics(lm),

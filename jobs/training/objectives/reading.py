@@ -11,7 +11,8 @@ from jobs.training.batching.batches import DECODED, Batch
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.importance import importance_loss, watched_reads
-from rxt_model.layers.heads import cross_entropy
+from jobs.training.objectives.naming import naming_loss
+from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer
 
 
@@ -29,6 +30,7 @@ def reading_loss(
     # move the real tokens of each conversation to the front, and drop padding, which is most of it
     kept, order = _first(real.flatten(1))
     states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
+    held = ids.flatten(1).gather(1, order)
 
     # take equally many turns of each conversation, as they share its states; missing turns become padding
     wanted, turn = _first(batch.get(DECODED, torch.ones(conversations, turns, dtype=torch.bool, device=ids.device)))
@@ -49,17 +51,25 @@ def reading_loss(
 
     with watched_reads(model.decoder, importance) as reads:
         memory = torch.cat((start, states), 2)
-        output = model.decode(flat, memory, mask=flat_real, memory_mask=readable.flatten(0, 1))
-    head, z_weight = model.decoder.head, config.head_z_weight
-    lm = cross_entropy(head, output.hidden[:, :-1], flat[:, 1:], supervised, z_weight)
+        output = model.decode(
+            flat,
+            memory,
+            mask=flat_real,
+            memory_mask=readable.flatten(0, 1),
+            memory_ids=F.pad(held, (start.shape[2], 0), value=-1),
+        )
+    lm = following(model.decoder.head, output, flat, supervised, config.head_z_weight)
+    naming, named = naming_loss(model, states[-1][kept], held[kept], context)
     routing, metrics = routing_loss(output.routing, config)
-    loss = lm.loss / global_count(lm.count) + routing
+    loss = lm.loss / global_count(lm.count) + naming + routing
     if importance:
         there = flat_real.any(1).unflatten(0, wanted.shape)
         counted = (earlier & there[:, :, None]).any(1)
-        taught, found = importance_loss(model.memory_attention, states, reads, readable, supervised, counted)
+        taught, found = importance_loss(
+            model.memory_attention, states, reads, readable, supervised, counted, output.pointers
+        )
         loss, metrics = loss + taught, metrics | found
-    return loss, {**token_metrics(lm), **metrics, "train/tokens": metric(real.sum(), torch.ones(()))}
+    return loss, {**token_metrics(lm), **named, **metrics, "train/tokens": metric(real.sum(), torch.ones(()))}
 
 
 def _first(chosen: Tensor) -> tuple[Tensor, Tensor]:

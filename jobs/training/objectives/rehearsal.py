@@ -16,7 +16,7 @@ from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.recipe import Inputs, Recipe, text_rows, validation_batch
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.layers.heads import next_tokens
+from rxt_model.losses import next_tokens
 from rxt_model.model import ReactiveTransformer
 
 
@@ -55,7 +55,7 @@ class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
             output = model.decode(ids, memory, mask=real, documents=documents)
         else:
             output = model.decode(ids, mask=real, documents=documents)
-        lm = next_tokens(model.decoder.head, output.hidden, ids, documents, self.config.head_z_weight)
+        lm = next_tokens(model.decoder.head, output, ids, documents, self.config.head_z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         # add the metrics of both passes, so that the loop logs the mean of the two
         both = {name: metrics[name] + pair for name, pair in routing_metrics.items()}

@@ -13,8 +13,9 @@ from jobs.configs.training import SmatConfig, SmatPhase
 from jobs.training.batching.batches import DECODED
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
+from jobs.training.objectives.naming import naming_loss
 from jobs.training.objectives.reading import reading_loss
-from rxt_model.layers.heads import cross_entropy
+from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer
 
 PER_TURN = ("input_ids", "loss_mask", "turn_mask", DECODED)
@@ -59,23 +60,25 @@ class Smat(Objective[ReactiveTransformer]):
         rows = present.flatten().nonzero().squeeze(1)
         flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
 
-        written = model.project(model.encode(flat, flat_real), flat_real)
+        states = model.encode(flat, flat_real)
+        written = model.project(states, flat_real)
         written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
         memories = self._memories(written.unflatten(1, present.shape), real, context)
         asked, asked_real = ids.flatten(0, 1)[decoded], real.flatten(0, 1)[decoded]
         output = model.decode(asked, memories.flatten(1, 2)[:, decoded], mask=asked_real)
 
         supervised = loss_mask.flatten(0, 1)[decoded, 1:]
-        head, z_weight = model.decoder.head, self.config.head_z_weight
-        lm = cross_entropy(head, output.hidden[:, :-1], asked[:, 1:], supervised, z_weight)
+        lm = following(model.decoder.head, output, asked, supervised, self.config.head_z_weight)
+        naming, named = naming_loss(model, states[-1][flat_real], flat[flat_real], context)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         turn = (decoded % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
         # one metric per turn of the phase, even if this rank's conversations are shorter: all ranks need the same names
         by_turn = hits.new_zeros(limit, 2).index_add_(0, turn, hits)
         one = torch.ones(())
-        return lm.loss / global_count(lm.count) + routing, {
+        return lm.loss / global_count(lm.count) + naming + routing, {
             **token_metrics(lm),
+            **named,
             **routing_metrics,
             **{f"train/accuracy_turn_{number}": pair for number, pair in enumerate(by_turn, 1)},
             "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),

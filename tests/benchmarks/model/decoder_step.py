@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from rxt_model.family import FAMILY
 from rxt_model.kernels.language import triton
-from rxt_model.layers.heads import next_tokens
+from rxt_model.losses import next_tokens
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import balance_loss
 from rxt_model.size import active_parameters, decoder_flops, parameters
@@ -54,7 +54,7 @@ class DecoderOnly(nn.Module):
 
     def forward(self, ids: Tensor, memory: Tensor) -> Tensor:
         output = self.model.decode(ids, memory)
-        lm = next_tokens(self.model.decoder.head, output.hidden, ids, torch.zeros_like(ids))
+        lm = next_tokens(self.model.decoder.head, output, ids, torch.zeros_like(ids))
         return lm.loss / lm.count + 0.01 * balance_loss(output.routing)
 
 

@@ -29,7 +29,7 @@ from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.config import MemoryConfig
 from rxt_model.family import ALPHA_MICRO
-from rxt_model.layers.heads import TokenLoss
+from rxt_model.losses import TokenLoss
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.moe.layer import Experts
 from tests.benchmarks.model.allocator import as_by_default
@@ -59,7 +59,7 @@ def loop_over_experts(experts: Experts, x: Tensor, weights: Tensor, chosen: Tens
 
 
 def full_logits(head: nn.Module, hidden: Tensor, targets: Tensor, selected: Tensor, z_weight: float = 0.0) -> TokenLoss:
-    """Do what `heads.cross_entropy` does, with the head on all positions and without its z-loss."""
+    """Do what `losses.cross_entropy` does, with the head on all positions and without its z-loss."""
     logits = head(hidden).flatten(0, 1)
     labels = targets.masked_fill(~selected, -100).flatten()
     loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
@@ -83,7 +83,8 @@ class Training:
         with ExitStack() as patches:
             if self.plain:
                 patches.enter_context(patch.object(Experts, "forward", loop_over_experts))
-                patches.enter_context(patch("jobs.training.objectives.joint_lm.cross_entropy", full_logits))
+                for module in ("rxt_model.losses", "jobs.training.objectives.joint_lm"):
+                    patches.enter_context(patch(f"{module}.cross_entropy", full_logits))
             began = process_time()
             self.optimizer.begin(number, self.objective.trained(number))
             loss, _ = self.objective(batch, step_context(self.config, number, batch))

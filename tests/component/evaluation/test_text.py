@@ -50,7 +50,7 @@ def test_perplexity_is_that_of_every_document_alone(world):
         for start, end in itertools.pairwise(bounds):
             ids = torch.tensor([row["input_ids"][start:end]])
             with torch.inference_mode():
-                logits = baseline.logits(baseline.decode(ids).hidden)[0, :-1]
+                logits = baseline.logits(baseline.decode(ids))[0, :-1]
             nats += F.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
             count += ids.shape[1] - 1
     found = perplexity.measure(perplexity.stateless_scorer(baseline), rows["pl"], batch_size=2)

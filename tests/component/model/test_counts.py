@@ -232,6 +232,7 @@ VARIANTS = [
     dict(memory=MemoryConfig(slots=40, variant="gated"), encoder_memory_attention=AttentionConfig(2, 1)),
     dict(moe=replace(small_config().moe, bias="expert"), initial_layers=0),
     dict(memory=MemoryConfig(slots=6, variant="selective"), encoder_neighbours=(1, 2, -1), decoder_neighbours=(1, 2)),
+    dict(memory=MemoryConfig(slots=6, variant="selective"), copying=True),
 ]
 
 
@@ -245,13 +246,14 @@ def test_flops_equal_those_that_torch_counts(changes):
     real = torch.ones_like(ids, dtype=torch.bool)
     encoded = model.encode(ids, real, memory=memory)
     runs = {
-        "decoder": lambda: model.logits(model.decode(ids, memory).hidden),
+        "decoder": lambda: model.logits(model.decode(ids, memory)),
         "encoder": lambda: model.encode(ids, real, memory=memory),
         "memory attention": lambda: model.write(memory, encoded, real),
         "MLM head": lambda: model.mlm_head(encoded[-1]),
     }
     layers = c.initial_layers + c.stateful_layers + c.final_layers
     unseen = 4 * layers * c.decoder_attention.query_heads * c.head_dim * (c.length - 1) / 2
+    unseen += 2 * c.dim * (c.length - 1) / 2 * c.copying
     # output biases of experts are added by a product with the shares of the experts
     stacks = [layer.experts for layer in model.decoder.modules() if isinstance(layer, MoELayer)]
     biases = sum(2 * experts.b_out.numel() for experts in stacks if experts.b_out is not None)

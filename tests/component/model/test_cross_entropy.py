@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from rxt_model.layers import linear_cross_entropy as module
-from rxt_model.layers.heads import cross_entropy
 from rxt_model.layers.linear_cross_entropy import IGNORED, linear_cross_entropy
+from rxt_model.losses import cross_entropy
 from tests.support.models import small_model
 
 ROWS, DIM, VOCABULARY = 23, 8, 31

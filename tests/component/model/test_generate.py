@@ -28,7 +28,7 @@ def uncached(model, memory, query, tokens):
     for _ in range(tokens):
         batch = torch.tensor([ids])
         output = model.decode(batch) if memory is None else model.decode(batch, memory)
-        ids.append(int(model.logits(output.hidden[0, -1]).argmax()))
+        ids.append(int(model.logits(output.at(0, -1)).argmax()))
         if ids[-1] == model.config.tokens.eos:
             break
     return ids[len(query) :]
@@ -70,7 +70,7 @@ def test_logits_of_every_step_equal_those_of_the_whole_interaction():
     for step in range(7):
         for row, query in enumerate(QUERIES):
             ids = torch.tensor([query + said[row, :step].tolist()])
-            whole = model.logits(model.decode(ids, memory[:, row : row + 1]).hidden[0, -1])
+            whole = model.logits(model.decode(ids, memory[:, row : row + 1]).at(0, -1))
             assert torch.allclose(decoding.logits[row], whole, atol=1e-5)
         if step < 6:
             decoding.step(said[:, step])
@@ -83,7 +83,7 @@ def test_a_query_may_be_read_in_pieces_of_different_lengths():
     cache = KeyValueCache(2, 12, ids.device)
     model.extend(ids[:, :5], cache, memory, torch.tensor([[True] * 5, [True] * 2 + [False] * 3]))
     second = torch.stack((ids[0, 5:9], ids[1, 2:6]))
-    hidden = model.extend(second, cache, memory)
+    hidden = model.extend(second, cache, memory).hidden
     assert cache.lengths.tolist() == [9, 6]
     for row, length in enumerate((9, 6)):
         whole = model.decode(ids[row : row + 1, :length], start(model, 2)[:, row : row + 1]).hidden[0, -4:]

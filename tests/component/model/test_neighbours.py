@@ -72,7 +72,7 @@ def test_the_rival_answers_from_its_cache_as_from_the_whole_history():
     cached = Decoding(rival, None, rows, [4, 4])
     for token in (30, 31, 32):
         for row, logits in zip(rows, cached.logits, strict=True):
-            hidden = rival.decode(torch.tensor([row])).hidden
-            torch.testing.assert_close(logits, rival.logits(hidden[0, -1]), rtol=1e-4, atol=1e-4)
+            output = rival.decode(torch.tensor([row]))
+            torch.testing.assert_close(logits, rival.logits(output.at(0, -1)), rtol=1e-4, atol=1e-4)
             row.append(token)
         cached.step(torch.tensor([token, token]))

@@ -69,7 +69,7 @@ def test_a_bfloat16_model_reads_and_writes_its_memory_and_learns(variant):
         ids = torch.randint(11, 64, (2, 8), generator=torch.Generator().manual_seed(1))
         for _ in range(2):
             held = model.write(held, model.encode(ids, ids > 0), ids > 0)
-        logits = model.logits(model.decode(ids, held).hidden)
+        logits = model.logits(model.decode(ids, held))
         assert held.dtype == logits.dtype == dtype
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()

@@ -13,8 +13,8 @@ def loss(model: ReactiveTransformer, seed: int) -> torch.Tensor:
     draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(20, CONFIG.vocab_size, (3, 7), generator=draw)
     memory = torch.randn(CONFIG.stateful_layers, 3, 5, CONFIG.dim, generator=draw)
-    hidden = model.decode(ids, memory.to(model.embedding.weight.dtype)).hidden
-    return model.logits(hidden).float().logsumexp(-1).square().mean()
+    output = model.decode(ids, memory.to(model.embedding.weight.dtype))
+    return model.logits(output).float().logsumexp(-1).square().mean()
 
 
 def test_gradients_of_two_passes_are_the_sum_that_autograd_makes():

@@ -68,7 +68,7 @@ def test_smat_tells_the_accuracy_of_every_turn():
     memory = model.initial_memory(4, torch.Generator().manual_seed(1))
     expected = []
     for ids, answers in zip(batch["input_ids"].unbind(1), batch["loss_mask"].unbind(1), strict=True):
-        guess = model.logits(model.decode(ids, memory, mask=ids != 0).hidden).argmax(-1)
+        guess = model.logits(model.decode(ids, memory, mask=ids != 0)).argmax(-1)
         right = [int(guess[r, i - 1] == ids[r, i]) for r, i in answers.nonzero().tolist()]
         expected.append([sum(right), len(right)])
         memory = model.write(memory, model.encode(ids, ids != 0), ids != 0)
@@ -103,7 +103,7 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_conversatio
         for first, end in itertools.pairwise([*starts, len(ids)]):
             document = torch.tensor([ids[first:end]])
             read = [] if memory is None else [memory[:, row : row + 1]]
-            logits = model.logits(model.decode(document, *read).hidden)[0, :-1]
+            logits = model.logits(model.decode(document, *read))[0, :-1]
             nats += F.cross_entropy(logits, document[0, 1:], reduction="none").tolist()
             hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
 

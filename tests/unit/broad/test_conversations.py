@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
-from tokenization.dialogues.broad.book import placeholders
+from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
@@ -22,6 +22,16 @@ from tokenization.records import BROAD, LANGUAGES, Interaction
 
 SPEC = DialogueSpec(turns=(3, 14), facts=(1, 6), distract=0.2, again=0.4, update=0.3, unknown=0.18, broad=1.0)
 COUNT = 1_500
+# nouns that look like verbs of the past tense, such as "masłem"
+_NOUNS = re.compile(
+    "|".join(
+        rf"\b{word}\b"
+        for texts in (*load("pl").open_words.values(), *load("pl").composed.values())
+        for word in re.findall(r"\w+", " ".join(texts))
+        if _FEMININE.search(word) or _MASCULINE.search(word)
+    )
+    or "$^"
+)
 
 
 @pytest.fixture(scope="module", params=[(language, split) for language in LANGUAGES for split in ("train", "test")])
@@ -145,7 +155,7 @@ def test_many_facts_are_told_in_few_turns_and_values_are_confusable(conversation
 def test_a_polish_user_is_a_man_or_a_woman_throughout(split):
     for index in range(COUNT):
         conversation = generate(SPEC, "pl", split, 4, index)
-        said = [turn.query for turn in conversation.interactions]
+        said = [_NOUNS.sub("", turn.query) for turn in conversation.interactions]
         assert not (any(map(_FEMININE.search, said)) and any(map(_MASCULINE.search, said))), said
 
 

@@ -38,6 +38,10 @@ def phrasebook(language) -> Iterator[str]:
     book = load(language)
     for attribute in book.attributes + book.person_attributes:
         yield from attribute.tell + attribute.ask + attribute.answer + attribute.change
+    for schema in book.schemas:
+        for word in book.open_words[schema.about]:
+            attribute = schema.of(word)
+            yield from attribute.tell + attribute.ask + attribute.answer + attribute.change
     for exchange in book.small_talk + book.questions:
         yield from exchange.user + exchange.reply
     yield from (text for texts in book.phrases.values() for text in texts)

@@ -11,7 +11,7 @@ from tokenization.dialogues.broad.book import KINDS, load
 from tokenization.dialogues.broad.material import material, split_of_attribute
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, draw_value, shortest, split_of_value
 from tokenization.dialogues.spec import DialogueSpec
-from tokenization.dialogues.values import words
+from tokenization.dialogues.values import REFUSALS, words
 from tokenization.dialogues.wording import generate
 from tokenization.records import BROAD, LANGUAGES, SPLITS
 
@@ -52,12 +52,13 @@ def test_every_list_of_phrases_has_some_for_everybody(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_said_in_test_is_never_said_in_training(language):
     """Whole turns of both generators, with the values in them. General questions and small talk say nothing of a fact;
-    the templates' sums and opposites meet some of them."""
+    the templates' sums and opposites meet some of them. So does the refusal that both generators use."""
     trained = set()
     for conversation in conversations(MIXED, language, "train", 3_000):
         trained |= {words(text) for turn in conversation.interactions for text in (turn.query, turn.answer)}
     book = load(language)
     talk = {words(text) for one in book.small_talk + book.questions for text in one.user + one.reply}
+    talk.add(words(REFUSALS[language]))
     for split in ("validation", "test"):
         for conversation in conversations(SPEC, language, split, 1_000):
             said = {words(text) for turn in conversation.interactions for text in (turn.query, turn.answer)}
@@ -72,6 +73,7 @@ def test_sentences_of_a_split_are_its_own(language):
             found = material(language, split, gender)
             for one in found.attributes + found.person_attributes:
                 seen[split] |= set(one.tell + one.ask + one.answer + one.change)
+            seen[split] |= {text for one in found.schemas for text in one.attribute.ask}
             for exchange in found.greetings + found.small_talk + found.questions:
                 seen[split] |= set(exchange.user + exchange.reply)
             seen[split] |= {text for texts in found.phrases.values() for text in texts}

@@ -18,6 +18,7 @@ OBJECTIVES = {
     "memory_pretrain": {"memory-pretrain"},
     "reading": {"memory-pretrain", "smat"},
     "importance": {"memory-pretrain", "smat"},
+    "naming": {"memory-pretrain", "smat"},
     "smat": {"smat"},
     "next_token": {"baseline"},
     "rehearsal": {"memory-pretrain", "smat", "baseline"},

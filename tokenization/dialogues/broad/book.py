@@ -1,8 +1,9 @@
-"""Read the phrasebook: attributes and their sentences, persons, small talk, general questions, phrases, value words.
+"""Read the phrasebook: attributes and their sentences, open schemas, persons, small talk, questions, phrases, words.
 
 The phrasebook is written by hand. It is beside this module, as a folder of TOML files per language. It is read once per
 process and checked. In its sentences `{value}` stands for a value, and `{owner}` (English also `{owners}`, Polish
-`{owner_gen}`) for the person to whom an attribute belongs.
+`{owner_gen}`) for the person to whom an attribute belongs. The sentences of a schema also have a placeholder for the
+word that it is about, such as `{thing}` (Polish also `{thing_acc}`, `{thing_gen}`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ _PHRASES: Mapping[str, tuple[frozenset[str], ...]] = {
         **dict.fromkeys(("opener", "opener_statement", "filler", "after", "before_question"), ("",)),
         **dict.fromkeys(("refuse_noun", "retract"), ("noun", "noun_gen", "noun_acc")),
         "acknowledge_value": ("value",),
+        "tail": ("",),
         "correction": ("old new",),
         "join": ("a b",),
     }.items()
 }
+SENTENCES = ("tell", "ask", "answer", "change")  # the lists of an attribute
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OWNERS = ("owner", "owners", "owner_gen")
 
@@ -48,7 +51,8 @@ class PhrasebookError(ValueError):
 class Attribute:
     """One attribute of a person. `noun` holds its forms by placeholder (`noun`; Polish also `noun_gen`, `noun_acc`). If
     the value is a name, `gender` is the gender of its bearer. Attributes of other persons (`of_person`) have no
-    `change` sentences."""
+    `change` sentences. An attribute of a schema has the `word` that it is about, and
+    belongs to nobody."""
 
     name: str
     kind: str
@@ -58,7 +62,37 @@ class Attribute:
     ask: tuple[str, ...]
     answer: tuple[str, ...]
     change: tuple[str, ...] = ()
-    of_person: bool = False
+    of_person: bool = field(default=False, kw_only=True)
+    word: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """An open attribute. It becomes one attribute for each word of the list `about`. `attribute` has the sentences,
+    with a placeholder for the word. Its kind is that of other attributes, or "open/LIST" for a list of the schemas."""
+
+    about: str
+    attribute: Attribute
+
+    def of(self, word: str) -> Attribute:
+        """Return the attribute for a word of the list. A Polish word is "nominative|accusative|genitive"."""
+        forms = word.split("|")
+        values = dict(zip((self.about, f"{self.about}_acc", f"{self.about}_gen"), forms, strict=False))
+        own = self.attribute
+
+        def filled(sentences: Iterable[str]) -> tuple[str, ...]:
+            return tuple(_fill(sentence, values) for sentence in sentences)
+
+        return replace(
+            own,
+            name=f"{own.name}/{forms[0]}",
+            word=forms[0],
+            noun={key: _fill(text, values) for key, text in own.noun.items()},
+            tell=filled(own.tell),
+            ask=filled(own.ask),
+            answer=filled(own.answer),
+            change=filled(own.change),
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +118,7 @@ class Exchange:
 @dataclass(frozen=True)
 class Book:
     """The phrasebook of one language. `phrases` holds the lists of `phrases.toml` by name, `words` those of
-    `values.toml`."""
+    `values.toml`. `open_words` are the lists of the schemas, and `composed` the patterns of values made of these."""
 
     attributes: tuple[Attribute, ...]
     person_attributes: tuple[Attribute, ...]
@@ -93,6 +127,9 @@ class Book:
     questions: tuple[Exchange, ...]
     phrases: Mapping[str, tuple[str, ...]]
     words: Mapping[str, tuple[str, ...]]
+    schemas: tuple[Schema, ...] = ()
+    open_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    composed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @cache
@@ -113,6 +150,8 @@ def read(folder: Path) -> Book:
     relations = _toml(folder / "relations.toml")
     of_persons = [_attribute("relations.toml", entry, of_person=True) for entry in relations["person_attribute"]]
     _unique("relations.toml", (attribute.name for attribute in of_persons))
+    schemas = _toml(folder / "open.toml")
+    _unique("open.toml", (entry["name"] for entry in schemas["schema"]))
     return Book(
         attributes=tuple(attributes),
         person_attributes=tuple(of_persons),
@@ -124,6 +163,9 @@ def read(folder: Path) -> Book:
             name: tuple(word.strip() for word in words.split(","))
             for name, words in _toml(folder / "values.toml").items()
         },
+        schemas=tuple(_schema(entry, schemas) for entry in schemas["schema"]),
+        open_words={name: tuple(words) for name, words in schemas["words"].items()},
+        composed={name: tuple(patterns) for name, patterns in schemas["compose"].items()},
     )
 
 
@@ -165,9 +207,8 @@ def _attribute(file: str, entry: Mapping[str, Any], of_person: bool = False) -> 
     for key in ("name", "value", "noun"):
         _require(bool(entry.get(key)), where, f"no {key}")
     _require(entry["value"] in KINDS, where, f"{entry['value']} is no kind of value")
-    keys = ("tell", "ask", "answer") if of_person else ("tell", "ask", "answer", "change")
-    lists = {key: _sentences(where, entry, key) for key in keys}
-    for key, sentences in lists.items():
+    lists = [_sentences(where, entry, key) for key in (SENTENCES[:3] if of_person else SENTENCES)]
+    for key, sentences in zip(SENTENCES, lists, strict=False):
         for sentence in sentences:
             found = placeholders(sentence)
             owners = [name for name in found if name in _OWNERS]
@@ -175,7 +216,33 @@ def _attribute(file: str, entry: Mapping[str, Any], of_person: bool = False) -> 
             fits = rest == ([] if key == "ask" else ["value"]) and len(owners) == of_person
             _require(fits, where, f"{key}: placeholders in {sentence!r}")
     noun = {key: entry[key] for key in ("noun", "noun_gen", "noun_acc") if key in entry}
-    return Attribute(entry["name"], entry["value"], noun, entry.get("gender", ""), of_person=of_person, **lists)
+    return Attribute(entry["name"], entry["value"], noun, entry.get("gender", ""), *lists, of_person=of_person)
+
+
+def _schema(entry: Mapping[str, Any], lists: Mapping[str, Any]) -> Schema:
+    where, about, value = f"open.toml: {entry.get('name', '?')}", entry.get("about", ""), entry.get("value", "")
+    _require(about in lists["words"], where, f"about = {about!r} is no list")
+    listed = value in lists["words"] or value in lists["compose"]
+    _require(listed or value in KINDS, where, f"value = {value!r} is no list and no kind of value")
+    forms = {about, f"{about}_acc", f"{about}_gen"}
+    sentences = [_sentences(where, entry, key) for key in SENTENCES]
+    for key, texts in zip(SENTENCES, sentences, strict=True):
+        for text in texts:
+            found = placeholders(text)
+            rest = [name for name in found if name not in forms]
+            _require(rest == ([] if key == "ask" else ["value"]), where, f"{key}: placeholders in {text!r}")
+            _require(key == "answer" or len(found) > len(rest), where, f"{key}: not about {about} in {text!r}")
+    noun = {key: entry[key] for key in ("noun", "noun_gen", "noun_acc") if key in entry}
+    kind = f"open/{value}" if listed else value
+    return Schema(about, Attribute(entry["name"], kind, noun, "", *sentences))
+
+
+def _fill(sentence: str, values: Mapping[str, str]) -> str:
+    """Put a word into a sentence, with a capital at its start."""
+    starts = any(sentence.startswith(f"{{{name}}}") for name in values)
+    for name, text in values.items():
+        sentence = sentence.replace(f"{{{name}}}", text)
+    return sentence[0].upper() + sentence[1:] if starts else sentence
 
 
 def _relation(entry: Mapping[str, str]) -> Relation:

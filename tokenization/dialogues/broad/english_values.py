@@ -18,11 +18,12 @@ class EnglishValues(ValueMaker):
     """Makes values from `phrasebook/en/values.toml`, with articles where sentences need them."""
 
     def __init__(self) -> None:
-        words = load("en").words
+        book = load("en")
+        words = book.words
         listed = {kind: values(words[name]) for kind, name in LISTED.items()}
         listed["job"] = tuple(map(_with_article, words["jobs"]))
         listed["instrument"] = tuple((f"the {name}", name) for name in words["instruments"])
-        super().__init__(words, listed)
+        super().__init__(book, listed)
 
     def _described(self, rng: Random, adjectives: str, nouns: str) -> str:
         """Draw a noun from a list, half the time with an adjective."""

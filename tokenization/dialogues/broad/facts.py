@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from tokenization.dialogues.broad.book import Attribute, Relation
+from tokenization.dialogues.broad.book import Attribute, Relation, Schema
 from tokenization.dialogues.broad.material import Material
 from tokenization.dialogues.broad.value_splits import draw_value, listed_values, shortest
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import words
 from tokenization.records import Language, Split
 
-ALIKE, DENSE = 0.25, 0.2  # shares of conversations: all facts of one value kind; one attribute of several persons
+# shares of conversations in which all facts have one kind of value, are one attribute of several persons, are one
+# schema about several words, are several schemas about one word
+ALIKE, DENSE, ONE_SCHEMA, ONE_WORD = 0.08, 0.1, 0.34, 0.1
+OPEN = 0.6  # share of the facts in other conversations that come from a schema
 OF_PERSONS = 0.3  # share of the facts in other conversations that belong to somebody else
 _DRAWS = 30
 _PARTNERS = frozenset(
@@ -54,6 +57,7 @@ class FactDrawer:
         self.relations = [one for one in material.relations if one.word not in _PARTNERS or one.word == kept]
         self.used: set[tuple[str, str]] = set()
         self.said: list[str] = []
+        self.about: set[str] = set()
 
     def draw(self, count: int) -> list[Fact]:
         """Draw `count` facts in random order."""
@@ -68,7 +72,23 @@ class FactDrawer:
             if few := len(listed_values(self.language, attribute.kind, self.split)):
                 most = min(most, few // 3)
             facts = [fact for owner in rng.sample(self.relations, most) if (fact := self._new(attribute, owner))]
+        elif style < ALIKE + DENSE + ONE_SCHEMA:
+            schema = rng.choice(self.material.schemas)
+            about = self.material.open_words[schema.about]
+            drawn = rng.sample(about, min(count, len(about)))
+            facts = [fact for word in drawn if (fact := self._of_word(schema, word))]
+        elif style < ALIKE + DENSE + ONE_SCHEMA + ONE_WORD and self.material.by_about:
+            about = rng.choice(tuple(self.material.by_about))
+            word = rng.choice(self.material.open_words[about])
+            alike = self.material.by_about[about]
+            drawn = rng.sample(alike, min(count, len(alike)))
+            facts = [fact for one in drawn if (fact := self._of_word(one, word))]
         while len(facts) < count:
+            if rng.random() < OPEN:
+                schema = rng.choice(self.material.schemas)
+                fact = self._of_word(schema, rng.choice(self.material.open_words[schema.about]))
+                facts += [fact] if fact else []
+                continue
             of_person = rng.random() < OF_PERSONS
             attribute = rng.choice(self.material.person_attributes if of_person else self.material.attributes)
             fact = self._new(attribute, rng.choice(self.relations) if of_person else None)
@@ -102,7 +122,19 @@ class FactDrawer:
             return told
         if fact.owner is not None:
             return fact.owner.gender[:1] if fact.attribute.kind == "surname" else ""
+        if fact.attribute.word:
+            return ""
         return self.gender if fact.attribute.kind == "first_name" else ""
+
+    def _of_word(self, schema: Schema, word: str) -> Fact | None:
+        """Return a fact of a schema, or None if its word contains a word or value used before, or is part of one."""
+        attribute = schema.of(word)
+        text = f" {' '.join(words(attribute.word))} "
+        if attribute.word not in self.about and any(text in other or other in text for other in self.said):
+            return None
+        self.about.add(attribute.word)
+        self.said.append(text)
+        return self._new(attribute)
 
     def _new(self, attribute: Attribute, owner: Relation | None = None) -> Fact | None:
         key = (attribute.name, owner.word if owner else "")

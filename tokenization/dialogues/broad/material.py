@@ -1,9 +1,9 @@
 """Divide the phrasebook among the splits. Validation and test share no attribute, sentence or value with training.
 
-An attribute is in one split with all its sentences. An attribute with the same name in both languages is in the same
-split in both. Small talk and questions are divided by exchange, phrases one by one, and values as in `value_splits`.
-Attributes whose kind has too few values are only in training. So are the attributes that the template generator asks
-about.
+An attribute or schema is in one split with all its sentences. One with the same name in both languages is in the same
+split in both. Small talk and questions are divided by exchange, phrases and the words of schemas one by one, and values
+as in `value_splits`. Attributes whose kind has too few values are only in training. So are the attributes that the
+template generator asks about.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from tokenization.dialogues.broad.book import Attribute, Book, Exchange, Relation, load
-from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES
+from tokenization.dialogues.broad.book import Attribute, Book, Exchange, Relation, Schema, load
+from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, is_listed, listed_values
 from tokenization.hashing import stable_hash
 from tokenization.records import Language, Split
 
@@ -24,6 +24,7 @@ OF_TEMPLATES = frozenset(
     "own_vehicle team_meeting home_address favourite_dish holiday_country dream_country vacation_start laptop_password "
     "wifi_password streaming_password birthday birth_city hometown".split()
 )
+LEAST_VALUES = 5  # of the list of a schema in validation or test
 _DRAW = 34  # chosen from several draws, as it gives the test split many kinds of values in both languages
 # past tense and adjectives show the gender of the speaker: a woman, a man
 _FEMININE = re.compile(r"\w(?:łam|łaś|łabym|łabyś)\b|\bpowinnam\b|\bjestem (?:\w+ )?\w+[dhkmnrtw]a\b|\bsama\b", re.I)
@@ -35,6 +36,9 @@ class Material:
     """The phrases for conversations of one split, in one language, for a user of one gender ("" in English)."""
 
     attributes: tuple[Attribute, ...]
+    schemas: tuple[Schema, ...]
+    by_about: dict[str, tuple[Schema, ...]]
+    open_words: dict[str, tuple[str, ...]]
     person_attributes: tuple[Attribute, ...]
     by_kind: dict[str, tuple[Attribute, ...]]
     relations: tuple[Relation, ...]
@@ -49,8 +53,23 @@ def material(language: Language, split: Split, gender: str = "") -> Material:
     """Return the material of a split for a user of this gender ("m", "f"; "" if the language does not show it)."""
     book = load(language)
     attributes = _attributes(book.attributes, split, gender)
+    schemas = tuple(
+        replace(schema, attribute=kept[0])
+        for schema in book.schemas
+        if (kept := _attributes([schema.attribute], split, gender, split_of_schema(schema, language)))
+    )
     return Material(
         attributes=attributes,
+        schemas=schemas,
+        by_about={
+            about: alike
+            for about in sorted({schema.about for schema in schemas})
+            if len(alike := tuple(schema for schema in schemas if schema.about == about)) > 1
+        },
+        open_words={
+            name: tuple(word for word in texts if split_of_word(word) == split)
+            for name, texts in book.open_words.items()
+        },
         person_attributes=_attributes(book.person_attributes, split, gender),
         by_kind={
             kind: alike
@@ -73,6 +92,20 @@ def split_of_attribute(attribute: Attribute) -> Split:
     return "train" if share < 20 else "validation" if share < 22 else "test"
 
 
+def split_of_schema(schema: Schema, language: Language) -> Split:
+    """Return the split of a schema. One whose list has too few values for its split is in training."""
+    attribute = schema.attribute
+    split = split_of_attribute(attribute)
+    enough = len(listed_values(language, attribute.kind, split)) >= LEAST_VALUES
+    return split if enough or not is_listed(language, attribute.kind) else "train"
+
+
+def split_of_word(word: str) -> Split:
+    """Return the split of a word that a schema is about. The splits have about 80, 10 and 10 % of all words."""
+    share = stable_hash(f"broad/word/{word.split('|')[0]}") % 10
+    return "train" if share < 8 else "validation" if share == 8 else "test"
+
+
 def split_of_texts(texts: Iterable[str], least: int) -> dict[str, Split]:
     """Divide a list of texts. Validation and test get a tenth each, but at least `least` texts each."""
     order = sorted(texts, key=lambda text: stable_hash(f"broad/{text}"))
@@ -80,10 +113,13 @@ def split_of_texts(texts: Iterable[str], least: int) -> dict[str, Split]:
     return {text: "test" if n < few else "validation" if n < 2 * few else "train" for n, text in enumerate(order)}
 
 
-def _attributes(attributes: Iterable[Attribute], split: Split, gender: str) -> tuple[Attribute, ...]:
+def _attributes(
+    attributes: Iterable[Attribute], split: Split, gender: str, belongs: Split | None = None
+) -> tuple[Attribute, ...]:
+    """Return the attributes of a split, which is that of their names unless `belongs` gives another."""
     found = []
     for attribute in attributes:
-        if split_of_attribute(attribute) == split:
+        if (belongs or split_of_attribute(attribute)) == split:
             said = replace(
                 attribute,
                 tell=_said_by(attribute.tell, gender),

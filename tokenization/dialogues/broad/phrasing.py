@@ -10,11 +10,18 @@ from tokenization.dialogues.broad.facts import Fact
 from tokenization.dialogues.broad.material import Material
 from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, takes_opener
 from tokenization.dialogues.value_lists import Value
+from tokenization.dialogues.values import REFUSALS
 from tokenization.records import Interaction, Language
 
 OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # shares of statements: with an opener, a remark before, a remark after
 OPENED_QUESTION, LED_UP = 0.15, 0.15  # shares of questions: with an opener before, a sentence before
-NOUN_REFUSED = 0.4  # share of refusals that name the unknown attribute
+# A sentence that fits every fact, and its share of the answers. With many wordings of an answer, each would be less
+# likely than a refusal, and a greedy model would refuse.
+ANSWERS: dict[Language, str] = {"en": "It's {value}.", "pl": "Mam zapisane: {value}."}
+FRAMED = 0.7
+TAILED = 0.25  # share of the statements with a value at their end that go on after it
+PLAIN_REFUSED = 0.7  # share of refusals in the words of the template generator
+NOUN_REFUSED = 0.4  # share of other refusals that name the unknown attribute
 IN_A_SENTENCE = 0.3  # share of the acknowledgements with a value that use an answer sentence
 
 
@@ -30,13 +37,22 @@ class Phrasing:
         """Fill a sentence of the user about a fact."""
         as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
         values = fact.named(by_user=True) | ({"value": value[0]} if value else {})
-        return fill(sentence, values, inside=inside, as_written=as_written)
+        proper = fact.attribute.word[:1].isupper() and sentence.startswith(fact.attribute.word[:3])
+        return fill(sentence, values, inside=inside and not proper, as_written=as_written)
 
     def answer(self, fact: Fact, value: Value | None = None) -> str:
-        sentence = self.rng.choice(fact.attribute.answer)
+        sentence = self._answer(fact)
         as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
         told = (value or fact.values[-1])[0]
         return fill(sentence, fact.named(by_user=False) | {"value": told}, as_written=as_written)
+
+    def _answer(self, fact: Fact) -> str:
+        """Draw an answer that has words before the value, if there is one: at the start a value gets a capital, and so
+        other tokens than those that memory holds."""
+        if self.rng.random() < FRAMED:
+            return ANSWERS[self.language]
+        after_words = [sentence for sentence in fact.attribute.answer if not sentence.startswith("{value}")]
+        return self.rng.choice(after_words or fact.attribute.answer)
 
     def statement(self, fact: Fact, value: Value, bare: bool) -> str:
         return self.around(self.rng.choice(fact.attribute.tell), fact, value, bare)
@@ -52,6 +68,9 @@ class Phrasing:
         text = f"{opener} {text}" if opener else text
         if not bare and not opener and rng.random() < FILLED:
             text = f"{self.phrase('filler')} {text[0].upper() + text[1:]}"
+        if not bare and rng.random() < TAILED and text.removesuffix(".").endswith(value[0]):
+            tail = self.phrase("tail")
+            text = f"{text.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
         if not bare and rng.random() < FOLLOWED:
             text = f"{closed(text)} {self.phrase('after')}"
         return text
@@ -81,7 +100,9 @@ class Phrasing:
         return fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
 
     def refusal(self, fact: Fact) -> str:
-        if fact.owner is None and self.rng.random() < NOUN_REFUSED:
+        if self.rng.random() < PLAIN_REFUSED:
+            return REFUSALS[self.language]
+        if fact.owner is None and not fact.attribute.word and self.rng.random() < NOUN_REFUSED:
             return fill(self.phrase("refuse_noun"), fact.attribute.noun)
         return self.phrase("refuse")
 

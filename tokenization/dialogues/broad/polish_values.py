@@ -26,8 +26,9 @@ class PolishValues(ValueMaker):
     """Makes values from `phrasebook/pl/values.toml`, with the endings that they need."""
 
     def __init__(self) -> None:
-        words = load("pl").words
-        super().__init__(words, {kind: values(words[name]) for kind, name in LISTED.items()})
+        book = load("pl")
+        words = book.words
+        super().__init__(book, {kind: values(words[name]) for kind, name in LISTED.items()})
         inflected = tuple(ending for ending, _ in FEMININE_SURNAMES)
         self.fixed_surnames = tuple(name for name in words["surnames"] if not name.endswith(inflected))
 
@@ -160,5 +161,5 @@ def agreeing(adjective: str, gender: str) -> str:
 
 def _count(rng: Random, unit: str) -> str:
     count = rng.randint(2, MOST[unit])
-    few = count % 10 in (2, 3, 4) and count // 10 != 1
+    few = count % 10 in (2, 3, 4) and count % 100 // 10 != 1
     return f"{count} {UNITS[unit][0 if few else 1]}"

@@ -158,7 +158,7 @@ class _Speech:
         return self._fitted(lambda bare: self._plain(another, value, bare))
 
     def _retract(self, fact: Fact) -> Interaction | None:
-        if not fact.known or fact.owner is not None:
+        if not fact.known or fact.owner is not None or fact.attribute.word:
             return None
         fact.retracted = True
         query = fill(self.phrasing.phrase("retract"), fact.attribute.noun)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TypeVar
 
+from tokenization.dialogues.broad.book import Book, placeholders
 from tokenization.dialogues.value_lists import Value
 
 Choice = TypeVar("Choice")
@@ -16,16 +17,29 @@ class ValueMaker:
     """Makes the values of one language. `listed` holds all values of some kinds. For every other kind, a method with
     its name draws a value."""
 
-    def __init__(self, words: Mapping[str, tuple[str, ...]], listed: Mapping[str, tuple[Value, ...]]) -> None:
+    def __init__(self, book: Book, listed: Mapping[str, tuple[Value, ...]]) -> None:
+        words = book.words
         self.words = words
-        self.listed = listed
+        self.listed = {**listed, **{f"open/{name}": _nominatives(texts) for name, texts in book.open_words.items()}}
+        self.composed = {f"open/{name}": patterns for name, patterns in book.composed.items()}
+        self.open_words = book.open_words
 
     def draw(self, kind: str, rng: Random, gender: str) -> Value:
         """Draw a value of any split. Its first form is the one that sentences use."""
         if kind in self.listed:
             return rng.choice(self.listed[kind])
+        if kind in self.composed:
+            return _forms(self._compose(rng, kind))
         make: Callable[..., Value] = getattr(self, kind)
         return make(rng, gender) if kind in NAMES else make(rng)
+
+    def _compose(self, rng: Random, kind: str) -> str:
+        text = rng.choice(self.composed[kind])
+        for name in placeholders(text):
+            composed = f"open/{name}"
+            word = self._compose(rng, composed) if composed in self.composed else rng.choice(self.open_words[name])
+            text = text.replace(f"{{{name}}}", word.split("|")[0], 1)
+        return text
 
     def pick(self, rng: Random, name: str) -> str:
         return rng.choice(self.words[name])
@@ -94,6 +108,16 @@ class ValueMaker:
 
     def time(self, rng: Random) -> Value:
         return (f"{rng.randrange(24)}:{minutes(rng)}",)
+
+
+def _nominatives(words: Sequence[str]) -> tuple[Value, ...]:
+    return tuple(_forms(word.split("|")[0]) for word in words)
+
+
+def _forms(text: str) -> Value:
+    """Return the forms of an English value: as it is, and without its article."""
+    bare = text.split(" ", 1)[1] if text.startswith(("a ", "an ", "the ")) else text
+    return (text,) if bare == text else (text, bare)
 
 
 def values(words: Sequence[str]) -> tuple[Value, ...]:

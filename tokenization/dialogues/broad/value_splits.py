@@ -59,6 +59,11 @@ def listed_values(language: Language, kind: str, split: Split) -> tuple[Value, .
     return tuple(value for value in listed if split_of_value(value) == split)
 
 
+def is_listed(language: Language, kind: str) -> bool:
+    """Say whether all values of a kind are listed."""
+    return kind in _maker(language).listed
+
+
 @cache
 def _maker(language: Language) -> ValueMaker:
     return _MAKERS[language]()

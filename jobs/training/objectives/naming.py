@@ -1,0 +1,28 @@
+"""Teach a copying head which token a slot holds. A slot of a selective write is the encoder state of one token."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jobs.training.objectives.base import StepContext, global_count, metric
+from rxt_model.model import ReactiveTransformer
+
+STATES = 256  # states per rank and step that are named; more would teach little more
+
+
+def naming_loss(
+    model: ReactiveTransformer, states: Tensor, ids: Tensor, context: StepContext
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the mean cross entropy of naming the tokens ids [N] from their encoder states [N, d] of the last layer,
+    and its metrics. A random part of them is named. Without a copying head the loss is 0."""
+    slot_tokens = model.decoder.slot_tokens
+    if slot_tokens is None:
+        return states.new_zeros(()), {}
+    chosen = torch.randint(len(ids), (STATES,), generator=context.generator, device=ids.device)
+    logits, labels = slot_tokens.names(states[chosen], model.embedding.weight).float(), ids[chosen]
+    total, count = F.cross_entropy(logits, labels, reduction="sum"), torch.tensor(float(STATES), device=ids.device)
+    right = (logits.argmax(-1) == labels).sum()
+    metrics = {"train/naming_loss": metric(total, count), "train/naming_accuracy": metric(right, count)}
+    return total / global_count(count), metrics

@@ -1,0 +1,123 @@
+"""The copying head lets the decoder say a token that memory or the present interaction holds (arXiv 1704.04368).
+
+    p(next = v) = (1 - c) softmax(logits)_v + c sum_i a_i [token of source i = v]
+
+Sources are the slots (or raw encoder states) of the last stateful layer, and the tokens of the interaction so far.
+`a` is one softmax over all sources, `c` a learned share. A slot is an embedding alone. The head itself names the token
+that the slot holds (`SlotTokens`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rxt_model.config import Architecture
+from rxt_model.layers.parts import norm
+
+if TYPE_CHECKING:
+    from rxt_model.decoder import Tokens
+
+NEVER = -1e4  # log share of a source that cannot be copied; finite, so that rows without any other have a gradient
+NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
+
+
+class CopySource(NamedTuple):
+    """What can be copied from memory: keys [G, M, d] and tokens `ids` [G, M] of G conversations, and which of them may
+    be copied, `usable` [G, M] or [B, M]."""
+
+    keys: Tensor
+    ids: Tensor
+    usable: Tensor
+
+
+class Pointers(NamedTuple):
+    """The parts of the mixture at tokens [..]: the log share of the vocabulary [..], and the log shares [.., N] of N
+    sources, which hold the tokens `ids`, of the same shape."""
+
+    vocabulary: Tensor
+    shares: Tensor
+    ids: Tensor
+
+    def at(self, place: tuple[Tensor | slice | int, ...]) -> Pointers:
+        """Return the pointers at some places of the leading dimensions."""
+        return Pointers(self.vocabulary[place], self.shares[place], self.ids[place])
+
+    def mixed(self, logits: Tensor) -> Tensor:
+        """Return the log-probabilities [.., V] of the mixture, given logits [.., V]."""
+        own = wide(logits).log_softmax(-1) + self.vocabulary[..., None]
+        copied = torch.zeros_like(own).scatter_add(-1, self.ids, self.shares.exp())
+        return torch.logaddexp(own, copied.clamp(min=torch.finfo(own.dtype).tiny).log())
+
+
+class SlotTokens(nn.Module):
+    """Says which token a slot holds, and makes the key with which it is copied. A slot of a selective write is the
+    encoder state of one token. The stage `memory-pretrain` teaches the names."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__()
+        self.norm = norm(config.dim, config.norm_eps)
+        self.key, self.name = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
+
+    def source(self, states: Tensor, ids: Tensor, usable: Tensor) -> CopySource:
+        """Make a source of states [G, M, d] that hold the tokens `ids` [G, M]."""
+        return CopySource(self.key(self.norm(states)), ids, usable)
+
+    def names(self, states: Tensor, embedding: Tensor) -> Tensor:
+        """Return logits [.., V] of the token that each state [.., d] holds, with the token embedding [V, d]."""
+        return F.linear(self.name(self.norm(states)), embedding)
+
+    @torch.no_grad()
+    def named(self, states: Tensor, embedding: Tensor) -> Tensor:
+        """Return the likeliest token of each state: [.., d] -> [..]."""
+        parts = states.flatten(0, -2).split(max(1, NAMED_AT_ONCE // len(embedding)))
+        return torch.cat([self.names(part, embedding).argmax(-1) for part in parts]).view(states.shape[:-1])
+
+
+class Copying(nn.Module):
+    """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
+    the interaction, or from the history that a stateless model has before it."""
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__()
+        self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
+        self.share = nn.Linear(config.dim, 1)
+
+    def forward(self, hidden: Tensor, tokens: Tokens, source: CopySource | None) -> Pointers:
+        """Return the pointers [B, T] of tokens whose hidden states, packed [R, d], come from the head norm. A token can
+        copy itself and earlier tokens of its document, those in the cache included."""
+        layout, cache = tokens.layout, tokens.cache
+        queries = layout.pad(self.query(hidden)) / math.sqrt(hidden.shape[-1])
+        keys, held = layout.pad(self.own_key(hidden)), layout.pad(tokens.ids)
+        visible = torch.ones(layout.length, layout.length, dtype=torch.bool, device=held.device).tril()
+        if tokens.documents is not None:
+            visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
+        if cache is not None:
+            keys, held = (part[:, 0] for part in cache.extend(self, keys[:, None], held[:, None, :, None]))
+            held, visible = held[..., 0], visible if cache.mask is None else cache.mask[:, 0]
+        scores = wide(queries @ keys.transpose(1, 2)).masked_fill(~visible, NEVER)
+        if source is not None:
+            scores, held = self._beside(source, queries, scores, held)
+        share = wide(layout.pad(self.share(hidden)).squeeze(-1))
+        shares = scores.log_softmax(-1) + F.logsigmoid(share)[..., None]
+        return Pointers(F.logsigmoid(-share), shares, held[:, None].expand_as(shares))
+
+    @staticmethod
+    def _beside(source: CopySource, queries: Tensor, scores: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the scores and tokens of memory before those of the interaction."""
+        rows, groups = len(queries), len(source.keys)
+        of_memory = queries.unflatten(0, (groups, -1)).flatten(1, 2) @ source.keys.transpose(1, 2)
+        of_memory = wide(of_memory.unflatten(1, (rows // groups, -1)).flatten(0, 1))
+        repeat = rows // len(source.usable)
+        usable, tokens = source.usable.repeat_interleave(repeat, 0), source.ids.repeat_interleave(rows // groups, 0)
+        of_memory = of_memory.masked_fill(~usable[:, None], NEVER)
+        return torch.cat((of_memory, scores), -1), torch.cat((tokens, held), -1)
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return x in at least fp32: logarithms of sums need it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

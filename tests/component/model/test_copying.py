@@ -1,0 +1,150 @@
+"""The copying head against its equation, token by token in fp64, and against itself: cached, padded, in chunks."""
+
+import math
+
+import pytest
+import torch
+
+from rxt_model.config import ConfigError, MemoryConfig
+from rxt_model.generate import Decoding
+from rxt_model.layers import linear_cross_entropy
+from rxt_model.losses import following, next_tokens
+from rxt_model.model import ReactiveTransformer, seeded
+from tests.support.models import small_config
+
+SLOTS = 5
+CONFIG = small_config(copying=True, memory=MemoryConfig(slots=SLOTS, variant="selective"))
+IDS = torch.tensor([[21, 22, 23, 24, 25, 26], [31, 32, 33, 31, 32, 33]])
+HELD = torch.tensor([[41, 42, 22, 43, 44], [41, 45, 46, 32, 47]])
+
+
+def model_of(seed: int = 0) -> ReactiveTransformer:
+    return seeded(lambda: ReactiveTransformer(CONFIG), seed).eval().double()
+
+
+def states(seed: int = 1, rows: int = 2, width: int = SLOTS) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(CONFIG.stateful_layers, rows, width, CONFIG.dim, generator=draw, dtype=torch.float64)
+
+
+def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
+    """The equation for one token of one conversation: hidden [T, d], memory [M, d], held [M], ids [T]."""
+    head, slots = model.decoder.copying, model.decoder.slot_tokens
+    weights = {name: part.weight.detach() for name, part in head.named_children()}
+    query = weights["query"] @ hidden[place]
+    scale = math.sqrt(CONFIG.dim)
+    scores, tokens = [], []
+    for state, token in zip(memory, held, strict=True):
+        normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
+        scores.append(query @ (slots.key.weight.detach() @ normed) / scale)
+        tokens.append(int(token))
+    for earlier in range(place + 1):
+        scores.append(query @ (weights["own_key"] @ hidden[earlier]) / scale)
+        tokens.append(int(ids[earlier]))
+    share = 1 / (1 + math.exp(-(weights["share"] @ hidden[place] + head.share.bias.detach()).item()))
+    logits = model.decoder.head.weight.detach() @ hidden[place] + model.decoder.head.bias.detach()
+    found = (1 - share) * logits.exp() / logits.exp().sum()
+    total = sum(math.exp(score) for score in scores)
+    for score, token in zip(scores, tokens, strict=True):
+        found[token] += share * math.exp(score) / total
+    return found
+
+
+@torch.no_grad()
+def test_probabilities_are_those_of_the_equation():
+    model, memory = model_of(), states()
+    output = model.decode(IDS, memory, memory_ids=HELD)
+    found = model.logits(output).exp()
+    assert torch.allclose(found.sum(-1), torch.ones_like(found[..., 0]))
+    for row in range(2):
+        for place in range(IDS.shape[1]):
+            expected = by_hand(model, output.hidden[row], memory[-1, row], HELD[row], IDS[row], place)
+            assert torch.allclose(found[row, place], expected, rtol=1e-5, atol=1e-9)
+
+
+@torch.no_grad()
+def test_slots_are_copied_as_the_tokens_that_the_model_names_and_unwritten_ones_never():
+    model, memory = model_of(), states()
+    memory[:, :, 3] *= 0.01
+    named = model.decoder.slot_tokens.named(memory[-1], model.embedding.weight)
+    output = model.decode(IDS, memory)
+    assert torch.equal(output.pointers.ids[:, 0, :3], named[:, :3])
+    copied = output.pointers.shares.exp()[..., :SLOTS]
+    assert copied[..., 3].max() < 1e-12 and copied[..., :3].min() > 1e-4
+    assert torch.equal(model.slot_ids(memory), named.where(torch.arange(SLOTS) != 3, -1))
+    given = model.decode(IDS, memory, memory_ids=named.where(torch.arange(SLOTS) != 3, -1))
+    assert torch.allclose(model.logits(output), model.logits(given))
+
+
+@torch.no_grad()
+def test_beside_a_leaked_context_only_the_interaction_is_copied():
+    model, documents = model_of(), torch.zeros_like(IDS)
+    output = model.decode(IDS, states(width=6), documents=documents, memory_documents=documents)
+    assert output.pointers.shares.shape[-1] == IDS.shape[1]
+
+
+@torch.no_grad()
+def test_a_token_copies_no_later_token_and_no_other_document():
+    model, documents = model_of(), torch.tensor([[0, 0, 0, 1, 1, 1]] * 2)
+    own = model.decode(IDS, states(), documents=documents).pointers.shares.exp()[..., SLOTS:]
+    seen = torch.ones(6, 6).tril().bool() & (documents[0][:, None] == documents[0])
+    assert own[:, ~seen].max() < 1e-12 and own[:, seen].min() > 1e-6
+
+
+@torch.no_grad()
+def test_generation_copies_from_the_cache_as_from_the_whole_interaction():
+    model, memory = model_of(), states()
+    rows = [[2, 5, 20, 21], [2, 5, 22, 23, 24, 25, 26]]
+    decoding = Decoding(model, memory, rows, [4, 4])
+    for token in (30, 31, 32):
+        for number, (row, logits) in enumerate(zip(rows, decoding.logits, strict=True)):
+            whole = model.decode(torch.tensor([row]), memory[:, number : number + 1]).at(0, -1)
+            torch.testing.assert_close(logits, model.logits(whole), rtol=1e-6, atol=1e-6)
+            row.append(token)
+        decoding.step(torch.tensor([token, token]))
+
+
+@torch.no_grad()
+def test_rows_of_one_conversation_share_its_memory_and_padding_changes_nothing():
+    model, memory = model_of(), states(rows=1)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    shared = model.logits(model.decode(IDS, memory, mask=mask, memory_ids=HELD[:1]))
+    for row, length in enumerate((6, 4)):
+        alone = model.logits(model.decode(IDS[row : row + 1, :length], memory, memory_ids=HELD[:1]))
+        assert torch.allclose(shared[row, :length], alone[0], rtol=1e-6)
+
+
+def test_the_loss_is_that_of_the_probabilities_in_one_chunk_or_many(monkeypatch):
+    selected = torch.tensor([[True, False, True, True, True], [False, True, True, False, True]])
+    found = []
+    for logits_at_once in (1 << 20, 130):
+        monkeypatch.setitem(linear_cross_entropy.CHUNK_LOGITS, "cpu", logits_at_once)
+        model = model_of()
+        output = model.decode(IDS, states(), memory_ids=HELD)
+        loss = following(model.decoder.head, output, IDS, selected, 0.01)
+        loss.loss.backward()
+        found.append({name: part.grad for name, part in model.named_parameters() if part.grad is not None})
+        model.zero_grad()
+        whole = model.decode(IDS, states(), memory_ids=HELD)
+        probabilities = model.logits(whole)[:, :-1]
+        nats = -probabilities.gather(-1, IDS[:, 1:, None]).squeeze(-1)[selected].sum()
+        z = model.decoder.head(whole.hidden)[:, :-1].logsumexp(-1).square()[selected].sum()
+        assert torch.allclose(loss.loss, nats + 0.01 * z) and torch.allclose(loss.nats, nats)
+        assert torch.equal(loss.right, (probabilities.argmax(-1) == IDS[:, 1:])[selected])
+        (nats + 0.01 * z).backward()
+        for name, part in model.named_parameters():
+            if name in found[-1]:
+                assert torch.allclose(part.grad, found[-1][name], rtol=1e-6, atol=1e-9), name
+    assert {"decoder.copying.query.weight", "decoder.slot_tokens.key.weight"} <= set(found[0])
+
+
+def test_no_selected_token_gives_no_loss():
+    model = model_of()
+    loss = next_tokens(model.decoder.head, model.decode(IDS, states()), IDS, torch.full_like(IDS, -1))
+    assert loss.loss == 0 and loss.right.numel() == 0
+    loss.loss.backward()
+
+
+def test_a_write_that_blends_tokens_is_refused():
+    with pytest.raises(ConfigError, match="copying = True: must be false with the competitive write"):
+        small_config(copying=True, memory=MemoryConfig(slots=SLOTS, variant="competitive"))
