@@ -107,7 +107,18 @@ def create(fs: AbstractFileSystem, path: str, data: bytes) -> bool:
             fs.pipe_file(path, data, mode="create")
     except FileExistsError:
         return False
+    except OSError as error:
+        if not _precondition_failed(error):
+            raise
+        return False
     return True
+
+
+def _precondition_failed(error: OSError) -> bool:
+    """Whether a conditional PUT was refused because the object exists. s3fs says FileExistsError only of servers that
+    name the condition in their answer, as that of AWS does."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return answer.get("Error", {}).get("Code") in ("PreconditionFailed", "412")
 
 
 def read(url: str) -> bytes | None:

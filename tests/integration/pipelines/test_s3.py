@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import threading
 import uuid
 
 import pytest
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
+from werkzeug import Response
 from werkzeug.serving import make_server
 
 from jobs.stage.context import StageError
@@ -88,6 +90,33 @@ def test_store_and_lease(url):
     assert store.uri(ATTEMPT) == f"{url}/pretrain/0123456789ab-1"
     store.discard(ATTEMPT)
     assert store.attempts("pretrain") == [] and store.next_attempt("pretrain", "0123456789ab" + "0" * 52).number == 2
+
+
+def without_condition(app):
+    """Answers as SeaweedFS does: a refused PUT is not told which condition failed."""
+
+    def serve(environ, start_response):
+        answer = Response.from_app(app, environ)
+        answer.data = re.sub(b"<Condition>.*?</Condition>", b"", answer.data)
+        return answer(environ, start_response)
+
+    return serve
+
+
+def test_a_server_that_does_not_name_the_condition_that_failed(url, monkeypatch):
+    import s3fs
+
+    app = without_condition(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        store = ArtifactStore(url)
+        assert [store.create_json(ATTEMPT, "manifest.json", {"by": name}) for name in "ab"] == [True, False]
+        assert store.read_json(ATTEMPT, "manifest.json") == {"by": "a"}
+    finally:
+        server.shutdown()
 
 
 def _create(url, barrier, queue):
