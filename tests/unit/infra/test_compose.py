@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -17,11 +18,15 @@ from pipelines.code_digest import ROOT
 TEXT = (ROOT / "infra" / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-SCHEMA = json.loads(files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text())
+
+
+@cache
+def schema() -> dict[str, Any]:
+    return json.loads(files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text())
 
 
 def problems(compose: dict[str, Any]) -> list[str]:
-    return [error.message for error in Draft202012Validator(SCHEMA).iter_errors(compose)]
+    return [error.message for error in Draft202012Validator(schema()).iter_errors(compose)]
 
 
 def test_it_is_what_the_specification_takes():
