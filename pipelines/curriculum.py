@@ -22,12 +22,13 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                    "text", data, deterministic=True)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True)
+                           deterministic=True, version=2)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True)
+                            deterministic=True, version=2)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
-                       "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True)
+                       "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
+                       version=2)
     pre = dag.add("pretrain", "joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                   "pretrain", {"shards": text})
     sft = dag.add("sft", "joint fine-tuning on interactions", "jobs.training.sft:sft",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import fsspec
 
-from jobs.shards.dialogue_counts import BINS, COUNTS, cells
+from jobs.shards.dialogue_counts import BINS, COUNTS, cells, cut_share
 from jobs.shards.dialogue_rows import GENERATED
 from jobs.shards.dialogue_sources import REPORT, Sources, left_out
 from jobs.shards.job import CARD, Report, Speed
@@ -44,6 +44,7 @@ def write_dialogue_card(
         "## Rows",
         f"A row is {'a conversation' if index.kind == 'conversations' else 'one interaction'}. An interaction has at "
         f"most {index.length} tokens; those that the loss counts, of answers, thoughts and tool calls, are supervised. "
+        "What found no room was cut: its share of all tokens stands beside the number. "
         f"Tokenizer of {index.vocab_size:,} tokens, sha256 {index.tokenizer_digest}. {speed.sentence}",
         _by(report, lambda _source, _language, split: (split,), ["split"]),
         "## By source, language and split",
@@ -54,6 +55,9 @@ def write_dialogue_card(
     if index.kind == "conversations":
         parts += ["## Interactions in a conversation", "All splits.", _turns(report)]
     parts += ["## Lengths of interactions", "All splits.", _lengths(report, index.length)]
+    if sources:
+        schemas = [[one["name"], one["adapter"], one["long_answers"]] for one in sources]
+        parts += ["## Data sets", table(["source", "read as", "long answers"], schemas, names=3)]
     parts += ["## Left out", *_left_out(sources)]
     return "\n\n".join(parts) + "\n"
 
@@ -86,7 +90,8 @@ def _sources(report: Report, licences: Mapping[str, str]) -> str:
 def _figures(counts: Mapping[str, int]) -> list[str]:
     rows, turns, tokens, supervised, cut = (counts[name] for name in COUNTS)
     share = f"{supervised / tokens:.1%}" if tokens else "-"
-    return [f"{rows:,}", f"{turns:,}", f"{tokens:,}", f"{supervised:,}", share, f"{cut:,}"]
+    lost = f" ({cut_share([counts]):.1%})" if cut else ""
+    return [f"{rows:,}", f"{turns:,}", f"{tokens:,}", f"{supervised:,}", share, f"{cut:,}{lost}"]
 
 
 def _turns(report: Report) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.shards.job import Report
@@ -61,3 +61,11 @@ def cells(report: Report) -> Iterator[tuple[str, str, str, Mapping[str, int]]]:
             for split in SPLITS:
                 if split in splits:
                     yield source, language, split, splits[split]
+
+
+def cut_share(counts: Iterable[Mapping[str, int]]) -> float:
+    """The share of all tokens that found no room, from 0 to 1. Each of `counts` has tokens and cut tokens."""
+    sums: Counter[str] = Counter()
+    for each in counts:
+        sums.update({name: each.get(name, 0) for name in ("tokens", "cut_tokens")})
+    return sums["cut_tokens"] / (sums.total() or 1)

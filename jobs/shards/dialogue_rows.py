@@ -6,9 +6,9 @@ changes no byte. The tokenizer can be pickled: it rebuilds its content twin from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice, zip_longest
+from itertools import chain, groupby, islice, zip_longest
 from typing import Any, Protocol
 
 from jobs.shards.dialogue_counts import DialogueCounts
@@ -17,7 +17,7 @@ from jobs.shards.dialogue_sources import SourceReport
 from jobs.shards.job import Finished
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import conversation_of, interactions_of
-from tokenization.conversations.template import EncodedInteraction, encode_interactions
+from tokenization.conversations.template import EncodedInteraction, encode_interactions, encode_windows
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
@@ -55,7 +55,7 @@ class InteractionRows:
                 for source, _, encoded in islice(found, share.real):
                     counts.add(source, share.language, [encoded])
                     yield _interaction_row(encoded, share.language)
-        for conversation, turns in _encode(report.read(), self.tokenizer, self.length):
+        for conversation, turns in _encode(report.read(), self.tokenizer, self.length, _windowed(shard)):
             report.count(conversation, turns)
             for turn in turns:
                 if any(turn.loss_mask):  # a system prompt has nothing to learn
@@ -88,16 +88,23 @@ class ConversationRows:
     def __call__(self, shard: ConversationShard, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]:
         numbers = range(shard.start, shard.stop)
         generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
-        documents = map(conversation_of, self.corpus.read(shard.rows))
-        real = chain.from_iterable(pieces(conversation, self.longest) for conversation in documents)
-        for conversation, turns in _encode(chain(generated, real), self.tokenizer, self.length):
+        for conversation, turns in _encode(generated, self.tokenizer, self.length):
             counts.add(conversation.source, conversation.language, turns)
             yield _conversation_row(conversation, turns)
-        told = chain.from_iterable(pieces(conversation, self.longest) for conversation in report.read())
-        for conversation, turns in _encode(told, self.tokenizer, self.length):
+        documents = map(conversation_of, self.corpus.read(shard.rows))
+        for conversation, turns in self._pieces(documents):
+            counts.add(conversation.source, conversation.language, turns)
+            yield _conversation_row(conversation, turns)
+        for conversation, turns in self._pieces(report.read(), _windowed(shard)):
             report.count(conversation, turns)
             counts.add(conversation.source, conversation.language, turns)
             yield _conversation_row(conversation, turns)
+
+    def _pieces(
+        self, conversations: Iterable[Conversation], windowed: Collection[str] = ()
+    ) -> Iterator[tuple[Conversation, list[EncodedInteraction]]]:
+        for conversation, turns in _encode(conversations, self.tokenizer, self.length, windowed):
+            yield from pieces(conversation, turns, self.longest)
 
     def _generate(self, split: Split, language: Language, index: int) -> Conversation:
         spec = self.longer if self.longer and split == "train" and index % 2 else self.dialogues
@@ -136,15 +143,16 @@ class DialogueShardWriter:
         return Finished((record,), counts.report | gone, self.rows.tokenizer.slow)
 
 
-def pieces(conversation: Conversation, longest: int) -> Iterator[Conversation]:
-    """Cut a conversation into pieces of at most `longest` interactions. A system prompt is repeated before each piece
-    and does not count. The ids of all pieces but the first end in a number."""
-    turns = conversation.interactions
-    prompt = turns[:1] if turns and turns[0].is_system_prompt else ()
+def pieces(
+    conversation: Conversation, turns: list[EncodedInteraction], longest: int
+) -> Iterator[tuple[Conversation, list[EncodedInteraction]]]:
+    """Cut the encoded interactions of a conversation into pieces of at most `longest`. A system prompt is repeated
+    before each piece and does not count. The ids of all pieces but the first end in a number."""
+    prompt = turns[:1] if turns and conversation.interactions[0].is_system_prompt else []
     turns = turns[len(prompt) :]
     for number, start in enumerate(range(0, len(turns), longest)):
         name = f"{conversation.id}.{number}" if number else conversation.id
-        yield replace(conversation, id=name, interactions=prompt + turns[start : start + longest])
+        yield replace(conversation, id=name), prompt + turns[start : start + longest]
 
 
 def real_interactions(
@@ -180,15 +188,28 @@ def _fitting(
 
 
 def _encode(
-    conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int
+    conversations: Iterable[Conversation], tokenizer: Tokenizer, length: int, windowed: Collection[str] = ()
 ) -> Iterator[tuple[Conversation, list[EncodedInteraction]]]:
-    """Yield each conversation with its encoded interactions; many conversations are encoded at once."""
+    """Yield each conversation with its encoded interactions; many conversations are encoded at once. Those of the
+    sources `windowed` have further interactions in place of what would be cut."""
     conversations = iter(conversations)
     while chunk := list(islice(conversations, ENCODED_AT_ONCE)):
-        turns = [turn for conversation in chunk for turn in conversation.interactions]
-        encoded = encode_interactions(tokenizer, turns, length)
-        for conversation in chunk:
-            yield conversation, list(islice(encoded, len(conversation.interactions)))
+        for in_windows, mine in groupby(chunk, lambda conversation: conversation.source in windowed):
+            told = list(mine)
+            turns = [turn for conversation in told for turn in conversation.interactions]
+            if in_windows:
+                encoded = encode_windows(tokenizer, turns, length)
+            else:
+                encoded = ([turn] for turn in encode_interactions(tokenizer, turns, length))
+            for conversation in told:
+                found = islice(encoded, len(conversation.interactions))
+                yield conversation, list(chain.from_iterable(found))
+
+
+def _windowed(shard: DialogueShard) -> set[str]:
+    """The data sets whose long answers are not cut."""
+    sources = (partition.source for partition in shard.partitions)
+    return {source.name for source in sources if source.long_answers == "window"}
 
 
 def _conversation_row(conversation: Conversation, turns: list[EncodedInteraction]) -> ShardRow:

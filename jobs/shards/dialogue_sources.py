@@ -1,7 +1,8 @@
-"""Account for the data sets of conversations: counts per source and shard, and a quarantine of rejected rows.
+"""Account for the data sets of conversations: counts per source and shard, and a quarantine of what was lost.
 
 The task of a shard writes `sources/FILE.json` and `quarantine/FILE.jsonl` before the shard counts as finished, and the
-stage adds them up. So they can be resumed like the shards, and do not depend on the number of workers either.
+stage adds them up. So they can be resumed like the shards, and do not depend on the number of workers either. Rows that
+are no conversations are known before: `jobs.shards.dialogue_survey` wrote them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import Any
 
 import fsspec
 
+from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
+from jobs.shards.dialogue_counts import cut_share
 from jobs.shards.dialogue_manifest import DialogueShard
+from jobs.shards.dialogue_survey import by_reason
 from jobs.stage.context import Restart, StageContext, StageError
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.conversations.data_set import ConversationSource
@@ -34,8 +38,7 @@ Sources = Sequence[Mapping[str, Any]]  # what `add_up` returns
 class SourceReport:
     """Reads the conversations of one split that pass the partitions' screens, and counts what it reads and leaves out.
 
-    Each split reads the partitions again. So only one split notes the rejected rows, but every split notes files that
-    it lost, since each pass may lose others.
+    Each split reads the partitions again, and notes the files that it lost, since each pass may lose others.
     """
 
     def __init__(self, split: Split, partitions: Sequence[Partition]) -> None:
@@ -60,7 +63,8 @@ class SourceReport:
             reason_to_leave = partition.screen.sieve()
             for found in read_conversations(partition):
                 if isinstance(found, Rejected):
-                    self._reject(partition.source, found)
+                    if found.reason in LOST:
+                        self._reject(partition.source, found)
                 elif found.split == self._split:
                     if reason := reason_to_leave(key_of(found)):
                         self._removed[partition.source.name].add(reason, [_text(found)])
@@ -69,14 +73,10 @@ class SourceReport:
                         yield replace(found, id=f"{found.id}+{number}") if number else found
 
     def _reject(self, source: ConversationSource, found: Rejected) -> None:
-        if found.reason in LOST:
-            where = found.reason, found.file, found.place
-            if where in self._lost[source.name]:
-                return
+        where = found.reason, found.file, found.place
+        if where not in self._lost[source.name]:
             self._lost[source.name].append(where)
-        elif source.first_split != self._split:
-            return
-        self._quarantines[source.name].add(found)
+            self._quarantines[source.name].add(found)
 
     def count(self, conversation: Conversation, turns: Sequence[EncodedInteraction]) -> None:
         """Count a conversation that was written with the encoded interactions `turns`."""
@@ -92,13 +92,8 @@ class SourceReport:
         if not self._partitions:
             return
         report = {
-            name: {
-                **self._counts[name],
-                "rejected": {reason: count for reason, count in bad.counts.items() if reason not in LOST},
-                "removed": self._removed[name].as_dict(),
-                "lost": self._lost[name],
-            }
-            for name, bad in self._quarantines.items()
+            name: {**self._counts[name], "removed": self._removed[name].as_dict(), "lost": self._lost[name]}
+            for name in self._quarantines
         }
         write_json(_report_url(uri, file), report)
         quarantine = f"{uri}/quarantine/{file}.jsonl"
@@ -111,21 +106,21 @@ class SourceReport:
 
 
 def report_sources(
-    ctx: StageContext, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]
+    ctx: StageContext, shards: Sequence[DialogueShard], config: InteractionShardsConfig | ConversationShardsConfig
 ) -> dict[str, float]:
-    """Return counts of the data sets as metrics, and tell the user what was left out. Raises StageError for a data set
-    without conversations."""
+    """Return counts of the data sets as metrics, and tell the user what was left out and what was cut. Raises
+    StageError for a data set without conversations."""
     metrics = {}
-    for source in add_up(ctx.output_uri, shards, sources) if sources else ():
+    for source in add_up(ctx.output_uri, shards, config.sources) if config.sources else ():
         name, rejected = source["name"], source["rejected"]
         removed = Counter({reason: entry["documents"] for reason, entry in source["removed"].items()})
         found = sum(counts["conversations"] for counts in source["splits"].values())
         if not found and not removed:
-            told = _by_reason(rejected) or "nothing"
+            told = by_reason(rejected) or "nothing"
             raise StageError(f"source {name}: {source['path']} holds no conversation; rejected: {told}")
         for counts, where in ((rejected, "quarantine/"), (removed, REPORT)):
             if counts:
-                told = f"left out {counts.total():,} ({_by_reason(counts)}): see {where}"
+                told = f"left out {counts.total():,} ({by_reason(counts)}): see {where}"
                 ctx.reporter.message(f"source {name}: {told}")
         if gone := source["gone"]:
             ctx.reporter.message(
@@ -133,13 +128,21 @@ def report_sources(
                 "Once it is back",
                 Restart(),
             )
-        counts = {"conversations": found, "rejected": rejected.total(), "removed": removed.total()}
+        share = cut_share(source["splits"].values())
+        if share:
+            cut = sum(counts.get("cut_tokens", 0) for counts in source["splits"].values())
+            ctx.reporter.message(
+                f"source {name}: {share:.1%} of its tokens ({cut:,}) did not fit length = {config.length} and were "
+                "cut; raise `length`, or set long_answers = 'window'"
+            )
+        counts = {
+            "conversations": found,
+            "rejected": rejected.total(),
+            "removed": removed.total(),
+            "cut_share": round(share, 6),
+        }
         metrics |= {f"sources/{name}/{what}": count for what, count in counts.items()}
     return metrics
-
-
-def _by_reason(counts: Counter[str]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
 
 
 def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]) -> list[dict[str, Any]]:
@@ -157,16 +160,19 @@ def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[Conversa
         if shard.partitions:
             with fsspec.open(_report_url(uri, shard.file), "rb") as stream:
                 for name, counts in json.load(stream).items():
-                    rejected[name].update(counts.pop("rejected"))
                     removed[name].append(counts.pop("removed"))
                     lost[name].update(map(tuple, counts.pop("lost")))
                     totals[name][shard.split].update(counts)
     # a partition can be read for several splits
     partitions = dict.fromkeys(partition for shard in shards for partition in shard.partitions)
+    for partition in partitions:
+        rejected[partition.source.name].update(partition.screen.rejected)
     for name, places in lost.items():
         rejected[name].update(reason for reason, _, _ in places)
+    read_as = {partition.source.name: partition.source.adapter for partition in partitions}
     report = [
         asdict(one)
+        | {"adapter": read_as.get(one.name, one.adapter)}
         | {
             "splits": totals[one.name],
             "rejected": rejected[one.name],

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tokenization.conversations.adapters import ADAPTERS, FIELDS, WHOLE
-from tokenization.records import Split
 from tokenization.settings import Settings, require, require_fractions
 from tokenization.sources.source import Columns, Files
 
@@ -19,7 +18,8 @@ class ConversationSource(Files, Settings):
     data set `path`, with `subset` and `revision`. `adapter`: the schema of the rows (`conversations.adapters`); if it
     is empty, the first rows tell. `language`: that of rows which do not name theirs. `split`: either `hash`, which
     chooses by a hash of the conversation, or the one split for the whole data set. `weight`: how often each
-    conversation is trained on; a hash decides which conversations a fraction chooses.
+    conversation is trained on; a hash decides which conversations a fraction chooses. `long_answers`: one that does
+    not fit is cut, or goes on in further interactions with the same query (`conversations.template.encode_windows`).
     """
 
     kind: Literal["files", "hub"]
@@ -29,6 +29,7 @@ class ConversationSource(Files, Settings):
     validation_fraction: float = 0.02
     test_fraction: float = 0.02
     weight: float = 1.0
+    long_answers: Literal["cut", "window"] = "cut"
 
     def __post_init__(self) -> None:
         for name in ("name", "path", "licence"):
@@ -46,8 +47,3 @@ class ConversationSource(Files, Settings):
             return Columns(frozenset(), FIELDS, whole=WHOLE)
         adapter = ADAPTERS[self.adapter]
         return Columns(adapter.required, adapter.fields, whole=adapter.whole)
-
-    @property
-    def first_split(self) -> Split:
-        """The first split that has conversations of this data set."""
-        return "train" if self.split == "hash" else self.split

@@ -7,6 +7,7 @@ says what stays. It names keys and not places, so it still holds if less or more
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,13 +27,15 @@ def _none() -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Survey:
     """What a partition holds: `keys`, uint64 [C], of its conversations in order (equal conversations have equal keys);
-    `benchmark`, the keys of those that share words with a benchmark; `lost`, what could not be read; and `repaired`
-    (`Repairs.as_dict`)."""
+    `benchmark`, the keys of those that share words with a benchmark; `lost`, what could not be read; `repaired`
+    (`Repairs.as_dict`); and `rejected`, the number of rows by reason that are no conversations, with the first."""
 
     keys: np.ndarray
     benchmark: np.ndarray
     lost: tuple[Rejected, ...]
     repaired: dict[str, dict[str, Any]]
+    rejected: Counter[str] = field(default_factory=Counter)
+    first_rejected: Rejected | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,7 @@ class Screen:
     lost: tuple[Rejected, ...] = ()
     repaired: dict[str, dict[str, Any]] = field(default_factory=dict)
     content: np.ndarray = field(default_factory=_none)  # the keys of all, in order
+    rejected: Counter[str] = field(default_factory=Counter)
 
     def __repr__(self) -> str:
         parts = self.benchmark, self.earlier, self.again, self.content
@@ -85,6 +89,7 @@ def screens(surveys: Sequence[Survey]) -> list[Screen]:
             survey.lost,
             survey.repaired,
             survey.keys,
+            survey.rejected,
         )
         for survey, (start, stop) in zip(surveys, pairwise(np.cumsum([0, *counts])), strict=True)
     ]

@@ -81,8 +81,9 @@ def read_conversations(partition: Partition, repairs: Repairs | None = None) -> 
             yield Rejected(row.file, row.place, "nested too deeply")
 
 
-def survey(partition: Partition, benchmark: Benchmark) -> Survey:
-    """Collect the keys of all conversations of a partition. Nothing else of them is kept."""
+def survey(partition: Partition, benchmark: Benchmark, reject: Callable[[Rejected], None] = lambda _: None) -> Survey:
+    """Collect the keys of all conversations of a partition. Nothing else of them is kept. `reject` is called with
+    everything that is no conversation."""
     keys, found = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     lost: list[Rejected] = []
     repairs = Repairs()
@@ -91,7 +92,9 @@ def survey(partition: Partition, benchmark: Benchmark) -> Survey:
         for one in read_conversations(partition, repairs):
             if isinstance(one, Conversation):
                 yield normal_form(one.interactions)
-            elif one.reason in LOST:
+                continue
+            reject(one)
+            if one.reason in LOST:
                 lost.append(one)
 
     for batch in batches(forms()):

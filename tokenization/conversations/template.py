@@ -2,7 +2,8 @@
 `[T]thinking [A]answer [C]tool call [EOS]`. Blocks without content are left out, except the query and the answer. So the
 first token of the answer part says how it is answered: `[A]` at once, `[T]` after thinking.
 
-Control tokens are inserted by id, so the same characters in user text stay text. Truncation shortens contents only.
+Control tokens are inserted by id, so the same characters in user text stay text. Truncation shortens contents only. The
+control token after a content that was cut is no target of training, since nothing ended there.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ QUERY_PRIORITY = (QUERY, TOOL_RESULT, INTERNAL)
 ANSWER_PRIORITY = (ANSWER, TOOL_CALL, THINK)
 SMALLEST_LENGTH = 2 + 2 + len(ANSWER_PRIORITY)  # [BOS], [EOS], two blocks before the answer, every block of the answer
 
+CONTEXT = 4  # a 4th of the room for an answer repeats the end of the window before it
+
 Blocks = dict[int, list[int]]
 
 
@@ -68,13 +71,32 @@ def encode_interactions(
     tokenizer: Tokenizer, interactions: Sequence[Interaction], length: int
 ) -> Iterator[EncodedInteraction]:
     """Encode many interactions as `encode_interaction` does, tokenized as one batch."""
+    for query, answer in _tokenized(tokenizer, interactions, length):
+        yield _assemble(query, answer, length)
+
+
+def encode_windows(
+    tokenizer: Tokenizer, interactions: Sequence[Interaction], length: int
+) -> Iterator[list[EncodedInteraction]]:
+    """Encode many interactions, each in as many windows of at most `length` tokens as its answer part needs.
+
+    Every window has the whole query part, of which only what is longer than half of the room is cut. A later window
+    begins its answer part with the end of the one before, as context that is not supervised. So each token of the
+    answer part is a target once.
+    """
+    for query, answer in _tokenized(tokenizer, interactions, length):
+        yield list(_windows(query, answer, length))
+
+
+def _tokenized(
+    tokenizer: Tokenizer, interactions: Sequence[Interaction], length: int
+) -> Iterator[tuple[Blocks, Blocks]]:
     if length < SMALLEST_LENGTH:
         raise ValueError(f"an interaction of {length} tokens is too short: control tokens alone need {SMALLEST_LENGTH}")
     texts = [getattr(interaction, name) for interaction in interactions for name in FIELDS]
     contents = iter(tokenizer.encode_batch(texts))
     for interaction in interactions:
-        query, answer = _blocks(interaction, {name: next(contents) for name in FIELDS})
-        yield _assemble(query, answer, length)
+        yield _blocks(interaction, {name: next(contents) for name in FIELDS})
 
 
 def encode_query(tokenizer: Tokenizer, interaction: Interaction, length: int) -> list[int]:
@@ -133,16 +155,41 @@ def _blocks(interaction: Interaction, contents: dict[str, list[int]]) -> tuple[B
 
 def _assemble(query: Blocks, answer: Blocks, length: int) -> EncodedInteraction:
     room = length - 2 - len(query) - len(answer)
-    query_size, answer_size = _size(query), _size(answer)
-    cut = max(0, query_size + answer_size - room)
+    whole, cut = answer, max(0, _size(query) + _size(answer) - room)
     if cut:
         # A part that needs less than half leaves the rest to the other.
-        query_room = max(room // 2, room - answer_size)
+        query_room = max(room // 2, room - _size(answer))
         query = _cut(query, QUERY_PRIORITY, query_room)
         answer = _cut(answer, ANSWER_PRIORITY, room - _size(query))
     before, after = [BOS, *_flatten(query)], [*_flatten(answer), EOS]
-    mask = [False] * len(before) + [bool(answer)] * len(after)
-    return EncodedInteraction(before + after, mask, len(before), cut)
+    supervised: list[bool] = []
+    ended = bool(answer)
+    for head, content in answer.items():
+        supervised += [ended] + [True] * len(content)
+        ended = len(content) == len(whole[head])
+    return EncodedInteraction(before + after, [False] * len(before) + supervised + [ended], len(before), cut)
+
+
+def _windows(query: Blocks, answer: Blocks, length: int) -> Iterator[EncodedInteraction]:
+    room = length - 2 - len(query) - len(answer)
+    if _size(query) + _size(answer) <= room:
+        yield _assemble(query, answer, length)
+        return
+    cut = max(0, _size(query) - max(room // 2, room - _size(answer)))
+    before = [BOS, *_flatten(_cut(query, QUERY_PRIORITY, _size(query) - cut))]
+    after = list(_flatten(answer))
+    heads = [head for head, content in answer.items() for _ in range(len(content) + 1)]  # the block of each token
+    room = length - len(before) - 1
+    start = 0
+    while start < len(after):
+        context = after[max(0, start - max(1, room // CONTEXT)) : start]
+        if context:  # its first token gives way to the control token that opens its block
+            context[0] = heads[start - len(context)]
+        stop = start + room - len(context)
+        new = after[start:stop]
+        mask = [False] * (len(before) + len(context)) + [True] * len(new) + [stop >= len(after)]
+        yield EncodedInteraction([*before, *context, *new, EOS], mask, len(before), 0 if start else cut)
+        start = stop
 
 
 def _size(blocks: Blocks) -> int:

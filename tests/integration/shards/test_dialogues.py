@@ -19,10 +19,11 @@ from jobs.shards.dialogue_rows import pieces
 from jobs.shards.dialogue_stage import build_conversation_shards, build_interaction_shards
 from jobs.stage.context import StageError
 from tests.support.shard_data import digests, shard_context
+from tokenization.bpe.special_tokens import ANSWER, EOS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.conversations.data_set import ConversationSource
-from tokenization.conversations.template import decode_interaction
+from tokenization.conversations.template import EncodedInteraction, decode_interaction
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.documents import COLUMNS
 from tokenization.records import SPLITS, Conversation, Document, Interaction
@@ -105,8 +106,17 @@ def test_interactions_of_data_sets_stand_beside_the_others_once_each(ray_session
         ("pairs", "pairs.jsonl", f"byte {nothing}", "no answer"),
     ]
     assert metrics["sources/pairs/rejected"] == 2 and metrics["sources/talks/conversations"] == 120
-    (message,) = ctx.reporter.messages
-    assert message == "source pairs: left out 2 (no answer 1, not JSON 1): see quarantine/"
+    left_out, was_cut = ctx.reporter.messages
+    assert left_out == "source pairs: left out 2 (no answer 1, not JSON 1): see quarantine/"
+    cut, tokens = (
+        sum(split.get(name, 0) for split in report["pairs"]["splits"].values()) for name in ("cut_tokens", "tokens")
+    )
+    assert metrics["sources/pairs/cut_share"] == round(cut / (cut + tokens), 6) > metrics["cut_share"] > 0
+    assert was_cut == (
+        f"source pairs: {metrics['sources/pairs/cut_share']:.1%} of its tokens ({cut:,}) did not fit length = 48 and "
+        "were cut; raise `length`, or set long_answers = 'window'"
+    )
+    assert metrics["result"].endswith(f" interactions, {metrics['cut_share']:.1%} of tokens cut")
 
 
 def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_session, inputs, tmp_path):
@@ -196,13 +206,40 @@ def test_repeated_conversations_and_those_of_a_benchmark_are_left_out_whoever_re
 
 
 def test_pieces_keep_the_system_prompt_and_number_their_names():
-    prompt = Interaction("", "", internal="be kind")
-    turns = tuple(Interaction(f"q{n}", "a") for n in range(5))
-    whole = Conversation("c", "en", "s", "train", (prompt, *turns))
-    assert [(piece.id, piece.interactions) for piece in pieces(whole, 2)] == [
-        ("c", (prompt, *turns[:2])), ("c.1", (prompt, *turns[2:4])), ("c.2", (prompt, turns[4])),
+    told = tuple(Interaction(f"q{n}", "a") for n in range(5))
+    whole = Conversation("c", "en", "s", "train", (Interaction("", "", internal="be kind"), *told))
+    prompt, *turns = (EncodedInteraction([n], [n > 0], 0) for n in range(6))
+    assert [(piece.id, found) for piece, found in pieces(whole, [prompt, *turns], 2)] == [
+        ("c", [prompt, *turns[:2]]), ("c.1", [prompt, *turns[2:4]]), ("c.2", [prompt, turns[4]]),
     ]  # fmt: skip
-    assert list(pieces(whole, 5)) == [whole]
+    assert list(pieces(whole, [prompt, *turns], 5)) == [(whole, [prompt, *turns])]
+    bare = replace(whole, interactions=told)
+    assert [found for _, found in pieces(bare, turns, 4)] == [turns[:4], turns[4:]]
+
+
+def test_long_answers_in_windows_lose_nothing(ray_session, inputs, tmp_path):
+    pairs = replace(sources(inputs)[1], adapter="", long_answers="window")
+    config = ConversationShardsConfig(
+        length=LENGTH, shards=1, train=2, validation=2, test=2, sources=(pairs,), longest=2
+    )
+    ctx = shard_context(tmp_path, *inputs)
+    metrics = build_conversation_shards(ctx, config)
+    assert metrics["sources/pairs/cut_share"] == 0
+    assert ctx.reporter.messages[0] == (
+        "source pairs: its first rows have the schema `query_answer`; set `adapter` to read them otherwise"
+    )
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    learned, longest = [], 0
+    for split in SPLITS:
+        reader = ShardReader(str(tmp_path), split)
+        for row in reader.rows(range(len(reader))):
+            if not row["probes"]:  # those with probes are generated
+                longest = max(longest, len(row["interactions"]))
+            for turn in row["interactions"]:
+                if decode_interaction(tokenizer, turn["input_ids"]).query == "p 3":
+                    learned += [token for token, on in zip(turn["input_ids"], turn["loss_mask"], strict=True) if on]
+    assert learned == [ANSWER, *tokenizer.encode("long " * 59 + "long"), EOS]
+    assert longest == 2
 
 
 @pytest.mark.parametrize(

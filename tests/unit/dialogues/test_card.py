@@ -14,6 +14,8 @@ SOURCES = [
     {
         "name": "set",
         "licence": "CC0 | public",
+        "adapter": "chat",
+        "long_answers": "cut",
         "rejected": {"no answer": 2, "not JSON": 7},
         "removed": {"duplicate": {"documents": 5, "bytes": 90, "examples": []}},
         "gone": ["a.jsonl"],
@@ -60,13 +62,13 @@ def test_the_page_tells_it(report):
     licences = {"set": "CC0 | public", "dialogues": "generated"}
     page = write_dialogue_card("talks t-1", index("conversations"), report, SOURCES, licences, Speed(4, 2, 100, 1))
     lines = [" ".join(line.split()) for line in page.splitlines()]
-    assert "| train | 3 | 6 | 93 | 31 | 33.3% | 5 |" in lines
+    assert "| train | 3 | 6 | 93 | 31 | 33.3% | 5 (5.1%) |" in lines
     assert "| set | pl | CC0 / public | test | 1 | 1 | 32 | 30 | 93.8% | 0 |" in lines
     assert "| dialogues | en | generated | train | 1 | 1 | 4 | 1 | 25.0% | 0 |" in lines
-    assert "| pl | train | 2 | 5 | 89 | 30 | 33.7% | 5 |" in lines
+    assert "| pl | train | 2 | 5 | 89 | 30 | 33.7% | 5 (5.3%) |" in lines
     assert "| 3 | 0 | 1 |" in lines and "| 61 to 64 | 0 | 1 |" in lines
     assert lines.index("| set | not JSON | 7 |") < lines.index("| set | no answer | 2 |")
-    assert "| set | duplicate | 5 |" in lines
+    assert "| set | duplicate | 5 |" in lines and "| set | chat | cut |" in lines
     assert "set: a.jsonl vanished while it was read." in lines
     assert "50 tokens a CPU second. Shards encoded without the fast engine: 1." in page
     bare = write_dialogue_card("pairs p-1", index("interactions"), report, [], {}, Speed())

@@ -14,7 +14,14 @@ from tokenization.bpe.special_tokens import (
     TOOL_RESULT,
 )
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.conversations.template import SMALLEST_LENGTH, decode_answer, encode_interaction, encode_query
+from tokenization.conversations.template import (
+    SMALLEST_LENGTH,
+    decode_answer,
+    decode_interaction,
+    encode_interaction,
+    encode_query,
+    encode_windows,
+)
 from tokenization.records import Interaction
 
 
@@ -75,6 +82,52 @@ def test_both_too_long_share_the_room_and_one_too_long_takes_the_rest(tokenizer)
     assert (query.count(zero), query.count(one)) == (16, 4)
     answer = encode_interaction(tokenizer, Interaction("0" * 4, "1" * 90), 24).input_ids
     assert (answer.count(zero), answer.count(one)) == (4, 16)
+
+
+def test_the_end_of_what_was_cut_is_not_supervised(tokenizer):
+    fits = Interaction("q", "1" * 8, think="2" * 8, tool_call="3" * 8)
+    assert all(encode_interaction(tokenizer, fits, 64).loss_mask[3:])
+    # a long answer leaves no room for a call, and both leave none for thoughts
+    for long, after in (("think", [ANSWER]), ("tool_call", [ANSWER, EOS]), ("answer", [ANSWER, TOOL_CALL, EOS])):
+        texts = {name: "1" * (80 if name == long else 2) for name in ("think", "answer", "tool_call")}
+        encoded = encode_interaction(tokenizer, Interaction("q", **texts), 32)
+        not_learned = [i for i, on in enumerate(encoded.loss_mask) if not on and i >= encoded.answer_start]
+        assert [encoded.input_ids[i] for i in not_learned] == after
+    only_query = encode_interaction(tokenizer, Interaction("0" * 90, "1"), 32)
+    assert only_query.cut and only_query.loss_mask[-1]
+
+
+@pytest.mark.parametrize("length", [SMALLEST_LENGTH, 9, 16, 64])
+@pytest.mark.parametrize("sizes", [(3, 0, 200, 0), (90, 0, 200, 0), (90, 50, 90, 33), (0, 9, 9, 9), (90, 0, 3, 0)])
+def test_windows_hold_every_token_of_the_answer_part_once(tokenizer, length, sizes):
+    query, think, answer, call = (f"{n:04}" * 99 for n in range(4))
+    query, think, answer, call = query[: sizes[0]], think[: sizes[1]], answer[: sizes[2]], call[: sizes[3]]
+    told = Interaction(query, answer, think=think, tool_call=call, internal="be brief")
+    whole = encode_interaction(tokenizer, told, 10_000)
+    (windows,) = encode_windows(tokenizer, [told], length)
+    learned = [token for one in windows for token, on in zip(one.input_ids, one.loss_mask, strict=True) if on]
+    assert learned == whole.input_ids[whole.answer_start :]
+    for one in windows:
+        assert len(one.input_ids) == len(one.loss_mask) <= length and one.input_ids[-1] == EOS
+        assert one.input_ids[: one.answer_start] == windows[0].input_ids[: windows[0].answer_start]
+        part = decode_interaction(tokenizer, one.input_ids)
+        assert (think + answer + call).count(part.think + part.answer + part.tool_call)
+        assert one.loss_mask[-1] is (one is windows[-1])
+    if whole.answer_start + len(learned) <= length:
+        assert windows == [encode_interaction(tokenizer, told, length)]
+    if length == 64 and sizes[0] < 20:
+        assert sum(one.cut for one in windows) == 0
+
+
+def test_a_later_window_begins_with_the_end_of_the_one_before(tokenizer):
+    zero, one = tokenizer.encode("0")[0], tokenizer.encode("1")[0]
+    (windows,) = encode_windows(tokenizer, [Interaction("0" * 4, "1" * 30)], 24)
+    assert [window.input_ids for window in windows] == [
+        [BOS, QUERY, *[zero] * 4, ANSWER, *[one] * 16, EOS],
+        [BOS, QUERY, *[zero] * 4, ANSWER, *[one] * 16, EOS],
+        [BOS, QUERY, *[zero] * 4, ANSWER, *[one] * 4, EOS],
+    ]
+    assert [window.loss_mask.count(True) for window in windows] == [17, 13, 2]
 
 
 def test_the_query_outlives_the_instruction(tokenizer):
