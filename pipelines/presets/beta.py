@@ -11,18 +11,13 @@ from jobs.configs.rl import MrlConfig
 from jobs.configs.texts import CorpusConfig, TextShardsConfig
 from jobs.configs.tokenizer import TokenizerConfig
 from jobs.configs.training import (
-    BaselineConfig,
     BaselinePhase,
     JointLossConfig,
-    MemoryPretrainConfig,
     OptimizerConfig,
-    PretrainConfig,
-    SftConfig,
-    SmatConfig,
     SmatPhase,
 )
 from pipelines.config import PipelineConfig
-from pipelines.presets.shared import published_adamw
+from pipelines.presets.shared import published_training
 from rxt_model.family import BETA, FAMILY
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
@@ -131,12 +126,7 @@ def beta() -> PipelineConfig:
     dialogues = DialogueSpec(
         turns=(4, 10), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1.0, 1.0, 1.0), joins=0.1
     )
-    noise = JointLossConfig(noise=(0.5, 1.0), masking=(0.15, 0.5))
     length = BETA.length
-    text = BaselinePhase(steps=190_735, batch_size=256)  # 400e9 tokens, about four passes over the shards
-    interactions = BaselinePhase(steps=50_000, batch_size=256)  # about 8 epochs
-    memory = BaselinePhase(steps=10_000, batch_size=32)  # about an epoch
-    conversations = BaselinePhase(steps=40_000, batch_size=32)
     return PipelineConfig(
         corpus=CorpusConfig(sources=TEXT, validation_fraction=5e-4, test_fraction=5e-4),
         # half of its text is Polish, although Polish is less than a tenth of the corpus
@@ -165,39 +155,19 @@ def beta() -> PipelineConfig:
             sources=EPISODES,
             longest=17,
         ),
-        pretrain=PretrainConfig(
-            model=BETA,
-            steps=text.steps,
-            batch_size=text.batch_size,
-            optimizer=published_adamw(1e-3, text.steps),
-            precision="bfloat16",
-            loss=noise,
-        ),
-        sft=SftConfig(
-            steps=interactions.steps,
-            batch_size=interactions.batch_size,
-            optimizer=published_adamw(2e-4, interactions.steps),
-            precision="bfloat16",
-            loss=noise,
-        ),
-        memory_pretrain=MemoryPretrainConfig(
-            objective="self-supervised",
-            steps=memory.steps,
-            batch_size=memory.batch_size,
-            optimizer=published_adamw(5e-4, memory.steps),
-            precision="bfloat16",
-        ),
-        smat=SmatConfig(
-            steps=conversations.steps,
-            batch_size=conversations.batch_size,
-            optimizer=published_adamw(2e-4, conversations.steps),
-            precision="bfloat16",
+        **published_training(
+            BETA,
+            JointLossConfig(noise=(0.5, 1.0), masking=(0.15, 0.5)),
+            text=BaselinePhase(steps=190_735, batch_size=256),  # 400e9 tokens, about four passes over the shards
+            interactions=BaselinePhase(steps=50_000, batch_size=256),  # about 8 epochs
+            memory=BaselinePhase(steps=10_000, batch_size=32),  # about an epoch
+            conversations=BaselinePhase(steps=40_000, batch_size=32),
             phases=(
                 SmatPhase(until=4_000, turns=2, train=("decoder",)),
                 SmatPhase(until=10_000, turns=4, train=("decoder", "memory")),
                 SmatPhase(until=18_000, turns=6, train=("decoder", "memory", "encoder")),
                 SmatPhase(until=28_000, turns=8, train=("decoder", "memory", "encoder")),
-                SmatPhase(until=conversations.steps, turns=10, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=40_000, turns=10, train=("decoder", "memory", "encoder")),
             ),
         ),
         mrl=MrlConfig(
@@ -206,13 +176,6 @@ def beta() -> PipelineConfig:
             samples=1,
             turns=(5, 17),
             optimizer=OptimizerConfig(lr=1e-4, warmup_steps=0),
-        ),
-        baseline=BaselineConfig(
-            text=text,
-            interactions=interactions,
-            conversations=BaselinePhase(steps=memory.steps + conversations.steps, batch_size=conversations.batch_size),
-            optimizer=published_adamw(1e-3, text.steps + interactions.steps + memory.steps + conversations.steps),
-            precision="bfloat16",
         ),
         # a batch needs much memory: the states of all encoder layers in fp32
         evaluate=EvaluateConfig(questions=1_000, text_rows=64, batch_size=8),

@@ -11,18 +11,13 @@ from jobs.configs.rl import MrlConfig
 from jobs.configs.texts import CorpusConfig, TextShardsConfig
 from jobs.configs.tokenizer import TokenizerConfig
 from jobs.configs.training import (
-    BaselineConfig,
     BaselinePhase,
     JointLossConfig,
-    MemoryPretrainConfig,
     OptimizerConfig,
-    PretrainConfig,
-    SftConfig,
-    SmatConfig,
     SmatPhase,
 )
 from pipelines.config import PipelineConfig
-from pipelines.presets.shared import package, published_adamw
+from pipelines.presets.shared import package, published_training
 from rxt_model.family import ALPHA_MICRO, FAMILY
 from tokenization.dialogues.spec import DialogueSpec
 
@@ -95,12 +90,7 @@ def micro() -> PipelineConfig:
     dialogues = DialogueSpec(
         turns=(4, 16), facts=(1, 6), distances=(1, 2, 4, 8), unknown=0.2, unknown_kinds=(1.0, 1.0, 1.0), joins=0.1
     )
-    noise = JointLossConfig(noise=(0.15, 0.2), masking=(0, 0))
     length = ALPHA_MICRO.length
-    text = BaselinePhase(steps=606, batch_size=256)  # 40 million tokens: one pass over the shards (four of Polish)
-    interactions = BaselinePhase(steps=3_750, batch_size=256)  # 8 epochs
-    memory = BaselinePhase(steps=723, batch_size=64)  # an epoch
-    conversations = BaselinePhase(steps=5_780, batch_size=64)  # 8 epochs
     names = (*((name, None) for name in PROSE), *TECHNICAL_MEGABYTES.items(), *((name, None) for name in POLISH))
     return PipelineConfig(
         corpus=CorpusConfig(sources=tuple(package(name, megabytes) for name, megabytes in names)),
@@ -126,39 +116,20 @@ def micro() -> PipelineConfig:
             test=1,
             dialogues=replace(dialogues, turns=(9, 17), facts=(3, 8)),
         ),
-        pretrain=PretrainConfig(
-            model=ALPHA_MICRO,
-            steps=text.steps,
-            batch_size=text.batch_size,
-            optimizer=published_adamw(1e-3, text.steps),
-            precision="bfloat16",
-            loss=noise,
-        ),
-        sft=SftConfig(
-            steps=interactions.steps,
-            batch_size=interactions.batch_size,
-            optimizer=published_adamw(2e-4, interactions.steps),
-            precision="bfloat16",
-            loss=noise,
-        ),
-        memory_pretrain=MemoryPretrainConfig(
-            objective="self-supervised",
-            steps=memory.steps,
-            batch_size=memory.batch_size,
-            optimizer=published_adamw(5e-4, memory.steps),
-            precision="bfloat16",
-        ),
-        smat=SmatConfig(
-            steps=conversations.steps,
-            batch_size=conversations.batch_size,
-            optimizer=published_adamw(2e-4, conversations.steps),
-            precision="bfloat16",
+        **published_training(
+            ALPHA_MICRO,
+            JointLossConfig(noise=(0.15, 0.2), masking=(0, 0)),
+            # 40 million tokens: one pass over the shards (four of Polish)
+            text=BaselinePhase(steps=606, batch_size=256),
+            interactions=BaselinePhase(steps=3_750, batch_size=256),  # 8 epochs
+            memory=BaselinePhase(steps=723, batch_size=64),  # an epoch
+            conversations=BaselinePhase(steps=5_780, batch_size=64),  # 8 epochs
             phases=(
                 SmatPhase(until=500, turns=2, train=("decoder",)),
                 SmatPhase(until=1_200, turns=4, train=("decoder", "memory")),
                 SmatPhase(until=2_200, turns=6, train=("decoder", "memory", "encoder")),
                 SmatPhase(until=3_500, turns=8, train=("decoder", "memory", "encoder")),
-                SmatPhase(until=conversations.steps, turns=16, train=("decoder", "memory", "encoder")),
+                SmatPhase(until=5_780, turns=16, train=("decoder", "memory", "encoder")),
             ),
         ),
         # one sampled answer per question; a critic judges it
@@ -169,13 +140,6 @@ def micro() -> PipelineConfig:
             turns=(5, 17),
             update_epochs=10,
             optimizer=OptimizerConfig(lr=1e-4, warmup_steps=0),
-        ),
-        baseline=BaselineConfig(
-            text=text,
-            interactions=interactions,
-            conversations=BaselinePhase(steps=memory.steps + conversations.steps, batch_size=conversations.batch_size),
-            optimizer=published_adamw(1e-3, text.steps + interactions.steps + memory.steps + conversations.steps),
-            precision="bfloat16",
         ),
         evaluate=EvaluateConfig(questions=1_000),
         export=ExportConfig(name="rxt-micro"),
