@@ -9,6 +9,7 @@ from rxt_model.memory.gated import ResidualGate
 from rxt_model.memory.registry import OPTIONS, WRITES
 from rxt_model.memory.statistics import memory_statistics
 from rxt_model.state import ConversationState
+from tests.reference.compare import assert_agree, shaken
 from tests.support.models import small_model
 
 PUBLISHED = ["simple", "self", "interlayer", "gated", "grouped"]
@@ -143,6 +144,24 @@ def test_memory_is_passed_in_and_returned_and_nothing_else_remembers():
     alone = talk(range(3))
     between = talk(range(3), interruption=lambda: talk(range(5, 8)))
     assert all(torch.equal(a, b) for a, b in zip(alone, between, strict=True))
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize("variant", WRITES)
+def test_padding_changes_neither_the_memory_nor_a_gradient_whatever_its_length_and_content(variant):
+    groups = 2 if variant == "grouped" else 1
+    model = shaken(small_model(memory=MemoryConfig(slots=6, variant=variant, groups=groups)))
+    memory = model.initial_memory(2, torch.Generator().manual_seed(0)).detach().requires_grad_()
+    encoded, mask = encoded_for(model, 1, rows=2)
+    encoded, lengths = encoded.detach(), (7, 4)
+    alone = [
+        model.write(memory[:, row : row + 1], encoded[:, row : row + 1, :length], mask[row : row + 1, :length])
+        for row, length in enumerate(lengths)
+    ]
+    padded = torch.nn.functional.pad(encoded, (0, 0, 0, 9))
+    real = torch.arange(16) < torch.tensor(lengths)[:, None]
+    written = model.write(memory, padded.masked_fill(~real[..., None], 50.0), real)
+    assert_agree(written, torch.cat(alone, 1), dict(model.memory_attention.named_parameters()) | {"memory": memory})
 
 
 def test_padding_wins_nothing_in_a_competitive_write():

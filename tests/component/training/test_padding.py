@@ -19,7 +19,9 @@ from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder
+from rxt_model.config import MemoryConfig
 from rxt_model.generate import answer
+from rxt_model.memory.registry import WRITES
 from rxt_model.model import seeded
 from tests.reference.compare import assert_agree, shaken
 from tests.support.training_toys import toy_config, toy_model
@@ -52,7 +54,7 @@ def conversations():
     return conversation_batch([{"interactions": conversation} for conversation in drawn], 16)
 
 
-def objective(kind):
+def objective(kind, variant):
     if kind == "baseline":
         return NextToken(seeded(lambda: StatelessDecoder(toy_config()), 0), OptimisationConfig(head_z_weight=0.1))
     common = dict(steps=9, batch_size=3)
@@ -64,13 +66,16 @@ def objective(kind):
             model, MemoryPretrainConfig(objective="self-supervised", **common)
         ),
         "smat": lambda model: Smat(model, SmatConfig(phases=PHASES, **common, **weights)),
-    }[kind](toy_model())  # fmt: skip
+    }[kind](toy_model(memory=MemoryConfig(slots=4, variant=variant)))  # fmt: skip
 
 
 @pytest.mark.usefixtures("in_double")
-@pytest.mark.parametrize("kind", ["joint", "reading", "writing", "smat", "baseline"])
-def test_appended_padding_changes_neither_loss_nor_gradients(kind):
-    asked = shaken(objective(kind))
+@pytest.mark.parametrize(
+    ("kind", "variant"),
+    [*((kind, "competitive") for kind in ("joint", "reading", "writing", "baseline")), *(("smat", v) for v in WRITES)],
+)
+def test_appended_padding_changes_neither_loss_nor_gradients(kind, variant):
+    asked = shaken(objective(kind, variant))
     batch = interactions() if kind in ("joint", "baseline") else conversations()
     wider = batch | {name: F.pad(batch[name], (0, 5)) for name in ("input_ids", "loss_mask")}
     assert wider["input_ids"].shape[-1] == batch["input_ids"].shape[-1] + 5
