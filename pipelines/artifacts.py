@@ -26,7 +26,7 @@ from tokenization.files import storage
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
-FAILURE, RUN, METRICS = "failure.json", "run.json", "metrics.jsonl"
+FAILURE, RUN, METRICS, LOG = "failure.json", "run.json", "metrics.jsonl", "log.txt"
 SCHEMA = 1  # of the records in a store: raise it when this code cannot read those that were written before
 MANIFEST_KEYS = (
     "schema", "stage", "artifact_id", "attempt", "fingerprint", "payload", "inputs", "outputs", "content_digest",
@@ -41,9 +41,10 @@ RACERS = 4  # writers of the probe
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
 _PRIVATE_TOP = re.compile(
     r"^(manifest|attempt|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$"
-    r"|^metrics\.jsonl$|^(lease|fence|step|ray)-|^rl$"
+    r"|^metrics\.jsonl$|^log\.txt$|^(lease|fence|step|ray)-|^rl$"
 )
 _PRIVATE = re.compile(r"^\.|\.tmp$")
+_CHECKPOINTS = re.compile(r"^(checkpoints|checkpoint_manager_snapshot)\.json$|^(step|ray)-|^rl$")
 
 
 @dataclass(frozen=True, order=True)
@@ -141,11 +142,20 @@ class ArtifactStore:
         """The absolute local path, or the URL, of the attempt's folder."""
         return self._url(self._path(attempt))
 
+    def stages(self) -> list[str]:
+        """The names of all stages that have an attempt, of whatever preset."""
+        return [name for name in self._names(self.root) if any(map(_NAME.match, self._names(f"{self.root}/{name}")))]
+
     def attempts(self, stage: str) -> list[Attempt]:
         """All attempts that were not discarded, sorted by fingerprint and number."""
         names = self._names(f"{self.root}/{stage}")
         discarded = {name.removeprefix(_TOMBSTONE) for name in names if name.startswith(_TOMBSTONE)}
         return sorted(self._attempt(stage, name) for name in names if _NAME.match(name) and name not in discarded)
+
+    def half_discarded(self, stage: str) -> list[Attempt]:
+        """The attempts whose discard was interrupted."""
+        names = self._names(f"{self.root}/{stage}")
+        return [self._attempt(stage, name) for name in names if _NAME.match(name) and f"{_TOMBSTONE}{name}" in names]
 
     def newest(self, stage: str, fingerprint: str) -> Attempt | None:
         """The newest attempt at this fingerprint: the one that counts."""
@@ -270,6 +280,27 @@ class ArtifactStore:
                 with self.fs.open(path, "rb") as file:
                     found[name] = {"size": info["size"], "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
         return found
+
+    @_reaching
+    def sizes(self, attempt: Attempt) -> dict[str, int]:
+        """All files of an attempt as {relative path: bytes}, records and checkpoints among them."""
+        base = self._path(attempt)
+        self.fs.invalidate_cache(base)
+        found = self.fs.find(base, detail=True)
+        return {path.removeprefix(base).lstrip("/"): info["size"] for path, info in sorted(found.items())}
+
+    def checkpoints(self, attempt: Attempt) -> tuple[str, ...]:
+        """What only a resume reads: names in the attempt's folder."""
+        return tuple(filter(_CHECKPOINTS.match, self.names(attempt)))
+
+    @_reaching
+    def remove_entries(self, attempt: Attempt, names: tuple[str, ...]) -> None:
+        """Deletes files and folders of an attempt. What is gone already counts as deleted."""
+        for name in names:
+            try:
+                self.fs.rm(f"{self._path(attempt)}/{name}", recursive=True)
+            except FileNotFoundError:
+                continue
 
     def commit(self, attempt: Attempt, manifest: dict[str, Any]) -> bool:
         """Makes the attempt complete. False if it already was. Only the holder of the lease may call it."""

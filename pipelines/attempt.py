@@ -89,6 +89,7 @@ class Build:
             self._warn,
         )
         reporter = StageReporter(store, attempt, around.board, feed, around.invocation)
+        reporter.log(f"began: {around.invocation.command}")
         outcome = "KILLED"
         try:
             manifest = self._make(attempt, reporter, lease) | {
@@ -101,14 +102,17 @@ class Build:
             outcome = "FINISHED"
             feed.record(MANIFEST, manifest)
             self._say(f"complete {attempt.artifact_id}   {manifest['result']}")
+            reporter.log(f"complete: {manifest['result']}")
         except Exception as error:  # a stage may fail in any way, and every way ends the attempt
             if lost := self._lost(lease):
                 raise lost from error
             if isinstance(error, Interrupted):
+                reporter.log(f"stopped: {error}")
                 raise
             if around.stop.is_set() and is_loss_of_ray(error):  # the same signal ended it: a group of processes gets it
                 raise Interrupted("Ray ended before the stage could save once more") from error
             outcome = "FAILED"
+            reporter.log(f"failed: {type(error).__name__}")
             raise self._failed(attempt, error, reporter.step, feed) from error
         finally:
             if lease.lost:

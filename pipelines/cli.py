@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.commands import upkeep
+from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
+
 if TYPE_CHECKING:
     from pipelines.invocation import Invocation
     from pipelines.session import Session
@@ -19,21 +22,13 @@ if TYPE_CHECKING:
 REFUSED, INTERRUPTED = 2, 130
 
 app = typer.Typer(
-    help="From raw text to a chat that remembers: a DAG of stages on Ray.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 stage_app = typer.Typer(help="One stage: list, show, rerun, discard.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
 model_app = typer.Typer(help="One model: show.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
-
-Preset = Annotated[str, typer.Argument(metavar="PRESET", help="A named configuration.", show_default=True)]
-PresetOption = Annotated[str, typer.Option("--preset", help="A named configuration.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML with the keys that differ.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace one value; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, progress on stderr.")]
 
 
 def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -116,7 +111,7 @@ def stage_list(
 @stage_app.command("show")
 @reporting_errors
 def stage_show(
-    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    stage: StageName,
     preset: PresetOption = "tiny",
     config: ConfigFile = None,
     sets: Sets = None,
@@ -131,7 +126,7 @@ def stage_show(
 @stage_app.command("rerun")
 @reporting_errors
 def stage_rerun(
-    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    stage: StageName,
     downstream: Annotated[bool, typer.Option("--downstream", help="And all that depends on it.")] = False,
     preset: PresetOption = "tiny",
     config: ConfigFile = None,
@@ -147,7 +142,7 @@ def stage_rerun(
 @stage_app.command("discard")
 @reporting_errors
 def stage_discard(
-    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    stage: StageName,
     artifact: Annotated[str, typer.Argument(metavar="ARTIFACT")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     preset: PresetOption = "tiny",
@@ -239,6 +234,29 @@ def ui(
     from pipelines.ui import serve_ui
 
     return serve_ui(tracking_uri(), port)
+
+
+for command in (upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor):
+    app.command()(reporting_errors(command))
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        from pipelines.revision import commit
+
+        print(f"rxt {version('rxt-pipeline')}   {commit() or 'commit unknown'}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version and commit.")
+    ] = False,
+) -> None:
+    """From raw text to a chat that remembers: a DAG of stages on Ray."""
 
 
 def _invocation(arguments: Mapping[str, Any]) -> Invocation:

@@ -7,10 +7,11 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from jobs.stage.context import Remedy
-from pipelines.artifacts import METRICS, ArtifactStore, Attempt, StoreError
+from pipelines.artifacts import LOG, METRICS, ArtifactStore, Attempt, StoreError
 from pipelines.invocation import Invocation
 from pipelines.tracking import Point
 
@@ -66,9 +67,15 @@ class StageReporter:
         stage = self._attempt.stage
         following = f": {self._invocation.next(remedy, stage)}" if remedy else ""
         self._board.line(f"{stage}: {text}{following}")
+        self.log(f"{text}{following}")
 
     def file(self, path: str, folder: str = "") -> None:
         self._sink.file(path, folder)
+
+    def log(self, text: str) -> None:
+        """Adds to what `rxt logs` shows. A store that is away is told of where it is needed."""
+        with self._lock, suppress(StoreError):
+            self._store.append(self._attempt, LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def close(self) -> None:
         """Writes what an object store has not received yet."""

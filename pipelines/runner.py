@@ -21,7 +21,7 @@ from jobs.stage.context import Interrupted, StageError
 from pipelines.advice import way_back
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
-from pipelines.display import Board, byte_size, short_path, training_share
+from pipelines.display import Board, byte_size, duration, short_path, training_share
 from pipelines.failures import headline, summary
 from pipelines.feed import catch_up
 from pipelines.invocation import Invocation
@@ -61,6 +61,7 @@ class Runner:
         Raises StageError for an unmet precondition, before anything is started: another process writes a target, a
         store or a tracker cannot be used, a cluster does not answer.
         """
+        started = time.monotonic()
         fresh = set(fresh)
         self._statuses = plan(self.stages, self.store)
         work = [t for t in targets if t.name in fresh or not self._statuses[t.name].is_complete]
@@ -78,7 +79,7 @@ class Runner:
             with self._signals(), PeakMemory() as memory:
                 self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
-            self._sum_up(targets, parent, memory.bytes)
+            self._sum_up(targets, parent, memory.bytes, time.monotonic() - started)
         except KeyboardInterrupt:  # the second Ctrl-C, or no Ray: threads, Ray and leases end with the process
             self.board.close()
             sys.stdout.flush()
@@ -204,8 +205,9 @@ class Runner:
         except TrackingError as error:
             self.board.line(f"warning: {error}; a later run tries again")
 
-    def _sum_up(self, targets: list[Stage], parent: str, peak_bytes: int) -> None:
+    def _sum_up(self, targets: list[Stage], parent: str, peak_bytes: int, seconds: float) -> None:
         """Prints the closing lines: what the run cost in time and memory."""
+        self.board.line(f"this run took {duration(seconds)}")
         line = training_share(self._statuses[target.name] for target in targets if target.name in self._settled)
         if line:
             self.board.line(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import types
@@ -26,7 +27,8 @@ def test_a_run_ends_with_the_share_of_steps_over_all_training_and_its_peak_of_me
     assert run(stages[:2], store, file=io.StringIO()) == 0
     out = io.StringIO()
     assert run(stages, store, tracking=tracking, file=out) == 0
-    share, memory = out.getvalue().splitlines()[-2:]
+    took, share, memory = out.getvalue().splitlines()[-3:]
+    assert re.fullmatch(r"this run took \d+(\.\d)? s", took)
     assert share == "70% of 3 min 20 s of training were spent in steps: sft, mrl"
     assert memory.startswith("at most ") and memory.endswith("iB of memory were in use by this run's processes")
     ((name, megabytes, _, _),) = tracking.parents[-1]["points"]

@@ -1,0 +1,157 @@
+"""`rxt gc`, `verify`, `logs`, `doctor`: on the store of toy stages that the real runner has run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import cli, session
+from pipelines.artifacts import ArtifactStore
+from pipelines.planner import plan
+from pipelines.upkeep.gc import find_garbage
+from pipelines.upkeep.logs import printable
+from tests.support.toy_graph import run, toy
+
+FIRST = toy("first", text="a", deterministic=True)
+STEPS = toy("steps", FIRST, function="count", steps=2)
+LAST = toy("last", STEPS, text="z")
+STAGES = [FIRST, STEPS, LAST]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(session, "curriculum", lambda config: STAGES)
+    store = ArtifactStore(str(tmp_path / "store"))
+    assert run(STAGES, store) == 0
+    return store
+
+
+def rxt(*words):
+    return CliRunner().invoke(cli.app, list(words))
+
+
+def files(store):
+    return {str(path.relative_to(store.root)) for path in Path(store.root).rglob("*") if path.is_file()}
+
+
+def test_gc_deletes_only_when_told_to_and_only_checkpoints_of_what_counts(store):
+    before = files(store)
+    shown = rxt("gc")
+    assert "checkpoints of a complete stage" in shown.stdout and "next: rxt gc --yes" in shown.stdout
+    assert files(store) == before
+    assert rxt("gc", "--yes").exit_code == 0
+    gone = before - files(store)
+    assert {Path(name).name for name in gone} == {"checkpoints.json", "step-log"}
+    assert all(status.is_complete for status in plan(STAGES, store).values())
+    assert rxt("verify").exit_code == 0
+    assert rxt("gc", "--json").stdout and json.loads(rxt("gc", "--json").stdout)["garbage"] == []
+
+
+def test_gc_keeps_a_replaced_attempt_as_long_as_something_was_built_from_it(store):
+    assert run(STAGES, store, targets=[FIRST], fresh=["first"]) == 0  # same content: what follows stays complete
+    told: list[str] = []
+    old = min(store.attempts("first"))
+    assert old not in {garbage.attempt for garbage in find_garbage(store, told.append) if not garbage.entries}
+    assert told == [f"first {old.artifact_id} stays: another artifact was built from it"]
+    assert run(STAGES, store, targets=[STEPS], fresh=["steps"]) == 0
+    assert run(STAGES, store) == 0  # `last` is built from the new steps, and the one from the old steps stays
+    kept = {attempt for stage in ("steps", "last") for attempt in store.attempts(stage)}
+    assert not kept & {garbage.attempt for garbage in find_garbage(store, told.append) if not garbage.entries}
+
+
+def test_gc_takes_a_chain_that_only_itself_needs(tmp_path):
+    store = ArtifactStore(str(tmp_path / "another"))
+    chain = [FIRST, toy("next", FIRST, deterministic=True)]
+    assert run(chain, store) == run(chain, store, fresh=["first", "next"]) == 0
+    found = [(g.attempt.stage, g.attempt.number, g.entries) for g in find_garbage(store, print)]
+    assert found == [("first", 1, ()), ("next", 1, ())]
+
+
+def test_gc_leaves_what_is_under_way_and_finishes_an_interrupted_discard(store):
+    (attempt,) = store.attempts("last")
+    Path(store.root, "last", f"discarded-{attempt.artifact_id}").touch()
+    found = [garbage for garbage in find_garbage(store, print) if not garbage.entries]
+    assert [(garbage.attempt, garbage.reason) for garbage in found] == [(attempt, "its discard was interrupted")]
+    assert rxt("gc", "--yes").exit_code == 0
+    assert not Path(store.uri(attempt)).exists()
+    assert store.next_attempt("last", attempt.short + "0" * 52).number == 2
+
+
+@pytest.mark.parametrize("harm", ["missing", "changed", "not of this artifact"])
+def test_verify_names_the_file_and_the_way_out(store, harm):
+    (attempt,) = store.attempts("first")
+    file = Path(store.uri(attempt), "out.txt")
+    {
+        "missing": file.unlink,
+        "changed": lambda: file.write_text("b"),
+        "not of this artifact": lambda: file.with_name("other.txt").touch(),
+    }[harm]()
+    shown = rxt("verify")
+    name = "other.txt" if harm == "not of this artifact" else "out.txt"
+    assert shown.exit_code == 1 and f"first {attempt.artifact_id}: DAMAGED {harm}: {name}" in shown.stdout
+    assert f"rxt stage discard first {attempt.artifact_id}" in shown.stdout
+    assert rxt("verify", "last").exit_code == 0
+    assert json.loads(rxt("verify", "--json").stdout)["damaged"] == 1
+
+
+def test_verify_of_a_stage_that_is_not_there(store):
+    shown = rxt("verify", "sft")
+    assert shown.exit_code == 2 and "no stage sft; there are: first, last, steps" in shown.stderr
+
+
+def test_logs_tell_what_was_said_and_why_it_failed(store, tmp_path, monkeypatch):
+    shown = rxt("logs", "steps").stdout
+    assert "began: rxt run" in shown and "complete: 2 steps" in shown and '"train/loss": 0.5' in shown
+    flag = tmp_path / "flag"
+    flag.touch()
+    failing = toy("failing", FIRST, fails_while=str(flag))
+    monkeypatch.setattr(session, "curriculum", lambda config: [*STAGES, failing])
+    assert run([*STAGES, failing], store) == 1
+    shown = rxt("logs", "failing").stdout
+    assert "failed: StageError" in shown and "Traceback" in shown and f"failing cannot while {flag} exists" in shown
+
+
+def test_logs_of_what_was_never_made(store, monkeypatch):
+    monkeypatch.setattr(session, "curriculum", lambda config: [*STAGES, toy("later", LAST)])
+    shown = rxt("logs", "later")
+    assert shown.exit_code == 2 and "nothing was made yet" in shown.stderr and "next: rxt run" in shown.stderr
+
+
+def test_what_is_printed_steers_no_terminal():
+    assert printable("a\x1b[31mb\x07\tc\nd\u202e") == "a[31mb\tc\nd"
+
+
+def test_doctor_finds_what_is_wrong_and_says_the_command(store, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://x")
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 60)
+    shown = rxt("doctor", "--json")
+    found = {finding["check"]: finding for finding in json.loads(shown.stdout)["findings"]}
+    assert shown.exit_code == 2
+    wrong = {name: finding["next"] for name, finding in found.items() if finding["state"] == "bad"}
+    assert wrong.keys() == {"Ray", "tracking", "temporary folder"}
+    assert wrong["Ray"] == "unset RAY_ADDRESS" and "unset MLFLOW_TRACKING_URI" in wrong["tracking"]
+    assert found["store"] == {
+        "check": "store", "state": "ok", "found": f"{store.url}: 3 stages have results", "next": ""
+    }  # fmt: skip
+
+
+def test_doctor_of_a_store_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "file"))
+    shown = rxt("doctor")
+    assert shown.exit_code == 2 and "is a file, not a folder" in shown.stdout
+
+
+def test_version_and_completion():
+    shown = rxt("--version")
+    assert shown.exit_code == 0 and shown.stdout.startswith("rxt 0.")
+    environment = {"_RXT_COMPLETE": "complete_bash", "COMP_WORDS": "rxt logs sm", "COMP_CWORD": "2"}
+    offered = CliRunner().invoke(cli.app, [], env={**os.environ, **environment}, prog_name="rxt")
+    assert "smat" in offered.stdout.split()
