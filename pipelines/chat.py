@@ -16,6 +16,7 @@ from jobs.stage.context import Artifact, Chat, StageError
 from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
 from jobs.stage.model_input import model_uri, open_model
+from pipelines.guard.terminal import printable, say
 from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
@@ -172,7 +173,7 @@ def _listen(session: ChatSession) -> int:
             if not _turn(session, prompt):
                 return 0
         except ChatError as error:
-            print(f"error: {error}\n  next     {error.remedy}")
+            say(f"error: {error}\n  next     {error.remedy}")
 
 
 def _turn(session: ChatSession, prompt: str) -> bool:
@@ -219,7 +220,7 @@ def _say(session: ChatSession, prompt: str) -> str:
     said = []
     try:
         for piece in pieces:
-            said.append(_printable(piece))
+            said.append(printable(piece))
             print(said[-1], end="", flush=True)
     except KeyboardInterrupt:
         pieces.close()
@@ -249,8 +250,3 @@ def _play(session: ChatSession, language: Language, seed: int) -> None:
 def _norms(memory: Tensor) -> list[float]:
     """Euclidean norm per layer of [L, 1, S, d]."""
     return memory.float().flatten(1).norm(dim=1).tolist()
-
-
-def _printable(text: str) -> str:
-    """The text without control sequences, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else INCOMPLETE for c in text)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,9 @@ import typer
 
 from pipelines.commands import upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
+from pipelines.guard.addresses import LOOPBACK, reach_directly
+from pipelines.guard.secrets import redacted
+from pipelines.guard.terminal import OutputBroken, patient, prepare_streams, say
 
 if TYPE_CHECKING:
     from pipelines.invocation import Invocation
@@ -42,12 +46,13 @@ def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
             code = command(*args, **kwargs)
         except StageError as error:
             following = _invocation(kwargs).next(error.remedy, kwargs.get("stage") or "")
-            print(f"error: {error}", file=sys.stderr)
+            message = redacted(str(error))
+            say(f"error: {message}", sys.stderr)
             if following:
-                print(f"next: {following}", file=sys.stderr)
+                say(f"next: {following}", sys.stderr)
             code = REFUSED
             if kwargs.get("as_json"):
-                _print_json({"error": str(error), "next": following or None, "exit_code": code})
+                _print_json({"error": message, "next": following or None, "exit_code": code})
         except KeyboardInterrupt:
             code = INTERRUPTED
         raise typer.Exit(code or 0)
@@ -281,15 +286,16 @@ def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_j
 
     tracking = Tracking(session.tracking_uri, session.invocation.preset)
     progress = sys.stderr if as_json else sys.stdout  # of libraries, too: Ray prints what its cluster reports
-    with contextlib.redirect_stdout(progress), Board(console_on(progress)) as board:
+    with patient(progress), contextlib.redirect_stdout(progress), Board(console_on(progress)) as board:
         board.line(session.header)
         runner = Runner(session.stages, session.store, session.config.execution, tracking, board, session.invocation)
         code = runner.run(targets, fresh, wait)
-    statuses = session.plan()
+        statuses = session.plan()
+        if not as_json:
+            board.close()
+            views.table(session, statuses, header=False)
     if as_json:
         _print_json({**session.as_object(statuses), "exit_code": code})
-    else:
-        views.table(session, statuses, header=False)
     return code
 
 
@@ -312,7 +318,19 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def main() -> None:
     """The `rxt` command."""
-    app(prog_name="rxt")
+    prepare_streams()
+    reach_directly(*LOOPBACK)
+    try:
+        try:
+            app(prog_name="rxt")
+        finally:
+            sys.stdout.flush()
+    except OutputBroken as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except Exception:  # a fault of this code
+        sys.stderr.write(redacted(traceback.format_exc()))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

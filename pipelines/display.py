@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.guard.secrets import redacted
+from pipelines.guard.terminal import printable
 from pipelines.planner import StageStatus
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -58,7 +60,7 @@ class Board:
     def line(self, text: str, style: str | None = None) -> None:
         """Prints one line that stays."""
         with self._lock:
-            self.console.print(Text(text, style=style or ""), soft_wrap=True)
+            self.console.print(Text(printable(redacted(text)), style=style or ""), soft_wrap=True)
 
     def started(self, stage: str) -> None:
         with self._lock:
@@ -80,7 +82,7 @@ class Board:
 
     def _lines(self) -> Group:
         running = list(self._running.values())  # no lock: `line` holds it while it waits for this thread's
-        return Group(*(Text(str(progress), no_wrap=True, overflow="ellipsis") for progress in running))
+        return Group(*(Text(printable(str(progress)), no_wrap=True, overflow="ellipsis") for progress in running))
 
 
 @dataclass
@@ -128,8 +130,8 @@ def stage_table(statuses: Iterable[StageStatus]) -> Table:
             Text(status.state, style=COLOURS[status.state]),
             status.attempt.artifact_id if status.attempt else "-",
             duration(manifest["seconds"]) if manifest else "-",
-            manifest["result"] if manifest else "",
-            status.reason,
+            printable(manifest["result"]) if manifest else "",
+            printable(status.reason),
         )
     return table
 
@@ -151,7 +153,7 @@ def table_of(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool
     for column in table.columns[1:] if numbers else ():
         column.justify = "right"
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     return table
 
 

@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 from jobs.stage.context import Look, Rerun, StageError
+from pipelines.guard.secrets import redacted
 from pipelines.invocation import Invocation
 
 OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
@@ -37,11 +38,11 @@ def failure_record(
         "workers": workers,
         "step": step,
         "type": type(cause).__name__,
-        "message": str(cause),
+        "message": redacted(str(cause)),
         "next_command": invocation.next(remedy, stage),
         "repeats": not isinstance(remedy, str),  # what a text asks for lies outside: done, the attempt can go on
         "rerun": remedy.stage if isinstance(remedy, Rerun) else None,
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": redacted("".join(traceback.format_exception(error))),
         "time": time.time(),
     }
 

@@ -12,7 +12,8 @@ from typing import Any
 from pipelines.artifacts import MANIFEST, METRICS, RUN, ArtifactStore, Attempt, StoreError
 from pipelines.fingerprint import flatten
 from pipelines.reporter import read_points
-from pipelines.tracking import Point, Tracking, TrackingError
+from pipelines.tracker.errors import TrackingError
+from pipelines.tracking import Point, Tracking
 
 SECONDS_BETWEEN_BATCHES = 2.0
 _NO_RECORD = {"mlflow_run_id": None, "unsent": 0, "files": []}

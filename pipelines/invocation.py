@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs.stage.context import Change, Chat, Discard, Look, Remedy, Rerun, Restart
+from pipelines.guard.secrets import redacted
 
 DEFAULT_PRESET = "tiny"
 JOB_CONFIG = "RXT_JOB_CONFIG"  # where a submitted job finds the file that `--config` named on the user's machine
@@ -28,7 +29,7 @@ class Invocation:
     def typed(cls, preset: str, file: Path | None, sets: Sequence[str], overrides: tuple[str, ...] = ()) -> Invocation:
         """The invocation of this process."""
         options = (*(("--config", str(file)) if file else ()), *(word for text in sets for word in ("--set", text)))
-        return cls(shlex.join(["rxt", *sys.argv[1:]]), preset, options, overrides)
+        return cls(redacted(shlex.join(["rxt", *sys.argv[1:]])), preset, options, overrides)
 
     def next(self, remedy: Remedy, stage: str) -> str:
         """The command for a remedy. `stage` is the stage that asks for it."""

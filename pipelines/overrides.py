@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from jobs.stage.context import StageError
 from pipelines.config import PipelineConfig
 from pipelines.fingerprint import plain
+from pipelines.guard.addresses import has_secret
 
 SHOW_KEYS = "rxt run --dry-run     shows every key"
 
@@ -50,6 +51,12 @@ def read(file: Path | None, sets: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise StageError(f"--set {text}: not KEY=VALUE", "rxt run --set pretrain.optimizer.lr=0.0003")
         found |= _leaves({key.strip(): _value(value.strip())})
+    for key, value in found.items():
+        if has_secret(json.dumps(value, default=str)):
+            raise StageError(
+                f"{key} holds a login, and artifacts and MLflow record every setting",
+                "give the login in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            )
     return found
 
 

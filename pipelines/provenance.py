@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from pipelines.code_digest import ROOT, code_digest
+from pipelines.guard.secrets import redacted
 from pipelines.revision import commit
 
 
@@ -29,7 +30,7 @@ def provenance(function: str) -> dict[str, Any]:
             "memory_bytes": psutil.virtual_memory().total,
             "ray_address": os.environ.get("RAY_ADDRESS", ""),
         },
-        "command": shlex.join(sys.argv),
+        "command": redacted(shlex.join(sys.argv)),
     }
 
 

@@ -29,7 +29,8 @@ from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes, holder_of
 from pipelines.peak_memory import PeakMemory
 from pipelines.planner import StageStatus, examine, plan
 from pipelines.stage import Stage
-from pipelines.tracking import Tracking, TrackingError
+from pipelines.tracker.errors import TrackingError
+from pipelines.tracking import Tracking
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 POLL_SECONDS = 0.2

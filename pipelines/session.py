@@ -17,6 +17,7 @@ from pipelines.code_digest import ROOT
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
+from pipelines.guard.addresses import masked
 from pipelines.invocation import JOB_CONFIG, Invocation
 from pipelines.planner import StageStatus, artifact_of, downstream, named, plan
 from pipelines.presets import PRESETS
@@ -53,7 +54,7 @@ class Session:
         typed."""
         options = self.invocation.options
         changed = "".join(f"   {name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True))
-        places = f"store {short_path(self.store.url)}   mlflow {short_path(self.tracking_uri)}"
+        places = f"store {masked(short_path(self.store.url))}   mlflow {masked(short_path(self.tracking_uri))}"
         return f"{places}   preset {self.invocation.preset}{changed}"
 
     def plan(self) -> dict[str, StageStatus]:
@@ -100,8 +101,8 @@ class Session:
     def as_object(self, statuses: Mapping[str, StageStatus]) -> dict[str, Any]:
         """The states of all stages, as `--json` prints them."""
         return self.identity | {
-            "store": self.store.url,
-            "tracking_uri": self.tracking_uri,
+            "store": masked(self.store.url),
+            "tracking_uri": masked(self.tracking_uri),
             "stages": [self._stage_object(status) for status in statuses.values()],
         }
 

@@ -1,130 +1,31 @@
-"""`rxt submit` sends the same command to a running cluster as a Ray job, follows its log, and returns its exit code.
-
-One short HTTP request asks the cluster first, because Ray's client retries for long before it says what is wrong. We
-send the token as a header: Ray's client sends it only if `RAY_AUTH_MODE` was set before Ray was imported, while a head
-demands it as soon as a token file exists.
-"""
+"""`rxt submit` sends the same command to a running cluster as a Ray job, follows its log, and returns its exit code."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import os
 import shlex
 import shutil
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.stage.context import StageError
 from pipelines import overrides
+from pipelines.cluster import Cluster, SubmitError
 from pipelines.code_digest import ROOT
 from pipelines.fingerprint import flatten, plain
+from pipelines.guard.addresses import has_secret, masked, without_user
+from pipelines.guard.secrets import redacted
+from pipelines.guard.terminal import printable, say
 from pipelines.invocation import DEFAULT_PRESET, JOB_CONFIG
 from pipelines.presets import PRESETS
 from pipelines.revision import commit
 
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-PROBE_SECONDS = 5
 MAX_UPLOAD_BYTES = 50_000_000
 UPLOADED = ("pipelines", "jobs", "tokenization", "rxt_model", "pyproject.toml")
 CONFIG_NAME = "config.toml"
 RECONNECT_ATTEMPTS, RECONNECT_SECONDS = 10, 3
-
-
-class SubmitError(StageError):
-    """The command was not handed to a cluster, or contact was lost."""
-
-
-@dataclass(frozen=True)
-class Token:
-    """The cluster's token, and where it was found. It is never printed and never part of a runtime environment."""
-
-    value: str
-    source: str
-
-    @classmethod
-    def find(cls) -> Token | None:
-        """By Ray's own order of precedence: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token."""
-        if os.environ.get("RAY_AUTH_MODE") == "disabled":
-            return None
-        if value := os.environ.get("RAY_AUTH_TOKEN", "").strip():
-            return cls(value, "RAY_AUTH_TOKEN")
-        named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-        path = Path(named) if named else Path.home() / ".ray" / "auth_token"
-        try:
-            return cls(path.read_text().strip(), str(path))
-        except FileNotFoundError as error:
-            if named:
-                raise SubmitError(f"RAY_AUTH_TOKEN_PATH={named}: no such file", "ray get-auth-token") from error
-            return None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.value}"}
-
-
-class Cluster:
-    """The job interface of a running cluster. Raises SubmitError if it cannot be reached or refuses the token."""
-
-    def __init__(self, address: str | None) -> None:
-        named = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _http_only(os.environ.get("RAY_ADDRESS", ""))
-        self.address = (named or DEFAULT_ADDRESS).rstrip("/")
-        if not self.address.startswith(("http://", "https://")):
-            raise SubmitError(f"--address {self.address}: not an http URL", f"rxt submit --address {DEFAULT_ADDRESS} …")
-        self.token = Token.find()
-        self._get("/api/version")
-
-    def nodes(self) -> int:
-        """How many machines are alive; a head that has just started may not have registered itself yet."""
-        answer = self._get("/api/v0/nodes?limit=1000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE")
-        return answer["data"]["result"]["total"]
-
-    def client(self):
-        """Ray's client for this address and token."""
-        os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # else RAY_ADDRESS would override what we pass
-        from ray.job_submission import JobSubmissionClient
-
-        for chatty in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        return JobSubmissionClient(self.address, headers=self.token.headers if self.token else None)
-
-    def ray(self, *command: str) -> str:
-        """A shell line that does something with a job by Ray's own tool."""
-        mode = "RAY_AUTH_MODE=token " if self.token else ""
-        return f"{mode}ray job {command[0]} --address {self.address} {shlex.join(command[1:])}"
-
-    def _get(self, path: str) -> dict:
-        request = urllib.request.Request(self.address + path, headers=self.token.headers if self.token else {})
-        try:
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise SubmitError(*self._refusal(error)) from error
-        except OSError as error:
-            reason = getattr(error, "reason", None) or error
-            raise SubmitError(
-                f"no Ray cluster answers at {self.address}: {reason}",
-                "RAY_AUTH_MODE=token ray start --head   (infra/README.md), or rxt submit --address URL …",
-            ) from error
-        except json.JSONDecodeError as error:
-            raise SubmitError(
-                f"{self.address} answers, but is no Ray dashboard", f"rxt submit --address {DEFAULT_ADDRESS} …"
-            ) from error
-
-    def _refusal(self, error: urllib.error.HTTPError) -> tuple[str, str]:
-        fix = "RAY_AUTH_TOKEN_PATH=FILE rxt submit …   where FILE holds what the head's `ray get-auth-token` prints"
-        if error.code in (401, 403):
-            if self.token is None:
-                return f"the cluster at {self.address} demands a token, and none was found here", fix
-            return f"the cluster at {self.address} refused the token from {self.token.source}", fix
-        return f"{self.address} answered HTTP {error.code} to {error.url}", "rxt submit --address URL …"
 
 
 def submit(address: str | None, command: list[str], wait: bool, *, store: str, tracking_uri: str) -> int:
@@ -132,6 +33,7 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
 
     With `wait` false it returns 0 as soon as the job is accepted. Ctrl-C stops following, not the job: 130.
     """
+    _check_secrets(store, tracking_uri)
     cluster = Cluster(address)
     _check_places(cluster, store, tracking_uri)
     config = _config_file(command)
@@ -163,19 +65,19 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
             )
         except (RuntimeError, OSError) as error:
             raise SubmitError(
-                f"the cluster at {cluster.address} did not take the job: {error}", "rxt submit …"
+                f"the cluster at {cluster.address} did not take the job: {redacted(str(error))}", "rxt submit …"
             ) from error
-    print(f"job {job}   {shlex.join(['rxt', *command])}   ({size / 1e6:.1f} MB of code)")
-    print(f"  dashboard  {cluster.address}/#/jobs/{job}")
-    print(f"  follow     {cluster.ray('logs', '--follow', job)}")
-    print(f"  stop       {cluster.ray('stop', job)}", flush=True)
+    say(f"job {job}   {shlex.join(['rxt', *command])}   ({size / 1e6:.1f} MB of code)")
+    say(f"  dashboard  {cluster.address}/#/jobs/{job}")
+    say(f"  follow     {cluster.ray('logs', '--follow', job)}")
+    say(f"  stop       {cluster.ray('stop', job)}")
     if not wait:
         return 0
     try:
         return asyncio.run(_follow(client, cluster, job))
     except KeyboardInterrupt:
-        print(f"\njob {job} goes on\n  follow     {cluster.ray('logs', '--follow', job)}")
-        print(f"  stop       {cluster.ray('stop', job)}", flush=True)
+        say(f"\njob {job} goes on\n  follow     {cluster.ray('logs', '--follow', job)}")
+        say(f"  stop       {cluster.ray('stop', job)}")
         return 130
 
 
@@ -192,7 +94,7 @@ async def _follow(client, cluster: Cluster, job: str) -> int:
                 seen += len(text)
                 printed = max(printed, seen)
                 attempts = 0
-                print(fresh, end="", flush=True)
+                print(printable(fresh), end="", flush=True)
             info = client.get_job_info(job)
             while not info.status.is_terminal():
                 await asyncio.sleep(0.3)
@@ -202,21 +104,31 @@ async def _follow(client, cluster: Cluster, job: str) -> int:
             attempts += 1
             if attempts > RECONNECT_ATTEMPTS:
                 raise SubmitError(
-                    f"lost contact with job {job} at {cluster.address}: {error}", cluster.ray("logs", "--follow", job)
+                    f"lost contact with job {job} at {cluster.address}: {redacted(str(error))}",
+                    cluster.ray("logs", "--follow", job),
                 ) from error
             await asyncio.sleep(RECONNECT_SECONDS)
     if info.status == "STOPPED":
-        print(f"job {job} was stopped")
+        say(f"job {job} was stopped")
         return 130
     if info.driver_exit_code is None:  # the command never began
-        print(f"job {job} failed: {info.message}")
+        say(f"job {job} failed: {info.message}")
         return 1
     return info.driver_exit_code if info.driver_exit_code >= 0 else 1
 
 
-def _http_only(address: str) -> str:
-    """RAY_ADDRESS often names the cluster's other port, which takes no jobs."""
-    return address if address.startswith("http") else ""
+def _check_secrets(store: str, tracking_uri: str) -> None:
+    """Raises SubmitError for an address that holds a login. A job gets addresses: Ray shows its environment to
+    everybody who may look at the dashboard."""
+    for name, url, instead in (
+        ("RXT_STORE", store, "its keys"),
+        ("MLFLOW_TRACKING_URI", tracking_uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or PGPASSWORD)"),
+    ):
+        if has_secret(url):
+            raise SubmitError(
+                f"{name}={masked(url)} holds a login, and everybody who sees the cluster sees a job's environment",
+                f"{name}={without_user(url)} rxt submit …   with {instead} in the environment of every machine",
+            )
 
 
 def _check_places(cluster: Cluster, store: str, tracking_uri: str) -> None:

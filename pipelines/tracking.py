@@ -9,24 +9,31 @@ a lost tracking database costs curves, not work.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import sqlite3
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 from jobs.stage.context import StageError
-from pipelines.processes import is_gone, this_process
+from pipelines.guard.addresses import masked, without_user
+from pipelines.guard.secrets import redacted
+from pipelines.guard.transport import has_mlflow_login, protect
+from pipelines.processes import this_process
 from pipelines.revision import commit
-from pipelines.system_metrics import SystemMetrics
+from pipelines.tracker.database import PROBE_SECONDS, prepare, sqlite_path
+from pipelines.tracker.environment import prepare_environment
+from pipelines.tracker.errors import TrackingError, TrackingUnavailable
+from pipelines.tracker.liveness import HEARTBEAT, PROCESS, Heartbeat, lost_parents
+from pipelines.tracker.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,28 +42,10 @@ Point = tuple[str, float, int, int]
 """Name, value, step, time in milliseconds since the epoch."""
 
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
-PROBE_SECONDS = 3
 PAUSE_SECONDS = 30
 LONGEST_PARAM = 500
-PROCESS = "rxt.process"  # tag of a parent run: who drives it
 LONGEST_DIGEST = 36
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
-
-# A server that died must cost a running stage seconds, not the minutes of MLflow's defaults (7 retries of 120 s).
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
-
-
-class TrackingError(StageError):
-    """The tracking store cannot be used, and nothing was started."""
-
-
-class TrackingUnavailable(TrackingError):
-    """The tracking store failed during a run. The run goes on; the caller keeps what was not logged."""
 
 
 def absolute_uri(uri: str) -> str:
@@ -67,7 +56,7 @@ def absolute_uri(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.partition("+")[0] not in SCHEMES:
         raise TrackingError(
-            f"tracking URI {uri!r}: not a database or a server; use sqlite:////absolute/mlflow.db or http://host:port",
+            f"tracking URI {masked(uri)!r}: not a database or a server; use sqlite:////absolute/mlflow.db or http://host:port",
             "unset MLFLOW_TRACKING_URI   to use .rxt/mlflow.db",
         )
     if scheme == "sqlite":
@@ -80,6 +69,7 @@ class Tracking:
 
     def __init__(self, uri: str, preset: str) -> None:
         self.uri = absolute_uri(uri)
+        self.shown = masked(self.uri)
         self.preset = preset
         self._samplers: dict[str, SystemMetrics] = {}
         self._dataset_lock = threading.Lock()  # MLflow looks a dataset up, then inserts it: a race of parallel stages
@@ -87,23 +77,32 @@ class Tracking:
         self._paused_until = 0.0
 
     def check(self) -> None:
-        """Reach the store, and create and migrate a new database. Raises TrackingError within seconds."""
-        try:
-            if self.uri.startswith("http"):
-                urllib.request.urlopen(f"{self.uri}/health", timeout=PROBE_SECONDS).close()
-            elif self.uri.startswith("sqlite"):
-                _check_sqlite(self._sqlite_path)
-        except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "reason", None) or error
-            raise TrackingError(f"MLflow at {self.uri} cannot be used: {reason}", self._remedy) from error
+        """Reach the store, and create the schema of a new database. Raises TrackingError within seconds."""
+        if self.uri.startswith("http"):
+            protect(self.uri, "the login of MLflow" if has_mlflow_login(self.uri) else "")
+            self._check_server()
+        else:
+            prepare(self.uri)
         try:
             with self._reaching():
                 self._experiment_id  # noqa: B018  the first access looks it up or creates it
         except TrackingUnavailable as error:
-            raise TrackingError(str(error), self._remedy) from error
+            raise TrackingError(str(error), error.remedy) from error
+
+    def _check_server(self) -> None:
+        """Raises TrackingError unless the server answers. What asks for a login, answers; MLflow's client logs in."""
+        try:
+            urllib.request.urlopen(f"{without_user(self.uri)}/health", timeout=PROBE_SECONDS).close()
+        except urllib.error.HTTPError as error:
+            if error.code not in (401, 403):
+                reason = f"HTTP {error.code}"
+                raise TrackingError(f"MLflow at {self.shown} cannot be used: {reason}", self._remedy) from error
+        except (OSError, ValueError, HTTPException) as error:
+            reason = redacted(str(getattr(error, "reason", None) or error))
+            raise TrackingError(f"MLflow at {self.shown} cannot be used: {reason}", self._remedy) from error
 
     def start_run(self, command: str, overrides: Sequence[str]) -> str:
-        """The parent run of one `rxt run`. Ends those whose process was killed on this machine."""
+        """The parent run of one `rxt run`. Ends those whose process was killed or lost."""
         tags = {
             **_source_tags(command),
             "rxt.preset": self.preset,
@@ -112,9 +111,11 @@ class Tracking:
             PROCESS: json.dumps(this_process()),
         }
         with self._reaching():
-            self._end_killed()
+            self._end_lost()
             run = self._client.create_run(self._experiment_id, tags=tags, run_name=command)
         self._parent = run.info.run_id
+        self._heartbeat = Heartbeat(self._beat)
+        self._heartbeat.start()
         return self._parent
 
     def note_reused(self, runs: Mapping[str, str]) -> None:
@@ -148,7 +149,7 @@ class Tracking:
             "mlflow.parentRunId": parent,
             "rxt.stage": stage,
             "rxt.artifact_id": artifact_id,
-            "rxt.artifact_uri": uri,
+            "rxt.artifact_uri": masked(uri),
             "rxt.fingerprint": fingerprint,
             "rxt.attempt": str(attempt),
             **{f"rxt.upstream.{name}": upstream for name, (upstream, _) in inputs.items()},
@@ -201,9 +202,10 @@ class Tracking:
             sampler.stop()
 
     def end_run(self, status: str) -> None:
-        """End the parent run, and as KILLED whatever stage was left open. All are tried, then the first failure is
-        raised."""
+        """End the parent run, and as KILLED whatever stage was left open, also by lost processes. All are tried, then
+        the first failure is raised."""
         failures = []
+        self._heartbeat.stop()
         for run_id, final in [*((child, "KILLED") for child in self._samplers), (self._parent, status)]:
             try:
                 self.end_stage(run_id, final)
@@ -211,11 +213,13 @@ class Tracking:
                 failures.append(error)
         if failures:
             raise failures[0]
+        with self._reaching():
+            self._end_lost()
 
     @property
     def artifacts(self) -> str | None:
         """Where a new experiment keeps its files; None leaves it to the server. MLflow would use the current folder."""
-        return str(self._sqlite_path.parent / "mlflow-artifacts") if self.uri.startswith("sqlite") else None
+        return str(sqlite_path(self.uri).parent / "mlflow-artifacts") if self.uri.startswith("sqlite") else None
 
     def page(self) -> str:
         """The address, below that of the server, of the newest run's experiment: its tree of runs."""
@@ -226,12 +230,9 @@ class Tracking:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        prepare_environment()
         from mlflow import MlflowClient
 
-        for noisy in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri)
 
     @cached_property
@@ -245,10 +246,6 @@ class Tracking:
         return experiment.experiment_id
 
     @property
-    def _sqlite_path(self) -> Path:
-        return Path(self.uri.removeprefix("sqlite:///"))
-
-    @property
     def _remedy(self) -> str:
         if self.uri.startswith("http"):
             return "start that server, or unset MLFLOW_TRACKING_URI to use .rxt/mlflow.db"
@@ -259,18 +256,26 @@ class Tracking:
         """Turn every failure of the store into TrackingUnavailable, and rest for a while after one: a stage that
         reports every few steps must not wait for a timeout each time. `at_once` tries in spite of that."""
         if time.monotonic() < self._paused_until and not at_once:
-            raise TrackingUnavailable(f"MLflow at {self.uri} failed a moment ago", self._remedy)
-        client = self._client
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
+            raise TrackingUnavailable(f"MLflow at {self.shown} failed a moment ago", self._remedy)
         try:
+            self._client  # noqa: B018  the first access makes it
             yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except StageError:
+            raise
+        except Exception as error:  # of MLflow, SQLAlchemy, a driver, or what MLflow does besides
             self._paused_until = time.monotonic() + PAUSE_SECONDS
-            reason = " ".join(str(error).split())[:300]
-            raise TrackingUnavailable(f"MLflow at {client.tracking_uri} failed: {reason}", self._remedy) from error
+            code = getattr(error, "get_http_status_code", int)()
+            if code in (401, 403):
+                raise TrackingUnavailable(*self._refused(code)) from error
+            reason = redacted(" ".join(str(error).split()))[:300]
+            raise TrackingUnavailable(f"MLflow at {self.shown} failed: {reason}", self._remedy) from error
         self._paused_until = 0.0
+
+    def _refused(self, code: int) -> tuple[str, str]:
+        remedy = "export MLFLOW_TRACKING_USERNAME=… MLFLOW_TRACKING_PASSWORD=…, or MLFLOW_TRACKING_TOKEN=…"
+        if code == 401:
+            return f"MLflow at {self.shown} demands a login, or refused the one that is set", remedy
+        return f"MLflow at {self.shown} does not let this login write to it", remedy
 
     def _find(self, run_id: str):
         """The run, or None if it or its database was deleted since."""
@@ -285,16 +290,20 @@ class Tracking:
             raise
         return run if run.info.lifecycle_stage == "active" else None
 
-    def _end_killed(self) -> None:
-        """End the parent runs whose process is no more on this machine, and what is still open below them."""
-        running = self._client.search_runs([self._experiment_id], "attributes.status = 'RUNNING'")
-        gone = {
-            run.info.run_id
-            for run in running
-            if PROCESS in run.data.tags and is_gone(json.loads(run.data.tags[PROCESS]))
-        }
+    def _beat(self, count: int) -> None:
+        with self._reaching():
+            self._client.set_tag(self._parent, HEARTBEAT, str(count))
+
+    def _end_lost(self) -> None:
+        """End the parent runs whose process is gone or lost, and what is still open below a parent that has ended."""
+        running, page = [], None
+        while page is None or page.token:
+            token = page.token if page else None
+            page = self._client.search_runs([self._experiment_id], "status = 'RUNNING'", page_token=token)
+            running += page
+        living = {run.info.run_id for run in running} - lost_parents(running, self._client.set_tag)
         for run in running:
-            if {run.info.run_id, run.data.tags.get("mlflow.parentRunId")} & gone:
+            if run.info.run_id not in living or run.data.tags.get("mlflow.parentRunId", run.info.run_id) not in living:
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
     def _adopt(self, run, tags: Mapping[str, str]) -> None:
@@ -326,17 +335,6 @@ class Tracking:
         if datasets:
             with self._dataset_lock:
                 self._client.log_inputs(run_id, datasets)
-
-
-def _check_sqlite(path: Path) -> None:
-    """Raises OSError or sqlite3.Error at once where MLflow would retry for a minute: no folder, no database, locked."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=PROBE_SECONDS)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.rollback()
-    finally:
-        connection.close()
 
 
 def _source_tags(name: str) -> dict[str, str]:

@@ -11,7 +11,11 @@ import sys
 import time
 import urllib.request
 
-from pipelines.tracking import ENVIRONMENT, Tracking, TrackingError
+from pipelines.guard.addresses import reach_directly
+from pipelines.guard.terminal import say
+from pipelines.tracker.environment import ENVIRONMENT
+from pipelines.tracker.errors import TrackingError
+from pipelines.tracking import Tracking
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -27,17 +31,17 @@ def serve_ui(uri: str, port: int, preset: str = "tiny") -> int:
     tracking = Tracking(uri, preset)
     if tracking.uri.startswith("http"):
         tracking.check()
-        print(f"MLflow already serves these runs: {tracking.uri}/{tracking.page()}")
+        say(f"MLflow already serves these runs: {tracking.shown}/{tracking.page()}")
         return 0
     _check_port(port)
     tracking.check()
     page = f"http://{HOST}:{port}/{tracking.page()}"
     signal.signal(signal.SIGTERM, _interrupt)
     command = _command(tracking, port)
-    server = _start(command)
+    server = _start(command, tracking.uri)
     try:
         _wait_until_up(server, command, port)
-        print(f"MLflow on {tracking.uri}\n  {page}\nCtrl-C ends it", flush=True)
+        say(f"MLflow on {tracking.shown}\n  {page}\nCtrl-C ends it")
         code = server.wait()
         raise TrackingError(f"the MLflow server ended by itself with exit code {code}", "rxt ui")
     except KeyboardInterrupt:
@@ -61,15 +65,16 @@ def _check_port(port: int) -> None:
 
 def _command(tracking: Tracking, port: int) -> list[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", HOST, "--port", str(port)]
-    command += ["--backend-store-uri", tracking.uri]
     if tracking.artifacts:
         command += ["--artifacts-destination", tracking.artifacts]
     return command
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    """In its own process group, so that a Ctrl-C reaches us alone and we end its workers in order."""
+def _start(command: list[str], uri: str) -> subprocess.Popen[bytes]:
+    """In its own process group, so that a Ctrl-C reaches us alone and we end its workers in order. The address of the
+    database travels in the environment, since everybody on the machine sees a command line."""
     environment = {**os.environ, **ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri
     # Anything the server logs per request would bury the one line that matters.
     return subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -77,6 +82,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], command: list[str], port: int) -> None:
+    reach_directly(HOST)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:

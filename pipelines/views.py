@@ -13,6 +13,7 @@ from pipelines.advice import back_lines, closing_lines, way_on
 from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordUnreadable
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import plain
+from pipelines.guard.terminal import say
 from pipelines.lease import DEFAULT_TIMES, holder_of, living_holder, take
 from pipelines.overrides import settings
 from pipelines.planner import StageStatus, downstream, named
@@ -21,13 +22,12 @@ from pipelines.session import Session
 
 def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = True) -> None:
     """Prints the stage table, and the next command below it."""
-    console = console_on(sys.stdout)
     if header:
-        console.print(session.header, soft_wrap=True)
-    print_table(console, stage_table(statuses.values()))
+        say(session.header)
+    print_table(console_on(sys.stdout), stage_table(statuses.values()))
     until = list(statuses)[-1] if len(statuses) < len(session.stages) else None
     for line in closing_lines(session.invocation, statuses, until):
-        console.print(line, soft_wrap=True)
+        say(line)
 
 
 def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_json: bool) -> None:
@@ -37,16 +37,16 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
         found = {"stage": name, "state": status.state, "reason": status.reason, "changes": status.changes}
         print(json.dumps(session.identity | found))
         return
-    print(session.header)
-    print(f"{name} is {status.state}" + (f": {status.reason}" if status.reason and not status.changes else ""))
+    say(session.header)
+    say(f"{name} is {status.state}" + (f": {status.reason}" if status.reason and not status.changes else ""))
     for line in status.changes:
-        print(f"  {line}")
+        say(f"  {line}")
     for blocker in status.waits_for:
-        print(f"next: {session.invocation.status('--why', blocker)}")
+        say(f"next: {session.invocation.status('--why', blocker)}")
     if status.state in ("stale", "missing", "interrupted", "failed"):
-        print(f"next: {way_on(session.invocation, statuses, name)}")
+        say(f"next: {way_on(session.invocation, statuses, name)}")
     for line in back_lines(session.invocation, status):
-        print(line)
+        say(line)
 
 
 def config(session: Session) -> None:
@@ -54,7 +54,7 @@ def config(session: Session) -> None:
     for section in type(session.config).model_fields:
         name, value = section.replace("_", "-"), getattr(session.config, section)  # spelled as the stages are
         for line in [f"# {name} is left out"] if value is None else settings(value, f"{name}."):
-            print(line)
+            say(line)
 
 
 def stage_list(session: Session, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def stage_list(session: Session, as_json: bool) -> None:
         stages = [{"stage": name, "summary": summary, "inputs": inputs} for name, summary, inputs in rows]
         print(json.dumps(session.identity | {"stages": stages}, indent=2))
         return
-    print(session.header)
+    say(session.header)
     shown = [(name, summary, ", ".join(inputs)) for name, summary, inputs in rows]
     print_table(console_on(sys.stdout), table_of(("stage", "what it does", "inputs"), shown))
 
@@ -85,22 +85,22 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
         }
         print(json.dumps(found, indent=2))
         return
-    print(f"{session.header}\n{name}: {stage.summary}\nstate {status.state}   {status.reason}\n\nconfig")
+    say(f"{session.header}\n{name}: {stage.summary}\nstate {status.state}   {status.reason}\n\nconfig")
     for line in settings(stage.config):
-        print(f"  {line}")
+        say(f"  {line}")
     if attempts:
         rows = [(a["artifact_id"], a["state"], a["took"], a["result"], a["finished"], a["uri"]) for a in attempts]
-        print()
+        say()
         header = ("artifact", "state", "took", "result", "finished", "uri")
         print_table(console_on(sys.stdout), table_of(header, rows))
     if status.manifest:
         attempt, manifest = status.made
-        print(f"\nmetrics of {attempt.artifact_id}   mlflow run {session.mlflow_run(attempt)}")
+        say(f"\nmetrics of {attempt.artifact_id}   mlflow run {session.mlflow_run(attempt)}")
         for key, value in manifest["metrics"].items():
-            print(f"  {key} = {value:.6g}" if isinstance(value, float) else f"  {key} = {value}")
+            say(f"  {key} = {value:.6g}" if isinstance(value, float) else f"  {key} = {value}")
         report = session.store.read_text(attempt, "report.md")
         if report is not None:
-            print(f"\n{report}")
+            say(f"\n{report}")
 
 
 def discard(session: Session, name: str, artifact_id: str, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
@@ -111,7 +111,7 @@ def discard(session: Session, name: str, artifact_id: str, as_json: bool, confir
     out = sys.stderr if as_json else sys.stdout
     if MANIFEST in session.store.names(attempt):  # a damaged one, too, must be possible to discard
         return _discard(session, attempt, as_json, confirm)
-    lease = take(session.store, attempt, lambda text: print(text, file=out, flush=True))
+    lease = take(session.store, attempt, lambda text: say(text, out))
     try:
         return _discard(session, attempt, as_json, confirm)
     finally:
@@ -120,20 +120,20 @@ def discard(session: Session, name: str, artifact_id: str, as_json: bool, confir
 
 def _discard(session: Session, attempt: Attempt, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
     name, artifact_id, out = attempt.stage, attempt.artifact_id, sys.stderr if as_json else sys.stdout
-    if readers := _being_read_by(session, attempt, lambda text: print(text, file=out, flush=True)):
+    if readers := _being_read_by(session, attempt, lambda text: say(text, out)):
         raise StageError(f"{name} {artifact_id} is being read by {'; '.join(readers)}", Look())
     users = _built_from(session, attempt)
-    print(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", file=out)
+    say(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", out)
     for user in users:
-        print(f"  {user} was built from it", file=out)
+        say(f"  {user} was built from it", out)
     if confirm is not None and not confirm("delete it?"):
-        print("kept", file=out)
+        say("kept", out)
         return 2
     session.store.discard(attempt)
     if as_json:
         print(json.dumps(session.identity | {"discarded": artifact_id, "built_from_it": users}))
     else:
-        print(f"deleted\nnext: {session.invocation.status()}")
+        say(f"deleted\nnext: {session.invocation.status()}")
     return 0
 
 

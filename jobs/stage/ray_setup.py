@@ -181,10 +181,20 @@ def _authentication() -> dict[str, str]:
     if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
         return {}
     named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if named or Path("~/.ray/auth_token").expanduser().exists():
+    if named or token_file():
         return {"RAY_AUTH_MODE": "token"}
     joins = os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
     return {} if joins else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def token_file() -> Path | None:
+    """~/.ray/auth_token, if there is a home folder with such a file that we may read. A container may run under a user
+    that has no home, or with the home of another one."""
+    try:
+        path = Path.home() / ".ray" / "auth_token"
+        return path if path.is_file() and os.access(path, os.R_OK) else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from pipelines.invocation import Invocation
 from pipelines.lease import LeaseTimes
 from pipelines.runner import Runner
 from pipelines.stage import Stage
-from pipelines.tracking import TrackingUnavailable
+from pipelines.tracker.errors import TrackingUnavailable
 
 QUICK = LeaseTimes(heartbeat=0.05, expiry=1.0, grace=0.3, poll=0.05)
 PLAIN = Invocation("rxt run")

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import submit as module
-from pipelines.submit import Cluster, SubmitError, submit
+from pipelines.cluster import Cluster, SubmitError
+from pipelines.submit import submit
 from tests.support.nano import Workspace, built
 from tests.support.processes import SECONDS, free_port, started, until
 

@@ -12,9 +12,11 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.tracking import LONGEST_PARAM, Tracking, TrackingError, TrackingUnavailable
+from pipelines.tracker.errors import TrackingError, TrackingUnavailable
+from pipelines.tracking import LONGEST_PARAM, Tracking
 from pipelines.ui import serve_ui
 from tests.support.processes import SECONDS, free_port, started
+from tests.support.servers.login import login_server
 
 DIGEST = "5f" * 32
 
@@ -108,6 +110,7 @@ def test_runs_of_a_killed_process_are_ended_by_the_next_one(tmp_path):
 import os, signal
 from pipelines.tracking import Tracking
 tracking = Tracking({uri!r}, "tiny")
+tracking.check()
 parent = tracking.start_run("rxt run tiny", [])
 tracking.start_stage(parent, "sft", "0123456789ab-1", "uri", "f" * 64, 1, {{}}, {{}})
 os.kill(os.getpid(), signal.SIGKILL)
@@ -203,7 +206,7 @@ def test_a_refused_write_raises_and_the_points_can_be_logged_again(uri, client, 
     assert len(client.get_metric_history(run_id, "train/loss")) == 1
 
 
-def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client):
+def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client, monkeypatch):
     port = free_port()
     code = f"import sys; from pipelines.ui import serve_ui; sys.exit(serve_ui({uri!r}, {port}))"
     with started([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as ui:
@@ -215,6 +218,16 @@ def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client):
         run_id = stage(tracking, tracking.start_run("rxt run tiny", []))
         tracking.log_metrics(run_id, [("train/loss", 1.0, 1, 1)])
         assert client.get_run(run_id).data.metrics["train/loss"] == 1.0
+        with login_server(f"http://127.0.0.1:{port}", "me", "hush-hush") as gate:
+            with pytest.raises(TrackingError, match=f"MLflow at {gate} demands a login") as error:
+                Tracking(gate, "tiny").check()
+            assert "MLFLOW_TRACKING_USERNAME" in error.value.remedy
+            named = Tracking(gate.replace("//", "//me:hush-hush@"), "tiny")
+            named.check()
+            assert "hush" not in named.shown
+            monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush-hush")
+            Tracking(gate, "tiny").check()
         with pytest.raises(TrackingError, match=f"port {port}"):
             serve_ui(uri, port)
         ui.send_signal(signal.SIGINT)

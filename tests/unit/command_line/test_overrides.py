@@ -166,3 +166,15 @@ def test_known_keys_reach_dataclasses_and_optional_groups():
 def test_every_preset_passes_its_own_checks():
     for make in PRESETS.values():
         assert resolve(make()) == make()
+
+
+@pytest.mark.parametrize("by_file", [True, False])
+def test_a_setting_that_holds_a_login_is_refused_since_settings_are_recorded(tmp_path, by_file):
+    path = "https://u:hush-hush@h/x.txt"
+    source = f'{{ name = "x", kind = "files", path = "{path}", language = "en", licence = "CC0-1.0" }}'
+    file = tmp_path / "my.toml"
+    file.write_text(f"corpus.sources = [{source}]")
+    arguments = (file, []) if by_file else (None, [f"corpus.sources=[{source}]"])
+    with pytest.raises(StageError, match="corpus.sources holds a login") as error:
+        resolve(PRESETS["tiny"](), *arguments)
+    assert "hush" not in str(error.value)

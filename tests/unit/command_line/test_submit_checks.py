@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.stage.context import StageError
-from pipelines import cli, submit
-from pipelines.submit import Cluster, SubmitError
+from pipelines import cli, cluster, submit
+from pipelines.cluster import Cluster, SubmitError
 from tests.support.processes import free_port
 
 
@@ -51,8 +51,8 @@ def test_the_other_port_of_ray_takes_no_jobs(monkeypatch):
         Cluster("ray://127.0.0.1:10001")
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
-    monkeypatch.setattr(submit, "DEFAULT_ADDRESS", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(SubmitError, match=submit.DEFAULT_ADDRESS):
+    monkeypatch.setattr(cluster, "DEFAULT_ADDRESS", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(SubmitError, match=cluster.DEFAULT_ADDRESS):
         Cluster(None)
 
 

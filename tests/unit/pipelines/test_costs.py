@@ -9,9 +9,9 @@ import sys
 import types
 
 from pipelines.artifacts import ArtifactStore
-from pipelines.gpu_metrics import gpu_sampler
 from pipelines.peak_memory import PeakMemory, tree_bytes
-from pipelines.system_metrics import SystemMetrics
+from pipelines.tracker.gpu_metrics import gpu_sampler
+from pipelines.tracker.system_metrics import SystemMetrics
 from tests.support import toy_graph
 from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import MemoryTracking, run, toy

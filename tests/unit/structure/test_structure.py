@@ -25,9 +25,9 @@ MAY_IMPORT = {
     "ray": """
         jobs/rl/actors.py jobs/rl/checkpoints.py jobs/rl/controller.py jobs/rl/weight_sync.py jobs/shards/job.py
         jobs/stage/ray_setup.py jobs/stage/tasks.py jobs/training/fit.py jobs/training/monitor.py
-        jobs/training/worker.py pipelines/submit.py
+        jobs/training/worker.py pipelines/cluster.py
     """,
-    "mlflow": "pipelines/tracking.py",
+    "mlflow": "pipelines/tracker/database.py pipelines/tracking.py",
 }
 HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplotlib"}
 MAY_START_HEAVY = {"pipelines/chat.py"}  # in pipelines; its command imports it when it is called

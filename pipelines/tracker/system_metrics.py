@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from jobs.stage.context import StageError
-from pipelines.gpu_metrics import gpu_sampler
+from pipelines.tracker.gpu_metrics import gpu_sampler
 
 SAMPLE_SECONDS = 5
 

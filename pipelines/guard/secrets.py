@@ -1,0 +1,41 @@
+"""Secrets that this process knows, so that no message, traceback or record shows one."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote
+
+from pipelines.guard.addresses import HIDDEN, masked
+
+_NAMES = re.compile(r"TOKEN|PASSWORD|PASSWD|_PWD|SECRET|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.I)
+_NO_SECRETS = re.compile(r"_(PATH|FILE|URI|URL|MODE|DIR|PARALLELISM)$|^TOKENIZERS_", re.I)
+_PASSWORD = re.compile(r"://[^/?#\s:@]*:(?P<password>[^\s]+)@")
+SHORTEST = 6  # characters; hiding shorter ones would hide parts of other words
+_added: set[str] = set()
+
+
+def remember(secret: str) -> None:
+    """Hide this secret, too, which was read from a file."""
+    _added.add(secret)
+
+
+def redacted(text: str) -> str:
+    """`text` without any secret that stands in the environment, was remembered, or is part of a URL."""
+    for secret in sorted(_known(), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return masked(text)
+
+
+def _known() -> set[str]:
+    found = set(_added)
+    for name, value in os.environ.items():
+        if _NAMES.search(name) and not _NO_SECRETS.search(name):
+            found.add(value.strip())
+        found |= {form for match in _PASSWORD.finditer(value) for form in _forms(match["password"])}
+    return {secret for secret in found if len(secret) >= SHORTEST}
+
+
+def _forms(password: str) -> set[str]:
+    """A password as it stands in a URL, and as it is."""
+    return {password, unquote(password)}
