@@ -117,6 +117,9 @@ def stage_list(
 @reporting_errors
 def stage_show(
     stage: StageName,
+    difference: Annotated[
+        tuple[str, str] | None, typer.Option("--diff", metavar="A B", help="What differs between two artifacts of it.")
+    ] = None,
     preset: PresetOption = "tiny",
     config: ConfigFile = None,
     sets: Sets = None,
@@ -124,8 +127,12 @@ def stage_show(
 ) -> None:
     """Config, attempts, metrics, URIs of one stage."""
     from pipelines import views
+    from pipelines.upkeep.compare import show_difference
 
-    views.stage_show(_open(preset, config, sets), stage, as_json)
+    session = _open(preset, config, sets)
+    if difference:
+        return show_difference(session, stage, *difference, as_json)
+    return views.stage_show(session, stage, as_json)
 
 
 @stage_app.command("rerun")

@@ -123,6 +123,21 @@ def test_logs_of_what_was_never_made(store, monkeypatch):
     assert shown.exit_code == 2 and "nothing was made yet" in shown.stderr and "next: rxt run" in shown.stderr
 
 
+def test_diff_tells_what_changed_between_two_attempts(store, monkeypatch):
+    changed = toy("steps", FIRST, function="count", steps=3)
+    monkeypatch.setattr(session, "curriculum", lambda config: [FIRST, changed])
+    assert run([FIRST, changed], store) == 0
+    (two,) = [attempt for attempt in store.attempts("steps") if store.manifest(attempt)["result"] == "2 steps"]
+    (three,) = [attempt for attempt in store.attempts("steps") if attempt != two]
+    shown = rxt("stage", "show", "steps", "--diff", two.artifact_id, three.artifact_id).stdout
+    assert "config and inputs:\n  config.steps: 2 -> 3\n" in shown
+    assert "files:\n  out.txt.sha256" not in shown and "\n  out.txt: " in shown and "packages: the same" in shown
+    again = json.loads(rxt("stage", "show", "steps", "--json", "--diff", two.artifact_id, two.artifact_id).stdout)
+    assert [again[part] for part in ("config and inputs", "metrics", "files", "code", "packages")] == [[]] * 5
+    wrong = rxt("stage", "show", "steps", "--diff", two.artifact_id, "0123456789ab-1")
+    assert wrong.exit_code == 2 and "no artifact 0123456789ab-1" in wrong.stderr
+
+
 def test_what_is_printed_steers_no_terminal():
     assert printable("a\x1b[31mb\x07\tc\nd\u202e") == "a[31mb\tc\nd"
 
