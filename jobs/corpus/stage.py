@@ -27,7 +27,7 @@ from tokenization.records import LANGUAGES
 from tokenization.sources.source import Source, SourceError
 
 _MOSTLY_FOREIGN = 0.5
-_FOREIGN = ("english", "polish", "foreign", "undecided")
+_FOREIGN = ("english", "polish", "foreign")
 
 
 def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:

@@ -1,28 +1,21 @@
-"""Clean one document: repair it, drop foreign and repeated paragraphs, drop the whole if it is vulgar or too short."""
+"""Clean one document: repair it, drop foreign, vulgar and repeated paragraphs, drop the whole if it is too short."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from tokenization.cleaning.language import foreign
+from tokenization.cleaning.language import LanguageVerdict, verdict
 from tokenization.cleaning.removals import Removal, Removals
 from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
+from tokenization.cleaning.vulgar import is_vulgar
 from tokenization.hashing import stable_hash
 from tokenization.records import Language
 
 REPEATED_FROM = 25  # characters: shorter paragraphs, such as "Yes.", may repeat
 REMEMBERED = 1 << 20  # paragraphs
-
-_VULGAR = re.compile(
-    r"kurw|kurew|pierdol|pierdal|pizd|jeba|jebi|jebn|cipk|kutas|fuck|shit(s|ty)?\b|"
-    r"\b(chuj|huj|cip[aęy]\b|dup[aąęy]\b|dupie\b|gówn|sra[ćłl]|ruchał|cyck|cunt|nigger|whore)"
-)
-# The expression is slow. Whatever it matches contains one of these.
-_PERHAPS_VULGAR = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit", "huj", "dup", "gówn", "sra",
-                   "rucha", "cyck", "cunt", "nigger", "whore")  # fmt: skip
+MOSTLY = 0.75  # of the characters whose language is known
 
 
 @dataclass
@@ -49,13 +42,12 @@ class Cleaner:
     def __call__(self, raw: str) -> str:
         """Return the clean text, or an empty string if too little is left."""
         text = repair(raw, self.repaired.add)
-        if "vulgar" not in self.skip and _vulgar(text.lower()):
-            return self._drop("vulgar", text)
         self._new.clear()
         dropped: dict[Removal, list[str]] = defaultdict(list)
         kept = []
-        for paragraph in [text] if self.whole else text.split("\n"):
-            if reason := self._flaw(paragraph):
+        paragraphs = [text] if self.whole else text.split("\n")
+        for paragraph, foreign in zip(paragraphs, self._foreign(paragraphs), strict=True):
+            if reason := foreign or self._flaw(paragraph):
                 dropped[reason].append(paragraph)
             else:
                 kept.append(paragraph)
@@ -68,9 +60,30 @@ class Cleaner:
         self._seen.update(self._new)
         return text
 
+    def _foreign(self, paragraphs: list[str]) -> list[Removal | None]:
+        """Why each paragraph is out of place, or None. What is too short to tell, such as a heading, goes with the
+        others if most of the document is foreign."""
+        if "language" in self.skip:
+            return [None] * len(paragraphs)
+        verdicts: list[LanguageVerdict] = [
+            verdict(paragraph, self.language) if paragraph else "unsure" for paragraph in paragraphs
+        ]
+        sizes: Counter[str] = Counter()
+        for paragraph, found in zip(paragraphs, verdicts, strict=True):
+            sizes[found] += len(paragraph)
+        foreign = sizes.total() - sizes["own"] - sizes["unsure"]
+        rest: Removal | None = "foreign" if foreign > MOSTLY * (foreign + sizes["own"]) else None
+
+        def reason(paragraph: str, found: LanguageVerdict) -> Removal | None:
+            if found == "own" or not paragraph:
+                return None
+            return rest if found == "unsure" else found
+
+        return [reason(paragraph, found) for paragraph, found in zip(paragraphs, verdicts, strict=True)]
+
     def _flaw(self, paragraph: str) -> Removal | None:
-        if "language" not in self.skip and paragraph and (reason := foreign(paragraph, self.language)):
-            return reason
+        if "vulgar" not in self.skip and is_vulgar(paragraph):
+            return "vulgar"
         if "repeated" in self.skip or len(paragraph) < REPEATED_FROM:
             return None
         digest = stable_hash(paragraph)
@@ -99,7 +112,3 @@ class _Recent:
         self._newer |= digests
         if len(self._newer) >= self._count:
             self._newer, self._older = set(), self._newer
-
-
-def _vulgar(text: str) -> bool:
-    return any(part in text for part in _PERHAPS_VULGAR) and bool(_VULGAR.search(text))

@@ -1,84 +1,62 @@
-"""Tell the language of a paragraph: by rules if its function words are clear, else by the library `py3langid`.
+"""Tell whether a paragraph is in the language of its source: by its function words if they are clear, else by the
+library `py3langid`.
 
-Measured on paragraphs of message catalogues, of 41 to 100 characters and of more:
-
-- Rules alone drop 1.8 % and 0.4 % of the Polish paragraphs of a Polish source (16 % and 4 % without diacritics). They
-  leave 98 % and 86 % of the German and 90 % and 59 % of the Spanish paragraphs in an English source.
-- With the library these are 0.1 % and 0.2 % (0.6 % and 0.4 %), 11 % and 3 %, 67 % and 16 %.
-- Neither way loses an English paragraph.
-
-The library alone loses 1 % of the English paragraphs and reads 2 MB per CPU-second. So it is asked only if the rules
-are unclear.
+What counts is how likely the language itself is, not which one is the likeliest: Croatian is split among Croatian,
+Bosnian and Serbian, so none of them is certain, but Polish is out of the question. `tests/benchmarks/data/languages.py`
+measures this and other identifiers on real paragraphs of near relatives.
 """
 
 from __future__ import annotations
 
 import functools
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tokenization.cleaning.removals import Removal
+from tokenization.cleaning.signs import own_signs, signs_of_relatives, words
 from tokenization.records import Language
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
-UNDECIDED_UP_TO = 40  # characters: in a paragraph this short, only clear signs count
-_CLEAR = 3  # at least so many more signs of one language than of the other are clear,
-_CLEAR_SHARE = 0.25  # and at least this share of all words
-_SURE = 0.9  # probability
-_ENOUGH = 1_000  # the library looks at so many characters
+LanguageVerdict = Removal | Literal["own", "unsure"]
+
+_CLEAR, _CLEAR_SHARE = 3, 0.25  # at least so many signs, and this share of all words, are clear
+_RELATIVE_SHARE = 0.05  # of the words: so many signs of a relative speak against the language
+_FEW_WORDS = 12  # in a paragraph of so few words, one sign of a relative is enough
+_SHORT = 40  # characters: what is shorter says little
+_LIKELY, _LIKELY_IF_SHORT = 0.05, 0.01  # least probability of the language
+_LEAST_WORDS = 2  # that are not capitalised: names have no language
+_ENOUGH = 500  # the library looks at so many characters
 
 _REMOVAL: dict[str, Removal] = {"en": "english", "pl": "polish"}
 
-_WORD = re.compile(r"[^\W\d_]+")
-_DIACRITIC = re.compile(r"[ąćęłńóśźż]", re.IGNORECASE)
-_TO_ASCII = str.maketrans("ąćęłńóśźż", "acelnoszz")
 
-# Words that both languages have ("to", "on", "do", "a", "i", "by", "no", "ten") are in neither list.
-_POLISH = frozenset(
-    """w z na się nie że jest jak za od po co dla o ale czy lub oraz już tak jego jej ich przez przy pod nad przed bez
-    może można jako tylko być był była było były są będzie który która które którego której których tym tego tej te
-    tych temu jeśli gdy kiedy gdzie jeszcze bardzo mnie mi mu mam masz ma mają miał ja ty my wy ona ono oni jestem więc
-    aby żeby także też każdy wszystko nic ktoś coś sobie siebie swój swoje ze we ku u albo ani lecz ponieważ podczas
-    należy wybierz kliknij wtedy teraz dlaczego dlatego dobrze""".split()
-)
-_ENGLISH = frozenset(
-    """the of and in is it that for was with as be at this have from or had not but what all were when we there can an
-    your which their if will each about how up out them then she many some so these would other into has more her him
-    his my than first been who its now did get may you are they he me us our could should where does don won isn just
-    only also click select choose""".split()
-)
-_POLISH_WORDS = _POLISH | {word.translate(_TO_ASCII) for word in _POLISH} - _ENGLISH - {"sa"}
-
-
-def polish_lead(paragraph: str) -> int:
-    """Count the signs of Polish (function words, words with diacritics), less those of English (function words)."""
-    return _lead(_WORD.findall(paragraph.lower()))
+def verdict(paragraph: str, language: Language) -> LanguageVerdict:
+    """Say whether a paragraph is in `language` ("own"), or why it is out of place in its source. Names and what is too
+    short to tell are "unsure"."""
+    found = words(paragraph)
+    lower = [word.lower() for word in found]
+    relatives = signs_of_relatives(paragraph, found, language)
+    if relatives >= max(1, _RELATIVE_SHARE * len(found)) and (relatives > 1 or len(found) <= _FEW_WORDS):
+        return "foreign"
+    own = own_signs(lower, language)
+    if not relatives and own >= max(_CLEAR, _CLEAR_SHARE * len(found)):
+        return "own"
+    if sum(word[0].islower() for word in found) < _LEAST_WORDS:
+        return "unsure"
+    short = len(paragraph) <= _SHORT
+    if short and own:
+        return "own"
+    likely, winner = probability(paragraph, language)
+    if likely >= (_LIKELY_IF_SHORT if short else _LIKELY):
+        return "unsure" if short and winner != language else "own"
+    return "foreign" if winner == language else _REMOVAL.get(winner, "foreign")
 
 
-def foreign(paragraph: str, language: Language) -> Removal | None:
-    """Return why a paragraph is out of place in a source of `language` (another language, or undecided), else None."""
-    words = _WORD.findall(paragraph.lower())
-    lead = _lead(words)
-    clear = abs(lead) >= max(_CLEAR, _CLEAR_SHARE * len(words))
-    if not clear and len(paragraph) > UNDECIDED_UP_TO:
-        guess, probability = _identifier().classify(paragraph[:_ENOUGH])
-        if guess == language:
-            return None
-        if probability >= _SURE:
-            return _REMOVAL.get(guess, "foreign")
-    if language == "en":
-        return "polish" if lead >= 2 else None  # one sign alone may be an initial or a name
-    if lead == 0 and len(paragraph) > UNDECIDED_UP_TO and not _DIACRITIC.search(paragraph):
-        return "undecided"
-    return "english" if lead < 0 else None
-
-
-def _lead(words: list[str]) -> int:
-    english = sum(map(_ENGLISH.__contains__, words))
-    polish = sum(map(_POLISH_WORDS.__contains__, words))
-    return polish + sum(1 for word in words if not word.isascii() and _DIACRITIC.search(word)) - english
+def probability(paragraph: str, language: Language) -> tuple[float, str]:
+    """Return how likely the library holds the language, and which one it holds for the likeliest."""
+    ranked = _identifier().rank(paragraph[:_ENOUGH])
+    return next(float(likely) for name, likely in ranked if name == language), ranked[0][0]
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-Removal = Literal["english", "polish", "foreign", "undecided", "repeated", "vulgar", "short", "repetition", "symbols",
+Removal = Literal["english", "polish", "foreign", "repeated", "vulgar", "short", "repetition", "symbols",
                   "benchmark", "duplicate", "near-duplicate"]  # fmt: skip
 
 EXAMPLES = 3

@@ -25,7 +25,7 @@ from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
-from tokenization.cleaning.language import foreign
+from tokenization.cleaning.language import probability
 from tokenization.packages.fetch import fetch, path_of
 from tokenization.packages.parsing import parser_of
 from tokenization.packages.table import PACKAGES
@@ -39,7 +39,7 @@ TINY = 1_000_000
 def main() -> None:
     arguments = parse()
     common = {"benchmark": "corpus", **environment("rensa", "py3langid")}
-    foreign("Serwisant: jasne. Ile pamieci potrzebuje klient?", "pl")  # loads the model of py3langid
+    probability("Serwisant: jasne. Ile pamieci potrzebuje klient?", "pl")  # loads the model of py3langid
     cases = {"packages": packages, "tiny": tiny_documents, "duplicates": lambda: duplicates(arguments.million)}
     for case in arguments.case or cases:
         for line in cases[case]():

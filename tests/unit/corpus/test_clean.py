@@ -4,12 +4,9 @@ import subprocess
 import sys
 from collections import Counter
 
-import pytest
-
 from tests.support.processes import SECONDS
 from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
-from tokenization.cleaning.language import polish_lead
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.cleaning.repair import Repairs, repair
 from tokenization.cleaning.words import text_key
@@ -52,35 +49,12 @@ def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
     assert before == "a" * 30 + "Ä™1" + "b" * 27 and after == "a" * 30 + "ę1" + "b" * 28
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        POLISH,
-        "Nie wiem czy to jest dobry pomysl, ale juz tak bylo i tak bedzie.",
-        "Gęś",
-        "Kliknij the button w menu, który",
-    ],
-)
-def test_leans_to_polish(text):
-    assert polish_lead(text) > 0
-
-
-@pytest.mark.parametrize("text", [ENGLISH, "The command Zapisz is in the menu and you can use it.", "Is it a café?"])
-def test_leans_to_english(text):
-    assert polish_lead(text) < 0
-
-
-@pytest.mark.parametrize("text", ["", "OK", "to on do a i by no ten", "Writer 7.4", "12345"])
-def test_says_nothing(text):
-    assert polish_lead(text) == 0
-
-
-def test_polish_documents_lose_english_and_undecided_paragraphs():
-    undecided = "LibreOffice Writer Calc Impress Draw Base Math Basic"
+def test_polish_documents_lose_english_paragraphs_and_keep_names():
+    names = "LibreOffice Writer Calc Impress Draw Base Math Basic"
     short = "Menu Format"
     clean = Cleaner("pl", min_characters=10)
-    assert clean("\n".join([POLISH, ENGLISH, undecided, short])) == f"{POLISH}\n{short}"
-    assert lost(clean) == {"english": len(ENGLISH), "undecided": len(undecided)}
+    assert clean("\n".join([POLISH, ENGLISH, names, short])) == f"{POLISH}\n{names}\n{short}"
+    assert lost(clean) == {"english": len(ENGLISH)}
 
 
 def test_plain_ascii_polish_and_mixed_lines_stay():
@@ -107,7 +81,7 @@ def test_other_languages_go_and_what_no_rule_knows_is_judged_by_its_letters():
     clean = Cleaner("en", 10)
     assert clean("\n".join([ENGLISH, FRENCH, quoted])) == f"{ENGLISH}\n{quoted}"
     assert lost(clean) == {"foreign": len(FRENCH)}
-    assert polish_lead(bare) == 0 and Cleaner("pl", 10)(f"{rare}\n{bare}\n{FRENCH}") == f"{rare}\n{bare}"
+    assert Cleaner("pl", 10)(f"{rare}\n{bare}\n{FRENCH}") == f"{rare}\n{bare}"
 
 
 def test_other_scripts_and_pictures_stay_as_they_are():
@@ -185,7 +159,8 @@ def test_short_and_vulgar_documents_are_dropped():
     clean = Cleaner("pl", 40)
     assert clean("Za krótkie.") == ""
     assert clean(f"{POLISH} Kurwa.") == ""
-    assert lost(clean) == {"short": len("Za krótkie.".encode()), "vulgar": len(f"{POLISH} Kurwa.".encode())}
+    assert clean(f"{POLISH}\n{POLISH} Kurwa.") == POLISH  # the paragraph goes, not the book
+    assert lost(clean) == {"short": len("Za krótkie.".encode()), "vulgar": 2 * len(f"{POLISH} Kurwa.".encode())}
     innocent = "Ktoś przesłuchuje cechujące się szczawiem rachuby, a ciotka naciska pedał i podkochuje się."
     assert clean(innocent) == innocent
 

@@ -1,0 +1,100 @@
+"""Paragraphs of near relatives go, whatever their length allows; names, titles and exclamations stay. All sentences are
+this project's own. `tests/benchmarks/data/languages.py` measures the same on real texts."""
+
+import pytest
+
+from tokenization.cleaning.cleaner import Cleaner
+from tokenization.cleaning.language import verdict
+from tokenization.cleaning.vulgar import is_vulgar
+
+RELATIVES = {
+    "pl": {
+        "Czech": "Starý mlynář každé ráno otevřel okno a díval se, jak voda v potoce po dešti pomalu stoupá.",
+        "Slovak": "Starý mlynár každé ráno otvoril okno a pozeral sa, ako voda v potoku po daždi pomaly stúpa.",
+        "Croatian": "Stari mlinar svako je jutro otvarao prozor i gledao kako voda u potoku poslije kiše polako raste.",
+        "Serbian": "Stari mlinar je svakog jutra otvarao prozor i gledao kako voda u potoku posle kiše polako raste.",
+        "Slovene": "Stari mlinar je vsako jutro odprl okno in gledal, kako voda v potoku po dežju počasi narašča.",
+        "Silesian": "Stary mynorz kożdego rana ôtwiyroł ôkno i kukoł, jak woda we potoku po dyszczu pomału przibywo.",
+        "Silesian in Polish letters": "Niy wiym, czy bydzie dyszcz, ale zabier ze sobōm coś, coby niy zmoknōńć.",
+        "Kashubian": "Stôri młinôrz kòżdégò réna òtmikôł òkno ë zdrzôł, jak wòda w strëdze pò deszczu rosce.",
+        "German": "Der alte Müller öffnete jeden Morgen das Fenster und sah zu, wie das Wasser langsam stieg.",
+        "English": "The old miller opened the window every morning and watched the water in the brook rise.",
+    },
+    "en": {
+        "Dutch": "De oude molenaar deed elke ochtend het raam open en keek hoe het water in de beek langzaam steeg.",
+        "Scots": "The auld miller opent the windae ilka morn an saw hou the watter in the burn wis risin at last.",
+        "Indonesian": "Tukang giling tua itu membuka jendela setiap pagi dan melihat air di sungai naik setelah hujan.",
+        "Norwegian": "Den gamle mølleren åpnet vinduet hver morgen og så hvordan vannet i bekken sakte steg.",
+        "Spanish": "El viejo molinero abría la ventana cada mañana y miraba cómo el agua del arroyo subía poco a poco.",
+        "Polish": "Stary młynarz każdego ranka otwierał okno i patrzył, jak woda w potoku powoli wzbiera.",
+    },
+}
+TRUE = {
+    "pl": [
+        "Stary młynarz każdego ranka otwierał okno i patrzył, jak woda w potoku po deszczu powoli wzbiera.",
+        "Nie wiem czy to jest dobry pomysl, ale juz tak bylo i tak bedzie.",
+        "Kliknij the button w menu, który",
+        "Rozdział trzeci, w którym nic się nie dzieje",
+        "Uwaga!",
+        "Gdzie są klucze?",
+        "dr Anna Kowalska-Nowak, Uniwersytet Jagielloński",
+        "Ratunku, na pomoc!",
+        "Zagrali: Jan Müller, Zoë Dupont i André Noël.",
+        "Cisza. Potem trzask i znowu cisza.",
+    ],
+    "en": [
+        "The old miller opened the window every morning and watched the water in the brook rise after the rain.",
+        "Chapter the Third",
+        "Help, help!",
+        "-- Publius Vergilius Maro (Virgil)",
+        "Where are my keys?",
+        "Dr. Kasi Ananthanarayanan, Department of Physics",
+        "Silence. Then a crack, and silence again.",
+        "A fur coat hung behind the door of the cabin.",
+        "Nobody gave permits to the bandits, and the culprit hid in a transit van.",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "name"), [(language, name) for language, found in RELATIVES.items() for name in found]
+)
+def test_relatives_are_foreign(language, name):
+    assert verdict(RELATIVES[language][name], language) not in ("own", "unsure")
+
+
+@pytest.mark.parametrize(("language", "text"), [(language, text) for language, found in TRUE.items() for text in found])
+def test_the_language_itself_is_not(language, text):
+    assert verdict(text, language) in ("own", "unsure")
+
+
+def test_what_is_too_short_to_tell_goes_with_the_rest_of_its_document():
+    heading, croatian = "Poglavlje 3", RELATIVES["pl"]["Croatian"]
+    clean = Cleaner("pl", 1)
+    assert clean(heading) == heading
+    assert clean(f"{heading}\n{croatian}") == "" and clean(f"{heading}\n{TRUE['pl'][0]}").startswith(heading)
+    assert clean(f"{TRUE['pl'][1]}\n\n{croatian}\n{heading}") == f"{TRUE['pl'][1]}\n\n{heading}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What a fucking day!", True),
+        ("Kurwa, znowu pada.", True),
+        ("Powiedział: „Spierdalaj stąd”.", True),
+        ("ALE TO ZAJEBISTE", True),
+        ("No i co, chuju?", True),
+        ("„Wkurwiłem się” – dodał.", True),
+        ("He read it. Shit happens, he said.", True),
+        ("The walkers crossed the Skurweberg and rested.", False),
+        ("Skurweberg is a hill.", False),
+        ("In the night typhoon Jebi reached the coast.", False),
+        ("Jebi reached the coast in the night.", False),
+        ("The novels of Assia Djebar are read in many languages.", False),
+        ("Wieś Dupki leży nad jeziorem, a Kutasów już nikt nie pamięta.", False),
+        ("They drove from Dubai to Jebel Ali, past Scunthorpe and Shitake.", False),
+        ("Ktoś przesłuchuje cechujące się szczawiem rachuby, a ciotka podkochuje się w muchach.", False),
+    ],
+)
+def test_vulgar_words_are_found_as_words_and_names_are_spared(text, expected):
+    assert is_vulgar(text) is expected
