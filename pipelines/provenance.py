@@ -8,7 +8,8 @@ import re
 import shlex
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 import psutil
@@ -16,6 +17,8 @@ import psutil
 from pipelines.code_digest import ROOT, code_digest
 from pipelines.guard.secrets import redacted
 from pipelines.revision import commit
+
+PROJECT = "rxt-pipeline"
 
 
 def provenance(function: str) -> dict[str, Any]:
@@ -36,13 +39,22 @@ def provenance(function: str) -> dict[str, Any]:
 
 def _packages() -> dict[str, str]:
     """The versions of all packages that the project asks for, and of its extras if they are installed."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [name for group in project["optional-dependencies"].values() for name in group]
     found = {}
-    for requirement in project["dependencies"] + extras:
+    for requirement in _requirements():
         (name,) = re.findall(r"^[A-Za-z0-9_.-]+", requirement)
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # an extra that nobody installed
             continue
     return found
+
+
+def _requirements() -> list[str]:
+    """What pyproject.toml asks for. A wheel has it in its metadata, and a job that a wheel submitted has neither."""
+    file = ROOT / "pyproject.toml"
+    if not file.exists():
+        with suppress(PackageNotFoundError):
+            return requires(PROJECT) or []
+        return []
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    return project["dependencies"] + [name for group in project["optional-dependencies"].values() for name in group]

@@ -13,7 +13,6 @@ from jobs.stage.context import Artifact, StageError
 from pipelines import overrides
 from pipelines.advice import not_there, way_on
 from pipelines.artifacts import RUN, ArtifactStore, Attempt
-from pipelines.code_digest import ROOT
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
@@ -22,6 +21,7 @@ from pipelines.invocation import JOB_CONFIG, Invocation
 from pipelines.planner import StageStatus, artifact_of, downstream, named, plan
 from pipelines.presets import PRESETS
 from pipelines.stage import Stage
+from tokenization.files.cache import own_folder
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ class Session:
 
 
 def store_url() -> str:
-    """Where artifacts go: `RXT_STORE`, or a folder of this checkout."""
-    return os.environ.get("RXT_STORE") or str(ROOT / ".rxt" / "artifacts")
+    """Where artifacts go: `RXT_STORE`, or `artifacts` in our own folder."""
+    return os.environ.get("RXT_STORE") or str(own_folder() / "artifacts")
 
 
 def tracking_uri() -> str:
-    """Where curves go: `MLFLOW_TRACKING_URI`, or a database of this checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / '.rxt' / 'mlflow.db'}"
+    """Where curves go: `MLFLOW_TRACKING_URI`, or a database in our own folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own_folder() / 'mlflow.db'}"

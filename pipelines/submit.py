@@ -205,8 +205,8 @@ def _pack(folder: Path, config: Path | None) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.is_file():
             shutil.copy(source, folder / name)
-        else:
-            raise SubmitError(f"{source} is missing: jobs are submitted from a clone", "git clone …")
+        elif name != "pyproject.toml":  # a wheel has none
+            raise SubmitError(f"{source} is missing: jobs are submitted from a clone or a wheel", "git clone …")
     if config:
         shutil.copy(config, folder / CONFIG_NAME)
 

@@ -68,7 +68,9 @@ def _python() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     """What pyproject.toml asks for, at the versions of constraints.txt."""
-    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    constraints = ROOT / "constraints.txt"  # a wheel has none
+    text = constraints.read_text(encoding="utf-8") if constraints.exists() else ""
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE))
     missing, others = [], []
     for requirement in requires(PROJECT) or ():
         (name,) = re.findall(r"^[\w.-]+", requirement)

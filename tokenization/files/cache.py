@@ -11,12 +11,18 @@ from fsspec.implementations.local import LocalFileSystem
 from tokenization.files.integrity import DamagedFile, FileRecord, verify
 from tokenization.files.storage import temporary
 
-_WORKING_COPY = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def own_folder() -> Path:
+    """Return the folder for what runs leave: `.rxt` of the working copy, or of the current folder if this code was
+    installed from a wheel, since a store in site-packages would go with its environment."""
+    return (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()) / ".rxt"
 
 
 def cache_folder() -> Path:
-    """Return `RXT_CACHE`, or `.rxt/cache` of the working copy if it is not set."""
-    return Path(os.environ.get("RXT_CACHE") or _WORKING_COPY / ".rxt" / "cache").resolve()
+    """Return `RXT_CACHE`, or `cache` in our own folder if it is not set."""
+    return Path(os.environ.get("RXT_CACHE") or own_folder() / "cache").resolve()
 
 
 def local_copy(url: str, recorded: FileRecord, folder: str) -> str:

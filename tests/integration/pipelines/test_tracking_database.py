@@ -74,8 +74,8 @@ def test_a_half_migrated_database_is_named_with_the_way_out(copy, cut, monkeypat
 @pytest.mark.parametrize(
     ("uri", "reason", "remedy"),
     [
-        ("postgresql://u:hush-hush@h/db", "the driver psycopg is not installed", "pip install 'psycopg[binary]'"),
-        ("mysql+pymysql://u:hush-hush@h/db", "the driver pymysql is not installed", "pip install 'pymysql'"),
+        ("postgresql+pg8000://u:hush-hush@h/db", "the driver pg8000 is not installed", "pip install 'pg8000'"),
+        ("mysql://u:hush-hush@h/db", "the driver MySQLdb is not installed", "pip install 'mysqlclient'"),
         ("postgresql+nosuch://u:hush-hush@h/db", "nosuch", "MLFLOW_TRACKING_URI="),
     ],
 )  # fmt: skip
