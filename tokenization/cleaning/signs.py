@@ -71,7 +71,7 @@ def signs_of_relatives(paragraph: str, found: list[str], language: Language) -> 
     lower = paragraph.lower()
     if language == "en":
         sure = len(_SCOTS.findall(lower))
-        perhaps = len(_PERHAPS_SCOTS.findall(lower))
+        perhaps = len({*_PERHAPS_SCOTS.findall(lower)})
         return sure + (perhaps if sure or perhaps > 1 else 0)
     letters = 0
     if _LETTER_OF_RELATIVES.search(paragraph):

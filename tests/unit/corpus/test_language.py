@@ -50,7 +50,7 @@ TRUE = {
         "Where are my keys?",
         "Dr. Kasi Ananthanarayanan, Department of Physics",
         "Silence. Then a crack, and silence again.",
-        "A fur coat hung behind the door of the cabin.",
+        "A fur coat hung behind the door of the cabin: fur, and no faux fur.",
         "Nobody gave permits to the bandits, and the culprit hid in a transit van.",
     ],
 }
