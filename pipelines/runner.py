@@ -242,8 +242,8 @@ class Runner:
 
     @contextmanager
     def _signals(self) -> Generator[None]:
-        """At the first Ctrl-C running stages save and leave, at the second they end at once. Only the main thread
-        receives signals."""
+        """At the first Ctrl-C, SIGTERM or loss of the terminal running stages save and leave, at the second they end at
+        once. Only the main thread receives signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -255,7 +255,10 @@ class Runner:
             self._stop.set()
             self.board.line("stopping: running stages save what they have; once more to stop at once")
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
+            heard.append(signal.SIGHUP)
+        before = {number: signal.signal(number, handle) for number in heard}
         try:
             yield
         finally:

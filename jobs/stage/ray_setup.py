@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -126,6 +127,9 @@ def _start_local(execution: Execution) -> None:
     # Otherwise Ray starts only as many processes at a time as the machine has cores, and stages wait for each other.
     at_once = {"RAY_worker_maximum_startup_concurrency": str(num_cpus)}
 
+    # A terminal that closes sends SIGHUP to all its processes. Ray's inherit that this thread blocks it, so that they
+    # live until the stages have saved.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     with _environment(WORKER_ENVIRONMENT | at_once):
         ray.init(
             address="local",

@@ -147,10 +147,12 @@ class Checkpointer:
         """
         import torch.distributed.checkpoint as dcp
 
+        from jobs.training.checkpoint_reader import reader
+
         unreadable = []
         for entry in complete(self.output_uri):
             try:
-                dcp.load(self.state(), checkpoint_id=f"{self.output_uri}/{entry.folder}")
+                dcp.load(self.state(), storage_reader=reader(f"{self.output_uri}/{entry.folder}"))
             except dcp.CheckpointException as error:  # all ranks get it, so all of them try the next older checkpoint
                 unreadable.append(f"{entry.folder}: {error}")
                 continue

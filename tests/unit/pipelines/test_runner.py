@@ -225,16 +225,28 @@ def wait_for_step(store, process, step):
     return store.attempts("count")[0]
 
 
-def test_ctrl_c_lets_running_stages_save_and_the_next_run_resumes(store):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_the_loss_of_the_terminal_let_running_stages_save_and_the_next_run_resumes(store, number):
     with driver(store, 400) as process:
         wait_for_step(store, process, 3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, out
     assert "stopping" in out and "count: stopped, what it had is saved" in out and "go on with: rxt run" in out
     attempt = plan(slow_pair(400), store)["count"].attempt
     assert states(slow_pair(400), store) == ["complete", "interrupted"]
     assert store.read_json(attempt, "failure.json") is None
+
+
+def test_the_loss_of_the_terminal_is_nothing_to_a_run_below_nohup(store, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(
+        toy_graph, "loses", lambda ctx, config: os.kill(os.getpid(), signal.SIGHUP) or {}, raising=False
+    )
+    try:
+        assert run([toy("alone", function="loses")], store) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_second_ctrl_c_ends_at_once(store):
