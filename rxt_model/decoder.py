@@ -118,6 +118,7 @@ class Decoder(nn.Module):
     ) -> DecoderOutput:
         """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
         decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory."""
+        embedded = x
         x = self._with_neighbours(x, tokens)
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
@@ -127,7 +128,7 @@ class Decoder(nn.Module):
             if load is not None:
                 routing.append(load)
         hidden = self.norm(x)
-        pointers = None if self.copying is None else self.copying(hidden, tokens, source)
+        pointers = None if self.copying is None else self.copying(hidden, embedded, tokens, source)
         return DecoderOutput(tokens.layout.pad(hidden), routing, pointers)
 
     def _with_neighbours(self, x: Tensor, tokens: Tokens) -> Tensor:

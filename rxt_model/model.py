@@ -107,6 +107,8 @@ class ReactiveTransformer(TokenModel):
         self.mlm_head = MLMHead(config) if mlm_head else None
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
         self.memory_attention.start()
+        if self.decoder.copying is not None and self.decoder.slot_tokens is not None and self.encoder.mark is not None:
+            self.decoder.copying.start(self.decoder.slot_tokens.key.weight, self.encoder.mark.weight)
         if config.copy_start:
             start_copying(self.embedding, self.decoder)
 
@@ -142,7 +144,7 @@ class ReactiveTransformer(TokenModel):
         positions = layout.pack(_positions(documents))
         visible = same_document(documents, documents)
         x = self.embedding(layout.pack(ids))
-        return self.encoder(x, positions, self._rope(positions), layout, visible, memory)
+        return self.encoder(x, positions, self._rope(positions), layout, visible, documents, memory)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction, with mask [B, T].

@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
-from rxt_model.layers.parts import norm
+from rxt_model.layers.parts import norm, wide
+from rxt_model.layers.signature import PARTS, Signature
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
 
 NEVER = -1e4  # log share of a source that cannot be copied; finite, so that rows without any other have a gradient
+GAIN = 2.0  # of the match of signatures at the start
 NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
@@ -86,19 +88,32 @@ class Copying(nn.Module):
         super().__init__()
         self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
         self.share = nn.Linear(config.dim, 1)
+        self.signature = Signature(config.dim, 0)
+        self.match = nn.Linear(PARTS * config.dim, config.dim, bias=False)
 
-    def forward(self, hidden: Tensor, tokens: Tokens, source: CopySource | None) -> Pointers:
-        """Return the pointers [B, T] of tokens whose hidden states, packed [R, d], come from the head norm. A token can
-        copy itself and earlier tokens of its document, those in the cache included."""
+    @torch.no_grad()
+    def start(self, key: Tensor, mark: Tensor) -> None:
+        """Let a new head match signatures: those of the next token get the same projection as those in memory."""
+        if not key.is_meta:
+            self.match.weight.copy_(GAIN * key @ mark)
+
+    def forward(self, hidden: Tensor, embedded: Tensor, tokens: Tokens, source: CopySource | None) -> Pointers:
+        """Return the pointers [B, T] of tokens from their states after the head norm, `hidden` [R, d], and before the
+        first layer, `embedded` [R, d]. A token can copy itself and earlier tokens of its document, those in the cache
+        included."""
         layout, cache = tokens.layout, tokens.cache
-        queries = layout.pad(self.query(hidden)) / math.sqrt(hidden.shape[-1])
-        keys, held = layout.pad(self.own_key(hidden)), layout.pad(tokens.ids)
-        visible = torch.ones(layout.length, layout.length, dtype=torch.bool, device=held.device).tril()
+        visible = torch.ones(1, layout.length, layout.length, dtype=torch.bool, device=hidden.device).tril()
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
-        if cache is not None:
+        keys, held = layout.pad(self.own_key(hidden)), layout.pad(tokens.ids)
+        if cache is None:
+            signatures = self.signature(embedded, layout, tokens.positions, visible)
+        else:
+            visible = visible if cache.mask is None else cache.mask[:, 0]
+            signatures = self.signature.extend(embedded, layout, cache, visible)
             keys, held = (part[:, 0] for part in cache.extend(self, keys[:, None], held[:, None, :, None]))
-            held, visible = held[..., 0], visible if cache.mask is None else cache.mask[:, 0]
+            held = held[..., 0]
+        queries = layout.pad(self.query(hidden) + self.match(signatures)) / math.sqrt(hidden.shape[-1])
         scores = wide(queries @ keys.transpose(1, 2)).masked_fill(~visible, NEVER)
         if source is not None:
             scores, held = self._beside(source, queries, scores, held)
@@ -116,8 +131,3 @@ class Copying(nn.Module):
         usable, tokens = source.usable.repeat_interleave(repeat, 0), source.ids.repeat_interleave(rows // groups, 0)
         of_memory = of_memory.masked_fill(~usable[:, None], NEVER)
         return torch.cat((of_memory, scores), -1), torch.cat((tokens, held), -1)
-
-
-def wide(x: Tensor) -> Tensor:
-    """Return x in at least fp32: logarithms of sums need it."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

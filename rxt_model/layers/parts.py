@@ -92,7 +92,7 @@ class Neighbours(nn.Linear):
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """Mix neighbours into real tokens x [R, d]. Every document is whole and in order, and `positions` [R] count
         from 0 in each."""
-        beside = [_shifted(x, k) * (_shifted(positions, k) == positions - k)[:, None] for k in self.offsets]
+        beside = [shifted(x, k) * (shifted(positions, k) == positions - k)[:, None] for k in self.offsets]
         return self._mixed(x, beside)
 
     def extend(self, x: Tensor, layout: Layout, cache: KeyValueCache) -> Tensor:
@@ -107,7 +107,12 @@ class Neighbours(nn.Linear):
         return x + F.linear(torch.cat(list(beside), -1), self.weight)
 
 
-def _shifted(x: Tensor, offset: int) -> Tensor:
+def shifted(x: Tensor, offset: int) -> Tensor:
     """Shift the rows of x [R, ..]: row r gets row r - offset, or 0 if there is no such row."""
     nothing = x.new_zeros(min(abs(offset), len(x)), *x.shape[1:])
     return torch.cat((nothing, x[: max(0, len(x) - offset)]) if offset > 0 else (x[-offset:], nothing))
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return x in at least fp32: exponentials and their sums need it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -22,6 +22,8 @@ class DialogueSpec(Settings):
       memory again.
     - `joins`: questions that need two facts (who has a role, and where that person lives), if there is enough small
       talk to replace.
+    - `plain`: broad conversations in the plainest form: one short statement or question per turn, most about a word
+      from a long list, and the same acknowledgement, refusal and answer sentence throughout.
     - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
       It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
 
@@ -45,6 +47,7 @@ class DialogueSpec(Settings):
     joins: float = 0.0
     held_out: bool = False
     broad: float = 0.0
+    plain: float = 0.0
     characters: int = 130
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class DialogueSpec(Settings):
             low, high = getattr(self, name)
             require(low > 0, name, (low, high), "must be above 0")
             require(low <= high, name, (low, high), "must not fall")
-        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad")
+        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad", "plain")
         require(self.characters > 0, "characters", self.characters, "must be above 0")
         require(all(distance > 0 for distance in self.distances), "distances", self.distances, "must be above 0")
         rule = f"one must be below turns = {self.turns[0]}"

@@ -1,6 +1,7 @@
 """The copying head against its equation, token by token in fp64, and against itself: cached, padded, in chunks."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,11 +28,20 @@ def states(seed: int = 1, rows: int = 2, width: int = SLOTS) -> torch.Tensor:
     return torch.randn(CONFIG.stateful_layers, rows, width, CONFIG.dim, generator=draw, dtype=torch.float64)
 
 
+def next_signature(model, ids) -> torch.Tensor:
+    """The last token, the one before it, and the topic of ids [T], from the embedding alone."""
+    said = [model.embedding.weight[token].detach() for token in ids]
+    scores = [math.exp((model.decoder.copying.signature.score.weight[0] @ one).item()) for one in said]
+    topic = sum(score * one for score, one in zip(scores, said, strict=True)) / sum(scores)
+    topic = 0.5 * topic / (topic.square().mean() + 1e-6).sqrt()
+    return torch.cat((said[-1], said[-2] if len(said) > 1 else torch.zeros_like(topic), topic))
+
+
 def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     """The equation for one token of one conversation: hidden [T, d], memory [M, d], held [M], ids [T]."""
     head, slots = model.decoder.copying, model.decoder.slot_tokens
-    weights = {name: part.weight.detach() for name, part in head.named_children()}
-    query = weights["query"] @ hidden[place]
+    weights = {name: part.weight.detach() for name, part in head.named_children() if hasattr(part, "weight")}
+    query = weights["query"] @ hidden[place] + weights["match"] @ next_signature(model, ids[: place + 1])
     scale = math.sqrt(CONFIG.dim)
     scores, tokens = [], []
     for state, token in zip(memory, held, strict=True):
@@ -70,7 +80,7 @@ def test_slots_are_copied_as_the_tokens_that_the_model_names_and_unwritten_ones_
     output = model.decode(IDS, memory)
     assert torch.equal(output.pointers.ids[:, 0, :3], named[:, :3])
     copied = output.pointers.shares.exp()[..., :SLOTS]
-    assert copied[..., 3].max() < 1e-12 and copied[..., :3].min() > 1e-4
+    assert copied[..., 3].max() < 1e-12 and copied[..., :3].min() > 1e-9
     assert torch.equal(model.slot_ids(memory), named.where(torch.arange(SLOTS) != 3, -1))
     given = model.decode(IDS, memory, memory_ids=named.where(torch.arange(SLOTS) != 3, -1))
     assert torch.allclose(model.logits(output), model.logits(given))
@@ -148,3 +158,33 @@ def test_no_selected_token_gives_no_loss():
 def test_a_write_that_blends_tokens_is_refused():
     with pytest.raises(ConfigError, match="copying = True: must be false with the competitive write"):
         small_config(copying=True, memory=MemoryConfig(slots=SLOTS, variant="competitive"))
+
+
+@torch.no_grad()
+def test_the_encoder_adds_to_a_state_what_stands_before_its_token_and_what_the_interaction_is_about():
+    """The signature of token 2 of three, by hand; a state of another interaction or of padding is not in it."""
+    model = model_of()
+    ids = torch.tensor([[21, 22, 23, 24, 25, 0]])
+    documents = torch.tensor([[0, 0, 0, 1, 1, -1]])
+    marked = model.encode(ids, ids > 0, documents)[-1]
+    mark, model.encoder.mark = model.encoder.mark, None
+    model.encoder.signature, signature = None, model.encoder.signature
+    bare = model.encode(ids, ids > 0, documents)[-1]
+    said = [model.embedding.weight[token] for token in (21, 22, 23)]
+    scores = [math.exp((signature.score.weight[0] @ one).item()) for one in said]
+    topic = sum(score * one for score, one in zip(scores, said, strict=True)) / sum(scores)
+    topic = 0.5 * topic / (topic.square().mean() + 1e-6).sqrt()
+    expected = mark.weight @ torch.cat((said[1], said[0], topic))
+    assert torch.allclose(marked[0, 2] - bare[0, 2], expected, rtol=1e-5)
+    assert not marked[0, 5].any()
+
+
+@torch.no_grad()
+def test_a_new_model_copies_what_followed_the_same_words():
+    """The interaction ends in two tokens that memory holds before token 44, and once more the other way round."""
+    model = seeded(lambda: ReactiveTransformer(replace(CONFIG, dim=128)), 0).eval()
+    told = torch.tensor([[41, 42, 44, 51, 42, 41, 46, 52]])
+    memory = model.encode(told, told > 0)
+    output = model.decode(torch.tensor([[31, 41, 42]]), memory, memory_ids=told)
+    copied = output.pointers.shares[0, -1, : told.shape[1]]
+    assert told[0, copied.argmax()] == 44

@@ -14,9 +14,11 @@ from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE
+from tokenization.dialogues.broad.phrasing import ANSWERS, PLAIN_ACKNOWLEDGEMENTS
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
 from tokenization.dialogues.spec import DialogueSpec
+from tokenization.dialogues.values import REFUSALS
 from tokenization.dialogues.wording import generate
 from tokenization.records import BROAD, LANGUAGES, Interaction
 
@@ -191,3 +193,19 @@ def test_questions_lie_at_the_distances_that_are_asked_for():
         if probe.kind != "unknown" and probe.tag != "two-facts"
     )
     assert set(distances) <= {2, 8} and min(distances.values()) > 100
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(language):
+    frame, acknowledgement = ANSWERS[language], PLAIN_ACKNOWLEDGEMENTS[language]
+    asked = 0
+    for index in range(300):
+        conversation = generate(replace(SPEC, plain=1.0, distract=0.0), language, "train", 5, index)
+        for probe in conversation.probes:
+            turn = conversation.interactions[probe.turn]
+            expected = REFUSALS[language] if probe.kind == "unknown" else frame.format(value=probe.gold[0])
+            assert turn.answer == expected and probe.tag in ("", "never-told", "told-later", "somebody-else")
+            told = conversation.interactions[probe.turn - probe.distance]
+            assert probe.kind == "unknown" or told.answer == acknowledgement
+            asked += 1
+    assert asked > 500

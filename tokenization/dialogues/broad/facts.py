@@ -16,7 +16,7 @@ from tokenization.records import Language, Split
 # shares of conversations in which all facts have one kind of value, are one attribute of several persons, are one
 # schema about several words, are several schemas about one word
 ALIKE, DENSE, ONE_SCHEMA, ONE_WORD = 0.08, 0.1, 0.34, 0.1
-OPEN = 0.6  # share of the facts in other conversations that come from a schema
+OPEN, OPEN_IN_PLAIN = 0.6, 0.9  # shares of the facts in other conversations that come from a schema
 OF_PERSONS = 0.3  # share of the facts in other conversations that belong to somebody else
 _DRAWS = 30
 _PARTNERS = frozenset(
@@ -50,8 +50,11 @@ class Fact:
 class FactDrawer:
     """Draws different facts for one conversation, and values that do not contain each other."""
 
-    def __init__(self, language: Language, split: Split, gender: str, material: Material, rng: Random) -> None:
+    def __init__(
+        self, language: Language, split: Split, gender: str, material: Material, rng: Random, open_share: float
+    ) -> None:
         self.language, self.split, self.gender, self.material, self.rng = language, split, gender, material, rng
+        self.open_share = open_share
         partners = [relation.word for relation in material.relations if relation.word in _PARTNERS]
         kept = rng.choice(partners) if partners else ""
         self.relations = [one for one in material.relations if one.word not in _PARTNERS or one.word == kept]
@@ -84,7 +87,7 @@ class FactDrawer:
             drawn = rng.sample(alike, min(count, len(alike)))
             facts = [fact for one in drawn if (fact := self._of_word(one, word))]
         while len(facts) < count:
-            if rng.random() < OPEN:
+            if rng.random() < self.open_share:
                 schema = rng.choice(self.material.schemas)
                 fact = self._of_word(schema, rng.choice(self.material.open_words[schema.about]))
                 facts += [fact] if fact else []

@@ -9,6 +9,8 @@ from tokenization.dialogues.broad.book import Exchange
 from tokenization.dialogues.broad.facts import Fact
 from tokenization.dialogues.broad.material import Material
 from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, takes_opener
+from tokenization.dialogues.english import ENGLISH
+from tokenization.dialogues.polish import POLISH
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import REFUSALS
 from tokenization.records import Interaction, Language
@@ -19,6 +21,7 @@ OPENED_QUESTION, LED_UP = 0.15, 0.15  # shares of questions: with an opener befo
 # likely than a refusal, and a greedy model would refuse.
 ANSWERS: dict[Language, str] = {"en": "It's {value}.", "pl": "Mam zapisane: {value}."}
 FRAMED = 0.7
+PLAIN_ACKNOWLEDGEMENTS: dict[Language, str] = {"en": ENGLISH.acknowledgement, "pl": POLISH.acknowledgement}
 TAILED = 0.25  # share of the statements with a value at their end that go on after it
 PLAIN_REFUSED = 0.7  # share of refusals in the words of the template generator
 NOUN_REFUSED = 0.4  # share of other refusals that name the unknown attribute
@@ -26,11 +29,11 @@ IN_A_SENTENCE = 0.3  # share of the acknowledgements with a value that use an an
 
 
 class Phrasing:
-    """Phrases one conversation. A `bare` sentence has no opener or remark. `echo` is the share of acknowledgements that
-    repeat the value."""
+    """Phrases one conversation. A `bare` sentence has no opener or remark. In a `plain` conversation all are bare, and
+    each kind of reply has one wording. `echo` is the share of acknowledgements that repeat the value."""
 
-    def __init__(self, language: Language, material: Material, rng: Random, echo: float) -> None:
-        self.language, self.material, self.rng, self.echo = language, material, rng, echo
+    def __init__(self, language: Language, material: Material, rng: Random, echo: float, plain: bool) -> None:
+        self.language, self.material, self.rng, self.echo, self.plain = language, material, rng, echo, plain
         self.talked: set[str] = set()
 
     def said(self, fact: Fact, sentence: str, value: Value | None = None, *, inside: bool = False) -> str:
@@ -49,7 +52,7 @@ class Phrasing:
     def _answer(self, fact: Fact) -> str:
         """Draw an answer that has words before the value, if there is one: at the start a value gets a capital, and so
         other tokens than those that memory holds."""
-        if self.rng.random() < FRAMED:
+        if self.plain or self.rng.random() < FRAMED:
             return ANSWERS[self.language]
         after_words = [sentence for sentence in fact.attribute.answer if not sentence.startswith("{value}")]
         return self.rng.choice(after_words or fact.attribute.answer)
@@ -59,7 +62,7 @@ class Phrasing:
 
     def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> str:
         """Fill a statement, and perhaps add an opener or remarks."""
-        rng, phrases = self.rng, self.material.phrases
+        rng, phrases, bare = self.rng, self.material.phrases, bare or self.plain
         opener = ""
         if not bare and rng.random() < OPENED:
             opener = rng.choice(phrases["opener"] + phrases["opener_statement"])
@@ -77,7 +80,7 @@ class Phrasing:
 
     def question(self, fact: Fact, bare: bool) -> str:
         rng, sentence = self.rng, self.rng.choice(fact.attribute.ask)
-        chance = 1.0 if bare else rng.random()
+        chance = 1.0 if bare or self.plain else rng.random()
         if chance < OPENED_QUESTION:
             opener = self.phrase("opener")
             if takes_opener(sentence, opener, self.language):
@@ -88,6 +91,8 @@ class Phrasing:
 
     def acknowledged(self, fact: Fact, value: Value, phrases: str) -> str:
         """Draw an acknowledgement. A share `echo` of them repeats the value."""
+        if self.plain:
+            return PLAIN_ACKNOWLEDGEMENTS[self.language]
         if self.rng.random() >= self.echo:
             return self.phrase(phrases)
         if self.rng.random() < IN_A_SENTENCE:
@@ -100,7 +105,7 @@ class Phrasing:
         return fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
 
     def refusal(self, fact: Fact) -> str:
-        if self.rng.random() < PLAIN_REFUSED:
+        if self.plain or self.rng.random() < PLAIN_REFUSED:
             return REFUSALS[self.language]
         if fact.owner is None and not fact.attribute.word and self.rng.random() < NOUN_REFUSED:
             return fill(self.phrase("refuse_noun"), fact.attribute.noun)

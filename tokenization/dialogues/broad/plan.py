@@ -38,8 +38,9 @@ class Script:
     facts: int
 
 
-def write_script(spec: DialogueSpec, rng: Random, *, again: bool) -> Script:
-    """Draw a script. If `again`, small talk may become a question about a fact asked before (`spec.again`)."""
+def write_script(spec: DialogueSpec, rng: Random, *, again: bool, plain: bool = False) -> Script:
+    """Draw a script. If `again`, small talk may become a question about a fact asked before (`spec.again`). A `plain`
+    one tells one fact per turn, corrects nothing in the same turn, and retracts nothing."""
     acts = plan(_spec_of_acts(spec), rng)
     count = count_facts(acts)
     updated = {act.fact for act in acts if act.kind == "update"}
@@ -62,7 +63,7 @@ def write_script(spec: DialogueSpec, rng: Random, *, again: bool) -> Script:
         if loose and rng.random() < LOOSE and (fact := loose_fact(number)) is not None:
             return ScriptTurn("ask", (fact,))
         later = [fact for fact in stated if asked_at.get(fact, 0) > number]
-        if later and rng.random() < RETRACTED:
+        if later and not plain and rng.random() < RETRACTED:
             return ScriptTurn("retract", (rng.choice(later),))
         if again and stated and rng.random() < spec.again:
             if rng.random() < spec.unknown:
@@ -76,8 +77,10 @@ def write_script(spec: DialogueSpec, rng: Random, *, again: bool) -> Script:
         if act.kind == "distract":
             turn = instead_of_talk(number)
         elif act.kind == "tell":
-            turn = ScriptTurn("tell", (act.fact,), corrected=act.fact not in updated and rng.random() < CORRECTED)
-            if rng.random() < PAIRED:
+            turn = ScriptTurn(
+                "tell", (act.fact,), corrected=not plain and act.fact not in updated and rng.random() < CORRECTED
+            )
+            if not plain and rng.random() < PAIRED:
                 turn = ScriptTurn("tell", (act.fact, count))
                 loose.append(count)
                 count += 1

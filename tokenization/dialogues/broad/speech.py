@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
-from tokenization.dialogues.broad.facts import Fact, FactDrawer, said_forms
+from tokenization.dialogues.broad.facts import OPEN, OPEN_IN_PLAIN, Fact, FactDrawer, said_forms
 from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.plan import ScriptTurn, write_script
@@ -33,8 +33,9 @@ def generate_broad(
 ) -> Conversation:
     """Generate broad conversation `index` of a split. It depends only on the arguments."""
     rng = Random(stable_hash(f"broad/{language}/{split}/{seed}/{index}"))
-    script = write_script(spec, rng, again=split == "train")
-    speech = _Speech(spec, language, split, rng, distractors, script.facts)
+    plain = spec.plain > 0 and rng.random() < spec.plain
+    script = write_script(spec, rng, again=split == "train", plain=plain)
+    speech = _Speech(spec, language, split, rng, distractors, script.facts, plain)
     return speech.conversation(f"broad-{language}-{split}-{seed}-{index}", script.turns)
 
 
@@ -50,14 +51,15 @@ class _Speech:
         rng: Random,
         distractors: Sequence[Interaction],
         facts: int,
+        plain: bool,
     ) -> None:
         self.spec, self.language, self.split, self.rng, self.distractors = spec, language, split, rng, distractors
         gender = rng.choice("mf") if language == "pl" else ""
         self.material = material(language, split, gender)
-        self.drawer = FactDrawer(language, split, gender, self.material, rng)
+        self.drawer = FactDrawer(language, split, gender, self.material, rng, OPEN_IN_PLAIN if plain else OPEN)
         self.facts = self.drawer.draw(facts)
         self.of_others: list[Value] = []
-        self.phrasing = Phrasing(language, self.material, rng, spec.echo)
+        self.phrasing = Phrasing(language, self.material, rng, spec.echo, plain)
         self.told_later: set[int] = set()
 
     def conversation(self, name: str, turns: Sequence[ScriptTurn]) -> Conversation:
