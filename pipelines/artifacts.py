@@ -100,6 +100,8 @@ def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
         except StageError:
             raise
         except Exception as error:  # every filesystem has exceptions of its own
+            if isinstance(error, OSError) and error.errno in storage.NO_SPACE:
+                raise StoreError(f"no space is left for store {self.url}: {error}", storage.MAKE_ROOM) from error
             raise StoreError(f"store {self.url} cannot be used: {error}", NEXT_COMMAND) from error
 
     return wrapped

@@ -43,11 +43,12 @@ class Surroundings:
 
 
 class StageFailed(RuntimeError):
-    """A stage raised an exception. `failure` is the record that failure.json holds, if the store could take it."""
+    """A stage raised an exception. `failure` is the record of it, and `recorded` says whether failure.json holds it,
+    for which the store may have no room."""
 
-    def __init__(self, attempt: Attempt, failure: dict[str, Any]) -> None:
+    def __init__(self, attempt: Attempt, failure: dict[str, Any], recorded: bool) -> None:
         super().__init__(failure["message"])
-        self.attempt, self.failure = attempt, failure
+        self.attempt, self.failure, self.recorded = attempt, failure, recorded
 
 
 class Build:
@@ -152,12 +153,14 @@ class Build:
     def _failed(self, attempt: Attempt, error: Exception, step: int | None, feed: StageFeed) -> StageFailed:
         workers = self.around.execution.train.workers
         failure = failure_record(error, self.stage.name, step, workers, self.around.invocation)
+        recorded = True
         try:
             self.around.store.write_json(attempt, FAILURE, failure)
         except StoreError as refusal:
+            recorded = False
             self._warn(f"{FAILURE} could not be written: {refusal}")
         feed.record(FAILURE, failure)
-        return StageFailed(attempt, failure)
+        return StageFailed(attempt, failure, recorded)
 
     def _identity(self, attempt: Attempt) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.stage.context import Look, Rerun, StageError
 from pipelines.guard.secrets import redacted
 from pipelines.invocation import Invocation
+from tokenization.files.storage import MAKE_ROOM, NO_SPACE
 
 OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
 KEYS = (
@@ -29,6 +30,8 @@ def failure_record(
     """
     cause, rank, ranks = root_cause(error)
     remedy = cause.remedy if isinstance(cause, StageError) else ""
+    if isinstance(cause, OSError) and cause.errno in NO_SPACE:
+        remedy = MAKE_ROOM
     if remedy == Look():
         remedy = Look(stage)
     return {

@@ -172,7 +172,13 @@ class Lease:
             self._thread.join()
             with contextlib.suppress(StoreError):
                 if self.is_ours():  # else somebody took it, or the attempt was discarded
-                    self._write(released=True)
+                    self._give_back()
+
+    def _give_back(self) -> None:
+        try:
+            self._write(released=True)
+        except StoreError:  # what cannot be written on a full disk can be removed
+            self._store.remove(self._attempt, _name(self._number))
 
     def _beat(self) -> None:
         beaten = time.monotonic()

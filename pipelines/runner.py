@@ -174,7 +174,8 @@ class Runner:
         lines = [f"error: {headline(name, failure)}", f"  {message}"]
         if failure["next_command"]:
             lines.append(f"  next     {failure['next_command']}")
-        lines.append(f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}")
+        if error.recorded:
+            lines.append(f"  log      {short_path(self.store.uri(attempt))}/{FAILURE}")
         ways = []
         if not failure["repeats"]:
             resumed = f"continues this attempt{f' from step {steps[-1]}' if steps else ''}"

@@ -18,6 +18,7 @@ import psutil
 
 from jobs.configs.execution import Execution
 from jobs.stage.context import StageError
+from tokenization.files.storage import NO_SPACE
 
 OBJECT_STORE_BYTES = 300 << 20
 PROBE_SECONDS = 5
@@ -130,15 +131,27 @@ def _start_local(execution: Execution) -> None:
     # A terminal that closes sends SIGHUP to all its processes. Ray's inherit that this thread blocks it, so that they
     # live until the stages have saved.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    with _environment(WORKER_ENVIRONMENT | at_once):
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+    try:
+        with _environment(WORKER_ENVIRONMENT | at_once):
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except Exception as error:  # Ray raises many kinds here, some of them plain Exceptions
+        raise RayUnavailable(f"Ray cannot be started here: {_first_line(error)}", _way_out(error)) from error
+
+
+def _way_out(error: BaseException) -> str:
+    """What helps against an error of Ray's start."""
+    if "AF_UNIX" in str(error) or isinstance(error, PermissionError):
+        return "mkdir -p /tmp/rxt-$USER && RAY_TMPDIR=/tmp/rxt-$USER rxt run   as Ray needs a short folder of its own"
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return "make room in the folder of RAY_TMPDIR, or of /tmp without it"
+    return "run the same command again: a machine that is very busy starts Ray too slowly"
 
 
 def _join(address: str) -> None:

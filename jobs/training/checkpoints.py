@@ -7,14 +7,16 @@ on. Ray's snapshot only has to be undamaged, because otherwise `fit` refuses to 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import fsspec
 
 from jobs.stage.context import Restart, StageError
-from tokenization.files.storage import write_json
+from tokenization.files.storage import MAKE_ROOM, NO_SPACE, write_json
 
 RECORD = "checkpoints.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
@@ -131,7 +133,16 @@ class Checkpointer:
         if self.rank == 0 and fs.exists(path):
             fs.rm(path, recursive=True)  # a run that was killed while it saved left this folder
         self.barrier()
-        dcp.save(self.state(), checkpoint_id=uri)
+        try:
+            dcp.save(self.state(), checkpoint_id=uri)
+        except dcp.CheckpointException as error:  # all ranks get it
+            if not (full := _without_space(error)):
+                raise
+            if self.rank == 0 and fs.exists(path):
+                fs.rm(path, recursive=True)  # half of a checkpoint would keep others from being written
+            raise StageError(
+                f"no space is left for the checkpoint of step {step} at {uri}: {full}; earlier ones are kept", MAKE_ROOM
+            ) from error
         if self.rank == 0:
             entry = Recorded(step, folder, _files(uri))
             entries = [old for old in recorded(self.output_uri) if old.step < step] + [entry]
@@ -160,6 +171,21 @@ class Checkpointer:
         if unreadable:
             raise StageError(f"no checkpoint of {self.output_uri} can be read: {'; '.join(unreadable)}", Restart())
         return 0
+
+
+def _without_space(error: BaseException) -> str:
+    """What a full disk said to one of the ranks; empty if none had one. `failures` has exception and traceback by
+    rank."""
+    for failure, _ in getattr(error, "failures", {}).values():
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in NO_SPACE:
+                return str(cause)
+            cause = cause.__context__
+        # of another rank comes only the last exception: torch's writer, which counts bytes that were not written
+        if "unexpected pos" in str(failure) or "file write failed" in str(failure):
+            return os.strerror(errno.ENOSPC)
+    return ""
 
 
 def _files(uri: str) -> dict[str, int]:

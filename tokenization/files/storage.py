@@ -25,6 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the errors of a full disk
+MAKE_ROOM = "make room, then run the same command again: it goes on from what is whole"
 _TEMPORARY = ".tmp"
 _memory_lock = threading.Lock()  # a memory:// filesystem lives in one process
 

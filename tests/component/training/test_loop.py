@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 
 import pytest
 import torch
@@ -190,6 +191,21 @@ def test_a_checkpoint_with_rotten_content_gives_way_to_the_older_one(tmp_path):
     metadata = tmp_path / "step-00000006" / ".metadata"
     metadata.write_bytes(bytes(len(metadata.read_bytes())))
     assert Run(tmp_path, 6).checkpointer.restore() == 4
+
+
+def test_a_full_disk_is_one_message_and_the_checkpoint_before_it_stays(tmp_path):
+    run = Run(tmp_path, 4)
+    run.go()
+    kept = [entry.step for entry in recorded(str(tmp_path))]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StageError, match="no space is left for the checkpoint of step 5.*earlier ones are kept"):
+            run.checkpointer.save(5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [entry.step for entry in recorded(str(tmp_path))] == kept and not (tmp_path / "step-00000005").exists()
+    assert Run(tmp_path, 4).checkpointer.restore() == 4
 
 
 def test_a_snapshot_that_ray_cannot_load_is_left_behind(tmp_path):

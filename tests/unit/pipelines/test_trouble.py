@@ -57,8 +57,11 @@ def test_a_full_disk_is_told_with_the_next_command_by_every_stage_that_meets_it(
         assert run(stages, store, file=out, tracking=tracking) == 1
     text = out.getvalue()
     assert "error: left failed\n  OSError: [Errno 28] No space left on device" in text
-    assert "failure.json could not be written: store" in text and "resume   rxt run " in text
-    assert "error: store" in text and "  next     RXT_STORE=URL rxt status" in text
+    assert "failure.json could not be written: no space is left for store" in text and "resume   rxt run " in text
+    assert "error: no space is left for store" in text and "  next     make room, then run the same command" in text
+    assert "/failure.json\n" not in text  # it is not there
+    assert plan(stages, store)["left"].state == "interrupted"  # though its lease could not be written
+    assert not list(Path(store.root).rglob("*.tmp"))
     assert tracking.parents[-1]["status"] == "FAILED" and toy_graph.calls == []
 
 
