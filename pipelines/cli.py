@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 stage_app = typer.Typer(help="One stage: list, show, rerun, discard.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
+data_app = typer.Typer(help="One data set of conversations: preview.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 model_app = typer.Typer(help="One model: show.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
 
@@ -172,6 +174,21 @@ def stage_discard(
     except typer.Abort as error:  # end of input, or Ctrl-C
         again = session.invocation.stage("discard", stage, artifact, "--yes")
         raise StageError("nobody said yes: nothing was deleted", again) from error
+
+
+@data_app.command("preview")
+@reporting_errors
+def data_preview(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A name in the configuration, or a path to files.")],
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Its first rows as a model will see them, what is cut, what is refused."""
+    from pipelines.preview import preview
+
+    preview(_open(preset, config, sets), source, as_json)
 
 
 @model_app.command("show")

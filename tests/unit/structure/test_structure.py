@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "mlflow": "pipelines/tracker/database.py pipelines/tracking.py",
 }
 HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplotlib"}
-MAY_START_HEAVY = {"pipelines/chat.py"}  # in pipelines; its command imports it when it is called
+MAY_START_HEAVY = {"pipelines/chat.py", "pipelines/preview.py"}  # their commands import them when they are called
 LONGEST = 400
 MOST_FILES = 15
 MOST_AT_THE_TOP_OF_JOBS = 8

@@ -1,0 +1,81 @@
+"""`rxt data preview`: the first rows of a data set as a model will see them, what is cut and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import cli, preview
+from tokenization.bpe.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer.train(["what is the code of my locker it is 4182"] * 5, 300)
+ROWS = [
+    {"messages": [{"role": "user", "content": f"what is {n}?"}, {"role": "assistant", "content": "it is my code"}]}
+    for n in range(6)
+]
+LONG = {"prompt": "the code?", "completion": "4182 " * 60}
+BAD = [{"messages": [{"role": "narrator", "content": "?"}]}, {"prompt": "what?", "completion": None}]
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    lines = [json.dumps(row) for row in [*ROWS, LONG, *BAD, BAD[0]]]
+    (tmp_path / "talks.jsonl").write_text("\n".join(lines))
+
+
+def rxt(*words: str):
+    return CliRunner().invoke(cli.app, ["data", "preview", *words])
+
+
+@pytest.fixture
+def with_tokenizer(monkeypatch):
+    monkeypatch.setattr(preview, "_tokenizer", lambda session: TOKENIZER)
+
+
+def test_the_preview_of_files_by_their_path(tmp_path, with_tokenizer):
+    done = rxt(f"{tmp_path}/talks.jsonl")
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 0 and lines[1].endswith("talks.jsonl: the first 10 rows, read as `chat`")
+    first = TOKENIZER.encode("what is 0?"), TOKENIZER.encode("it is my code")
+    told = f"{4 + len(first[0]) + len(first[1])} tokens, {2 + len(first[1])} supervised"
+    assert lines[4] == f"  {told}  [BOS][Q]what is 0?[A]it is my code[EOS]"
+    assert done.stdout.count("[BOS]") == preview.SHOWN
+    assert "7 conversations of 7 interactions" in done.stdout and "do not fit interactions.length = 64" in done.stdout
+    assert [line.partition(";")[0] for line in lines if line.startswith("refused")] == [
+        "refused 2: an unknown role", "refused 1: no answers",
+    ]  # fmt: skip
+
+
+def test_the_same_as_json_for_a_named_data_set_in_windows(tmp_path, with_tokenizer):
+    common = f'kind = "files"\npath = "{tmp_path}/talks.jsonl"\nlanguage = "en"\nlicence = "CC0-1.0"'
+    (tmp_path / "mine.toml").write_text(
+        f'[[interactions.sources]]\nname = "cut"\n{common}\n'
+        f'[[conversations.sources]]\nname = "windowed"\nlong_answers = "window"\n{common}\n'
+    )
+    found = {
+        name: json.loads(rxt(name, "--config", f"{tmp_path}/mine.toml", "--json").stdout)
+        for name in ("cut", "windowed")
+    }
+    cut, windowed = found["cut"], found["windowed"]
+    assert cut["rows"] == windowed["rows"] == 10 and cut["conversations"] == windowed["conversations"] == 7
+    assert cut["cut_share"] == round(cut["cut_tokens"] / (cut["cut_tokens"] + cut["tokens"]), 6) > 0.3
+    assert windowed["cut_share"] == 0 and windowed["interactions"] > cut["interactions"]
+    assert cut["length"] == {"interactions": 64} and windowed["length"] == {"conversations": 64}
+    assert cut["refused"]["no answers"]["rows"] == 1 and "byte " in cut["refused"]["no answers"]["first"]
+
+
+def test_what_cannot_be_previewed_is_named_with_the_next_command(tmp_path, with_tokenizer):
+    unknown = rxt("talks")
+    assert unknown.exit_code == 2
+    assert "talks: no data set of the preset has this name (it has none), and it is no path to files" in unknown.stderr
+    assert "no file matches" in rxt(f"{tmp_path}/nothing.jsonl").stderr
+
+
+def test_without_a_tokenizer_the_way_to_one_is_named(tmp_path):
+    done = rxt(f"{tmp_path}/talks.jsonl")
+    assert done.exit_code == 2 and "there is no tokenizer yet" in done.stderr
+    assert "next: rxt run --until tokenizer" in done.stderr
