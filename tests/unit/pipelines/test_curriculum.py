@@ -40,7 +40,7 @@ def test_text_is_refused_where_no_decoder_is_trained():
 def test_a_write_is_trained_by_what_reaches_it(variant):
     """A selective write learns from raw reading alone, as its choice has no gradient."""
     tiny = PRESETS["tiny"]()
-    model = replace(tiny.pretrain.model, memory=MemoryConfig(slots=32, variant=variant))
+    model = replace(tiny.pretrain.model, memory=MemoryConfig(slots=32, variant=variant), copying=False)
     values = dict(tiny) | {
         "pretrain": tiny.pretrain.model_copy(update={"model": model}),
         "mrl": MrlConfig(iterations=1, unfreeze=(0, 0.5, 1)),
