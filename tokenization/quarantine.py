@@ -13,7 +13,19 @@ MOST_BYTES = 16 << 20  # of one text: a longer one is no document, and reading i
 _EXCERPT = 80  # characters
 
 Reason = Literal[
-    "no column", "not text", "null", "empty", "not UTF-8", "NUL", "not JSON", "too long", "unreadable", "gone"
+    "no column",
+    "not text",
+    "null",
+    "empty",
+    "not UTF-8",
+    "NUL",
+    "not JSON",
+    "not a table",
+    "too long",
+    "unknown format",
+    "unknown encoding",
+    "unreadable",
+    "gone",
 ]
 
 

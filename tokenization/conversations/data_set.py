@@ -14,17 +14,15 @@ from tokenization.sources.source import Columns, Files
 class ConversationSource(Files, Settings):
     """One data set of conversations. Of conversations with the same words, only the first of all sources counts.
 
-    `kind`: `files` reads Parquet or JSONL at `path`, any fsspec URL, with wildcards; `hub` reads part `part` of the
-    data set `path`, with `subset` and `revision`. `adapter`: the schema of the rows (`conversations.adapters`); if it
-    is empty, the first rows tell. `language`: that of rows which do not name theirs. `split`: either `hash`, which
-    chooses by a hash of the conversation, or the one split for the whole data set. `weight`: how often each
-    conversation is trained on; a hash decides which conversations a fraction chooses. `long_answers`: one that does
-    not fit is cut, or goes on in further interactions with the same query (`conversations.template.encode_windows`).
+    `kind`: `files` or `hub`. `adapter`: the schema of the rows (`conversations.adapters`); if it is empty, the first
+    rows tell. `language`: that of rows which do not name theirs. `split`: either `hash`, which chooses by a hash of the
+    conversation, or the one split for the whole data set. `weight`: how often each conversation is trained on; a hash
+    decides which conversations a fraction chooses. `long_answers`: one that does not fit is cut, or goes on in further
+    interactions with the same query (`conversations.template.encode_windows`).
     """
 
     kind: Literal["files", "hub"]
     adapter: str = ""
-    part: str = "train"
     split: Literal["hash", "train", "validation", "test"] = "hash"
     validation_fraction: float = 0.02
     test_fraction: float = 0.02
@@ -32,16 +30,15 @@ class ConversationSource(Files, Settings):
     long_answers: Literal["cut", "window"] = "cut"
 
     def __post_init__(self) -> None:
-        for name in ("name", "path", "licence"):
-            require(bool(getattr(self, name)), name, getattr(self, name), "must not be empty")
         require(self.adapter in ("", *ADAPTERS), "adapter", self.adapter, f"there are {', '.join(ADAPTERS)}")
+        self.check("path")
         require_fractions(self, "validation_fraction", "test_fraction")
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "validation_fraction + test_fraction", float(f"{held_out:g}"), "must be below 1")
         require(self.weight > 0, "weight", self.weight, "must be above 0")
 
     @property
-    def columns(self) -> Columns:
+    def wanted(self) -> Columns:
         """The columns and fields that the adapter reads; those of all adapters as long as it is not known."""
         if not self.adapter:
             return Columns(frozenset(), FIELDS, whole=WHOLE)

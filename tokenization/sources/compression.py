@@ -1,4 +1,4 @@
-"""Tell the compression of a file by its ending, and read its content.
+"""Tell the compression of a file by its first bytes, and read its content.
 
 Arrow decodes the formats that fsspec has no codec for. Unlike the usual streams of these formats it raises an error if
 a file ends too early.
@@ -7,45 +7,45 @@ a file ends too early.
 from __future__ import annotations
 
 import io
-import shutil
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import IO
+import re
 
 import pyarrow as pa
-from fsspec import AbstractFileSystem
-from fsspec.core import OpenFile
+from fsspec.compression import compr
 from fsspec.utils import infer_compression
 
-_ARROW = {"zst": "zstd", "zstd": "zstd", "lz4": "lz4", "br": "brotli"}  # ending -> codec
+from tokenization.sources.streams import buffered
+
+_MAGIC = {
+    "gzip": rb"\x1f\x8b\x08",
+    "bz2": rb"BZh[1-9]1AY&SY",
+    "xz": rb"\xfd7zXZ\x00",
+    "zstd": rb"\x28\xb5\x2f\xfd",
+    "lz4": rb"\x04\x22\x4d\x18",
+}
+_BY_ENDING = {"br": "brotli", "zst": "zstd", "zstd": "zstd", "lz4": "lz4"}
+_BY_ARROW = ("brotli", "zstd", "lz4")
 
 
-def is_compressed(path: str) -> bool:
-    """Return whether the file is compressed, so that it can only be read from its beginning."""
-    return bool(_arrow_codec(path) or infer_compression(path))
+def by_name(name: str) -> str:
+    """Return the compression that the name of a file promises, or an empty string."""
+    codec = _BY_ENDING.get(name.lower().rpartition(".")[2]) or infer_compression(name) or ""
+    return "" if codec == "zip" else codec  # which is an archive
 
 
-@contextmanager
-def seekable(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
-    """Open the content for reading at any place. A compressed file is unpacked to the local disk first."""
-    with decompressed(fs, path) as stream:
-        if not is_compressed(path):
-            yield stream
-            return
-        with tempfile.TemporaryFile() as file:
-            shutil.copyfileobj(stream, file, 1 << 20)
-            file.seek(0)
-            yield file
+def compression_of(name: str, head: bytes) -> str:
+    """Return the compression of a file that begins like this, or an empty string. Brotli has no sign but its ending."""
+    found = next((codec for codec, magic in _MAGIC.items() if re.match(magic, head)), "")
+    promised = by_name(name)
+    return found or (promised if promised not in _MAGIC else "")
 
 
-@contextmanager
-def decompressed(fs: AbstractFileSystem, path: str) -> Generator[IO[bytes]]:
-    """Open the content for reading from the beginning. Reading raises if the file is damaged or cut off."""
-    codec = _arrow_codec(path)
-    with OpenFile(fs, path, "rb", None if codec else infer_compression(path)) as stream:
-        yield io.BufferedReader(pa.CompressedInputStream(stream, codec)) if codec else stream
+def decompressed(stream: io.BufferedReader, codec: str) -> io.BufferedReader:
+    """Return a reader of the content. Reading raises if the file is damaged or cut off."""
+    if codec in _BY_ARROW:
+        return buffered(pa.CompressedInputStream(stream, codec))
+    return buffered(compr[codec](stream, mode="rb"))
 
 
-def _arrow_codec(path: str) -> str | None:
-    return _ARROW.get(path.lower().rpartition(".")[2])
+def without_ending(name: str) -> str:
+    """Return the name of the content: that of the file without the ending of its compression."""
+    return name.rpartition(".")[0] if by_name(name) else name

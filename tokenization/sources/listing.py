@@ -12,8 +12,10 @@ from itertools import pairwise
 
 import fsspec
 
-from tokenization.sources.compression import is_compressed
-from tokenization.sources.source import Files, SourceError
+from tokenization.sources.compression import by_name
+from tokenization.sources.folders import find
+from tokenization.sources.sniffing import ending_format
+from tokenization.sources.source import Files, Format, SourceError
 
 PIECE_BYTES = 64 << 20  # as stored; about a minute of cleaning
 
@@ -31,22 +33,36 @@ class Slice:
 Piece = tuple[Slice, ...]
 
 
-def slices(source: Files, most: int) -> list[Slice]:
+def is_cut(format: Format | None, source: Files) -> bool:
+    """Return whether a slice of a file of this format can be read without what is before it. If the format is not
+    known before the file is opened, its first slice has all of it in the end."""
+    if format == "text":
+        return source.wanted.split_by != "document"
+    return format in (None, "jsonl", "json", "parquet")  # many files of lines end in .json
+
+
+def slices(source: Files, most: int, left_out: list[str] | None = None) -> list[Slice]:
     """Return the files in order, cut into slices of equal size if longer than `most` bytes. A compressed file is a
-    stream and stays whole. Raises SourceError if there is no file."""
+    stream and stays whole. `left_out` gets the files that are there and not read. Raises SourceError if there is no
+    file."""
     found = []
-    for url, size in _dataset(source) if source.kind == "hub" else _matching(source):
-        count = 1 if is_compressed(url.partition("::")[0]) else max(1, -(-size // most))
+    skipped: list[str] = []
+    for url, size in _dataset(source) if source.kind == "hub" else _at_path(source, skipped):
+        name = name_of(url)
+        whole = by_name(name) or not is_cut(source.format or ending_format(name), source)
+        count = 1 if whole else max(1, -(-size // most))
         for start, stop in pairwise(size * i // count for i in range(count + 1)):
             found.append(Slice(url, start, stop if stop < size else None, stop - start))
+    if left_out is not None:
+        left_out += skipped
     return found
 
 
-def pieces_of_files(source: Files) -> list[Piece]:
+def pieces_of_files(source: Files, left_out: list[str] | None = None) -> list[Piece]:
     """Return pieces of at most PIECE_BYTES: slices of long files, and short files together."""
     pieces: list[list[Slice]] = []
     room = 0
-    for part in slices(source, PIECE_BYTES):
+    for part in slices(source, PIECE_BYTES, left_out):
         if part.size > room or not pieces:
             pieces.append([])
             room = PIECE_BYTES
@@ -55,20 +71,30 @@ def pieces_of_files(source: Files) -> list[Piece]:
     return [tuple(piece) for piece in pieces]
 
 
-def _matching(source: Files) -> list[tuple[str, int]]:
-    """Return the files that match `path`, in the order of their names, with their sizes."""
+def name_of(url: str) -> str:
+    """Return the name of the file at a URL, without what follows a question mark on the web."""
+    path = url.partition("::")[0]
+    if path.startswith(("http://", "https://")):
+        path = path.partition("?")[0].partition("#")[0]
+    return path.rpartition("/")[2]
+
+
+def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int]]:
+    """Return the files that `path` means, in the order of their names, with their sizes."""
     _, chained, outer = source.path.partition("::")
     try:
-        fs, pattern = fsspec.url_to_fs(source.path)
-        found = fs.glob(pattern, detail=True)
-    except FileNotFoundError:
-        raise SourceError(f"source {source.name}: no file matches {source.path}") from None
+        fs, path = fsspec.url_to_fs(source.path)
+        found = find(fs, path + "/" * (source.path.endswith("/") and not path.endswith("/")))
+    except FileNotFoundError as error:
+        why = f": {error.__cause__}" if error.__cause__ else ""
+        raise SourceError(f"source {source.name}: no file matches {source.path}{why}") from None
     except Exception as error:  # every filesystem has exceptions of its own
         raise SourceError(f"source {source.name}: cannot open {source.path}: {error}") from error
-    sizes = {path: info["size"] or 0 for path, info in sorted(found.items()) if info["type"] == "file"}
-    if not sizes:
-        raise SourceError(f"source {source.name}: no file matches {source.path}")
-    return [(f"{fs.unstrip_protocol(path)}{chained}{outer}", size) for path, size in sizes.items()]
+    left_out += [one.path for one in found if one.left_out]
+    if files := [(f"{fs.unstrip_protocol(one.path)}{chained}{outer}", one.size) for one in found if not one.left_out]:
+        return files
+    hidden = f"; {len(left_out)} are hidden or about other files, such as {left_out[0]}" if left_out else ""
+    raise SourceError(f"source {source.name}: no file matches {source.path}{hidden}")
 
 
 def _dataset(source: Files) -> list[tuple[str, int]]:

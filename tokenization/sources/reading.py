@@ -1,52 +1,170 @@
-"""Read slices of files row by row: choose format and compression by the ending, and report a file that cannot be read
-to its end."""
+"""Read slices of files row by row: tell compression, format and encoding, and report what cannot be read."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 
 import fsspec
 
 from tokenization.files.storage import NO_SPACE
-from tokenization.quarantine import Rejected
-from tokenization.sources.compression import decompressed, is_compressed, seekable
-from tokenization.sources.lines import json_lines, paragraph_blocks
-from tokenization.sources.listing import Slice, is_there
-from tokenization.sources.parquet import parquet
-from tokenization.sources.source import Columns, Files, Row
+from tokenization.quarantine import Reason, Rejected
+from tokenization.sources.archives import ArchiveError, tar_members, zip_members
+from tokenization.sources.compression import compression_of, decompressed, without_ending
+from tokenization.sources.encoding import Decoder, EncodingError
+from tokenization.sources.formats.arrow import arrow
+from tokenization.sources.formats.json_items import json_items
+from tokenization.sources.formats.lines import json_lines
+from tokenization.sources.formats.parquet import parquet
+from tokenization.sources.formats.plain import plain_text
+from tokenization.sources.formats.tables import table
+from tokenization.sources.formats.web import html_page, warc_records
+from tokenization.sources.listing import Slice, is_there, name_of
+from tokenization.sources.seen import Seen
+from tokenization.sources.sniffing import HEAD_BYTES, FormatError, binary_format, text_format
+from tokenization.sources.source import Columns, Files, Format, Row
+from tokenization.sources.streams import opened, seekable, unpacked
 
-_JSON_LINES = (".jsonl", ".json", ".ndjson")
+_READERS = {
+    "jsonl": json_lines, "json": json_items, "csv": table, "tsv": table, "parquet": parquet, "arrow": arrow,
+    "text": plain_text, "html": html_page, "warc": warc_records,
+}  # fmt: skip
+_BINARY = ("parquet", "arrow", "warc")
+_OF_PLAIN_TEXT = ("text", "html", "warc")
+_REASONS: dict[type, Reason] = {FormatError: "unknown format", EncodingError: "unknown encoding",
+                                ArchiveError: "unreadable"}  # fmt: skip
 
 
-def read_rows(source: Files, parts: Iterable[Slice]) -> Iterator[Row | Rejected]:
-    """Yield rows of Parquet, JSON lines and, if the source takes it, plain text. The ending tells the compression.
+def read_rows(source: Files, parts: Iterable[Slice], seen: Seen | None = None) -> Iterator[Row | Rejected]:
+    """Yield the rows of slices of files. `seen` learns the formats and encodings.
 
     If a file is damaged or lost, its slice ends there; what was read before is kept.
     """
     for part in parts:
-        yield from _slice(source.columns, part)
+        yield from _guarded(part.url, _File(source, part, seen or Seen()).rows())
 
 
-def _slice(columns: Columns, part: Slice) -> Iterator[Row | Rejected]:
+def _guarded(url: str, found: Iterator[Row | Rejected]) -> Iterator[Row | Rejected]:
+    """Yield rows. An error ends them with a `Rejected`."""
     rows = 0
     try:
-        fs, path = fsspec.url_to_fs(part.url)
-        ending = path.lower()
-        if is_compressed(path):
-            ending = ending.rpartition(".")[0]
-        is_parquet = ending.endswith(".parquet")
-        with seekable(fs, path) if is_parquet else decompressed(fs, path) as stream:
-            if is_parquet:
-                found = parquet(columns, part, stream)
-            elif ending.endswith(_JSON_LINES) or not columns.plain:
-                found = json_lines(part, stream)
-            else:
-                found = paragraph_blocks(columns.plain, part, stream)
-            for row in found:
-                rows += isinstance(row, Row)
-                yield row
+        for row in found:
+            rows += isinstance(row, Row)
+            yield row
     except Exception as error:  # filesystems, decompressors and formats raise many kinds
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise  # nothing is wrong with the file
-        reason = "unreadable" if is_there(part.url) else "gone"
-        yield Rejected(part.url, f"after {rows:,} rows", reason, f"{type(error).__name__}: {error}")
+        place = f"after {rows:,} rows" if rows else "the whole"
+        if reason := _REASONS.get(type(error)):
+            yield Rejected(url, place, reason, str(error))
+        else:
+            reason = "unreadable" if is_there(url) else "gone"
+            yield Rejected(url, f"after {rows:,} rows", reason, f"{type(error).__name__}: {error}")
+
+
+class _File:
+    """One slice of a file, which may be an archive."""
+
+    def __init__(self, source: Files, part: Slice, seen: Seen) -> None:
+        self._source, self._part, self._seen = source, part, seen
+        self._stated = None if source.format in ("zip", "tar") else source.format
+        self._fs, self._path = fsspec.url_to_fs(part.url)
+
+    def rows(self) -> Iterator[Row | Rejected]:
+        """Yield the rows that begin in the slice."""
+        part, name = self._part, name_of(self._part.url)
+        with opened(self._fs, self._path) as stream:
+            head = _head(stream)
+            if not head:
+                yield Rejected(part.url, "the whole", "empty")
+                return
+            if codec := compression_of(name, head):
+                stream, name = decompressed(stream, codec), without_ending(name)
+                head = _head(stream)
+            archive = binary_format(head)
+            if archive in ("zip", "tar"):
+                if not part.start:
+                    yield from self._members(archive, stream, bool(codec))
+            elif self._source.format in ("zip", "tar"):
+                raise FormatError(f"it is no {self._source.format}")
+            else:
+                yield from self._content(part, name, stream, is_file=not codec)
+
+    def _members(self, archive: Format, stream: io.BufferedReader, compressed: bool) -> Iterator[Row | Rejected]:
+        with ExitStack() as stack:
+            if archive == "tar":
+                members = tar_members(stream)
+            elif compressed:
+                members = zip_members(stack.enter_context(unpacked(stream)))
+            else:
+                members = zip_members(stack.enter_context(seekable(self._fs, self._path)))
+            for member in members:
+                url = f"{archive}://{member.path}::{self._part.url}"
+                if member.content is None:
+                    if member.trouble:
+                        yield Rejected(url, "the whole", "unreadable", member.trouble)
+                    else:
+                        self._seen.skipped(url)
+                else:
+                    yield from _guarded(url, self._member(Slice(url), member.content))
+
+    def _member(self, part: Slice, stream: io.BufferedReader) -> Iterator[Row | Rejected]:
+        name, head = name_of(part.url), _head(stream)
+        if not head:
+            yield Rejected(part.url, "the whole", "empty")
+            return
+        if codec := compression_of(name, head):
+            stream, name = decompressed(stream, codec), without_ending(name)
+        if (found := binary_format(_head(stream))) in ("zip", "tar"):
+            raise FormatError(f"it is a {found} in an archive; only files in archives are read")
+        yield from self._content(part, name, stream, is_file=False)
+
+    def _content(self, part: Slice, name: str, stream: io.BufferedReader, is_file: bool) -> Iterator[Row | Rejected]:
+        """Yield rows of what is no archive. `is_file`: the stream is the file itself, and not something in it."""
+        decoder = Decoder(self._source.language, self._source.encoding)
+        columns = _theirs(self._source)
+        kind = self._stated or binary_format(_head(stream))
+        if kind not in _BINARY:
+            stream = decoder.narrow(stream)
+            kind = kind or text_format(name, _head(stream), columns)
+        if kind in _OF_PLAIN_TEXT and not columns.plain:
+            raise FormatError(f"it is {kind}, which has no columns {', '.join(sorted(columns.required))}")
+        lines = kind == "jsonl" or (kind == "text" and columns.split_by != "document")
+        if not (is_file and (lines or kind == "parquet") and not decoder.is_recoded):
+            if part.start:
+                return  # the first slice reads it all
+            part = replace(part, stop=None)
+        with ExitStack() as stack:
+            if kind in ("parquet", "arrow"):
+                at_any_place = seekable(self._fs, self._path) if is_file else unpacked(stream)
+                stream = stack.enter_context(at_any_place)
+            elif part.start:
+                stream = stack.enter_context(opened(self._fs, self._path, part.start - 1))
+            for row in _READERS[kind](columns, part, stream, decoder):
+                yield row if isinstance(row, Rejected) or kind in _OF_PLAIN_TEXT else _ours(self._source, row)
+        if not part.start:
+            self._seen.read(kind, decoder.found)
+
+
+def _head(stream: io.BufferedReader) -> bytes:
+    return stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+
+
+def _theirs(source: Files) -> Columns:
+    """The columns under the names that they have in the files."""
+    names, wanted = source.columns, source.wanted
+    required, fields = (
+        frozenset(names.get(name, name) for name in which) for which in (wanted.required, wanted.fields)
+    )
+    return replace(wanted, required=required, fields=fields)
+
+
+def _ours(source: Files, row: Row) -> Row:
+    """The row under our names."""
+    if not source.columns:
+        return row
+    values = {name: value for name, value in row.values.items() if name not in source.columns}
+    values |= {ours: row.values[theirs] for ours, theirs in source.columns.items() if theirs in row.values}
+    return row._replace(values=values)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from tokenization.packages.table import PACKAGES
@@ -12,6 +13,8 @@ from tokenization.records import Language
 from tokenization.settings import Settings, require
 
 Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]  # of `tokenization.cleaning`
+Format = Literal["text", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "html", "warc", "zip", "tar"]
+SplitBy = Literal["document", "line", "paragraph"]
 
 
 class SourceError(RuntimeError):
@@ -20,15 +23,22 @@ class SourceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Columns:
-    """What is read of rows. A Parquet file must have the columns `required`, with text in them. `fields` names
-    everything that is read: columns, and fields of the structs in them. A file of unknown format is plain text, and
-    each block of it becomes the column `plain` of a row; if `plain` is empty, the file is read as JSON lines. Below the
-    names in `whole` everything is read."""
+    """What is read of rows. A file must have the columns `required`, with text in them. `fields` names everything that
+    is read: columns, and fields of the structs in them; below the names in `whole` everything is read. Formats that
+    hold running text (text, HTML, WARC) give rows with the one column `plain`; if `plain` is empty, they are refused.
+    `split_by` cuts text files."""
 
     required: frozenset[str]
     fields: frozenset[str]
     plain: str = ""
+<<<<<<< HEAD
     whole: frozenset[str] = frozenset()
+=======
+    split_by: SplitBy = "document"
+
+    def __post_init__(self) -> None:
+        assert self.required <= self.fields
+>>>>>>> f1f842f (feat: a source's format, encoding and columns are told from its files or stated; text files are whole documents)
 
 
 class Row(NamedTuple):
@@ -41,7 +51,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Files(ABC):
-    """Files at `path`, or the files of part `part` of the hub dataset `path`."""
+    """Files at `path`, or the files of part `part` of the hub dataset `path`.
+
+    `path` is a file, a folder, or a pattern with `*`, `**`, `?` and `[...]`, on any file system of fsspec. `format` and
+    `encoding` are told from the content of each file if they are not stated; the format `zip` or `tar` states that of
+    the archive, and its members' are told. `columns` names the columns of the files where they differ from ours:
+    `{text = "body"}` reads `body` as `text`. A source that gives nothing stops the stage, unless it is `optional`.
+    """
 
     name: str
     kind: Literal["package", "files", "hub"]
@@ -50,35 +66,44 @@ class Files(ABC):
     path: str = ""
     subset: str = ""
     revision: str = ""
+    part: str = "train"
+    format: Format | None = None
+    encoding: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    optional: bool = False
+
+    def check(self, *more: str) -> None:
+        """Raise ValueError unless the settings make sense. `more` names settings that must not be empty."""
+        for name in ("name", "licence", *more):
+            require(bool(getattr(self, name)), name, getattr(self, name), "must not be empty")
+        require(not self.encoding or _is_known(self.encoding), "encoding", self.encoding, "Python knows no such codec")
+        unknown = ", ".join(sorted(set(self.columns) - self.wanted.fields))
+        there = ", ".join(sorted(self.wanted.fields))
+        require(not unknown, "columns", unknown, f"nothing of this name is read; there is {there}")
 
     @property
     @abstractmethod
-    def part(self) -> str:
-        """The split of a hub dataset that is read."""
-
-    @property
-    @abstractmethod
-    def columns(self) -> Columns:
-        """The columns that are read."""
+    def wanted(self) -> Columns:
+        """The columns that are read, under our names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Files, Settings):
     """One source of documents.
 
-    `kind`: `package` (a name of `tokenization.packages.table`), `files` (Parquet, JSONL or text at `path`, any fsspec
-    URL, with wildcards), `hub` (a dataset `path` with `subset` and `revision`). `files` and `hub` read `text_column`.
-    `max_bytes` ends the source after so many bytes of clean text, in its own order, before documents that repeat others
-    are removed. `skip` names filters that its texts do not go through, such as `repetition` for program code.
+    `kind`: `package` (a name of `tokenization.packages.table`), `files` (at `path`), `hub` (a dataset `path` with
+    `subset`, `revision` and `part`). Rows are read for their column `text`. A text file is one document; with
+    `split_by`, each of its lines, or each paragraph between blank lines. `max_bytes` ends the source after so many
+    bytes of clean text, in its own order, before documents that repeat others are removed. `skip` names filters that
+    its texts do not go through, such as `repetition` for program code.
     """
 
-    text_column: str = "text"
+    split_by: SplitBy = "document"
     max_bytes: int | None = None
     skip: tuple[Filter, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("name", "licence"):
-            require(bool(getattr(self, name)), name, getattr(self, name), "must not be empty")
+        self.check()
         known = self.kind != "package" or self.name in PACKAGES
         require(known, "name", self.name, f"no package has this name; there are {', '.join(PACKAGES)}")
         needed = f"source {self.name!r} of kind {self.kind!r} needs one"
@@ -86,15 +111,10 @@ class Source(Files, Settings):
         require(self.max_bytes is None or self.max_bytes > 0, "max_bytes", self.max_bytes, "must be above 0")
 
     @property
-    def part(self) -> str:
-        """Documents are read from the training split only."""
-        return "train"
-
-    @property
-    def columns(self) -> Columns:
-        """The text column. A file of unknown format holds nothing but text."""
-        name = frozenset({self.text_column})
-        return Columns(name, name, plain=self.text_column)
+    def wanted(self) -> Columns:
+        """The column `text`."""
+        name = frozenset({"text"})
+        return Columns(name, name, "text", self.split_by)
 
     @property
     def whole(self) -> bool:
@@ -105,3 +125,10 @@ class Source(Files, Settings):
     def record(self) -> dict[str, Any]:
         """All settings of the source, as JSON has them."""
         return asdict(self) | {"skip": list(self.skip)}
+
+
+def _is_known(encoding: str) -> bool:
+    try:
+        return codecs.lookup(encoding)._is_text_encoding
+    except LookupError:
+        return False

@@ -13,34 +13,36 @@ from tokenization.packages.table import PACKAGES
 from tokenization.quarantine import Rejected, excerpt, flaw, missing
 from tokenization.sources.listing import Piece, pieces_of_files
 from tokenization.sources.reading import read_rows
+from tokenization.sources.seen import Seen
 from tokenization.sources.source import Row, Source
 
 
-def pieces(source: Source) -> list[Piece]:
-    """Return the pieces of the source, in its order: about `listing.PIECE_BYTES` of its files each.
+def pieces(source: Source, left_out: list[str] | None = None) -> list[Piece]:
+    """Return the pieces of the source, in its order: about `listing.PIECE_BYTES` of its files each. `left_out` gets the
+    files that are there and not read.
 
     Raises SourceError if there is nothing to read, or if the source cannot be listed.
     """
-    return [()] if source.kind == "package" else pieces_of_files(source)
+    return [()] if source.kind == "package" else pieces_of_files(source, left_out)
 
 
-def read(source: Source, piece: Piece, package: bytes = b"") -> Iterator[str | Rejected]:
+def read(source: Source, piece: Piece, package: bytes = b"", seen: Seen | None = None) -> Iterator[str | Rejected]:
     """Yield every text of one piece in order, and a `Rejected` in the place of bad input. `package` is the content of
-    the source's package.
+    the source's package. `seen` learns the formats and encodings of files.
 
     Whatever can be read is kept: damage ends with the row, line, row group or file that it is in.
     """
-    for row in _package(source, package) if source.kind == "package" else read_rows(source, piece):
+    for row in _package(source, package) if source.kind == "package" else read_rows(source, piece, seen):
         yield row if isinstance(row, Rejected) else _text(source, row)
 
 
 def _package(source: Source, package: bytes) -> Iterator[Row]:
     for number, text in enumerate(parser_of(PACKAGES[source.name])(package)):
-        yield Row(source.name, f"text {number}", {source.text_column: text})
+        yield Row(source.name, f"text {number}", {"text": text})
 
 
 def _text(source: Source, row: Row) -> str | Rejected:
-    if source.text_column not in row.values:
-        return Rejected(row.file, row.place, *missing(source.text_column, row.values))
-    text = row.values[source.text_column]
+    if "text" not in row.values:
+        return Rejected(row.file, row.place, *missing(source.columns.get("text", "text"), row.values))
+    text = row.values["text"]
     return Rejected(row.file, row.place, *bad, excerpt(text)) if (bad := flaw(text)) else text

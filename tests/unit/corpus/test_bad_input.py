@@ -15,8 +15,10 @@ from tokenization.sources.source import Source
 from tokenization.sources.texts import pieces, read
 
 
-def found(path, column="text") -> tuple[list[str], list[Rejected]]:
-    source = Source(name="web", kind="files", language="en", licence="MIT", path=str(path), text_column=column)
+def found(path, column="text", **more) -> tuple[list[str], list[Rejected]]:
+    source = Source(
+        name="web", kind="files", language="en", licence="MIT", path=str(path), columns={"text": column}, **more
+    )
     all_of_it = [item for piece in pieces(source) for item in read(source, piece)]
     return [i for i in all_of_it if isinstance(i, str)], [i for i in all_of_it if isinstance(i, Rejected)]
 
@@ -41,14 +43,19 @@ def test_bad_json_lines(tmp_path):
     assert bad[0].place == f"byte {len(lines[0]) + 4}" and "'body'" in bad[4].detail and "list" in bad[7].detail
 
 
-def test_bad_plain_text_loses_lines_alone(tmp_path):
-    (tmp_path / "x.txt").write_bytes(
-        "one\ndwa \ud83d\n".encode("utf-8", "surrogatepass") + b"a\0b\nzwei\n\n\xb1\xe6\n\nthree"
-    )
+def test_a_paragraph_with_a_bad_line_goes_as_a_whole_and_alone(tmp_path):
+    content = b"\xed\xa0\xbd\ntwo\n\na\0b\nzwei\n\nthr\xc4\x99e\n\n\xff\n\nfour"
+    (tmp_path / "x.txt").write_bytes("ża\n".encode() + content)
+    texts, bad = found(tmp_path / "x.txt", split_by="paragraph")
+    assert texts == ["thręe\n", "four"]
+    assert brief(bad) == [("byte 4", "not UTF-8"), ("byte 13", "NUL"), ("byte 31", "not UTF-8")]
+    assert bad[2].excerpt == "\\xff\n"
+
+
+def test_a_document_with_bad_bytes_says_where_the_first_is_and_marks_them_all(tmp_path):
+    (tmp_path / "x.txt").write_bytes("żółw\ngęś\nlis ".encode() + b"\xff\n\xff\nend")
     texts, bad = found(tmp_path / "x.txt")
-    assert texts == ["one\nzwei\n", "three"]
-    assert brief(bad) == [("byte 4", "not UTF-8"), ("byte 12", "NUL"), ("byte 22", "not UTF-8")]
-    assert bad[2].excerpt == "\\xb1\\xe6\n"
+    assert texts == ["żółw\ngęś\nlis \ufffd\n\ufffd\nend"] and brief(bad) == [("byte 18", "not UTF-8")]
 
 
 def test_bad_values_in_parquet(tmp_path):
@@ -65,19 +72,17 @@ def test_bad_values_in_parquet(tmp_path):
 @pytest.mark.parametrize("name", ["x.jsonl", "x.txt", "x.txt.gz"])
 def test_a_line_of_100_mb_takes_little_memory(tmp_path, name):
     opened = gzip.open(tmp_path / name, "wb", 1) if name.endswith("gz") else open(tmp_path / name, "wb")
+    first, last = (b'{"text": "before"}', b'{"text": "after"}') if "json" in name else (b"This is before", b"after")
     with opened as file:
-        for part in (b'{"text": "before"}\n\n', *[b"x" * 1_000_000] * 100, b'\n\n{"text": "after"}\n'):
+        for part in (first, b"\n\n", *[b"x" * 1_000_000] * 100, b"\n\n", last, b"\n"):
             file.write(part)
     tracemalloc.start()
-    texts, bad = found(tmp_path / name)
+    texts, bad = found(tmp_path / name, split_by="paragraph")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (
-        brief(bad) == [("byte 20", "too long")] and "100,000,001 bytes" in bad[0].detail and len(bad[0].excerpt) == 80
-    )
-    assert [text[:14] for text in texts] == (
-        ["before", "after"] if "json" in name else ['{"text": "befo', '{"text": "afte']
-    )
+    assert brief(bad) == [(f"byte {len(first) + 2}", "too long")]
+    assert "100,000,001 bytes" in bad[0].detail and len(bad[0].excerpt) == 80
+    assert [text.split()[-1] for text in texts] == ["before", "after"]
     assert peak < 4 * MOST_BYTES
 
 
@@ -119,7 +124,8 @@ def test_a_corrupt_page_costs_its_row_group_and_a_corrupt_footer_its_file(tmp_pa
     (tmp_path / "4.parquet").write_bytes(b"PAR1 broken")
     texts, bad = found(tmp_path / "*.parquet")
     assert [text.split()[1] for text in texts] == [*map(str, range(300)), *map(str, range(600, 900))]
-    assert brief(bad) == [("rows 300 to 599", "unreadable")] + [("after 0 rows", "unreadable")] * 3
+    whole = ("after 0 rows", "unreadable")
+    assert brief(bad) == [("rows 300 to 599", "unreadable"), whole, ("the whole", "empty"), whole]
     assert [each.file[-9:] for each in bad] == [f"{n}.parquet" for n in (1, 2, 3, 4)]
 
 

@@ -19,8 +19,8 @@ from tokenization.sources.source import Source, SourceError
 from tokenization.sources.texts import pieces, read
 
 
-def files(path: str, column: str = "text") -> Source:
-    return Source(name="web", kind="files", language="en", licence="MIT", path=path, text_column=column)
+def files(path: str, column: str = "text", **more) -> Source:
+    return Source(name="web", kind="files", language="en", licence="MIT", path=path, columns={"text": column}, **more)
 
 
 def texts(source: Source) -> list[str]:
@@ -95,7 +95,7 @@ def test_nested_wildcards_find_files_of_any_depth_format_and_compression(tmp_pat
         expected[f"{folder}/{name}{ending}"] = rows
     monkeypatch.setattr(listing, "PIECE_BYTES", 500)
     for pattern, prefix in (("**/*.*", ""), ("a/**/x*", "a/"), ("*/b/**/*", "a/b/")):
-        source = files(f"{tmp_path}/{pattern}")
+        source = files(f"{tmp_path}/{pattern}", split_by="paragraph")
         paths = [path for path in sorted(expected) if path.startswith(prefix)]
         assert [text.strip() for text in texts(source)] == [row for path in paths for row in expected[path]]
         assert rejected(source) == []
@@ -130,7 +130,7 @@ def test_rows_of_parquet_are_decoded_by_their_bytes(monkeypatch):
                 yield batch
 
     big = [f"{n}" + random.Random(n).randbytes(100_000).hex() for n in range(100)]  # 20 MB
-    monkeypatch.setattr("tokenization.sources.parquet.pq.ParquetFile", Spy)
+    monkeypatch.setattr("tokenization.sources.formats.parquet.pq.ParquetFile", Spy)
     put("memory://e/big.parquet", parquet({"other": ["x" * 10] * 100, "text": big}))
     assert texts(files("memory://e/big.parquet")) == big
     assert max(size for _, size in sizes) < 4.5e6 and len(sizes) == 5
@@ -175,11 +175,13 @@ def test_parquet_text_of_null_type_has_no_texts():
     assert texts(files("memory://c/*.parquet")) == ["a"]
 
 
-def test_plain_text_is_cut_at_empty_lines_and_where_it_has_none_at_a_line_end(tmp_path):
+def test_plain_text_is_a_document_or_cut_at_lines_or_at_empty_lines_and_where_it_has_none_at_a_line_end(tmp_path):
     (tmp_path / "x.txt").write_text("one\ntwo\n\n \nthree")
-    assert texts(files(f"{tmp_path}/*.txt")) == ["one\ntwo\n", "three"]
+    assert texts(files(f"{tmp_path}/*.txt")) == ["one\ntwo\n\n \nthree"]
+    assert texts(files(f"{tmp_path}/*.txt", split_by="line")) == ["one\n", "two\n", "three"]
+    assert texts(files(f"{tmp_path}/*.txt", split_by="paragraph")) == ["one\ntwo\n", "three"]
     (tmp_path / "x.txt").write_text("ten bytes\n" * 300_000)
-    cut = texts(files(f"{tmp_path}/x.txt"))
+    cut = texts(files(f"{tmp_path}/x.txt", split_by="paragraph"))
     assert len(cut) == 3 and "".join(cut) == "ten bytes\n" * 300_000 and len(cut[0]) <= 1 << 20
 
 
@@ -197,7 +199,7 @@ def test_pieces_of_any_size_have_every_text_once_and_in_order(tmp_path, monkeypa
     }[name]
     for number in range(2):
         (tmp_path / f"{number}{name}").write_bytes(content)
-    source = files(f"{tmp_path}/*{name}")
+    source = files(f"{tmp_path}/*{name}", split_by="paragraph")
     monkeypatch.setattr(listing, "PIECE_BYTES", size)
     found = pieces(source)
     assert [text.strip().replace("\n", " ") for text in texts(source)] == [row.strip() for row in ROWS] * 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ _ROWS = 1024  # decoded at once; fewer if they have more than BATCH_BYTES togeth
 _TEXT, _NULLS = "STRING", "UNKNOWN"  # Parquet's names for the content of leaf columns
 
 
-def parquet(columns: Columns, part: Slice, stream: IO[bytes]) -> Iterator[Row | Rejected]:
+def parquet(columns: Columns, part: Slice, stream: IO[bytes], _: Any) -> Iterator[Row | Rejected]:
     """Yield rows of the row groups that begin in the slice. A damaged page costs the rest of its row group.
 
     A file is rejected as a whole if it lacks a required column, or if the column holds no text.
@@ -63,12 +63,8 @@ def _group(part: Slice, file: pq.ParquetFile, group: int, first: int, paths: lis
     row, end = first, first + footer.num_rows
     try:
         for batch in file.iter_batches(_rows_at_once(footer, paths), [group], paths):
-            for values in _rows(batch):
-                if isinstance(values, UnicodeDecodeError):
-                    detail = f"byte {values.start} of the text"
-                    yield Rejected(part.url, f"row {row}", "not UTF-8", detail, excerpt(values.object))
-                else:
-                    yield Row(part.url, f"row {row}", values)
+            for found in rows_of(part.url, batch, row):
+                yield found
                 row += 1
     except (OSError, pa.ArrowException) as error:
         if not is_there(part.url):
@@ -83,13 +79,15 @@ def _rows_at_once(footer: pq.RowGroupMetaData, paths: list[str]) -> int:
     return max(1, min(_ROWS, BATCH_BYTES * footer.num_rows // max(1, size)))
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[dict | UnicodeDecodeError]:
-    """Yield the rows of a batch. If some text in it is not UTF-8, decode the rows one by one."""
+def rows_of(url: str, batch: pa.RecordBatch, first: int) -> Iterator[Row | Rejected]:
+    """Yield the rows of a batch, which begins at row `first` of its file. If some text in it is not UTF-8, they are
+    decoded one by one."""
     try:
-        yield from batch.to_pylist()
+        for number, values in enumerate(batch.to_pylist(), first):
+            yield Row(url, f"row {number}", values)
     except UnicodeDecodeError as error:
         if len(batch) == 1:
-            yield error
+            yield Rejected(url, f"row {first}", "not UTF-8", f"byte {error.start} of the text", excerpt(error.object))
         else:
             for number in range(len(batch)):
-                yield from _rows(batch.slice(number, 1))
+                yield from rows_of(url, batch.slice(number, 1), first + number)

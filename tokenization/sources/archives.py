@@ -1,0 +1,87 @@
+"""Read the members of zip and tar archives one after another, within limits, without unpacking them to a folder."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
+
+from tokenization.sources.folders import is_left_out
+from tokenization.sources.streams import buffered
+
+MOST_RATIO = 100  # of the content to its packed size,
+RATIO_FROM = 64 << 20  # in members of more bytes than this
+MOST_MEMBERS = 1_000_000
+
+
+class ArchiveError(ValueError):
+    """An archive or a member that is not read: encrypted, or larger than the limits."""
+
+
+class Member(NamedTuple):
+    """A file in an archive: its path there and its content. Without content it cannot be read, for the reason in
+    `trouble`, or it is left out."""
+
+    path: str
+    content: io.BufferedReader | None = None
+    trouble: str = ""
+
+
+def zip_members(file: IO[bytes]) -> Iterator[Member]:
+    """Yield the files in a zip, in its order. `file` must be able to seek."""
+    with zipfile.ZipFile(file) as archive:
+        _check_count(len(archive.infolist()))
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            if is_left_out(info.filename):
+                yield Member(info.filename)
+            elif info.flag_bits & 1:
+                yield Member(info.filename, trouble="it is encrypted")
+            else:
+                try:
+                    content = archive.open(info)
+                except (zipfile.BadZipFile, NotImplementedError) as error:
+                    yield Member(info.filename, trouble=str(error))
+                    continue
+                with content:
+                    yield Member(info.filename, buffered(_Limited(content, info.compress_size)))
+
+
+def tar_members(stream: IO[bytes]) -> Iterator[Member]:
+    """Yield the files in a tar, in its order. Links in it name files that come anyway."""
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for number, info in enumerate(archive):
+            _check_count(number)
+            if info.isreg():
+                content = None if is_left_out(info.name) else archive.extractfile(info)
+                yield Member(info.name, content and buffered(content))
+            archive.members.clear()  # the library keeps them all
+
+
+class _Limited:
+    """The content of a member, which ends with an error where it grows out of proportion to its packed size."""
+
+    def __init__(self, file: IO[bytes], packed: int) -> None:
+        self._file, self._most = file, max(RATIO_FROM, MOST_RATIO * packed)
+        self._read = 0
+        self.tell = file.tell
+
+    def seekable(self) -> bool:
+        """Always false."""
+        return False
+
+    def read(self, size: int) -> Any:
+        """Read at most `size` bytes."""
+        content = self._file.read(size)
+        self._read += len(content)
+        if self._read > self._most:
+            raise ArchiveError(f"it grows to more than {MOST_RATIO} times its packed size")
+        return content
+
+
+def _check_count(members: int) -> None:
+    if members > MOST_MEMBERS:
+        raise ArchiveError(f"it has more than {MOST_MEMBERS:,} members")

@@ -1,0 +1,127 @@
+"""Find the files that a path means: a file, a folder, or a pattern.
+
+Names that exist are taken literally before they are taken as patterns, so blanks and brackets need no care. In a folder
+and where a pattern matches a folder, all files in it count, at any depth, as Spark and Hive write them. Hidden files
+(`.`), markers (`_SUCCESS`, `_metadata`), checksums and the notes that lie beside data are left out and listed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import glob_translate
+
+from tokenization.sources.streams import is_web
+
+_PATTERN = re.compile(r"[*?\[]")
+_NOTES = re.compile(
+    r"(readme|license|licence|copying|notice|changelog|authors|citation)(\.(md|txt|rst|cff))?"
+    r"|dataset_infos?\.json|dataset_dict\.json|state\.json|.*\.(crc|md5|sha\d+)",
+    re.IGNORECASE,
+)
+
+
+class Found(NamedTuple):
+    """A file, with its size in bytes (0 if the file system does not tell), or one that is left out."""
+
+    path: str
+    size: int
+    left_out: bool = False
+
+
+def find(fs: AbstractFileSystem, path: str) -> list[Found]:
+    """Return the files that `path` means, in the order of their names. Raises FileNotFoundError if it is not there and
+    no pattern."""
+    try:
+        info = {"type": "directory"} if is_web(fs) and path.endswith("/") else fs.info(path)
+    except FileNotFoundError:
+        if not _PATTERN.search(path):
+            raise
+        return sorted(set(_matching(fs, *_literal(fs, path))))
+    if _is_folder(fs, path, info):
+        return sorted(_below(fs, path.rstrip("/")))
+    return [Found(path, info["size"] or 0)]
+
+
+def is_left_out(path: str) -> bool:
+    """Return whether a file with this path below a folder is hidden, a marker, or about other files."""
+    names = path.split("/")
+    return any(map(_is_hidden, names)) or bool(_NOTES.fullmatch(names[-1]))
+
+
+def _literal(fs: AbstractFileSystem, path: str) -> tuple[str, list[str]]:
+    """Return the longest beginning of a pattern that is a folder, and the parts of the pattern that follow."""
+    parts = path.split("/")
+    end = next(number for number, part in enumerate(parts) if _PATTERN.search(part))
+    while end + 1 < len(parts) and parts[end] != "**" and fs.isdir("/".join(parts[: end + 1])):
+        end += 1
+    return "/".join(parts[:end]) or fs.root_marker, parts[end:]
+
+
+def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator[Found]:
+    head, *rest = parts
+    if head == "**":
+        matches = re.compile(glob_translate("/".join(parts))).match
+        for found in _below(fs, folder):
+            below = found.path[len(folder) :].strip("/")
+            if any(matches(below[:end]) for end in (*_ends_of_folders(below), len(below))):
+                yield found
+        return
+    try:
+        entries = fs.ls(folder, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for info in entries:
+        path = info["name"].rstrip("/")
+        name = path.rpartition("/")[2]
+        if not fnmatchcase(name, head):
+            continue
+        left_out = _is_hidden(name) and head[0] != name[0]
+        if not _is_folder(fs, path, info):
+            if not rest:
+                yield Found(path, info["size"] or 0, left_out)
+        elif not left_out:
+            yield from _matching(fs, path, rest) if rest else _below(fs, path)
+
+
+def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Found]:
+    """Yield all files in a folder, at any depth."""
+    for path, size in _walk(folder) if isinstance(fs, LocalFileSystem) else _listed(fs, folder):
+        yield Found(path, size, is_left_out(path[len(folder) :]))
+
+
+def _listed(fs: AbstractFileSystem, folder: str) -> Iterator[tuple[str, int]]:
+    for path, info in fs.find(folder, detail=True).items():
+        yield path, info["size"] or 0
+
+
+def _walk(folder: str) -> Iterator[tuple[str, int]]:
+    """Walk through a local folder and those that links in it name, each once."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.stat(root)
+        if (place.st_dev, place.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        for name in names:
+            path = f"{root}/{name}"
+            yield path, os.stat(path).st_size if os.path.exists(path) else 0  # what is lost is named when it is read
+
+
+def _is_folder(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bool:
+    return info["type"] == "directory" or (info["type"] != "file" and fs.isdir(path))  # a link may lead to one
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_")) and name not in (".", "..")
+
+
+def _ends_of_folders(path: str) -> Iterator[int]:
+    return (place for place, char in enumerate(path) if char == "/")

@@ -1,0 +1,92 @@
+"""Read plain text: a file as one document, or its lines or paragraphs as documents."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, flaw
+from tokenization.sources.encoding import Decoder
+from tokenization.sources.formats.lines import decoded, lines, undecoded
+from tokenization.sources.listing import Slice
+from tokenization.sources.source import Columns, Row
+from tokenization.sources.streams import skip
+
+BLOCK_BYTES = 1 << 20  # paragraphs without blank lines are cut here, at a line end
+
+
+def plain_text(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Row | Rejected]:
+    """Yield the documents that begin in the slice, each as the column `columns.plain` of a row. A file that is cut into
+    lines or paragraphs may be of any length."""
+    found = {"document": _document, "line": _lines, "paragraph": _paragraphs}[columns.split_by](part, stream, decoder)
+    for place, text in found:
+        yield text if isinstance(text, Rejected) else Row(part.url, place, {columns.plain: text})
+
+
+Found = Iterator[tuple[str, str | Rejected]]
+
+
+def _document(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
+    """The whole file. A few bytes that are not UTF-8 become U+FFFD; cleaning drops the paragraphs that have them."""
+    content = stream.read(MOST_BYTES + 1)
+    whole = "the whole"
+    if len(content) > MOST_BYTES:
+        size = len(content) + skip(stream)
+        detail = f"a document of {size:,} bytes; split_by = 'paragraph' or 'line' reads a file in parts"
+        yield whole, Rejected(part.url, whole, "too long", detail, excerpt(content))
+        return
+    try:
+        yield whole, decoder(content)
+    except UnicodeDecodeError as error:
+        place = f"byte {decoder.mark + error.start}"
+        if decoder.name != "utf-8":
+            yield whole, Rejected(part.url, place, *undecoded(decoder, "its place"), excerpt(content[error.start :]))
+            return
+        yield whole, Rejected(part.url, place, "not UTF-8", "here first", excerpt(content[error.start :]))
+        yield whole, content.decode("utf-8", "replace")
+
+
+def _lines(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
+    for line in lines(part, stream, decoder):
+        if part.stop is not None and line.offset >= part.stop:
+            return
+        if not line.blank:
+            place = f"byte {line.offset}"
+            text, bad = decoded(line, stream, decoder)
+            yield place, Rejected(part.url, place, *bad, excerpt(line.content)) if bad else text
+
+
+def _paragraphs(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
+    """The blocks between blank lines. A slice begins with the first block after a blank line in it, and its last block
+    may end beyond it. If a line of a block cannot be read, no block with a hole remains: the block is rejected."""
+    block: list[str] = []
+    begin, size, inside = part.start, 0, not part.start
+    trouble: tuple[str, tuple[Reason, str], bytes] | None = None
+
+    def taken() -> Found:
+        nonlocal size, trouble
+        if trouble:
+            place, why, content = trouble
+            yield place, Rejected(part.url, place, *why, excerpt(content))
+        elif block:
+            yield f"byte {begin}", "".join(block)
+        block.clear()
+        size, trouble = 0, None
+
+    for line in lines(part, stream, decoder):
+        if line.blank:
+            yield from taken()
+            if part.stop is not None and line.offset >= part.stop:
+                return
+            inside = True
+        elif inside:
+            if size + line.size > BLOCK_BYTES:
+                yield from taken()
+            text, bad = decoded(line, stream, decoder)
+            bad = bad or flaw(text)
+            if bad and not trouble:
+                trouble = f"byte {line.offset}", bad, line.content
+            begin = line.offset if not size else begin
+            block.append(text)
+            size += line.size
+    yield from taken()
