@@ -29,6 +29,16 @@ Reason = Literal[
 ]
 
 
+# What a user can do about a source that gives nothing, by the reason.
+HELP: dict[str, str] = {
+    "no column": "`columns` of the source names it as the files do",
+    "unknown format": "`format` of the source states it",
+    "unknown encoding": "`encoding` of the source states it",
+    "not UTF-8": "`encoding` of the source states another",
+    "not JSON": "`format` of the source states another",
+    "not a table": "`format` of the source states another",
+    "too long": "`split_by` of the source cuts text files",
+}
 LOST: tuple[Reason, ...] = ("gone", "unreadable")  # more of the file may be readable another time
 
 
@@ -82,13 +92,14 @@ def excerpt(value: object) -> str:
 
 
 class Quarantine:
-    """Writes the rejected pieces of one source to an open file and counts them by reason. `gone` lists lost files."""
+    """Writes the rejected pieces of one source to an open file and counts them by reason, with the `first` of each.
+    `gone` lists lost files."""
 
     def __init__(self, source: str, file: BinaryIO) -> None:
         self._source, self._file = source, file
         self.counts: Counter[str] = Counter()
         self.gone: list[str] = []
-        self.first_without_column: str = ""
+        self.first: dict[str, str] = {}
 
     def add(self, rejected: Rejected) -> None:
         """Write one line: source, file, place, reason, detail, excerpt."""
@@ -97,5 +108,4 @@ class Quarantine:
         self.counts[rejected.reason] += 1
         if rejected.reason == "gone" and rejected.file not in self.gone:
             self.gone.append(rejected.file)
-        if rejected.reason == "no column" and not self.first_without_column:
-            self.first_without_column = str(rejected)
+        self.first.setdefault(rejected.reason, str(rejected))

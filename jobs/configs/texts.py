@@ -20,7 +20,7 @@ class BenchmarkConfig(Config):
 
     name: Annotated[str, Field(min_length=1)]
     path: Annotated[str, Field(min_length=1)]
-    text_column: str = "text"
+    columns: dict[str, str] = {}
 
 
 class CorpusConfig(Config):

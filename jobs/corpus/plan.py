@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 
 from jobs.configs.texts import CorpusConfig
 from jobs.corpus.tasks import CleanTask
@@ -15,34 +16,50 @@ from tokenization.records import LANGUAGES
 from tokenization.sources.source import Source, SourceError
 from tokenization.sources.texts import pieces, read
 
+_FETCH = "python -m tokenization.packages.fetch"
 WORK = "work"  # this folder holds the clean pieces and all reports until the stage is complete
 
 
-def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> tuple[list[CleanTask], dict[str, bytes]]:
-    """The tasks for all available sources, in the order of the configuration, and the packages' content by name.
+@dataclass
+class Plan:
+    """The `tasks` of all sources that can be read, in the order of the configuration, and the content of `packages` by
+    name. `missing` says why other sources cannot be read, `left_out` counts files that are not, by source."""
 
-    Raises SourceError for missing files and datasets. A package that cannot be fetched is reported and left out.
-    """
+    tasks: list[CleanTask] = field(default_factory=list)
+    packages: dict[str, bytes] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+
+def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> Plan:
+    """Find out what there is to read. Reports optional sources that cannot be read, and raises for others."""
     wanted = [PACKAGES[source.name] for source in config.sources if source.kind == "package"]
     got, why = fetch(wanted) if wanted else ({}, {})
-    for name, reason in why.items():
-        ctx.reporter.message(f"the corpus is built without {name}: {reason}")
     avoided = hashlib.sha256(benchmark.hashes.tobytes()).hexdigest()
-    tasks: list[CleanTask] = []
+    found = Plan(packages={name: _content(fetched) for name, fetched in got.items()})
     for source in config.sources:
+        try:
+            if source.name in why and source.kind == "package":
+                raise SourceError(f"source {source.name}: {why[source.name]}")
+            parts = pieces(source, found.left_out.setdefault(source.name, []))
+        except SourceError as error:
+            if not source.optional:
+                raise StageError(str(error), _FETCH if source.kind == "package" else "") from error
+            ctx.reporter.message(f"the corpus is built without {source.name}: {error}")
+            found.missing[source.name] = str(error)
+            continue
         fetched = got.get(source.name) if source.kind == "package" else None
-        if fetched or source.kind != "package":
-            origin, digest = (fetched.origin, fetched.sha256) if fetched else (_origin(source), "")
-            for piece in pieces(source):
-                url = f"{ctx.output_uri}/{WORK}/{len(tasks):05d}"
-                tasks.append(CleanTask(source, config, piece, url, origin, digest, avoided))
-    if not tasks:
-        name, reason = next(iter(why.items()))
+        origin, digest = (fetched.origin, fetched.sha256) if fetched else (_origin(source), "")
+        for piece in parts:
+            url = f"{ctx.output_uri}/{WORK}/{len(found.tasks):05d}"
+            found.tasks.append(CleanTask(source, config, piece, url, origin, digest, avoided))
+    if not found.tasks:
         raise StageError(
-            f"there is no text to build a corpus from: none of {len(why)} packages could be fetched; {name}: {reason}",
-            "python -m tokenization.packages.fetch",
+            f"there is no text to build a corpus from: none of {len(found.missing)} sources can be read; "
+            f"{next(iter(found.missing.values()))}",
+            _FETCH if why else "",
         )
-    return tasks, {name: _content(fetched) for name, fetched in got.items()}
+    return found
 
 
 def _content(fetched: Fetched) -> bytes:
@@ -62,7 +79,7 @@ def read_benchmarks(config: CorpusConfig) -> Benchmark:
     for each in config.benchmarks:
         source = Source(
             name=f"benchmark {each.name}", kind="files", language=LANGUAGES[0], licence="not part of the corpus",
-            path=each.path, text_column=each.text_column,
+            path=each.path, columns=each.columns,
         )  # fmt: skip
         for piece in pieces(source):
             for text in read(source, piece):

@@ -15,7 +15,9 @@ from jobs.corpus.tasks import CleanTask
 from jobs.stage.markdown import row
 from tokenization.cleaning.removals import merged
 from tokenization.files.storage import publish
+from tokenization.quarantine import HELP
 from tokenization.records import LANGUAGES, SPLITS
+from tokenization.sources.seen import left_out
 from tokenization.sources.source import Source
 
 
@@ -30,22 +32,29 @@ class PieceReport:
     written: Mapping[str, Any] = field(default_factory=dict)
 
 
-def source_report(source: Source, pieces: Sequence[PieceReport]) -> dict[str, Any]:
-    """Counts of one source.
+def source_report(source: Source, pieces: Sequence[PieceReport], names: Sequence[str] = ()) -> dict[str, Any]:
+    """Counts of one source. `names` are files that were left out when it was listed.
 
-    `removed` gives bytes, documents and examples by reason, `repaired` documents and examples by kind. `sha256` is the
-    digest of the package file; sources without one have the digest of all texts that were read.
+    `files` counts files by format, and by encoding if that is not UTF-8; a file longer than a piece counts once.
+    `left_out` counts hidden files and markers. `removed` gives bytes, documents and examples by reason, `repaired`
+    documents and examples by kind. `sha256` is the digest of the package file; sources without one have the digest of
+    all texts that were read.
     """
     task = pieces[0].task
     read = hashlib.sha256("".join(piece.cleaned["read"] for piece in pieces).encode()).hexdigest()
     splits = Counter(dict.fromkeys(SPLITS, 0))
     quarantined: Counter[str] = Counter()
+    files: Counter[str] = Counter()
     for piece in pieces:
         splits.update(piece.written["splits"])
         quarantined.update(piece.cleaned["quarantined"])
+        files.update(piece.cleaned["files"])
+    left = [left_out(names), *(piece.cleaned["left_out"] for piece in pieces)]
     return {
         "identity": {"source": source.record, "origin": task.origin, "sha256": task.sha256 or read},
         "pieces": len(pieces),
+        "files": dict(sorted(files.items())),
+        "left_out": merged({"": one} for one in left)[""],
         **{name: sum(piece.cleaned[name] for piece in pieces) for name in ("texts", "bytes_read")},
         **{name: sum(piece.written[name] for piece in pieces) for name in ("documents", "bytes")},
         "splits": splits,
@@ -81,6 +90,31 @@ def attribution(sources: Sequence[Mapping[str, Any]]) -> str:
                  f"{report['bytes'] / 1e6:.2f} MB", identity["sha256"]]  # fmt: skip
         lines.append(row(cells))
     return "\n".join(lines) + "\n"
+
+
+def nothing_from(task: CleanTask, reports: Sequence[Mapping[str, Any]]) -> str:
+    """Why the source of this task, whose pieces gave these reports, has no text at all: file, place and reason of the
+    first trouble, and the setting that helps. Empty if it has some."""
+    source = task.source
+    if any(report["documents"] for report in reports):
+        return ""
+    if texts := sum(report["texts"] for report in reports):
+        if any(report["cut"] for report in reports):
+            return f"source {source.name}: its first document is longer than max_bytes = {source.max_bytes:,}"
+        removed = merged(report["removed"] for report in reports)
+        told = ", ".join(f"{entry['documents']:,} {reason}" for reason, entry in removed.items())
+        rules = f"language = {source.language!r}, min_characters = {task.corpus.min_characters:,}"
+        return f"source {source.name}: nothing is left of {texts:,} texts of {task.origin} ({told}); {rules}"
+    rejected: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for report in reports:
+        rejected.update(report["quarantined"])
+        first = report["first"] | first
+    if not rejected:
+        return f"source {source.name}: {task.origin} holds no text"
+    [(reason, _)] = rejected.most_common(1)
+    more = f", and {rejected.total() - 1:,} more" if rejected.total() > 1 else ""
+    return f"source {source.name}: {first[reason]}{more}" + (f": {HELP[reason]}" if reason in HELP else "")
 
 
 def write_quarantine(url: str, tasks: Sequence[CleanTask]) -> None:

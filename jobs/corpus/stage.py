@@ -16,9 +16,9 @@ from typing import Any
 import fsspec
 
 from jobs.configs.texts import CorpusConfig
-from jobs.corpus.plan import WORK, plan, read_benchmarks
-from jobs.corpus.report import PieceReport, attribution, source_report, totals, write_quarantine
-from jobs.corpus.tasks import CleanTask, WriteTask, clean_piece, find_repeated, rows_within, write_documents
+from jobs.corpus.plan import WORK, Plan, plan, read_benchmarks
+from jobs.corpus.report import PieceReport, attribution, nothing_from, source_report, totals, write_quarantine
+from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
@@ -34,24 +34,28 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`, and
     benchmark.parquet if benchmarks are configured.
 
-    Bad input is left out and listed. A package that cannot be fetched is left out and named. If a file vanishes while
-    the stage runs, the stage keeps what it has read and names the file. Raises StageError for a source that cannot be
-    read at all, and for an empty corpus.
+    Bad input is left out and listed. If a file vanishes while the stage runs, the stage keeps what it has read and
+    names the file. Raises StageError for a source that gives nothing, unless it is optional, and for an empty corpus.
     """
     began = time.monotonic()
     try:
         benchmark = read_benchmarks(config)
-        tasks, packages = plan(ctx, config, benchmark)
     except SourceError as error:
         raise StageError(str(error)) from error
-    pieces = _clean(ctx, tasks, packages, benchmark)
+    planned = plan(ctx, config, benchmark)
+    pieces = _clean(ctx, planned, benchmark)
     written = _write(ctx, config, pieces)
-    there = [source for source in config.sources if any(task.source == source for task in tasks)]
-    sources = [source_report(source, [piece for piece in written if piece.task.source == source]) for source in there]
+    there = [source for source in config.sources if source.name not in planned.missing]
+    sources = [
+        source_report(
+            source, [piece for piece in written if piece.task.source == source], planned.left_out[source.name]
+        )
+        for source in there
+    ]
     total = totals(sources)
     if not any(total["bytes"].values()):
         raise StageError("the corpus is empty: no source gave any text of corpus.min_characters or more")
-    missing = [source.name for source in config.sources if source not in there]
+    missing = [source.name for source in config.sources if source.name in planned.missing]
     write_json(f"{ctx.output_uri}/report.json", {**total, "sources": sources, "missing": missing})
     write(f"{ctx.output_uri}/ATTRIBUTION.md", attribution(sources).encode())
     if config.benchmarks:
@@ -74,10 +78,12 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     }
 
 
-def _clean(
-    ctx: StageContext, tasks: Sequence[CleanTask], packages: Mapping[str, bytes], benchmark: Benchmark
-) -> list[PieceReport]:
-    """Clean the pieces; return those that go on, in order. A source with `max_bytes` needs only its first pieces."""
+def _clean(ctx: StageContext, planned: Plan, benchmark: Benchmark) -> list[PieceReport]:
+    """Clean the pieces; return those that go on, in order. A source with `max_bytes` needs only its first pieces.
+
+    A source that gives nothing stops the stage, unless it is optional. The quarantine is written first.
+    """
+    tasks = planned.tasks
     mine: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
         mine.setdefault(task.source.name, []).append(number)
@@ -86,12 +92,18 @@ def _clean(
     def calls() -> Iterator[Call]:
         for number, task in enumerate(tasks):
             if not _taken(task.source, mine[task.source.name], reports)[1]:
-                yield number, (task, packages.get(task.source.name, b""))
+                yield number, (task, planned.packages.get(task.source.name, b""))
 
     for number, report in _run(ctx, clean_piece, calls(), benchmark):
         reports[number] = report
         source = tasks[number].source
-        _check_column(source, [reports.get(n) for n in mine[source.name]])
+        taken, enough = _taken(source, mine[source.name], reports)
+        if enough and (why := nothing_from(tasks[number], [reports[n] for n, _ in taken])):
+            if not source.optional:
+                write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [tasks[n] for n in sorted(reports)])
+                raise StageError(why)
+            ctx.reporter.message(f"the corpus is built without {source.name}: {why}")
+            planned.missing[source.name] = why
         ctx.reporter.progress(len(reports), 2 * len(tasks), f"{source.name} {report['bytes'] / 1e6:.1f} MB")
     pieces = []
     for numbers in mine.values():
@@ -121,14 +133,6 @@ def _taken(
             if cut or left <= 0:
                 return taken, True
     return taken, True
-
-
-def _check_column(source: Source, reports: Sequence[Mapping[str, Any] | None]) -> None:
-    """Raise StageError if no file of the source has the text column, since then the configuration is wrong."""
-    known = [report for report in reports if report]
-    if len(known) == len(reports) and not any(report["texts"] for report in known):
-        for trouble in filter(None, (report["without_column"] for report in known)):
-            raise StageError(f"source {source.name}: {trouble}")
 
 
 def _write(ctx: StageContext, config: CorpusConfig, pieces: Sequence[PieceReport]) -> list[PieceReport]:
@@ -180,6 +184,9 @@ def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:
             )
         if not report["documents"]:
             ctx.reporter.message(f"{source['name']} gave no document; report.json of the corpus says what was removed")
+        if others := {kind: count for kind, count in report["files"].items() if " in " in kind}:
+            counts = ", ".join(f"{count:,} of {kind}" for kind, count in others.items())
+            ctx.reporter.message(f"{source['name']}: {counts} among {sum(report['files'].values()):,} files")
         if lost := report["quarantined"]:
             counts = ", ".join(f"{count:,} {reason}" for reason, count in lost.items())
             ctx.reporter.message(f"{source['name']}: {counts}; see quarantine.jsonl of the corpus")

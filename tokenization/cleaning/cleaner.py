@@ -1,4 +1,4 @@
-"""Clean one document: repair it, drop foreign, vulgar and repeated paragraphs, drop the whole if it is too short."""
+"""Clean one document: repair it, drop damaged, foreign, vulgar and repeated paragraphs, drop it if it is too short."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tokenization.cleaning.language import LanguageVerdict, verdict
+from tokenization.cleaning.misread import is_misread
 from tokenization.cleaning.removals import Removal, Removals
 from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
 from tokenization.cleaning.vulgar import is_vulgar
@@ -82,6 +83,8 @@ class Cleaner:
         return [reason(paragraph, found) for paragraph, found in zip(paragraphs, verdicts, strict=True)]
 
     def _flaw(self, paragraph: str) -> Removal | None:
+        if is_misread(paragraph):
+            return "damaged letters"
         if "vulgar" not in self.skip and is_vulgar(paragraph):
             return "vulgar"
         if "repeated" in self.skip or len(paragraph) < REPEATED_FROM:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-Removal = Literal["english", "polish", "foreign", "repeated", "vulgar", "short", "repetition", "symbols",
-                  "benchmark", "duplicate", "near-duplicate"]  # fmt: skip
+Removal = Literal["damaged letters", "english", "polish", "foreign", "repeated", "vulgar", "short", "repetition",
+                  "symbols", "benchmark", "duplicate", "near-duplicate"]  # fmt: skip
 
 EXAMPLES = 3
 _LENGTH = 160  # characters of an example

@@ -1,4 +1,4 @@
-"""Repair characters: decode misread ones, compose split ones, remove invisible ones, and tidy white space."""
+"""Repair characters: decode misread ones, compose split ones, remove invisible ones, and tidy lines and spaces."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any, Literal
 
-import ftfy
-
+from tokenization.cleaning.misread import restored
 from tokenization.cleaning.removals import EXAMPLES
 
-Repair = Literal["misread encoding", "composition", "control characters", "white space"]
+Repair = Literal["misread encoding", "terminal sequences", "composition", "control characters", "white space"]
 Note = Callable[[Repair, str, str], None]
 
 _AROUND = 30  # characters shown before and after a repaired place
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\ufffd\ufff9-\ufffb\ue000-\uf8ff]")
-_LINE_END = re.compile(r"\r\n?")
-_SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+# Colours, cursor moves and titles of terminals (ECMA-48), and letters that are printed twice to look bold (`a\ba`).
+_TERMINAL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|(?<![Â-Å])\x9b[0-9;]+[A-Za-z]|\x1b[\]P^_X][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]"
+    r"|[^\n]\x08"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufff9-\ufffb\ue000-\uf8ff]")
+_SPACE = re.compile(r"[\x1f\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
-# UTF-8 read in another encoding shows its lead bytes as letters such as Ã, Ä, Å or Ĺ. Polish does not use them. So a
-# text in the characters of Polish alone is spared ftfy, which is slow.
-_PERHAPS_MISREAD = re.compile(r"[^\x00-\x7fąćęłńóśźżĄĆĘŁŃÓŚŹŻ–—„”“’…]")
 
 
 def repair(text: str, note: Note | None = None) -> str:
-    """Restore doubly encoded letters, compose to NFC, and remove control characters. End lines with `\\n`, use plain
-    spaces, remove spaces at line ends, and leave at most one empty line in a row.
+    """Restore misread letters, compose to NFC, and remove control characters and what they control. End lines with
+    `\\n`, use plain spaces, remove spaces at line ends, and leave at most one empty line in a row. U+FFFD stays: it
+    says that letters are lost (`misread.is_misread`).
 
     `note` is called for each kind of repair that changes the text, with the kind and the text before and after.
     """
@@ -70,8 +71,8 @@ def _where_they_differ(*texts: str) -> list[str]:
     return [text[start : start + 2 * _AROUND] for text in texts]
 
 
-def _decoded(text: str) -> str:
-    return ftfy.fix_encoding(text) if _PERHAPS_MISREAD.search(text) else text
+def _without_sequences(text: str) -> str:
+    return _TERMINAL.sub("", text) if "\x1b" in text or "\b" in text or "\x9b" in text else text
 
 
 def _composed(text: str) -> str:
@@ -83,12 +84,13 @@ def _printable(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    text = _SPACE.sub(" ", _LINE_END.sub("\n", text))
+    text = _SPACE.sub(" ", "\n".join(text.splitlines()))  # also at \v, \f, U+0085, U+2028 and U+2029
     return without_empty_lines(_SPACE_AT_LINE_END.sub("\n", text))
 
 
 _STEPS: dict[Repair, Callable[[str], str]] = {
-    "misread encoding": _decoded,
+    "terminal sequences": _without_sequences,
+    "misread encoding": restored,
     "composition": _composed,
     "control characters": _printable,
     "white space": _spaced,

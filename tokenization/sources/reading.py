@@ -10,7 +10,7 @@ from dataclasses import replace
 import fsspec
 
 from tokenization.files.storage import NO_SPACE
-from tokenization.quarantine import Reason, Rejected
+from tokenization.quarantine import Reason, Rejected, missing
 from tokenization.sources.archives import ArchiveError, tar_members, zip_members
 from tokenization.sources.compression import compression_of, decompressed, without_ending
 from tokenization.sources.encoding import Decoder, EncodingError
@@ -143,7 +143,8 @@ class _File:
             elif part.start:
                 stream = stack.enter_context(opened(self._fs, self._path, part.start - 1))
             for row in _READERS[kind](columns, part, stream, decoder):
-                yield row if isinstance(row, Rejected) or kind in _OF_PLAIN_TEXT else _ours(self._source, row)
+                as_it_is = not self._source.columns or kind in _OF_PLAIN_TEXT or isinstance(row, Rejected)
+                yield row if as_it_is else _ours(self._source, row)
         if not part.start:
             self._seen.read(kind, decoder.found)
 
@@ -161,10 +162,11 @@ def _theirs(source: Files) -> Columns:
     return replace(wanted, required=required, fields=fields)
 
 
-def _ours(source: Files, row: Row) -> Row:
+def _ours(source: Files, row: Row) -> Row | Rejected:
     """The row under our names."""
-    if not source.columns:
-        return row
-    values = {name: value for name, value in row.values.items() if name not in source.columns}
-    values |= {ours: row.values[theirs] for ours, theirs in source.columns.items() if theirs in row.values}
-    return row._replace(values=values)
+    names = source.columns
+    for ours in source.wanted.required & names.keys():
+        if names[ours] not in row.values:
+            return Rejected(row.file, row.place, *missing(names[ours], row.values))
+    values = {name: value for name, value in row.values.items() if name not in names}
+    return row._replace(values=values | {ours: row.values.get(theirs) for ours, theirs in names.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 _EXAMPLES = 3
@@ -14,7 +15,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.files: Counter[str] = Counter()
-        self.left_out: Counter[str] = Counter()
+        self._left_out: list[str] = []
 
     def read(self, kind: str, encoding: str) -> None:
         """Count a file that was read: its format, and its encoding if that is not UTF-8."""
@@ -22,10 +23,13 @@ class Seen:
 
     def skipped(self, name: str) -> None:
         """Count a file that was left out."""
-        self.left_out[name] += 1
+        self._left_out.append(name)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return `{"files": {kind: count}, "left_out": {"files": count, "examples": [...]}}`."""
-        examples = [name for name, _ in self.left_out.most_common(_EXAMPLES)]
-        return {"files": dict(sorted(self.files.items())),
-                "left_out": {"files": self.left_out.total(), "examples": examples}}  # fmt: skip
+        """Return `{"files": {kind: count}, "left_out": ...}`."""
+        return {"files": dict(sorted(self.files.items())), "left_out": left_out(self._left_out)}
+
+
+def left_out(names: Sequence[str]) -> dict[str, Any]:
+    """Return how many files these are, with the first few."""
+    return {"files": len(names), "examples": list(names[:_EXAMPLES])}

@@ -31,14 +31,8 @@ class Columns:
     required: frozenset[str]
     fields: frozenset[str]
     plain: str = ""
-<<<<<<< HEAD
     whole: frozenset[str] = frozenset()
-=======
     split_by: SplitBy = "document"
-
-    def __post_init__(self) -> None:
-        assert self.required <= self.fields
->>>>>>> f1f842f (feat: a source's format, encoding and columns are told from its files or stated; text files are whole documents)
 
 
 class Row(NamedTuple):
@@ -69,7 +63,7 @@ class Files(ABC):
     part: str = "train"
     format: Format | None = None
     encoding: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict, hash=False)
     optional: bool = False
 
     def check(self, *more: str) -> None:
@@ -114,7 +108,7 @@ class Source(Files, Settings):
     def wanted(self) -> Columns:
         """The column `text`."""
         name = frozenset({"text"})
-        return Columns(name, name, "text", self.split_by)
+        return Columns(name, name, plain="text", split_by=self.split_by)
 
     @property
     def whole(self) -> bool:

@@ -33,7 +33,7 @@ def read(source: Source, piece: Piece, package: bytes = b"", seen: Seen | None =
     Whatever can be read is kept: damage ends with the row, line, row group or file that it is in.
     """
     for row in _package(source, package) if source.kind == "package" else read_rows(source, piece, seen):
-        yield row if isinstance(row, Rejected) else _text(source, row)
+        yield row if isinstance(row, Rejected) else _text(row)
 
 
 def _package(source: Source, package: bytes) -> Iterator[Row]:
@@ -41,8 +41,8 @@ def _package(source: Source, package: bytes) -> Iterator[Row]:
         yield Row(source.name, f"text {number}", {"text": text})
 
 
-def _text(source: Source, row: Row) -> str | Rejected:
+def _text(row: Row) -> str | Rejected:
     if "text" not in row.values:
-        return Rejected(row.file, row.place, *missing(source.columns.get("text", "text"), row.values))
+        return Rejected(row.file, row.place, *missing("text", row.values))
     text = row.values["text"]
     return Rejected(row.file, row.place, *bad, excerpt(text)) if (bad := flaw(text)) else text

@@ -92,7 +92,7 @@ def test_goes_on_without_a_package_and_says_which(ray_session, sources, tmp_path
     monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get
     monkeypatch.setenv("RXT_CACHE", str(tmp_path / "cache"))
     package = PACKAGES["fortunes-pl"]
-    missing = Source(name=package.name, kind="package", language="pl", licence=package.licence)
+    missing = Source(name=package.name, kind="package", language="pl", licence=package.licence, optional=True)
     ctx = corpus_context(tmp_path / "out")
     metrics = stage.build_corpus(ctx, config((missing, *sources)))
     assert any("fortunes-pl" in message and "apt-get" in message for message in ctx.reporter.messages)
@@ -100,6 +100,8 @@ def test_goes_on_without_a_package_and_says_which(ray_session, sources, tmp_path
     assert metrics["result"].endswith(", without fortunes-pl") and Restart() in ctx.reporter.remedies
     with pytest.raises(StageError, match="no text.*fortunes-pl.*apt-get"):
         stage.build_corpus(corpus_context(tmp_path / "none"), config((missing,)))
+    with pytest.raises(StageError, match="source fortunes-pl: .*apt-get"):
+        stage.build_corpus(corpus_context(tmp_path / "none"), config((replace(missing, optional=False), *sources)))
 
 
 def test_says_when_a_source_is_mostly_in_another_language(ray_session, sources, tmp_path):
@@ -110,9 +112,10 @@ def test_says_when_a_source_is_mostly_in_another_language(ray_session, sources, 
 
 
 def test_errors_of_sources_name_them(ray_session, sources, tmp_path):
-    lost = replace(sources[0], text_column="body")
+    lost = replace(sources[0], columns={"text": "body"})
     with pytest.raises(
-        StageError, match=r"^source en-book: no column 'body'; it has 'text' \(byte 0 of .*en\.jsonl\)$"
+        StageError,
+        match=r"^source en-book: no column 'body'; it has 'text' \(byte 0 of .*en\.jsonl\), and 301 more: `columns`",
     ):
         stage.build_corpus(corpus_context(tmp_path / "out"), config((lost, sources[1])))
     with pytest.raises(StageError, match="min_characters"):

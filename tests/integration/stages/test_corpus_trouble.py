@@ -62,7 +62,7 @@ def many_pieces(tmp_path, monkeypatch):
     pq.write_table(pa.table({"text": list(map(page, range(100, 300)))}), tmp_path / "b.parquet", row_group_size=20,
                    compression="none")  # fmt: skip
     (tmp_path / "c.txt").write_text("\n\n".join(f"Well, {page(n)}" for n in range(250, 400)))
-    return tuple(source(name[0], tmp_path / name) for name in ("a.jsonl", "b.parquet", "c.txt"))
+    return tuple(source(name[0], tmp_path / name, split_by="paragraph") for name in ("a.jsonl", "b.parquet", "c.txt"))
 
 
 def test_many_pieces_give_the_same_bytes_and_no_duplicate_crosses_sources_or_splits(ray_session, many_pieces, tmp_path):
@@ -214,7 +214,7 @@ def test_nothing_half_written_counts(tmp_path):
     ctx = corpus_context(tmp_path / "out")
     settings = config((source("x", tmp_path / "x.jsonl"),))
     benchmark = read_benchmarks(settings)
-    [task], _ = plan(ctx, settings, benchmark)
+    [task] = plan(ctx, settings, benchmark).tasks
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
     try:
@@ -232,7 +232,7 @@ def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, m
     write_rows(tmp_path / "x.jsonl", [*long, *short])
     settings = config((source("x", tmp_path / "x.jsonl", skip=("language", "repetition")),))
     benchmark = read_benchmarks(settings)
-    [task], _ = plan(corpus_context(tmp_path / "out"), settings, benchmark)
+    [task] = plan(corpus_context(tmp_path / "out"), settings, benchmark).tasks
     report = clean_piece(task, b"", benchmark)
     [decision] = find_repeated([f"{task.url}.parquet"], [report["documents"]], 1.0)
     decision[:10] = DUPLICATE  # all of the first row groups
@@ -311,7 +311,7 @@ def test_files_on_s3_in_and_out(tmp_path, monkeypatch):
         ctx = corpus_context("s3://corpus-in/out")
         settings = config((source("s3", "s3://corpus-in/*.*"),))
         benchmark = read_benchmarks(settings)
-        [task], _ = plan(ctx, settings, benchmark)
+        [task] = plan(ctx, settings, benchmark).tasks
         report = clean_piece(task, b"", benchmark)
         assert report["documents"] == 60 and report["quarantined"] == {}
         [decision] = stage.find_repeated([f"{task.url}.parquet"], [60], 0.8)

@@ -7,6 +7,7 @@ from collections import Counter
 from tests.support.processes import SECONDS
 from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
+from tokenization.cleaning.misread import is_misread
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.cleaning.repair import Repairs, repair
 from tokenization.cleaning.words import text_key
@@ -27,7 +28,60 @@ def test_repair():
     assert repair("\ufeffa\u00a0b \r\nc\x00\x1b\u200b\r\n\r\n\r\n\r\nd\t\n") == "a b\nc\n\nd"
     assert repair("  if x:\n    y\u00ad") == "if x:\n    y"
     assert repair("👩\u200d🚀 stays") == "👩\u200d🚀 stays"
-    assert repair("so\x85\x07\ufffd") == "so…"  # a control character that Windows-1252 has a letter for
+    assert repair("\x84so\x94\x07 \ufffd") == "„so” \ufffd"  # control characters that Windows-1252 has signs for
+
+
+def test_all_that_ends_a_line_or_page_becomes_a_line_end():
+    ends = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r", "\r\n", "\n"]
+    assert repair("line".join(["", *ends]) + "last") == repair("line\n" * 11 + "last")
+    assert [repair(f"company{end}ADDRESS") for end in ends] == ["company\nADDRESS"] * 11
+    assert repair("są Ä\x85 Ä\x85 tu") == "są ą ą tu"  # not a line end: UTF-8 read as Latin-1
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("\x1b[1;31mError:\x1b[0m no file", "Error: no file"),
+        ("\x1b]0;title of the window\x07done\x1b[K", "done"),
+        ("see \x1b]8;;http://a.b/c\x1b\\here\x1b]8;;\x1b\\ now", "see here now"),
+        ("N\bNA\bAM\bME\bE of _\bt_\bh_\bi_\bs", "NAME of this"),
+        ("\x1b(Bplain\x1b7 \x1b[?25lhidden\x9b2J", "plain hidden"),
+        ("an \x1b]unfinished one\nstays", "an unfinished one\nstays"),
+    ],
+)
+def test_terminal_sequences_leave_nothing_behind(raw, clean):
+    assert repair(raw) == clean
+
+
+PAIRS = [("utf-8", wrong) for wrong in ("cp1252", "latin-1", "cp1250", "iso8859-2", "cp852", "mac_roman")]
+PAIRS += [("cp1250", "cp1252"), ("cp1250", "latin-1"), ("iso8859-2", "latin-1"), ("iso8859-2", "cp1250"),
+          ("cp1250", "iso8859-2"), ("cp852", "latin-1")]  # fmt: skip
+MANY_LETTERS = (
+    "Pewnego dnia zapukał do drzwi nieznajomy człowiek, którego nikt nie znał ani się nie spodziewał.\n"
+    "Powiedział, że szuka swojej siostry, która zaginęła już dość dawno temu.\n"
+    "Poszli więc razem do domu i rozmawiali przez całą noc, aż znaleźli odpowiedź."
+)
+
+
+@pytest.mark.parametrize(("right", "wrong"), PAIRS)
+def test_polish_that_was_read_in_the_wrong_encoding_is_restored(right, wrong):
+    misread = MANY_LETTERS.encode(right).decode(wrong)
+    assert misread != MANY_LETTERS and repair(misread) == MANY_LETTERS
+
+
+def test_paragraphs_with_lost_or_misread_letters_go_and_are_counted():
+    lost, misread = (
+        "Wi\ufffdcej informacji o tym, co si\ufffd sta\ufffdo.",
+        "Ksi¹¿ki s³u¿¹ do czytania, ale są też ³adne.",
+    )
+    clean = Cleaner("pl", 10)
+    assert clean(f"{POLISH}\n{lost}\n{misread}") == POLISH
+    assert clean.removed.as_dict()["damaged letters"]["documents"] == 1 and clean(lost) == ""
+
+
+def test_signs_that_stand_for_themselves_stay():
+    text = "Pole ma 5 m², a dół 7 m³ ± 2 %. ¿Qué? Ærø, señor, ¶ 12, © 2020 Müller, naïve café, 3½, Škoda, Dvořák, A£."
+    assert repair(text) == text and not is_misread(text)
 
 
 def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
