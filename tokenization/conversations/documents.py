@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
+from tokenization.conversations.sentences import sentences
 from tokenization.records import Conversation, Document, Interaction
 
 WHAT_IS = {"en": "What does “{}” mean?", "pl": "Co znaczy „{}”?"}
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=[\"“„‘(—–A-ZĄĆĘŁŃÓŚŹŻ0-9])")
 
 
 def interactions_of(document: Document) -> Iterator[Interaction]:
@@ -38,8 +37,8 @@ def headword_and_definitions(document: Document) -> Iterator[Interaction]:
 def neighbouring_sentences(document: Document) -> Iterator[Interaction]:
     """Pair each sentence with the next one of the same paragraph; no sentence is used twice."""
     for line in _lines(document):
-        sentences = _SENTENCE_END.split(line)
-        yield from map(Interaction, sentences[0::2], sentences[1::2])
+        found = list(sentences(line, document.language))
+        yield from map(Interaction, found[0::2], found[1::2])
 
 
 Reader = Callable[[Document], Iterator[Interaction]]

@@ -15,6 +15,7 @@ import numpy as np
 
 from tokenization.batching import batches
 from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.misread import is_misread
 from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.adapters import ADAPTERS, Adapter, detect
@@ -120,6 +121,9 @@ def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None)
     values = _repaired(row.values, adapter, note)
     language = language_of(values, source.language)
     turns = tuple(adapter.convert(values))
+    for number, turn in enumerate(turns):
+        if any(map(is_misread, astuple(turn))):
+            raise RowError("damaged letters", f"interaction {number}")
     if repairs is not None:
         for kind, texts in notes.items():
             repairs.add(kind, *texts)

@@ -20,7 +20,7 @@ class ArchiveError(ValueError):
     """An archive or a member that is not read: encrypted, or larger than the limits."""
 
 
-class Member(NamedTuple):
+class ArchiveMember(NamedTuple):
     """A file in an archive: its path there and its content. Without content it cannot be read, for the reason in
     `trouble`, or it is left out."""
 
@@ -29,7 +29,7 @@ class Member(NamedTuple):
     trouble: str = ""
 
 
-def zip_members(file: IO[bytes]) -> Iterator[Member]:
+def zip_members(file: IO[bytes]) -> Iterator[ArchiveMember]:
     """Yield the files in a zip, in its order. `file` must be able to seek."""
     with zipfile.ZipFile(file) as archive:
         _check_count(len(archive.infolist()))
@@ -37,28 +37,29 @@ def zip_members(file: IO[bytes]) -> Iterator[Member]:
             if info.is_dir():
                 continue
             if is_left_out(info.filename):
-                yield Member(info.filename)
+                yield ArchiveMember(info.filename)
             elif info.flag_bits & 1:
-                yield Member(info.filename, trouble="it is encrypted")
+                yield ArchiveMember(info.filename, trouble="it is encrypted")
             else:
                 try:
                     content = archive.open(info)
                 except (zipfile.BadZipFile, NotImplementedError) as error:
-                    yield Member(info.filename, trouble=str(error))
+                    yield ArchiveMember(info.filename, trouble=str(error))
                     continue
                 with content:
-                    yield Member(info.filename, buffered(_Limited(content, info.compress_size)))
+                    yield ArchiveMember(info.filename, buffered(_Limited(content, info.compress_size)))
 
 
-def tar_members(stream: IO[bytes]) -> Iterator[Member]:
+def tar_members(stream: IO[bytes]) -> Iterator[ArchiveMember]:
     """Yield the files in a tar, in its order. Links in it name files that come anyway."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for number, info in enumerate(archive):
-            _check_count(number)
+        count = 0
+        while info := archive.next():
+            vars(archive)["members"].clear()  # the library keeps them all
+            _check_count(count := count + 1)
             if info.isreg():
                 content = None if is_left_out(info.name) else archive.extractfile(info)
-                yield Member(info.name, content and buffered(content))
-            archive.members.clear()  # the library keeps them all
+                yield ArchiveMember(info.name, buffered(content) if content else None)
 
 
 class _Limited:

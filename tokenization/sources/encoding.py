@@ -33,7 +33,7 @@ class EncodingError(ValueError):
     """Bytes that are text in none of the known encodings."""
 
 
-class Decoder:
+class TextDecoder:
     """Decodes the lines of one file. `name` is their encoding: the stated one, else empty until bytes come that are not
     ASCII."""
 

@@ -27,7 +27,7 @@ _NOTES = re.compile(
 )
 
 
-class Found(NamedTuple):
+class ListedFile(NamedTuple):
     """A file, with its size in bytes (0 if the file system does not tell), or one that is left out."""
 
     path: str
@@ -35,18 +35,19 @@ class Found(NamedTuple):
     left_out: bool = False
 
 
-def find(fs: AbstractFileSystem, path: str) -> list[Found]:
+def find(fs: AbstractFileSystem, path: str) -> list[ListedFile]:
     """Return the files that `path` means, in the order of their names. Raises FileNotFoundError if it is not there and
     no pattern."""
     try:
-        info = {"type": "directory"} if is_web(fs) and path.endswith("/") else fs.info(path)
+        is_index = is_web(fs) and path.endswith("/")
+        info = {"type": "directory", "size": 0} if is_index else fs.info(path)
     except FileNotFoundError:
         if not _PATTERN.search(path):
             raise
         return sorted(set(_matching(fs, *_literal(fs, path))))
     if _is_folder(fs, path, info):
         return sorted(_below(fs, path.rstrip("/")))
-    return [Found(path, info["size"] or 0)]
+    return [ListedFile(path, int(info["size"] or 0))]
 
 
 def is_left_out(path: str) -> bool:
@@ -64,7 +65,7 @@ def _literal(fs: AbstractFileSystem, path: str) -> tuple[str, list[str]]:
     return "/".join(parts[:end]) or fs.root_marker, parts[end:]
 
 
-def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator[Found]:
+def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator[ListedFile]:
     head, *rest = parts
     if head == "**":
         matches = re.compile(glob_translate("/".join(parts))).match
@@ -85,15 +86,15 @@ def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator
         left_out = _is_hidden(name) and head[0] != name[0]
         if not _is_folder(fs, path, info):
             if not rest:
-                yield Found(path, info["size"] or 0, left_out)
+                yield ListedFile(path, info["size"] or 0, left_out)
         elif not left_out:
             yield from _matching(fs, path, rest) if rest else _below(fs, path)
 
 
-def _below(fs: AbstractFileSystem, folder: str) -> Iterator[Found]:
+def _below(fs: AbstractFileSystem, folder: str) -> Iterator[ListedFile]:
     """Yield all files in a folder, at any depth."""
     for path, size in _walk(folder) if isinstance(fs, LocalFileSystem) else _listed(fs, folder):
-        yield Found(path, size, is_left_out(path[len(folder) :]))
+        yield ListedFile(path, size, is_left_out(path[len(folder) :]))
 
 
 def _listed(fs: AbstractFileSystem, folder: str) -> Iterator[tuple[str, int]]:

@@ -13,7 +13,7 @@ from tokenization.files.storage import NO_SPACE
 from tokenization.quarantine import Reason, Rejected, missing
 from tokenization.sources.archives import ArchiveError, tar_members, zip_members
 from tokenization.sources.compression import compression_of, decompressed, without_ending
-from tokenization.sources.encoding import Decoder, EncodingError
+from tokenization.sources.encoding import EncodingError, TextDecoder
 from tokenization.sources.formats.arrow import arrow
 from tokenization.sources.formats.json_items import json_items
 from tokenization.sources.formats.lines import json_lines
@@ -56,12 +56,12 @@ def _guarded(url: str, found: Iterator[Row | Rejected]) -> Iterator[Row | Reject
     except Exception as error:  # filesystems, decompressors and formats raise many kinds
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise  # nothing is wrong with the file
-        place = f"after {rows:,} rows" if rows else "the whole"
+        place = f"after {rows:,} rows"
         if reason := _REASONS.get(type(error)):
             yield Rejected(url, place, reason, str(error))
         else:
             reason = "unreadable" if is_there(url) else "gone"
-            yield Rejected(url, f"after {rows:,} rows", reason, f"{type(error).__name__}: {error}")
+            yield Rejected(url, place, reason, f"{type(error).__name__}: {error}")
 
 
 class _File:
@@ -123,7 +123,7 @@ class _File:
 
     def _content(self, part: Slice, name: str, stream: io.BufferedReader, is_file: bool) -> Iterator[Row | Rejected]:
         """Yield rows of what is no archive. `is_file`: the stream is the file itself, and not something in it."""
-        decoder = Decoder(self._source.language, self._source.encoding)
+        decoder = TextDecoder(self._source.language, self._source.encoding)
         columns = _theirs(self._source)
         kind = self._stated or binary_format(_head(stream))
         if kind not in _BINARY:
@@ -139,10 +139,12 @@ class _File:
         with ExitStack() as stack:
             if kind in ("parquet", "arrow"):
                 at_any_place = seekable(self._fs, self._path) if is_file else unpacked(stream)
-                stream = stack.enter_context(at_any_place)
-            elif part.start:
-                stream = stack.enter_context(opened(self._fs, self._path, part.start - 1))
-            for row in _READERS[kind](columns, part, stream, decoder):
+                rows = _READERS[kind](columns, part, stack.enter_context(at_any_place), decoder)
+            else:
+                if part.start:
+                    stream = stack.enter_context(opened(self._fs, self._path, part.start - 1))
+                rows = _READERS[kind](columns, part, stream, decoder)
+            for row in rows:
                 as_it_is = not self._source.columns or kind in _OF_PLAIN_TEXT or isinstance(row, Rejected)
                 yield row if as_it_is else _ours(self._source, row)
         if not part.start:

@@ -6,12 +6,12 @@ import io
 from collections.abc import Iterator
 
 from tokenization.quarantine import Rejected
-from tokenization.sources.encoding import Decoder
+from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
 
-def json_items(_: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Row | Rejected]:
+def json_items(_: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
     """Yield the objects as rows, one at a time. A mistake in the syntax ends the file there."""
     import ijson  # no other format needs it
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt
-from tokenization.sources.encoding import Decoder, EncodingError
+from tokenization.sources.encoding import EncodingError, TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
@@ -33,7 +33,7 @@ class Line(NamedTuple):
         return self.whole and not self.content.strip()
 
 
-def json_lines(_: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Row | Rejected]:
+def json_lines(_: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
     """Yield the rows that begin in the slice. Blank lines are no rows."""
     for line in lines(part, stream, decoder):
         if part.stop is not None and line.offset >= part.stop:
@@ -44,7 +44,7 @@ def json_lines(_: Columns, part: Slice, stream: io.BufferedReader, decoder: Deco
             yield Row(part.url, place, row) if isinstance(row, dict) else Rejected(part.url, place, *row)
 
 
-def _object(line: Line, stream: io.BufferedReader, decoder: Decoder) -> dict | tuple[Reason, str, str]:
+def _object(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> dict | tuple[Reason, str, str]:
     """Return the row, or why there is none (reason, detail, excerpt)."""
     text, bad = decoded(line, stream, decoder)
     if bad:
@@ -56,7 +56,7 @@ def _object(line: Line, stream: io.BufferedReader, decoder: Decoder) -> dict | t
     return row if isinstance(row, dict) else ("not JSON", "not an object", excerpt(line.content))
 
 
-def decoded(line: Line, stream: io.BufferedReader, decoder: Decoder) -> tuple[str, tuple[Reason, str] | None]:
+def decoded(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> tuple[str, tuple[Reason, str] | None]:
     """Return the text of a line of the stream, or an empty string and why there is none (reason, detail)."""
     if not line.whole:
         return "", ("too long", f"a line of {line.size:,} bytes")
@@ -68,12 +68,12 @@ def decoded(line: Line, stream: io.BufferedReader, decoder: Decoder) -> tuple[st
         return "", ("not UTF-8", str(error))
 
 
-def undecoded(decoder: Decoder, place: str) -> tuple[Reason, str]:
+def undecoded(decoder: TextDecoder, place: str) -> tuple[Reason, str]:
     """Return the reason and detail for text that is not in the encoding of its file."""
     return ("not UTF-8", place) if decoder.name == "utf-8" else ("unknown encoding", f"not {decoder.name}: {place}")
 
 
-def lines(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Line]:
+def lines(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Line]:
     """Yield lines, from the first one that begins in the slice. The stream is at the beginning of the content, or one
     byte before a later slice."""
     offset = decoder.mark

@@ -6,16 +6,20 @@ import io
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, flaw
-from tokenization.sources.encoding import Decoder
+from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.formats.lines import decoded, lines, undecoded
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 from tokenization.sources.streams import skip
 
+Texts = Iterator[tuple[str, str | Rejected]]  # each with its place
+
 BLOCK_BYTES = 1 << 20  # paragraphs without blank lines are cut here, at a line end
 
 
-def plain_text(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Row | Rejected]:
+def plain_text(
+    columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder
+) -> Iterator[Row | Rejected]:
     """Yield the documents that begin in the slice, each as the column `columns.plain` of a row. A file that is cut into
     lines or paragraphs may be of any length."""
     found = {"document": _document, "line": _lines, "paragraph": _paragraphs}[columns.split_by](part, stream, decoder)
@@ -23,10 +27,7 @@ def plain_text(columns: Columns, part: Slice, stream: io.BufferedReader, decoder
         yield text if isinstance(text, Rejected) else Row(part.url, place, {columns.plain: text})
 
 
-Found = Iterator[tuple[str, str | Rejected]]
-
-
-def _document(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
+def _document(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:
     """The whole file. A few bytes that are not UTF-8 become U+FFFD; cleaning drops the paragraphs that have them."""
     content = stream.read(MOST_BYTES + 1)
     whole = "the whole"
@@ -46,7 +47,7 @@ def _document(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found
         yield whole, content.decode("utf-8", "replace")
 
 
-def _lines(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
+def _lines(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:
     for line in lines(part, stream, decoder):
         if part.stop is not None and line.offset >= part.stop:
             return
@@ -56,14 +57,14 @@ def _lines(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
             yield place, Rejected(part.url, place, *bad, excerpt(line.content)) if bad else text
 
 
-def _paragraphs(part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Found:
+def _paragraphs(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:
     """The blocks between blank lines. A slice begins with the first block after a blank line in it, and its last block
     may end beyond it. If a line of a block cannot be read, no block with a hole remains: the block is rejected."""
     block: list[str] = []
     begin, size, inside = part.start, 0, not part.start
     trouble: tuple[str, tuple[Reason, str], bytes] | None = None
 
-    def taken() -> Found:
+    def taken() -> Texts:
         nonlocal size, trouble
         if trouble:
             place, why, content = trouble

@@ -7,13 +7,13 @@ import io
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Rejected, missing
-from tokenization.sources.encoding import Decoder
+from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.sniffing import HEAD_BYTES, delimiter_of
 from tokenization.sources.source import Columns, Row
 
 
-def table(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Row | Rejected]:
+def table(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
     """Yield the rows. The delimiter is the one of `sniffing.DELIMITERS` with which the first line names the columns.
 
     A file without a required column is rejected as a whole, a row of another length than the first line by itself.
@@ -44,7 +44,7 @@ def table(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Dec
             yield Rejected(part.url, place, "not a table", detail, ",".join(values)[:80])
 
 
-def _text(stream: io.BufferedReader, decoder: Decoder) -> Iterator[str]:
+def _text(stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[str]:
     """Yield lines. What cannot be decoded becomes half surrogate pairs, which no document may contain."""
     while line := stream.readline(MOST_BYTES):
         try:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
-from tokenization.sources.encoding import Decoder, EncodingError
+from tokenization.sources.encoding import EncodingError, TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 from tokenization.sources.streams import skip
@@ -23,7 +23,9 @@ _DECLARED_WITHIN = 4_096  # bytes
 _HTML, _TEXT = ("text/html", "application/xhtml+xml"), "text/plain"
 
 
-def html_page(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder) -> Iterator[Row | Rejected]:
+def html_page(
+    columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder
+) -> Iterator[Row | Rejected]:
     """Yield the text of the page as the column `columns.plain` of a row."""
     content = stream.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -34,7 +36,7 @@ def html_page(columns: Columns, part: Slice, stream: io.BufferedReader, decoder:
 
 
 def warc_records(
-    columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Decoder
+    columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder
 ) -> Iterator[Row | Rejected]:
     """Yield the text of each page, in its order: of responses in HTML or plain text, and of texts that were extracted
     before (WET). Records of other types are counted in one `Rejected` at the end."""
@@ -53,7 +55,7 @@ def warc_records(
         if len(content) > MOST_BYTES:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes", excerpt(content))
             continue
-        own = Decoder(decoder.language, _known(record.http_charset) if record.is_http else "utf-8")
+        own = TextDecoder(decoder.language, _known(record.http_charset) if record.is_http else "utf-8")
         try:
             text = own(content) if kind == _TEXT else text_of(content, own)
         except (EncodingError, UnicodeDecodeError) as error:
@@ -65,7 +67,7 @@ def warc_records(
         yield Rejected(part.url, "the whole", "not text", f"records: {detail}")
 
 
-def text_of(content: bytes, decoder: Decoder) -> str:
+def text_of(content: bytes, decoder: TextDecoder) -> str:
     """Return the running text of a page in HTML, a paragraph per line. The encoding is the one that the decoder was
     told, else the one that the page declares. A letter that is not in it becomes U+FFFD."""
     from resiliparse.extract.html2text import extract_plain_text
@@ -73,7 +75,7 @@ def text_of(content: bytes, decoder: Decoder) -> str:
     return extract_plain_text(_decoded(content, decoder), main_content=True, list_bullets=False, alt_texts=False)
 
 
-def _decoded(content: bytes, decoder: Decoder) -> str:
+def _decoded(content: bytes, decoder: TextDecoder) -> str:
     if not decoder.name and (declared := _DECLARED.search(content[:_DECLARED_WITHIN])):
         decoder.name = _known(declared[1].decode("ascii"))
     try:
