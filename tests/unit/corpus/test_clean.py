@@ -4,6 +4,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.support.processes import SECONDS
 from tokenization.cleaning import cleaner
 from tokenization.cleaning.cleaner import Cleaner
