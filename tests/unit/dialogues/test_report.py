@@ -49,7 +49,12 @@ def test_what_vanishes_or_is_damaged_in_the_pass_of_one_split_is_not_lost_silent
     (tmp_path / "2.jsonl.gz").write_bytes(gzip.compress(rows("b", 20))[:-8])
     (tmp_path / "3.jsonl").write_bytes(rows("c", 20))
     source = ConversationSource(
-        name="talks", kind="files", language="en", path=f"{tmp_path}/*", adapter="query_answer", licence="CC0-1.0"
+        name="talks",
+        kind="files",
+        language="en",
+        path=f"{tmp_path}/*.jsonl*",
+        adapter="query_answer",
+        licence="CC0-1.0",
     )
     out = tmp_path / "out"
     surveyed = surveyed_again(source, out)
