@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.commands import upkeep
+from pipelines.commands import jobs, upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
 from pipelines.guard.addresses import LOOPBACK, reach_directly
 from pipelines.guard.secrets import redacted
@@ -33,6 +33,8 @@ stage_app = typer.Typer(help="One stage: list, show, rerun, discard.", no_args_i
 app.add_typer(stage_app, name="stage")
 data_app = typer.Typer(help="One data set of conversations: preview.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+jobs_app = typer.Typer()
+app.add_typer(jobs_app, name="jobs")
 model_app = typer.Typer(help="One model: show.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
 
@@ -265,6 +267,15 @@ def ui(
     return serve_ui(tracking_uri(), port)
 
 
+@jobs_app.callback(invoke_without_command=True)
+def list_jobs(context: typer.Context, address: jobs.Address = None, as_json: Json = False) -> None:
+    """The jobs of a cluster; follow one, stop one."""
+    if context.invoked_subcommand is None:
+        reporting_errors(jobs.show)(address=address, as_json=as_json)
+
+
+for command in (jobs.follow, jobs.stop):
+    jobs_app.command()(reporting_errors(command))
 for command in (upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor):
     app.command()(reporting_errors(command))
 

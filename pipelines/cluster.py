@@ -13,7 +13,10 @@ import os
 import shlex
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.stage.context import StageError
@@ -27,6 +30,27 @@ PROBE_SECONDS = 5
 
 class SubmitError(StageError):
     """The command was not handed to a cluster, or contact was lost."""
+
+
+@dataclass(frozen=True)
+class SubmittedJob:
+    """A job of a cluster. Times are in seconds since the epoch, 0 for what has not happened yet."""
+
+    name: str
+    state: str
+    started: float
+    ended: float
+    metadata: Mapping[str, str]
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> SubmittedJob:
+        """What the job interface says about one."""
+        started, ended = ((answer[key] or 0) / 1000 for key in ("start_time", "end_time"))
+        return cls(answer["submission_id"], answer["status"], started, ended, answer["metadata"] or {})
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class Cluster:
@@ -44,6 +68,21 @@ class Cluster:
         answer = self._get("/api/v0/nodes?limit=1000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE")
         return answer["data"]["result"]["total"]
 
+    def jobs(self) -> list[SubmittedJob]:
+        """All jobs that were submitted, oldest first."""
+        found = [job for job in self._get("/api/jobs/") if job["submission_id"]]
+        return sorted(map(SubmittedJob.of, found), key=lambda job: job.started)
+
+    def job(self, beginning: str) -> SubmittedJob:
+        """The one job whose name begins so. Raises SubmitError if there are none or several."""
+        jobs = self.jobs()
+        found = [job for job in jobs if job.name.startswith(beginning)]
+        if len(found) != 1:
+            those = ", ".join(job.name for job in found or jobs[-3:]) or "none"
+            what = "several jobs begin so" if found else "no such job; the newest are"
+            raise SubmitError(f"{beginning}: {what}: {those}", "rxt jobs")
+        return found[0]
+
     def client(self):
         """Ray's client for this address and token."""
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address  # else RAY_ADDRESS would override what we pass
@@ -58,7 +97,7 @@ class Cluster:
         mode = "RAY_AUTH_MODE=token " if self.token else ""
         return f"{mode}ray job {command[0]} --address {self.address} {shlex.join(command[1:])}"
 
-    def _get(self, path: str) -> dict:
+    def _get(self, path: str) -> Any:
         request = urllib.request.Request(self.address + path)
         for name, value in (self.token.headers if self.token else {}).items():
             request.add_unredirected_header(name, value)  # another host must not get it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shlex
 import shutil
 import sys
@@ -51,17 +52,21 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
         environment["PATH"] = f"{sys.prefix}/bin:${{PATH}}"
     if config:
         environment[JOB_CONFIG] = CONFIG_NAME
-    job = f"rxt-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    job = f"rxt-{_preset(command)}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     client = cluster.client()
     with tempfile.TemporaryDirectory(prefix="rxt-submit-") as folder:
         _pack(Path(folder), config)
         size = _check_size(Path(folder))
+        metadata = {"command": shlex.join(["rxt", *command]), "store": store, "code": _digest(Path(folder))}
+        if same := _under_way(cluster, metadata):
+            say(f"job {same} does this already, with the same code")
+            return asyncio.run(follow(client, cluster, same)) if wait else 0
         try:
             client.submit_job(
                 entrypoint=shlex.join(["python", "-m", "pipelines.cli", *command]),
                 submission_id=job,
                 runtime_env={"working_dir": folder, "env_vars": {**environment, "RXT_JOB": job}},
-                metadata={"command": shlex.join(["rxt", *command]), "commit": commit()},
+                metadata={**metadata, "commit": commit()},
             )
         except (RuntimeError, OSError) as error:
             raise SubmitError(
@@ -74,14 +79,14 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
     if not wait:
         return 0
     try:
-        return asyncio.run(_follow(client, cluster, job))
+        return asyncio.run(follow(client, cluster, job))
     except KeyboardInterrupt:
         say(f"\njob {job} goes on\n  follow     {cluster.ray('logs', '--follow', job)}")
         say(f"  stop       {cluster.ray('stop', job)}")
         return 130
 
 
-async def _follow(client, cluster: Cluster, job: str) -> int:
+async def follow(client, cluster: Cluster, job: str) -> int:
     """Print the log as it grows, through lost connections, and return the exit code of the job's command."""
     import aiohttp
 
@@ -115,6 +120,26 @@ async def _follow(client, cluster: Cluster, job: str) -> int:
         say(f"job {job} failed: {info.message}")
         return 1
     return info.driver_exit_code if info.driver_exit_code >= 0 else 1
+
+
+def _under_way(cluster: Cluster, metadata: dict[str, str]) -> str | None:
+    """The job that does the same with the same code. Raises SubmitError if one does the same with other code: both
+    would write the same attempts."""
+    for job in cluster.jobs():
+        if job.has_ended or any(job.metadata.get(key) != metadata[key] for key in ("command", "store")):
+            continue
+        if job.metadata.get("code") != metadata["code"]:
+            raise SubmitError(f"job {job.name} does this already, with other code", f"rxt jobs stop {job.name}")
+        return job.name
+    return None
+
+
+def _digest(folder: Path) -> str:
+    """One digest of the names and bytes of all files below a folder."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        whole.update(f"{path.relative_to(folder)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    return whole.hexdigest()
 
 
 def _check_secrets(store: str, tracking_uri: str) -> None:
@@ -167,8 +192,7 @@ def _config_file(command: list[str]) -> Path | None:
     keys or values that do not fit, or a path that means nothing elsewhere."""
     files, sets = _values(command, "--config"), _values(command, "--set")
     file = Path(files[-1]) if files else None
-    preset = next((word for word in [*_values(command, "--preset"), *command] if word in PRESETS), DEFAULT_PRESET)
-    settings = dict(flatten(plain(overrides.resolve(PRESETS[preset](), file, sets))))
+    settings = dict(flatten(plain(overrides.resolve(PRESETS[_preset(command)](), file, sets))))
     for key, path in settings.items():
         group, _, name = key.rpartition(".")
         # what has no kind is files; of the other kinds only `hub` has a path, the name of a data set
@@ -178,6 +202,10 @@ def _config_file(command: list[str]) -> Path | None:
                 f"write {str(Path(path).expanduser().absolute())!r}, or a URL, and submit again",
             )
     return file
+
+
+def _preset(command: list[str]) -> str:
+    return next((word for word in [*_values(command, "--preset"), *command] if word in PRESETS), DEFAULT_PRESET)
 
 
 def _is_relative(path: str) -> bool:

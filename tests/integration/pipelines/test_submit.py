@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipelines import cli
 from pipelines import submit as module
 from pipelines.cluster import Cluster, SubmitError
 from pipelines.submit import submit
@@ -144,6 +146,36 @@ sys.exit(submit.submit({address!r}, ["sleep"], True, **{WHERE!r}))
     client.stop_job(job)
     until(lambda: client.get_job_status(job).is_terminal())
     assert client.get_job_status(job) == "STOPPED" and "saved what it needs" in client.get_job_logs(job)
+
+
+def test_a_second_submission_follows_the_first_and_jobs_are_listed_and_stopped(head, clone, capsys):
+    address, _ = head
+    command = ["stage", "rerun", "sft", "sleep"]
+    assert submit(address, command, False, **WHERE) == 0
+    name = capsys.readouterr().out.split()[1]
+    assert name.startswith("rxt-tiny-")
+    assert submit(address, command, False, **WHERE) == 0
+    assert capsys.readouterr().out == f"job {name} does this already, with the same code\n"
+    (clone / "pipelines" / "edited.py").touch()
+    with pytest.raises(SubmitError, match=f"job {name} does this already, with other code") as error:
+        submit(address, command, False, **WHERE)
+    assert error.value.remedy == f"rxt jobs stop {name}"
+    cluster = Cluster(address)
+    until(lambda: "sleeping" in cluster.client().get_job_logs(name))
+
+    def rxt(*words):
+        return CliRunner().invoke(cli.app, ["jobs", *words, "--address", address])
+
+    listed = json.loads(rxt("--json").stdout)["jobs"]
+    assert (listed[-1]["job"], listed[-1]["state"]) == (name, "RUNNING")
+    assert listed[-1]["command"] == "rxt stage rerun sft sleep"
+    assert f"job {name} was asked to stop" in rxt("stop", name[:-1]).stdout
+    until(lambda: cluster.job(name).has_ended)
+    followed = rxt("follow", name)
+    assert followed.exit_code == 130 and "saved what it needs" in followed.stdout
+    assert name in rxt().stdout
+    wrong = rxt("stop", "rxt-nobody")
+    assert wrong.exit_code == 2 and "no such job; the newest are: " in wrong.stderr
 
 
 def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeypatch):
