@@ -233,6 +233,25 @@ def chat(
     return start_chat(model, tokenizer, session.header, prompt or (), examples)
 
 
+@app.command("own-words")
+@reporting_errors
+def own_words(
+    dialogues: Annotated[str, typer.Argument(metavar="DIALOGUES", help="A file or URL, one JSON object a line.")],
+    stage: Annotated[str | None, typer.Option("--stage", metavar="STAGE", help="Ask this stage's model.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Keep the answers with verdicts.")] = None,
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model what people told it in their own words."""
+    session = _open(preset, config, sets)
+    model, tokenizer = session.model(stage)
+    from pipelines.own_words import show
+
+    show(model, tokenizer, session.header, dialogues, save, as_json)
+
+
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 @reporting_errors
 def submit(

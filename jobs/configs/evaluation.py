@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 
 from jobs.configs.base import Config
 
 
 class EvaluateConfig(Config):
-    """Measurements on held-out data. At least `questions` memory questions are asked, if the test split has so many."""
+    """Measurements on held-out data. At least `questions` memory questions are asked, if the test split has so many.
+
+    `own_words` is the path or fsspec URL of dialogues in people's own words (`jobs.evaluation.own_words.reader`), which
+    are played too. The fingerprint holds the path alone, and the report the file's SHA-256.
+    """
 
     questions: PositiveInt = 300
     text_rows: PositiveInt = 200
     latency_turns: PositiveInt = 64
     batch_size: PositiveInt = 64
     seed: int = 0
+    own_words: Annotated[str, Field(min_length=1)] | None = None
 
 
 class ExportConfig(Config):

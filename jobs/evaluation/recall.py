@@ -6,7 +6,7 @@ diagnostic), the reference answers do. Control arms answer the same questions as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,18 @@ class EncodedConversation:
     queries: tuple[Ids, ...]
     answers: tuple[Ids, ...]
     probes: dict[int, Probe]
+
+
+class Playable(Protocol):
+    """What is played of a conversation: its queries, and the turns with a probe. Without teacher forcing, nobody reads
+    the reference answers."""
+
+    @property
+    def queries(self) -> tuple[Ids, ...]: ...
+    @property
+    def answers(self) -> tuple[Ids, ...]: ...
+    @property
+    def probes(self) -> Container[int]: ...
 
 
 class Speaker(Protocol):
@@ -189,7 +201,7 @@ def batches(conversations: Sequence[EncodedConversation], batch_size: int) -> li
 
 def play(
     speaker: Speaker,
-    conversations: Sequence[EncodedConversation],
+    conversations: Sequence[Playable],
     numbers: Sequence[int],
     *,
     teacher_forced: bool,

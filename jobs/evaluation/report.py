@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobs.evaluation.own_words.tables import write_tables
 from jobs.stage.markdown import table
 
 ARMS = {
@@ -65,6 +66,7 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
             _errors(arms["rxt"]["by_kind"]),
             "",
+            *_own_words(evaluation),
             "## Held-out text",
             "",
             _text(evaluation["text"]),
@@ -79,6 +81,18 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _own_words(evaluation: dict[str, Any]) -> list[str]:
+    if "own_words" not in evaluation:
+        return []
+    found = evaluation["own_words"]
+    return [
+        f"## In people's own words: {found['dialogues']} dialogues that no generator made",
+        "",
+        write_tables(found),
+        "",
+    ]
 
 
 def percent(fraction: float) -> str:

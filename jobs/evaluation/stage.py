@@ -13,6 +13,9 @@ import torch
 
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.evaluation import latency, perplexity, plots
+from jobs.evaluation.own_words.playing import Played, play_own_words
+from jobs.evaluation.own_words.reader import OwnWords, read_own_words
+from jobs.evaluation.own_words.tables import answer_lines, flat_figures, summarise
 from jobs.evaluation.rates import HEADLINE, Outcome, tabulate
 from jobs.evaluation.recall import EncodedConversation, ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
 from jobs.evaluation.report import write_report
@@ -54,8 +57,9 @@ class Measured(NamedTuple):
 
 
 def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str]:
-    """Write evaluation.json, report.md, samples.jsonl and plots/; return the headline figures. Raises StageError for
-    unusable inputs, and Interrupted if the user asked to stop."""
+    """Write evaluation.json, report.md, samples.jsonl, plots/ and own_words/ARM.jsonl; return the headline figures.
+    Raises StageError for unusable inputs, and Interrupted if the user asked to stop."""
+    own = read_own_words(config.own_words) if config.own_words else None
     inputs = EvaluationInputs(
         model=ctx.inputs["model"],
         baseline=ctx.inputs["baseline"],
@@ -73,6 +77,8 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     _require_questions(ctx, conversations, config.questions)
 
     rxt, baseline = _run(ctx, measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
+    calls = [(inputs, name, config, own) for name in ("model", "baseline")] if own else []
+    played: list[Played] = _run(ctx, measure_own_words, calls, "own words") if calls else []
     (records,) = _run(ctx, measure_latency, [(inputs, config)], "latency")
     evaluation = {
         "schema": 1,
@@ -92,8 +98,14 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         "text": {"rxt": rxt.text, "baseline": baseline.text},
         "latency": records,
     }
+    if own:
+        evaluation["own_words"] = summarise(own, played)
+        if cut := max(evaluation["own_words"]["cut"].values()):
+            ctx.reporter.message(f"{config.own_words}: {cut} turns are longer than the model reads, which were cut")
     with TemporaryDirectory(prefix="rxt-evaluate-") as folder:
         _write(ctx, Path(folder), evaluation, samples(conversations, tokenizer, rxt, baseline))
+        if own:
+            _write_answers(ctx, Path(folder, "own_words"), own, played)
         upload(Path(folder), ctx.output_uri)
     return metrics(evaluation)
 
@@ -114,6 +126,13 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     rows = perplexity.load_rows(open_reader(inputs.text, "test"), config.text_rows, config.seed)
     text = {language: perplexity.measure(scorer, found, config.batch_size) for language, found in rows.items() if found}
     return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
+
+
+def measure_own_words(inputs: EvaluationInputs, name: str, config: EvaluateConfig, own: OwnWords) -> Played:
+    """Play the dialogues in people's own words with the model `name`, "model" or "baseline"."""
+    torch.set_num_threads(inputs.threads)
+    tokenizer = open_tokenizer(inputs.tokenizer)
+    return play_own_words(open_model(getattr(inputs, name)), tokenizer, own.dialogues, config.batch_size)
 
 
 def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[dict[str, Any]]:
@@ -159,6 +178,8 @@ def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
             for figure in ("perplexity", "token_accuracy", "masked_accuracy"):
                 if figure in figures:
                     flat[f"{group}/{figure}_{language}"] = figures[figure]
+    if "own_words" in evaluation:
+        flat |= flat_figures(evaluation["own_words"])
     last = evaluation["latency"][-1]
     flat[f"latency/rxt_ms_turn_{last['turn']}"] = 1e3 * last["rxt_seconds"]
     flat[f"latency/baseline_ms_turn_{last['turn']}"] = 1e3 * last["baseline_seconds"]
@@ -221,6 +242,15 @@ def _require_questions(ctx: StageContext, conversations: Sequence[EncodedConvers
         )
     if found < wanted:
         ctx.reporter.message(f"the test split has only {found} of {wanted} questions: raise conversations.test")
+
+
+def _write_answers(ctx: StageContext, folder: Path, own: OwnWords, played: Sequence[Played]) -> None:
+    folder.mkdir()
+    for one in played:
+        for arm, answers in one.answers.items():
+            path = folder / f"{arm}.jsonl"
+            path.write_text("".join(f"{line}\n" for line in answer_lines(own, answers, one.cut)), encoding="utf-8")
+            ctx.reporter.file(str(path), "own_words")
 
 
 def _write(ctx: StageContext, folder: Path, evaluation: dict[str, Any], shown: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from jobs.stage.context import Interrupted, Look, StageError
 from jobs.stage.model_folder import load_model
 from rxt_model.files.checkpoint import save_pretrained
 from tests.support.evaluation_data import digest_of, evaluation_context, foreign_tokenizer, make_world
+from tests.support.own_words.dialogues import dialogue, write_dialogues
 from tests.support.recorded import recorded
 
 
@@ -25,8 +26,9 @@ def world(tmp_path_factory):
 def evaluated(world, ray_session, tmp_path_factory):
     from jobs.evaluation.stage import evaluate
 
+    own = write_dialogues(tmp_path_factory.mktemp("own") / "own.jsonl", dialogue("a"), dialogue("b", ("word " * 99,)))
     ctx = evaluation_context(world, tmp_path_factory.mktemp("evaluated"))
-    figures = evaluate(ctx, EvaluateConfig(questions=20, text_rows=5, latency_turns=4, batch_size=8))
+    figures = evaluate(ctx, EvaluateConfig(questions=20, text_rows=5, latency_turns=4, batch_size=8, own_words=own))
     return ctx, figures
 
 
@@ -36,7 +38,8 @@ def test_evaluate_leaves_everything_a_reader_needs(evaluated):
     plots = {f"plots/{name}.png" for name in (
         "recall_by_distance", "recall_by_facts", "recall_by_kind", "perplexity", "latency_by_turn",
     )}  # fmt: skip
-    assert left == {"evaluation.json", "report.md", "samples.jsonl"} | plots
+    own = {f"own_words/{arm}.jsonl" for arm in ("rxt", "emptied", "full_history", "no_history")}
+    assert left == {"evaluation.json", "report.md", "samples.jsonl"} | plots | own
     shown = {f"{folder}/{name}".lstrip("/") for name, folder in ctx.reporter.files}
     assert shown == left
 
@@ -71,6 +74,24 @@ def test_the_figures_of_the_stage_are_flat_and_named(evaluated):
         assert isinstance(figures[name], float), name
     assert figures["result"].startswith("recall ") and "zeroed" in figures["result"]
     assert all("latency/rxt_ms" in values for _, values in ctx.reporter.points)
+
+
+def test_dialogues_in_peoples_own_words_are_played_with_both_models(evaluated):
+    ctx, figures = evaluated
+    for name in ("correct", "correct_plain", "correct_en", "correct_recall", "correct_emptied", "correct_full_history"):
+        assert isinstance(figures[f"own_words/{name}"], float), name
+    assert (figures["own_words/questions"], figures["own_words/cut_turns"]) == (2, 1)
+    assert any("1 turns are longer than the model reads" in text for text in ctx.reporter.messages)
+    assert "## In people's own words: 2 dialogues" in Path(ctx.output_uri, "report.md").read_text()
+    lines = Path(ctx.output_uri, "own_words/rxt.jsonl").read_text().splitlines()
+    assert [json.loads(line)["turn"] for line in lines] == [0, 1, 2, 0, 1]
+
+
+def test_dialogues_that_cannot_be_read_are_told_before_anything_is_measured(world, tmp_path):
+    from jobs.evaluation.stage import evaluate
+
+    with pytest.raises(StageError, match="none.jsonl: cannot be read"):
+        evaluate(evaluation_context(world, tmp_path / "out"), EvaluateConfig(own_words=str(tmp_path / "none.jsonl")))
 
 
 def test_samples_are_transcripts_with_verdicts(evaluated):
