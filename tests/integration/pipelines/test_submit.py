@@ -67,7 +67,7 @@ def head(short_folder):
             nodes.enter_context(_node(options, environment))
             _wait_for_nodes(address, 2)
 
-        yield address, add_node
+        yield address, add_node, folder
 
 
 @pytest.fixture
@@ -94,11 +94,20 @@ def clone(tmp_path, monkeypatch) -> Path:
     return root
 
 
+PLANTED = {
+    "AWS_ACCESS_KEY_ID": "planted-aws-id",
+    "AWS_SECRET_ACCESS_KEY": "planted-aws-secret",
+    "AWS_SESSION_TOKEN": "planted-aws-session",
+    "MLFLOW_TRACKING_USERNAME": "planted-mlflow-user",
+    "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
+    "PGPASSWORD": "planted-database-password",
+    "HF_TOKEN": "planted-hub-token",
+}
 WHERE = {"store": "/data/artifacts", "tracking_uri": "sqlite:////data/mlflow.db"}
 
 
 def test_the_job_runs_the_same_command_and_its_exit_code_comes_back(head, clone, tmp_path, capsys, monkeypatch):
-    address, _ = head
+    address, *_ = head
     (tmp_path / "my.toml").write_text("sft.steps = 7")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     command = ["run", "tiny", "--set", "export.name=a b", "--config", str(tmp_path / "my.toml")]
@@ -123,7 +132,7 @@ def test_the_job_runs_the_same_command_and_its_exit_code_comes_back(head, clone,
 
 
 def test_interrupting_leaves_the_job_alone_and_stopping_it_lets_it_save(head, clone):
-    address, _ = head
+    address, *_ = head
     code = f"""
 import sys
 from pathlib import Path
@@ -149,7 +158,7 @@ sys.exit(submit.submit({address!r}, ["sleep"], True, **{WHERE!r}))
 
 
 def test_a_second_submission_follows_the_first_and_jobs_are_listed_and_stopped(head, clone, capsys):
-    address, _ = head
+    address, *_ = head
     command = ["stage", "rerun", "sft", "sleep"]
     assert submit(address, command, False, **WHERE) == 0
     name = capsys.readouterr().out.split()[1]
@@ -178,8 +187,21 @@ def test_a_second_submission_follows_the_first_and_jobs_are_listed_and_stopped(h
     assert wrong.exit_code == 2 and "no such job; the newest are: " in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({"tracking_uri": "postgresql://u:planted@h/db"}, r"MLFLOW_TRACKING_URI=postgresql://u:\*\*\*@h/db holds"),
+        ({"store": "s3://key:planted-password@bucket/x"}, r"RXT_STORE=s3://key:\*\*\*@bucket/x holds"),
+    ],
+)  # fmt: skip
+def test_an_address_with_a_login_is_not_sent(clone, changed, shown):
+    with pytest.raises(SubmitError, match=shown) as error:
+        submit("http://127.0.0.1:1", ["run"], True, **{**WHERE, **changed})
+    assert "planted" not in f"{error.value} {error.value.remedy}" and "every machine" in error.value.remedy
+
+
 def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeypatch):
-    address, _ = head
+    address, *_ = head
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     with pytest.raises(SubmitError, match="refused the token from RAY_AUTH_TOKEN$") as error:
         submit(address, ["run"], True, **WHERE)
@@ -196,12 +218,12 @@ def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeyp
         submit(address, ["run"], True, **WHERE)
 
 
-def test_the_real_command_writes_shards_on_the_cluster(head, workspace):
-    address, _ = head
+def test_the_real_command_writes_shards_on_the_cluster_and_leaves_no_secret_anywhere(head, workspace):
+    address, _, session = head
     config = workspace.folder / "nano.toml"
     config.write_text(config.read_text().replace('path = "', f'path = "{workspace.folder}/'))
     command = ("submit", "--address", address, "run", "tiny", "--config", "nano.toml", "--until", "text-shards")
-    output = workspace.rxt(*command, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN)
+    output = workspace.rxt(*command, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, **PLANTED)
     log = output.partition("  stop ")[2]
     assert f"store {workspace.store}   " in log and "preset tiny   config nano.toml" in log
     assert re.search(r"^text-shards: \d+/\d+   text-\d+ [\d,]+ tokens$", log, re.MULTILINE)
@@ -211,9 +233,19 @@ def test_the_real_command_writes_shards_on_the_cluster(head, workspace):
     assert (workspace.artifact("text-shards") / "train-00000.arrow").exists()
     assert "next: rxt run --config nano.toml   builds " in log
 
+    request = urllib.request.Request(f"{address}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=SECONDS) as response:
+        told = [output.encode(), response.read()]
+    secrets = [secret.encode() for secret in (TOKEN, *PLANTED.values())]
+    assert not [secret for secret in secrets for text in told if secret in text]
+    (job,) = re.findall(r"^job (\S+)", output, re.MULTILINE)
+    left = [path for folder in (workspace.folder, session) for path in folder.rglob("*") if path.is_file()]
+    assert {"mlflow.db", "manifest.json", f"job-driver-{job}.log"} <= {path.name for path in left}
+    assert not [path for path in left for secret in secrets if secret in path.read_bytes()]
+
 
 def test_a_folder_is_refused_as_the_place_of_several_nodes(head, clone, capsys):
-    address, add_node = head
+    address, add_node, _ = head
     add_node()
     with pytest.raises(SubmitError, match="/data/artifacts lies on one machine.*2 nodes") as error:
         submit(address, ["run"], True, **WHERE)
