@@ -35,7 +35,7 @@ def test_nothing_changed_is_the_preset_itself():
         ("execution.train.workers=17", "execution.train.workers", "17"),
         ("conversations.dialogues.held_out=true", "conversations.dialogues.held_out", "true"),
         ("pretrain.optimizer.betas=[0.81, 0.95]", "pretrain.optimizer.betas.0", "0.81"),
-        ('pretrain.model.memory.variant="simple"', "pretrain.model.memory.variant", "simple"),
+        ('pretrain.model.head_norm="layer"', "pretrain.model.head_norm", "layer"),
         ("sft.optimizer={lr=0.5}", "sft.optimizer.lr", "0.5"),
     ],
 )
@@ -106,8 +106,8 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
             "smat.phases.1.until = 5: must be above 9, where it begins",
         ),
         (
-            'smat.phases=[{until=700, turns=2, train=["decoder"]}, {until=900, turns=2, train=["decoder"]}]',
-            f"smat.phases.1 begins at step 700: must be below steps = {TINY.smat.steps}",
+            'smat.phases=[{until=800, turns=2, train=["decoder"]}, {until=900, turns=2, train=["decoder"]}]',
+            f"smat.phases.1 begins at step 800: must be below steps = {TINY.smat.steps}",
         ),
         (
             'corpus.sources=[{name="x", kind="files", language="en", licence="MIT"}]',
