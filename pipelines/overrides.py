@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,7 @@ from pipelines.config import PipelineConfig
 from pipelines.fingerprint import plain
 from pipelines.guard.addresses import has_secret
 
+_ADD = ".add"  # after the key of a list: what follows goes to its end
 SHOW_KEYS = "rxt run --dry-run     shows every key"
 
 
@@ -29,13 +30,13 @@ def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str
     """
     tree = plain(preset)
     for key, value in read(file, sets).items():
-        *path, last = key.split(".")
+        *path, last = key.removesuffix(_ADD).split(".")
         node = tree
         for part in path:
             if not isinstance(node.get(part), dict):  # None: an optional group that the preset leaves out
                 node[part] = {}
             node = node[part]
-        node[last] = value
+        node[last] = [*(node.get(last) or []), *_list(key, value)] if key.endswith(_ADD) else value
     try:
         return PipelineConfig.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
@@ -83,10 +84,12 @@ def settings(config: Any, prefix: str = "") -> Iterator[str]:
 
 
 def known_keys(kind: Any = PipelineConfig, prefix: str = "") -> Iterator[str]:
-    """Every key that can be set. A group stands before its members."""
+    """Every key that can be set. A group stands before its members, a list of groups before the key that adds to it."""
     for name, annotation in _members(kind).items():
         yield f"{prefix}{name}"
         yield from known_keys(annotation, f"{prefix}{name}.")
+        if any(_members(member) for member in get_args(annotation) if get_origin(annotation) is tuple):
+            yield f"{prefix}{name}{_ADD}"
 
 
 def _members(annotation: Any) -> dict[str, Any]:
@@ -127,6 +130,12 @@ def _is_leaf(key: str) -> bool:
     return spelled in known and not any(other.startswith(f"{spelled}.") for other in known)
 
 
+def _list(key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise StageError(f"{key} = {_toml(value)}: expected a list of what is added", SHOW_KEYS)
+    return value
+
+
 def _spelled(key: str) -> str:
     """The key as the configuration spells it. Users may write sections with dashes, as stages do."""
     return key.replace("-", "_")
@@ -136,7 +145,7 @@ def _checked(key: str) -> str:
     """The key as the configuration spells it. Raises StageError if there is no such key."""
     spelled, known = _spelled(key), list(known_keys())
     if spelled not in known:
-        near = difflib.get_close_matches(spelled, known, 1)
+        near = difflib.get_close_matches(spelled, [name for name in known if not name.endswith(_ADD)], 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise StageError(f"{key}: unknown{hint}", SHOW_KEYS)
     return spelled

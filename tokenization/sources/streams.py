@@ -27,6 +27,7 @@ class _Raw(io.RawIOBase):
     def __init__(self, file: Any) -> None:
         self._file = file
         self._trouble: Exception | None = None
+        self._ended = False
 
     def readable(self) -> bool:
         return True
@@ -36,6 +37,7 @@ class _Raw(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._file.seek(offset, whence)
+        self._ended = False
         return self._file.tell()
 
     def tell(self) -> int:
@@ -46,9 +48,11 @@ class _Raw(io.RawIOBase):
             raise self._trouble
         done = 0
         try:
-            while done < len(into) and (part := self._file.read(min(_PART_BYTES, len(into) - done))):
+            while done < len(into) and not self._ended:
+                part = self._file.read(min(_PART_BYTES, len(into) - done))
                 into[done : done + len(part)] = part
                 done += len(part)
+                self._ended = not part  # some warn if they are asked again
         except Exception as error:  # every filesystem and decompressor has exceptions of its own
             if not done:
                 raise

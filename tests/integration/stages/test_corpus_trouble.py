@@ -304,9 +304,11 @@ def test_files_on_s3_in_and_out(tmp_path, monkeypatch):
     try:
         fs = s3fs.S3FileSystem()
         fs.mkdir("corpus-in")
-        write_rows(tmp_path / "x.jsonl.gz", map(page, range(30)))
+        write_rows(tmp_path / "w.jsonl.gz", map(page, range(15)))
+        write_rows(tmp_path / "x.jsonl", map(page, range(15, 29)))
+        (tmp_path / "x.txt").write_text(page(29))
         pq.write_table(pa.table({"text": list(map(page, range(30, 60)))}), tmp_path / "y.parquet")
-        for name in ("x.jsonl.gz", "y.parquet"):
+        for name in ("w.jsonl.gz", "x.jsonl", "x.txt", "y.parquet"):
             fs.put_file(tmp_path / name, f"corpus-in/{name}")
         ctx = corpus_context("s3://corpus-in/out")
         settings = config((source("s3", "s3://corpus-in/*.*"),))

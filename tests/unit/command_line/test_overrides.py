@@ -178,3 +178,22 @@ def test_a_setting_that_holds_a_login_is_refused_since_settings_are_recorded(tmp
     with pytest.raises(StageError, match="corpus.sources holds a login") as error:
         resolve(PRESETS["tiny"](), *arguments)
     assert "hush" not in str(error.value)
+
+
+def test_what_is_added_to_a_list_follows_what_the_preset_has(tmp_path):
+    more = {"name": "mine", "kind": "files", "path": "x.txt", "language": "en", "licence": "MIT"}
+    line = ", ".join(f'{name} = "{value}"' for name, value in more.items())
+    file = tmp_path / "mine.toml"
+    file.write_text(f"[[corpus.sources.add]]\n{line.replace(', ', chr(10))}\n")
+    tiny = PRESETS["tiny"]()
+    for changed in (resolve(tiny, file), resolve(tiny, sets=[f"corpus.sources.add=[{{{line}}}]"])):
+        assert changed.corpus.sources[:-1] == resolve(tiny).corpus.sources
+        assert (changed.corpus.sources[-1].name, changed.corpus.sources[-1].path) == ("mine", "x.txt")
+    both = resolve(tiny, file, [f"corpus.sources=[{{{line.replace('mine', 'other')}}}]"])
+    assert [source.name for source in both.corpus.sources] == ["other"]
+    assert len(resolve(tiny, sets=["corpus.benchmarks.add=[{name = 'exam', path = 'x'}]"]).corpus.benchmarks) == 1
+    for wrong, told in (("corpus.sources.add=1", "expected a list"), ("corpus.source.add=[]", "did you mean")):
+        with pytest.raises(StageError, match=told):
+            resolve(tiny, sets=[wrong])
+    with pytest.raises(StageError, match="two sources are named 'fortunes-pl'"):
+        resolve(tiny, sets=[f"corpus.sources.add=[{{{line.replace('mine', 'fortunes-pl')}}}]"])

@@ -1,0 +1,148 @@
+"""Files as people have them: format, compression and encoding are told from their content, or they are refused."""
+
+import gzip
+import io
+import json
+import tarfile
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tokenization.quarantine import Rejected
+from tokenization.sources import archives
+from tokenization.sources.seen import Seen
+from tokenization.sources.source import Source
+from tokenization.sources.texts import pieces, read
+
+POLISH = "Zażółć gęślą jaźń, bo się ściemnia."
+HTML = f"<!doctype html><html><body><nav><a href=/>Menu</a></nav><article><p>{POLISH}</p></article></body></html>"
+ROWS = [{"text": POLISH, "id": 1}, {"text": "drugi", "id": 2}]
+
+
+def reads(path, language="pl", **more) -> tuple[list[str], list[str], dict[str, int]]:
+    """Return the texts, why other input was rejected, and the files by kind."""
+    source = Source(name="mine", kind="files", language=language, licence="MIT", path=str(path), **more)
+    seen = Seen()
+    found = [one for piece in pieces(source) for one in read(source, piece, seen=seen)]
+    return (
+        [one for one in found if isinstance(one, str)],
+        [one.reason for one in found if isinstance(one, Rejected)],
+        seen.as_dict()["files"],
+    )
+
+
+def arrow(new) -> bytes:
+    sink, table = io.BytesIO(), pa.Table.from_pylist(ROWS)
+    with new(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def parquet(rows=ROWS) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+TABLE = f'id,text\n1,"{POLISH}"\n2,drugi\n'.encode()
+CONTENTS = {
+    "jsonl": LINES,
+    "json": json.dumps(ROWS, indent=1).encode(),
+    "csv": TABLE,
+    "tsv": f"id\ttext\n1\t{POLISH}\n2\tdrugi\n".encode(),
+    "parquet": parquet(),
+    "arrow": arrow(pa.ipc.new_file),
+}
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_rows_of_every_format_without_an_ending_compressed_or_not(tmp_path, kind):
+    for number, content in enumerate((CONTENTS[kind], gzip.compress(CONTENTS[kind]))):
+        (tmp_path / f"part-0000{number}").write_bytes(content)
+    assert reads(tmp_path) == ([POLISH, "drugi"] * 2, [], {kind: 2})
+
+
+def test_arrow_streams_objects_one_after_another_and_tables_of_excel(tmp_path):
+    (tmp_path / "1.arrow").write_bytes(arrow(pa.ipc.new_stream))
+    (tmp_path / "2.json").write_text("\n".join(json.dumps(row, indent=2) for row in ROWS))
+    (tmp_path / "3.csv").write_bytes(f'id;text\r\n1;"{POLISH}\r\nI ""nic"""\r\n2\r\n'.encode("cp1250"))
+    texts, bad, files = reads(tmp_path)
+    assert texts == [POLISH, "drugi"] * 2 + [f'{POLISH}\r\nI "nic"'] and bad == ["not a table"]
+    assert files == {"arrow": 1, "csv in cp1250": 1, "json": 1}
+
+
+def test_pages_of_html_and_of_a_crawl_give_their_main_text(tmp_path):
+    (tmp_path / "page.html").write_text(HTML)
+    (tmp_path / "old.html").write_bytes(HTML.replace("<body>", "<meta charset=iso-8859-2>").encode("iso8859-2"))
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=windows-1250\r\n\r\n" + HTML.encode("cp1250")
+    picture = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n\x89PNG"
+    records = b""
+    for number, content in enumerate((page, picture)):
+        head = (
+            f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:{number}>\r\nContent-Type: application/http"
+        )
+        records += gzip.compress(f"{head}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content + b"\r\n\r\n")
+    (tmp_path / "crawl.warc.gz").write_bytes(records)
+    assert reads(tmp_path) == ([POLISH] * 3, ["not text"], {"html": 1, "html in iso8859-2": 1, "warc": 1})
+
+
+def test_members_of_archives_are_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        members = {"1.jsonl": LINES, "sub/2.csv.gz": gzip.compress(TABLE), "p": parquet(), "__MACOSX/x.txt": b"no"}
+        for name, content in members.items():
+            file.writestr(name, content)
+    packed = (tmp_path / "a.zip").read_bytes()
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as file:
+        for name, content in {"x [1].txt": b"in a tar", "a.zip": packed}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    texts, bad, files = reads(tmp_path)
+    assert texts == [POLISH, "drugi"] * 3 + ["in a tar"] and bad == ["unknown format"]
+    assert files == {"csv": 1, "jsonl": 1, "parquet": 1, "text": 1}
+
+
+def test_a_member_that_grows_without_measure_is_refused_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "RATIO_FROM", 10_000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb.txt", b"a" * 1_000_000)
+        file.writestr("small.txt", b"a text")
+    assert reads(tmp_path) == (["a text"], ["unreadable"], {"text": 1})
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "iso8859_2", "cp852", "utf-16", "utf-16-le", "utf-8-sig"])
+def test_encodings_are_told_or_stated(tmp_path, encoding):
+    text = "Pewnego dnia zapukał do drzwi nieznajomy człowiek.\nPowiedział, że szuka brata, który zaginął.\n"
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert reads(tmp_path / "a.txt")[:2] == reads(tmp_path / "a.txt", encoding=encoding)[:2] == ([text], [])
+    lines = [f"{line}\n" for line in text.splitlines()]
+    assert reads(tmp_path / "a.txt", split_by="line")[:2] == (lines, [])
+
+
+REFUSED = {
+    "notes": b"Some prose without an ending.",
+    "a.pdf": b"%PDF-1.4 and more",
+    "a": bytes(range(256)),
+    "a.xyz": b"\xff\xd8\xff",
+    "russian.txt": "Привет, как дела? Хорошо.".encode("koi8_r"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_of_no_known_format_or_encoding_is_refused_and_not_read_as_text(tmp_path, name):
+    (tmp_path / name).write_bytes(REFUSED[name])
+    texts, bad, _ = reads(tmp_path / name)
+    assert texts == [] and bad[0] in ("unknown format", "unknown encoding")
+
+
+def test_a_stated_format_is_taken_and_columns_are_mapped(tmp_path):
+    (tmp_path / "notes").write_text("Prose.")
+    assert reads(tmp_path / "notes", format="text")[0] == ["Prose."]
+    (tmp_path / "rows").write_text('{"body": "b", "text": "t"}\n{"text": "t"}\n')
+    assert reads(tmp_path / "rows", columns={"text": "body"})[:2] == (["b"], ["no column"])
+    for setting in ({"encoding": "latin-99"}, {"columns": {"body": "text"}}):
+        with pytest.raises(ValueError, match=next(iter(setting))):
+            reads(tmp_path / "rows", **setting)

@@ -1,0 +1,90 @@
+"""Where files lie: folders, links, names with signs of patterns, and web servers."""
+
+import functools
+import gzip
+import http.server
+import json
+import threading
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.processes import SECONDS
+from tokenization.sources.source import Source, SourceError
+from tokenization.sources.texts import pieces, read
+
+
+def reads(path, left_out=None) -> list:
+    source = Source(name="mine", kind="files", language="en", licence="MIT", path=str(path))
+    return [one for piece in pieces(source, left_out) for one in read(source, piece)]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Make folders as Spark and Hive do, hidden files, links, and names that look like patterns."""
+    for name in ("out.parquet/day=1", "out.parquet/_temporary", "[pl] books", "linked", "empty"):
+        (tmp_path / name).mkdir(parents=True)
+    pq.write_table(pa.table({"text": ["spark"]}), tmp_path / "out.parquet/day=1/part-0")
+    for name in (
+        "out.parquet/_SUCCESS",
+        "out.parquet/day=1/.part-0.crc",
+        "out.parquet/_temporary/x",
+        "linked/README.md",
+    ):
+        (tmp_path / name).write_text("no text")
+    (tmp_path / "empty" / "_SUCCESS").write_text("")
+    (tmp_path / "[pl] books" / "a [1] b*.txt").write_text("brackets")
+    (tmp_path / "linked" / "real.txt").symlink_to(tmp_path / "[pl] books" / "a [1] b*.txt")
+    (tmp_path / "linked" / "loop").symlink_to(tmp_path)
+    return tmp_path
+
+
+def test_folders_links_and_names_with_signs_of_patterns(tree):
+    left_out = []
+    assert reads(tree / "out.parquet", left_out) == reads(tree / "*.parquet") == ["spark"] and len(left_out) == 3
+    assert reads(tree / "[pl] books" / "a [1] b*.txt") == reads(tree / "[pl] books" / "*.txt") == ["brackets"]
+    assert reads(tree / "[pl] books") == reads(tree / "linked" / "*.txt") == ["brackets"]
+    assert sorted(reads(tree / "linked")) == ["brackets", "brackets", "spark"]
+    assert reads(tree / "**" / "part-*") == ["spark"]
+
+
+def test_a_place_with_nothing_to_read_says_what_is_there(tree):
+    with pytest.raises(
+        SourceError, match=r"source mine: no file matches .*; 1 are hidden or about other files, such as"
+    ):
+        reads(tree / "empty")
+    with pytest.raises(SourceError, match="no file matches .*nothing"):
+        reads(tree / "nothing")
+
+
+@pytest.fixture
+def web(tmp_path):
+    """Serve a folder on loopback by a server that knows no ranges."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(SECONDS)
+
+
+def test_a_web_server_is_read_as_a_disk_is(web, caplog):
+    folder, url = web
+    rows = [f"row {n} " + "x" * 400 for n in range(20_000)]  # more than a file system of fsspec fetches at once
+    lines = "".join(json.dumps({"text": row}) + "\n" for row in rows).encode()
+    (folder / "a.jsonl").write_bytes(lines)
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines, 1))
+    pq.write_table(pa.table({"text": rows}), folder / "a.parquet")
+    (folder / "b.txt").write_text("a text")
+    for name in ("a.jsonl?token=x&y=[1]", "a.jsonl.gz", "a.parquet"):
+        assert reads(f"{url}/{name}") == rows
+    assert reads(f"{url}/b.txt") == ["a text"] and reads(f"{url}/*.txt") == ["a text"]
+    with pytest.raises(SourceError, match=r"no file matches .*none\.txt: 404"):
+        reads(f"{url}/none.txt")
+    assert not caplog.records
