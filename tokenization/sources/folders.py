@@ -113,7 +113,10 @@ def _walk(folder: str) -> Iterator[tuple[str, int]]:
         seen.add((place.st_dev, place.st_ino))
         for name in names:
             path = f"{root}/{name}"
-            yield path, os.stat(path).st_size if os.path.exists(path) else 0  # what is lost is named when it is read
+            try:
+                yield path, os.stat(path).st_size
+            except OSError:  # a link to nothing, which is named when it is read
+                yield path, 0
 
 
 def _is_folder(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bool:

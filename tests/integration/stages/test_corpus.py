@@ -137,3 +137,22 @@ def test_source_configuration_is_checked(change, words):
     Source(**good)
     with pytest.raises(ValueError, match=words):
         Source(**good | change)
+
+
+def test_a_source_that_gives_nothing_stops_the_stage_after_its_quarantine_is_written(ray_session, sources, tmp_path):
+    """Unless it is optional."""
+    (tmp_path / "notes").write_text("Prose of no stated format.")
+    bad = replace(sources[0], name="notes", path=str(tmp_path / "notes"))
+    told = r"^source notes: unknown format .*\(after 0 rows of file://.*/notes\): `format` of the source states it$"
+    with pytest.raises(StageError, match=told):
+        stage.build_corpus(corpus_context(tmp_path / "out"), config((bad, sources[1])))
+    [line] = (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "unknown format"
+    ctx = corpus_context(tmp_path / "without")
+    metrics = stage.build_corpus(ctx, config((replace(bad, optional=True), sources[1])))
+    assert metrics["result"].endswith(", without notes") and any(
+        "without notes" in told for told in ctx.reporter.messages
+    )
+    message = "source en-book: nothing is left of 302 texts of files .*en.jsonl .*short.*min_characters = 10,000"
+    with pytest.raises(StageError, match=message):
+        stage.build_corpus(corpus_context(tmp_path / "none"), config(sources[:1], min_characters=10_000))

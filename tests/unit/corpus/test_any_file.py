@@ -12,6 +12,7 @@ import pytest
 
 from tokenization.quarantine import Rejected
 from tokenization.sources import archives
+from tokenization.sources.formats import json_items
 from tokenization.sources.seen import Seen
 from tokenization.sources.source import Source
 from tokenization.sources.texts import pieces, read
@@ -72,6 +73,12 @@ def test_arrow_streams_objects_one_after_another_and_tables_of_excel(tmp_path):
     texts, bad, files = reads(tmp_path)
     assert texts == [POLISH, "drugi"] * 2 + [f'{POLISH}\r\nI "nic"'] and bad == ["not a table"]
     assert files == {"arrow": 1, "csv in cp1250": 1, "json": 1}
+
+
+def test_an_item_of_json_that_is_no_document_ends_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_items, "MOST_BYTES", 1_000_000)
+    (tmp_path / "a.json").write_text(json.dumps([*ROWS, {"text": "x" * 2_000_000}, *ROWS]))
+    assert reads(tmp_path) == ([POLISH, "drugi"], ["too long"], {"json": 1})
 
 
 def test_pages_of_html_and_of_a_crawl_give_their_main_text(tmp_path):

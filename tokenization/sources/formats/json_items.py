@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from tokenization.quarantine import Rejected
+from tokenization.quarantine import MOST_BYTES, Rejected
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
@@ -17,19 +17,44 @@ def json_items(_: Columns, part: Slice, stream: io.BufferedReader, decoder: Text
 
     text = decoder.as_utf8(stream)
     is_array = text.peek(1 << 10).lstrip().startswith(b"[")
-    items = ijson.items(text, "item" if is_array else "", multiple_values=True, use_float=True)
+    counted = _Counted(text)
+    items = ijson.items(counted, "item" if is_array else "", multiple_values=True, use_float=True)
     number = 0
     while True:
         place = f"item {number}"
         try:
             value = next(items, None)
+        except _TooLongError:
+            yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes; nothing after it is read")
+            return
         except ijson.JSONError as error:
             yield Rejected(part.url, place, "not JSON", str(error).partition("\n")[0])
             return
         if value is None:
             return
+        counted.since_item = 0
         if isinstance(value, dict):
             yield Row(part.url, place, value)
         else:
             yield Rejected(part.url, place, "not JSON", "not an object")
         number += 1
+
+
+class _TooLongError(ValueError):
+    pass
+
+
+class _Counted:
+    """Ends a stream where an item is longer than a text may be; the parser would take hours and all memory for it."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self.since_item = 0
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes."""
+        content = self._stream.read(size)
+        self.since_item += len(content)
+        if self.since_item > MOST_BYTES:
+            raise _TooLongError
+        return content
