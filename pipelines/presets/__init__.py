@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pipelines.config import PipelineConfig
 from pipelines.presets import (
     beta,
+    hour,
     micro,
     tiny,
 )
 
 PRESETS: dict[str, Callable[[], PipelineConfig]] = {
     "tiny": tiny.tiny,
+    "hour": hour.hour,
     "micro": micro.micro,
     "beta": beta.beta,
 }
