@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import fsspec
 import torch
 
-from jobs.evaluation.rates import tabulate
+from jobs.evaluation.rates import Outcome, rate, tabulate
 from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.records import BROAD
 from tokenization.shards.reader import ShardReader
 
 GROUPS = ("distance", "facts", "language", "kind")
@@ -54,15 +56,28 @@ def main() -> None:
                 speaker, tokenizer, conversations, arguments.batch_size, teacher_forced=forced, controls=not forced
             )
             for arm in speaker.arms[: 1 if forced else None]:
-                figures = tabulate([o for o in outcomes if o.arm == arm])
+                own = [outcome for outcome in outcomes if outcome.arm == arm]
+                figures = tabulate(own)
                 mode = {"arm": arm, "writes": "teacher-forced" if forced else "free-running"}
                 cells = [("distance", "1-4", figures["distance_1_to_4"])]
                 cells += [(by, group, cell) for by in GROUPS for group, cell in figures[f"by_{by}"].items()]
+                cells += [("generator", name, cell) for name, cell in by_generator(own).items()]
                 lines += [about | mode | {"by": by, "group": group} | cell for by, group, cell in cells]
     append(arguments.results, lines)
     for line in lines:
         if line["group"] == "1-4":
             print(f"{line['arm']:13} {line['writes']:14} {100 * line['accuracy']:5.1f} %  n {line['n']}")
+
+
+def by_generator(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
+    """Return the rates of questions about what was told, for conversations of templates and for broad ones."""
+    told: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        probe = outcome.question.probe
+        if probe.kind != "unknown":
+            name = "broad" if probe.slot.startswith(f"{BROAD}/") else "template"
+            told.setdefault(name, []).append(outcome)
+    return {name: rate(found) for name, found in sorted(told.items())}
 
 
 def artifact(folder: str) -> dict[str, str]:
