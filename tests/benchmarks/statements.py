@@ -56,14 +56,18 @@ def recall() -> str:
 
 @statement
 def recall_headline() -> str:
-    own, zeroed, rival = answers(), answers(arm="zeroed"), answers(arm="full_history")
+    own = {name: answers("generator", name) for name in ("template", "broad")}
+    zeroed, rival = (
+        " and ".join(percent(answers("generator", name, arm)["accuracy"]) for name in own)
+        for arm in ("zeroed", "full_history")
+    )
     return (
-        f"Asked for values that training never saw, in sentences that it has seen, the model that `make demo` trains "
-        f"answers {percent(own['accuracy'])} of {own['n']} questions right from its memory (95 % interval "
-        f"{interval(own)}), and {percent(zeroed['accuracy'])} ({interval(zeroed)}) when that memory is emptied. A "
-        f"guess would be right for {percent(own['chance'], 1)}. A stateless model of the same active size, which reads "
-        f"the whole conversation again, answers {percent(rival['accuracy'])} ({interval(rival)}) "
-        f"{source('recall', own)}."
+        f"The model that `make demo` trains is asked for values that training never saw. In sentences that it has seen "
+        f"it answers {percent(own['template']['accuracy'])} of {own['template']['n']} questions right from its memory "
+        f"(95 % interval {interval(own['template'])}); in sentences, about things, that it never saw, "
+        f"{percent(own['broad']['accuracy'])} of {own['broad']['n']} ({interval(own['broad'])}). When that memory is "
+        f"emptied, it answers {zeroed}. A stateless model of the same active size, which reads the whole conversation "
+        f"again, answers {rival} {source('recall', own['template'])}."
     )
 
 
