@@ -43,7 +43,7 @@ def test_killed_in_shards_and_in_pretrain_and_then_terminated(nano, copy):
 
     command = copy.start(*RUN).until(lambda: copy.begun("pretrain"))
     refusal = copy.rxt(*RUN, code=2)
-    assert re.search(rf"^error: pretrain \S+ is written by pid {command.process.pid} on ", refusal, re.MULTILINE)
+    assert re.search(rf"^error: pretrain \S+ is being written by pid {command.process.pid} on ", refusal, re.MULTILINE)
     copy.kill(command.until(lambda: saved(copy, "pretrain")))
     assert resumed(command.output, "text-shards") == len(before)
     after = finished_shards(shards)

@@ -29,7 +29,8 @@ def test_lines_are_appended_per_arm_mode_and_group_of_questions(tmp_path, monkey
     assert earlier == {"case": "earlier"}
     headline = [(line["arm"], line["writes"]) for line in lines if line["group"] == "1-4"]
     assert len(headline) == len(set(headline)) == 7
-    assert {line["by"] for line in lines if line["arm"] == "rxt"} == {"distance", "facts", "language", "kind"}
+    groups = {"distance", "facts", "language", "kind", "generator"}
+    assert {line["by"] for line in lines if line["arm"] == "rxt"} == groups
     assert all(line["low"] <= line["accuracy"] <= line["high"] and line["n"] > 0 for line in lines)
     documented = (BENCHMARKS / "README.md").read_text()
     assert all(f"`{key}`" in documented for line in lines for key in line)
