@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from pipelines import cli
 from pipelines import submit as module
 from pipelines.cluster import Cluster, SubmitError
+from pipelines.guard.token import TokenError
 from pipelines.submit import submit
 from tests.support.nano import Workspace, built
 from tests.support.processes import SECONDS, free_port, started, until
@@ -214,7 +215,7 @@ def test_a_wrong_or_missing_token_explains_itself(head, clone, tmp_path, monkeyp
     (tmp_path / ".ray" / "auth_token").write_text(TOKEN + "\n")
     assert Cluster(address).token.source == str(tmp_path / ".ray" / "auth_token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "nowhere"))
-    with pytest.raises(SubmitError, match="nowhere: no such file"):
+    with pytest.raises(TokenError, match="nowhere: no such file"):
         submit(address, ["run"], True, **WHERE)
 
 
@@ -233,14 +234,16 @@ def test_the_real_command_writes_shards_on_the_cluster_and_leaves_no_secret_anyw
     assert (workspace.artifact("text-shards") / "train-00000.arrow").exists()
     assert "next: rxt run --config nano.toml   builds " in log
 
-    request = urllib.request.Request(f"{address}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"})
+    (job,) = re.findall(r"^job (\S+)", output, re.MULTILINE)
+    request = urllib.request.Request(f"{address}/api/jobs/{job}", headers={"Authorization": f"Bearer {TOKEN}"})
     with urllib.request.urlopen(request, timeout=SECONDS) as response:
         told = [output.encode(), response.read()]
     secrets = [secret.encode() for secret in (TOKEN, *PLANTED.values())]
     assert not [secret for secret in secrets for text in told if secret in text]
-    (job,) = re.findall(r"^job (\S+)", output, re.MULTILINE)
     left = [path for folder in (workspace.folder, session) for path in folder.rglob("*") if path.is_file()]
     assert {"mlflow.db", "manifest.json", f"job-driver-{job}.log"} <= {path.name for path in left}
+    # the jobs of other tests on this cluster print their environment
+    left = [path for path in left if job in path.name or not path.name.startswith("job-driver-")]
     assert not [path for path in left for secret in secrets if secret in path.read_bytes()]
 
 
