@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.arguments import ConfigFile, Json, PresetOption, Sets, StageName, complete_stage
+from pipelines.guard.terminal import say
 
 DAMAGED = 1
 
@@ -25,7 +26,7 @@ def gc(
 
     store = ArtifactStore(store_url())
     store.check_readable()
-    found = find_garbage(store, lambda text: print(text, file=sys.stderr, flush=True))
+    found = find_garbage(store, lambda text: say(text, sys.stderr))
     for garbage in found if yes else ():
         remove(store, garbage)
     total = sum(garbage.size for garbage in found)
@@ -39,7 +40,7 @@ def gc(
     rows = [(g.attempt.stage, g.attempt.artifact_id, g.reason, byte_size(g.size)) for g in found]
     if rows:
         print_table(console_on(sys.stdout), table_of(("stage", "artifact", "what goes", "size"), rows))
-    print(f"{byte_size(total)} {'deleted' if yes else 'may go; nothing was deleted'}")
+    say(f"{byte_size(total)} {'deleted' if yes else 'may go; nothing was deleted'}")
     if found and not yes:
         print("next: rxt gc --yes")
 
@@ -71,7 +72,7 @@ def verify(
         examined.append(verified)
         if not as_json:
             what = verified.damage or f"{verified.files} files, {byte_size(verified.size)}"
-            print(f"{attempt.stage} {attempt.artifact_id}: {'DAMAGED ' if verified.damage else ''}{what}", flush=True)
+            say(f"{attempt.stage} {attempt.artifact_id}: {'DAMAGED ' if verified.damage else ''}{what}")
     damaged = [verified for verified in examined if verified.damage]
     if as_json:
         entries = [
@@ -79,10 +80,10 @@ def verify(
         ]
         print(json.dumps({"store": store.url, "damaged": len(damaged), "artifacts": entries}, indent=2))
     else:
-        print(f"{len(examined)} complete artifacts, {len(damaged)} of them damaged")
+        say(f"{len(examined)} complete artifacts, {len(damaged)} of them damaged")
         for verified in damaged:
             attempt = verified.attempt
-            print(f"next: copy {store.uri(attempt)} again, or rxt stage discard {attempt.stage} {attempt.artifact_id}")
+            say(f"next: copy {store.uri(attempt)} again, or rxt stage discard {attempt.stage} {attempt.artifact_id}")
     return DAMAGED if damaged else 0
 
 

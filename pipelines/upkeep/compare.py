@@ -10,6 +10,7 @@ from jobs.stage.context import Look, StageError
 from pipelines.artifacts import MANIFEST, RESOLVED, Attempt
 from pipelines.code_digest import changed_files
 from pipelines.fingerprint import diff
+from pipelines.guard.terminal import say
 from pipelines.planner import named
 from pipelines.session import Session
 
@@ -23,11 +24,11 @@ def show_difference(session: Session, name: str, first: str, second: str, as_jso
     if as_json:
         print(json.dumps(session.identity | {"stage": name, "from": first, "to": second} | found, indent=2))
         return
-    print(f"{session.header}\n{name}: {first} -> {second}")
+    say(f"{session.header}\n{name}: {first} -> {second}")
     for part, lines in found.items():
-        print(f"{part}: {'the same' if not lines else ''}".rstrip())
+        say(f"{part}: {'the same' if not lines else ''}".rstrip())
         for line in lines:
-            print(f"  {line}")
+            say(f"  {line}")
 
 
 def _record(session: Session, attempt: Attempt) -> dict[str, Any]:

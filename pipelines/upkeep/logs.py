@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.stage.context import StageError
 from pipelines.advice import way_on
 from pipelines.artifacts import FAILURE, LOG, METRICS, Attempt
+from pipelines.guard.terminal import say
 from pipelines.planner import named
 from pipelines.session import Session
 
@@ -18,22 +19,17 @@ def print_logs(session: Session, name: str, artifact_id: str | None) -> None:
     attempt = session.store.find(name, artifact_id) if artifact_id else status.attempt or _last(session, name)
     if attempt is None:
         raise StageError(f"{name} is {status.state}: nothing was made yet", way_on(session.invocation, statuses, name))
-    print(f"{session.header}\n{name} {attempt.artifact_id}: {session.store.uri(attempt)}")
+    say(f"{session.header}\n{name} {attempt.artifact_id}: {session.store.uri(attempt)}")
     for line in (session.store.read_text(attempt, LOG) or "it has no log\n").splitlines():
-        print(printable(line))
+        say(line)
     failure = session.store.read_note(attempt, FAILURE)
     if failure:
-        print(f"\n{printable(failure.get('traceback', ''))}\n{printable(failure.get('message', ''))}")
+        say(f"\n{failure.get('traceback', '')}\n{failure.get('message', '')}")
     points = (session.store.read_text(attempt, METRICS) or "").splitlines()
     if points:
-        print(f"last of {len(points)} lines of {METRICS}: {printable(points[-1])}")
+        say(f"last of {len(points)} lines of {METRICS}: {points[-1]}")
     if attempt == status.attempt and not status.is_complete:
-        print(f"next: {way_on(session.invocation, statuses, name)}")
-
-
-def printable(text: str) -> str:
-    """Without what steers a terminal. Lines and tabs stay."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+        say(f"next: {way_on(session.invocation, statuses, name)}")
 
 
 def _last(session: Session, name: str) -> Attempt | None:

@@ -13,7 +13,6 @@ from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore
 from pipelines.planner import plan
 from pipelines.upkeep.gc import find_garbage
-from pipelines.upkeep.logs import printable
 from tests.support.toy_graph import run, toy
 
 FIRST = toy("first", text="a", deterministic=True)
@@ -138,8 +137,11 @@ def test_diff_tells_what_changed_between_two_attempts(store, monkeypatch):
     assert wrong.exit_code == 2 and "no artifact 0123456789ab-1" in wrong.stderr
 
 
-def test_what_is_printed_steers_no_terminal():
-    assert printable("a\x1b[31mb\x07\tc\nd\u202e") == "a[31mb\tc\nd"
+def test_a_log_steers_no_terminal(store):
+    (attempt,) = store.attempts("steps")
+    Path(store.uri(attempt), "log.txt").write_text("a\x1b[31mb\x07\tc\u202e\n")
+    shown = rxt("logs", "steps").stdout
+    assert "a\N{REPLACEMENT CHARACTER}[31mb" in shown and not {"\x1b", "\x07", "\u202e"} & set(shown)
 
 
 def test_doctor_finds_what_is_wrong_and_says_the_command(store, monkeypatch):
