@@ -16,6 +16,7 @@ import typer
 from pipelines.commands import jobs, upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
 from pipelines.guard.addresses import LOOPBACK, reach_directly
+from pipelines.guard.home import prepare_home
 from pipelines.guard.secrets import redacted
 from pipelines.guard.terminal import OutputBroken, patient, prepare_streams, say
 
@@ -373,6 +374,7 @@ def _print_json(value: dict[str, Any]) -> None:
 def main() -> None:
     """The `rxt` command."""
     prepare_streams()
+    prepare_home()
     reach_directly(*LOOPBACK)
     try:
         try:

@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -55,13 +56,25 @@ def absolute_uri(uri: str) -> str:
     """
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.partition("+")[0] not in SCHEMES:
-        raise TrackingError(
-            f"tracking URI {masked(uri)!r}: not a database or a server; use sqlite:////absolute/mlflow.db or http://host:port",
-            "unset MLFLOW_TRACKING_URI   to use .rxt/mlflow.db",
-        )
+        raise _unusable(uri, "not a database or a server")
     if scheme == "sqlite":
-        return f"sqlite:///{Path(rest.removeprefix('/')).absolute()}"
+        path = rest.removeprefix("/")
+        if path in ("", ":memory:") or "?" in path:
+            raise _unusable(uri, "names no file")
+        return f"sqlite:///{Path(path).absolute()}"
+    if scheme.startswith("http"):
+        try:
+            urlsplit(uri)
+        except ValueError as error:
+            raise _unusable(uri, str(error)) from error
     return uri.rstrip("/")
+
+
+def _unusable(uri: str, reason: str) -> TrackingError:
+    return TrackingError(
+        f"tracking URI {masked(uri)!r}: {reason}; use sqlite:////absolute/mlflow.db or http://host:port",
+        "unset MLFLOW_TRACKING_URI   to use .rxt/mlflow.db",
+    )
 
 
 class Tracking:

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.tracker.errors import TrackingError, TrackingUnavailable
-from pipelines.tracking import LONGEST_PARAM, Tracking
+from pipelines.tracking import LONGEST_PARAM, Tracking, absolute_uri
 from pipelines.ui import serve_ui
 from tests.support.processes import SECONDS, free_port, started
 from tests.support.servers.login import login_server
@@ -167,6 +167,13 @@ def test_a_store_that_mlflow_refuses_is_named(uri):
     with pytest.raises(TrackingError, match=re.escape(repr(uri))) as error:
         Tracking(uri, "tiny")
     assert error.value.remedy
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "sqlite:///m.db?mode=ro", "http://[::1"])
+def test_an_address_that_names_nothing_is_refused(uri):
+    with pytest.raises(TrackingError, match=re.escape(f"tracking URI {uri!r}: ")) as error:
+        absolute_uri(uri)
+    assert "sqlite:////absolute/mlflow.db or http://host:port" in str(error.value)
 
 
 def test_a_relative_database_is_made_absolute(tmp_path, monkeypatch):
