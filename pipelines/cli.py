@@ -110,12 +110,16 @@ def status(
 @stage_app.command("list")
 @reporting_errors
 def stage_list(
-    preset: PresetOption = "tiny", config: ConfigFile = None, sets: Sets = None, as_json: Json = False
+    listed: Annotated[str | None, typer.Argument(metavar="PRESET", help="As --preset.")] = None,
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
 ) -> None:
     """The stages, what each does, its inputs."""
     from pipelines import views
 
-    views.stage_list(_open(preset, config, sets), as_json)
+    views.stage_list(_open(listed or preset, config, sets), as_json)
 
 
 @stage_app.command("show")
@@ -320,10 +324,10 @@ def root(
 
 
 def _invocation(arguments: Mapping[str, Any]) -> Invocation:
-    """The invocation of a command with these arguments. `submit` and `ui` have no preset."""
+    """The invocation of a command with these arguments. `submit` and `ui` have no preset, a list may have `listed`."""
     from pipelines.invocation import DEFAULT_PRESET, Invocation
 
-    preset = arguments.get("preset", DEFAULT_PRESET)
+    preset = arguments.get("listed") or arguments.get("preset", DEFAULT_PRESET)
     return Invocation.typed(preset, arguments.get("config"), arguments.get("sets") or ())
 
 

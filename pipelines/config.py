@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from jobs.configs.base import Config
 from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
@@ -24,9 +26,12 @@ from rxt_model.memory.registry import WRITES
 class PipelineConfig(Config):
     """A preset is a function that returns one of these; `--config` and `--set` overlay it.
 
-    A stage whose section is None is not part of that preset's DAG; `pipelines/curriculum.py` says which section belongs
-    to which stage.
+    `curriculum` names the stages that train the model, in their order. A stage whose section is None, or which trains
+    and is not named, is not part of that preset's DAG; `pipelines/curriculum.py` says which section belongs to which
+    stage.
     """
+
+    curriculum: Annotated[tuple[str, ...], Field(min_length=1)] = ("pretrain", "sft", "memory-pretrain", "smat", "mrl")
 
     corpus: CorpusConfig | None = None
     tokenizer: TokenizerConfig | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from jobs.configs.training import ConversationTrainingConfig
 from pipelines.config import PipelineConfig
-from pipelines.dag import Dag, LeftOut
+from pipelines.dag import Dag, LeftOut, Training
 from pipelines.stage import Stage
 
 # One screen: a stage is a line or two, whatever a formatter thinks.
 # fmt: off
 
 def curriculum(c: PipelineConfig) -> list[Stage]:
-    """The stages of a preset, each after those it reads."""
+    """The stages of a preset, each after those it reads. Those that train stand in the order of `c.curriculum`."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
                    deterministic=True, version=3)
@@ -29,21 +29,21 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
                        version=3)
-    pre = dag.add("pretrain", "joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
-                  "pretrain", {"shards": text})
-    sft = dag.add("sft", "joint fine-tuning on interactions", "jobs.training.sft:sft",
-                  "sft", {"model": pre, "shards": interactions})
-    mem = dag.add("memory-pretrain", "teach reading before compressing",
-                  "jobs.training.memory_pretrain:memory_pretrain", "memory_pretrain",
-                  {"model": sft, "shards": conversations, **_rehearsed(text, c.memory_pretrain)})
-    smat = dag.add("smat", "train through several memory writes", "jobs.training.smat:smat",
-                   "smat", {"model": mem, "shards": conversations, **_rehearsed(text, c.smat)})
-    mrl = dag.add("mrl", "reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
-                  "mrl", {"model": smat, "shards": episodes, "tokenizer": tok})
-    last = smat if isinstance(mrl, LeftOut) else mrl
+    first, last = dag.train(c.curriculum, {
+        "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
+                             {"shards": text}, begins=True),
+        "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions}),
+        "memory-pretrain": Training("teach reading before compressing",
+                                    "jobs.training.memory_pretrain:memory_pretrain",
+                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}),
+        "smat": Training("train through several memory writes", "jobs.training.smat:smat",
+                         {"shards": conversations, **_rehearsed(text, c.smat)}),
+        "mrl": Training("reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
+                        {"shards": episodes, "tokenizer": tok}, refines=True),
+    })
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",
-                   {"text": text, "interactions": interactions, "conversations": conversations, "model": pre})
+                   {"text": text, "interactions": interactions, "conversations": conversations, "model": first})
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
                   {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from jobs.stage.context import StageError
 from pipelines.config import PipelineConfig
@@ -16,6 +17,20 @@ class LeftOut:
 
     name: str
     section: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """A stage that trains a model, before a curriculum gives it a place. It reads the model of the stage before
+    it as `model`, and what `reads` names. One that `begins` makes a new model instead. One that `refines` is left out
+    without harm: the stages after it then read the model before it. Its section has its name, with underscores."""
+
+    summary: str
+    function: str
+    reads: Mapping[str, Stage | LeftOut] = field(default_factory=dict)
+    begins: bool = False
+    refines: bool = False
+    version: int = 1
 
 
 class Dag:
@@ -53,3 +68,36 @@ class Dag:
         stage = Stage(name, summary, function, config, present, deterministic, version)
         self.stages.append(stage)
         return stage
+
+    def train(self, order: Sequence[str], known: Mapping[str, Training]) -> tuple[Stage | LeftOut, Stage | LeftOut]:
+        """Adds the stages that `order` names, each of which trains the model of the one before. Returns the first and
+        the last. Raises StageError for an order that no model can go through, and as `add` does."""
+        _check(order, known)
+        first: Stage | LeftOut | None = None
+        last = LeftOut(order[0], order[0])
+        for name in order:
+            stage, section = known[name], name.replace("-", "_")
+            reads = stage.reads if stage.begins else {"model": last, **stage.reads}
+            added = self.add(name, stage.summary, stage.function, section, reads, version=stage.version)
+            first = first or added
+            last = last if stage.refines and isinstance(added, LeftOut) else added
+        return first or last, last
+
+
+def _check(order: Sequence[str], known: Mapping[str, Training]) -> None:
+    beginnings = " or ".join(name for name, stage in known.items() if stage.begins)
+    for place, name in enumerate(order):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            fault = f"has no stage {name}; " + (
+                f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+            )
+        elif name in order[:place]:
+            fault = f"names {name} twice"
+        elif known[name].begins and place:
+            fault = f"makes a new model in {name}, after {order[place - 1]}: it must begin with {beginnings}, once"
+        elif not known[name].begins and not place:
+            fault = f"begins with {name}, which reads a model: it must begin with {beginnings}"
+        else:
+            continue
+        raise StageError(f"curriculum = {list(order)}: {fault}", "rxt stage list     shows what each stage reads")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.configs.base import Config
 from jobs.stage.context import Artifact, StageError
 from pipelines import overrides
 from pipelines.advice import not_there, way_on
@@ -43,10 +44,13 @@ class Session:
             raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
         found = Path(os.environ.get(JOB_CONFIG, file)) if file else None
         config = overrides.resolve(PRESETS[preset](), found, sets)
-        invocation = Invocation.typed(preset, file, sets, overrides.shown(overrides.read(found, sets)))
+        changed = overrides.read(found, sets)
+        stages = curriculum(config)
+        _check_read(config, stages, changed)
         store = ArtifactStore(store_url())
         store.check_readable()
-        return cls(invocation, config, curriculum(config), store, tracking_uri())
+        invocation = Invocation.typed(preset, file, sets, overrides.shown(changed))
+        return cls(invocation, config, stages, store, tracking_uri())
 
     @property
     def header(self) -> str:
@@ -126,6 +130,18 @@ class Session:
             "result": manifest["result"] if manifest else None,
             "reason": status.reason,
         }
+
+
+def _check_read(config: PipelineConfig, stages: Sequence[Stage], keys: Iterable[str]) -> None:
+    """Raise StageError for a key of a stage that the curriculum does not name, as it would change nothing."""
+    for key in keys:
+        section = getattr(config, key.partition(".")[0])
+        if isinstance(section, Config) and section is not config.execution:
+            if not any(stage.config is section for stage in stages):
+                raise StageError(
+                    f"{key} changes nothing: no stage of the curriculum reads it ({', '.join(config.curriculum)})",
+                    "rxt run --set 'curriculum=[...]'     names the stages that train, in their order",
+                )
 
 
 def store_url() -> str:

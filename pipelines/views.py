@@ -51,10 +51,15 @@ def why(session: Session, statuses: Mapping[str, StageStatus], name: str, as_jso
 
 def config(session: Session) -> None:
     """Prints the whole resolved configuration, one key a line, as a file for `--config` may have it."""
-    for section in type(session.config).model_fields:
-        name, value = section.replace("_", "-"), getattr(session.config, section)  # spelled as the stages are
-        for line in [f"# {name} is left out"] if value is None else settings(value, f"{name}."):
-            say(line)
+    used = [id(stage.config) for stage in session.stages]
+    say(f"curriculum = {json.dumps(session.config.curriculum)}")
+    for section, value in session.config:
+        name = section.replace("_", "-")  # spelled as the stages are
+        if value is None or (id(value) not in used and name not in ("curriculum", "execution")):
+            say(f"# {name} is left out")
+        elif name != "curriculum":
+            for line in settings(value, f"{name}."):
+                say(line)
 
 
 def stage_list(session: Session, as_json: bool) -> None:

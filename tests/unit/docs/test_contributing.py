@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,12 @@ def test_the_example_stage_is_listed_where_a_key_asks_for_it(copy):
     listing = ("-m", "pipelines.cli", "stage", "list")
     assert "lengths" not in copy.python(*listing)
     assert "how many documents are long" in copy.python(*listing, "--set", "lengths.long=1000")
+
+
+def test_the_example_objective_has_its_place_in_the_curriculum_that_names_it(copy):
+    command = shlex.split(block(".venv/bin/rxt stage list --set echo").replace("\\\n", ""))
+    listed = copy.python("-m", "pipelines.cli", *command[1:])
+    assert re.search(r"^sft +joint fine-tuning on interactions +echo, interaction-shards", listed, re.MULTILINE), listed
 
 
 def test_the_example_memory_write_writes_is_read_and_learns(copy):

@@ -11,7 +11,7 @@ from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.fingerprint import fingerprint, plain
 
-SECTIONS = [name for name in PipelineConfig.model_fields if name != "execution"]
+SECTIONS = [name for name in PipelineConfig.model_fields if name not in ("curriculum", "execution")]
 
 
 def whole(*left_out):
@@ -96,3 +96,78 @@ def test_a_model_needs_its_sections(rxt, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "blank", PipelineConfig)
     shown = rxt("model", "show", "blank")
     assert shown.exit_code == 2 and "blank: has no model" in shown.output
+
+
+def test_every_stage_of_the_published_order_reads_what_it_read_before_presets_chose_the_order():
+    """The inputs by name are part of each fingerprint, and so is the version."""
+    text, asked = {"shards": "text-shards"}, {"shards": "conversation-shards"}
+    data = {"corpus": "corpus", "tokenizer": "tokenizer"}
+    read = {stage.name: {name: source.name for name, source in stage.inputs.items()} for stage in curriculum(whole())}
+    assert read == {
+        "corpus": {},
+        "tokenizer": {"corpus": "corpus"},
+        "text-shards": data,
+        "interaction-shards": data,
+        "conversation-shards": data,
+        "episode-shards": data,
+        "pretrain": text,
+        "sft": {"model": "pretrain", "shards": "interaction-shards"},
+        "memory-pretrain": {"model": "sft", **asked},
+        "smat": {"model": "memory-pretrain", **asked},
+        "mrl": {"model": "smat", "shards": "episode-shards", "tokenizer": "tokenizer"},
+        "baseline": {
+            "text": "text-shards",
+            "interactions": "interaction-shards",
+            "conversations": "conversation-shards",
+            "model": "pretrain",
+        },
+        "evaluate": {"model": "mrl", "baseline": "baseline", "text": "text-shards", **asked, "tokenizer": "tokenizer"},
+        "export": {"model": "mrl", "tokenizer": "tokenizer", "evaluation": "evaluate"},
+    }
+
+
+def test_the_curriculum_says_which_stages_train_and_in_which_order():
+    stages = curriculum(whole().model_copy(update={"curriculum": ("pretrain", "smat", "memory-pretrain")}))
+    read = {stage.name: stage.inputs["model"].name for stage in stages if "model" in stage.inputs}
+    assert read == {
+        "smat": "pretrain",
+        "memory-pretrain": "smat",
+        "baseline": "pretrain",
+        "evaluate": "memory-pretrain",
+        "export": "memory-pretrain",
+    }
+    assert not {"sft", "mrl"} & {stage.name for stage in stages}
+
+
+@pytest.mark.parametrize(
+    ("order", "fault"),
+    [
+        ('["sft", "smat"]', "begins with sft, which reads a model: it must begin with pretrain"),
+        ('["pretrain", "smat", "pretrain"]', "names pretrain twice"),
+        ('["pretrain", "smatt"]', "has no stage smatt; did you mean smat?"),
+        ('["pretrain", "baseline"]', "has no stage baseline; there are: pretrain"),
+    ],
+)
+def test_an_order_that_no_model_can_go_through_is_refused(rxt, order, fault):
+    refused = rxt("status", "--set", f"curriculum={order}")
+    assert refused.exit_code == 2 and fault in refused.output
+
+
+def test_an_empty_curriculum_is_refused(rxt):
+    refused = rxt("status", "--set", "curriculum=[]")
+    assert refused.exit_code == 2 and "curriculum = []" in refused.output
+
+
+def test_a_key_of_a_stage_that_the_curriculum_does_not_name_is_refused(rxt):
+    named = ("--set", 'curriculum=["pretrain", "memory-pretrain", "smat"]')
+    refused = rxt("status", "short", *named, "--set", "sft.steps=3")
+    assert refused.exit_code == 2 and "sft.steps changes nothing" in refused.output
+    assert rxt("status", "short", *named, "--set", "smat.optimizer.lr=1e-4").exit_code == 0
+    dry = rxt("run", "short", "--dry-run", *named)
+    assert "\n# sft is left out\n" in dry.output
+    assert dry.output.startswith('curriculum = ["pretrain", "memory-pretrain", "smat"]\n')
+
+
+def test_a_list_takes_its_preset_as_run_does(rxt):
+    listed = [rxt("stage", "list", *words).output for words in (("short",), ("--preset", "short"))]
+    assert listed[0] == listed[1] and "preset short" in listed[0]
