@@ -31,13 +31,14 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                        version=3)
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
-                             {"shards": text}, begins=True),
-        "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions}),
+                             {"shards": text}, begins=True, version=2),
+        "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions},
+                        version=2),
         "memory-pretrain": Training("teach reading before compressing",
                                     "jobs.training.memory_pretrain:memory_pretrain",
-                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}),
+                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}, version=2),
         "smat": Training("train through several memory writes", "jobs.training.smat:smat",
-                         {"shards": conversations, **_rehearsed(text, c.smat)}),
+                         {"shards": conversations, **_rehearsed(text, c.smat)}, version=2),
         "mrl": Training("reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
                         {"shards": episodes, "tokenizer": tok}, refines=True),
     })

@@ -8,7 +8,7 @@ Memory is passed in and returned, never stored in the module. Encoder and decode
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -120,7 +120,12 @@ class ReactiveTransformer(TokenModel):
         c = self.config
         shape = (c.stateful_layers, batch, c.memory.slots, c.dim)
         weight = self.embedding.weight
-        return torch.randn(shape, generator=generator, device=weight.device).to(weight.dtype) * c.memory.init_std
+        device = weight.device if generator is None else generator.device
+        return torch.randn(shape, generator=generator, device=device).to(weight) * c.memory.init_std
+
+    def initial_memories(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return the random memory of conversations [L, B, S, d], each from a generator of its own."""
+        return torch.cat([self.initial_memory(1, generator) for generator in generators], 1)
 
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None

@@ -80,7 +80,7 @@ class ReactiveSpeaker:
     def begin(self, conversations: Sequence[int]) -> None:
         """Give each conversation an initial memory of its own."""
         generators = [torch.Generator().manual_seed(self.seed * 1_000_003 + c) for c in conversations]
-        self.memory = torch.cat([self.model.initial_memory(1, g) for g in generators], dim=1)
+        self.memory = self.model.initial_memories(generators)
 
     def read(self, arm: str) -> Tensor:
         """The memory [L, B, S, d] that `arm` answers from."""

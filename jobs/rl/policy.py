@@ -34,11 +34,8 @@ def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed
     """The initial memory of each episode [L, B, S, d], which depends on seed and conversation alone. So the learner
     starts where the rollout did, and answers that are compared with each other come from the same memory."""
     device = model.embedding.weight.device
-    rows = [
-        model.initial_memory(1, torch.Generator(device).manual_seed(stable_seed(seed, "memory", episode.group)))
-        for episode in episodes
-    ]
-    return torch.cat(rows, 1)
+    seeds = [stable_seed(seed, "memory", episode.group) for episode in episodes]
+    return model.initial_memories([torch.Generator(device).manual_seed(seed) for seed in seeds])
 
 
 def score_answers(

@@ -17,6 +17,7 @@ from jobs.training.batching.batches import Batch
 from jobs.training.objectives.base import Objective, StepContext
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.moe.selection_bias import LoadBalancer
+from tokenization.hashing import stable_seed
 
 TOKENS = "train/tokens"  # the metric from which speed is computed
 
@@ -71,7 +72,7 @@ def train(
     for step in range(start, config.steps):
         began = time.perf_counter()
         batch = batch_at(step)
-        context = step_context(config, step, batch)
+        context = step_context(config, step)
         optimizer.begin(step, objective.trained(step))
         with precision(config, batch):
             loss, metrics = objective(batch, context)
@@ -117,7 +118,7 @@ def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[st
 
     Schedules stand at their last step and the noise is always the same, so metrics can be compared over time.
     """
-    context = StepContext(config.steps - 1, config.steps, _generator(config.seed, config.steps, batch))
+    context = StepContext(config.steps - 1, config.steps, stable_seed(config.seed, "validation"))
     meter = Meter()
     objective.eval()
     with torch.no_grad(), precision(config, batch):
@@ -132,9 +133,9 @@ def evaluate(objective: Objective, batch: Batch, config: StageConfig) -> dict[st
     return {name.replace("train/", "eval/"): value for name, value in values.items() if name.startswith("train/")}
 
 
-def step_context(config: StageConfig, step: int, batch: Batch) -> StepContext:
-    """The context of `step`, with a generator on the batch's device."""
-    return StepContext(step, config.steps, _generator(config.seed, step, batch))
+def step_context(config: StageConfig, step: int) -> StepContext:
+    """The context of `step`. Its random numbers do not depend on earlier steps."""
+    return StepContext(step, config.steps, stable_seed(config.seed, step))
 
 
 def precision(config: StageConfig, batch: Batch) -> torch.autocast:
@@ -183,12 +184,6 @@ def _agree(loss: Tensor, stop: bool, step: int) -> tuple[float, bool]:
         bad = ", ".join(f"{value} on rank {r}" for r, value in enumerate(losses) if not np.isfinite(value))
         raise NotFinite(f"loss is not finite ({bad or total}) at step {step}")
     return total, stops > 0
-
-
-def _generator(seed: int, step: int, batch: Batch) -> torch.Generator:
-    """The generator of one step on one rank; its numbers do not depend on earlier steps."""
-    state = np.random.SeedSequence([seed, step, _world()[0]]).generate_state(1, np.uint64)[0]
-    return torch.Generator(batch["input_ids"].device).manual_seed(int(state >> np.uint64(1)))
 
 
 def _sum(tensor: Tensor) -> Tensor:

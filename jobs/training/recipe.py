@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
+import torch
+
 from jobs.configs.training import StageConfig, TrainingConfig
 from jobs.stage.context import Artifact, Look, StageError
 from jobs.stage.inputs import open_index, open_reader
 from jobs.stage.model_input import check_model, open_model_config
-from jobs.training.batching.batches import Batch, Lengths, interaction_batch, text_batch
+from jobs.training.batching.batches import ROW, Batch, Lengths, interaction_batch, text_batch
 from jobs.training.batching.reader import Collate, Share, batch_reader
 from jobs.training.objectives.base import Objective
 from rxt_model.moe.selection_bias import add_selection_bias
@@ -79,8 +81,9 @@ def validation_batch(shards: Artifact, batch_size: int, collate: Collate, share:
     """This rank's part of a batch of the first held-out rows, collated as at `step`; None if there are too few rows."""
     if open_index(shards).rows("validation") < batch_size:
         return None
-    reader = open_reader(shards, "validation")
-    return collate(reader.rows(share.places(batch_size)), reader.lengths(range(batch_size)), step)
+    reader, places = open_reader(shards, "validation"), share.places(batch_size)
+    batch = collate(reader.rows(places), reader.lengths(range(batch_size)), step)
+    return batch | {ROW: torch.from_numpy(places)}
 
 
 def text_rows(rows: list[ShardRow], lengths: Lengths, _step: int) -> Batch:

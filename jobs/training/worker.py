@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import StageConfig
 from jobs.stage.model_folder import upload
-from jobs.training.batching.batches import Batch
+from jobs.training.batching.batches import ROW, Batch
 from jobs.training.batching.reader import Prefetched, Share
 from jobs.training.checkpoints import Checkpointer, step_folder
 from jobs.training.loop import Cadence, LoopResult, NotFinite, train
@@ -85,7 +85,7 @@ def run_stage(
         channel.message(f"resumed at step {start}")
 
     def placed(batch: Batch) -> Batch:
-        return {name: tensor.to(device) for name, tensor in batch.items()}
+        return {name: tensor if name.endswith(ROW) else tensor.to(device) for name, tensor in batch.items()}
 
     batch_at = Prefetched(made.batch_at)
     try:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from jobs.configs.training import OptimizerConfig, TrainingConfig
+from jobs.training.batching.batches import ROW
 from jobs.training.batching.reader import Share
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, global_count, metric
@@ -47,7 +48,18 @@ def toy_batch(step=0, conversations=4, turns=TURNS, length=12):
     lengths = torch.randint(3, length + 1, (conversations, turns), generator=generator)
     lengths[: conversations // 2] = lengths[: conversations // 2].clamp(max=5)
     ids[torch.arange(length) >= lengths[..., None]] = 0
-    return {"input_ids": ids, "loss_mask": ids != 0}
+    return numbered({"input_ids": ids, "loss_mask": ids != 0})
+
+
+def numbered(batch):
+    """Give the rows of a whole batch their places, as `batch_reader` does."""
+    return batch | {ROW: torch.arange(len(batch["input_ids"]))}
+
+
+def start_memory(model, context, rows):
+    """Return the memory [L, rows, S, d] that the rows of a whole batch start with."""
+    whole = numbered({"input_ids": torch.zeros(rows, 1)})
+    return model.initial_memories(context.generators(whole, "memory"))
 
 
 def part_of(batch, rank, ranks):

@@ -18,6 +18,7 @@ Lengths = Sequence[Sequence[int] | np.ndarray]  # per row the tokens of each int
 ROUND_TO = 8
 BESIDE = "text_"  # prefix of the tensors of a text batch that goes with another batch
 DECODED = "decoded"
+ROW = "row"  # the place of each row in the global batch [B], on the CPU: random draws depend on it
 
 
 def token_counts(row: ShardRow) -> list[int]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 
-from jobs.training.batching.batches import Batch, Lengths
+from jobs.training.batching.batches import ROW, Batch, Lengths
 from tokenization.records import ShardRow
 from tokenization.shards.reader import ShardReader, global_batch
 
@@ -53,8 +54,9 @@ def batch_reader(
         rows = rows_at(step)
         lengths = reader.lengths(rows)
         tokens = np.array([turns.sum() for turns in lengths])
-        mine = np.argsort(-tokens, kind="stable")[share.places(batch_size)]
-        return collate(reader.rows(rows[mine]), lengths, step)
+        places = share.places(batch_size)
+        mine = np.argsort(-tokens, kind="stable")[places]
+        return collate(reader.rows(rows[mine]), lengths, step) | {ROW: torch.from_numpy(places)}
 
     return batch_at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -9,23 +10,38 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from jobs.training.batching.batches import ROW, Batch
 from rxt_model.losses import TokenLoss
 from rxt_model.model import TokenModel
+from tokenization.hashing import stable_seed
 
 Model = TypeVar("Model", bound=TokenModel)
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """The position in training. `step` counts from 0; `generator` is seeded from (seed, step, rank)."""
+    """The position in training, and its random numbers. `step` counts from 0. `seed` is that of this step alone.
+
+    Every row of the global batch draws for itself, so what it draws does not depend on the ranks that share the batch.
+    """
 
     step: int
     steps: int
-    generator: torch.Generator
+    seed: int
 
     @property
     def fraction(self) -> float:
         return self.step / max(1, self.steps - 1)
+
+    def generators(self, batch: Batch, purpose: str) -> list[torch.Generator]:
+        """Return a generator for each row of `batch`, on its device. They depend on seed, row and `purpose` alone, so
+        another call with the same purpose draws the same numbers again."""
+        device = batch["input_ids"].device
+        return [torch.Generator(device).manual_seed(stable_seed(self.seed, purpose, r)) for r in batch[ROW].tolist()]
+
+    def draw(self, kind: Callable[..., Tensor], batch: Batch, purpose: str, *shape: int) -> Tensor:
+        """Return the random numbers of each row, [B, *shape]. `kind` is `torch.rand` or `torch.randn`."""
+        return torch.stack([kind(shape, generator=g, device=g.device) for g in self.generators(batch, purpose)])
 
 
 class Objective(nn.Module, Generic[Model]):

@@ -38,7 +38,8 @@ class JointLM(Objective[ReactiveTransformer]):
         documents = batch.get("documents", real.long() - 1)
         noise, masking = self.schedule(context)
 
-        chance = torch.rand(ids.shape, generator=context.generator, device=ids.device)
+        length = ids.shape[1]
+        chance = context.draw(torch.rand, batch, "mlm", length)
         hidden_from_encoder = (chance < weights.mlm_probability) & (ids > tokens.highest)
         encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents)
         assert model.mlm_head is not None
@@ -46,8 +47,8 @@ class JointLM(Objective[ReactiveTransformer]):
 
         # no decoder gradient reaches the encoder, or the encoder would learn to pass on tokens instead of meaning
         states = encoded.detach()
-        kept = torch.rand((1, *ids.shape, 1), generator=context.generator, device=ids.device) >= masking
-        drawn = torch.randn(states.shape, generator=context.generator, device=ids.device)
+        kept = context.draw(torch.rand, batch, "masking", length, 1) >= masking
+        drawn = context.draw(torch.randn, batch, "noise", len(states), length, states.shape[3]).transpose(0, 1)
         memory = states * kept + noise * drawn
         output = model.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
         supervised = batch.get("loss_mask", real)[:, 1:] & (documents[:, 1:] == documents[:, :-1])

@@ -58,7 +58,7 @@ class SelfSupervised(Objective[ReactiveTransformer]):
 
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         model, ids = self.model, batch["input_ids"]
-        memory = model.initial_memory(ids.shape[0], context.generator)
+        memory = model.initial_memories(context.generators(batch, "memory"))
         similarity, cells = torch.zeros(()), torch.zeros(())
         for turn in range(ids.shape[1]):
             real = ids[:, turn] != model.config.tokens.pad

@@ -45,7 +45,7 @@ def reading_loss(
     )
 
     # turn t reads the tokens of earlier turns and the start memory; so the first turn has something to read
-    start = model.initial_memory(conversations, context.generator).to(states.dtype)
+    start = model.initial_memories(context.generators(batch, "memory")).to(states.dtype)
     earlier = kept[:, None] & ((order // length)[:, None] < turn[:, :, None])
     readable = F.pad(earlier, (start.shape[2], 0), value=True)
 
@@ -59,7 +59,8 @@ def reading_loss(
             memory_ids=F.pad(held, (start.shape[2], 0), value=-1),
         )
     lm = following(model.decoder.head, output, flat, supervised, config.head_z_weight)
-    naming, named = naming_loss(model, states[-1][kept], held[kept], context)
+    of_row = torch.arange(conversations, device=ids.device)[:, None].expand_as(held)
+    naming, named = naming_loss(model, states[-1][kept], held[kept], of_row[kept], batch, context)
     routing, metrics = routing_loss(output.routing, config)
     loss = lm.loss / global_count(lm.count) + naming + routing
     if importance:

@@ -51,7 +51,7 @@ class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
         model, ids, documents = self.model, text["input_ids"], text["documents"]
         real = documents >= 0
         if isinstance(model, ReactiveTransformer):
-            memory = model.initial_memory(len(ids), context.generator)
+            memory = model.initial_memories(context.generators(text, "text-memory"))
             output = model.decode(ids, memory, mask=real, documents=documents)
         else:
             output = model.decode(ids, mask=real, documents=documents)

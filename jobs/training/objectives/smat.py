@@ -63,13 +63,15 @@ class Smat(Objective[ReactiveTransformer]):
         states = model.encode(flat, flat_real)
         written = model.project(states, flat_real)
         written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
-        memories = self._memories(written.unflatten(1, present.shape), real, context)
+        start = model.initial_memories(context.generators(batch, "memory"))
+        memories = self._memories(start, written.unflatten(1, present.shape), real)
         asked, asked_real = ids.flatten(0, 1)[decoded], real.flatten(0, 1)[decoded]
         output = model.decode(asked, memories.flatten(1, 2)[:, decoded], mask=asked_real)
 
         supervised = loss_mask.flatten(0, 1)[decoded, 1:]
         lm = following(model.decoder.head, output, asked, supervised, self.config.head_z_weight)
-        naming, named = naming_loss(model, states[-1][flat_real], flat[flat_real], context)
+        of_row = (rows // present.shape[1])[:, None].expand_as(flat)
+        naming, named = naming_loss(model, states[-1][flat_real], flat[flat_real], of_row[flat_real], batch, context)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         turn = (decoded % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
@@ -85,14 +87,14 @@ class Smat(Objective[ReactiveTransformer]):
             "train/tokens": metric(real.sum(), one),
         }
 
-    def _memories(self, projected: Tensor, real: Tensor, context: StepContext) -> Tensor:
-        """Return the memory that each turn reads, [L, B, N, S, d], from projected [L, B, N, T, P] and real [B, N, T].
+    def _memories(self, memory: Tensor, projected: Tensor, real: Tensor) -> Tensor:
+        """Return the memory that each turn reads, [L, B, N, S, d], from the start `memory` [L, B, S, d], projected
+        [L, B, N, T, P] and real [B, N, T].
 
         With a horizon k, the memory of turn t is written again from the detached memory k writes earlier. So L_t
         reaches exactly the writes t - k .. t - 1.
         """
         turns, horizon = projected.shape[2], self.config.horizon
-        memory = self.model.initial_memory(projected.shape[1], context.generator)
         # unbind gives one gradient node for all turns; indexing would allocate a whole gradient for each turn
         taken, masks = projected.unbind(2), real.unbind(1)
 

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jobs.configs.training import SftConfig
+from jobs.training.batching.batches import ROW
 from jobs.training.loop import step_context
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.optimizer import StageOptimizer
@@ -79,7 +80,7 @@ class Training:
     def step(self, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
         ids = torch.randint(CONFIG.tokens.highest + 1, CONFIG.vocab_size, (ROWS, LENGTH), generator=generator)
-        batch = {"input_ids": ids, "documents": torch.zeros_like(ids)}
+        batch = {"input_ids": ids, "documents": torch.zeros_like(ids), ROW: torch.arange(ROWS)}
         with ExitStack() as patches:
             if self.plain:
                 patches.enter_context(patch.object(Experts, "forward", loop_over_experts))
@@ -87,7 +88,7 @@ class Training:
                     patches.enter_context(patch(f"{module}.cross_entropy", full_logits))
             began = process_time()
             self.optimizer.begin(number, self.objective.trained(number))
-            loss, _ = self.objective(batch, step_context(self.config, number, batch))
+            loss, _ = self.objective(batch, step_context(self.config, number))
             loss.backward()
             self.optimizer.step()
             self.milliseconds.append(1e3 * (process_time() - began))

@@ -52,8 +52,8 @@ class Notebook:
         tokens=ControlTokens(),
     )
 
-    def initial_memory(self, batch, generator):
-        return torch.zeros(1, batch, self.size, 1)
+    def initial_memories(self, generators):
+        return torch.zeros(1, len(generators), self.size, 1)
 
     def encode(self, ids, mask, memory):
         return (ids * mask)[None, :, :, None].float()

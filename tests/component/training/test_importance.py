@@ -15,7 +15,7 @@ from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
 from tests.reference.layers import part
 from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_conversations, minimised
-from tests.support.training_toys import toy_model
+from tests.support.training_toys import numbered, start_memory, toy_model
 
 pytestmark = pytest.mark.usefixtures("in_double")
 
@@ -31,7 +31,7 @@ DECODINGS = {
 
 
 def step_context(step=1):
-    return StepContext(step, 9, torch.Generator().manual_seed(3))
+    return StepContext(step, 9, seed=3)
 
 
 def reader(**changes):
@@ -39,14 +39,14 @@ def reader(**changes):
 
 
 def batch_of(conversations, decoding):
-    return conversation_batch(conversations, 16) | {DECODED: torch.tensor(DECODINGS[decoding])}
+    return numbered(conversation_batch(conversations, 16)) | {DECODED: torch.tensor(DECODINGS[decoding])}
 
 
 def expected_reading(model, conversations, decoding):
     """What the decoder says of each decoded turn, and the mean cross entropy of all importances over layers and states
     that some decoded turn may read."""
     state, config = dict(model.named_parameters()), model.config
-    start, parts, taught, states_read = model.initial_memory(3, step_context().generator), [], 0, 0
+    start, parts, taught, states_read = start_memory(model, step_context(), 3), [], 0, 0
     for conversation, memory, decoded in zip(conversations, start.unbind(1), DECODINGS[decoding], strict=True):
         seen, most = torch.zeros(2, 0, 16), torch.zeros(2, 99)
         counted = 0
@@ -103,7 +103,7 @@ def test_smat_decodes_the_turns_that_are_wanted(decoding):
     state = dict(model.named_parameters())
     smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=PHASES, **WEIGHTS))
     loss, metrics = smat(batch_of(conversations, decoding), step_context())
-    parts, start = [], model.initial_memory(3, step_context().generator)
+    parts, start = [], start_memory(model, step_context(), 3)
     for conversation, memory, decoded in zip(conversations, start.unbind(1), DECODINGS[decoding], strict=True):
         for interaction, asks in zip(conversation["interactions"], decoded, strict=False):
             if asks:

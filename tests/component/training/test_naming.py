@@ -10,13 +10,14 @@ from rxt_model.config import MemoryConfig
 from rxt_model.layers.copying import Pointers
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.support.models import small_config
+from tests.support.training_toys import numbered
 
 STRETCH = 1.5
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=4, variant="selective"))
 
 
 def step_context(step: int = 0) -> StepContext:
-    return StepContext(step, 40, torch.Generator().manual_seed(step))
+    return StepContext(step, 40, seed=step)
 
 
 def model_of() -> ReactiveTransformer:
@@ -26,10 +27,12 @@ def model_of() -> ReactiveTransformer:
 def test_states_are_named_after_their_tokens_in_a_few_steps():
     model, ids = model_of(), torch.randint(11, 64, (6, 9), generator=torch.Generator().manual_seed(0))
     real = torch.ones_like(ids, dtype=torch.bool)
+    row, batch = torch.arange(6).repeat_interleave(9), numbered({"input_ids": ids})
     optimizer = torch.optim.Adam(model.parameters(), 3e-2)
     accuracy = []
     for step in range(40):
-        loss, metrics = naming_loss(model, model.encode(ids, real)[-1][real], ids[real], step_context(step))
+        states = model.encode(ids, real)[-1][real]
+        loss, metrics = naming_loss(model, states, ids[real], row, batch, step_context(step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -40,7 +43,8 @@ def test_states_are_named_after_their_tokens_in_a_few_steps():
 
 def test_a_model_without_a_copying_head_has_nothing_to_name():
     model = seeded(lambda: ReactiveTransformer(small_config()), 0)
-    loss, metrics = naming_loss(model, torch.zeros(3, 32), torch.zeros(3, dtype=torch.long), step_context())
+    nothing = torch.zeros(3, dtype=torch.long)
+    loss, metrics = naming_loss(model, torch.zeros(3, 32), nothing, nothing, {}, step_context())
     assert loss == 0 and metrics == {}
 
 

@@ -19,7 +19,7 @@ from jobs.training.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import seeded
 from rxt_model.moe.layer import Routing
-from tests.support.training_toys import toy_config, toy_model
+from tests.support.training_toys import numbered, start_memory, toy_config, toy_model
 
 
 @pytest.mark.parametrize("slots", [3, 4, 7, 8, 12])
@@ -53,7 +53,7 @@ def ragged_conversations(turns=(1, 4, 2, 3)):
     ids[:, :, 6:] *= torch.randint(0, 2, (len(turns), max(turns), 1), generator=generator)
     ids *= present[..., None]
     answers = (ids != 0) & (torch.arange(9) > 2)
-    return {"input_ids": ids, "loss_mask": answers, "turn_mask": present}
+    return numbered({"input_ids": ids, "loss_mask": answers, "turn_mask": present})
 
 
 def test_smat_tells_the_accuracy_of_every_turn():
@@ -63,9 +63,10 @@ def test_smat_tells_the_accuracy_of_every_turn():
     phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases))
     batch = ragged_conversations()
-    _, metrics = smat(batch, StepContext(0, 9, torch.Generator().manual_seed(1)))
+    context = StepContext(0, 9, seed=1)
+    _, metrics = smat(batch, context)
 
-    memory = model.initial_memory(4, torch.Generator().manual_seed(1))
+    memory = start_memory(model, context, 4)
     expected = []
     for ids, answers in zip(batch["input_ids"].unbind(1), batch["loss_mask"].unbind(1), strict=True):
         guess = model.logits(model.decode(ids, memory, mask=ids != 0)).argmax(-1)
@@ -80,24 +81,22 @@ def test_smat_tells_the_accuracy_of_every_turn():
 
 @pytest.mark.parametrize("kind", ["reactive", "stateless"])
 def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_conversations(kind):
-    """The reference computes the text by hand: every document of a row alone, from a start memory that is drawn after
-    those of the conversations."""
+    """The reference computes the text by hand: every document of a row alone, from a start memory of the
+    row's own."""
     model = toy_model() if kind == "reactive" else seeded(lambda: StatelessDecoder(toy_config()), 0)
     rows = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 3], [0])]
-    text = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in rows])
+    text = numbered(text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in rows]))
     if kind == "reactive":
         phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
         objective = Smat(model, SmatConfig(steps=9, batch_size=4, phases=phases, balance_weight=0))
         batch = ragged_conversations()
     else:
         objective = NextToken(model, OptimisationConfig(balance_weight=0))
-        batch = {
-            name: tensor.flatten(1) for name, tensor in ragged_conversations((2, 2)).items() if name != "turn_mask"
-        }
+        batch = {name: ragged_conversations((2, 2))[name].flatten(1) for name in ("input_ids", "loss_mask")}
 
-    generator = torch.Generator().manual_seed(1)
-    alone, _ = objective(batch, StepContext(0, 9, generator))
-    memory = model.initial_memory(2, generator) if kind == "reactive" else None
+    context = StepContext(0, 9, seed=1)
+    alone, _ = objective(batch, context)
+    memory = model.initial_memories(context.generators(text, "text-memory")) if kind == "reactive" else None
     nats, hits = [], 0
     for row, (ids, starts) in enumerate(rows):
         for first, end in itertools.pairwise([*starts, len(ids)]):
@@ -107,7 +106,6 @@ def test_rehearsal_adds_the_mean_over_text_tokens_to_the_loss_of_the_conversatio
             nats += F.cross_entropy(logits, document[0, 1:], reduction="none").tolist()
             hits += (logits.argmax(-1) == document[0, 1:]).sum().item()
 
-    context = StepContext(0, 9, torch.Generator().manual_seed(1))
     config = ConversationTrainingConfig(steps=9, batch_size=4, text_batch_size=2, text_weight=0.25, balance_weight=0)
     loss, metrics = Rehearsal(objective, config)(beside(batch, text), context)
     assert loss.item() == pytest.approx(alone.item() + 0.25 * sum(nats) / len(nats), rel=1e-5)

@@ -24,7 +24,7 @@ from rxt_model.generate import answer
 from rxt_model.memory.registry import WRITES
 from rxt_model.model import seeded
 from tests.reference.compare import assert_agree, shaken
-from tests.support.training_toys import toy_config, toy_model
+from tests.support.training_toys import numbered, toy_config, toy_model
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import encode_interaction, encode_query
 from tokenization.records import Interaction
@@ -35,7 +35,7 @@ QUIET = JointLossConfig(noise=(0, 0), masking=(0, 0), mlm_probability=1)
 
 
 def step_context():
-    return StepContext(1, 3, torch.Generator().manual_seed(3))
+    return StepContext(1, 3, seed=3)
 
 
 def drawn_interaction(generator, length):
@@ -45,13 +45,13 @@ def drawn_interaction(generator, length):
 
 def interactions():
     generator = torch.Generator().manual_seed(2)
-    return interaction_batch([drawn_interaction(generator, length) for length in (7, 4, 5)], 16)
+    return numbered(interaction_batch([drawn_interaction(generator, length) for length in (7, 4, 5)], 16))
 
 
 def conversations():
     generator = torch.Generator().manual_seed(2)
     drawn = [[drawn_interaction(generator, length) for length in lengths] for lengths in ([6, 4], [5, 7, 3], [4])]
-    return conversation_batch([{"interactions": conversation} for conversation in drawn], 16)
+    return numbered(conversation_batch([{"interactions": conversation} for conversation in drawn], 16))
 
 
 def objective(kind, variant):
@@ -96,14 +96,14 @@ def test_ten_answers_learned_by_heart_end_by_themselves():
         encoded = encode_interaction(tokenizer, Interaction(question, reply), 16)
         turn = {"input_ids": encoded.input_ids, "loss_mask": encoded.loss_mask}
         rows.append({"interactions": [turn]})
-    batch = conversation_batch(rows, 16)
+    batch = numbered(conversation_batch(rows, 16))
 
     model = toy_model(vocab_size=tokenizer.vocab_size)
     smat = Smat(model, SmatConfig(steps=9, batch_size=10, phases=PHASES))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for step in range(100):
         optimizer.zero_grad()
-        smat(batch, StepContext(0, 9, torch.Generator().manual_seed(step)))[0].backward()
+        smat(batch, StepContext(0, 9, seed=step))[0].backward()
         optimizer.step()
     queries = [encode_query(tokenizer, Interaction(question, ""), 16) for question in questions]
     memory = model.initial_memory(10, torch.Generator().manual_seed(1000))

@@ -15,13 +15,13 @@ from rxt_model.config import MemoryConfig
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
 from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_conversations, minimised
-from tests.support.training_toys import toy_model
+from tests.support.training_toys import numbered, start_memory, toy_model
 
 pytestmark = pytest.mark.usefixtures("in_double")
 
 
 def step_context():
-    return StepContext(1, 3, torch.Generator().manual_seed(3))
+    return StepContext(1, 3, seed=3)
 
 
 @pytest.mark.parametrize("variant", ["competitive", "gated", "selective"])
@@ -33,9 +33,9 @@ def test_smat(variant, horizon):
     conversations, state = drawn_conversations([1, 4, 2]), dict(model.named_parameters())
     phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, **WEIGHTS))
-    loss, metrics = smat(conversation_batch(conversations, 16), step_context())
+    loss, metrics = smat(numbered(conversation_batch(conversations, 16)), step_context())
 
-    start, parts = model.initial_memory(3, step_context().generator), []
+    start, parts = start_memory(model, step_context(), 3), []
     for conversation, memory in zip(conversations, start.unbind(1), strict=True):
         held, encoded = [memory], []
         for turn, interaction in enumerate(conversation["interactions"]):
@@ -61,7 +61,7 @@ def test_the_last_of_three_answers_reaches_a_word_of_the_first_turn(horizon, rea
         interaction["loss_mask"] = [False] * len(interaction["loss_mask"])
     phases = (SmatPhase(until=9, turns=3, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=1, phases=phases, horizon=horizon, balance_weight=0))
-    smat(conversation_batch(conversations, 16), step_context())[0].backward()
+    smat(numbered(conversation_batch(conversations, 16)), step_context())[0].backward()
     assert bool(model.embedding.weight.grad[39].any()) == reaches
 
 
@@ -70,9 +70,9 @@ def test_reading():
     model = shaken(toy_model())
     conversations, state = drawn_conversations([1, 4, 2]), dict(model.named_parameters())
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
-    loss, metrics = reading(conversation_batch(conversations, 16), step_context())
+    loss, metrics = reading(numbered(conversation_batch(conversations, 16)), step_context())
 
-    start, parts = model.initial_memory(3, step_context().generator), []
+    start, parts = start_memory(model, step_context(), 3), []
     for conversation, memory in zip(conversations, start.unbind(1), strict=True):
         for interaction in conversation["interactions"]:
             parts.append(answered(state, model.config, interaction, memory))
@@ -87,9 +87,9 @@ def test_self_supervised_writing():
     model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated")))
     conversations, state = drawn_conversations([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
     config = MemoryPretrainConfig(steps=9, batch_size=3, objective="self-supervised")
-    loss, _ = SelfSupervised(model, config)(conversation_batch(conversations, 16), step_context())
+    loss, _ = SelfSupervised(model, config)(numbered(conversation_batch(conversations, 16)), step_context())
 
-    start, cosines = model.initial_memory(3, step_context().generator), []
+    start, cosines = start_memory(model, step_context(), 3), []
     for conversation, memory in zip(conversations, start.unbind(1), strict=True):
         for turn, interaction in enumerate(conversation["interactions"]):
             encoded = equations.encode(state, model.config, interaction["input_ids"]).detach()
@@ -107,15 +107,15 @@ def test_joint_language_modelling_on_packed_text():
     states."""
     model = shaken(toy_model())
     texts = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 34, 35, 36, 37, 3], [0])]
-    batch = text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts])
+    batch = numbered(text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts]))
     weights = JointLossConfig(noise=(0.2, 0.4), masking=(0.1, 0.5), mlm_probability=0.5, mlm_weight=0.6)
     config = SftConfig(steps=9, batch_size=2, loss=weights, **WEIGHTS)
     loss, metrics = JointLM(model, config)(batch, step_context())
 
-    state, generator, shape = dict(model.named_parameters()), step_context().generator, batch["input_ids"].shape
-    masked = (torch.rand(shape, generator=generator) < 0.5) & (batch["input_ids"] > 10)
-    kept = (torch.rand((1, *shape, 1), generator=generator) >= 0.3)[0]
-    noise = 0.3 * torch.randn((2, *shape, 16), generator=generator)
+    state, context, length = dict(model.named_parameters()), step_context(), batch["input_ids"].shape[1]
+    masked = (context.draw(torch.rand, batch, "mlm", length) < 0.5) & (batch["input_ids"] > 10)
+    kept = context.draw(torch.rand, batch, "masking", length, 1) >= 0.3
+    noise = 0.3 * context.draw(torch.randn, batch, "noise", 2, length, 16).transpose(0, 1)
     lm, mlm = [], []
     for row, (ids, starts) in enumerate(texts):
         for first, end in itertools.pairwise([*starts, len(ids)]):
@@ -136,7 +136,7 @@ def test_joint_language_modelling_on_packed_text():
 
 def test_the_decoder_teaches_the_encoder_nothing_in_joint_language_modelling():
     model = toy_model()
-    batch = text_batch([{"input_ids": [12, 15, 17, 20, 21, 22, 3], "document_starts": [0]}])
+    batch = numbered(text_batch([{"input_ids": [12, 15, 17, 20, 21, 22, 3], "document_starts": [0]}]))
     config = SftConfig(steps=9, batch_size=1, loss=JointLossConfig(mlm_weight=0))
     JointLM(model, config)(batch, step_context())[0].backward()
     assert not any(p.grad is not None and p.grad.any() for p in model.encoder.parameters())

@@ -91,7 +91,7 @@ assert not torch.equal(read, model.decode(ids, start, mask=ids > 0).hidden)
 
 objective = ToyObjective(model)
 optimizer = torch.optim.SGD(model.parameters(), 0.1)
-loss, _ = objective(toy_batch(), StepContext(0, 1, torch.Generator()))
+loss, _ = objective(toy_batch(), StepContext(0, 1, seed=0))
 loss.backward()
 before = model.memory_attention.layers[0].value.weight.clone()
 optimizer.step()
@@ -114,7 +114,7 @@ optimizer = torch.optim.Adam(echo.parameters(), 1e-2)
 ids = torch.randint(11, 40, (16, 9), generator=torch.Generator().manual_seed(0))
 losses = []
 for step in range(40):
-    loss, metrics = echo({"input_ids": ids}, StepContext(step, 40, torch.Generator()))
+    loss, metrics = echo({"input_ids": ids}, StepContext(step, 40, seed=0))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.training.batching.batches import conversation_batch, history_batch, interaction_batch, text_batch
+from jobs.training.batching.batches import ROW, conversation_batch, history_batch, interaction_batch, text_batch
 from jobs.training.batching.reader import WHOLE, Prefetched, Share, batch_reader
 from tests.support.training_data import LENGTH, make_training_shards, same, undealt
 from tokenization.shards.reader import ShardReader, global_batch
@@ -40,7 +40,7 @@ def test_any_number_of_ranks_shares_the_same_batches_and_any_other_number_goes_o
             rows.sort(
                 key=lambda row: sum(len(turn["input_ids"]) for turn in row.get("interactions", [row])), reverse=True
             )
-            expected = collate(rows, None, step)
+            expected = collate(rows, None, step) | {ROW: torch.arange(size)}
             for ranks in (1, 2, 3, 4):  # each made anew at this step, as after a restart
                 readers = [batch_reader(reader, SEED, size, collate, Share(rank, ranks)) for rank in range(ranks)]
                 parts = [batch_at(step) for batch_at in readers]
