@@ -16,10 +16,13 @@ from jobs.configs.tokenizer import TokenizerConfig
 from jobs.configs.training import (
     BaselineConfig,
     MemoryPretrainConfig,
+    MlmConfig,
     PretrainConfig,
     SftConfig,
     SmatConfig,
+    TrainingConfig,
 )
+from rxt_model.config import Architecture
 from rxt_model.memory.registry import WRITES
 
 
@@ -40,6 +43,8 @@ class PipelineConfig(Config):
     conversations: ConversationShardsConfig | None = None
     episodes: ConversationShardsConfig | None = None
     pretrain: PretrainConfig | None = None
+    mlm: MlmConfig | None = None
+    lm: TrainingConfig | None = None
     sft: SftConfig | None = None
     memory_pretrain: MemoryPretrainConfig | None = None
     smat: SmatConfig | None = None
@@ -49,12 +54,18 @@ class PipelineConfig(Config):
     export: ExportConfig | None = None
     execution: Execution = Execution()
 
+    @property
+    def model(self) -> Architecture | None:
+        """The shape of the model that the first stage of the curriculum makes; None if that stage is left out."""
+        beginning = self.mlm if self.curriculum[0] == "mlm" else self.pretrain
+        return beginning and beginning.model
+
     @model_validator(mode="after")
     def _the_write_learns_from_what_reaches_it(self) -> PipelineConfig:
         """A selective write learns from raw reading alone, as its choice has no gradient."""
-        if self.pretrain is None:
+        if self.model is None:
             return self
-        variant = self.pretrain.model.memory.variant
+        variant = self.model.memory.variant
         selects, reading, smat = WRITES[variant].selects, self.memory_pretrain, self.smat
         reason = f"as the {variant} write has no gradient"
         self._require(

@@ -32,6 +32,8 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text}, begins=True, version=2),
+        "mlm": Training("the encoder alone, on masked tokens", "jobs.separate.mlm:mlm", {"shards": text}, begins=True),
+        "lm": Training("the decoder alone, with the embedding of the encoder", "jobs.separate.lm:lm", {"shards": text}),
         "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions},
                         version=2),
         "memory-pretrain": Training("teach reading before compressing",

@@ -68,12 +68,12 @@ def _named(name: str) -> tuple[ModelConfig, str]:
         return FAMILY[name]
     if name in PRESETS:
         preset = PRESETS[name]()
-        if preset.pretrain is None or preset.tokenizer is None:
+        if preset.model is None or preset.tokenizer is None:
             raise StageError(
-                f"{name}: has no model, as that needs the sections pretrain and tokenizer",
+                f"{name}: has no model, as that needs the sections {preset.curriculum[0]} and tokenizer",
                 f"rxt stage list --preset {name}",
             )
-        return preset.pretrain.model.with_vocabulary(preset.tokenizer.vocab_size), ""
+        return preset.model.with_vocabulary(preset.tokenizer.vocab_size), ""
     known = [*FAMILY, *PRESETS]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"

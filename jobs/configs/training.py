@@ -92,18 +92,22 @@ class JointLossConfig(Config):
 
 
 class PretrainConfig(TrainingConfig):
-    """Settings of joint language-model pre-training from scratch. Only this stage sets the model's shape."""
+    """Settings of joint language-model pre-training from scratch. This stage sets the model's shape."""
 
     model: Architecture
     loss: JointLossConfig = JointLossConfig()
 
+
+class MlmConfig(TrainingConfig):
+    """Settings of masked language modelling of a new encoder. In the first design, this stage sets the model's shape.
+    Of the tokens of text, a share `mlm_probability` is masked."""
+
+    model: Architecture
+    mlm_probability: Annotated[float, Field(gt=0, le=1)] = 0.15
+
     @model_validator(mode="after")
-    def _the_encoder_reads_no_memory(self) -> PretrainConfig:
-        if self.model.encoder_memory_attention is not None:
-            raise ValueError(
-                "model.encoder_memory_attention: must be left out, as the stages encode all interactions of a "
-                "conversation before there is a memory to read"
-            )
+    def _what_is_set_trains_something(self) -> MlmConfig:
+        _no_decoder(self, "router_z_weight", "head_z_weight", "bias_speed")
         return self
 
 
@@ -132,9 +136,7 @@ class MemoryPretrainConfig(ConversationTrainingConfig):
     @model_validator(mode="after")
     def _what_is_set_trains_something(self) -> MemoryPretrainConfig:
         if self.objective == "self-supervised":
-            for name in ("importance_from", "text_batch_size", "router_z_weight", "head_z_weight", "bias_speed"):
-                if value := getattr(self, name):
-                    raise ValueError(f"{name} = {value}: must be 0, as no decoder is trained")
+            _no_decoder(self, "importance_from", "text_batch_size", "router_z_weight", "head_z_weight", "bias_speed")
             if self.other_turns != 1:
                 raise ValueError(f"other_turns = {self.other_turns}: must be 1, as no decoder is trained")
         return self
@@ -199,3 +201,9 @@ class BaselineConfig(OptimisationConfig, ConversationsConfig):
 
 
 StageConfig = TrainingConfig | BaselineConfig
+
+
+def _no_decoder(config: TrainingConfig, *names: str) -> None:
+    for name in names:
+        if value := getattr(config, name):
+            raise ValueError(f"{name} = {value}: must be 0, as no decoder is trained")

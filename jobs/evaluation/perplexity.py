@@ -43,7 +43,7 @@ def reactive_scorer(model: ReactiveTransformer, seed: int) -> Scorer:
         result = {"next": next_tokens(model.decoder.head, output, ids, documents)}
         if model.mlm_head is not None:
             masked = _masked(ids, documents, seed) & (ids > tokens.highest)
-            encoded = model.encode(ids.masked_fill(masked, tokens.mask), documents >= 0, documents)
+            encoded = model.encode(ids.masked_fill(masked, tokens.mask), documents >= 0, documents, memory)
             result["masked"] = cross_entropy(model.mlm_head, encoded[-1], ids, masked)
         return result
 

@@ -66,5 +66,6 @@ def fixed_logits(model: ReactiveTransformer) -> Tensor:
     shape = (CHECK_ROWS, min(model.config.length, 32))
     ids = torch.randint(model.config.vocab_size, shape, generator=generator)
     mask = torch.ones_like(ids, dtype=torch.bool)
-    memory = model.write(model.initial_memory(CHECK_ROWS, generator), model.encode(ids, mask), mask)
+    start = model.initial_memory(CHECK_ROWS, generator)
+    memory = model.write(start, model.encode(ids, mask, memory=start), mask)
     return model.logits(model.decode(ids, memory))

@@ -88,7 +88,8 @@ class Learner:
             return [self.model]
         parts: list[nn.Module] = [self.model.memory_attention]
         if passed >= 1:
-            for layer in self.model.decoder.stateful:
+            encoder = self.model.encoder
+            for layer in (*self.model.decoder.stateful, *(encoder.layers if encoder.reads_memory else ())):
                 parts += [layer.memory_read, layer.memory_query_norm, layer.memory_norm]
         return [*parts, self.model.encoder] if passed == 2 else parts
 

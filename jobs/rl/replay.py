@@ -86,16 +86,19 @@ class Memories(NamedTuple):
 
 
 def rebuild(model: ReactiveTransformer, batch: ReplayBatch, seed: int) -> Memories:
-    """Encode all interactions at once, then write them turn by turn. Nothing reads the last interaction, so it is left
-    out."""
+    """Encode all interactions at once, then write them turn by turn; an encoder that reads memory encodes those of a
+    turn when they are written. Nothing reads the last interaction, so it is left out."""
     rows = PaddedIds.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
     mask, sizes = rows.mask, [len(turn) for turn in batch.told]
-    projected = model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
+    in_order = model.encoder.reads_memory
+    projected = [] if in_order else model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
     memory = policy.initial_memory(model, batch.started, seed)
     read, before = [], []
-    for taken, real in zip(projected, mask.split(sizes), strict=True):
-        before.append(memory[:, : len(real)])
-        memory = model.memory_attention(before[-1], taken, real)
+    for turn, (ids, real) in enumerate(zip(rows.ids.split(sizes), mask.split(sizes), strict=True)):
+        held = memory[:, : len(real)]
+        taken = model.project(model.encode(ids, real, memory=held), real) if in_order else projected[turn]
+        before.append(held)
+        memory = model.memory_attention(held, taken, real)
         read.append(memory)
     return Memories(torch.cat(read, 1)[:, batch.written], torch.cat(before, 1)[:, batch.written])
 
@@ -107,5 +110,4 @@ def memory_change(memories: Memories) -> Tensor:
 
 def score(model: ReactiveTransformer, memory: Tensor, batch: ReplayBatch, temperature: float) -> policy.TokenScores:
     """Scores of the tokens of the batch's answers, each answered from its `memory` [L, answers, S, d]."""
-    """Log-probabilities of the batch's answers, given the memory that each was said with."""
     return policy.score_answers(model, memory, batch.prompts, batch.answers, temperature)

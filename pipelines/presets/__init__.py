@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pipelines.config import PipelineConfig
 from pipelines.presets import (
+    alpha,
     beta,
     hour,
     micro,
@@ -17,4 +18,5 @@ PRESETS: dict[str, Callable[[], PipelineConfig]] = {
     "hour": hour.hour,
     "micro": micro.micro,
     "beta": beta.beta,
+    "alpha": alpha.alpha,
 }

@@ -25,8 +25,9 @@ from tests.reference.layers import (
 )
 
 
-def encode(state: State, config: ModelConfig, ids: Sequence[int]) -> Tensor:
-    """ED [L, T, d]: the residual stream after every encoder layer."""
+def encode(state: State, config: ModelConfig, ids: Sequence[int], memory: Tensor | None = None) -> Tensor:
+    """ED [L, T, d]: the residual stream after every encoder layer. `memory` [L, S, d] is what an encoder reads that
+    reads memory."""
     h, eps, outputs = embed(state, ids), config.norm_eps, []
     if config.encoder_neighbours:
         h = neighbours(part(state, "encoder.neighbours"), h, config.encoder_neighbours)
@@ -36,6 +37,12 @@ def encode(state: State, config: ModelConfig, ids: Sequence[int]) -> Tensor:
         h = h + self_attention(
             part(own, "attention"), n, config.encoder_attention, range(len(ids)), config.rope_base, causal=False
         )
+        if config.encoder_memory_attention is not None:
+            assert memory is not None
+            n = rms_norm(part(own, "memory_query_norm"), h, eps)
+            slots = rms_norm(part(own, "memory_norm"), memory[layer], eps)
+            read, heads = part(own, "memory_read"), config.encoder_memory_attention
+            h = h + cross_attention(read, n, slots, heads, config.rope_base, range(len(ids)))
         h = h + swiglu(part(own, "feed_forward"), rms_norm(part(own, "feed_forward_norm"), h, eps))
         outputs.append(h)
     return torch.stack(outputs)

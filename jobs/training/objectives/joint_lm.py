@@ -41,7 +41,8 @@ class JointLM(Objective[ReactiveTransformer]):
         length = ids.shape[1]
         chance = context.draw(torch.rand, batch, "mlm", length)
         hidden_from_encoder = (chance < weights.mlm_probability) & (ids > tokens.highest)
-        encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents)
+        start = model.initial_memories(context.generators(batch, "memory")) if model.encoder.reads_memory else None
+        encoded = model.encode(ids.masked_fill(hidden_from_encoder, tokens.mask), real, documents, start)
         assert model.mlm_head is not None
         mlm = cross_entropy(model.mlm_head, encoded[-1], ids, hidden_from_encoder)
 

@@ -64,7 +64,7 @@ class SelfSupervised(Objective[ReactiveTransformer]):
             real = ids[:, turn] != model.config.tokens.pad
             present = batch["turn_mask"][:, turn].float()
             with torch.no_grad():
-                encoded = model.encode(ids[:, turn], real)
+                encoded = model.encode(ids[:, turn], real, memory=memory)
                 target = torch.lerp(memory, _resample(encoded, real, memory.shape[2]), self.weight(turn))
             written = model.write(memory, encoded, real)
             cosine = F.cosine_similarity(written, target, dim=-1).mean((0, 2))

@@ -25,7 +25,9 @@ def reading_loss(
     conversations, turns, length = ids.shape
     real = ids != model.config.tokens.pad
     flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
-    states = model.encode(flat, flat_real).unflatten(1, (conversations, turns)).flatten(2, 3)
+    start = model.initial_memories(context.generators(batch, "memory"))
+    read = start.repeat_interleave(turns, 1) if model.encoder.reads_memory else None  # nothing is written here
+    states = model.encode(flat, flat_real, memory=read).unflatten(1, (conversations, turns)).flatten(2, 3)
 
     # move the real tokens of each conversation to the front, and drop padding, which is most of it
     kept, order = _first(real.flatten(1))
@@ -45,7 +47,7 @@ def reading_loss(
     )
 
     # turn t reads the tokens of earlier turns and the start memory; so the first turn has something to read
-    start = model.initial_memories(context.generators(batch, "memory")).to(states.dtype)
+    start = start.to(states.dtype)
     earlier = kept[:, None] & ((order // length)[:, None] < turn[:, :, None])
     readable = F.pad(earlier, (start.shape[2], 0), value=True)
 

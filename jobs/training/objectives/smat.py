@@ -15,6 +15,7 @@ from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.naming import naming_loss
 from jobs.training.objectives.reading import reading_loss
+from jobs.training.objectives.unroll import unroll
 from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer
 
@@ -60,18 +61,15 @@ class Smat(Objective[ReactiveTransformer]):
         rows = present.flatten().nonzero().squeeze(1)
         flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
 
-        states = model.encode(flat, flat_real)
-        written = model.project(states, flat_real)
-        written = written.new_zeros(written.shape[0], present.numel(), *written.shape[2:]).index_copy(1, rows, written)
         start = model.initial_memories(context.generators(batch, "memory"))
-        memories = self._memories(start, written.unflatten(1, present.shape), real)
+        memories, states = unroll(model, ids, present, start, self.config.horizon)
         asked, asked_real = ids.flatten(0, 1)[decoded], real.flatten(0, 1)[decoded]
         output = model.decode(asked, memories.flatten(1, 2)[:, decoded], mask=asked_real)
 
         supervised = loss_mask.flatten(0, 1)[decoded, 1:]
         lm = following(model.decoder.head, output, asked, supervised, self.config.head_z_weight)
         of_row = (rows // present.shape[1])[:, None].expand_as(flat)
-        naming, named = naming_loss(model, states[-1][flat_real], flat[flat_real], of_row[flat_real], batch, context)
+        naming, named = naming_loss(model, states[flat_real], flat[flat_real], of_row[flat_real], batch, context)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         turn = (decoded % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
@@ -86,31 +84,3 @@ class Smat(Objective[ReactiveTransformer]):
             "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
             "train/tokens": metric(real.sum(), one),
         }
-
-    def _memories(self, memory: Tensor, projected: Tensor, real: Tensor) -> Tensor:
-        """Return the memory that each turn reads, [L, B, N, S, d], from the start `memory` [L, B, S, d], projected
-        [L, B, N, T, P] and real [B, N, T].
-
-        With a horizon k, the memory of turn t is written again from the detached memory k writes earlier. So L_t
-        reaches exactly the writes t - k .. t - 1.
-        """
-        turns, horizon = projected.shape[2], self.config.horizon
-        # unbind gives one gradient node for all turns; indexing would allocate a whole gradient for each turn
-        taken, masks = projected.unbind(2), real.unbind(1)
-
-        def write(held: Tensor, turn: int) -> Tensor:
-            return self.model.memory_attention(held, taken[turn], masks[turn])
-
-        memories = [memory]
-        if horizon is None or horizon >= turns - 1:
-            for turn in range(turns - 1):
-                memories.append(write(memories[-1], turn))
-            return torch.stack(memories, 2)
-        values = [memory.detach()]
-        for turn in range(1, turns):
-            held = values[max(0, turn - horizon)]
-            for earlier in range(max(0, turn - horizon), turn):
-                held = write(held, earlier)
-            memories.append(held)
-            values.append(held.detach())
-        return torch.stack(memories, 2)

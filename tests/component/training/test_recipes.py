@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from jobs.configs.training import (
     BaselineConfig,
     BaselinePhase,
     MemoryPretrainConfig,
+    MlmConfig,
     PretrainConfig,
     SftConfig,
     SmatConfig,
     SmatPhase,
+    TrainingConfig,
 )
 from jobs.stage.context import Rerun, StageError
 from jobs.training import recipe as parts
@@ -24,12 +27,15 @@ from jobs.training.fit import _check_execution
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import check
+from rxt_model.config import AttentionConfig
 from rxt_model.files.checkpoint import from_pretrained, save_pretrained
 from rxt_model.files.weights import Tensors
 from rxt_model.model import ReactiveTransformer
 from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
 
 COMMON = dict(steps=4, batch_size=4)
+READER = replace(ARCHITECTURE, encoder_memory_attention=AttentionConfig(query_heads=2, kv_heads=1))
+PARTS = {"mlm": "encoder", "lm": "decoder"}
 CONVERSATIONS = {"shards": "conversations", "model": "model"}
 ONE, TWO = BaselinePhase(steps=1, batch_size=4), BaselinePhase(steps=2, batch_size=4)
 PHASES_OF_BASELINE = dict(text=ONE, interactions=ONE, conversations=TWO)
@@ -40,6 +46,8 @@ PHASES = (
 ALL = {"text": "text", "interactions": "interactions", "conversations": "conversations", "model": "model"}
 STAGES = {
     "pretrain": (PretrainConfig, dict(model=ARCHITECTURE), {"shards": "text"}),
+    "mlm": (MlmConfig, dict(model=READER), {"shards": "text"}),
+    "lm": (TrainingConfig, {}, {"shards": "text", "model": "model"}),
     "sft": (SftConfig, {}, {"shards": "interactions", "model": "model"}),
     "reading": (MemoryPretrainConfig, {}, CONVERSATIONS),
     "reading-rehearsing": (MemoryPretrainConfig, dict(text_batch_size=3), CONVERSATIONS | {"text": "text"}),
@@ -53,17 +61,19 @@ STAGES = {
 }
 
 MODULES = {
-    PretrainConfig: "pretrain",
-    SftConfig: "sft",
-    MemoryPretrainConfig: "memory_pretrain",
-    SmatConfig: "smat",
-    BaselineConfig: "baseline",
+    PretrainConfig: "training.pretrain",
+    MlmConfig: "separate.mlm",
+    TrainingConfig: "separate.lm",
+    SftConfig: "training.sft",
+    MemoryPretrainConfig: "training.memory_pretrain",
+    SmatConfig: "training.smat",
+    BaselineConfig: "training.baseline",
 }
 
 
 def build(config, inputs, share=WHOLE):
     """Make the recipe of the stage that `config` belongs to, as a worker does."""
-    return parts.build(f"jobs.training.{MODULES[type(config)]}:recipe", config, inputs, share)
+    return parts.build(f"jobs.{MODULES[type(config)]}:recipe", config, inputs, share)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +104,8 @@ def test_every_stage_takes_steps(uris, stage, precision):
     moved = {name.split(".")[0] for name, p in after if not torch.equal(p, before[name])}
     expected = {
         "pretrain": {"embedding", "encoder", "decoder", "mlm_head"},
+        "mlm": {"embedding", "encoder", "mlm_head"},
+        "lm": {"decoder"},
         "sft": {"embedding", "encoder", "decoder", "mlm_head"},
         "reading": {"embedding", "encoder", "decoder"},
         "writing": {"memory_attention"},
@@ -101,9 +113,13 @@ def test_every_stage_takes_steps(uris, stage, precision):
         "baseline": {"embedding", "decoder"},
     }
     assert moved == expected[stage.partition("-")[0]]
+    if stage in ("mlm", "lm"):  # what reads memory is frozen, and nothing else of the part that trains
+        part = recipe.objective.model.encoder if stage == "mlm" else recipe.objective.model.decoder
+        still = {name for name, p in part.named_parameters() if torch.equal(p, before[f"{PARTS[stage]}.{name}"])}
+        assert still == {name for name, _ in part.named_parameters() if ".memory_" in name} != set()
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "writing"])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("writing", "mlm")])
 def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
     """Loss weights must reach the loss, and biases the resulting model; metrics that were asked for must be
     reported."""

@@ -11,7 +11,7 @@ from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.smat import Smat
-from rxt_model.config import MemoryConfig
+from rxt_model.config import AttentionConfig, MemoryConfig
 from tests.reference import model as equations
 from tests.reference.compare import assert_agree, shaken
 from tests.reference.objectives import WEIGHTS, answered, assert_told, drawn_conversations, minimised
@@ -24,12 +24,17 @@ def step_context():
     return StepContext(1, 3, seed=3)
 
 
-@pytest.mark.parametrize("variant", ["competitive", "gated", "selective"])
+READS = AttentionConfig(query_heads=2, kv_heads=1)  # of an encoder that reads memory
+
+
+@pytest.mark.parametrize(
+    ("variant", "reads"), [("competitive", None), ("gated", None), ("selective", None), ("gated", READS)]
+)
 @pytest.mark.parametrize("horizon", [None, 1, 2])
-def test_smat(variant, horizon):
+def test_smat(variant, reads, horizon):
     """Conversations have 1, 4 and 2 turns. Every turn counts, and loss t flows back through the writes t - horizon to t
-    - 1."""
-    model = shaken(toy_model(memory=MemoryConfig(slots=4, variant=variant)))
+    - 1. An encoder that reads memory encodes a turn with the memory that it is written to, also on the way back."""
+    model = shaken(toy_model(memory=MemoryConfig(slots=4, variant=variant), encoder_memory_attention=reads))
     conversations, state = drawn_conversations([1, 4, 2]), dict(model.named_parameters())
     phases = (SmatPhase(until=9, turns=5, train=("decoder", "memory", "encoder")),)
     smat = Smat(model, SmatConfig(steps=9, batch_size=3, phases=phases, horizon=horizon, **WEIGHTS))
@@ -42,9 +47,11 @@ def test_smat(variant, horizon):
             first = 0 if horizon is None else max(0, turn - horizon)
             memory = held[first].detach()
             for earlier in range(first, turn):
-                memory = equations.write(state, model.config, memory, encoded[earlier])
+                ids = conversation["interactions"][earlier]["input_ids"]
+                now = equations.encode(state, model.config, ids, memory) if reads else encoded[earlier]
+                memory = equations.write(state, model.config, memory, now)
             held[turn:] = [memory]
-            encoded.append(equations.encode(state, model.config, interaction["input_ids"]))
+            encoded.append(equations.encode(state, model.config, interaction["input_ids"], memory))
             parts.append(answered(state, model.config, interaction, memory))
     assert_agree(loss, minimised(parts), state)
     assert_told(metrics, parts)
@@ -65,26 +72,30 @@ def test_the_last_of_three_answers_reaches_a_word_of_the_first_turn(horizon, rea
     assert bool(model.embedding.weight.grad[39].any()) == reaches
 
 
-def test_reading():
-    """Turn t reads the raw encoder states of earlier turns, and the start memory."""
-    model = shaken(toy_model())
+@pytest.mark.parametrize("reads", [None, READS])
+def test_reading(reads):
+    """Turn t reads the raw encoder states of earlier turns, and the start memory. Nothing is written, so an encoder
+    that reads memory reads the start memory."""
+    model = shaken(toy_model(encoder_memory_attention=reads))
     conversations, state = drawn_conversations([1, 4, 2]), dict(model.named_parameters())
     reading = Reading(model, MemoryPretrainConfig(steps=9, batch_size=3, **WEIGHTS))
     loss, metrics = reading(numbered(conversation_batch(conversations, 16)), step_context())
 
     start, parts = start_memory(model, step_context(), 3), []
-    for conversation, memory in zip(conversations, start.unbind(1), strict=True):
+    for conversation, begun in zip(conversations, start.unbind(1), strict=True):
+        memory = begun
         for interaction in conversation["interactions"]:
             parts.append(answered(state, model.config, interaction, memory))
-            memory = torch.cat((memory, equations.encode(state, model.config, interaction["input_ids"])), 1)
+            memory = torch.cat((memory, equations.encode(state, model.config, interaction["input_ids"], begun)), 1)
     assert_agree(loss, minimised(parts), state)
     assert_told(metrics, parts)
 
 
-def test_self_supervised_writing():
+@pytest.mark.parametrize("reads", [None, READS])
+def test_self_supervised_writing(reads):
     """The target is (1 - w) old + w encoded, without gradient, and cosine compares with it. There are as many tokens as
     slots, so tokens need no resampling."""
-    model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated")))
+    model = shaken(toy_model(memory=MemoryConfig(slots=6, variant="gated"), encoder_memory_attention=reads))
     conversations, state = drawn_conversations([1, 3, 2], lengths=(6, 6)), dict(model.named_parameters())
     config = MemoryPretrainConfig(steps=9, batch_size=3, objective="self-supervised")
     loss, _ = SelfSupervised(model, config)(numbered(conversation_batch(conversations, 16)), step_context())
@@ -92,7 +103,7 @@ def test_self_supervised_writing():
     start, cosines = start_memory(model, step_context(), 3), []
     for conversation, memory in zip(conversations, start.unbind(1), strict=True):
         for turn, interaction in enumerate(conversation["interactions"]):
-            encoded = equations.encode(state, model.config, interaction["input_ids"]).detach()
+            encoded = equations.encode(state, model.config, interaction["input_ids"], memory).detach()
             w = [0.9, 0.45, 0.4][turn]
             target = (1 - w) * memory + w * encoded
             written = equations.write(state, model.config, memory, encoded)

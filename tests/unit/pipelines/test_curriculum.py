@@ -6,12 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.configs.rl import MrlConfig
-from jobs.configs.training import MemoryPretrainConfig, PretrainConfig, SmatConfig
+from jobs.configs.training import MemoryPretrainConfig, SmatConfig
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.presets import PRESETS
 from rxt_model.config import MemoryConfig
-from rxt_model.family import ALPHA_MINI
 
 
 def fed_by_text(changed):
@@ -67,12 +66,17 @@ def test_without_reinforcement_the_model_of_smat_is_measured_and_handed_over():
         assert read["evaluate"] == read["export"] == last
 
 
-def test_an_encoder_that_reads_memory_is_refused_before_anything_is_trained():
-    with pytest.raises(ValidationError, match="model.encoder_memory_attention: must be left out"):
-        PretrainConfig(steps=1, batch_size=1, model=ALPHA_MINI)
+def test_the_first_design_trains_encoder_and_decoder_apart_and_joins_them_by_reinforcement():
+    alpha = PRESETS["alpha"]()
+    read = {stage.name: stage.inputs["model"].name for stage in curriculum(alpha) if "model" in stage.inputs}
+    assert read == {"lm": "mlm", "mrl": "lm", "baseline": "mlm", "evaluate": "mrl", "export": "mrl"}
+    later = ("mlm", "lm", "sft", "memory-pretrain", "smat", "mrl")
+    stages = curriculum(alpha.model_copy(update={"curriculum": later}))
+    read = {stage.name: stage.inputs["model"].name for stage in stages if "model" in stage.inputs}
+    assert [read[name] for name in later[1:]] == list(later[:-1])
 
 
-@pytest.mark.parametrize("name", [name for name, make in PRESETS.items() if make().smat])
+@pytest.mark.parametrize("name", [name for name, make in PRESETS.items() if make().pretrain])
 def test_a_kill_in_the_middle_of_a_stage_finds_a_checkpoint(name):
     c = PRESETS[name]()
     phases = (c.baseline.text, c.baseline.interactions, c.baseline.conversations)

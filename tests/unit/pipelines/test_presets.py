@@ -26,8 +26,8 @@ from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES
 
-TRAINED = [name for name, make in PRESETS.items() if make().smat]  # with the curriculum, perhaps without `mrl`
-PUBLISHED = {"micro": "alpha-micro", "beta": "beta"}  # whose shape a preset has
+TRAINED = [name for name, make in PRESETS.items() if make().model]  # all of them with every section, but perhaps `mrl`
+PUBLISHED = {"micro": "alpha-micro", "beta": "beta", "alpha": "alpha-micro-v1"}  # whose shape a preset has
 
 
 @pytest.fixture(params=TRAINED)
@@ -36,7 +36,7 @@ def preset(request):
 
 
 def shape(preset):
-    return preset.pretrain.model.with_vocabulary(preset.tokenizer.vocab_size)
+    return preset.model.with_vocabulary(preset.tokenizer.vocab_size)
 
 
 def test_presets_are_planned_without_heavy_imports():
@@ -57,7 +57,7 @@ print(len(digests), sorted({"torch", "ray", "mlflow", "datasets", "pyarrow"} & s
 
 def test_no_two_presets_share_a_corpus_or_a_model():
     """But `hour` reads the corpus of `tiny`."""
-    for name, shared in [("corpus", 1), ("tokenizer", 0), ("pretrain", 0)]:
+    for name, shared in [("corpus", 1), ("tokenizer", 0), ("model", 0)]:
         assert len({fingerprint(getattr(make(), name)) for make in map(PRESETS.get, TRAINED)}) == len(TRAINED) - shared
     assert PRESETS["hour"]().corpus == PRESETS["tiny"]().corpus
 
@@ -98,7 +98,8 @@ def test_the_baseline_sees_as_many_rows_as_the_model(preset):
     def rows(*parts):
         return sum(part.steps * part.batch_size for part in parts)
 
-    assert rows(preset.baseline.text) == rows(preset.pretrain)
+    first = getattr(preset, preset.curriculum[0])
+    assert rows(preset.baseline.text) == rows(first)
     assert rows(preset.baseline.interactions) == rows(preset.sft)
     wanted = rows(preset.memory_pretrain, preset.smat)
     assert abs(rows(preset.baseline.conversations) - wanted) <= 0.05 * wanted
