@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from tokenization.shards.writer import write_shard
 LENGTH = 24
 
 
-def architecture() -> Architecture:
+def architecture(**changes: Any) -> Architecture:
     heads = AttentionConfig(2, 2)
-    return Architecture(
+    values: dict[str, Any] = dict(
         dim=16,
         heads=2,
         stateful_layers=2,
@@ -38,10 +39,11 @@ def architecture() -> Architecture:
         memory=MemoryConfig(slots=4, variant="competitive"),
         length=LENGTH,
     )
+    return Architecture(**values | changes)
 
 
-def toy_model(vocab_size: int = 300, digest: str = "") -> ReactiveTransformer:
-    config = architecture().with_vocabulary(vocab_size, digest)
+def toy_model(vocab_size: int = 300, digest: str = "", **changes: Any) -> ReactiveTransformer:
+    config = architecture(**changes).with_vocabulary(vocab_size, digest)
     return seeded(lambda: ReactiveTransformer(config), 0).eval()
 
 
@@ -63,11 +65,11 @@ def toy_row(number: int, seed: int, vocab_size: int, turns: int) -> dict:
     return {"conversation_id": f"c{number}", "interactions": interactions, "probes": []}
 
 
-def toy_world(folder: Path, held_out: int = 8) -> Mapping[str, Artifact]:
+def toy_world(folder: Path, held_out: int = 8, **changes: Any) -> Mapping[str, Artifact]:
     """Make the upstream artifacts of the stage `mrl`: model, conversation shards of 2 to 4 turns, tokenizer."""
     tokenizer = Tokenizer.train(["ala ma kota", "a cat has a mat"] * 20, 300)
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
-    save_pretrained(toy_model(tokenizer.vocab_size, tokenizer.digest), folder / "model" / "model")
+    save_pretrained(toy_model(tokenizer.vocab_size, tokenizer.digest, **changes), folder / "model" / "model")
     records = []
     for split, seed, rows in (("train", 1, 40), ("validation", 2, held_out), ("test", 3, 2)):
         content = [toy_row(i, seed, tokenizer.vocab_size, 2 + i % 3) for i in range(rows)]

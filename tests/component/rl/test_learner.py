@@ -17,6 +17,7 @@ from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
 from jobs.stage.context import Change, StageError
+from rxt_model.config import AttentionConfig
 from rxt_model.state import remember
 from tests.support.rl_data import toy_row, toy_world
 
@@ -40,6 +41,12 @@ class LocalPolicy:
 @pytest.fixture
 def world(tmp_path):
     return f"{toy_world(tmp_path)['model'].uri}/model", tmp_path
+
+
+@pytest.fixture(params=["encoder", "encoder that reads memory"])
+def each_world(request, tmp_path):
+    reads = AttentionConfig(2, 1) if request.param != "encoder" else None
+    return f"{toy_world(tmp_path, encoder_memory_attention=reads)['model'].uri}/model", tmp_path
 
 
 def episodes_of(count: int, iteration: int = 0):
@@ -86,10 +93,10 @@ def test_learner_recomputes_the_rollouts_log_probabilities(world, temperature):
     assert (other.log_probs - batch.old).abs().max() > 1e-2
 
 
-def test_rebuilt_memory_is_the_workers(world):
-    learner = Learner(world[0], CONFIG, 1)
+def test_rebuilt_memory_is_the_workers(each_world):
+    learner = Learner(each_world[0], CONFIG, 1)
     episodes = [as_episode(toy_row(2, 9, 283, 4), 4, "0/2")]
-    batch = replay.ReplayBatch(roll_out(world, learner, episodes, wants_short), torch.device("cpu"))
+    batch = replay.ReplayBatch(roll_out(each_world, learner, episodes, wants_short), torch.device("cpu"))
     memory = policy.initial_memory(learner.model, episodes, CONFIG.seed)
     with torch.no_grad():
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
@@ -157,23 +164,25 @@ def test_reference_starts_equal_and_identical_episodes_have_identical_reference_
     assert untouched.update(trajectories)["rl/kl_reference"] == pytest.approx(0, abs=1e-7)
 
 
-def test_parts_thaw_by_stage_and_keep_their_moments(world):
-    learner = Learner(world[0], CONFIG, 1)
+def test_parts_thaw_by_stage_and_keep_their_moments(each_world):
+    """The memory read of an encoder thaws with that of the decoder."""
+    learner = Learner(each_world[0], CONFIG, 1)
     moved = []
     for iteration in range(4):
         before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}
         moments = {name: m.clone() for name, m in learner.moments().items()}
         frozen = {f"policy.{name}" for name, p in learner.model.named_parameters()}
-        learner.update(roll_out(world, learner, episodes_of(6, iteration), wants_short, state=f"w{iteration}"))
+        learner.update(roll_out(each_world, learner, episodes_of(6, iteration), wants_short, state=f"w{iteration}"))
         changed = {name for name, p in learner.model.named_parameters() if not torch.equal(p, before[name])}
         moved.append(changed)
         for name in frozen - {f"policy.{name}" for name in changed}:
             assert torch.equal(learner.moments()[f"{name}.exp_avg"], moments[f"{name}.exp_avg"])
     assert {name.split(".")[0] for name in moved[0]} == {"memory_attention"}
-    assert {name.split(".")[0] for name in moved[1]} == {"memory_attention", "decoder"}
+    readers = {"encoder", "decoder"} if learner.model.encoder.reads_memory else {"decoder"}
+    assert {name.split(".")[0] for name in moved[1]} == {"memory_attention", *readers}
     assert all(name.startswith("memory_attention") or ".memory_" in name for name in moved[1])
-    assert any(name.startswith("encoder") for name in moved[2])
-    assert not any(name.startswith("encoder") for name in moved[1])
+    feed_forward = "encoder.layers.0.feed_forward.up.weight"
+    assert feed_forward in moved[2] and feed_forward not in moved[1]
     assert {"embedding.weight", "decoder.head.weight"} <= moved[3]
     assert learner.moments()["policy.memory_attention.layers.0.gate.weight.step"] == 8
 

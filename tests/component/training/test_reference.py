@@ -113,10 +113,11 @@ def test_self_supervised_writing(reads):
     assert_agree(loss, -sum(cosines) / len(cosines), state)
 
 
-def test_joint_language_modelling_on_packed_text():
+@pytest.mark.parametrize("reads", [None, READS])
+def test_joint_language_modelling_on_packed_text(reads):
     """The reference takes each document alone: the encoder predicts masked words, and the decoder reads fixed, noised
     states."""
-    model = shaken(toy_model())
+    model = shaken(toy_model(encoder_memory_attention=reads))
     texts = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 34, 35, 36, 37, 3], [0])]
     batch = numbered(text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in texts]))
     weights = JointLossConfig(noise=(0.2, 0.4), masking=(0.1, 0.5), mlm_probability=0.5, mlm_weight=0.6)
@@ -125,6 +126,7 @@ def test_joint_language_modelling_on_packed_text():
 
     state, context, length = dict(model.named_parameters()), step_context(), batch["input_ids"].shape[1]
     masked = (context.draw(torch.rand, batch, "mlm", length) < 0.5) & (batch["input_ids"] > 10)
+    start = model.initial_memories(context.generators(batch, "memory"))
     kept = context.draw(torch.rand, batch, "masking", length, 1) >= 0.3
     noise = 0.3 * context.draw(torch.randn, batch, "noise", 2, length, 16).transpose(0, 1)
     lm, mlm = [], []
@@ -132,7 +134,7 @@ def test_joint_language_modelling_on_packed_text():
         for first, end in itertools.pairwise([*starts, len(ids)]):
             document, hide = ids[first:end], masked[row, first:end]
             seen = [4 if hidden else word for word, hidden in zip(document, hide, strict=True)]
-            encoded = equations.encode(state, model.config, seen)
+            encoded = equations.encode(state, model.config, seen, start[:, row])
             hidden_words = [word for word, hidden in zip(document, hide, strict=True) if hidden]
             guesses = equations.mlm_logits(state, encoded[-1][hide])
             mlm.append((equations.cross_entropy(guesses, hidden_words), len(hidden_words)))
