@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rxt_model.model import ReactiveTransformer
 
-Write = Callable[[Tensor, int], Tensor]
+MemoryWriter = Callable[[Tensor, int], Tensor]
 
 
 class Unrolled(NamedTuple):
@@ -57,7 +57,7 @@ def _in_order(model: ReactiveTransformer, ids: Tensor, present: Tensor, start: T
     return Unrolled(memories, torch.stack([states[turn] for turn in range(len(turns))], 1)[present])
 
 
-def _memories(start: Tensor, turns: int, horizon: int | None, write: Write) -> Tensor:
+def _memories(start: Tensor, turns: int, horizon: int | None, write: MemoryWriter) -> Tensor:
     memories = [start]
     if horizon is None or horizon >= turns - 1:
         for turn in range(turns - 1):

@@ -44,7 +44,7 @@ def check(line: str) -> None:
     if not words:  # the name of a command
         return
     given = command.make_context(command.name, words).params
-    preset = given.get("preset", "tiny")
+    preset = given.get("listed") or given.get("preset", "tiny")
     if getattr(command.callback, "__name__", "") == "model_show" and preset in FAMILY:
         return
     stages = {stage.name for stage in curriculum(resolve(PRESETS[preset](), None, given.get("sets") or ()))}

@@ -12,13 +12,12 @@ from pipelines.code_digest import PACKAGES, ROOT
 from pipelines.curriculum import curriculum
 from pipelines.overrides import known_keys, resolve
 from pipelines.presets import PRESETS
-from pipelines.presets.micro import micro
 from pipelines.presets.tiny import tiny
 from rxt_model.family import FAMILY
 from rxt_model.memory.registry import WRITES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-STAGES = [stage.name for stage in curriculum(micro())]  # a preset that has all of them
+STAGES = list(dict.fromkeys(stage.name for make in PRESETS.values() for stage in curriculum(make())))
 FILES = re.compile(r".*\.(?:json|jsonl|md|toml|txt)")
 
 

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from jobs.configs.rl import MrlConfig
 from jobs.configs.training import MemoryPretrainConfig, SmatConfig
+from pipelines.code_digest import ROOT
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
+from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
 from rxt_model.config import MemoryConfig
 
@@ -83,3 +85,10 @@ def test_a_kill_in_the_middle_of_a_stage_finds_a_checkpoint(name):
     steps = [c.pretrain.steps, c.sft.steps, c.memory_pretrain.steps, c.smat.steps, sum(phase.steps for phase in phases)]
     assert min(steps) >= 3 * c.execution.train.checkpoint_every_steps
     assert not c.mrl or c.mrl.iterations >= 3 * c.execution.rl.checkpoint_every_iterations
+
+
+def test_the_small_alpha_of_the_documentation_is_the_design_of_the_card():
+    small = resolve(PRESETS["alpha"](), ROOT / "tests" / "assets" / "alpha.toml")
+    assert small.curriculum == ("mlm", "lm", "mrl") and small.model.encoder_memory_attention
+    assert {small.interactions.length, small.conversations.length, small.episodes.length} == {small.model.length}
+    assert not small.execution.train.gpus
