@@ -66,7 +66,7 @@ class Invocation:
         preset = () if self.preset == DEFAULT_PRESET else ("--preset", self.preset)
         return shlex.join(("rxt", "stage", *words, *preset, *self.options))
 
-    def _with(self, key: str, value: int | float) -> Invocation:
+    def _with(self, key: str, value: int | float | str) -> Invocation:
         """The same invocation with another `--set`, which replaces an earlier one of the same key."""
         pairs = zip(self.options[::2], self.options[1::2], strict=True)
         kept = [(name, text) for name, text in pairs if (name, _key(text)) != ("--set", _key(key))]

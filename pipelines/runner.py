@@ -18,6 +18,7 @@ from graphlib import TopologicalSorter
 from jobs.configs.execution import Execution
 from jobs.stage import ray_setup
 from jobs.stage.context import Interrupted, StageError
+from jobs.stage.resources import demand_of, device_for
 from pipelines.advice import way_back
 from pipelines.artifacts import FAILURE, ArtifactStore
 from pipelines.attempt import Build, StageFailed, Surroundings
@@ -60,7 +61,7 @@ class Runner:
         attempt of a machine that cannot be seen is waited for until its lease runs out.
 
         Raises StageError for an unmet precondition, before anything is started: another process writes a target, a
-        store or a tracker cannot be used, a cluster does not answer.
+        store or a tracker cannot be used, a cluster does not answer, machines lack the CPUs or GPUs that a stage wants.
         """
         started = time.monotonic()
         fresh = set(fresh)
@@ -101,8 +102,15 @@ class Runner:
         self.store.check_writable()
         self.tracking.check()
         ray_setup.prepare_environment()
-        if os.environ.get("RAY_ADDRESS"):
-            ray_setup.ensure_ray(self.execution)
+        try:
+            if os.environ.get("RAY_ADDRESS"):
+                ray_setup.ensure_ray(self.execution)
+            for stage in work:
+                if demand := demand_of(stage.config, self.execution):
+                    device_for(stage.name, demand, self.execution)
+        except StageError:
+            ray_setup.shutdown()
+            raise
 
     def _loop(self, around: Surroundings, targets: dict[str, Stage], fresh: set[str]) -> int:
         sorter = TopologicalSorter(

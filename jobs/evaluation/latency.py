@@ -23,8 +23,10 @@ from rxt_model.state import remember
 REPEATS = 7
 
 
-def device_name() -> str:
-    """The name of the processor and its number of cores, for tables of times."""
+def device_name(device: str) -> str:
+    """The name of the GPU, or of the processor and its number of cores, for tables of times."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     return f"{names[0]}, {len(names)} cores" if names else platform.machine()
@@ -87,6 +89,12 @@ def measure(
 
     `write_seconds` covers encoding and writing to memory, which happen after the answer and delay no token.
     """
+
+    def clock() -> float:
+        if model.embedding.weight.is_cuda:
+            torch.cuda.synchronize()
+        return perf_counter()
+
     grid = timed_turns(model, interactions, last)
     calls = [
         call
@@ -97,7 +105,7 @@ def measure(
             partial(generate.answer, baseline, None, [m.prompt], max_tokens=[1]),
         )
     ]
-    medians = iter(median(taken) for taken in interleaved(calls, REPEATS, perf_counter))
+    medians = iter(median(taken) for taken in interleaved(calls, REPEATS, clock))
     return [
         {
             "turn": m.turn,

@@ -61,10 +61,10 @@ def stateless_scorer(model: StatelessDecoder) -> Scorer:
 
 
 @torch.inference_mode()
-def measure(scorer: Scorer, rows: Sequence[dict], batch_size: int) -> dict[str, Any]:
-    """Tokens, perplexity and accuracy over `rows`. They do not depend on the batch size."""
+def measure(scorer: Scorer, rows: Sequence[dict], batch_size: int, device: str = "cpu") -> dict[str, Any]:
+    """Tokens, perplexity and accuracy over `rows` on `device`. They do not depend on the batch size."""
     sums = _add(
-        scorer(batch["input_ids"], batch["documents"])
+        scorer(batch["input_ids"].to(device), batch["documents"].to(device))
         for batch in (text_batch(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size))
     )
     loss, correct, count = sums["next"]
@@ -92,5 +92,5 @@ def _add(parts: Iterable[dict[str, TokenLoss]]) -> dict[str, list[float]]:
 
 def _masked(ids: Tensor, documents: Tensor, seed: int) -> Tensor:
     """Which tokens the encoder must guess. Each row's content seeds its draws, so that batching changes nothing."""
-    draws = [np.random.default_rng([seed, int(row.sum())]).random(len(row)) for row in ids]
-    return torch.from_numpy(np.stack(draws) < MLM_PROBABILITY) & (documents >= 0)
+    draws = [np.random.default_rng([seed, int(row.sum())]).random(len(row)) for row in ids.cpu()]
+    return torch.from_numpy(np.stack(draws) < MLM_PROBABILITY).to(ids.device) & (documents >= 0)

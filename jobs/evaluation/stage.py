@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from jobs.stage.context import Artifact, Change, Interrupted, StageContext, Stag
 from jobs.stage.inputs import open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer, upload
 from jobs.stage.model_input import check_model, open_model, open_reactive
+from jobs.stage.resources import Device, choose_device
 from jobs.stage.tasks import run_tasks
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
@@ -35,7 +37,7 @@ LATENCY_INTERACTIONS = 16
 
 
 class EvaluationInputs(NamedTuple):
-    """The models to measure, the data to measure them on, and the number of threads per task."""
+    """The models to measure, the data to measure them on, the number of threads per task, and the device."""
 
     model: Artifact
     baseline: Artifact
@@ -43,6 +45,7 @@ class EvaluationInputs(NamedTuple):
     conversations: Artifact
     tokenizer: Artifact
     threads: int
+    device: Device
 
 
 class Measured(NamedTuple):
@@ -67,6 +70,7 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         conversations=ctx.inputs["shards"],
         tokenizer=ctx.inputs["tokenizer"],
         threads=ctx.execution.train.threads,
+        device=choose_device(ctx, config),
     )
     for model in (inputs.model, inputs.baseline):
         check_model(model)
@@ -76,15 +80,16 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     conversations = load_conversations(reader, config.questions, config.seed)
     _require_questions(ctx, conversations, config.questions)
 
-    rxt, baseline = _run(ctx, measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
+    run = partial(_run, ctx, gpus=int(inputs.device == "cuda"))
+    rxt, baseline = run(measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
     calls = [(inputs, name, config, own) for name in ("model", "baseline")] if own else []
-    played: list[Played] = _run(ctx, measure_own_words, calls, "own words") if calls else []
-    (records,) = _run(ctx, measure_latency, [(inputs, config)], "latency")
+    played: list[Played] = run(measure_own_words, calls, "own words") if calls else []
+    ((records, device_name),) = run(measure_latency, [(inputs, config)], "latency")
     evaluation = {
         "schema": 1,
         "config": config.model_dump(),
         "environment": {
-            "device": latency.device_name(),
+            "device": device_name,
             "threads": inputs.threads,
             "torch": torch.__version__,
         },
@@ -114,7 +119,7 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     """Measure recall and text figures of the model `name`, "model" or "baseline"."""
     torch.set_num_threads(inputs.threads)
     tokenizer = open_tokenizer(inputs.tokenizer)
-    model = open_model(getattr(inputs, name))
+    model = open_model(getattr(inputs, name), inputs.device)
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
     conversations = load_conversations(open_reader(inputs.conversations, "test"), config.questions, config.seed)
     if isinstance(model, StatelessDecoder):
@@ -124,7 +129,11 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     outcomes, said = ask(speaker, tokenizer, conversations, config.batch_size)
     forced, _ = ask(speaker, tokenizer, conversations, config.batch_size, teacher_forced=True, controls=False)
     rows = perplexity.load_rows(open_reader(inputs.text, "test"), config.text_rows, config.seed)
-    text = {language: perplexity.measure(scorer, found, config.batch_size) for language, found in rows.items() if found}
+    text = {
+        language: perplexity.measure(scorer, found, config.batch_size, inputs.device)
+        for language, found in rows.items()
+        if found
+    }
     return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
 
 
@@ -132,24 +141,25 @@ def measure_own_words(inputs: EvaluationInputs, name: str, config: EvaluateConfi
     """Play the dialogues in people's own words with the model `name`, "model" or "baseline"."""
     torch.set_num_threads(inputs.threads)
     tokenizer = open_tokenizer(inputs.tokenizer)
-    return play_own_words(open_model(getattr(inputs, name)), tokenizer, own.dialogues, config.batch_size)
+    return play_own_words(open_model(getattr(inputs, name), inputs.device), tokenizer, own.dialogues, config.batch_size)
 
 
-def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Time to the first token of both models, turn by turn."""
+def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> tuple[list[dict[str, Any]], str]:
+    """Time to the first token of both models, turn by turn, and the name of the device."""
     torch.set_num_threads(inputs.threads)
     conversations = load_conversations(open_reader(inputs.conversations, "test"), config.questions, config.seed)
     interactions = [
         one for conversation in conversations for one in zip(conversation.queries, conversation.answers, strict=True)
     ]
-    baseline = open_model(inputs.baseline)
+    baseline = open_model(inputs.baseline, inputs.device)
     assert isinstance(baseline, StatelessDecoder), "stage `baseline` always makes a stateless decoder"
-    return latency.measure(
-        open_reactive(inputs.model),
+    records = latency.measure(
+        open_reactive(inputs.model, inputs.device),
         baseline,
         interactions[:LATENCY_INTERACTIONS],
         config.latency_turns,
     )
+    return records, latency.device_name(inputs.device)
 
 
 def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
@@ -213,12 +223,16 @@ def samples(
     return shown
 
 
-def _run(ctx: StageContext, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], note: str) -> list[Any]:
-    """Run `function(*arguments)` for all `calls`, each in a Ray task of its own. Returns the results in order."""
+def _run(
+    ctx: StageContext, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], note: str, *, gpus: int
+) -> list[Any]:
+    """Run `function(*arguments)` for all `calls`, each in a Ray task of its own with `gpus` GPUs. Returns the results
+    in order."""
     found: dict[int, Any] = {}
     ctx.reporter.progress(0, len(calls), note)
     try:
-        for number, result in run_tasks(ctx, function, enumerate(calls), "the evaluation", at_once=len(calls)):
+        tasks = run_tasks(ctx, function, enumerate(calls), "the evaluation", at_once=len(calls), gpus=gpus)
+        for number, result in tasks:
             found[number] = result
             ctx.reporter.progress(len(found), len(calls), note)
     except Interrupted as stop:

@@ -15,6 +15,7 @@ from jobs.rl.learner import Learner
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
 from jobs.rl.weight_sync import Policy
+from jobs.stage.resources import Device
 from tokenization.hashing import stable_seed
 
 
@@ -26,19 +27,25 @@ class Actors:
     workers: tuple[ActorHandle, ...]
 
     @classmethod
-    def start(cls, model_uri: str, work_uri: str, config: MrlConfig, execution: RlExecution) -> Actors:
-        """Start all actors with the model at `model_uri`. The workers keep their state below `work_uri`."""
+    def start(
+        cls, model_uri: str, work_uri: str, config: MrlConfig, execution: RlExecution, device: Device = "cpu"
+    ) -> Actors:
+        """Start all actors on `device` with the model at `model_uri`. The workers keep their state below `work_uri`."""
+        gpus = execution.gpu_share if device == "cuda" else 0
         # rollouts and updates take turns, so the learner reserves no CPUs and uses the workers' CPUs
-        learner = ray.remote(num_cpus=0)(Learner).remote(
-            model_uri, config, execution.threads * execution.rollout_workers
+        learner = ray.remote(num_cpus=0, num_gpus=gpus)(Learner).remote(
+            model_uri, config, execution.threads * execution.rollout_workers, device
         )
         worker = ray.remote(
-            num_cpus=execution.threads, max_restarts=execution.max_restarts, max_task_retries=execution.max_restarts
+            num_cpus=execution.threads,
+            num_gpus=gpus,
+            max_restarts=execution.max_restarts,
+            max_task_retries=execution.max_restarts,
         )(RolloutWorker)
         return cls(
             learner,
             tuple(
-                worker.remote(model_uri, f"{work_uri}/workers/{i}.safetensors", execution.threads)
+                worker.remote(model_uri, f"{work_uri}/workers/{i}.safetensors", execution.threads, device)
                 for i in range(execution.rollout_workers)
             ),
         )

@@ -25,7 +25,7 @@ from jobs.rl.weight_sync import Policy, publish
 from jobs.stage.context import Change, Interrupted, StageContext, StageError
 from jobs.stage.model_folder import upload
 from jobs.stage.model_input import model_uri
-from jobs.stage.ray_setup import ensure_ray
+from jobs.stage.resources import choose_device
 from tokenization.files import storage
 from tokenization.hashing import stable_seed
 
@@ -41,9 +41,9 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     """
     started = time.monotonic()
     data = StageData.open(ctx, config)
-    ensure_ray(ctx.execution)
+    device = choose_device(ctx, config)
     work_uri = f"{ctx.output_uri}/rl"
-    actors = Actors.start(model_uri(ctx.inputs["model"]), work_uri, config, ctx.execution.rl)
+    actors = Actors.start(model_uri(ctx.inputs["model"]), work_uri, config, ctx.execution.rl, device)
     try:
         start = _restore(ctx, actors, work_uri)
         before = _before(actors, data, config, work_uri)

@@ -20,6 +20,7 @@ from jobs.rl import losses, replay
 from jobs.rl.policy import Critic, TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
 from jobs.stage.model_folder import load_reactive, upload
+from jobs.stage.resources import Device
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.moe.layer import balance_loss, router_z_loss
@@ -33,10 +34,10 @@ class Learner:
     are compared with each other instead, since the critic sees only the question and would expect the same of all.
     """
 
-    def __init__(self, model_uri: str, config: MrlConfig, threads: int) -> None:
+    def __init__(self, model_uri: str, config: MrlConfig, threads: int, device: Device = "cpu") -> None:
         torch.set_num_threads(threads)
         self.config, self.version = config, 0
-        self.model = load_reactive(model_uri)
+        self.model = load_reactive(model_uri, device)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
         self.critic = Critic(self.model) if config.samples == 1 else None
         steps = config.iterations * config.update_epochs
@@ -46,10 +47,10 @@ class Learner:
             self.optimizers["critic"] = StageOptimizer(self.critic, config.optimizer, steps)
 
     def weights(self, version: int) -> dict[str, Tensor]:
-        """A copy of the policy's weights. Raises ValueError if they are not of `version`."""
+        """A copy of the policy's weights on the CPU. Raises ValueError if they are not of `version`."""
         if version != self.version:
             raise ValueError(f"weights of policy version {version} were asked for, the learner has {self.version}")
-        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Take `update_epochs` optimizer steps on one batch and return metrics.

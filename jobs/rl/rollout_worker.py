@@ -19,6 +19,7 @@ from jobs.rl.episodes import Episode, running
 from jobs.rl.replay_buffer import Sample
 from jobs.rl.weight_sync import Policy
 from jobs.stage.model_folder import load_reactive
+from jobs.stage.resources import Device
 from rxt_model.generate import Sampling, answer
 from rxt_model.state import remember
 from tokenization.files import storage
@@ -42,11 +43,12 @@ class RolloutBatch:
 
 
 class RolloutWorker:
-    """Plays conversations. It keeps their state in the file `state_uri`, which no other worker uses."""
+    """Plays conversations. It keeps their state in the file `state_uri`, which no other worker uses. Model and memory
+    are on `device`."""
 
-    def __init__(self, model_uri: str, state_uri: str, threads: int) -> None:
+    def __init__(self, model_uri: str, state_uri: str, threads: int, device: Device = "cpu") -> None:
         torch.set_num_threads(threads)
-        self._model = load_reactive(model_uri).requires_grad_(False)
+        self._model = load_reactive(model_uri, device).requires_grad_(False)
         self._version: int | None = None
         self._state_uri = state_uri
         self._identity: list[str] = []
@@ -127,7 +129,8 @@ class RolloutWorker:
             return
         held = load(data)
         record = json.loads(held["record"].numpy().tobytes())
-        self._memory, self._identity, self._writes = held["memory"], record["identity"], record["writes"]
+        self._memory = held["memory"].to(self._model.embedding.weight.device)
+        self._identity, self._writes = record["identity"], record["writes"]
         self._turns = [
             [Sample(tuple(s["answer"]), tuple(s["log_probs"])) for s in samples] for samples in record["turns"]
         ]

@@ -26,7 +26,7 @@ class Change:
     """Set `key` to `value`, since the present value would fail again."""
 
     key: str
-    value: int | float
+    value: int | float | str
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def load_model(uri: str, device: str = "cpu") -> ReactiveTransformer | Stateless
         return from_pretrained(folder, device)
 
 
-def load_reactive(uri: str) -> ReactiveTransformer:
+def load_reactive(uri: str, device: str = "cpu") -> ReactiveTransformer:
     """Load the model in the folder at `uri`. Raises StageError if it has no memory."""
-    return reactive(load_model(uri), uri)
+    return reactive(load_model(uri, device), uri)
 
 
 def reactive(model: ReactiveTransformer | StatelessDecoder, uri: str) -> ReactiveTransformer:

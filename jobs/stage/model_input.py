@@ -22,15 +22,15 @@ def model_uri(artifact: Artifact) -> str:
     return artifact.uri if CONFIG in artifact.manifest["outputs"] else f"{artifact.uri}/model"
 
 
-def open_model(artifact: Artifact) -> ReactiveTransformer | StatelessDecoder:
-    """Load the artifact's model on the CPU, in evaluation mode. Raises StageError."""
+def open_model(artifact: Artifact, device: str = "cpu") -> ReactiveTransformer | StatelessDecoder:
+    """Load the artifact's model in evaluation mode. Raises StageError."""
     with model_folder(artifact) as folder:
-        return from_pretrained(folder)
+        return from_pretrained(folder, device)
 
 
-def open_reactive(artifact: Artifact) -> ReactiveTransformer:
+def open_reactive(artifact: Artifact, device: str = "cpu") -> ReactiveTransformer:
     """Load the artifact's model as `open_model` does. Raises StageError, also if the model has no memory."""
-    return reactive(open_model(artifact), artifact.uri)
+    return reactive(open_model(artifact, device), artifact.uri)
 
 
 def open_model_config(artifact: Artifact) -> ModelConfig:

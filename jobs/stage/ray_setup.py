@@ -79,6 +79,11 @@ def shutdown() -> None:
             _keeper = None
 
 
+def has_joined() -> bool:
+    """Whether this process joined a cluster, instead of starting Ray for itself."""
+    return _keeper is None or not _keeper.servers
+
+
 def has_ended() -> bool:
     """Whether the Ray that this process started has died without `shutdown`. Then waiting for it is useless, until Ray
     itself ends this process."""

@@ -29,18 +29,20 @@ def run_tasks(
     what: str,
     *,
     at_once: int,
+    gpus: int = 0,
     shared: Sequence[Any] = (),
 ) -> Iterator[tuple[int, Any]]:
     """Yield the number and result of `function(*arguments, *shared)` for each of `calls`, in the order they finish.
 
-    At most `at_once` calls run at a time, and each is taken from `calls` just before it starts. `shared` is sent to the
+    At most `at_once` calls run at a time, each with `gpus` GPUs of its own, and each is taken from `calls` just before
+    it starts. `shared` is sent to the
     workers once. Raises Interrupted if the user asked to stop, and StageError if a task fails; `what` tells the user
     what the tasks make.
     """
     ensure_ray(ctx.execution)
     import ray
 
-    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(function)
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(function)
     sent = [ray.put(one) for one in shared]
     due = iter(calls)
     running: dict[Any, int] = {}

@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import StageConfig
 from jobs.stage.context import Change, Interrupted, StageContext, StageError
-from jobs.stage.ray_setup import ensure_ray
+from jobs.stage.resources import choose_device
 from jobs.training.checkpoints import keep_newest, resume_point
 from jobs.training.monitor import start_monitor
 from jobs.training.recipe import Recipe, check
@@ -47,7 +47,7 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
 
     for name, value in TRAIN_SETTINGS.items():
         os.environ.setdefault(name, value)
-    ensure_ray(ctx.execution)
+    device = choose_device(ctx, config)
     if ctx.should_stop():
         raise Interrupted(f"{ctx.stage} stopped before it went on from step {point.step}")
     began = time.perf_counter()
@@ -56,9 +56,11 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
     trainer = TorchTrainer(
         work,
         train_loop_config=dict(
+            stage=ctx.stage,
             recipe=f"{recipe.__module__}:{recipe.__name__}",
             config=config,
             execution=execution,
+            device=device,
             inputs=ctx.inputs,
             output_uri=ctx.output_uri,
             run_folder=point.run_folder,
@@ -66,8 +68,8 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
         ),
         scaling_config=ScalingConfig(
             num_workers=execution.workers,
-            use_gpu=execution.gpus,
-            resources_per_worker={"CPU": execution.threads} | ({"GPU": 1} if execution.gpus else {}),
+            use_gpu=device == "cuda",
+            resources_per_worker={"CPU": execution.threads} | ({"GPU": 1} if device == "cuda" else {}),
         ),
         run_config=RunConfig(
             name=name,
@@ -90,7 +92,7 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
         ray.kill(monitor)
     seconds = time.perf_counter() - began
     running.result()
-    return _conclude(ctx, config, outcome, seconds)
+    return _conclude(ctx, outcome, seconds)
 
 
 def _check_execution(stage: str, config: StageConfig, execution: TrainExecution) -> None:
@@ -116,9 +118,9 @@ def _in_background(call: Callable[[], object]) -> Future:
     return future
 
 
-def _conclude(ctx: StageContext, config: StageConfig, outcome: dict, seconds: float) -> dict:
+def _conclude(ctx: StageContext, outcome: dict, seconds: float) -> dict:
     if outcome["state"] == "failed":
-        raise StageError(outcome["reason"], Change(f"{ctx.stage}.optimizer.lr", config.optimizer.lr / 2))
+        raise StageError(f"{ctx.stage}: {outcome['reason']}", outcome["remedy"])
     if outcome["state"] == "interrupted":
         raise Interrupted(f"{ctx.stage} stopped after step {outcome['step']}; its checkpoint is saved")
     keep_newest(ctx.output_uri)

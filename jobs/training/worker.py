@@ -18,7 +18,9 @@ from torch.distributed.tensor import DTensor
 
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import StageConfig
+from jobs.stage.context import Change
 from jobs.stage.model_folder import upload
+from jobs.stage.resources import Device
 from jobs.training.batching.batches import ROW, Batch
 from jobs.training.batching.reader import Prefetched, Share
 from jobs.training.checkpoints import Checkpointer, step_folder
@@ -26,6 +28,7 @@ from jobs.training.loop import Cadence, LoopResult, NotFinite, train
 from jobs.training.monitor import Channel
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import Inputs, build
+from rxt_model.config import ConfigError
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import TokenModel
 from rxt_model.training.parallelize import parallelize
@@ -42,9 +45,11 @@ def work(settings: dict[str, Any]) -> None:
 
 def run_stage(
     *,
+    stage: str,
     recipe: str,
     config: StageConfig,
     execution: TrainExecution,
+    device: Device,
     inputs: Inputs,
     output_uri: str,
     run_folder: str,
@@ -56,19 +61,24 @@ def run_stage(
     by name. `run_folder` is Ray's run folder, relative to `output_uri`. Rank 0 tells the monitor how the run ended.
     """
     rank, world_size = dist.get_rank(), dist.get_world_size()
-    device = ray.train.torch.get_device() if execution.gpus else torch.device("cpu")
+    place = ray.train.torch.get_device() if device == "cuda" else torch.device("cpu")
     torch.set_num_threads(execution.threads)
 
+    channel = Channel(monitor) if rank == 0 else None
     made = build(recipe, config, inputs, Share(rank, world_size))
-    objective = made.objective.to(device)
-    parallelize(
-        objective,
-        world_size,
-        shard=execution.shard,
-        expert_parallel=execution.expert_parallel,
-        activation_checkpointing=execution.activation_checkpointing,
-        device=device.type,
-    )
+    objective = made.objective.to(place)
+    try:
+        parallelize(
+            objective,
+            world_size,
+            shard=execution.shard,
+            expert_parallel=execution.expert_parallel,
+            activation_checkpointing=execution.activation_checkpointing,
+            device=device,
+        )
+    except ConfigError as error:
+        _fail(channel, error, Change("execution.train.expert_parallel", 1))
+        return
     optimizer = StageOptimizer(objective, config.optimizer, config.steps)
     checkpointer = Checkpointer(
         output_uri,
@@ -80,12 +90,11 @@ def run_stage(
         register=_register,
     )
     start = checkpointer.restore()
-    channel = Channel(monitor) if rank == 0 else None
     if channel and start:
         channel.message(f"resumed at step {start}")
 
     def placed(batch: Batch) -> Batch:
-        return {name: tensor if name.endswith(ROW) else tensor.to(device) for name, tensor in batch.items()}
+        return {name: tensor if name.endswith(ROW) else tensor.to(place) for name, tensor in batch.items()}
 
     batch_at = Prefetched(made.batch_at)
     try:
@@ -102,14 +111,18 @@ def run_stage(
             validation=made.validation and placed(made.validation),
         )
     except NotFinite as error:
-        # The same would happen again, so all ranks return without an error and Ray does not retry.
-        if channel:
-            channel.close({"state": "failed", "reason": str(error)})
+        _fail(channel, error, Change(f"{stage}.optimizer.lr", config.optimizer.lr / 2))
         return
     if not result.interrupted:
         _hand_over(objective.model, f"{output_uri}/model", rank)
     if channel:
         channel.close(_summary(result))
+
+
+def _fail(channel: Channel | None, error: Exception, remedy: Change) -> None:
+    """Tell the driver. The same would happen again, so all ranks return without an error and Ray does not retry."""
+    if channel:
+        channel.close({"state": "failed", "reason": str(error), "remedy": remedy})
 
 
 def _wait_for_all() -> None:

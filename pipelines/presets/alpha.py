@@ -125,5 +125,5 @@ def alpha() -> PipelineConfig:
         ),
         evaluate=EvaluateConfig(questions=400),
         export=ExportConfig(name="rxt-alpha"),
-        execution=Execution(train=TrainExecution(workers=1, threads=4, gpus=True), rl=RlExecution(threads=4)),
+        execution=Execution(device="cuda", train=TrainExecution(workers=1, threads=4), rl=RlExecution(threads=4)),
     )

@@ -181,16 +181,16 @@ def beta() -> PipelineConfig:
         evaluate=EvaluateConfig(questions=1_000, text_rows=64, batch_size=8),
         export=ExportConfig(name="rxt-beta"),
         execution=Execution(
+            device="cuda",
             data=DataExecution(parallelism=64),
             train=TrainExecution(
                 workers=32,
                 threads=8,
-                gpus=True,
                 expert_parallel=8,
                 shard="block",
                 activation_checkpointing=True,
                 checkpoint_every_steps=1_000,
             ),
-            rl=RlExecution(rollout_workers=8, threads=16),
+            rl=RlExecution(rollout_workers=8, threads=16, gpu_share=1),
         ),
     )

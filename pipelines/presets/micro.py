@@ -144,6 +144,8 @@ def micro() -> PipelineConfig:
         evaluate=EvaluateConfig(questions=1_000),
         export=ExportConfig(name="rxt-micro"),
         execution=Execution(
-            train=TrainExecution(workers=8, threads=4, gpus=True), rl=RlExecution(rollout_workers=8, threads=4)
+            device="cuda",
+            train=TrainExecution(workers=8, threads=4),
+            rl=RlExecution(rollout_workers=7, threads=4, gpu_share=1),
         ),
     )

@@ -38,4 +38,4 @@ def append(file: Path, lines: Iterable[dict]) -> None:
 def _processor() -> str:
     from jobs.evaluation.latency import device_name  # needs more packages than the benchmarks of a GPU do
 
-    return device_name()
+    return device_name("cpu")

@@ -68,6 +68,15 @@ def test_what_cannot_be_is_refused_before_anything_is_started(empty, words, envi
     assert not (empty.folder / "ray").exists() and not list(empty.store.glob("*/*"))
 
 
+def test_gpus_that_are_not_there_are_told_before_anything_is_started(empty):
+    output = empty.rxt("run", "--set", "execution.device=cuda", code=2)
+    message, remedy = output.strip().splitlines()[-2:]
+    assert message.startswith("error: pretrain: execution.device = cuda: 2 processes want 1 GPU each")
+    assert message.endswith("and 0 GPUs for Ray")
+    assert remedy == "next: rxt run --set execution.device=cpu"
+    assert not list(empty.store.glob("*/*"))
+
+
 def explained(workspace, stage, *parts):
     """Run up to a stage that must fail, as it would again. The message that is printed, and shown by status, holds all
     `parts`, and the last line is the command to type first."""
