@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.commands import jobs, upkeep
+from pipelines.commands import jobs, plan, upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
 from pipelines.guard.addresses import LOOPBACK, reach_directly
 from pipelines.guard.home import prepare_home
@@ -300,7 +300,7 @@ def list_jobs(context: typer.Context, address: jobs.Address = None, as_json: Jso
 
 for command in (jobs.follow, jobs.stop):
     jobs_app.command()(reporting_errors(command))
-for command in (upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor):
+for command in (plan.plan, upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor):
     app.command()(reporting_errors(command))
 
 
@@ -363,10 +363,12 @@ def _dry_run(session: Session, names: list[str], as_json: bool) -> int:
     from pipelines.fingerprint import plain
 
     statuses = {name: status for name, status in session.plan().items() if name in names}
+    planned = plan.short_form(session)
     if as_json:
-        _print_json({**session.as_object(statuses), "config": plain(session.config)})
+        _print_json({**session.as_object(statuses), "config": plain(session.config), "plan": planned})
     else:
         views.config(session)
+        say(planned)
         views.table(session, statuses)
     return 0
 

@@ -39,7 +39,7 @@ class Invocation:
             case Restart():
                 return self.stage("rerun", stage)
             case Change(key, value):
-                return self._with(key, value).run()
+                return self.changed(key, value).run()
             case Look(""):
                 return self.status()
             case Look(other):
@@ -58,6 +58,9 @@ class Invocation:
     def chat(self, *words: str) -> str:
         return self._line("chat", *words)
 
+    def plan(self, *words: str) -> str:
+        return self._line("plan", *words)
+
     def status(self, *words: str) -> str:
         return self._line("status", *words)
 
@@ -66,7 +69,7 @@ class Invocation:
         preset = () if self.preset == DEFAULT_PRESET else ("--preset", self.preset)
         return shlex.join(("rxt", "stage", *words, *preset, *self.options))
 
-    def _with(self, key: str, value: int | float | str) -> Invocation:
+    def changed(self, key: str, value: int | float | str) -> Invocation:
         """The same invocation with another `--set`, which replaces an earlier one of the same key."""
         pairs = zip(self.options[::2], self.options[1::2], strict=True)
         kept = [(name, text) for name, text in pairs if (name, _key(text)) != ("--set", _key(key))]

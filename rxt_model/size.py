@@ -89,8 +89,9 @@ def size_of(config: ModelConfig) -> Size:
 
 
 def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
-    """Count one pass over `length` tokens. A token attends to itself, to the tokens before it, and to every slot."""
-    reads = [layer.memory_read for layer in decoder.stateful]
+    """Count one pass over `length` tokens. A token attends to itself, to the tokens before it, and to every slot if the
+    decoder has a memory."""
+    reads = parts_of(decoder, CrossAttention)
     causal = sum(attention_core(layer.attention, length, (length + 1) / 2) for layer in parts_of(decoder, DecoderLayer))
     copying = (
         Flops(0, 0) if decoder.slot_tokens is None else _copying_flops(decoder, decoder.slot_tokens, length, slots)

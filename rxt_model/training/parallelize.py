@@ -48,7 +48,7 @@ def parallelize(
     if activation_checkpointing:
         checkpoint_activations(module)
     if shard == "block":
-        for block in _blocks(module):
+        for block in blocks(module):
             fully_shard(block, mesh=everyone)
             if isinstance(block, MemoryWrite):
                 for method in ("project", "importance"):
@@ -72,7 +72,7 @@ def checkpoint_activations(module: nn.Module) -> None:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
 
 
-def _blocks(module: nn.Module) -> list[nn.Module]:
+def blocks(module: nn.Module) -> list[nn.Module]:
     """Return the groups that `block` gathers one by one.
 
     Of a decoder layer these are self-attention and feed-forward, nearly all of it. The keys and values of its memory

@@ -31,7 +31,13 @@ MAY_IMPORT = {
 }
 HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplotlib"}
 # their commands import them when they are called
-MAY_START_HEAVY = {"pipelines/chat.py", "pipelines/own_words.py", "pipelines/preview.py"}
+MAY_START_HEAVY = {
+    "pipelines/chat.py",
+    "pipelines/estimate/plan.py",
+    "pipelines/estimate/report.py",
+    "pipelines/own_words.py",
+    "pipelines/preview.py",
+}
 LONGEST = 400
 MOST_FILES = 15
 MOST_AT_THE_TOP_OF_JOBS = 8

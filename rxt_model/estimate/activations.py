@@ -1,0 +1,142 @@
+"""Bytes that the passes of a step keep until their backward pass, from the shape of a model alone.
+
+Counted is what autograd saves on a GPU: fused norms keep their input, flash attention its operands, its output and one
+number per head, and the expert kernels the pre-activations and indices (`rxt_model.moe.experts`). Compiled layers keep
+less. A width is the bytes of a number in the passes: 2 in bf16, 4 in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rxt_model.config import AttentionConfig, ModelConfig
+from rxt_model.estimate.work import Pass
+from rxt_model.memory.registry import WRITES
+
+SINGLE = 4  # bytes of an fp32 number
+CHUNK_LOGITS = 1 << 28  # as `layers.linear_cross_entropy.LARGE_CHUNK`
+INDICES = 16  # bytes of a token's id and place, beside the fp32 sines and cosines of its position
+LOGIT_COPIES = 2  # fp32 logits of a chunk and their gradient
+
+
+@dataclass(frozen=True)
+class ActivationBytes:
+    """Bytes on one GPU: what layers keep, logits of the largest chunk with the gradient of the head, and memory."""
+
+    layers: int
+    logits: int
+    memory: int
+
+    @property
+    def total(self) -> int:
+        return self.layers + self.logits + self.memory
+
+
+def activation_bytes(config: ModelConfig, passes: Iterable[Pass], width: int, recompute: bool) -> ActivationBytes:
+    """Return what one step keeps at its peak, at the end of its last forward pass."""
+    layers = memory = logits = 0
+    for one in passes:
+        layers += _layers(config, one, width, recompute)
+        memory += _memory(config, one, width)
+        logits = max(logits, _logits(config, one))
+    return ActivationBytes(layers, logits, memory)
+
+
+def attention_values(config: ModelConfig, own: AttentionConfig) -> int:
+    """Count the values that self-attention keeps per token: its input, heads packed and padded, output and gate."""
+    heads, values = own.query_heads * config.head_dim, own.kv_heads * config.head_dim
+    gate = {"none": 0, "elementwise": 2 * heads, "headwise": heads + own.query_heads}[own.gate]
+    return config.dim + 2 * (heads + 2 * values) + 2 * heads + gate
+
+
+def read_values(config: ModelConfig) -> int:
+    """Count the values that the memory read keeps per token: its input, queries packed and padded, and output twice."""
+    return config.dim + 4 * config.cross_attention.query_heads * config.head_dim
+
+
+def feed_forward_values(dim: int, hidden: int) -> int:
+    """Count the values that a SwiGLU keeps per token: its input, both halves, the activation and the product."""
+    return dim + 4 * hidden
+
+
+def expert_bytes(config: ModelConfig, width: int) -> int:
+    """Count the bytes that a mixture of experts keeps per token: input and pre-activations of the routed experts,
+    router logits in fp32, indices and weights of the chosen, and the shared experts."""
+    moe = config.moe
+    routed = (config.dim + 2 * moe.expert_dim * moe.top_k) * width + SINGLE * (moe.experts + 4 * moe.top_k)
+    each = 4 * moe.shared_dim + config.dim
+    return routed + moe.shared_experts * each * width
+
+
+def decoder_layer_bytes(config: ModelConfig, width: int, *, reads: bool, dense: bool) -> int:
+    """Count the bytes that a decoder layer keeps per token, with the inputs of its norms."""
+    values = config.dim + attention_values(config, config.decoder_attention)
+    values += config.dim + read_values(config) if reads else 0
+    values += config.dim + (feed_forward_values(config.dim, config.dense_dim) if dense else 0)
+    heads = config.decoder_attention.query_heads + (config.cross_attention.query_heads if reads else 0)
+    return values * width + SINGLE * heads + (0 if dense else expert_bytes(config, width))
+
+
+def encoder_layer_bytes(config: ModelConfig, width: int) -> int:
+    """Count the bytes that an encoder layer keeps per token, with the inputs of its norms."""
+    own = config.encoder_attention
+    values = 2 * config.dim + attention_values(config, own) + feed_forward_values(config.dim, config.encoder_dim)
+    return values * width + SINGLE * own.query_heads
+
+
+def _layers(config: ModelConfig, one: Pass, width: int, recompute: bool) -> int:
+    if not one.trained or one.part in ("write", "head"):
+        return 0
+    if one.part == "encoder":
+        count, largest = config.stateful_layers, encoder_layer_bytes(config, width)
+        whole = count * largest
+    else:
+        dense = min(1, config.initial_layers)
+        plain = config.initial_layers - dense + config.final_layers
+        stateful = decoder_layer_bytes(config, width, reads=one.reads > 0, dense=False)
+        count, largest = dense + plain + config.stateful_layers, stateful
+        whole = (
+            dense * decoder_layer_bytes(config, width, reads=False, dense=True)
+            + plain * decoder_layer_bytes(config, width, reads=False, dense=False)
+            + config.stateful_layers * stateful
+        )
+    kept = count * config.dim * width + largest if recompute else whole
+    return one.tokens * (kept + _copying(config, one) + SINGLE * config.head_dim + INDICES)
+
+
+def _copying(config: ModelConfig, one: Pass) -> int:
+    """Count the bytes per token of a copying head, which scores all tokens and all rows of the memory in fp32."""
+    return 3 * SINGLE * (one.length + one.reads) if config.copying and one.part == "decoder" else 0
+
+
+def _logits(config: ModelConfig, one: Pass) -> int:
+    """Count the logits of a chunk, and the fp32 gradient of the head, which the forward pass makes already."""
+    if not one.scored:
+        return 0
+    chunk = min(CHUNK_LOGITS, one.sequences * one.scored * config.vocab_size)
+    return SINGLE * (LOGIT_COPIES * chunk + config.vocab_size * config.dim)
+
+
+def _memory(config: ModelConfig, one: Pass, width: int) -> int:
+    """Count the bytes of memory: encoder states twice (of each layer and stacked), what is read with its norm, its keys
+    and values, and what every write keeps."""
+    layers, slots = config.stateful_layers, config.memory.slots
+    if one.part == "encoder":
+        return 2 * layers * one.tokens * config.dim * width
+    if one.part == "write":
+        return layers * one.sequences * slots * _write_values(config) * width
+    if one.part == "decoder" and one.reads:
+        keys_values = 2 * config.cross_attention.kv_heads * config.head_dim
+        return layers * one.memories * one.reads * (3 * config.dim + keys_values) * width
+    return 0
+
+
+def _write_values(config: ModelConfig) -> int:
+    """Count the values that a write keeps per slot, the next memory among them. A selective write keeps an index."""
+    variant = config.memory.variant
+    if WRITES[variant].selects:
+        return 2 * config.dim
+    heads = (config.memory.attention or config.encoder_attention).query_heads * config.head_dim
+    attentions = 1 if variant in ("simple", "competitive") else 2
+    return config.dim + attentions * (4 * config.dim + 5 * heads)
