@@ -49,8 +49,8 @@ def short_form(session: Session) -> str:
     """One line for `rxt run --dry-run`: what the configuration takes on the GPUs that it asks for."""
     from jobs.stage.context import StageError
 
-    if not session.config.execution.train.gpus:
-        return f"trains on CPUs; what a GPU would take: {session.invocation.plan('--gpus', '1')}"
+    if session.config.execution.device != "cuda":
+        return f"asks for no GPUs; what one would take: {session.invocation.plan('--gpus', '1')}"
     from pipelines.estimate.report import make_report
     from rxt_model.estimate.gpus import GPUS
 
@@ -62,8 +62,8 @@ def short_form(session: Session) -> str:
 
 def _asked(session: Session) -> int:
     """The GPUs that the configuration asks for, or one."""
-    train = session.config.execution.train
-    return train.workers if train.gpus else 1
+    execution = session.config.execution
+    return execution.train.workers if execution.device == "cuda" else 1
 
 
 def _gpu(name: str, invocation: Invocation) -> Gpu:

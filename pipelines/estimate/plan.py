@@ -84,10 +84,10 @@ class Estimator:
 
     @cached_property
     def reactive(self) -> ReactiveTransformer:
-        pretrain, tokenizer = self.config.pretrain, self.config.tokenizer
-        assert pretrain and tokenizer, "a preset that trains has a model"
+        model, tokenizer = self.config.model, self.config.tokenizer
+        assert model and tokenizer, "a preset that trains has a model"
         with torch.device("meta"):
-            return ReactiveTransformer(pretrain.model.with_vocabulary(tokenizer.vocab_size))
+            return ReactiveTransformer(model.with_vocabulary(tokenizer.vocab_size))
 
     @cached_property
     def stateless(self) -> StatelessDecoder:

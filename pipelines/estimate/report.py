@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
-from jobs.configs.execution import TrainExecution
+from jobs.configs.execution import Execution
 from jobs.stage.context import StageError
 from pipelines.display import console_on, duration, print_table, table_of
 from pipelines.estimate.downloads import Downloads, downloads
@@ -18,7 +18,7 @@ from rxt_model.estimate.gpus import GB, Gpu
 from rxt_model.estimate.layouts import ParallelLayout
 
 HOUR, DAY = 3600, 86_400
-NOT_PLANNED = ("mrl", "evaluate")  # run on CPUs
+NOT_PLANNED = ("mrl", "evaluate")  # take as long as the answers are
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PlanReport:
     gpu: Gpu
     gpus: int
     plans: list[LayoutPlan]
-    execution: TrainExecution
+    execution: Execution
     fetched: Downloads
     left_out: tuple[str, ...]
     without_kernel: str
@@ -43,7 +43,7 @@ class PlanReport:
     @property
     def own(self) -> ParallelLayout:
         """The layout that the configuration asks for."""
-        return layout_of(self.execution, self.gpus)
+        return layout_of(self.execution.train, self.gpus)
 
     def cost(self, seconds: float, price: float) -> float:
         return self.gpus * seconds / HOUR * price
@@ -107,7 +107,7 @@ class PlanReport:
             say(f"... and {len(self.plans) - shown} more: --json has them all", out)
         say(f"downloads: {self.fetched}", out)
         if self.left_out:
-            say(f"not planned, since they run on CPUs: {', '.join(self.left_out)}", out)
+            say(f"not planned, as their time depends on the answers: {', '.join(self.left_out)}", out)
         if self.without_kernel:
             say(f"experts without a GPU kernel, so slower than predicted: {self.without_kernel}", out)
         say(f"next: {self.invocation.run(*self._settings())}", out)
@@ -127,18 +127,17 @@ class PlanReport:
 
     def _settings(self) -> list[str]:
         """The options that change the configuration's execution into the best layout."""
-        layout = self.best.layout
-        wanted = TrainExecution(
-            gpus=True,
-            workers=layout.gpus,
-            expert_parallel=layout.expert_parallel,
-            shard=layout.shard,
-            activation_checkpointing=layout.recompute,
-        )
-        names = ("gpus", "workers", "expert_parallel", "shard", "activation_checkpointing")
-        changed = [name for name in names if getattr(wanted, name) != getattr(self.execution, name)]
-        values = {name: json.dumps(getattr(wanted, name)).strip('"') for name in changed}
-        return [word for name, value in values.items() for word in ("--set", f"execution.train.{name}={value}")]
+        layout, train = self.best.layout, self.execution.train
+        wanted = {
+            "device": ("cuda", self.execution.device),
+            "train.workers": (layout.gpus, train.workers),
+            "train.expert_parallel": (layout.expert_parallel, train.expert_parallel),
+            "train.shard": (layout.shard, train.shard),
+            "train.activation_checkpointing": (layout.recompute, train.activation_checkpointing),
+        }
+        changed = {name: best for name, (best, own) in wanted.items() if best != own}
+        values = {name: json.dumps(best).strip('"') for name, best in changed.items()}
+        return [word for name, value in values.items() for word in ("--set", f"execution.{name}={value}")]
 
     def _note(self, plan: LayoutPlan) -> str:
         fits = "" if plan.fits(self.gpu) else "does not fit"
@@ -172,7 +171,7 @@ def make_report(session: Session, gpu: Gpu, gpus: int) -> PlanReport:
         gpu=gpu,
         gpus=gpus,
         plans=plans,
-        execution=config.execution.train,
+        execution=config.execution,
         fetched=downloads(config),
         left_out=left_out,
         without_kernel=_without_kernel(estimator),

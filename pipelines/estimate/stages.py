@@ -12,10 +12,12 @@ from jobs.configs.training import (
     ConversationTrainingConfig,
     JointLossConfig,
     MemoryPretrainConfig,
+    MlmConfig,
     PretrainConfig,
     SftConfig,
     SmatConfig,
     StageConfig,
+    TrainingConfig,
 )
 from pipelines.config import PipelineConfig
 from rxt_model.estimate.work import Pass
@@ -57,9 +59,9 @@ class Conversations:
 
 
 def training_stages(config: PipelineConfig) -> dict[str, StageConfig]:
-    """Return the configurations of the stages that train on GPUs, by stage name."""
-    names = ("pretrain", "sft", "memory_pretrain", "smat", STATELESS)
-    found = {name.replace("_", "-"): getattr(config, name) for name in names}
+    """Return the configurations of the stages that train by gradient descent on batches, by stage name."""
+    names = [name for name in config.curriculum if name != "mrl"]
+    found = {name: getattr(config, name.replace("-", "_")) for name in (*names, STATELESS)}
     return {name: stage for name, stage in found.items() if stage is not None}
 
 
@@ -71,6 +73,8 @@ def step_kinds(config: PipelineConfig, stage: StageConfig, gpus: int) -> list[St
     match stage:
         case PretrainConfig():
             return [StepKind(stage.steps, tuple(_joint(stage.loss, _share(stage.batch_size, gpus), text)))]
+        case MlmConfig():
+            return [StepKind(stage.steps, tuple(_masked(stage.mlm_probability, _share(stage.batch_size, gpus), text)))]
         case SftConfig():
             return [StepKind(stage.steps, tuple(_joint(stage.loss, _share(stage.batch_size, gpus), single)))]
         case MemoryPretrainConfig():
@@ -84,6 +88,10 @@ def step_kinds(config: PipelineConfig, stage: StageConfig, gpus: int) -> list[St
             return list(_smat(stage, told, gpus, text, _slots(config)))
         case BaselineConfig():
             return list(_baseline(stage, told, gpus, text, single))
+        case TrainingConfig():  # `lm`
+            rows, slots = _share(stage.batch_size, gpus), _slots(config)
+            decoded = Pass("decoder", rows, text, reads=slots, memories=rows, scored=text)
+            return [StepKind(stage.steps, (decoded,))]
     raise AssertionError(f"{type(stage).__name__} has no plan")
 
 
@@ -92,14 +100,19 @@ def _share(rows: int, gpus: int) -> int:
 
 
 def _slots(config: PipelineConfig) -> int:
-    assert config.pretrain, "a preset that trains has a model"
-    return config.pretrain.model.memory.slots
+    assert config.model, "a preset that trains has a model"
+    return config.model.memory.slots
+
+
+def _masked(probability: float, rows: int, length: int) -> Iterator[Pass]:
+    """Encode, and guess masked tokens."""
+    yield Pass("encoder", rows, length)
+    yield Pass("head", rows, length, scored=round(probability * length))
 
 
 def _joint(loss: JointLossConfig, rows: int, length: int) -> Iterator[Pass]:
     """Encode, guess masked tokens, decode while reading the states of the same tokens."""
-    yield Pass("encoder", rows, length)
-    yield Pass("head", rows, length, scored=round(loss.mlm_probability * length))
+    yield from _masked(loss.mlm_probability, rows, length)
     yield Pass("decoder", rows, length, reads=length, memories=rows, scored=length)
 
 

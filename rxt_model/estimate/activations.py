@@ -50,9 +50,9 @@ def attention_values(config: ModelConfig, own: AttentionConfig) -> int:
     return config.dim + 2 * (heads + 2 * values) + 2 * heads + gate
 
 
-def read_values(config: ModelConfig) -> int:
-    """Count the values that the memory read keeps per token: its input, queries packed and padded, and output twice."""
-    return config.dim + 4 * config.cross_attention.query_heads * config.head_dim
+def read_values(config: ModelConfig, own: AttentionConfig) -> int:
+    """Count the values that a memory read keeps per token: its input, queries packed and padded, and output twice."""
+    return config.dim + 4 * own.query_heads * config.head_dim
 
 
 def feed_forward_values(dim: int, hidden: int) -> int:
@@ -72,7 +72,7 @@ def expert_bytes(config: ModelConfig, width: int) -> int:
 def decoder_layer_bytes(config: ModelConfig, width: int, *, reads: bool, dense: bool) -> int:
     """Count the bytes that a decoder layer keeps per token, with the inputs of its norms."""
     values = config.dim + attention_values(config, config.decoder_attention)
-    values += config.dim + read_values(config) if reads else 0
+    values += config.dim + read_values(config, config.cross_attention) if reads else 0
     values += config.dim + (feed_forward_values(config.dim, config.dense_dim) if dense else 0)
     heads = config.decoder_attention.query_heads + (config.cross_attention.query_heads if reads else 0)
     return values * width + SINGLE * heads + (0 if dense else expert_bytes(config, width))
@@ -82,6 +82,8 @@ def encoder_layer_bytes(config: ModelConfig, width: int) -> int:
     """Count the bytes that an encoder layer keeps per token, with the inputs of its norms."""
     own = config.encoder_attention
     values = 2 * config.dim + attention_values(config, own) + feed_forward_values(config.dim, config.encoder_dim)
+    if reader := config.encoder_memory_attention:
+        values += config.dim + read_values(config, reader)
     return values * width + SINGLE * own.query_heads
 
 

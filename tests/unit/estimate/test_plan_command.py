@@ -58,21 +58,27 @@ def way(text: str) -> str:
 
 
 def test_a_dry_run_prints_the_short_form(rxt):
-    assert "trains on CPUs; what a GPU would take: rxt plan --gpus 1\n" in rxt("run --dry-run").output
+    assert "asks for no GPUs; what one would take: rxt plan --gpus 1\n" in rxt("run --dry-run").output
     planned = json.loads(rxt("run micro --dry-run --json").output)["plan"]
     assert re.fullmatch(r"planned on 8 x h100-80gb: FSDP 8, .*, at most [\d.]+ of 80 GB per GPU \(smat\), .*", planned)
-    uneven = "--set execution.train.expert_parallel=3"
-    assert "must divide the 8 ranks; more: rxt plan micro" in rxt(f"run micro --dry-run {uneven}").output
+    uneven = "--set execution.train.expert_parallel=8"
+    assert "must divide the 12 experts of a layer; more: rxt plan micro" in rxt(f"run micro --dry-run {uneven}").output
 
 
 def test_a_preset_of_few_stages_is_planned(rxt, monkeypatch):
-    kept = ("corpus", "tokenizer", "text", "pretrain", "execution")
+    kept = ("curriculum", "corpus", "tokenizer", "text", "pretrain", "execution")
     tiny = PRESETS["tiny"]()
     short = tiny.model_copy(update={name: None for name in type(tiny).model_fields if name not in kept})
     monkeypatch.setitem(PRESETS, "short", lambda: short)
     assert [stage["stage"] for stage in json.loads(rxt("plan short --json").output)["stages"]] == ["pretrain"]
     monkeypatch.setitem(PRESETS, "data", lambda: short.model_copy(update={"pretrain": None}))
     assert "data: no stage trains" in rxt("plan data").output
+
+
+def test_the_stages_of_the_first_design_are_planned(rxt):
+    found = json.loads(rxt("plan alpha --gpu a4000-16gb --json").output)
+    assert [stage["stage"] for stage in found["stages"]] == ["mlm", "lm", "baseline"]
+    assert found["not_planned"] == ["mrl", "evaluate"]
 
 
 def test_an_unknown_gpu_is_refused_with_those_that_there_are(rxt):
@@ -90,8 +96,8 @@ def test_more_gpus_than_rows_are_refused(rxt):
 @pytest.mark.parametrize(
     ("gpus", "degree", "reason"),
     [
-        (2, 5, "expert_parallel = 5: must divide the 2 ranks"),
-        (16, 16, "expert_parallel = 16: must divide the 12 experts of a layer"),
+        (2, 4, "expert_parallel = 4: must divide the 2 ranks"),
+        (8, 8, "expert_parallel = 8: must divide the 12 experts of a layer"),
     ],
 )
 def test_a_layout_that_does_not_divide_is_refused(rxt, gpus, degree, reason):

@@ -91,4 +91,4 @@ def test_the_small_alpha_of_the_documentation_is_the_design_of_the_card():
     small = resolve(PRESETS["alpha"](), ROOT / "tests" / "assets" / "alpha.toml")
     assert small.curriculum == ("mlm", "lm", "mrl") and small.model.encoder_memory_attention
     assert {small.interactions.length, small.conversations.length, small.episodes.length} == {small.model.length}
-    assert not small.execution.train.gpus
+    assert small.execution.device == "cpu"
