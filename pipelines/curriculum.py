@@ -14,39 +14,40 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     """The stages of a preset, each after those it reads. Those that train stand in the order of `c.curriculum`."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
-                   deterministic=True, version=4)
+                   deterministic=True, version=3)
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
                   "tokenizer", {"corpus": docs}, deterministic=True)
     data = {"corpus": docs, "tokenizer": tok}
     text = dag.add("text-shards", "pack documents into rows of tokens", "jobs.shards.text_stage:build_text_shards",
-                   "text", data, deterministic=True, version=2)
+                   "text", data, deterministic=True)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True, version=4)
+                           deterministic=True, version=3)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True, version=4)
+                            deterministic=True, version=3)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
-                       version=4)
+                       version=3)
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
-                             {"shards": text}, begins=True, version=2),
+                             {"shards": text}, begins=True, version=3),
         "mlm": Training("the encoder alone, on masked tokens", "jobs.separate.mlm:mlm", {"shards": text}, begins=True),
         "lm": Training("the decoder alone, with the embedding of the encoder", "jobs.separate.lm:lm", {"shards": text}),
         "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions},
                         version=2),
         "memory-pretrain": Training("teach reading before compressing",
                                     "jobs.training.memory_pretrain:memory_pretrain",
-                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}, version=2),
+                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}, version=3),
         "smat": Training("train through several memory writes", "jobs.training.smat:smat",
-                         {"shards": conversations, **_rehearsed(text, c.smat)}, version=2),
+                         {"shards": conversations, **_rehearsed(text, c.smat)}, version=3),
         "mrl": Training("reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
                         {"shards": episodes, "tokenizer": tok}, refines=True),
     })
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",
-                   {"text": text, "interactions": interactions, "conversations": conversations, "model": first})
+                   {"text": text, "interactions": interactions, "conversations": conversations, "model": first},
+                   version=2)
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
                   {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok})

@@ -85,4 +85,4 @@ def _bytes(values: int) -> dict[str, int]:
 
 
 def _shape(config: ModelConfig) -> str:
-    return f"{config.stateful_layers} layers x {config.memory.slots:,} slots x {config.dim}"
+    return f"{config.stateful_layers} layers x {config.memory.slots:,} slots x {config.slot_dim}"

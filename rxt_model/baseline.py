@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput
 from rxt_model.initialise import initialise, start_copying
+from rxt_model.layers.marks import mark_table
 from rxt_model.model import ReactiveTransformer, TokenModel
 from rxt_model.size import active_parameters
 
@@ -21,6 +22,7 @@ class StatelessDecoder(TokenModel):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.mark_table = mark_table(config, config.vocab_size)
         self.decoder = Decoder(config, config.vocab_size, stateful=False)
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
         if config.copy_start:
@@ -29,7 +31,7 @@ class StatelessDecoder(TokenModel):
     def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
         """Decode ids [B, T] with teacher forcing. mask and documents are as in `ReactiveTransformer.decode`."""
         tokens = self._tokens(ids, mask, documents)
-        return self.decoder(self.embedding(tokens.ids), tokens, [])
+        return self.decoder(self.embedding(tokens.ids), tokens, [], rows=self._rows(tokens.ids))
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:

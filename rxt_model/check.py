@@ -72,8 +72,8 @@ def check_readable(mask: Tensor, shape: Sequence[int]) -> None:
 def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
     """Check that encoded data is [L, B, T, d] and mask [B, T], with padding on the right."""
     found = tuple(encoded.shape)
-    if len(found) != 4 or (found[0], found[3]) != (config.stateful_layers, config.dim):
-        names = f"({config.stateful_layers}, any, any, {config.dim})"
+    if len(found) != 4 or (found[0], found[3]) != (config.stateful_layers, config.slot_dim):
+        names = f"({config.stateful_layers}, any, any, {config.slot_dim})"
         raise ValueError(f"encoded.shape = {found}: must be {names}: layers, conversations, tokens, width")
     check_mask("mask", mask, found[1:3], "as encoded, and True at real tokens")
     check_padding(mask)
@@ -86,7 +86,7 @@ def check_memory(
     If it may be `shared`, rows / N rows fit too, each of which serves N rows."""
     if memory is None:
         raise ValueError("memory = None: must be [L, B, S, d] for a reactive model")
-    expected = (config.stateful_layers, rows, slots, config.dim)
+    expected = (config.stateful_layers, rows, slots, config.slot_dim)
     found = tuple(memory.shape)
     fits = len(found) == 4 and (found[0], found[3]) == (expected[0], expected[3])
     fits = fits and (found[1] == rows or (shared and found[1] > 0 and rows % found[1] == 0))

@@ -237,6 +237,21 @@ class Architecture(_Strict):
     def head_dim(self) -> int:
         return self.dim // self.heads
 
+    @property
+    def signature_dim(self) -> int:
+        """The columns of the mark table that tell tokens apart (`layers.marks`)."""
+        return self.dim // 4 if self.copying else 0
+
+    @property
+    def topic_dim(self) -> int:
+        """The columns of the mark table that topics are sums of (`layers.marks`)."""
+        return self.dim // 2 if self.copying else 0
+
+    @property
+    def slot_dim(self) -> int:
+        """The width of encoder states and slots. With a copying head they carry a mark beside the state."""
+        return self.dim + 2 * self.signature_dim + self.topic_dim
+
     def with_vocabulary(self, vocab_size: int, tokenizer_digest: str = "") -> ModelConfig:
         own = {f.name: getattr(self, f.name) for f in fields(Architecture)}
         return ModelConfig(**own, vocab_size=vocab_size, tokenizer_digest=tokenizer_digest)

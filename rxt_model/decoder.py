@@ -11,6 +11,7 @@ from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import Copying, CopySource, Pointers, SlotTokens
 from rxt_model.layers.layout import Layout
+from rxt_model.layers.matching import Matching
 from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
 from rxt_model.moe.layer import MoELayer, Routing
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:  # slow to import, and only needed on a GPU
 
 class Tokens(NamedTuple):
     """Describes the tokens of a batch. `layout` says which are real. These have `ids` [R], `positions` [R] and rotary
-    angles `rope` [R, head_dim / 2]. `mask` is for self-attention (None: plain causal). It comes from the numbers of
-    `documents` [B, T], if tokens have any. `cache` is set during generation."""
+    angles `rope` [R, head_dim / 2]. `opens` [R] says which of them open an interaction. `mask` is for self-attention
+    (None: plain causal). It comes from the numbers of `documents` [B, T], if tokens have any. `cache` is set during
+    generation."""
 
     layout: Layout
     ids: Tensor
     positions: Tensor
     rope: Tensor
+    opens: Tensor
     mask: Tensor | BlockMask | None = None
     documents: Tensor | None = None
     cache: KeyValueCache | None = None
@@ -63,11 +66,13 @@ class DecoderLayer(nn.Module):
 
 class DecoderOutput(NamedTuple):
     """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer. A
-    decoder that copies also returns its `pointers`."""
+    decoder that copies also returns its `pointers`, and how well `topics` [B, T, N] match
+    those of memory or, without memory, of the history."""
 
     hidden: Tensor
     routing: list[Routing]
     pointers: Pointers | None = None
+    topics: Tensor | None = None
 
     def at(self, *place: Tensor | slice | int) -> DecoderOutput:
         """Return the output at some places of [B, T]."""
@@ -98,13 +103,15 @@ class Decoder(nn.Module):
         self.norm = make_norm(config.dim, eps=config.norm_eps)
         self.head = nn.Linear(config.dim, vocab_size)
         self.copying = Copying(config) if config.copying else None
+        self.matching = Matching(config, stateful=stateful) if config.copying else None
+        self.dim = config.dim
         self.slot_tokens = SlotTokens(config) if config.copying and stateful else None
 
     def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return the keys and values of every stateful layer from memory [L, B, S, d]. They stay valid for a whole
         answer."""
         return [
-            layer.memory_read.keys_values(layer.memory_norm(slots))
+            layer.memory_read.keys_values(layer.memory_norm(slots[..., : self.dim]))
             for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)
         ]
 
@@ -115,11 +122,16 @@ class Decoder(nn.Module):
         memory: list[tuple[Tensor, Tensor]],
         memory_mask: Tensor | BlockMask | None = None,
         source: CopySource | None = None,
+        rows: Tensor | None = None,
     ) -> DecoderOutput:
         """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
         decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory."""
-        embedded = x
-        x = self._with_neighbours(x, tokens)
+        x, matches = self._with_neighbours(x, tokens), None
+        if self.matching is not None and rows is not None:
+            held, usable = (None, None) if source is None else (source.marks, source.usable)
+            matches = self.matching(rows, tokens, held, usable)
+            if matches.topics is not None:
+                x = x + tokens.layout.pack(self.matching.evidence(matches.topics))
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
         reads = [None] * len(self.initial) + middle + [None] * len(self.final)
@@ -128,8 +140,10 @@ class Decoder(nn.Module):
             if load is not None:
                 routing.append(load)
         hidden = self.norm(x)
-        pointers = None if self.copying is None else self.copying(hidden, embedded, tokens, source)
-        return DecoderOutput(tokens.layout.pad(hidden), routing, pointers)
+        if self.copying is None or matches is None:
+            return DecoderOutput(tokens.layout.pad(hidden), routing)
+        pointers = self.copying(hidden, tokens, matches, source)
+        return DecoderOutput(tokens.layout.pad(hidden), routing, pointers, matches.topics)
 
     def _with_neighbours(self, x: Tensor, tokens: Tokens) -> Tensor:
         if self.neighbours is None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from rxt_model.config import Architecture
 from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.layout import Layout
+from rxt_model.layers.marks import marks
 from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
-from rxt_model.layers.signature import Mark, Signature
 
 if TYPE_CHECKING:  # slow to import, and only needed on a GPU
     from torch.nn.attention.flex_attention import BlockMask
@@ -52,8 +52,7 @@ class Encoder(nn.Module):
         self.reads_memory = config.encoder_memory_attention is not None
         offsets = config.encoder_neighbours
         self.neighbours = Neighbours(config.dim, offsets) if offsets else None
-        self.signature = Signature(config.dim, 1) if config.copying else None
-        self.mark = Mark(config.dim) if config.copying else None
+        self.signature_dim, self.topic_dim = config.signature_dim, config.topic_dim
         self.layers = Layers[EncoderLayer](EncoderLayer(config) for _ in range(config.stateful_layers))
 
     def forward(
@@ -65,26 +64,28 @@ class Encoder(nn.Module):
         mask: Tensor | BlockMask,
         documents: Tensor,
         memory: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Encode embedded real tokens x [R, d] to [L, B, T, d], zero at padding.
 
         `positions` [R] count within each interaction or document. `rope` is [R, head_dim / 2]. `mask` broadcasts to
-        [B, 1, T, T] and comes from the numbers of `documents` [B, T]. An encoder without memory attention ignores
-        `memory` [L, B, S, d]; one with it raises ValueError if `memory` is None.
+        [B, 1, T, T] and comes from the numbers of `documents` [B, T]. `rows` [R, s + t] are those of the mark table, if
+        the model has one; then the mark of each token follows its state, [L, B, T, slot_dim]. An encoder without memory
+        attention ignores `memory` [L, B, S, d]; one with it raises ValueError if `memory` is None.
         """
         if self.reads_memory and memory is None:
             raise ValueError(
                 "memory = None: an encoder with encoder_memory_attention reads the memory before the write"
             )
         slots = [None] * len(self.layers) if memory is None or not self.reads_memory else memory.unbind(0)
-        embedded = x
         if self.neighbours is not None:
             x = self.neighbours(x, positions)
         outputs = []
         for layer, read in zip(self.layers, slots, strict=True):
             x = layer(x, rope, layout, mask, read)
             outputs.append(x)
-        if self.signature is not None and self.mark is not None:
-            together = documents[:, :, None] == documents[:, None]
-            outputs[-1] = outputs[-1] + self.mark(self.signature(embedded, layout, positions, together))
-        return layout.pad(torch.stack(outputs, 1)).movedim(2, 0)
+        states = layout.pad(torch.stack(outputs, 1)).movedim(2, 0)
+        if rows is None:
+            return states
+        beside = marks(layout.pad(rows), layout.pad(positions), documents, self.signature_dim)
+        return torch.cat((states, beside.to(states.dtype).expand(len(states), -1, -1, -1)), -1)

@@ -31,6 +31,7 @@ from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
+from rxt_model.layers.marks import mark_table
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
@@ -44,6 +45,7 @@ class TokenModel(nn.Module):
 
     config: ModelConfig
     embedding: nn.Embedding
+    mark_table: nn.Embedding | None
     decoder: Decoder
 
     def logits(self, output: DecoderOutput) -> Tensor:
@@ -71,10 +73,21 @@ class TokenModel(nn.Module):
         layout = Layout.of(ids.shape, mask)
         positions = layout.pack(cache.begin(ids.shape[1]))
         packed = layout.pack(ids)
-        tokens = Tokens(layout, packed, positions, self._rope(positions), cache=cache)
-        output = self.decoder(self.embedding(packed), tokens, memory, source=source)
+        tokens = Tokens(layout, packed, positions, self._rope(positions), self._opens(packed), cache=cache)
+        output = self.decoder(self.embedding(packed), tokens, memory, source=source, rows=self._rows(packed))
         cache.advance(ids.shape[1] if mask is None else mask.sum(1))
         return output
+
+    def tables(self) -> list[nn.Module]:
+        """Return the modules with one row per token: the embedding, and the mark table if there is one."""
+        return [self.embedding] if self.mark_table is None else [self.embedding, self.mark_table]
+
+    def _rows(self, ids: Tensor) -> Tensor | None:
+        """Return the rows of the mark table, or None for a model that has none."""
+        return None if self.mark_table is None else self.mark_table(ids)
+
+    def _opens(self, ids: Tensor) -> Tensor:
+        return ids == self.config.tokens.query
 
     def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)
@@ -87,11 +100,13 @@ class TokenModel(nn.Module):
         if documents is None:
             # Padding stands on the right, so the causal order alone hides it.
             positions = layout.pack(torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
-            return Tokens(layout, layout.pack(ids), positions, self._rope(positions))
+            packed = layout.pack(ids)
+            return Tokens(layout, packed, positions, self._rope(positions), self._opens(packed))
         check_documents("documents", documents, ids.shape)
         positions = layout.pack(_positions(documents))
         visible = same_document(documents, documents, causal=True)
-        return Tokens(layout, layout.pack(ids), positions, self._rope(positions), visible, documents)
+        packed = layout.pack(ids)
+        return Tokens(layout, packed, positions, self._rope(positions), self._opens(packed), visible, documents)
 
 
 class ReactiveTransformer(TokenModel):
@@ -101,14 +116,13 @@ class ReactiveTransformer(TokenModel):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.mark_table = mark_table(config, config.vocab_size)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.vocab_size)
         self.memory_attention = MemoryAttention(config)
         self.mlm_head = MLMHead(config) if mlm_head else None
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
         self.memory_attention.start()
-        if self.decoder.copying is not None and self.decoder.slot_tokens is not None and self.encoder.mark is not None:
-            self.decoder.copying.start(self.decoder.slot_tokens.key.weight, self.encoder.mark.weight)
         if config.copy_start:
             start_copying(self.embedding, self.decoder)
 
@@ -118,7 +132,7 @@ class ReactiveTransformer(TokenModel):
         Equal slots would stay equal for ever.
         """
         c = self.config
-        shape = (c.stateful_layers, batch, c.memory.slots, c.dim)
+        shape = (c.stateful_layers, batch, c.memory.slots, c.slot_dim)
         weight = self.embedding.weight
         device = weight.device if generator is None else generator.device
         return torch.randn(shape, generator=generator, device=device).to(weight) * c.memory.init_std
@@ -148,8 +162,9 @@ class ReactiveTransformer(TokenModel):
         layout = Layout.of(ids.shape, mask)
         positions = layout.pack(_positions(documents))
         visible = same_document(documents, documents)
-        x = self.embedding(layout.pack(ids))
-        return self.encoder(x, positions, self._rope(positions), layout, visible, documents, memory)
+        packed = layout.pack(ids)
+        x, rows = self.embedding(packed), self._rows(packed)
+        return self.encoder(x, positions, self._rope(positions), layout, visible, documents, memory, rows)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction, with mask [B, T].
@@ -211,7 +226,7 @@ class ReactiveTransformer(TokenModel):
             visible = memory_mask[:, None, None, :]
         source = None if memory_documents is not None else self.source(memory, memory_ids, memory_mask)
         x = self.embedding(tokens.ids)
-        return self.decoder(x, tokens, self.decoder.read_projections(memory), visible, source)
+        return self.decoder(x, tokens, self.decoder.read_projections(memory), visible, source, self._rows(tokens.ids))
 
     def slot_ids(self, memory: Tensor) -> Tensor | None:
         """Return the token that each slot of the last layer holds, [B, S], and -1 for slots that were never written.

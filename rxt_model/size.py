@@ -103,19 +103,20 @@ def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
 
 
 def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots: int) -> Flops:
-    """Count what a copying head adds. A token points at the tokens up to it, which its topic averages, and at every
-    slot. Slots, not tokens, get keys and names, and the names are logits of the vocabulary."""
-    dim, vocabulary = decoder.head.in_features, decoder.head.out_features
+    """Count what a copying head adds. A token points at the tokens up to it and at every slot, and compares its mark
+    with theirs. Slots, not tokens, get keys and names, and the names are logits of the vocabulary."""
+    assert decoder.matching is not None
+    dim, vocabulary, signature = decoder.head.in_features, decoder.head.out_features, len(decoder.matching.weight)
     of_slots = (slots - length) * weights(slot_tokens) + slots * dim * vocabulary
-    return Flops(2 * of_slots, 2 * length * dim * (length + 1 + slots))
+    compared = 2 * length * (dim + signature + decoder.matching.topic_dim)
+    return Flops(2 * (of_slots + length * signature**2), compared * ((length + 1) / 2 + slots))
 
 
 def encoder_flops(encoder: Encoder, length: int, slots: int) -> Flops:
     """Count one pass over `length` tokens, each of which attends to all."""
     reads = [layer.memory_read for layer in encoder.layers if encoder.reads_memory]
     both_ways = sum(attention_core(layer.attention, length, length) for layer in encoder.layers)
-    if encoder.mark is not None:
-        both_ways += 2 * length**2 * encoder.mark.out_features  # the topic averages all tokens
+    both_ways += 2 * length**2 * encoder.topic_dim  # a topic is a sum over all tokens
     return Flops(
         2 * length * weights(encoder) + _keys_values_of_slots(reads, length, slots),
         both_ways + sum(attention_core(read, length, slots) for read in reads),

@@ -94,7 +94,7 @@ def _sizes(model: ReactiveTransformer) -> str:
     ]
     if model.mlm_head is not None:
         rows.append(["masked-token head (training only)", f"{parameters(model.mlm_head):,}"])
-    values = c.stateful_layers * c.memory.slots * c.dim
+    values = c.stateful_layers * c.memory.slots * c.slot_dim
     shape = (
         f"Width {c.dim}, {layers} decoder layers of which {c.stateful_layers} read memory, {c.moe.experts} experts of "
         f"which {c.moe.top_k} are active\nand {c.moe.shared_experts} shared, vocabulary {c.vocab_size:,}, interactions "

@@ -73,7 +73,7 @@ class Critic(nn.Module):
         super().__init__()
         self.body = copy.deepcopy(model)
         del self.body.decoder, self.body.memory_attention, self.body.mlm_head
-        self.value = nn.Linear(model.config.dim, 1)
+        self.value = nn.Linear(model.config.slot_dim, 1)
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)
 

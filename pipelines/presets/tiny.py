@@ -35,6 +35,8 @@ PACKAGE_MEGABYTES = {
     "libreoffice-help-pl": 1.5,
 }
 
+LENGTH = 96  # so that a turn of 45 tokens is read whole
+
 
 def tiny() -> PipelineConfig:
     """Run the whole curriculum in minutes on two CPU cores. The model remembers facts but does not talk well."""
@@ -52,7 +54,7 @@ def tiny() -> PipelineConfig:
         encoder_dim=96,
         moe=MoEConfig(experts=8, top_k=2, expert_dim=24, shared_experts=2, shared_dim=24),
         memory=MemoryConfig(slots=64, variant="selective"),
-        length=64,
+        length=LENGTH,
         copy_start=True,
         encoder_neighbours=(1, 2, 3, -1),
         decoder_neighbours=(1, 2),
@@ -72,10 +74,10 @@ def tiny() -> PipelineConfig:
         ),
         text=TextShardsConfig(length=128, shards=2, max_tokens=600_000),
         interactions=InteractionShardsConfig(
-            length=64, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
+            length=LENGTH, shards=2, generated=16_000, documents=2_000, dialogues=dialogues
         ),
         conversations=ConversationShardsConfig(
-            length=64,
+            length=LENGTH,
             shards=2,
             train=12_000,
             test=400,
@@ -90,17 +92,17 @@ def tiny() -> PipelineConfig:
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
         memory_pretrain=MemoryPretrainConfig(
-            steps=800,
+            steps=700,
             batch_size=16,
             optimizer=OptimizerConfig(lr=3e-3, warmup_steps=40, decay=0),
-            importance_from=450,
+            importance_from=350,
             **conversations_as,
         ),
         smat=SmatConfig(
-            steps=800,
+            steps=700,
             batch_size=16,
             optimizer=OptimizerConfig(lr=3e-3, warmup_steps=20, decay=0.85),
-            phases=(SmatPhase(until=800, turns=14, train=("decoder", "memory", "encoder")),),
+            phases=(SmatPhase(until=700, turns=14, train=("decoder", "memory", "encoder")),),
             reading_every=3,
             **conversations_as,
         ),
@@ -108,7 +110,7 @@ def tiny() -> PipelineConfig:
         baseline=BaselineConfig(
             text=BaselinePhase(steps=80, batch_size=32),
             interactions=BaselinePhase(steps=80, batch_size=64),
-            conversations=BaselinePhase(steps=800, batch_size=32),
+            conversations=BaselinePhase(steps=700, batch_size=32),
             optimizer=fast,
             **conversations_as | {"text_batch_size": 4, "alike": 16},
         ),

@@ -17,23 +17,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
+from rxt_model.layers.matching import NEVER, Matches
 from rxt_model.layers.parts import norm, wide
-from rxt_model.layers.signature import PARTS, Signature
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
 
-NEVER = -1e4  # log share of a source that cannot be copied; finite, so that rows without any other have a gradient
-GAIN = 2.0  # of the match of signatures at the start
 NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
 class CopySource(NamedTuple):
-    """What can be copied from memory: keys [G, M, d] and tokens `ids` [G, M] of G conversations, and which of them may
-    be copied, `usable` [G, M] or [B, M]."""
+    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t] of G conversations,
+    and which of them may be copied, `usable` [G, M] or [B, M]."""
 
     keys: Tensor
     ids: Tensor
+    marks: Tensor
     usable: Tensor
 
 
@@ -62,20 +61,23 @@ class SlotTokens(nn.Module):
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
+        self.dim = config.dim
         self.norm = norm(config.dim, config.norm_eps)
         self.key, self.name = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
 
     def source(self, states: Tensor, ids: Tensor, usable: Tensor) -> CopySource:
-        """Make a source of states [G, M, d] that hold the tokens `ids` [G, M]."""
-        return CopySource(self.key(self.norm(states)), ids, usable)
+        """Make a source of slots or states [G, M, slot_dim] that hold the tokens `ids` [G, M]."""
+        own, mark = states.split((self.dim, states.shape[-1] - self.dim), -1)
+        return CopySource(self.key(self.norm(own)), ids, mark, usable)
 
     def names(self, states: Tensor, embedding: Tensor) -> Tensor:
-        """Return logits [.., V] of the token that each state [.., d] holds, with the token embedding [V, d]."""
-        return F.linear(self.name(self.norm(states)), embedding)
+        """Return logits [.., V] of the token that each slot or state [.., slot_dim] holds, with the token
+        embedding [V, d]."""
+        return F.linear(self.name(self.norm(states[..., : self.dim])), embedding)
 
     @torch.no_grad()
     def named(self, states: Tensor, embedding: Tensor) -> Tensor:
-        """Return the likeliest token of each state: [.., d] -> [..]."""
+        """Return the likeliest token of each slot or state: [.., slot_dim] -> [..]."""
         parts = states.flatten(0, -2).split(max(1, NAMED_AT_ONCE // len(embedding)))
         return torch.cat([self.names(part, embedding).argmax(-1) for part in parts]).view(states.shape[:-1])
 
@@ -88,46 +90,37 @@ class Copying(nn.Module):
         super().__init__()
         self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
         self.share = nn.Linear(config.dim, 1)
-        self.signature = Signature(config.dim, 0)
-        self.match = nn.Linear(PARTS * config.dim, config.dim, bias=False)
 
-    @torch.no_grad()
-    def start(self, key: Tensor, mark: Tensor) -> None:
-        """Let a new head match signatures: those of the next token get the same projection as those in memory."""
-        if not key.is_meta:
-            self.match.weight.copy_(GAIN * key @ mark)
-
-    def forward(self, hidden: Tensor, embedded: Tensor, tokens: Tokens, source: CopySource | None) -> Pointers:
-        """Return the pointers [B, T] of tokens from their states after the head norm, `hidden` [R, d], and before the
-        first layer, `embedded` [R, d]. A token can copy itself and earlier tokens of its document, those in the cache
-        included."""
+    def forward(self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None) -> Pointers:
+        """Return the pointers [B, T] of tokens from their states after the head norm, `hidden` [R, d], and what they
+        match. A token can copy itself and earlier tokens of its document, those in the cache included."""
         layout, cache = tokens.layout, tokens.cache
         visible = torch.ones(1, layout.length, layout.length, dtype=torch.bool, device=hidden.device).tril()
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         keys, held = layout.pad(self.own_key(hidden)), layout.pad(tokens.ids)
-        if cache is None:
-            signatures = self.signature(embedded, layout, tokens.positions, visible)
-        else:
+        if cache is not None:
             visible = visible if cache.mask is None else cache.mask[:, 0]
-            signatures = self.signature.extend(embedded, layout, cache, visible)
             keys, held = (part[:, 0] for part in cache.extend(self, keys[:, None], held[:, None, :, None]))
             held = held[..., 0]
-        queries = layout.pad(self.query(hidden) + self.match(signatures)) / math.sqrt(hidden.shape[-1])
-        scores = wide(queries @ keys.transpose(1, 2)).masked_fill(~visible, NEVER)
+        queries = layout.pad(self.query(hidden)) / math.sqrt(hidden.shape[-1])
+        scores = (wide(queries @ keys.transpose(1, 2)) + matches.own).masked_fill(~visible, NEVER)
         if source is not None:
-            scores, held = self._beside(source, queries, scores, held)
+            assert matches.memory is not None
+            scores, held = self._beside(source, matches.memory, queries, scores, held)
         share = wide(layout.pad(self.share(hidden)).squeeze(-1))
         shares = scores.log_softmax(-1) + F.logsigmoid(share)[..., None]
         return Pointers(F.logsigmoid(-share), shares, held[:, None].expand_as(shares))
 
     @staticmethod
-    def _beside(source: CopySource, queries: Tensor, scores: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+    def _beside(
+        source: CopySource, match: Tensor, queries: Tensor, scores: Tensor, held: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Put the scores and tokens of memory before those of the interaction."""
         rows, groups = len(queries), len(source.keys)
         of_memory = queries.unflatten(0, (groups, -1)).flatten(1, 2) @ source.keys.transpose(1, 2)
         of_memory = wide(of_memory.unflatten(1, (rows // groups, -1)).flatten(0, 1))
         repeat = rows // len(source.usable)
         usable, tokens = source.usable.repeat_interleave(repeat, 0), source.ids.repeat_interleave(rows // groups, 0)
-        of_memory = of_memory.masked_fill(~usable[:, None], NEVER)
+        of_memory = (of_memory + match).masked_fill(~usable[:, None], NEVER)
         return torch.cat((of_memory, scores), -1), torch.cat((tokens, held), -1)

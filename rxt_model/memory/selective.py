@@ -13,15 +13,16 @@ from rxt_model.memory.write import MemoryWrite
 
 
 class SelectiveWrite(MemoryWrite):
-    """The next memory holds the S most important states of [M; E], most important first. Earlier states win ties.
+    """The next memory holds the S most important states of [M; E], in the order of the text. Earlier states win ties.
 
-    Importance is a learned score of the state alone, so writing turn by turn keeps the same tokens as choosing among
-    all turns at once. The choice has no gradient. Training teaches the score from what the decoder reads
+    Importance is a learned score of the state alone, without its mark. So writing turn by turn keeps the same tokens as
+    choosing among all turns at once. The choice has no gradient. Training teaches the score from what the decoder reads
     (`MemoryAttention.importance`).
     """
 
     def __init__(self, config: Architecture) -> None:
         super().__init__(config)
+        self.dim = config.dim
         self.score = nn.Sequential(
             norm(config.dim, config.norm_eps),
             nn.Linear(config.dim, config.dim),
@@ -30,12 +31,12 @@ class SelectiveWrite(MemoryWrite):
         )
 
     def importance(self, states: Tensor) -> Tensor:
-        return self.score(states).squeeze(-1)
+        return self.score(states[..., : self.dim]).squeeze(-1)
 
     def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             order = self._scores(slots, projected, mask).sort(dim=1, descending=True, stable=True).indices
-        chosen = order[:, : slots.shape[1], None].expand(-1, -1, slots.shape[2])
+        chosen = order[:, : slots.shape[1]].sort(dim=1).values[..., None].expand(-1, -1, slots.shape[2])
         return torch.cat((slots, projected), 1).gather(1, chosen)
 
     def _scores(self, slots: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -100,14 +100,14 @@ def importance(state: State, config: Architecture, states: Tensor, layer: int) -
 
 
 def selective_write(state: State, config: Architecture, memory: Tensor, encoded: Tensor, layer: int) -> Tensor:
-    """The S most important of slots and tokens, in this order; what was never written counts for nothing."""
+    """The S most important of slots and tokens, as they came; what was never written counts for nothing."""
     both = torch.cat((memory[layer], encoded[layer]))
     scores = importance(state, config, both, layer).tolist()
     for slot, content in enumerate(memory[layer]):
         if (content * content).mean().sqrt() < 0.1:
             scores[slot] = -math.inf
     best = sorted(range(len(both)), key=lambda i: -scores[i])
-    return torch.stack([both[i] for i in best[: len(memory[layer])]])
+    return torch.stack([both[i] for i in sorted(best[: len(memory[layer])])])
 
 
 LAYER_WRITES = {

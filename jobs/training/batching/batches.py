@@ -19,6 +19,8 @@ ROUND_TO = 8
 BESIDE = "text_"  # prefix of the tensors of a text batch that goes with another batch
 DECODED = "decoded"
 ROW = "row"  # the place of each row in the global batch [B], on the CPU: random draws depend on it
+TOLD = "told"  # per turn: the turn that told what it asks for, NEVER_TOLD, or NOT_ASKED
+NEVER_TOLD, NOT_ASKED = -1, -2
 
 
 def token_counts(row: ShardRow) -> list[int]:
@@ -56,6 +58,7 @@ def conversation_batch(
     turns: int | None = None,
     lengths: Lengths | None = None,
     decoded: Sequence[np.ndarray] | None = None,
+    told: Sequence[np.ndarray] | None = None,
 ) -> Batch:
     """Make input_ids and loss_mask [B, N, T] and turn_mask [B, N] of the first `turns` interactions (None: all) of each
     conversation. Shorter conversations are padded with empty turns. `decoded` says for each row on which turns the
@@ -72,6 +75,9 @@ def conversation_batch(
     if decoded is not None:
         padded = [np.pad(chosen, (0, most - len(chosen))) for chosen in decoded]
         batch[DECODED] = torch.from_numpy(np.array(padded, dtype=bool).reshape(len(conversations), most))
+    if told is not None:
+        padded = [np.pad(turns, (0, most - len(turns)), constant_values=NOT_ASKED) for turns in told]
+        batch[TOLD] = torch.from_numpy(np.array(padded, dtype=np.int64).reshape(len(conversations), most))
     return batch
 
 
@@ -80,9 +86,11 @@ def history_batch(
     length: int,
     lengths: Lengths | None = None,
     decoded: Sequence[np.ndarray] | None = None,
+    told: Sequence[np.ndarray] | None = None,
 ) -> Batch:
     """Make input_ids and loss_mask [B, T] for a model without memory: each conversation becomes one sequence. `decoded`
-    says for each row which turns are supervised (None: all)."""
+    says for each row which turns are supervised (None: all). If `told` is given, the batch holds it as [B, T], at the
+    token that predicts the answer's first."""
     whole = [[sum(min(size, length) for size in sizes)] for sizes in _lengths(rows, lengths)]
     joined = []
     for number, row in enumerate(rows):
@@ -95,7 +103,17 @@ def history_batch(
                 "loss_mask": [on for mask in masks for on in mask[:length]],
             }
         )
-    return interaction_batch(joined, _longest(whole), whole)
+    batch = interaction_batch(joined, _longest(whole), whole)
+    if told is not None:
+        batch[TOLD] = torch.full_like(batch["input_ids"], NOT_ASKED)
+        for number, (row, turns) in enumerate(zip(rows, told, strict=True)):
+            start = 0
+            for turn, source in zip(row["interactions"], turns, strict=True):
+                mask = np.asarray(turn["loss_mask"][:length], dtype=bool)
+                if source != NOT_ASKED and mask.any():
+                    batch[TOLD][number, start + int(mask.argmax()) - 1] = int(source)
+                start += len(mask)
+    return batch
 
 
 def beside(batch: Batch, text: Batch) -> Batch:

@@ -13,7 +13,7 @@ import numpy as np
 from jobs.configs.training import BaselineConfig, ConversationTrainingConfig
 from jobs.stage.context import Artifact
 from jobs.stage.inputs import open_index
-from jobs.training.batching.batches import Batch, Lengths, conversation_batch, history_batch
+from jobs.training.batching.batches import NEVER_TOLD, NOT_ASKED, Batch, Lengths, conversation_batch, history_batch
 from jobs.training.batching.reader import Collate
 from tokenization.hashing import stable_seed
 from tokenization.records import ShardRow
@@ -27,7 +27,9 @@ def conversation_rows(
 
     def collate(rows: list[ShardRow], lengths: Lengths, step: int) -> Batch:
         most = turns(step)
-        return conversation_batch(rows, length, most, lengths, decoded_turns(rows, config, step, most))
+        return conversation_batch(
+            rows, length, most, lengths, decoded_turns(rows, config, step, most), told_turns(rows, most)
+        )
 
     return collate
 
@@ -35,7 +37,9 @@ def conversation_rows(
 def history_rows(shards: Artifact, config: BaselineConfig) -> Collate:
     """Return the collate function of whole conversations for a model without memory."""
     length = open_index(shards).length
-    return lambda rows, lengths, step: history_batch(rows, length, lengths, decoded_turns(rows, config, step))
+    return lambda rows, lengths, step: history_batch(
+        rows, length, lengths, decoded_turns(rows, config, step), told_turns(rows)
+    )
 
 
 def decoded_turns(
@@ -60,3 +64,17 @@ def _decoded(row: ShardRow, turns: int, config: ConversationTrainingConfig | Bas
     chosen[[probe["turn"] for probe in row["probes"] if probe["turn"] < turns]] = True
     chosen[-1] |= not chosen.any()
     return chosen
+
+
+def told_turns(rows: Sequence[ShardRow], most: int | None = None) -> list[np.ndarray]:
+    """Say for the first `most` turns of each conversation which turn told what they ask for: a number from 0,
+    NEVER_TOLD, or NOT_ASKED. A question about two facts counts as NOT_ASKED."""
+    found = []
+    for row in rows:
+        turns = np.full(len(row["interactions"][:most]), NOT_ASKED)
+        for probe in row["probes"]:
+            turn = probe["turn"]
+            if turn < len(turns) and not probe["tag"]:
+                turns[turn] = NEVER_TOLD if probe["kind"] == "unknown" else turn - probe["distance"]
+        found.append(turns)
+    return found

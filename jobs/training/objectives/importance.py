@@ -1,7 +1,7 @@
 """Learn the importance of encoder states from the decoder's attention: a state that is read is worth keeping.
 
 The label of a state is the largest attention weight from any head at any supervised token of a later turn, times
-`STRETCH`, at most 1. In the last layer the share that a copying head gives to the state counts as such a weight.
+`STRETCH`, at most 1. In the last layer it is the share that a copying head gives to the state, if there is one.
 Labels and states carry no gradient, so this loss does not change what the decoder reads.
 """
 
@@ -72,7 +72,7 @@ def importance_loss(
     labels = torch.stack([_most_read(read, readable, asking) for read in reads])
     if pointers is not None:
         copied = pointers.shares.detach()[..., : readable.shape[2]].exp() * asking[..., None]
-        labels[-1] = torch.maximum(labels[-1], copied.flatten(0, 1).unflatten(0, (len(readable), -1)).amax(1))
+        labels[-1] = copied.flatten(0, 1).unflatten(0, (len(readable), -1)).amax(1)
     labels = (STRETCH * labels[:, :, -states.shape[2] :]).clamp(max=1)
     logits = write.importance(states.detach()).float()
     each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")

@@ -28,7 +28,7 @@ class Reading(Objective[ReactiveTransformer]):
         self.model, self.config = model, config
 
     def trained(self, step: int) -> list[nn.Module]:
-        readers: list[nn.Module] = [self.model.embedding, self.model.encoder, self.model.decoder]
+        readers: list[nn.Module] = [*self.model.tables(), self.model.encoder, self.model.decoder]
         return [*readers, self.model.memory_attention] if self._teaches(step) else readers
 
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 from jobs.configs.training import OptimisationConfig
+from jobs.training.batching.batches import NOT_ASKED, TOLD
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
+from jobs.training.objectives.matching import matching_loss
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.losses import following, next_tokens
 
 
 class NextToken(Objective[StatelessDecoder]):
-    """Trains on input_ids [B, T] with `documents` (packed text, all tokens supervised) or `loss_mask` (answers)."""
+    """Trains on input_ids [B, T] with `documents` (packed text, all tokens supervised) or `loss_mask` (answers).
+    With `told` [B, T] it also teaches which interaction a question matches."""
 
     def __init__(self, model: StatelessDecoder, config: OptimisationConfig) -> None:
         super().__init__()
@@ -30,8 +33,15 @@ class NextToken(Objective[StatelessDecoder]):
         else:
             lm = next_tokens(head, output, ids, documents, z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
-        return lm.loss / global_count(lm.count) + routing, {
-            **token_metrics(lm),
-            **routing_metrics,
+        loss, metrics = lm.loss / global_count(lm.count) + routing, {**token_metrics(lm), **routing_metrics}
+        if output.topics is not None and TOLD in batch:
+            row, column = (batch[TOLD] > NOT_ASKED).nonzero(as_tuple=True)
+            turn_of = (ids == self.model.config.tokens.query).cumsum(1) - 1
+            turns = int(turn_of.max()) + 1
+            scores, told = output.topics[row, column], batch[TOLD][row, column]
+            matching, matched = matching_loss(scores, turn_of.clamp(min=0)[row], told, turns)
+            loss, metrics = loss + matching, metrics | matched
+        return loss, {
+            **metrics,
             "train/tokens": metric(real.sum(), torch.ones(())),
         }

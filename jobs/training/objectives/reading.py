@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jobs.configs.training import OptimisationConfig
-from jobs.training.batching.batches import DECODED, Batch
+from jobs.training.batching.batches import DECODED, NOT_ASKED, TOLD, Batch
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.importance import importance_loss, watched_reads
+from jobs.training.objectives.matching import matching_loss
 from jobs.training.objectives.naming import naming_loss
 from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer
@@ -65,6 +66,13 @@ def reading_loss(
     naming, named = naming_loss(model, states[-1][kept], held[kept], of_row[kept], batch, context)
     routing, metrics = routing_loss(output.routing, config)
     loss = lm.loss / global_count(lm.count) + naming + routing
+    if output.topics is not None and TOLD in batch:
+        told = batch[TOLD].gather(1, turn).where(wanted, NOT_ASKED).flatten()
+        row = (told > NOT_ASKED) & supervised.any(1)
+        scores = output.topics[row, supervised[row].int().argmax(1)][:, start.shape[2] :]
+        turn_of = (order // length).repeat_interleave(wanted.shape[1], 0)[row]
+        matching, matched = matching_loss(scores, turn_of, told[row], turns)
+        loss, metrics = loss + matching, metrics | matched
     if importance:
         there = flat_real.any(1).unflatten(0, wanted.shape)
         counted = (earlier & there[:, :, None]).any(1)

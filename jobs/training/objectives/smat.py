@@ -36,7 +36,7 @@ class Smat(Objective[ReactiveTransformer]):
 
     def trained(self, step: int) -> list[nn.Module]:
         parts = {
-            "decoder": [self.model.embedding, self.model.decoder],
+            "decoder": [*self.model.tables(), self.model.decoder],
             "memory": [self.model.memory_attention],
             "encoder": [self.model.encoder],
         }

@@ -1,0 +1,105 @@
+"""Matching compares the marks of a decoder's tokens with those of what can be copied (`layers.marks`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rxt_model.config import Architecture
+from rxt_model.layers.marks import signatures, topics
+from rxt_model.layers.parts import wide
+
+if TYPE_CHECKING:
+    from rxt_model.decoder import Tokens
+
+NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
+MATCH = 4.0  # score of an equal token before, at the start
+GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
+
+
+class Matches(NamedTuple):
+    """How well tokens match sources. `memory` [B, T, M] is None without slots to copy from; `own` [B, T, S] is about
+    the tokens of the sequence; both are added to the scores of a pointer. `topics` [B, T, N] are the scores of topics
+    alone, of memory or, for a model without memory, of earlier interactions: NEVER if a source is not usable."""
+
+    memory: Tensor | None
+    own: Tensor
+    topics: Tensor | None
+
+
+class Matching(nn.Module):
+    """Scores topics by
+
+        e^gain (cosine - threshold) - recency * (share of the usable sources that are newer)
+
+    where 0 is as likely as "nothing matches", and signatures by a bilinear form, which starts as a multiple of the dot
+    product. Sources stand in the order in which they were written.
+    """
+
+    own_start = ("weight",)
+
+    def __init__(self, config: Architecture, *, stateful: bool) -> None:
+        super().__init__()
+        self.width, self.topic_dim, self.stateful = config.signature_dim, config.topic_dim, stateful
+        scale = MATCH * (config.signature_dim + config.topic_dim) / config.signature_dim
+        self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
+        start = (GAIN, THRESHOLD, RECENCY)
+        self.gain, self.threshold, self.recency = (nn.Parameter(torch.full((1,), value)) for value in start)
+        self.found = nn.Linear(1, config.dim, bias=False)
+
+    def forward(self, rows: Tensor, tokens: Tokens, held: Tensor | None, usable: Tensor | None) -> Matches:
+        """Compare tokens with rows [R, s + t] of the table with the marks `held` [G, M, 2 s + t] of G conversations, of
+        which `usable` [G, M] or [B, M] can be copied, and with the tokens of the sequence itself."""
+        seen, positions, place, visible = self._seen(rows, tokens)
+        before, about = seen[..., : self.width], seen[..., self.width : -1]
+        asked = (
+            signatures(before, positions, 0).gather(1, place[..., None].expand(-1, -1, 2 * self.width)) @ self.weight
+        )
+        own = wide(asked @ signatures(before, positions, 1).transpose(1, 2))
+        if not self.stateful:
+            number = seen[..., -1].cumsum(-1).round()
+            mine = number.gather(1, place)[..., None]
+            of_tokens = topics(about, visible & (mine == number[:, None]))
+            of_sources = topics(about, number[..., None] == number[:, None])
+            found = self._scores(of_tokens @ of_sources.transpose(1, 2), visible & (mine > number[:, None]))
+            return Matches(None, own + found.masked_fill(found == NEVER, 0), found)
+        if held is None or usable is None:
+            return Matches(None, own, None)
+        groups = len(held)
+
+        def against(queries: Tensor, keys: Tensor) -> Tensor:
+            found = queries.unflatten(0, (groups, -1)).flatten(1, 2) @ keys.transpose(1, 2)
+            return found.unflatten(1, (len(queries) // groups, -1)).flatten(0, 1)
+
+        mine = topics(about, visible)
+        usable = usable.repeat_interleave(len(mine) // len(usable), 0)[:, None]
+        found = self._scores(against(mine, held[..., 2 * self.width :]), usable)
+        return Matches(found + wide(against(asked, held[..., : 2 * self.width])), own, found)
+
+    def evidence(self, scores: Tensor) -> Tensor:
+        """Return what tells the decoder whether any source matches, [B, T, d], from scores of topics [B, T, N]."""
+        return self.found(scores.amax(-1, keepdim=True).sigmoid().to(self.found.weight.dtype))
+
+    def _scores(self, cosine: Tensor, usable: Tensor) -> Tensor:
+        counted = wide(usable.to(cosine.dtype))
+        newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
+        scores = self.gain.exp() * (wide(cosine) - self.threshold) - self.recency * newer
+        return scores.masked_fill(~usable, NEVER)
+
+    def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return of all tokens, cached ones included, the rows of the table and whether they open an interaction,
+        [B, S, s + t + 1], and their positions [B, S]; of each token its place among them [B, T], and which of them it
+        sees [B or 1, T, S]."""
+        layout, cache = tokens.layout, tokens.cache
+        rows = layout.pad(torch.cat((rows, tokens.opens[:, None].to(rows.dtype)), -1))
+        if cache is not None:
+            seen = cache.extend(self, rows[:, None])[0][:, 0]
+            index = torch.arange(seen.shape[1], device=seen.device)
+            return seen, index.expand(len(seen), -1), cache.positions, index <= cache.positions[..., None]
+        index = torch.arange(layout.length, device=rows.device)
+        visible = (index <= index[:, None])[None]
+        if tokens.documents is not None:
+            visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
+        return rows, layout.pad(tokens.positions), index.expand(len(rows), -1), visible

@@ -1,0 +1,148 @@
+"""Marks and their matching against the equations, token by token in fp64; cached, padded, and in a history."""
+
+import math
+
+import pytest
+import torch
+
+from jobs.training.objectives.matching import matching_loss
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.config import MemoryConfig
+from rxt_model.generate import Decoding
+from rxt_model.layers.matching import NEVER
+from rxt_model.model import ReactiveTransformer, seeded
+from tests.support.models import small_config
+
+CONFIG = small_config(copying=True, memory=MemoryConfig(slots=5, variant="selective"))
+S, T = CONFIG.signature_dim, CONFIG.topic_dim
+QUERY = CONFIG.tokens.query
+HISTORY = torch.tensor([[2, QUERY, 21, 22, 6, 23, 3, QUERY, 24, 21, 6, 25, 3, QUERY, 22, 21, 6, 23]])
+
+
+def reactive() -> ReactiveTransformer:
+    return seeded(lambda: ReactiveTransformer(CONFIG), 0).eval().double()
+
+
+def stateless() -> StatelessDecoder:
+    return seeded(lambda: StatelessDecoder(CONFIG), 0).eval().double()
+
+
+def topic_of(model, ids) -> torch.Tensor:
+    total = sum(model.mark_table.weight[token, S:].detach() for token in ids)
+    return total / total.norm()
+
+
+def log_odds(model, cosine: float, newer: float) -> float:
+    matching = model.decoder.matching
+    return math.exp(matching.gain.item()) * (cosine - matching.threshold.item()) - matching.recency.item() * newer
+
+
+@torch.no_grad()
+def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_and_what_the_interaction_is_about():
+    model = reactive()
+    ids, documents = torch.tensor([[21, 22, 23, 24, 25, 0]]), torch.tensor([[0, 0, 0, 1, 1, -1]])
+    encoded = model.encode(ids, ids > 0, documents)
+    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T
+    table = model.mark_table.weight
+    expected = torch.cat((table[22, :S], table[21, :S], topic_of(model, (21, 22, 23))))
+    for layer in encoded:
+        assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
+    first = torch.cat((torch.zeros(2 * S), topic_of(model, (24, 25)))).double()
+    assert torch.allclose(encoded[0, 0, 3, CONFIG.dim :], first)  # nothing of the document before
+    assert not encoded[:, 0, 5].any()
+
+
+@torch.no_grad()
+def test_topics_of_memory_match_by_cosine_and_age():
+    model, ids = reactive(), torch.tensor([[21, 22, 23]])
+    told = torch.tensor([[31, 32, 22], [33, 34, 35]])
+    memory = model.encode(told, told > 0).flatten(1, 2)[:, None]
+    usable = torch.tensor([[True, True, False, True, True, True]])
+    found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).topics
+    for place in range(3):
+        for source in range(6):
+            if not usable[0, source]:
+                assert found[0, place, source] == NEVER
+                continue
+            cosine = topic_of(model, ids[0, : place + 1]) @ topic_of(model, told[source // 3])
+            newer = usable[0, source + 1 :].sum().item() / 5
+            assert found[0, place, source].item() == pytest.approx(log_odds(model, cosine.item(), newer))
+
+
+@torch.no_grad()
+def test_a_model_without_memory_matches_its_earlier_interactions_alone():
+    """The rival has the same part. A token's topic is that of its own interaction so far."""
+    model, ids = stateless(), HISTORY
+    found = model.decode(ids).topics[0]
+    number = (ids[0] == QUERY).cumsum(0)
+    for token in range(ids.shape[1]):
+        mine = [ids[0, j] for j in range(token + 1) if number[j] == number[token]]
+        earlier = [j for j in range(token + 1) if number[j] < number[token]]
+        for source in range(ids.shape[1]):
+            if source not in earlier:
+                assert found[token, source] == NEVER
+                continue
+            theirs = [ids[0, j] for j in range(ids.shape[1]) if number[j] == number[source]]
+            cosine = (topic_of(model, mine) @ topic_of(model, theirs)).item()
+            newer = (len(earlier) - 1 - earlier.index(source)) / len(earlier)
+            assert found[token, source].item() == pytest.approx(log_odds(model, cosine, newer))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [reactive, stateless])
+def test_generation_matches_from_the_cache_as_from_the_whole_sequence(kind):
+    model = kind()
+    memory = None
+    if isinstance(model, ReactiveTransformer):
+        told = torch.tensor([[31, 32, 22, 33, 34]])
+        memory = model.encode(told, told > 0).repeat(1, 2, 1, 1)
+    rows = [HISTORY[0, :9].tolist(), HISTORY[0, :15].tolist()]
+    decoding = Decoding(model, memory, rows, [4, 4])
+    for token in (21, 6, 23):
+        for number, row in enumerate(rows):
+            given = torch.tensor([row])
+            whole = model.decode(given) if memory is None else model.decode(given, memory[:, number : number + 1])
+            torch.testing.assert_close(decoding.logits[number], model.logits(whole.at(0, -1)), rtol=1e-6, atol=1e-6)
+            row.append(token)
+        decoding.step(torch.tensor([token, token]))
+
+
+@torch.no_grad()
+def test_what_matches_reaches_the_decoder_and_nothing_does_if_memory_is_empty():
+    model, ids = reactive(), torch.tensor([[21, 22, 23]])
+    empty, told = model.initial_memory(1).double(), torch.tensor([[21, 22, 23, 31, 32]])
+    evidence = model.decoder.matching.evidence(model.decode(ids, empty).topics)
+    assert not evidence.any()
+    memory = model.encode(told, told > 0)
+    strong = model.decode(ids, memory)
+    model.decoder.matching.found.weight.zero_()
+    assert not torch.allclose(strong.hidden, model.decode(ids, memory).hidden)
+
+
+def test_a_question_learns_to_match_what_told_its_answer():
+    """Word 30 of each question names the fact; everything else is said in all turns."""
+    model = seeded(lambda: ReactiveTransformer(CONFIG), 0)
+    told = torch.tensor([[21, 30, 40, 41], [21, 31, 42, 43], [21, 32, 44, 45]])
+    asks = torch.tensor([[21, 22, 23, 30], [21, 22, 23, 31], [21, 22, 23, 32], [21, 22, 23, 33]])
+    turn_of, target = torch.arange(3).repeat_interleave(4).expand(4, -1), torch.tensor([0, 1, 2, -1])
+    optimizer, losses = torch.optim.Adam(model.parameters(), 1e-2), []
+    for _ in range(60):
+        memory = model.encode(told, told > 0).flatten(1, 2)[:, None]
+        output = model.decode(asks, memory.expand(-1, 4, -1, -1), memory_ids=told.flatten().expand(4, -1))
+        loss, metrics = matching_loss(output.topics[:, -1], turn_of, target, 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    right, count = metrics["train/matching_accuracy"].tolist()
+    assert right == count == 4 and losses[-1] < 0.3 < losses[0]
+
+
+def test_the_matching_loss_is_that_of_turns_of_equal_weight_however_long():
+    scores = torch.tensor([[1.0, 3.0, 2.0, NEVER], [0.5, 0.5, -1.0, 4.0]], dtype=torch.float64)
+    turn_of = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1]])
+    loss, _ = matching_loss(scores, turn_of, torch.tensor([1, -1]), 2)
+    first = [0.0, math.log((math.exp(1) + math.exp(3)) / 2), 2.0]
+    second = [0.0, math.log((2 * math.exp(0.5) + math.exp(-1)) / 3), 4.0]
+    by_hand = [math.log(sum(map(math.exp, each))) for each in (first, second)]
+    assert loss.item() == pytest.approx((by_hand[0] - first[2] + by_hand[1] - second[0]) / 2, rel=1e-6)
