@@ -37,19 +37,19 @@ def hour() -> PipelineConfig:
             "conversations": c.conversations.model_copy(update={"train": 40_000}),
             "pretrain": c.pretrain.model_copy(update={"model": model, "steps": 150}),
             "memory_pretrain": c.memory_pretrain.model_copy(
-                update={"steps": 1800, "importance_from": 700, "optimizer": steady}
+                update={"steps": 1500, "importance_from": 600, "optimizer": steady}
             ),
             "smat": c.smat.model_copy(
                 update={
-                    "steps": 1800,
+                    "steps": 1500,
                     "optimizer": falling,
-                    "phases": (SmatPhase(until=1800, turns=14, train=("decoder", "memory", "encoder")),),
+                    "phases": (SmatPhase(until=1500, turns=14, train=("decoder", "memory", "encoder")),),
                 }
             ),
             "baseline": c.baseline.model_copy(
                 update={
                     "text": BaselinePhase(steps=150, batch_size=32),
-                    "conversations": BaselinePhase(steps=1800, batch_size=32),
+                    "conversations": BaselinePhase(steps=1500, batch_size=32),
                 }
             ),
             "export": ExportConfig(name="rxt-hour"),
