@@ -45,7 +45,7 @@ class EvaluationInputs(NamedTuple):
     conversations: Artifact
     tokenizer: Artifact
     threads: int
-    device: Device
+    device: Device = "cpu"
 
 
 class Measured(NamedTuple):
@@ -70,7 +70,6 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         conversations=ctx.inputs["shards"],
         tokenizer=ctx.inputs["tokenizer"],
         threads=ctx.execution.train.threads,
-        device=choose_device(ctx, config),
     )
     for model in (inputs.model, inputs.baseline):
         check_model(model)
@@ -80,6 +79,7 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     conversations = load_conversations(reader, config.questions, config.seed)
     _require_questions(ctx, conversations, config.questions)
 
+    inputs = inputs._replace(device=choose_device(ctx, config))  # starts Ray, so what is damaged is told before
     run = partial(_run, ctx, gpus=int(inputs.device == "cuda"))
     rxt, baseline = run(measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
     calls = [(inputs, name, config, own) for name in ("model", "baseline")] if own else []

@@ -81,7 +81,7 @@ class Critic(nn.Module):
         """The expected reward [B] of each row, as a share of the largest possible one. A row has up to twice as many
         tokens as an interaction."""
         mask = rows.mask
-        shape = (self.body.config.stateful_layers, len(mask), 1, self.body.config.dim)
+        shape = (self.body.config.stateful_layers, len(mask), 1, self.body.config.slot_dim)
         nothing = torch.zeros(shape, device=mask.device)  # for an encoder that reads memory: a critic has none
         encoded = self.body.encode(rows.ids, mask, memory=nothing)[-1]
         mean = (encoded * mask[..., None]).sum(1) / rows.lengths.clamp(min=1)[:, None]

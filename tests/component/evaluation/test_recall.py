@@ -46,7 +46,7 @@ class Notebook:
     config = SimpleNamespace(
         length=LENGTH,
         stateful_layers=1,
-        dim=1,
+        slot_dim=1,
         vocab_size=1000,
         memory=SimpleNamespace(slots=size),
         tokens=ControlTokens(),

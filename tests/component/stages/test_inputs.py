@@ -32,7 +32,7 @@ def no_ray(monkeypatch):
     def refuse(execution):
         raise AssertionError("Ray was started")
 
-    for module in ("jobs.stage.tasks", "jobs.rl.controller"):
+    for module in ("jobs.stage.tasks", "jobs.stage.ray_setup"):
         monkeypatch.setattr(f"{module}.ensure_ray", refuse)
 
 
