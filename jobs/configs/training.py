@@ -11,11 +11,15 @@ from rxt_model.config import Architecture
 
 
 class OptimizerConfig(Config):
-    """Settings of AdamW. The rate warms up linearly to `lr`. Over the last share `decay` of the stage, it falls by a
-    cosine to `final_lr` times `lr`. The published schedule has `decay` 1."""
+    """Settings of the optimizer. The rate warms up linearly to `lr`. Over the last share `decay` of the stage, it falls
+    by a cosine to `final_lr` times `lr`. The published schedule has `decay` 1.
+
+    AdamW trains all weights. With `matrices` = "muon", Muon trains the hidden matrices, with the same rate and decay.
+    """
 
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.95)
+    matrices: Literal["adamw", "muon"] = "adamw"
     weight_decay: Weight = 0.02
     clip: PositiveFloat = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 50

@@ -1,4 +1,4 @@
-"""AdamW with parameter groups, a learning rate that depends on the step, global clipping and staged unfreezing."""
+"""AdamW, and Muon if asked for, with a learning rate that depends on the step, global clipping, staged unfreezing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from jobs.configs.training import OptimizerConfig
+from jobs.training.muon import Muon
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
@@ -23,12 +24,21 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
 
 
 class StageOptimizer:
-    """The optimizer of one stage. Everything but the moments follows from the step, so checkpoints hold the moments."""
+    """The optimizer of one stage: Muon for the hidden matrices if `config.matrices` is "muon", AdamW for the rest.
+
+    Everything but the moments follows from the step, so checkpoints hold the moments.
+    """
 
     def __init__(self, module: nn.Module, config: OptimizerConfig, steps: int) -> None:
         self.module, self.config, self.steps = module, config, steps
-        groups = _groups(module, config.weight_decay)
+        hidden, other, plain = _kinds(module)
+        by_muon, by_adamw = (hidden, other) if config.matrices == "muon" else ([], hidden + other)
+        groups = [
+            {"params": by_adamw, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+        self.muon = Muon(by_muon, config.weight_decay)
         self._allocate()
 
     def begin(self, step: int, trained: list[nn.Module]) -> None:
@@ -44,7 +54,8 @@ class StageOptimizer:
         """Clip by the global norm, update, and drop the gradients. Returns the norm before clipping."""
         norm = clip(list(self.module.parameters()), self.config.clip)
         self.adamw.step()
-        self.adamw.zero_grad()
+        self.muon.step(self.lr)
+        self.module.zero_grad()
         return norm
 
     @property
@@ -54,14 +65,15 @@ class StageOptimizer:
 
     def moments(self) -> dict[str, Tensor]:
         """The state by parameter name. These are the optimizer's own tensors, so a checkpoint is loaded into them."""
+        state = {**self.adamw.state, **self.muon.state}
         return {
             f"{name}.{key}": value
             for name, parameter in self.module.named_parameters()
-            for key, value in self.adamw.state[parameter].items()
+            for key, value in state[parameter].items()
         }
 
     def _allocate(self) -> None:
-        """Make all moments at the start, so that every checkpoint has the same tensors, whatever was frozen."""
+        """Make AdamW's moments at the start, so that every checkpoint has the same tensors, whatever was frozen."""
         for group in self.adamw.param_groups:
             for parameter in group["params"]:
                 self.adamw.state[parameter] = {
@@ -86,12 +98,18 @@ def clip(parameters: list[nn.Parameter], limit: float) -> Tensor:
     return norm
 
 
-def _groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """Parameter groups: matrices decay; norms, biases, embeddings and other vectors and scalars do not."""
-    embeddings = {part.weight for part in module.modules() if isinstance(part, nn.Embedding)}
-    decayed, plain = [], []
+def _kinds(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """The hidden matrices, also stacked; the other matrices, which are heads with a row per token and those with a side
+    of 1; and what does not decay: vectors, scalars, stacks of one vector per slot or expert, and embeddings."""
+    embeddings = [part for part in module.modules() if isinstance(part, nn.Embedding)]
+    vocabularies = {part.num_embeddings for part in embeddings}
+    hidden, other, plain = [], [], []
     for name, parameter in module.named_parameters():
-        stacked = name.endswith(("slot_identity", "b_in", "b_out"))  # stacks of one vector per slot or expert
-        vector = parameter.dim() < 2 or parameter in embeddings or stacked
-        (plain if vector else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        vectors = parameter.dim() < 2 or name.endswith(("slot_identity", "b_in", "b_out"))
+        if vectors or any(parameter is part.weight for part in embeddings):
+            plain.append(parameter)
+        elif parameter.shape[0] in vocabularies or 1 in parameter.shape[-2:]:
+            other.append(parameter)
+        else:
+            hidden.append(parameter)
+    return hidden, other, plain

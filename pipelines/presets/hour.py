@@ -29,8 +29,8 @@ def hour() -> PipelineConfig:
         encoder_dim=256,
         memory=MemoryConfig(slots=96, variant="selective"),
     )
-    steady = OptimizerConfig(lr=2.5e-3, warmup_steps=40, decay=0)
-    falling = OptimizerConfig(lr=2.5e-3, warmup_steps=20, decay=0.85)
+    steady = OptimizerConfig(lr=2.5e-3, matrices="muon", warmup_steps=40, decay=0)
+    falling = OptimizerConfig(lr=2.5e-3, matrices="muon", warmup_steps=20, decay=0.85)
     return c.model_copy(
         update={
             "tokenizer": c.tokenizer.model_copy(update={"vocab_size": 4096}),

@@ -92,10 +92,26 @@ def sharded(rank, folder):
     with pytest.raises(NotFinite, match=r"^loss is not finite \(nan on rank 1\) at step 3$"):
         poisoned.go()
     assert poisoned.registered == [2]
+    with_muon(f"{folder}/muon")
     if rank == 0:
         torch.save([w.clone() for w in second.weights()], f"{folder}/weights.pt")
     else:
         second.weights()
+
+
+def with_muon(folder):
+    """Check that a run that was stopped between two checkpoints goes on bit for bit with Muon, too."""
+    changes = {"world_size": 2, "optimizer": toy_training(1).optimizer.model_copy(update={"matrices": "muon"})}
+    undisturbed = Run(f"{folder}/undisturbed", 5, **changes)
+    undisturbed.go()
+    assert Run(f"{folder}/resumed", 5, **changes).go(should_stop=stopping_at(2)).step == 3
+    second = Run(f"{folder}/resumed", 5, **changes)
+    second.go()
+    assert second.started_at == 3
+    assert all(torch.equal(a, b) for a, b in zip(undisturbed.weights(), second.weights(), strict=True))
+    momenta = [run.optimizer.muon.state.values() for run in (undisturbed, second)]
+    for a, b in zip(*momenta, strict=True):
+        assert torch.equal(a["momentum_buffer"].to_local(), b["momentum_buffer"].to_local())
 
 
 def poison(objective, step, rank):

@@ -7,12 +7,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from jobs.configs.training import (
     JointLossConfig,
     MemoryPretrainConfig,
     OptimisationConfig,
+    OptimizerConfig,
     SftConfig,
     SmatConfig,
     SmatPhase,
@@ -51,6 +52,8 @@ CASES = {
     "reading-selective": ("reading-selective", "block", 1, True),
     "writing": ("writing", "root", 1, False),
     "baseline": ("baseline", "block", 1, False),
+    "muon": ("muon", "block", 1, False),
+    "muon-experts": ("muon", "root", 2, False),
 }
 ROWS = ("joint", "baseline")  # are trained on single interactions
 # balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
@@ -69,7 +72,7 @@ def cases(world_size):
 def objective_of(kind):
     """Make `ToyObjective`, perhaps with selection biases, or the objective of a stage. Smat has this kind of write and
     begins with single turns, which write nothing."""
-    if kind in ("toy", "biased"):
+    if kind in ("toy", "biased", "muon"):
         toy = ToyObjective(toy_model())
         if kind == "biased":
             add_selection_bias(toy.model)
@@ -115,7 +118,8 @@ def run_steps(kind, objective, steps, rank=0, world_size=1):
     """Return losses, gradients of the first step, gradient norms, final weights, and selection biases if there are
     any."""
     config = toy_training(steps)
-    optimizer = StageOptimizer(objective, config.optimizer, steps)
+    matrices = "muon" if kind == "muon" else "adamw"
+    optimizer = StageOptimizer(objective, config.optimizer.model_copy(update={"matrices": matrices}), steps)
     found = {"losses": [], "norms": [], "biases": []}
     biased = objective.model.config.moe.selection_bias
     balancer = LoadBalancer(objective.model.decoder, 0.05) if biased else None
@@ -158,10 +162,35 @@ def worker(rank, world_size, folder, steps):
         assert all(biases == found["biases"] for biases in everywhere)
         if rank == 0:
             torch.save(found, f"{folder}/{name}.pt")
+    for degree in (1, 2):
+        check_update(world_size, degree)
     if world_size == 2:
         check_idle_rank(rank)
         for counts, bias in itertools.product(ROUTES, ("layer", "expert")):
             check_route(rank, counts, bias)
+
+
+def check_update(world_size, degree):
+    """Check that the same gradients move sharded weights, spread over `degree` ranks if experts, like whole ones."""
+    config = OptimizerConfig(matrices="muon", weight_decay=0.1, warmup_steps=0)
+    alone, spread = toy_model(), toy_model()
+    parallelize(spread, world_size, shard="block", expert_parallel=degree)
+    optimizers = [StageOptimizer(model, config, 2) for model in (alone, spread)]
+    pairs = list(zip(alone.named_parameters(), spread.parameters(), strict=True))
+    for parameter in (*alone.parameters(), *spread.parameters()):
+        torch.nn.init.zeros_(parameter)  # so that the weights afterwards are the updates, with no digit lost
+    generator = torch.Generator().manual_seed(0)
+    for step in range(2):
+        for optimizer in optimizers:
+            optimizer.begin(step, [optimizer.module])
+        for (_, expected), found in pairs:
+            expected.grad = torch.randn(expected.shape, generator=generator)
+            found.grad = distribute_tensor(expected.grad, found.device_mesh, found.placements)
+        for optimizer in optimizers:
+            optimizer.step()
+        for (name, expected), found in pairs:
+            message = f"{name} on {world_size} ranks, experts over {degree}, step {step}"
+            assert torch.allclose(whole(found), expected, rtol=1e-5, atol=1e-8), message
 
 
 def check_idle_rank(rank):
