@@ -26,6 +26,7 @@ from jobs.stage.context import Change, Interrupted, StageContext, StageError
 from jobs.stage.model_folder import upload
 from jobs.stage.model_input import model_uri
 from jobs.stage.resources import choose_device
+from jobs.training.objectives.collapse import ALARM, RANK, alarm_of
 from tokenization.files import storage
 from tokenization.hashing import stable_seed
 
@@ -104,6 +105,7 @@ def _iterate(
     """Run the remaining iterations. Returns the seconds spent in rollouts and updates."""
     iteration, buffer = start
     in_steps, every = 0.0, ctx.execution.rl.checkpoint_every_iterations
+    collapsed = False
     while iteration < config.iterations:
         begun = time.monotonic()
         if not len(buffer) and not ctx.should_stop():
@@ -121,6 +123,9 @@ def _iterate(
         iteration += 1
         in_steps += time.monotonic() - begun
         ctx.reporter.metrics(iteration, _reward_metrics(reward, trajectories) | metrics)
+        before, collapsed = collapsed, metrics[ALARM] > 0
+        if collapsed and not before:
+            ctx.reporter.message(f"iteration {iteration}: {alarm_of(metrics[RANK])}")
         note = f"reward {reward.total.mean():.2f}, kl {metrics['rl/kl_reference']:.3f}"
         ctx.reporter.progress(iteration, config.iterations, note)
         if iteration % every == 0 or iteration == config.iterations:

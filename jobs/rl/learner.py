@@ -21,8 +21,10 @@ from jobs.rl.policy import Critic, TokenScores, mean_per_answer
 from jobs.rl.replay_buffer import Trajectory
 from jobs.stage.model_folder import load_reactive, upload
 from jobs.stage.resources import Device
+from jobs.training.objectives.collapse import ALARM, COLLAPSED, RANK, ROWS
 from jobs.training.optimizer import StageOptimizer
 from rxt_model.files.checkpoint import save_pretrained
+from rxt_model.memory.statistics import rank_share
 from rxt_model.moe.layer import balance_loss, router_z_loss
 from tokenization.files import storage
 
@@ -140,7 +142,8 @@ class Learner:
             + config.balance_weight * balance_loss(scores.routing)
         )
         size = memories.before.pow(2).mean((0, 2, 3))
-        metrics = {"rl/policy_loss": policy_loss}
+        share = rank_share(memories.read[:, :ROWS].detach())
+        metrics = {"rl/policy_loss": policy_loss, RANK: share, ALARM: (share < COLLAPSED).float()}
         if config.router_z_weight:
             router_z = router_z_loss(scores.routing)
             loss = loss + config.router_z_weight * router_z

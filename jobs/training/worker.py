@@ -26,6 +26,7 @@ from jobs.training.batching.reader import Prefetched, Share
 from jobs.training.checkpoints import Checkpointer, step_folder
 from jobs.training.loop import Cadence, LoopResult, NotFinite, train
 from jobs.training.monitor import Channel
+from jobs.training.objectives.collapse import ALARM, RANK, alarm_of
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import Inputs, build
 from rxt_model.config import ConfigError
@@ -140,8 +141,14 @@ def _register(uri: str, step: int) -> None:
 
 
 def _logger(channel: Channel, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    collapsed = False
+
     def log(done: int, values: Mapping[str, float]) -> None:
+        nonlocal collapsed
         channel.metrics(done, values)
+        before, collapsed = collapsed, values.get(ALARM, collapsed) > 0
+        if collapsed and not before:  # said once, not at every step that it lasts
+            channel.message(f"step {done}: {alarm_of(values[RANK])}")
         if "train/loss" in values:
             note = f"loss {values['train/loss']:.3f}, {values['train/tokens_per_second']:,.0f} tokens/s"
             channel.progress(done, steps, note)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jobs.configs.training import MemoryPretrainConfig
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric
+from jobs.training.objectives.collapse import rank_metrics
 from jobs.training.objectives.reading import reading_loss
 from rxt_model.memory.statistics import memory_statistics
 from rxt_model.model import ReactiveTransformer
@@ -74,6 +75,7 @@ class SelfSupervised(Objective[ReactiveTransformer]):
         one = torch.ones(())
         return -similarity / global_count(cells), {
             "train/loss": metric(-similarity, cells),
+            **rank_metrics(memory, context),
             "memory/cosine": metric(similarity, cells),
             "memory/rms": metric(statistics.rms.mean(), one),
             "memory/effective_rank": metric(statistics.effective_rank.mean(), one),

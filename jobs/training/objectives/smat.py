@@ -13,6 +13,7 @@ from jobs.configs.training import SmatConfig, SmatPhase
 from jobs.training.batching.batches import DECODED
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
+from jobs.training.objectives.collapse import rank_metrics
 from jobs.training.objectives.naming import naming_loss
 from jobs.training.objectives.reading import reading_loss
 from jobs.training.objectives.unroll import unroll
@@ -81,6 +82,7 @@ class Smat(Objective[ReactiveTransformer]):
             **named,
             **routing_metrics,
             **{f"train/accuracy_turn_{number}": pair for number, pair in enumerate(by_turn, 1)},
+            **rank_metrics(memories[:, :, -1], context),
             "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
             "train/tokens": metric(real.sum(), one),
         }

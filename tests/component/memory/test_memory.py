@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from rxt_model.config import ConfigError, MemoryConfig
 from rxt_model.memory.gated import ResidualGate
 from rxt_model.memory.registry import OPTIONS, WRITES
-from rxt_model.memory.statistics import memory_statistics
+from rxt_model.memory.statistics import memory_statistics, rank_share
 from rxt_model.state import ConversationState
 from tests.reference.compare import assert_agree, shaken
 from tests.support.models import small_model
@@ -71,6 +71,21 @@ def test_sigmoid_gated_writes_keep_slots_apart_and_bounded(variant, writes, rank
     statistics = memory_statistics(memory)
     assert statistics.effective_rank.min() > rank
     assert statistics.rms.max() < 10
+
+
+@pytest.mark.parametrize(
+    ("variant", "least", "most"), [*((v, 0.0, 0.1) for v in PUBLISHED), ("competitive", 0.1, 1), ("selective", 0.1, 1)]
+)
+def test_the_alarm_tells_writes_that_keep_their_rank_from_writes_that_collapse(variant, least, most):
+    """After twelve writes at the published start. The slots of published writes have become one vector by then: their
+    share is what one direction has of the 32 that are possible."""
+    model = small_model(memory=MemoryConfig(slots=64, variant=variant)).eval()
+    memory = model.initial_memory(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for turn in range(12):
+            encoded, mask = encoded_for(model, turn, length=12)
+            memory = model.write(memory, encoded.repeat(1, 2, 1, 1)[:, :2], mask.repeat(2, 1)[:2])
+    assert least <= rank_share(memory) < most
 
 
 def test_ungated_writes_grow():
