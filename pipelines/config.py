@@ -10,6 +10,7 @@ from jobs.configs.base import Config
 from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
 from jobs.configs.evaluation import EvaluateConfig, ExportConfig
 from jobs.configs.execution import Execution
+from jobs.configs.preferences import DmpoConfig, PreferenceShardsConfig
 from jobs.configs.rl import MrlConfig
 from jobs.configs.texts import CorpusConfig, TextShardsConfig
 from jobs.configs.tokenizer import TokenizerConfig
@@ -25,6 +26,8 @@ from jobs.configs.training import (
 from rxt_model.config import Architecture
 from rxt_model.memory.registry import WRITES
 
+PUBLISHED_ORDER = ("pretrain", "sft", "memory-pretrain", "smat", "mrl", "dmpo")
+
 
 class PipelineConfig(Config):
     """A preset is a function that returns one of these; `--config` and `--set` overlay it.
@@ -34,7 +37,7 @@ class PipelineConfig(Config):
     stage.
     """
 
-    curriculum: Annotated[tuple[str, ...], Field(min_length=1)] = ("pretrain", "sft", "memory-pretrain", "smat", "mrl")
+    curriculum: Annotated[tuple[str, ...], Field(min_length=1)] = PUBLISHED_ORDER
 
     corpus: CorpusConfig | None = None
     tokenizer: TokenizerConfig | None = None
@@ -42,6 +45,7 @@ class PipelineConfig(Config):
     interactions: InteractionShardsConfig | None = None
     conversations: ConversationShardsConfig | None = None
     episodes: ConversationShardsConfig | None = None
+    preferences: PreferenceShardsConfig | None = None
     pretrain: PretrainConfig | None = None
     mlm: MlmConfig | None = None
     lm: TrainingConfig | None = None
@@ -49,6 +53,7 @@ class PipelineConfig(Config):
     memory_pretrain: MemoryPretrainConfig | None = None
     smat: SmatConfig | None = None
     mrl: MrlConfig | None = None
+    dmpo: DmpoConfig | None = None
     baseline: BaselineConfig | None = None
     evaluate: EvaluateConfig | None = None
     export: ExportConfig | None = None

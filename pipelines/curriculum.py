@@ -29,6 +29,8 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
                        version=3)
+    preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
+                          "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True)
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text}, begins=True, version=3),
@@ -43,6 +45,8 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                          {"shards": conversations, **_rehearsed(text, c.smat)}, version=3),
         "mrl": Training("reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
                         {"shards": episodes, "tokenizer": tok}, refines=True),
+        "dmpo": Training("preference optimisation with memory", "jobs.preferences.dmpo:dmpo", {"shards": preferences},
+                         refines=True),
     })
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",

@@ -90,7 +90,8 @@ class Probe:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Interactions in order, in one language, with the questions that probe memory."""
+    """Interactions in order, in one language, with the questions that probe memory. `rejected` may have for each
+    interaction a worse one, to the same query part, or None."""
 
     id: str
     language: Language
@@ -98,3 +99,4 @@ class Conversation:
     split: Split
     interactions: tuple[Interaction, ...]
     probes: tuple[Probe, ...] = ()
+    rejected: tuple[Interaction | None, ...] = ()

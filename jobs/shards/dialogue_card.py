@@ -42,7 +42,7 @@ def write_dialogue_card(
         f"# Data card of {name}",
         "![tokens, turns, lengths and what was left out](card.png)",
         "## Rows",
-        f"A row is {'a conversation' if index.kind == 'conversations' else 'one interaction'}. An interaction has at "
+        f"A row is {'a conversation' if index.kind != 'interactions' else 'one interaction'}. An interaction has at "
         f"most {index.length} tokens; those that the loss counts, of answers, thoughts and tool calls, are supervised. "
         "What found no room was cut: its share of all tokens stands beside the number. "
         f"Tokenizer of {index.vocab_size:,} tokens, sha256 {index.tokenizer_digest}. {speed.sentence}",
@@ -52,7 +52,7 @@ def write_dialogue_card(
         "## By language and split",
         _by(report, lambda _source, language, split: (language, split), ["language", "split"]),
     ]
-    if index.kind == "conversations":
+    if index.kind != "interactions":
         parts += ["## Interactions in a conversation", "All splits.", _turns(report)]
     parts += ["## Lengths of interactions", "All splits.", _lengths(report, index.length)]
     if sources:

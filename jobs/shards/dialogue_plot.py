@@ -25,7 +25,7 @@ def draw(kind: Kind, length: int, report: Report, sources: Sources, path: Path) 
     figure = Figure(figsize=(13, 6.5 + 0.3 * len(train)), layout="constrained")
     (tokens, second), (lengths, gone) = figure.subplots(2, 2)
     _tokens(tokens, train)
-    if kind == "conversations":
+    if kind != "interactions":
         _turns(second, report["turns"])
     else:
         shares = [counts["supervised"] / counts["tokens"] for _, _, counts in train]

@@ -90,15 +90,23 @@ class ConversationRows:
         generated = (self._generate(shard.split, language, n) for n in numbers for language in LANGUAGES)
         for conversation, turns in _encode(generated, self.tokenizer, self.length):
             counts.add(conversation.source, conversation.language, turns)
-            yield _conversation_row(conversation, turns)
+            yield self.row(conversation, turns)
         documents = map(conversation_of, self.corpus.read(shard.rows))
         for conversation, turns in self._pieces(documents):
             counts.add(conversation.source, conversation.language, turns)
-            yield _conversation_row(conversation, turns)
+            yield self.row(conversation, turns)
         for conversation, turns in self._pieces(report.read(), _windowed(shard)):
             report.count(conversation, turns)
             counts.add(conversation.source, conversation.language, turns)
-            yield _conversation_row(conversation, turns)
+            yield self.row(conversation, turns)
+
+    def row(self, conversation: Conversation, turns: list[EncodedInteraction]) -> ShardRow:
+        """The row of a conversation with its encoded interactions."""
+        return {
+            "conversation_id": conversation.id,
+            "interactions": [_interaction_row(turn, conversation.language) for turn in turns],
+            "probes": [asdict(probe) for probe in conversation.probes],
+        }
 
     def _pieces(
         self, conversations: Iterable[Conversation], windowed: Collection[str] = ()
@@ -210,14 +218,6 @@ def _windowed(shard: DialogueShard) -> set[str]:
     """The data sets whose long answers are not cut."""
     sources = (partition.source for partition in shard.partitions)
     return {source.name for source in sources if source.long_answers == "window"}
-
-
-def _conversation_row(conversation: Conversation, turns: list[EncodedInteraction]) -> ShardRow:
-    return {
-        "conversation_id": conversation.id,
-        "interactions": [_interaction_row(turn, conversation.language) for turn in turns],
-        "probes": [asdict(probe) for probe in conversation.probes],
-    }
 
 
 def _interaction_row(encoded: EncodedInteraction, language: Language) -> ShardRow:

@@ -27,17 +27,17 @@ from tokenization.shards.schema import Kind
 
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
     """Write shards of single interactions, real and generated. Raises StageError for unusable inputs."""
-    corpus, catalogue, tokenizer = _inputs(ctx)
+    corpus, catalogue, tokenizer = dialogue_inputs(ctx)
     partitions = surveyed_partitions(ctx, config.sources)
     rows = InteractionRows(corpus, tokenizer, config.length, config.dialogues, config.seed)
     shards = interaction_shards(catalogue, config, partitions)
-    return _build(ctx, "interactions", tokenizer, shards, rows, config)
+    return write_dialogue_shards(ctx, "interactions", tokenizer, shards, rows, config)
 
 
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
     """Write shards of real conversations and of generated ones with probes. Each split's generated conversations have
     values of their own. Raises StageError for unusable inputs."""
-    corpus, catalogue, tokenizer = _inputs(ctx)
+    corpus, catalogue, tokenizer = dialogue_inputs(ctx)
     dialogue_rows = catalogue.rows_of(DIALOGUES) if config.documents else np.empty(0, dtype=np.int64)
     if config.documents and not len(dialogue_rows):
         raise StageError(
@@ -55,15 +55,16 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         config.longest,
     )
     shards = conversation_shards(config, catalogue, dialogue_rows, partitions)
-    return _build(ctx, "conversations", tokenizer, shards, rows, config)
+    return write_dialogue_shards(ctx, "conversations", tokenizer, shards, rows, config)
 
 
-def _inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
+def dialogue_inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:
+    """The corpus, its catalogue and the tokenizer of a stage. Raises StageError if one is unusable."""
     corpus = open_corpus(ctx.inputs["corpus"])
     return corpus, corpus.catalogue(), open_tokenizer(ctx.inputs["tokenizer"])
 
 
-def _build(
+def write_dialogue_shards(
     ctx: StageContext,
     kind: Kind,
     tokenizer: Tokenizer,

@@ -61,8 +61,17 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
         turns = [interaction() for _ in range(random.integers(2, 5))]
         return {"conversation_id": str(random.integers(1 << 30)), "interactions": turns, "probes": []}
 
+    def choices():
+        row = conversation()
+        for turn in row["interactions"]:
+            start, ids = turn["answer_start"], turn["input_ids"]
+            other = [*ids[: start + 1], *random.integers(11, 30, random.integers(1, 6)).tolist(), 3]
+            turn |= {"rejected": other, "rejected_mask": [place >= start for place in range(len(other))]}
+        return row
+
+    kinds = {"text": text, "interactions": interaction, "conversations": conversation, "preferences": choices}
     uris = {}
-    for kind, row in (("text", text), ("interactions", interaction), ("conversations", conversation)):
+    for kind, row in kinds.items():
         uris[kind] = f"{folder}/{kind}"
         records = [
             write_shard(f"{uris[kind]}/{split}-00000.arrow", kind, [row() for _ in range(count)], split)

@@ -16,6 +16,7 @@ from tokenization.conversations.rows import (
     interactions,
     preference_pairs,
     query_answer,
+    rejected_answers,
 )
 from tokenization.records import Interaction
 
@@ -25,7 +26,8 @@ class Adapter:
     """Turns rows of one schema into conversations.
 
     A file must have the columns `required`, and a row one of the columns `one_of`, if there are any. `fields` names
-    everything that is read: columns, and fields of the structs in them. Below the names in `whole` all is read.
+    everything that is read: columns, and fields of the structs in them. Below the names in `whole` all is read. If the
+    schema has rejected answers, `rejected` gives for each interaction the one with the rejected answer, or None.
     """
 
     convert: Callable[[Struct], list[Interaction]]
@@ -33,6 +35,7 @@ class Adapter:
     fields: frozenset[str]
     one_of: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
+    rejected: Callable[[Struct], list[Interaction | None]] | None = None
 
     def fits(self, columns: Collection[str]) -> bool:
         """Whether a row with these columns may have the schema."""
@@ -52,6 +55,7 @@ ADAPTERS: dict[str, Adapter] = {
         preference_pairs,
         frozenset({"interactions"}),
         _OF_ROWS | _PARTS | {"interactions", "accepted", "rejected", "neutral"},
+        rejected=rejected_answers,
     ),
     "interactions": Adapter(interactions, frozenset({"interactions"}), _OF_ROWS | _PARTS | {"interactions"}),
     "query_answer": Adapter(query_answer, frozenset({"query", "answer"}), _OF_ROWS | _PARTS),

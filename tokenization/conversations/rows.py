@@ -60,6 +60,11 @@ def preference_pairs(row: Struct) -> list[Interaction]:
     return [*system_prompt(row), *(preference.accepted for preference in preferences(row))]
 
 
+def rejected_answers(row: Struct) -> list[Interaction | None]:
+    """Return for each interaction of `preference_pairs` the one with the rejected answer; None for an instruction."""
+    return [*(None for _ in system_prompt(row)), *(preference.rejected for preference in preferences(row))]
+
+
 def preferences(row: Struct) -> list[Preference]:
     """Read the list `interactions` of query parts with `accepted`, `rejected` and perhaps `neutral` answer parts."""
     found = []

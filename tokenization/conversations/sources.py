@@ -121,7 +121,8 @@ def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None)
     values = _repaired(row.values, adapter, note)
     language = language_of(values, source.language)
     turns = tuple(adapter.convert(values))
-    for number, turn in enumerate(turns):
+    rejected = tuple(adapter.rejected(values)) if adapter.rejected else ()
+    for number, turn in [*enumerate(turns), *((n, other) for n, other in enumerate(rejected) if other)]:
         if any(map(is_misread, astuple(turn))):
             raise RowError("damaged letters", f"interaction {number}")
     if repairs is not None:
@@ -130,7 +131,7 @@ def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None)
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
     held_out = source.validation_fraction, source.test_fraction
     split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns, normalised)), *held_out)
-    return Conversation(document_id(source.name, text), language, source.name, split, turns)
+    return Conversation(document_id(source.name, text), language, source.name, split, turns, rejected=rejected)
 
 
 def _repaired(value: Any, adapter: Adapter, note: Note | None) -> Any:

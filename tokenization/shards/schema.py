@@ -6,7 +6,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-Kind = Literal["text", "interactions", "conversations"]
+Kind = Literal["text", "interactions", "conversations", "preferences"]
 
 _TOKENS = pa.list_(pa.int32())
 _INTERACTION = {
@@ -25,15 +25,23 @@ _PROBE = {
     "facts": pa.int32(),
     "tag": pa.string(),
 }
+_CHOICE = _INTERACTION | {"rejected": _TOKENS, "rejected_mask": pa.list_(pa.bool_())}
+
+
+def _conversation(interaction: dict[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(
+        {
+            "conversation_id": pa.string(),
+            "interactions": pa.list_(pa.struct(interaction)),
+            "probes": pa.list_(pa.struct(_PROBE)),
+        }
+    )
+
+
 # `language` is the position in tokenization.records.LANGUAGES.
 SCHEMAS: dict[Kind, pa.Schema] = {
     "text": pa.schema({"input_ids": _TOKENS, "document_starts": _TOKENS, "language": pa.int8()}),
     "interactions": pa.schema(_INTERACTION),
-    "conversations": pa.schema(
-        {
-            "conversation_id": pa.string(),
-            "interactions": pa.list_(pa.struct(_INTERACTION)),
-            "probes": pa.list_(pa.struct(_PROBE)),
-        }
-    ),
+    "conversations": _conversation(_INTERACTION),
+    "preferences": _conversation(_CHOICE),
 }

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jobs.configs.execution import TrainExecution
+from jobs.configs.preferences import DmpoConfig
 from jobs.configs.training import (
     BaselineConfig,
     BaselinePhase,
@@ -56,6 +57,7 @@ STAGES = {
     "smat": (SmatConfig, dict(phases=PHASES), CONVERSATIONS),
     "smat-reading": (SmatConfig, dict(phases=PHASES, reading_every=2, alike=3), CONVERSATIONS),
     "smat-rehearsing": (SmatConfig, dict(phases=PHASES, text_batch_size=3), CONVERSATIONS | {"text": "text"}),
+    "dmpo": (DmpoConfig, dict(turns=3), {"shards": "preferences", "model": "model"}),
     "baseline": (BaselineConfig, PHASES_OF_BASELINE, ALL),
     "baseline-rehearsing": (BaselineConfig, PHASES_OF_BASELINE | dict(text_batch_size=3), ALL),
 }
@@ -67,6 +69,7 @@ MODULES = {
     SftConfig: "training.sft",
     MemoryPretrainConfig: "training.memory_pretrain",
     SmatConfig: "training.smat",
+    DmpoConfig: "preferences.dmpo",
     BaselineConfig: "training.baseline",
 }
 
@@ -110,6 +113,7 @@ def test_every_stage_takes_steps(uris, stage, precision):
         "reading": {"embedding", "encoder", "decoder"},
         "writing": {"memory_attention"},
         "smat": {"embedding", "encoder", "decoder", "memory_attention"},
+        "dmpo": {"embedding", "encoder", "decoder", "memory_attention"},
         "baseline": {"embedding", "decoder"},
     }
     assert moved == expected[stage.partition("-")[0]]
@@ -119,7 +123,7 @@ def test_every_stage_takes_steps(uris, stage, precision):
         assert still == {name for name, _ in part.named_parameters() if ".memory_" in name} != set()
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("writing", "mlm")])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("writing", "mlm", "dmpo")])
 def test_every_stage_balances_its_experts_in_every_way(uris, stage, tmp_path):
     """Loss weights must reach the loss, and biases the resulting model; metrics that were asked for must be
     reported."""

@@ -9,15 +9,14 @@ import pytest
 
 from jobs.stage.context import StageError
 from pipelines.code_digest import PACKAGES, ROOT
-from pipelines.curriculum import curriculum
 from pipelines.overrides import known_keys, resolve
 from pipelines.presets import PRESETS
 from pipelines.presets.tiny import tiny
 from rxt_model.family import FAMILY
 from rxt_model.memory.registry import WRITES
+from tests.support.docs.stages import STAGES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-STAGES = list(dict.fromkeys(stage.name for make in PRESETS.values() for stage in curriculum(make())))
 FILES = re.compile(r".*\.(?:json|jsonl|md|toml|txt)")
 
 

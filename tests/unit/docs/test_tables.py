@@ -7,11 +7,8 @@ import re
 import pytest
 
 from pipelines.code_digest import ROOT
-from pipelines.curriculum import curriculum
-from pipelines.presets import PRESETS
 from rxt_model.memory.registry import WRITES
-
-STAGES = dict.fromkeys(stage.name for make in PRESETS.values() for stage in curriculum(make()))
+from tests.support.docs.stages import STAGES
 
 
 def named(document: str, column: str) -> list[str]:
