@@ -63,7 +63,7 @@ class PipelineConfig(Config):
     def model(self) -> Architecture | None:
         """The shape of the model that the first stage of the curriculum makes; None if that stage is left out."""
         beginning = self.mlm if self.curriculum[0] == "mlm" else self.pretrain
-        return beginning and beginning.model
+        return beginning.model if beginning else None
 
     @model_validator(mode="after")
     def _the_write_learns_from_what_reaches_it(self) -> PipelineConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from jobs.stage.context import StageContext
 from tests.support.evaluation_data import ARCHITECTURE
 from tests.support.recorded import recorded
 from tokenization.shards.index import ShardIndex, write_index
+from tokenization.shards.schema import Kind
 from tokenization.shards.writer import write_shard
 
 DIGEST, VOCABULARY, LENGTH = "d" * 64, 300, 32
@@ -69,7 +71,12 @@ def make_training_shards(folder, digest=DIGEST, rows=48):
             turn |= {"rejected": other, "rejected_mask": [place >= start for place in range(len(other))]}
         return row
 
-    kinds = {"text": text, "interactions": interaction, "conversations": conversation, "preferences": choices}
+    kinds: dict[Kind, Callable[[], dict]] = {
+        "text": text,
+        "interactions": interaction,
+        "conversations": conversation,
+        "preferences": choices,
+    }
     uris = {}
     for kind, row in kinds.items():
         uris[kind] = f"{folder}/{kind}"

@@ -46,8 +46,10 @@ def wrong_answers(conversation: Conversation, probe: Probe) -> dict[Fault, str]:
     stale = probe.forbidden[:1] if probe.kind == "update" else ()
     others = [value for value in probe.forbidden if value not in stale]
     values: dict[Fault, str] = {"stale": stale[0]} if stale else {}
-    values |= {"another": rng.choice(others)} if others else {}
-    values |= {"invented": invented} if invented else {}
+    if others:
+        values["another"] = rng.choice(others)
+    if invented:
+        values["invented"] = invented
     forms = [form for form in sorted(probe.gold, key=len, reverse=True) if form in said.answer]
     wrong: dict[Fault, str] = {"refused": REFUSALS[language]}
     return wrong | {fault: said.answer.replace(forms[0], value) for fault, value in values.items() if forms}

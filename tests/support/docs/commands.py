@@ -26,7 +26,9 @@ def shown(*documents: str) -> list[str]:
         blocks, spans = [], []
         for number, part in enumerate(re.split(r"^ *```.*\n", (ROOT / name).read_text(), flags=re.MULTILINE)):
             (blocks if number % 2 else spans).append(part)
-        lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+        lines = [
+            line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()
+        ]
         inline = [" ".join(span.split()) for text in spans for span in re.findall(r"`([^`]+)`", text)]
         found += [match["words"] for text in (*lines, *inline) if (match := COMMAND.match(text))]
     return [words for words in dict.fromkeys(found) if not words.endswith("…") and "$" not in words]
