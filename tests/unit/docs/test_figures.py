@@ -23,6 +23,8 @@ ALLOWED = {
     "then has 6.2 GB. With the CPU build it has 2.9 GB": "sizes of packages as registries publish them, unpacked",
     "10 MB of packages": "set in the preset",
     "94 MB of packages, 220 MB to download": "set in the preset; sizes of packages as registries publish them",
+    "81.7 % masked accuracy": "figure of a card",
+    "the 98 to 99 % of the card": "figure of a card",
     "445 GB": "size of the data sets as the hub publishes it",
     "eight GPUs of 80 GB each": "hardware that the preset is for",
     "Wilson 95 % interval": "level of an interval",
