@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rxt_model.check import check_each, check_ids, check_memory, check_room, check_rows
 from rxt_model.layers.cache import KeyValueCache
+from rxt_model.layers.copying import CopySource
 from rxt_model.layers.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
 
@@ -112,6 +113,13 @@ class Decoding:
         thinks = {"fast": torch.zeros_like(likelier), "thinking": torch.ones_like(likelier), "auto": likelier}[mode]
         return torch.where(thinks, tokens.think, tokens.answer)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone, in this order: what has ended costs no more time."""
+        self.logits = self.logits[rows]
+        self.cache.keep(rows)
+        self.memory = [(keys[rows], values[rows]) for keys, values in self.memory]
+        self.source = None if self.source is None else CopySource(*(part[rows] for part in self.source))
+
     def step(self, ids: Tensor) -> None:
         """Append one id per row, [B], and predict the next."""
         output = self.model.extend(ids[:, None], self.cache, self.memory, source=self.source)
@@ -140,15 +148,21 @@ def answer(
     decoding = Decoding(model, memory, queries, max_tokens)
     ends = {model.config.tokens.eos, *stop}
     rows: list[list[int]] = [[] for _ in queries]
-    open_rows = set(range(len(queries)))
-    for ids in _steps(decoding, sampling, seeds, mode):
-        for row in sorted(open_rows):
-            rows[row].append(ids[row])
-            if ids[row] in ends or len(rows[row]) >= max_tokens[row]:
-                open_rows.discard(row)
-        if not open_rows:
-            break
-    return rows
+    running = list(range(len(queries)))  # the row of each place in the decoding
+    generators = _generators(seeds)
+    ids = _first(decoding, sampling, generators, mode)
+    while True:
+        for row, token in zip(running, ids.tolist(), strict=True):
+            rows[row].append(token)
+        kept = [i for i, row in enumerate(running) if rows[row][-1] not in ends and len(rows[row]) < max_tokens[row]]
+        if not kept:
+            return rows
+        if len(kept) < len(running):
+            ids = ids[kept]
+            decoding.keep(kept)
+            running, generators = [running[i] for i in kept], [generators[i] for i in kept]
+        decoding.step(ids)
+        ids = sampling.draw(decoding.logits, generators)
 
 
 @torch.no_grad()
@@ -181,9 +195,16 @@ def _until(ends: Collection[int], most: int, steps: Iterator[list[int]]) -> Iter
 
 def _steps(decoding: Decoding, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
     """Yield the next id of every row, for as long as somebody asks. The call itself chooses the first ones."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    ids = sampling.draw(decoding.logits, generators) if mode == "free" else decoding.opening(mode)
-    return _steps_after(decoding, sampling, generators, ids)
+    generators = _generators(seeds)
+    return _steps_after(decoding, sampling, generators, _first(decoding, sampling, generators, mode))
+
+
+def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def _first(decoding: Decoding, sampling: Sampling, generators: Sequence[torch.Generator], mode: Mode) -> Tensor:
+    return sampling.draw(decoding.logits, generators) if mode == "free" else decoding.opening(mode)
 
 
 @torch.no_grad()

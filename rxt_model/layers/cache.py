@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -57,6 +59,11 @@ class KeyValueCache:
     def advance(self, counts: Tensor | int) -> None:
         """Let each row keep the first `counts` [B] of the tokens just added."""
         self.lengths = self.lengths + counts
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Hold these rows of the batch alone, in this order."""
+        self.lengths = self.lengths[rows]
+        self._held = {layer: tuple(part[rows] for part in parts) for layer, parts in self._held.items()}
 
     def _roomy(self, held: Tensor) -> Tensor:
         """Return the same with room for all used places."""

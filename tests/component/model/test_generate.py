@@ -141,6 +141,14 @@ def test_a_rows_limit_is_its_own_whatever_its_neighbours(sampling):
         assert answer(model, memory[:, i : i + 1], [query], [limit], sampling, seeds=[5 + i]) == [together[i]]
 
 
+def test_rows_that_have_ended_are_decoded_no_more(monkeypatch):
+    model = small_model().eval()
+    batches, step = [], Decoding.step
+    monkeypatch.setattr(Decoding, "step", lambda self, ids: (batches.append(len(ids)), step(self, ids)))
+    answer(model, start(model), QUERIES, [4, 1, 2])
+    assert batches == [2, 1, 1]
+
+
 @torch.no_grad()
 def test_the_mode_decides_the_first_token_alone():
     model = small_model().eval()
