@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from safetensors import SafetensorError
 from torch import Tensor
 
+from jobs.evaluation.held_words import held_words
 from jobs.stage.context import Artifact, Chat, StageError
 from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
@@ -33,6 +34,13 @@ HELP = """\
 /save FILE   keep the memory of this conversation
 /load FILE   go on with a kept one
 /quit        leave (so does the end of input)"""
+GREETING = """\
+Tell me facts in short sentences and ask for them later: I answer from memory. If I was not told, I should say so.
+Mów mi fakty krótkimi zdaniami i pytaj o nie później: odpowiadam z pamięci. O czym nie było mowy, tego nie wiem.
+  My cat is called Luna.  ...  What is my cat called?        Mój kot to Luna.  ...  Jak nazywa się mój kot?
+/memory shows the words that I hold (pokazuje słowa, które pamiętam)   /help shows all commands (wszystkie polecenia)"""
+SHOWN = 30  # letters before the place where a long turn is cut
+SILENCE = "     (an empty turn: write a sentence, or /help. Nic nie napisano: napisz zdanie albo /help.)"
 INCOMPLETE = "\ufffd"
 
 
@@ -67,6 +75,10 @@ class ChatSession:
         """How many tokens of a prompt the model gets to see, and how many it has."""
         return len(self._query(prompt)) - len(self._query("")), len(self.tokenizer.encode(prompt))
 
+    def read_part(self, prompt: str) -> str:
+        """The beginning of a prompt that the model gets to see."""
+        return self.tokenizer.decode(self._query(prompt)).rstrip(INCOMPLETE)
+
     def answer(self, prompt: str) -> Generator[str]:
         """Pieces of the answer's text as they are made. Whatever was said until then is written to memory at the end,
         also when the reader stops early."""
@@ -83,10 +95,11 @@ class ChatSession:
             yield decode_answer(self.tokenizer, ids).removeprefix(shown)
         finally:
             self._before = before
+            self._turns.append(query + ids)
             self._state = self._writer.submit(before.written, self.model, query + ids)
 
     def describe(self) -> str:
-        """A table of the memory: one row per layer. A model that copies also says which tokens its slots hold."""
+        """A table of the memory: one row per layer. A model that copies also says which words of each turn it holds."""
         state = self.state
         layers, _, slots, width = state.memory.shape
         norms, changes = _norms(state.memory), _norms(state.memory - self._before.memory)
@@ -98,8 +111,11 @@ class ChatSession:
             rows.append(f"{layer:5d} {norm:8.2f}   {change:8.2f}  {change / norm if norm else math.nan:5.0%}")
         held = self.model.slot_ids(state.memory)
         if held is not None:
-            words = [self.tokenizer.decode([token]).strip() for token in held[0].tolist() if token >= 0]
-            rows.append(f"tokens that it holds, most important first: {' | '.join(words) or 'none'}")
+            words, others = held_words(self.tokenizer, held[0].tolist(), self._turns)
+            rows.append("words that it holds (…: a part of a word that it does not hold)")
+            first = state.turns - len(self._turns) + 1  # a loaded memory has turns that were not said here
+            rows += [f"  turn {turn}: {' '.join(kept) or 'none'}" for turn, kept in enumerate(words, first)]
+            rows += [f"  of other turns: {' | '.join(others)}"] if others else []
         return "\n".join(rows)
 
     def _query(self, prompt: str) -> list[int]:
@@ -107,6 +123,7 @@ class ChatSession:
 
     def _become(self, state: ConversationState) -> None:
         self._before = state
+        self._turns: list[list[int]] = []  # what was written since, for the eyes of the user alone
         self._state: Future[ConversationState] = Future()
         self._state.set_result(state)
 
@@ -145,6 +162,8 @@ def chat(
         f"{header}\n{model.stage}/{model.artifact_id}   {parameters(session.model) / 1e6:.1f} M parameters   "
         f"memory {session.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
     )
+    if not examples and not prompts:
+        print(f"\n{GREETING}\n")
     for language in examples:
         _play(session, language, secrets.randbelow(1_000_000) if seed is None else seed)
     for prompt in prompts:
@@ -182,6 +201,8 @@ def _turn(session: ChatSession, prompt: str) -> bool:
     if not prompt.startswith("/"):
         if prompt:
             _say(session, prompt)
+        else:
+            print(SILENCE)
         return True
     name, _, argument = prompt.partition(" ")
     if name == "/quit":
@@ -214,7 +235,8 @@ def _say(session: ChatSession, prompt: str) -> str:
     """Streams one answer to the terminal. Ctrl-C ends the answer, not the conversation."""
     kept, whole = session.kept_tokens(prompt)
     if kept < whole:
-        print(f"     (too long: the model sees the first {kept} of {whole} tokens)")
+        read = session.read_part(prompt)
+        print(f"     (too long: the model reads {kept} of {whole} tokens, up to: … {printable(read[-SHOWN:])})")
     print("rxt> ", end="", flush=True)
     pieces = session.answer(prompt)
     said = []

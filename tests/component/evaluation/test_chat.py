@@ -13,10 +13,11 @@ import torch
 
 from jobs.stage.context import Artifact, Chat, Rerun, StageError
 from pipelines.chat import ChatError, ChatSession, chat, open_chat
+from rxt_model.config import MemoryConfig
 from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
-from tests.support.evaluation_data import make_conversations, make_tokenizer, save_models
+from tests.support.evaluation_data import ARCHITECTURE, make_conversations, make_tokenizer, save_models
 from tests.support.processes import SECONDS
 from tests.support.recorded import recorded
 from tokenization.bpe.tokenizer import Tokenizer
@@ -135,10 +136,34 @@ def test_piped_input_with_commands(say):
     text = f"{PROMPTS[0]}\n\n/memory\n/reset\n/memory\n/help\n/nonsense\n/load\n/load /nowhere\n/quit\n{PROMPTS[1]}\n"
     code, out = say(text)
     assert code == 0 and PROMPTS[1] not in out
+    assert out.count("rxt> ") == 1 and out.count("(an empty turn: write a sentence, or /help.") == 1
     assert "turns 1   layers 2   slots 8 x 32" in out and "turns 0   layers 2" in out
     assert "a fresh memory" in out and "/save FILE" in out
     assert "error: /nonsense: no such command" in out and "error: /load needs a file" in out
     assert "error: /load /nowhere: " in out
+
+
+def test_a_talk_begins_with_what_the_model_can_do_in_both_languages_and_a_script_does_not(say):
+    _, out = say("")
+    assert "Tell me facts in short sentences" in out and "Mów mi fakty krótkimi zdaniami" in out and "/memory" in out
+    assert "Tell me facts" not in say(prompts=["/help"])[1] + say(examples=["en"], seed=7)[1]
+
+
+def test_memory_shows_the_words_of_each_turn(tokenizer):
+    torch.manual_seed(0)
+    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective"))
+    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
+    session = ChatSession(model, tokenizer)
+    held = tokenizer.encode("Mój kod to 4182") + tokenizer.encode("zebra")
+    slots = torch.tensor([[*held, *[-1] * (64 - len(held))]])
+    model.slot_ids = lambda memory: slots
+    for prompt in PROMPTS[:2]:
+        list(session.answer(prompt))
+    *_, first, second, others = session.describe().splitlines()
+    assert first.startswith("  turn 1: Mój kod to 4182") and second.startswith("  turn 2: ")
+    assert others.startswith("  of other turns: ") and "zebra".startswith(others.split(": ")[1].split(" | ")[0])
+    session.reset()
+    assert "turn 1" not in session.describe()
 
 
 def test_input_may_just_end(say):
@@ -160,7 +185,9 @@ def test_a_long_prompt_is_cut_with_a_note(say, session):
     kept, whole = session.kept_tokens(long)
     assert kept < session.model.config.length < whole
     code, out = say(prompts=[long])
-    assert code == 0 and f"the first {kept} of {whole} tokens" in out
+    assert code == 0 and f"the model reads {kept} of {whole} tokens, up to: … " in out
+    shown = out.split("up to: … ")[1].split(")")[0]
+    assert long.startswith(session.read_part(long)) and session.read_part(long).endswith(shown) and len(shown) == 30
 
 
 def test_a_wrong_command_in_a_script_ends_it(say):
