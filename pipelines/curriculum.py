@@ -54,7 +54,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                    version=2)
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
-                  {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok})
+                  {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok}, version=2)
     dag.add("export", "hand-over folder with model card", "jobs.export.stage:export",
             "export", {"model": last, "tokenizer": tok, "evaluation": eva})
     return dag.stages

@@ -10,16 +10,17 @@ from jobs.configs.base import Config
 
 
 class EvaluateConfig(Config):
-    """Measurements on held-out data. At least `questions` memory questions are asked, if the test split has so many.
+    """Measurements on held-out data. At least `questions` memory questions of each generator are asked, if the test
+    split has so many.
 
     `own_words` is the path or fsspec URL of dialogues in people's own words (`jobs.evaluation.own_words.reader`), which
     are played too. The fingerprint holds the path alone, and the report the file's SHA-256.
     """
 
-    questions: PositiveInt = 300
+    questions: PositiveInt = 200
     text_rows: PositiveInt = 200
     latency_turns: PositiveInt = 64
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = 128
     seed: int = 0
     own_words: Annotated[str, Field(min_length=1)] | None = None
 

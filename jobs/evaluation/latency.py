@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jobs.evaluation.recall import Ids
+from jobs.evaluation.conversations import Ids
 from rxt_model import generate
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import ReactiveTransformer

@@ -5,18 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 ARMS = {
     "rxt": ("RxT, live memory", "#0072B2", "o"),
     "full_history": ("baseline, full history", "#E69F00", "s"),
+    "window": ("baseline, window", "#56B4E9", "P"),
     "no_history": ("baseline, no history", "#009E73", "^"),
     "shuffled": ("RxT, another's memory", "#CC79A7", "D"),
     "zeroed": ("RxT, memory zeroed", "#D55E00", "v"),
 }
-"""Name, colour and marker of every arm. The arm expected to be best comes first."""
+"""Name, colour and marker of every arm that is drawn. The arm expected to be best comes first."""
+TITLES = {"broad": "held out: sentences, things and values never seen", "templates": "in template: values never seen"}
+KINDS = {
+    "recall": "told once",
+    "two-facts": "two facts\nat once",
+    "update": "told, then\nchanged",
+    "unknown": "never told\n(refused)",
+}
 GREY = "#666666"
 
 
@@ -25,12 +36,15 @@ def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     arms = evaluation["memory"]["arms"]
     figures = {
-        "recall_by_distance": recall(arms, "by_distance", "Recall by distance", "interactions since the fact was told"),
-        "recall_by_facts": recall(arms, "by_facts", "Recall by number of facts", "facts held in the conversation"),
-        "recall_by_kind": recall_bars(arms),
+        "recall_by_distance": recall(arms, "by_distance", "Recall by distance", "turns since the fact was told"),
+        "recall_by_facts": recall(arms, "by_facts", "Recall by number of facts", "facts told in the conversation"),
+        "recall_by_kind": recall_by_kind(arms),
+        "forgetting": forgetting(arms["rxt"]),
         "perplexity": perplexity(evaluation["text"]),
         "latency_by_turn": latency(evaluation["latency"]),
     }
+    if examples := evaluation["memory"]["examples"]:
+        figures["slots"] = slots(examples)
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
@@ -39,41 +53,93 @@ def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def recall(arms: dict[str, Any], axis: str, title: str, label: str) -> Figure:
-    """Plot the accuracy of every arm along one axis with 95 % intervals, chance as a dashed line, and n above."""
-    figure, axes = _figure(title)
-    steps = {arm: i for i, arm in enumerate(ARMS)}
-    ends = []
-    for arm, (name, colour, marker) in ARMS.items():
-        cells = arms[arm][axis]
-        # shift the arms sideways, so that their intervals do not cover each other
-        x = [int(key) + 0.06 * (steps[arm] - 2) for key in cells]
-        _points(axes, x, list(cells.values()), colour, marker, joined=True)
-        ends.append((100 * list(cells.values())[-1]["accuracy"], name, colour))
-    cells = arms["rxt"][axis]
-    keys = [int(key) for key in cells]
-    axes.plot(keys, [100 * c["chance"] for c in cells.values()], color=GREY, linestyle="--", linewidth=1)
-    ends.append((100 * list(cells.values())[-1]["chance"], "chance", GREY))
-    for key, cell in zip(keys, cells.values(), strict=True):
-        axes.text(key, 107, f"n={cell['n']}", ha="center", fontsize=8, color=GREY)
-    _name_ends(axes, max(keys) + 0.2, ends)
-    axes.set_xticks(keys)
-    axes.set_xlim(min(keys) - 0.4, max(keys) + 0.3)
-    _percent(axes, label)
+    """Plot the accuracy of every arm along one axis with 95 % intervals and n: a panel per group of questions."""
+    groups = [group for group in TITLES if group in arms["rxt"]]
+    figure, panels = _panels(title, len(groups))
+    for axes, group in zip(panels, groups, strict=True):
+        cells = arms["rxt"][group][axis]
+        ends = []
+        for i, (arm, (name, colour, marker)) in enumerate(ARMS.items()):
+            found = list(arms[arm][group][axis].values())
+            # shift the arms sideways, so that their intervals do not cover each other
+            places = [place + 0.06 * (i - 2.5) for place in range(len(found))]
+            _points(axes, places, found, colour, marker, joined=True)
+            ends.append((100 * found[-1]["accuracy"], name, colour))
+        for place, cell in enumerate(cells.values()):
+            axes.text(place, 107, f"n={cell['n']}", ha="center", fontsize=8, color=GREY)
+        if axes is panels[-1]:
+            _name_ends(axes, len(cells) - 0.7, ends)
+        axes.set_title(TITLES[group], fontsize=10, pad=18)
+        axes.set_xticks(range(len(cells)), list(cells))
+        axes.set_xlim(-0.4, len(cells) - 0.6)
+        _percent(axes, label)
     return figure
 
 
-def recall_bars(arms: dict[str, Any]) -> Figure:
-    """Plot the share of correct answers to each kind of question, for every arm."""
-    kinds = [k for k in ("recall", "update", "unknown") if k in arms["rxt"]["by_kind"]]
-    figure, axes = _figure("Correct answers by kind of question")
-    for i, (arm, (name, colour, marker)) in enumerate(ARMS.items()):
-        cells = [arms[arm]["by_kind"][kind] for kind in kinds]
-        _points(axes, [k + 0.13 * (i - 2) for k in range(len(kinds))], cells, colour, marker, joined=False, name=name)
-    labels = {"recall": "told once", "update": "told, then changed", "unknown": "never told\n(correct: says so)"}
-    axes.set_xticks(range(len(kinds)), [f"{labels[k]}\nn={arms['rxt']['by_kind'][k]['n']}" for k in kinds])
-    axes.set_xlim(-0.5, len(kinds) - 0.5)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    _percent(axes, "")
+def recall_by_kind(arms: dict[str, Any]) -> Figure:
+    """Plot the share of correct answers to each kind of question, for every arm: a panel per group of questions."""
+    groups = [group for group in TITLES if group in arms["rxt"]]
+    figure, panels = _panels("Correct answers by kind of question", len(groups))
+    for axes, group in zip(panels, groups, strict=True):
+        own = arms["rxt"][group]["by_kind"]
+        kinds = [kind for kind in KINDS if kind in own]
+        for i, (arm, (name, colour, marker)) in enumerate(ARMS.items()):
+            cells = [arms[arm][group]["by_kind"][kind] for kind in kinds]
+            _points(axes, [k + 0.12 * (i - 2.5) for k in range(len(kinds))], cells, colour, marker, joined=False,
+                    name=name)  # fmt: skip
+        axes.set_title(TITLES[group], fontsize=10)
+        axes.set_xticks(range(len(kinds)), [f"{KINDS[kind]}\nn={own[kind]['n']}" for kind in kinds], fontsize=9)
+        axes.set_xlim(-0.5, len(kinds) - 0.5)
+        _percent(axes, "")
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    return figure
+
+
+def forgetting(own: dict[str, Any]) -> Figure:
+    """Draw the forgetting matrix of RxT for each group of questions, with n in every cell."""
+    groups = [group for group in TITLES if own.get(group, {}).get("forgetting")]
+    figure, panels = _panels("What RxT still knows: per cent correct", len(groups))
+    scale = Normalize(0, 100)
+    for axes, group in zip(panels, groups, strict=True):
+        cells = own[group]["forgetting"]
+        told, asked = (list({cell[key]: None for cell in cells}) for key in ("told", "asked"))
+        asked.sort(key=lambda name: int(name.partition("-")[0]))
+        shares = np.full((len(told), len(asked)), np.nan)
+        for cell in cells:
+            i, j = told.index(cell["told"]), asked.index(cell["asked"])
+            shares[i, j] = 100 * cell["accuracy"]
+            ink = "white" if cell["accuracy"] < 0.6 else "black"
+            axes.text(j, i, f"{shares[i, j]:.0f}\nn={cell['n']}", ha="center", va="center", fontsize=8, color=ink)
+        axes.imshow(shares, norm=scale, cmap="viridis", aspect="auto")
+        axes.set_title(TITLES[group], fontsize=10)
+        axes.set_xticks(range(len(asked)), asked)
+        axes.set_yticks(range(len(told)), told)
+        axes.set_xlabel("turn in which it was asked")
+        axes.set_ylabel("turn in which it was told")
+        axes.grid(visible=False)
+    figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(panels), shrink=0.8)
+    return figure
+
+
+def slots(examples: list[dict[str, Any]]) -> Figure:
+    """Draw, for each example, how much of every token of the answer was copied from which slot."""
+    height = sum(len(example["tokens"]) for example in examples)
+    figure = Figure(figsize=(13, 2.6 * len(examples) + 0.24 * height), layout="constrained")
+    figure.suptitle("What the slots hold (below) and which of them an answer (left) was copied from", fontsize=12)
+    panels = figure.subplots(
+        len(examples), 1, squeeze=False, height_ratios=[len(example["tokens"]) + 5 for example in examples]
+    )[:, 0]
+    scale = Normalize(0, 100)
+    for axes, example in zip(panels, examples, strict=True):
+        shares = 100 * np.array([[*token["slots"], token["interaction"]] for token in example["tokens"]])
+        axes.imshow(shares, norm=scale, cmap="Blues", aspect="auto")
+        words = [*(word.replace("$", r"\$") for word in example["slots"]), "own turn"]
+        axes.set_xticks(range(len(words)), words, rotation=90, fontsize=7)
+        said = [token["text"].replace(" ", "\u2423").replace("$", r"\$") for token in example["tokens"]]
+        axes.set_yticks(range(len(said)), said, fontsize=9)
+        asked = f"{example['question']}  ->  {example['answer']}   (right: {example['gold']})"
+        axes.set_title(asked.replace("$", r"\$"), fontsize=10, loc="left")
+    figure.colorbar(ScalarMappable(scale, "Blues"), ax=list(panels), shrink=0.6, label="per cent of the token")
     return figure
 
 
@@ -130,6 +196,16 @@ def _figure(title: str) -> tuple[Figure, Axes]:
     axes.set_title(title, fontsize=12, pad=14)
     _clean(axes)
     return figure, axes
+
+
+def _panels(title: str, count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, at least one."""
+    figure = Figure(figsize=(3.5 + 5.0 * count, 4.8), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    for axes in panels:
+        _clean(axes)
+    return figure, panels
 
 
 def _clean(axes: Axes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,14 +15,19 @@ import torch
 
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.evaluation import latency, perplexity, plots
+from jobs.evaluation.conversations import EncodedConversation, load_conversations
 from jobs.evaluation.own_words.playing import Played, play_own_words
 from jobs.evaluation.own_words.reader import OwnWords, read_own_words
 from jobs.evaluation.own_words.tables import answer_lines, flat_figures, summarise
 from jobs.evaluation.rates import HEADLINE, Outcome, tabulate
-from jobs.evaluation.recall import EncodedConversation, ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
+from jobs.evaluation.recall import ask
 from jobs.evaluation.report import write_report
+from jobs.evaluation.shared import check_held_out
+from jobs.evaluation.slots import slot_examples
+from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
+from jobs.evaluation.value_tokens import check_values, value_token_rates
 from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
-from jobs.stage.inputs import open_reader, open_tokenizer
+from jobs.stage.inputs import open_index, open_reader, open_tokenizer
 from jobs.stage.model_folder import require_tokenizer, upload
 from jobs.stage.model_input import check_model, open_model, open_reactive
 from jobs.stage.resources import Device, choose_device
@@ -49,14 +55,16 @@ class EvaluationInputs(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The measurements of one model: `outcomes` of all arms, `forced` outcomes of the main arm in teacher-forced mode,
-    and `said`, the main arm's answers by (conversation, turn)."""
+    """The measurements of one model: `outcomes` of all arms, the main arm's answers `said` by (conversation, turn),
+    the rates of the `tokens` of values, and `examples` of what slots hold."""
 
     outcomes: list[Outcome]
-    forced: list[Outcome]
     said: dict[tuple[int, int], str]
+    tokens: dict[str, Any]
     text: dict[str, Any]
     size: dict[str, int]
+    slots: int
+    examples: list[dict[str, Any]]
 
 
 def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str]:
@@ -76,8 +84,12 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     tokenizer = open_tokenizer(inputs.tokenizer)
     reader = open_reader(inputs.conversations, "test")
     require_tokenizer(reader.tokenizer_digest, "the conversation shards", tokenizer)
-    conversations = load_conversations(reader, config.questions, config.seed)
+    conversations, cut = _conversations(inputs, tokenizer, config)
     _require_questions(ctx, conversations, config.questions)
+    if any(record.split == "train" for record in open_index(inputs.conversations).files):
+        check_held_out(tokenizer, conversations, open_reader(inputs.conversations, "train"), inputs.conversations.stage)
+    if cut:
+        ctx.reporter.message(f"{cut} questions are left out: their reference answers are cut before the value ends")
 
     inputs = inputs._replace(device=choose_device(ctx, config))  # starts Ray, so what is damaged is told before
     run = partial(_run, ctx, gpus=int(inputs.device == "cuda"))
@@ -97,8 +109,10 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         "memory": {
             "writes": "free-running",
             "conversations": len(conversations),
+            "slots": rxt.slots,
             "arms": _arms(rxt.outcomes) | _arms(baseline.outcomes),
-            "teacher_forced": _arms(rxt.forced) | _arms(baseline.forced),
+            "value_tokens": {"rxt": rxt.tokens, "full_history": baseline.tokens},
+            "examples": rxt.examples,
         },
         "text": {"rxt": rxt.text, "baseline": baseline.text},
         "latency": records,
@@ -119,22 +133,25 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     """Measure recall and text figures of the model `name`, "model" or "baseline"."""
     torch.set_num_threads(inputs.threads)
     tokenizer = open_tokenizer(inputs.tokenizer)
-    model = open_model(getattr(inputs, name), inputs.device)
+    open_one = open_reactive if name == "model" else open_model  # a model without memory is refused
+    model = open_one(getattr(inputs, name), inputs.device)
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
-    conversations = load_conversations(open_reader(inputs.conversations, "test"), config.questions, config.seed)
+    conversations, _ = _conversations(inputs, tokenizer, config)
     if isinstance(model, StatelessDecoder):
         speaker, scorer = StatelessSpeaker(model), perplexity.stateless_scorer(model)
     else:
         speaker, scorer = ReactiveSpeaker(model, config.seed), perplexity.reactive_scorer(model, config.seed)
     outcomes, said = ask(speaker, tokenizer, conversations, config.batch_size)
-    forced, _ = ask(speaker, tokenizer, conversations, config.batch_size, teacher_forced=True, controls=False)
+    tokens = value_token_rates(speaker, tokenizer, conversations, config.batch_size)
     rows = perplexity.load_rows(open_reader(inputs.text, "test"), config.text_rows, config.seed)
     text = {
         language: perplexity.measure(scorer, found, config.batch_size, inputs.device)
         for language, found in rows.items()
         if found
     }
-    return Measured(outcomes, forced, said, text, {"parameters": parameters(model), "active": active_parameters(model)})
+    size = {"parameters": parameters(model), "active": active_parameters(model)}
+    examples = slot_examples(speaker, tokenizer, conversations) if isinstance(speaker, ReactiveSpeaker) else []
+    return Measured(outcomes, said, tokens, text, size, model.config.memory.slots, examples)
 
 
 def measure_own_words(inputs: EvaluationInputs, name: str, config: EvaluateConfig, own: OwnWords) -> Played:
@@ -164,25 +181,38 @@ def measure_latency(inputs: EvaluationInputs, config: EvaluateConfig) -> tuple[l
 
 def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
     """The figures of a finished evaluation as flat metrics, with the short `result` for the status table."""
-    arms, forced = evaluation["memory"]["arms"], evaluation["memory"]["teacher_forced"]
+    memory = evaluation["memory"]
+    arms = memory["arms"]
     names = {
         "rxt": "memory/recall_distance_1_to_4",
         "zeroed": "memory/recall_zeroed",
         "shuffled": "memory/recall_shuffled",
+        "last": "memory/recall_last_turn_alone",
+        "unplanted": "memory/recall_never_written",
         "no_history": "baseline/recall_no_history",
+        "window": "baseline/recall_window",
         "full_history": "baseline/recall_full_history",
     }
-    flat: dict[str, float | str] = {name: arms[arm]["distance_1_to_4"]["accuracy"] for arm, name in names.items()}
-    own = arms["rxt"]
+    flat: dict[str, float | str] = {}
+    for group, suffix in (("all", ""), ("broad", "_held_out"), ("templates", "_in_template")):
+        for arm, name in names.items():
+            if cell := arms[arm].get(group, {}).get("distance_1_to_4"):
+                flat[name + suffix] = cell["accuracy"]
+        for name, cell in memory["value_tokens"]["rxt"].get(group, {}).items():
+            flat[f"memory/value_token_{name}{suffix}"] = cell["accuracy"]
+        for kind, cell in arms["rxt"].get(group, {}).get("by_kind", {}).items():
+            flat[f"memory/correct_{kind}{suffix}"] = cell["accuracy"]
+    own = arms["rxt"]["all"]
     flat |= {f"memory/recall_distance_{distance}": c["accuracy"] for distance, c in own["by_distance"].items()}
     flat |= {f"memory/recall_facts_{facts}": c["accuracy"] for facts, c in own["by_facts"].items()}
     flat |= {f"memory/recall_{language}": c["accuracy"] for language, c in own["by_language"].items()}
-    flat |= {f"memory/correct_{kind}": c["accuracy"] for kind, c in own["by_kind"].items()}
+    flat |= {f"memory/recall_asked_{order}": c["accuracy"] for order, c in own["by_order"].items()}
+    flat["memory/facts_per_slot"] = max(c["mean"] * c["accuracy"] for c in own["by_facts"].values()) / memory["slots"]
     flat["memory/questions"] = own["distance_1_to_4"]["n"]
     flat["memory/chance"] = own["distance_1_to_4"]["chance"]
     flat["memory/majority"] = own["distance_1_to_4"]["majority"]
-    flat |= {f"memory/recall_asked_{order}": c["accuracy"] for order, c in own["by_order"].items()}
-    flat["memory/recall_teacher_forced"] = forced["rxt"]["distance_1_to_4"]["accuracy"]
+    if cell := arms.get("donor", {}).get("all", {}).get("distance_1_to_4"):
+        flat["memory/follows_donor"] = cell["accuracy"]
     for model, group in (("rxt", "eval"), ("baseline", "baseline")):
         for language, figures in evaluation["text"][model].items():
             for figure in ("perplexity", "token_accuracy", "masked_accuracy"):
@@ -240,6 +270,15 @@ def _run(
     return [found[number] for number in range(len(calls))]
 
 
+def _conversations(
+    inputs: EvaluationInputs, tokenizer: Tokenizer, config: EvaluateConfig
+) -> tuple[list[EncodedConversation], int]:
+    """The conversations to play, and how many of their questions are left out because their answers are cut."""
+    reader = open_reader(inputs.conversations, "test")
+    found = load_conversations(reader, config.questions, config.seed)
+    return check_values(tokenizer, found, reader.length, inputs.conversations.stage)
+
+
 def _arms(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     arms: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
@@ -248,14 +287,18 @@ def _arms(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _require_questions(ctx: StageContext, conversations: Sequence[EncodedConversation], wanted: int) -> None:
-    found = sum(p.distance in HEADLINE for conversation in conversations for p in conversation.probes.values())
+    found = Counter(p.generator for c in conversations for p in c.probes.values() if p.distance in HEADLINE)
     if not found:
         raise StageError(
             f"{ctx.inputs['shards'].uri}: no question at distance 1 to 4 in the test split",
             Change("conversations.test", 400),
         )
-    if found < wanted:
-        ctx.reporter.message(f"the test split has only {found} of {wanted} questions: raise conversations.test")
+    for generator, n in found.items():
+        if n < wanted:
+            ctx.reporter.message(
+                f"the test split has only {n} of {wanted} questions of the generator {generator}: raise "
+                "conversations.test"
+            )
 
 
 def _write_answers(ctx: StageContext, folder: Path, own: OwnWords, played: Sequence[Played]) -> None:

@@ -76,9 +76,9 @@ def recall_by_kind() -> str:
     once, changed, never = (answers("kind", kind) for kind in ("recall", "update", "unknown"))
     zeroed, forgetful = (answers("kind", "unknown", arm)["accuracy"] for arm in ("zeroed", "no_history"))
     rows = [
-        (str(n), percent(line["accuracy"], 1), interval(line, 1), str(line["n"]))
-        for n in (1, 2, 3, 4)
-        for line in [answers("facts", str(n))]
+        (line["group"], percent(line["accuracy"], 1), interval(line, 1), str(line["n"]))
+        for line in lines("recall")
+        if line.items() >= {"by": "facts", "time": once["time"], "arm": "rxt", "writes": "free-running"}.items()
     ]
     return (
         f"It recalls {percent(once['accuracy'])} of {once['n']} facts told once ({interval(once)}) and "

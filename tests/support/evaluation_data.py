@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from jobs.configs.execution import Execution
 from jobs.evaluation.rates import Outcome, Question, tabulate
 from jobs.evaluation.report import write_report
+from jobs.evaluation.value_tokens import PLACES
 from jobs.stage.context import Artifact, StageContext
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
@@ -47,8 +49,10 @@ ARCHITECTURE = Architecture(
 )
 
 
-def make_conversations(count: int, split: Split = "test") -> list:
-    spec = DialogueSpec(turns=(4, 7), facts=(1, 3))
+SPEC = DialogueSpec(turns=(4, 7), facts=(1, 3))
+
+
+def make_conversations(count: int, split: Split = "test", spec: DialogueSpec = SPEC) -> list:
     return [generate(spec, language, split, 0, i) for i in range(count) for language in LANGUAGES]
 
 
@@ -62,9 +66,11 @@ def make_tokenizer() -> Tokenizer:
     return Tokenizer.train(texts, 500)
 
 
-def make_shards(folder: Path, tokenizer: Tokenizer, conversations: int = 24, text_rows: int = 11) -> dict[str, str]:
+def make_shards(
+    folder: Path, tokenizer: Tokenizer, conversations: int = 24, text_rows: int = 11, spec: DialogueSpec = SPEC
+) -> dict[str, str]:
     """Return URIs of conversation and text shards with a test split, and of the tokenizer's folder."""
-    drawn = make_conversations(conversations)
+    drawn = make_conversations(conversations, spec=spec)
     rows = []
     for conversation in drawn:
         encoded = encode_interactions(tokenizer, conversation.interactions, LENGTH)
@@ -110,14 +116,16 @@ def save_models(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
 def make_outcomes(questions: int = 400) -> dict[str, list[Outcome]]:
     """Make up verdicts of every arm, much like those of a trained model."""
     rng = random.Random(0)
-    skill = {"rxt": 0.95, "zeroed": 0.02, "shuffled": 0.03, "no_history": 0.02, "full_history": 0.7}
+    skill = {"rxt": 0.95, "full_history": 0.7, "window": 0.5}
+    skill |= dict.fromkeys(("zeroed", "shuffled", "last", "unplanted", "no_history"), 0.02)
     outcomes: dict[str, list[Outcome]] = {arm: [] for arm in skill}
     for number in range(questions):
         kind: Any = rng.choices(("recall", "update", "unknown"), (8, 2, 1))[0]
         distance = 0 if kind == "unknown" else rng.randint(1, 6)
-        probe = Probe(7, "pet", kind, ("cat",), (), distance, rng.randint(1, 4))
+        slot = rng.choice(("pet", "broad/animal"))
+        probe = Probe(7 - number % 2, slot, kind, ("cat",), (), distance, rng.randint(1, 4))
         language = LANGUAGES[number % 2]
-        question = Question(number // 2, 7, language, probe, rng.random() < 0.9, 0.01, rng.random() < 0.05)
+        question = Question(number // 2, probe.turn, language, probe, rng.random() < 0.9, 0.01, rng.random() < 0.05)
         for arm, chance in skill.items():
             right = rng.random() < chance - 0.02 * distance
             verdict = "correct" if right else rng.choice(("stale", "wrong", "abstained"))
@@ -128,6 +136,8 @@ def make_outcomes(questions: int = 400) -> dict[str, list[Outcome]]:
 def make_evaluation() -> dict[str, Any]:
     """Make up what the stage writes."""
     arms = {arm: tabulate(outcomes) for arm, outcomes in make_outcomes().items()}
+    token = {"n": 200, "correct": 180, "accuracy": 0.9, "low": 0.85, "high": 0.93}
+    tokens = {group: dict.fromkeys((*PLACES, "value"), token) for group in ("all", "broad", "templates")}
     text = {"rows": 10, "tokens": 123_456, "nats_per_token": 3.4, "perplexity": 29.96, "token_accuracy": 0.34}
     records = [
         {
@@ -149,8 +159,25 @@ def make_evaluation() -> dict[str, Any]:
         "memory": {
             "writes": "free-running",
             "conversations": 200,
+            "slots": 64,
             "arms": arms,
-            "teacher_forced": {arm: arms[arm] for arm in ("rxt", "full_history")},
+            "value_tokens": {"rxt": tokens, "full_history": tokens},
+            "examples": [
+                {
+                    "conversation": "broad-en-test-0",
+                    "language": "en",
+                    "turns": [{"query": "It cost $9 or ```.", "answer": "Noted.", "held": ["$9", "cost"]}],
+                    "others": [],
+                    "question": "What did it cost?",
+                    "gold": "$9",
+                    "answer": "$9.",
+                    "slots": ["cost", "$", "9", ""],
+                    "tokens": [
+                        {"text": " $", "slots": [0.01, 0.9, 0.0, 0.0], "interaction": 0.02},
+                        {"text": "9", "slots": [0.0, 0.0, 1.0, 0.0], "interaction": 0.0},
+                    ],
+                }
+            ],
         },
         "text": {
             "rxt": {language: text | {"masked_accuracy": 0.22, "masked_tokens": 999} for language in LANGUAGES},
@@ -183,7 +210,7 @@ class Notes:
 def make_world(folder: Path) -> dict[str, Artifact]:
     """Make a store with both models, shards, a tokenizer and a report, as stages would have left them."""
     tokenizer = make_tokenizer()
-    uris = make_shards(folder, tokenizer) | save_models(folder, tokenizer)
+    uris = make_shards(folder, tokenizer, spec=replace(SPEC, broad=0.5)) | save_models(folder, tokenizer)
     store = folder / "store"
 
     def artifact(stage: str, key: str, source: Artifact | None = None) -> Artifact:

@@ -53,6 +53,10 @@ class ShardReader:
         found = [self._batches[batch].slice(place, 1) for batch, place in self._places(indices)]
         return pa.Table.from_batches(found).to_pylist() if found else []
 
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield all rows as they lie in the shards, without making Python objects of them."""
+        yield from self._batches
+
     def lengths(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Return, for each row, the number of tokens of each of its interactions; for a row of text, one number. They
         are differences of offsets of the Arrow lists, so no token is read. Raises IndexError outside 0..len-1."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from jobs.evaluation.conversations import Ids
 from jobs.evaluation.own_words.reader import OwnWordsDialogue, OwnWordsProbe
-from jobs.evaluation.recall import Ids, ReactiveSpeaker, StatelessSpeaker, play
+from jobs.evaluation.recall import play
+from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.model import ReactiveTransformer
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer, encode_query
-from tokenization.records import Interaction
+from tokenization.records import Interaction, Probe
 
 Place = tuple[str, int]  # the id of a dialogue, and a turn counted from 0
 
@@ -31,11 +33,16 @@ class Played:
 
 @dataclass(frozen=True)
 class EncodedDialogue:
-    """A dialogue as queries `[BOS] [Q] …`. It has no reference answers."""
+    """A dialogue as queries `[BOS] [Q] …`. It has no reference answers, and does not say which turns tell a fact."""
 
     queries: tuple[Ids, ...]
     probes: dict[int, OwnWordsProbe]
-    answers: tuple[Ids, ...] = field(default=())
+    answers: tuple[Ids, ...] = ()
+    tells: frozenset[int] = frozenset()
+
+    def held(self, turn: int) -> dict[str, Probe]:
+        """No probe: there is no list of kinds of facts."""
+        return {}
 
 
 class EmptiedSpeaker(ReactiveSpeaker):

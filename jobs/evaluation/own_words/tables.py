@@ -15,7 +15,13 @@ from jobs.stage.markdown import table
 
 AXES = ("all", "tier", "language", "kind", "attributes", "facts", "distance")
 ERRORS: tuple[Judgement, ...] = ("stale", "mixed", "abstained", "wrong")
-NAMES = {"rxt": "RxT", "emptied": "emptied", "full_history": "history", "no_history": "no history"}
+NAMES = {
+    "rxt": "RxT",
+    "emptied": "emptied",
+    "full_history": "history",
+    "window": "window",
+    "no_history": "no history",
+}
 
 
 def groups(dialogue: OwnWordsDialogue, probe: OwnWordsProbe) -> Iterator[tuple[str, str]]:

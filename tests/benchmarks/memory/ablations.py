@@ -21,8 +21,10 @@ from typing import Any
 import torch
 
 from jobs.evaluation import perplexity
+from jobs.evaluation.conversations import EncodedConversation
 from jobs.evaluation.rates import Outcome, rate
-from jobs.evaluation.recall import EncodedConversation, ReactiveSpeaker, ask
+from jobs.evaluation.recall import ask
+from jobs.evaluation.speakers import ReactiveSpeaker
 from jobs.stage.model_folder import load_model
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters

@@ -14,8 +14,10 @@ from pathlib import Path
 import fsspec
 import torch
 
+from jobs.evaluation.conversations import load_conversations
 from jobs.evaluation.rates import Outcome, rate, tabulate
-from jobs.evaluation.recall import ReactiveSpeaker, StatelessSpeaker, ask, load_conversations
+from jobs.evaluation.recall import ask
+from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
@@ -57,11 +59,14 @@ def main() -> None:
             )
             for arm in speaker.arms[: 1 if forced else None]:
                 own = [outcome for outcome in outcomes if outcome.arm == arm]
-                figures = tabulate(own)
+                groups = tabulate(own)
+                figures = groups["all"]
                 mode = {"arm": arm, "writes": "teacher-forced" if forced else "free-running"}
                 cells = [("distance", "1-4", figures["distance_1_to_4"])]
                 cells += [(by, group, cell) for by in GROUPS for group, cell in figures[f"by_{by}"].items()]
                 cells += [("generator", name, cell) for name, cell in by_generator(own).items()]
+                near = {name: group.get("distance_1_to_4") for name, group in groups.items() if name != "all"}
+                cells += [("headline", name, cell) for name, cell in near.items() if cell]
                 lines += [about | mode | {"by": by, "group": group} | cell for by, group, cell in cells]
     append(arguments.results, lines)
     for line in lines:
@@ -94,7 +99,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shards", required=True, help="artifact of conversation shards with a test split")
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
     parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
-    parser.add_argument("--questions", type=int, default=1000, help="least number at distance 1 to 4")
+    parser.add_argument("--questions", type=int, default=1000, help="least number of each generator")
     parser.add_argument("--seed", type=int, default=0, help="which conversations, and initial memories")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)

@@ -9,20 +9,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from jobs.evaluation.conversations import batches, list_questions, load_conversations, told_at
 from jobs.evaluation.rates import tabulate
-from jobs.evaluation.recall import (
-    ReactiveSpeaker,
-    StatelessSpeaker,
-    ask,
-    batches,
-    list_questions,
-    load_conversations,
-    play,
-)
+from jobs.evaluation.recall import ask, play
+from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
 from jobs.stage.context import Change, StageError
 from rxt_model.config import ControlTokens
 from tests.support.evaluation_data import LENGTH, make_conversations, make_models, make_shards, make_tokenizer
 from tokenization.bpe.special_tokens import ANSWER, BOS, EOS, QUERY
+from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.values import mentioned, split_values
 from tokenization.dialogues.wording import PHRASEBOOKS
 from tokenization.shards.reader import ShardReader
@@ -99,15 +94,22 @@ class Reader(ReactiveSpeaker):
 def test_a_perfect_memory_scores_one_and_an_empty_one_at_chance(tokenizer, reader):
     conversations = load_conversations(reader, 120, seed=0)
     outcomes, _ = ask(Reader(tokenizer), tokenizer, conversations, batch_size=16)
-    arms = {arm: tabulate([o for o in outcomes if o.arm == arm]) for arm in ReactiveSpeaker.arms}
+    arms = {arm: tabulate([o for o in outcomes if o.arm == arm])["all"] for arm in (*ReactiveSpeaker.arms, "donor")}
     assert arms["rxt"]["distance_1_to_4"]["accuracy"] == 1.0
     assert arms["rxt"]["distance_1_to_4"]["n"] >= 120
-    assert {kind: cell["accuracy"] for kind, cell in arms["rxt"]["by_kind"].items()} == {
-        "recall": 1.0, "update": 1.0, "unknown": 1.0,
-    }  # fmt: skip
+    kinds = ("recall", "update", "unknown")
+    assert [arms["rxt"]["by_kind"][kind]["accuracy"] for kind in kinds] == [1.0, 1.0, 1.0]
     zeroed = arms["zeroed"]["distance_1_to_4"]
     assert zeroed["low"] <= zeroed["chance"] <= zeroed["high"]
-    assert arms["shuffled"]["distance_1_to_4"]["high"] < 0.2
+    assert arms["shuffled"]["distance_1_to_4"]["accuracy"] == 0.0
+    assert arms["donor"]["distance_1_to_4"]["accuracy"] == 1.0
+    assert arms["donor"]["distance_1_to_4"]["n"] > 50
+    last, unplanted = arms["last"], arms["unplanted"]
+    assert last["by_distance"]["1"]["accuracy"] == 1.0
+    assert sum(cell["correct"] for name, cell in last["by_distance"].items() if name != "1") == 0
+    recalled = unplanted["by_kind"]["recall"]  # without any turn in memory, the reader guesses
+    assert recalled["abstained"] > 0.8 and recalled["low"] <= recalled["chance"]
+    assert unplanted["by_kind"]["update"]["stale"] == 1.0
 
 
 def test_the_same_seed_asks_the_same_questions(reader):
@@ -117,6 +119,15 @@ def test_the_same_seed_asks_the_same_questions(reader):
     assert {q.language for q in first} == {"en", "pl"}
     near = sum(q.probe.distance in range(1, 5) for q in first)
     assert 50 <= near < 60
+
+
+def test_both_generators_give_as_many_questions(tokenizer, tmp_path):
+    spec = DialogueSpec(turns=(4, 7), facts=(1, 3), broad=0.2)
+    uris = make_shards(tmp_path, tokenizer, conversations=80, spec=spec)
+    conversations = load_conversations(ShardReader(uris["conversations"], "test"), 20, seed=0)
+    for generator in ("templates", "broad"):
+        asked = [q.probe for q in list_questions(conversations) if q.probe.generator == generator]
+        assert 20 <= sum(probe.distance in range(1, 5) for probe in asked) < 30
 
 
 def test_questions_know_whether_they_were_asked_before(reader):
@@ -147,11 +158,53 @@ def test_controls_change_the_memory_that_is_read(tokenizer, reader):
     with torch.inference_mode():
         for _ in play(speaker, conversations, numbers, teacher_forced=False, controls=False):
             pass
-    live, zeroed, shuffled = (speaker.read(arm) for arm in ("rxt", "zeroed", "shuffled"))
+    live, zeroed = (speaker.read(arm) for arm in ("rxt", "zeroed"))
     assert zeroed.count_nonzero() == 0 and live.count_nonzero() == live.numel()
-    rows = range(live.shape[1])
-    donors = [next(r for r in rows if torch.equal(shuffled[:, row], live[:, r])) for row in rows]
-    assert sorted(donors) == list(rows) and all(donor != row for row, donor in enumerate(donors))
+
+
+def test_the_memory_of_another_was_told_another_value_if_one_was(tokenizer, reader, monkeypatch):
+    conversations = load_conversations(reader, 60, seed=0)
+    numbers = batches(conversations, 100)[0]
+    speaker = ReactiveSpeaker(make_models(tokenizer)[0])
+    fitting = []
+
+    def spy(arms, rows, queries):
+        answered = [row for arm, row in zip(arms, rows, strict=True) if arm == "zeroed"]
+        read = [row for arm, row in zip(arms, rows, strict=True) if arm == "shuffled"]
+        for row, other in zip(answered, read, strict=True):
+            assert row != other
+            turn = len(speaker.seen)
+            probe = conversations[numbers[row]].probes[turn]
+            held = conversations[numbers[other]].probes.values()
+            fits = [p for p in held if p.slot == probe.slot and p.kind != "unknown" and told_at(p) < turn]
+            fitting.append(any(p.gold != probe.gold for p in fits))
+        return [[ANSWER, EOS]] * len(rows)
+
+    monkeypatch.setattr(speaker, "answer", spy)
+    speaker.seen = []
+    monkeypatch.setattr(speaker, "remember", lambda *arguments: speaker.seen.append(arguments))
+    list(play(speaker, conversations, numbers, teacher_forced=False, controls=True))
+    assert sum(fitting) > 0.8 * len(fitting)
+
+
+def test_control_memories_lack_what_they_should(tokenizer, reader):
+    """The last turn alone, and all turns but those that tell what is asked: the same as writing just these."""
+    model, _ = make_models(tokenizer)
+    conversations = load_conversations(reader, 20, seed=0)
+    numbers = batches(conversations, 100)[0]
+    speaker = ReactiveSpeaker(model)
+    with torch.inference_mode():
+        list(play(speaker, conversations, numbers, teacher_forced=True, controls=True))
+        for row, number in enumerate(numbers):
+            one = conversations[number]
+            turns = [q + a for q, a in zip(one.queries, one.answers, strict=True)]
+            told = {p.turn - p.distance for p in one.probes.values() if p.kind != "unknown"}
+            alone = ReactiveSpeaker(model)
+            for arm, kept in (("last", turns[-1:]), ("unplanted", [t for i, t in enumerate(turns) if i not in told])):
+                alone.begin([number])
+                for interaction in kept:
+                    alone.remember([0], [interaction], [False])
+                torch.testing.assert_close(alone.memory[:, 0], speaker.read(arm)[:, row], rtol=1e-4, atol=1e-5)
 
 
 def test_controls_leave_the_conversation_as_it_was(tokenizer, reader):
@@ -171,10 +224,10 @@ def test_free_running_remembers_own_words_and_teacher_forcing_the_reference(read
         def begin(self, conversations):
             self.held = [[] for _ in conversations]
 
-        def answer(self, arm, rows, queries):
-            return [[ANSWER, 400 if arm == "main" else 401, EOS]] * len(rows)
+        def answer(self, arms, rows, queries):
+            return [[ANSWER, 400 if arm == "main" else 401, EOS] for arm in arms]
 
-        def remember(self, rows, interactions):
+        def remember(self, rows, interactions, telling):
             for row, interaction in zip(rows, interactions, strict=True):
                 self.held[row].append(interaction)
 
@@ -215,10 +268,10 @@ def test_the_rival_reads_the_whole_history_and_the_floor_nothing(tokenizer, read
     prompts = {}
     plain = speaker.answer
 
-    def spy(arm, rows, queries):
-        for row in rows:
+    def spy(arms, rows, queries):
+        for arm, row in zip(arms, rows, strict=True):
             prompts[arm, row] = list(speaker.histories[row])
-        return plain(arm, rows, queries)
+        return plain(arms, rows, queries)
 
     monkeypatch.setattr(speaker, "answer", spy)
     list(play(speaker, conversations, numbers, teacher_forced=True, controls=False))
@@ -237,3 +290,15 @@ def test_talks_hold_what_was_generated(tokenizer, reader):
         assert [tokenizer.decode(q) for q in conversation.queries] == [i.query for i in original.interactions]
         assert [tokenizer.decode(a) for a in conversation.answers] == [i.answer for i in original.interactions]
         assert re.match(f"dialogue-{conversation.language}-test", conversation.id)
+
+
+def test_the_arms_of_the_rival_read_as_much_of_the_history_as_they_should(tokenizer, monkeypatch):
+    from rxt_model import generate
+
+    speaker = StatelessSpeaker(make_models(tokenizer)[1])
+    speaker.begin([0])
+    speaker.remember([0], [list(range(100, 130))], [True])
+    read = []
+    monkeypatch.setattr(generate, "answer", lambda model, memory, prompts, rooms: read.extend(prompts))
+    speaker.answer(("full_history", "window", "no_history"), [0, 0, 0], [[7]] * 3)
+    assert read == [[*range(100, 130), 7], [*range(122, 130), 7], [7]]  # eight slots

@@ -16,6 +16,8 @@ from tests.support.evaluation_data import digest_of, evaluation_context, foreign
 from tests.support.own_words.dialogues import dialogue, write_dialogues
 from tests.support.recorded import recorded
 
+ARMS = {"rxt", "zeroed", "shuffled", "last", "unplanted", "full_history", "window", "no_history"}
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -36,9 +38,9 @@ def test_evaluate_leaves_everything_a_reader_needs(evaluated):
     ctx, _ = evaluated
     left = {path.relative_to(ctx.output_uri).as_posix() for path in Path(ctx.output_uri).rglob("*") if path.is_file()}
     plots = {f"plots/{name}.png" for name in (
-        "recall_by_distance", "recall_by_facts", "recall_by_kind", "perplexity", "latency_by_turn",
+        "recall_by_distance", "recall_by_facts", "recall_by_kind", "forgetting", "perplexity", "latency_by_turn",
     )}  # fmt: skip
-    own = {f"own_words/{arm}.jsonl" for arm in ("rxt", "emptied", "full_history", "no_history")}
+    own = {f"own_words/{arm}.jsonl" for arm in ("rxt", "emptied", "full_history", "window", "no_history")}
     assert left == {"evaluation.json", "report.md", "samples.jsonl"} | plots | own
     shown = {f"{folder}/{name}".lstrip("/") for name, folder in ctx.reporter.files}
     assert shown == left
@@ -49,17 +51,20 @@ def test_evaluation_json_has_every_arm_with_interval_chance_and_n(evaluated):
     evaluation = json.loads(Path(ctx.output_uri, "evaluation.json").read_text())
     memory = evaluation["memory"]
     assert memory["writes"] == "free-running"
-    assert set(memory["arms"]) == {"rxt", "zeroed", "shuffled", "no_history", "full_history"}
-    assert set(memory["teacher_forced"]) == {"rxt", "full_history"}
+    assert set(memory["arms"]) == ARMS | {"donor"}
     cell_keys = {"n", "correct", "accuracy", "low", "high", "stale", "abstained", "chance", "majority"}
-    for figures in [*memory["arms"].values(), *memory["teacher_forced"].values()]:
+    for figures in (group for groups in memory["arms"].values() for group in groups.values()):
         cells = [figures["distance_1_to_4"]]
         for axis in ("by_distance", "by_facts", "by_language", "by_kind", "by_order"):
             assert figures[axis]
             cells += figures[axis].values()
-        assert all(set(cell) == cell_keys for cell in cells)
-    assert len({figures["distance_1_to_4"]["n"] for figures in memory["arms"].values()}) == 1
-    assert memory["arms"]["rxt"]["distance_1_to_4"]["n"] >= 20
+        assert all(set(cell) - {"mean"} == cell_keys for cell in cells)
+    for group, least in (("all", 40), ("broad", 20), ("templates", 20)):
+        asked = {memory["arms"][arm][group]["distance_1_to_4"]["n"] for arm in ARMS}
+        assert len(asked) == 1 and min(asked) >= least
+    for model in ("rxt", "full_history"):
+        for figures in memory["value_tokens"][model].values():
+            assert figures["first"]["n"] == figures["value"]["n"] >= figures["value"]["correct"]
     assert set(evaluation["text"]["rxt"]) == set(evaluation["text"]["baseline"]) == {"en", "pl"}
     assert [record["turn"] for record in evaluation["latency"]] == [1, 2, 4]
 
@@ -68,7 +73,8 @@ def test_the_figures_of_the_stage_are_flat_and_named(evaluated):
     ctx, figures = evaluated
     for name in (
         "memory/recall_distance_1_to_4", "memory/recall_distance_1", "memory/recall_zeroed", "memory/recall_shuffled",
-        "memory/recall_teacher_forced", "memory/chance", "baseline/recall_no_history", "baseline/recall_full_history",
+        "memory/value_token_first", "memory/chance", "baseline/recall_no_history", "baseline/recall_full_history",
+        "memory/recall_distance_1_to_4_held_out", "baseline/recall_window_in_template", "memory/facts_per_slot",
         "eval/perplexity_en", "eval/perplexity_pl", "baseline/perplexity_en", "eval/masked_accuracy_pl",
     ):  # fmt: skip
         assert isinstance(figures[name], float), name
@@ -99,9 +105,7 @@ def test_samples_are_transcripts_with_verdicts(evaluated):
     lines = [json.loads(line) for line in Path(ctx.output_uri, "samples.jsonl").read_text().splitlines()]
     assert {line["language"] for line in lines} == {"en", "pl"}
     asked = [turn for line in lines for turn in line["turns"] if "probe" in turn]
-    assert asked and all(
-        set(turn["arms"]) == {"rxt", "zeroed", "shuffled", "no_history", "full_history"} for turn in asked
-    )
+    assert asked and all(set(turn["arms"]) - {"donor"} == ARMS for turn in asked)
     assert all(turn["arms"]["rxt"]["answer"] == turn["rxt"] for turn in asked)
     assert all(turn["reference"] for line in lines for turn in line["turns"])
 

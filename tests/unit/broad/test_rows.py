@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from jobs.evaluation.recall import _encoded, list_questions
+from jobs.evaluation.conversations import encoded, list_questions
 from jobs.shards.dialogue_counts import DialogueCounts
 from jobs.shards.dialogue_manifest import ConversationShard, InteractionShard, InteractionShare
 from jobs.shards.dialogue_rows import ConversationRows, InteractionRows
@@ -74,7 +74,7 @@ def test_single_interactions_are_counted_by_generator(tokenizer):
 def test_the_schema_takes_them_and_evaluation_asks_them(counted, tmp_path):
     record = write_shard(str(tmp_path / "test-00000.arrow"), "conversations", iter(counted[0]), "test")
     assert record.rows == len(counted[0])
-    conversations = [_encoded(row) for row in counted[0]]
+    conversations = [encoded(row) for row in counted[0]]
     asked = [question for question in list_questions(conversations) if question.probe.generator == BROAD]
     assert len(asked) > 500
     assert {question.probe.kind for question in asked} == {"recall", "update", "unknown"}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.evaluation.rates import Outcome, Question, majority_answers, rate, tabulate, wilson
+from jobs.evaluation.rates import Outcome, Question, majority_answers, pooled, rate, tabulate, wilson
 from tokenization.records import Probe
 
 
-def outcome(verdict="correct", arm="rxt", kind="recall", distance=1, facts=1, language="en", first=True, gold="cat"):
-    probe = Probe(3, "pet", kind, (gold,), (), distance, facts)
-    return Outcome(Question(0, 3, language, probe, first, 0.1, gold == "cat"), arm, "text", verdict)
+def outcome(
+    verdict="correct", arm="rxt", kind="recall", distance=1, facts=1, language="en", first=True, gold="cat", turn=6,
+    slot="pet", tag="",
+):  # fmt: skip
+    probe = Probe(turn, slot, kind, (gold,), (), distance, facts, tag)
+    return Outcome(Question(0, turn, language, probe, first, 0.1, gold == "cat"), arm, "text", verdict)
 
 
 def score_roots(correct, n, z=1.959963984540054):
@@ -69,18 +72,57 @@ def test_the_headline_holds_near_answerable_questions_alone():
             outcome("wrong", distance=5),
             outcome("wrong", kind="unknown", distance=0),
         ]
-    )
+    )["all"]
     assert (figures["distance_1_to_4"]["n"], figures["distance_1_to_4"]["accuracy"]) == (2, 0.5)
     assert {order: (cell["n"], cell["accuracy"]) for order, cell in figures["by_order"].items()} == {
         "first": (1, 1.0),
         "again": (1, 0.0),
     }
-    assert {key: cell["n"] for key, cell in figures["by_distance"].items()} == {"1": 1, "4": 1, "5": 1}
+    assert {key: cell["n"] for key, cell in figures["by_distance"].items()} == {"1-5": 3}
     assert {key: cell["n"] for key, cell in figures["by_kind"].items()} == {"recall": 3, "unknown": 1}
 
 
 def test_distances_are_ordered_as_numbers():
-    assert list(tabulate([outcome(distance=d) for d in (10, 2, 1)])["by_distance"]) == ["1", "2", "10"]
+    figures = tabulate([outcome(distance=d, turn=11) for d in (10, 2, 1) for _ in range(20)])["all"]
+    assert {name: cell["mean"] for name, cell in figures["by_distance"].items()} == {"1": 1, "2": 2, "10": 10}
+
+
+@pytest.mark.parametrize(
+    ("counts", "groups"),
+    [
+        ({1: 20, 2: 20}, ["1", "2"]),
+        ({1: 5, 2: 14, 3: 1, 4: 30, 5: 3, 7: 2}, ["1-3", "4-7"]),
+        ({3: 2}, ["3"]),
+        ({}, []),
+    ],
+)
+def test_small_counts_are_pooled_with_their_neighbours(counts, groups):
+    names = pooled(counts, 20)
+    assert set(names) == set(counts) and list(dict.fromkeys(names.values())) == groups
+
+
+def test_questions_of_each_generator_and_with_a_tag_are_told_apart():
+    told = [outcome(), outcome("wrong", slot="broad/code"), outcome(slot="broad/code", tag="two-facts")]
+    figures = tabulate([*told, outcome("wrong", slot="broad/code", kind="unknown", tag="told-later")])
+    assert {name: group["distance_1_to_4"]["accuracy"] for name, group in figures.items()} == {
+        "all": pytest.approx(2 / 3), "templates": 1.0, "broad": 0.5,
+    }  # fmt: skip
+    assert {kind: (cell["correct"], cell["n"]) for kind, cell in figures["broad"]["by_kind"].items()} == {
+        "recall": (1, 2), "two-facts": (1, 1), "unknown": (0, 1), "told-later": (0, 1),
+    }  # fmt: skip
+
+
+def test_a_group_without_near_questions_has_no_headline():
+    assert "distance_1_to_4" not in tabulate([outcome(distance=6)])["templates"]
+
+
+def test_the_forgetting_matrix_has_a_cell_for_turn_told_and_turn_asked():
+    right = [outcome(turn=3, distance=3)] * 40 + [outcome(turn=4, distance=1)] * 30
+    wrong = [outcome("wrong", turn=3, distance=2)] * 40 + [outcome("wrong", turn=4, distance=1)] * 10
+    assert [
+        (cell["told"], cell["asked"], cell["n"], cell["correct"])
+        for cell in tabulate(right + wrong)["all"]["forgetting"]
+    ] == [("1", "4", 40, 40), ("2", "4", 40, 0), ("4", "5", 40, 30)]
 
 
 def test_the_majority_is_taken_per_slot_and_language():
