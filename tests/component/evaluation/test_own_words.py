@@ -81,7 +81,9 @@ def sources(tmp_path_factory, tokenizer):
     return {name: recorded(name, "e51b07c2d9aa-1", uri) for name, uri in uris.items()}
 
 
-@pytest.mark.parametrize(("name", "arms"), [("rxt", ["rxt", "emptied"]), ("baseline", ["full_history", "no_history"])])
+@pytest.mark.parametrize(
+    ("name", "arms"), [("rxt", ["rxt", "emptied"]), ("baseline", ["full_history", "window", "no_history"])]
+)
 def test_the_command_prints_the_table_and_keeps_the_answers(sources, path, tmp_path, capsys, name, arms):
     save = tmp_path / "answers.jsonl"
     show(sources[name], sources["tokenizer"], "store here", path, save, as_json=False)
