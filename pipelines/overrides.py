@@ -94,13 +94,13 @@ def known_keys(kind: Any = PipelineConfig, prefix: str = "") -> Iterator[str]:
 
 def _members(annotation: Any) -> dict[str, Any]:
     """The fields of a config class, also inside `X | None`. Empty for a leaf."""
+    if get_origin(annotation) in (tuple, list, dict):
+        return {}
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return {name: field.annotation for name, field in kind.model_fields.items()}
         if isinstance(kind, type) and is_dataclass(kind):
             return get_type_hints(kind)
-        if get_args(annotation) and getattr(annotation, "__origin__", None) in (tuple, list):
-            return {}
     return {}
 
 

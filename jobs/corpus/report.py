@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import fsspec
 
-from jobs.corpus.tasks import CleanTask
+from jobs.corpus.cleaning import CleanTask
 from jobs.stage.markdown import row
 from tokenization.cleaning.removals import merged
 from tokenization.files.storage import publish
@@ -23,8 +23,8 @@ from tokenization.sources.source import Source
 
 @dataclass(frozen=True)
 class PieceReport:
-    """What is known about one piece: `cleaned` is the report of `clean_piece`, `rows` says how many of the clean texts
-    go on, and `written` is the report of `write_documents`."""
+    """What is known about one piece: `cleaned` is the report of `clean_piece`, `rows` says how many rows of the clean
+    file go on, and `written` is the report of `write_documents`."""
 
     task: CleanTask
     cleaned: Mapping[str, Any]
@@ -37,8 +37,9 @@ def source_report(source: Source, pieces: Sequence[PieceReport], names: Sequence
 
     `files` counts files by format, and by encoding if that is not UTF-8; a file longer than a piece counts once.
     `left_out` counts hidden files and markers. `removed` gives bytes, documents and examples by reason, `repaired`
-    documents and examples by kind. `sha256` is the digest of the package file; sources without one have the digest of
-    all texts that were read.
+    documents and examples by kind. `rules` says for each known rule, applied or not, how many documents and bytes it
+    alone would remove; `pii` in how many documents there was something of each kind, and how often. `sha256` is the
+    digest of the package file; sources without one have the digest of all texts that were read.
     """
     task = pieces[0].task
     read = hashlib.sha256("".join(piece.cleaned["read"] for piece in pieces).encode()).hexdigest()
@@ -58,11 +59,26 @@ def source_report(source: Source, pieces: Sequence[PieceReport], names: Sequence
         **{name: sum(piece.cleaned[name] for piece in pieces) for name in ("texts", "bytes_read")},
         **{name: sum(piece.written[name] for piece in pieces) for name in ("documents", "bytes")},
         "splits": splits,
-        "removed": merged(report["removed"] for piece in pieces for report in (piece.cleaned, piece.written)),
+        "removed": merged(
+            report["removed"] for piece in pieces for report in (piece.cleaned, piece.cleaned["judged"], piece.written)
+        ),
+        "rules": _summed(piece.cleaned["judged"]["rules"] for piece in pieces),
+        "pii": _summed(piece.cleaned["judged"]["pii"] for piece in pieces),
         "repaired": merged(piece.cleaned["repaired"] for piece in pieces),
         "quarantined": quarantined,
         "gone": [file for piece in pieces for file in piece.cleaned["gone"]],
     }
+
+
+def _summed(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """Add up the counts of several parts. `applied` is the same in all."""
+    total: dict[str, dict[str, int]] = {}
+    for part in parts:
+        for name, counts in part.items():
+            into = total.setdefault(name, dict.fromkeys(counts, 0))
+            for key, count in counts.items():
+                into[key] = count if key == "applied" else into[key] + count
+    return total
 
 
 def totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
@@ -96,12 +112,13 @@ def nothing_from(task: CleanTask, reports: Sequence[Mapping[str, Any]]) -> str:
     """Why the source of this task, whose pieces gave these reports, has no text at all: file, place and reason of the
     first trouble, and the setting that helps. Empty if it has some."""
     source = task.source
-    if any(report["documents"] for report in reports):
+    judged = [report["judged"] for report in reports]
+    if any(one["documents"] for one in judged):
         return ""
     if texts := sum(report["texts"] for report in reports):
-        if any(report["cut"] for report in reports):
+        if any(one["cut"] for one in judged):
             return f"source {source.name}: its first document is longer than max_bytes = {source.max_bytes:,}"
-        removed = merged(report["removed"] for report in reports)
+        removed = merged(one["removed"] for one in (*reports, *judged))
         told = ", ".join(f"{entry['documents']:,} {reason}" for reason, entry in removed.items())
         rules = f"language = {source.language!r}, min_characters = {task.corpus.min_characters:,}"
         return f"source {source.name}: nothing is left of {texts:,} texts of {task.origin} ({told}); {rules}"

@@ -1,9 +1,11 @@
 """Stage `corpus` cleans its sources into documents with source, licence, language and split, and reports what was lost.
 
-Ray tasks make three passes. The first cleans each piece of a source into a file of its own. In the second, one task
-goes through all documents in order and finds those that repeat an earlier one. The third writes the remaining
-documents, one file per piece. So the bytes do not depend on the number of workers. A result counts once its report lies
-beside it, and a retried stage keeps the results that count.
+Ray tasks make three passes. The first cleans each piece of a source into a file of its own, with tags. In the second,
+one task goes through all documents in order: the policy decides by their tags, and of what is left, it finds those that
+repeat an earlier one. The third writes the remaining documents, one file per piece. So the bytes do not depend on the
+number of workers. A result counts once its report lies beside it, and a retried stage keeps the results that count.
+The clean files stay in a hidden folder of the artifact: a later corpus with another policy, or with one source more,
+takes them from there.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from typing import Any
 import fsspec
 
 from jobs.configs.texts import CorpusConfig
-from jobs.corpus.plan import WORK, CorpusPlan, plan, read_benchmarks
+from jobs.corpus.cleaning import clean_piece
+from jobs.corpus.judging import find_repeated, rows_of_file_within
+from jobs.corpus.plan import CLEAN, CorpusPlan, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, nothing_from, source_report, totals, write_quarantine
-from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, rows_within, write_documents
+from jobs.corpus.writing import WriteTask, write_documents
 from jobs.stage.context import Restart, StageContext, StageError
 from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
@@ -31,8 +35,8 @@ _FOREIGN = ("english", "polish", "foreign")
 
 
 def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | str]:
-    """Write documents-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below `ctx.output_uri`, and
-    benchmark.parquet if benchmarks are configured.
+    """Write documents-*.parquet, tags-*.parquet, ATTRIBUTION.md, report.json and quarantine.jsonl below
+    `ctx.output_uri`, and benchmark.parquet if benchmarks are configured.
 
     Bad input is left out and listed. If a file vanishes while the stage runs, the stage keeps what it has read and
     names the file. Raises StageError for a source that gives nothing, unless it is optional, and for an empty corpus.
@@ -61,7 +65,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     if config.benchmarks:
         write_benchmark(ctx.output_uri, benchmark)
     write_quarantine(f"{ctx.output_uri}/quarantine.jsonl", [piece.task for piece in pieces])
-    _clear(ctx.output_uri, len(written))
+    _clear(ctx.output_uri, written)
     result = [f"{language} {total['bytes'][language] / 1e6:.1f} MB" for language in LANGUAGES]
     if missing:
         result.append(f"without {', '.join(missing)}")
@@ -104,14 +108,14 @@ def _clean(ctx: StageContext, planned: CorpusPlan, benchmark: Benchmark) -> list
                 raise StageError(why)
             ctx.reporter.message(f"the corpus is built without {source.name}: {why}")
             planned.missing[source.name] = why
-        ctx.reporter.progress(len(reports), 2 * len(tasks), f"{source.name} {report['bytes'] / 1e6:.1f} MB")
+        note = f"{source.name} {report['judged']['bytes'] / 1e6:.1f} MB"
+        ctx.reporter.progress(len(reports), 2 * len(tasks), note)
     pieces = []
     for numbers in mine.values():
         for number, left in _taken(tasks[numbers[0]].source, numbers, reports)[0]:
             task, report = tasks[number], reports[number]
-            pieces.append(
-                PieceReport(task, report, rows_within(f"{task.url}.parquet", left) if left else report["documents"])
-            )
+            rows = rows_of_file_within(f"{task.url}.parquet", task.policy, left) if left else report["judged"]["rows"]
+            pieces.append(PieceReport(task, report, rows))
     return pieces
 
 
@@ -126,7 +130,7 @@ def _taken(
     for number in numbers:
         if number not in reports:
             return taken, False
-        size, cut = reports[number]["bytes"], reports[number]["cut"]
+        size, cut = (reports[number]["judged"][name] for name in ("bytes", "cut"))
         taken.append((number, left if left is not None and size > left else None))
         if left is not None:
             left -= size
@@ -136,17 +140,18 @@ def _taken(
 
 
 def _write(ctx: StageContext, config: CorpusConfig, pieces: Sequence[PieceReport]) -> list[PieceReport]:
-    """Write the documents of all pieces, except those that repeat an earlier one."""
-    urls = [f"{piece.task.url}.parquet" for piece in pieces]
-    search = urls, [piece.rows for piece in pieces], config.near_duplicates
-    [(_, decisions)] = _run(ctx, find_repeated, [(0, search)])
+    """Write the documents of all pieces, except what the policy leaves out and what repeats an earlier one."""
+    policies = {piece.task.source.name: piece.task.policy for piece in pieces}
+    searches = [(f"{piece.task.url}.parquet", piece.rows, policies[piece.task.source.name]) for piece in pieces]
+    [(_, decided)] = _run(ctx, find_repeated, [(0, (searches, config.near_duplicates))])
+    held_out = config.validation_fraction, config.test_fraction
 
     def calls() -> Iterator[Call]:
-        for number, piece in enumerate(pieces):
-            name = f"documents-{number:05d}"
-            task = WriteTask(piece.task.source, urls[number], piece.cleaned["sha256"],
-                             f"{ctx.output_uri}/{name}.parquet", f"{ctx.output_uri}/{WORK}/{name}.json")  # fmt: skip
-            yield number, (task, decisions[number])
+        for number, (piece, (url, _, policy)) in enumerate(zip(pieces, searches, strict=True)):
+            documents, tags = (f"{ctx.output_uri}/{what}-{number:05d}.parquet" for what in ("documents", "tags"))
+            record = f"{ctx.output_uri}/{CLEAN}/documents-{number:05d}.json"
+            task = WriteTask(piece.task.source, policy, held_out, url, piece.cleaned["sha256"], documents, tags, record)
+            yield number, (task, *decided[number])
 
     written: dict[int, dict[str, Any]] = {}
     for number, report in _run(ctx, write_documents, calls()):
@@ -161,14 +166,16 @@ def _run(
     return run_tasks(ctx, function, calls, "the corpus", at_once=ctx.execution.data.parallelism, shared=shared)
 
 
-def _clear(uri: str, files: int) -> None:
-    """Delete the clean pieces, and surplus document files that an interrupted attempt left."""
+def _clear(uri: str, pieces: Sequence[PieceReport]) -> None:
+    """Delete what an interrupted attempt left and this one did not make: files of documents and tags, and clean
+    pieces."""
     fs, folder = fsspec.url_to_fs(uri)
-    ours = {f"documents-{number:05d}.parquet" for number in range(files)}
-    for path in fs.glob(f"{folder}/documents-*"):
+    ours = {f"{what}-{number:05d}.parquet" for what in ("documents", "tags") for number in range(len(pieces))}
+    ours |= {f"documents-{number:05d}.json" for number in range(len(pieces))}
+    ours |= {f"{piece.task.name}.{ending}" for piece in pieces for ending in ("parquet", "jsonl", "json")}
+    for path in (*fs.glob(f"{folder}/documents-*"), *fs.glob(f"{folder}/tags-*"), *fs.find(f"{folder}/{CLEAN}")):
         if path.rsplit("/", 1)[-1] not in ours:
             fs.rm_file(path)
-    fs.rm(f"{folder}/{WORK}", recursive=True)
     remove_leftovers(uri)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,8 @@ def write_card(
         _lengths(report),
         "## Removed by cleaning",
         *(_removals(corpus) if corpus else ["The corpus has no report.json: what was removed is not known."]),
+        "## What each rule would remove",
+        *(_rules(corpus) if corpus else ["The corpus has no report.json: no rule was tried."]),
         "## Repaired by cleaning",
         *(_repairs(corpus) if corpus else ["The corpus has no report.json: what was repaired is not known."]),
     ]
@@ -120,6 +123,30 @@ def _removals(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
             rows.append([name, f"quarantined: {reason}", "-", "-", f"{count:,}"])
     yield table(["source", "reason", "MB", "of what was read", "documents"], rows, names=2)
     yield from _examples(examples)
+
+
+def _rules(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """A table of all known rules and of what each alone would remove of all sources, then what was found of people."""
+    rules: dict[str, Counter[str]] = {}
+    people: dict[str, Counter[str]] = {}
+    for source in corpus:
+        for total, part in ((rules, source["rules"]), (people, source["pii"])):
+            for name, counts in part.items():
+                total.setdefault(name, Counter()).update(counts)
+    kept = sum(source["bytes"] for source in corpus)
+    yield (
+        "Of the documents that reach the policy, whatever other rules say. `corpus.policy` chooses rules; the files "
+        "`tags-*.parquet` of the corpus have the score of each document."
+    )
+    rows = [
+        [name, "yes" if found["applied"] else "no", f"{found['documents']:,}", f"{found['bytes'] / 1e6:.3f}",
+         f"{found['bytes'] / kept:.2%}" if kept else "-"]
+        for name, found in rules.items()
+    ]  # fmt: skip
+    yield table(["rule", "applied", "documents", "MB", "of what was kept"], rows, names=2)
+    yield "What identifies people (`corpus.mask` replaces it):"
+    counts = [[name, f"{found['documents']:,}", f"{found['found']:,}"] for name, found in people.items()]
+    yield table(["kind", "documents", "found"], counts)
 
 
 def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:

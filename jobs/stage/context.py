@@ -98,7 +98,8 @@ class Artifact:
 class StageContext:
     """What a stage function gets. `inputs` holds an artifact per upstream stage. `output_uri` is absolute (a local path
     or any fsspec URL), and a stage writes nowhere else. `should_stop` raises StageError once another process may write
-    there: the stage ends with it and saves nothing."""
+    there: the stage ends with it and saves nothing. `earlier` are complete results of the same stage with other
+    settings, the newest first, of which it may copy what it would make again."""
 
     stage: str
     artifact_id: str
@@ -107,3 +108,4 @@ class StageContext:
     execution: Execution
     reporter: Reporter
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    earlier: tuple[str, ...] = ()

@@ -7,6 +7,14 @@ from typing import Any
 from jobs.configs.execution import DataExecution, Execution
 from jobs.configs.texts import CorpusConfig
 from jobs.stage.context import StageContext
+from tokenization.cleaning.cleaner import Cleaner
+
+
+class TextCleaner(Cleaner):
+    """A cleaner of which only the text is asked."""
+
+    def __call__(self, raw: str) -> str:
+        return super().__call__(raw).text
 
 
 class Recorder:
@@ -27,9 +35,11 @@ class Recorder:
         pass
 
 
-def corpus_context(folder: Path, parallelism: int = 2, should_stop=lambda: False) -> StageContext:
+def corpus_context(
+    folder: Path, parallelism: int = 2, should_stop=lambda: False, earlier: tuple[str, ...] = ()
+) -> StageContext:
     execution = Execution(data=DataExecution(parallelism=parallelism))
-    return StageContext("corpus", "corpus-1", str(folder), {}, execution, Recorder(), should_stop)
+    return StageContext("corpus", "corpus-1", str(folder), {}, execution, Recorder(), should_stop, earlier)
 
 
 def config(sources, **options) -> CorpusConfig:
@@ -38,4 +48,6 @@ def config(sources, **options) -> CorpusConfig:
 
 
 def content(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    """Return the digest of each file of the result. Hidden files are no part of it."""
+    files = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

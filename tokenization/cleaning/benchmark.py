@@ -35,9 +35,15 @@ class Benchmark:
 
     def found_in(self, words: Words) -> np.ndarray:
         """Return whether each document shares an n-gram with a benchmark text, bool [D]."""
+        return self.shared_with(words) > 0
+
+    def shared_with(self, words: Words) -> np.ndarray:
+        """Return how many n-grams of each document a benchmark text has, too, int64 [D]."""
+        if not len(self.hashes):
+            return np.zeros(len(words.counts), np.int64)
         ngrams = words.ngrams(self.n)
         hits = np.isin(ngrams.hashes, self.hashes)
-        return np.bincount(ngrams.documents[hits], minlength=len(ngrams.counts)) > 0
+        return np.bincount(ngrams.documents[hits], minlength=len(ngrams.counts))
 
 
 def write_benchmark(uri: str, benchmark: Benchmark) -> None:

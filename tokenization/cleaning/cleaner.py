@@ -1,15 +1,20 @@
-"""Clean one document: repair it, drop damaged, foreign, vulgar and repeated paragraphs, drop it if it is too short."""
+"""Clean one document: repair it, drop damaged, foreign, vulgar and repeated paragraphs, mask what identifies a person,
+drop the document if it is too short."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tokenization.cleaning.language import LanguageVerdict, verdict
 from tokenization.cleaning.misread import is_misread
+from tokenization.cleaning.pii import Pii, masked
 from tokenization.cleaning.removals import Removal, Removals
 from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
+from tokenization.cleaning.settings import CleaningTag
+from tokenization.cleaning.tags import TAG_OF_PII
 from tokenization.cleaning.vulgar import is_vulgar
 from tokenization.hashing import stable_hash
 from tokenization.records import Language
@@ -19,12 +24,27 @@ REMEMBERED = 1 << 20  # paragraphs
 MOSTLY = 0.75  # of the characters whose language is known
 
 
+_TAG_OF: dict[Removal, CleaningTag] = {
+    "damaged letters": "damaged_paragraphs", "english": "foreign_paragraphs", "polish": "foreign_paragraphs",
+    "foreign": "foreign_paragraphs", "repeated": "repeated_paragraphs", "vulgar": "vulgar_paragraphs",
+}  # fmt: skip
+
+
+class Cleaned(NamedTuple):
+    """What is left of a document, which is empty if that is too little, and the scores of what cleaning found in it.
+    Scores that are 0 may be missing."""
+
+    text: str
+    scores: dict[CleaningTag, float]
+
+
 @dataclass
 class Cleaner:
     """Cleans the documents of one piece of a source, in order, and counts what it removes and repairs.
 
     A paragraph is a line. If `whole`, a document is kept or dropped as one paragraph, so that the turns of a dialogue
-    and the lines of a dictionary entry stay together. `skip` names filters that are not applied.
+    and the lines of a dictionary entry stay together. `skip` names filters that are not applied, `mask` what is masked
+    (`tokenization.cleaning.pii`).
 
     A paragraph counts as repeated if it equals one of at least the last REMEMBERED kept paragraphs. A 64 MB piece of
     plain text has no more than these, unless its paragraphs are shorter than 64 bytes; a compressed file is one piece,
@@ -35,14 +55,16 @@ class Cleaner:
     min_characters: int
     whole: bool = False
     skip: Collection[str] = ()
+    mask: Collection[Pii] = ()
     removed: Removals = field(default_factory=Removals)
     repaired: Repairs = field(default_factory=Repairs)
     _seen: _Recent = field(default_factory=lambda: _Recent(REMEMBERED))
     _new: set[int] = field(default_factory=set)
 
-    def __call__(self, raw: str) -> str:
-        """Return the clean text, or an empty string if too little is left."""
+    def __call__(self, raw: str) -> Cleaned:
+        """Clean the document."""
         text = repair(raw, self.repaired.add)
+        size = max(1, len(text))
         self._new.clear()
         dropped: dict[Removal, list[str]] = defaultdict(list)
         kept = []
@@ -52,14 +74,20 @@ class Cleaner:
                 dropped[reason].append(paragraph)
             else:
                 kept.append(paragraph)
+        scores: dict[CleaningTag, float] = {}
         for reason, paragraphs in dropped.items():
             self.removed.add(reason, paragraphs)
+            tag = _TAG_OF[reason]
+            scores[tag] = scores.get(tag, 0) + sum(map(len, paragraphs)) / size
         if dropped:
             text = without_empty_lines("\n".join(kept))
+        text, found = masked(text, self.mask)
+        scores |= {TAG_OF_PII[kind]: count for kind, count in found.items() if count}
         if len(text) < self.min_characters:
-            return self._drop("short", text)
+            self.removed.add("short", [text])
+            return Cleaned("", scores)
         self._seen.update(self._new)
-        return text
+        return Cleaned(text, scores)
 
     def _foreign(self, paragraphs: list[str]) -> list[Removal | None]:
         """Why each paragraph is out of place, or None. What is too short to tell, such as a heading, goes with the
@@ -94,10 +122,6 @@ class Cleaner:
             return "repeated"
         self._new.add(digest)
         return None
-
-    def _drop(self, reason: Removal, text: str) -> str:
-        self.removed.add(reason, [text])
-        return ""
 
 
 class _Recent:

@@ -41,8 +41,9 @@ def signatures(words: Words) -> dict[str, pa.Array]:
     }
 
 
-def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
-    """Return KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D].
+def decide(column: Callable[[str], np.ndarray], threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return KEEP, DUPLICATE or NEAR_DUPLICATE for each document, int8 [D], and how similar it is to an earlier one,
+    float32 [D]: 1 for a duplicate, else the share of equal values in signatures that share a band.
 
     `column` reads one column of all documents, in order: `key`, uint64 [D], equal for texts that say the same; `words`,
     int32 [D]; and the bands, uint16 [D, 8]. Among documents with equal keys, the first is kept. A document that shares
@@ -50,16 +51,18 @@ def decide(column: Callable[[str], np.ndarray], threshold: float) -> np.ndarray:
     """
     keys = column("key")
     decision = np.where(first_alike(keys) == np.arange(len(keys)), KEEP, DUPLICATE).astype(np.int8)
+    similarity = (decision == DUPLICATE).astype(np.float32)
     long = np.flatnonzero((decision == KEEP) & (column("words") >= ENOUGH_WORDS))
     if threshold >= 1 or not len(long):
-        return decision
+        return decision, similarity
     earlier, later = _candidates(column, long)
     alike = np.zeros(len(earlier), np.int16)
     for name in BAND_COLUMNS:
         values = column(name)
         alike += (values[earlier] == values[later]).sum(axis=1, dtype=np.int16)
     decision[later[alike >= threshold * PERMUTATIONS]] = NEAR_DUPLICATE
-    return decision
+    np.maximum.at(similarity, later, alike.astype(np.float32) / PERMUTATIONS)
+    return decision, similarity
 
 
 def _candidates(column: Callable[[str], np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

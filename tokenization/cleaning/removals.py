@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-Removal = Literal["damaged letters", "english", "polish", "foreign", "repeated", "vulgar", "short", "repetition",
-                  "symbols", "benchmark", "duplicate", "near-duplicate"]  # fmt: skip
+Removal = Literal["damaged letters", "english", "polish", "foreign", "repeated", "vulgar", "short", "benchmark",
+                  "duplicate", "near-duplicate"]  # fmt: skip
 
 EXAMPLES = 3
 _LENGTH = 160  # characters of an example
@@ -16,10 +16,10 @@ class Removals:
     """Counts by reason. A document that lost several paragraphs for one reason counts once."""
 
     def __init__(self) -> None:
-        self._by_reason: dict[Removal, dict[str, Any]] = {}
+        self._by_reason: dict[str, dict[str, Any]] = {}
 
-    def add(self, reason: Removal, texts: Iterable[str]) -> None:
-        """Count what one document lost for one reason."""
+    def add(self, reason: str, texts: Iterable[str]) -> None:
+        """Count what one document lost for one reason: a Removal, or a rule of the policy."""
         entry = self._by_reason.setdefault(reason, {"bytes": 0, "documents": 0, "examples": []})
         entry["documents"] += 1
         for text in texts:

@@ -56,12 +56,13 @@ class Ngrams(NamedTuple):
 
 
 class Words:
-    """The words of D documents: letters and digits, without case. `counts` is int64 [D]; `keys`, uint64 [D], holds the
-    `text_key` of each document."""
+    """The words of D documents: letters and digits, without case. `counts` is int64 [D], and so is `numbers`, which
+    counts words of digits alone; `keys`, uint64 [D], holds the `text_key` of each document."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         found = list(map(_split, texts))
         self.keys = np.array(list(map(stable_hash, map(_normalised, found, texts))), np.uint64)
+        self.numbers = np.array([sum(map(str.isdigit, row)) for row in found], np.int64)
         words = RMinHash.hash_token_sets(found)
         self.counts = np.fromiter(map(len, words), np.int64, len(words))
         self._hashes = np.fromiter((h for row in words for h in row), np.uint64, int(self.counts.sum()))

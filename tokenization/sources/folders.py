@@ -27,12 +27,23 @@ _NOTES = re.compile(
 )
 
 
+_VERSION = ("ETag", "etag", "blob_id", "md5Hash", "Content-MD5", "Digest", "mtime", "LastModified", "Last-Modified",
+            "last_modified", "updated", "ino")  # fmt: skip
+
+
 class ListedFile(NamedTuple):
-    """A file, with its size in bytes (0 if the file system does not tell), or one that is left out."""
+    """A file, with its size in bytes (0 if the file system does not tell), or one that is left out. `version` is
+    another one if its content is; it is empty if the file system does not tell."""
 
     path: str
     size: int
     left_out: bool = False
+    version: str = ""
+
+
+def version_in(info: Mapping[str, Any]) -> str:
+    """Return what the file system says that changes with the content of a file."""
+    return " ".join(f"{name}={info[name]}" for name in _VERSION if info.get(name))
 
 
 def find(fs: AbstractFileSystem, path: str) -> list[ListedFile]:
@@ -47,7 +58,7 @@ def find(fs: AbstractFileSystem, path: str) -> list[ListedFile]:
         return sorted(set(_matching(fs, *_literal(fs, path))))
     if _is_folder(fs, path, info):
         return sorted(_below(fs, path.rstrip("/")))
-    return [ListedFile(path, int(info["size"] or 0))]
+    return [ListedFile(path, int(info["size"] or 0), version=version_in(info))]
 
 
 def is_left_out(path: str) -> bool:
@@ -86,23 +97,18 @@ def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator
         left_out = _is_hidden(name) and head[0] != name[0]
         if not _is_folder(fs, path, info):
             if not rest:
-                yield ListedFile(path, info["size"] or 0, left_out)
+                yield ListedFile(path, info["size"] or 0, left_out, version_in(info))
         elif not left_out:
             yield from _matching(fs, path, rest) if rest else _below(fs, path)
 
 
 def _below(fs: AbstractFileSystem, folder: str) -> Iterator[ListedFile]:
     """Yield all files in a folder, at any depth."""
-    for path, size in _walk(folder) if isinstance(fs, LocalFileSystem) else _listed(fs, folder):
-        yield ListedFile(path, size, is_left_out(path[len(folder) :]))
+    for path, info in _walk(folder) if isinstance(fs, LocalFileSystem) else fs.find(folder, detail=True).items():
+        yield ListedFile(path, info["size"] or 0, is_left_out(path[len(folder) :]), version_in(info))
 
 
-def _listed(fs: AbstractFileSystem, folder: str) -> Iterator[tuple[str, int]]:
-    for path, info in fs.find(folder, detail=True).items():
-        yield path, info["size"] or 0
-
-
-def _walk(folder: str) -> Iterator[tuple[str, int]]:
+def _walk(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Walk through a local folder and those that links in it name, each once."""
     seen = set()
     for root, folders, names in os.walk(folder, followlinks=True):
@@ -114,9 +120,10 @@ def _walk(folder: str) -> Iterator[tuple[str, int]]:
         for name in names:
             path = f"{root}/{name}"
             try:
-                yield path, os.stat(path).st_size
+                found = os.stat(path)
+                yield path, {"size": found.st_size, "mtime": found.st_mtime, "ino": found.st_ino}
             except OSError:  # a link to nothing, which is named when it is read
-                yield path, 0
+                yield path, {"size": 0}
 
 
 def _is_folder(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bool:

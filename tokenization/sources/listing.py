@@ -6,14 +6,15 @@ of gigabytes are planned without opening a file, and the same files always give 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import fsspec
 
 from tokenization.sources.compression import by_name
-from tokenization.sources.folders import find
+from tokenization.sources.folders import find, version_in
 from tokenization.sources.sniffing import ending_format
 from tokenization.sources.source import Files, Format, SourceError
 
@@ -22,12 +23,14 @@ PIECE_BYTES = 64 << 20  # as stored; about a minute of cleaning
 
 @dataclass(frozen=True)
 class Slice:
-    """Bytes [start, stop) of the file at `url`, or to its end if `stop` is None. `size` is taken from the listing."""
+    """Bytes [start, stop) of the file at `url`, or to its end if `stop` is None. `size` is taken from the listing, and
+    so is `version`, which is another one if the content of the file is; it is empty if nothing tells."""
 
     url: str
     start: int = 0
     stop: int | None = None
     size: int = 0
+    version: str = ""
 
 
 Piece = tuple[Slice, ...]
@@ -47,12 +50,12 @@ def slices(source: Files, most: int, left_out: list[str] | None = None) -> list[
     file."""
     found = []
     skipped: list[str] = []
-    for url, size in _dataset(source) if source.kind == "hub" else _at_path(source, skipped):
+    for url, size, version in _dataset(source) if source.kind == "hub" else _at_path(source, skipped):
         name = name_of(url)
         whole = by_name(name) or not is_cut(source.format or ending_format(name), source)
         count = 1 if whole else max(1, -(-size // most))
         for start, stop in pairwise(size * i // count for i in range(count + 1)):
-            found.append(Slice(url, start, stop if stop < size else None, stop - start))
+            found.append(Slice(url, start, stop if stop < size else None, stop - start, version))
     if left_out is not None:
         left_out += skipped
     return found
@@ -79,8 +82,8 @@ def name_of(url: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int]]:
-    """Return the files that `path` means, in the order of their names, with their sizes."""
+def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int, str]]:
+    """Return the files that `path` means, in the order of their names, with their sizes and versions."""
     _, chained, outer = source.path.partition("::")
     try:
         fs, path = fsspec.url_to_fs(source.path)
@@ -91,14 +94,16 @@ def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int]]:
     except Exception as error:  # every filesystem has exceptions of its own
         raise SourceError(f"source {source.name}: cannot open {source.path}: {error}") from error
     left_out += [one.path for one in found if one.left_out]
-    if files := [(f"{fs.unstrip_protocol(one.path)}{chained}{outer}", one.size) for one in found if not one.left_out]:
-        return files
+    there = [one for one in found if not one.left_out]
+    if there:
+        return [(f"{fs.unstrip_protocol(one.path)}{chained}{outer}", one.size, one.version) for one in there]
     hidden = f"; {len(left_out)} are hidden or about other files, such as {left_out[0]}" if left_out else ""
     raise SourceError(f"source {source.name}: no file matches {source.path}{hidden}")
 
 
-def _dataset(source: Files) -> list[tuple[str, int]]:
-    """Return the files of one part of a dataset, with their sizes, in the dataset's order, at the pinned revision.
+def _dataset(source: Files) -> list[tuple[str, int, str]]:
+    """Return the files of one part of a dataset, with their sizes and versions, in the dataset's order, at the pinned
+    revision.
 
     They are streamed as files and not through `datasets`. It casts all files to the columns of the first, and so fails
     if one file has a column of nulls and another has text in it.
@@ -109,13 +114,14 @@ def _dataset(source: Files) -> list[tuple[str, int]]:
     try:
         builder = datasets.load_dataset_builder(source.path, source.subset or None, revision=source.revision or None)
         files = builder.config.data_files or {}
-        sizes = list(zip(urls := files.get(source.part, []), _sizes(urls), strict=True))
+        urls = files.get(source.part, [])
+        found = [(url, info["size"], version_in(info)) for url, info in zip(urls, _listed(urls), strict=True)]
     except (OSError, ValueError, LookupError) as error:
         raise SourceError(f"source {source.name}: cannot read dataset {where}: {error}") from error
-    if not sizes:
+    if not found:
         there = ", ".join(f"'{part}'" for part in files) or "none"
         raise SourceError(f"source {source.name}: dataset {where} has no part {source.part!r}; there is {there}")
-    return sizes
+    return found
 
 
 def is_there(url: str) -> bool:
@@ -128,12 +134,12 @@ def is_there(url: str) -> bool:
         return False
 
 
-def _sizes(urls: Iterable[str]) -> Iterator[int]:
-    """Yield the size of each file, from one listing per folder instead of one request per file."""
-    folders: dict[str, dict[str, int]] = {}
+def _listed(urls: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield what is known about each file, from one listing per folder instead of one request per file."""
+    folders: dict[str, dict[str, Mapping[str, Any]]] = {}
     for url in urls:
         fs, path = fsspec.url_to_fs(url)
         folder, _, name = path.rpartition("/")
         if folder not in folders:
-            folders[folder] = {info["name"].rpartition("/")[2]: info["size"] for info in fs.ls(folder, detail=True)}
+            folders[folder] = {info["name"].rpartition("/")[2]: info for info in fs.ls(folder, detail=True)}
         yield folders[folder][name]

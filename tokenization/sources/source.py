@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from tokenization.cleaning.settings import RuleSet
 from tokenization.packages.table import PACKAGES
 from tokenization.records import Language
 from tokenization.settings import Settings, require
 
-Filter = Literal["vulgar", "language", "repeated", "repetition", "symbols"]  # of `tokenization.cleaning`
+Filter = Literal["vulgar", "language", "repeated", RuleSet]  # of `tokenization.cleaning`
 Format = Literal["text", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "html", "warc", "zip", "tar"]
 SplitBy = Literal["document", "line", "paragraph"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.configs.texts import CorpusConfig
-from jobs.corpus.tasks import CleanTask, clean_piece
+from jobs.corpus.cleaning import CleanTask, clean_piece
 from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.cleaning.benchmark import Benchmark
@@ -75,7 +75,7 @@ def tiny_documents():
 
 def cleaned(source: Source, piece: Piece, content: bytes, extraction: float) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        task = CleanTask(source, CorpusConfig(sources=(source,)), piece, f"{folder}/piece", "", "", "")
+        task = CleanTask(source, CorpusConfig(sources=(source,)), piece, folder, "", "", "")
         began = time.process_time()
         report = clean_piece(task, content, Benchmark.of([], 13))
         seconds = time.process_time() - began - extraction
@@ -84,7 +84,9 @@ def cleaned(source: Source, piece: Piece, content: bytes, extraction: float) -> 
         "documents": report["texts"],
         "cpu_seconds": round(seconds, 2),
         "mb_per_cpu_second": round(report["bytes_read"] / 1e6 / seconds, 2),
-        "removed": {reason: entry["bytes"] for reason, entry in report["removed"].items()},
+        "removed": {
+            reason: entry["bytes"] for found in (report, report["judged"]) for reason, entry in found["removed"].items()
+        },
     }
 
 
@@ -118,7 +120,7 @@ def search(documents: int) -> dict:
         np.save(f"{folder}/words.npy", np.full(documents, 100, np.int32))
         reset_peak()
         before, began = resident(), time.process_time()
-        decision = decide(lambda name: np.load(f"{folder}/{name}.npy"), 0.8)
+        decision, _ = decide(lambda name: np.load(f"{folder}/{name}.npy"), 0.8)
         seconds = time.process_time() - began
     return figures("decide", documents, seconds, peak() - before) | {"found": int((decision == NEAR_DUPLICATE).sum())}
 

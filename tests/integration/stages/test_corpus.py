@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.corpus import stage as stage
+from jobs.corpus.plan import plan
 from jobs.stage.context import Interrupted, Restart, StageError
 from tests.support.corpus_data import config, content, corpus_context
+from tokenization.cleaning.benchmark import Benchmark
 from tokenization.packages.table import PACKAGES
 from tokenization.records import Document
 from tokenization.sources.source import Source
@@ -65,17 +67,19 @@ def test_same_bytes_whatever_the_parallelism_and_when_continued(ray_session, sou
     out = tmp_path / "stopped"
     out.mkdir()
     (out / "documents-00007.parquet").write_bytes(b"of an attempt with more sources")
-    (out / "work").mkdir()
-    (out / "work/.00001.parquet.x.tmp").write_bytes(b"half")
+    (out / ".clean").mkdir()
+    (out / ".clean/.00001.parquet.x.tmp").write_bytes(b"half")
     times = {}
-    for steps, damaged in ((1, "work/00000.parquet"), (3, "documents-00000.parquet"), (4, None)):
+    first = plan(corpus_context(out), config(sources), Benchmark.of([], 13)).tasks[0].name
+    for steps, damaged in ((1, f".clean/{first}.parquet"), (3, "documents-00000.parquet"), (4, None)):
         ctx = corpus_context(out, 1, should_stop=lambda: len(ctx.reporter.steps) >= steps)  # noqa: B023
         with pytest.raises(Interrupted):
             stage.build_corpus(ctx, config(sources))
         if damaged:
             (out / damaged).write_bytes((out / damaged).read_bytes()[:-1])
-        times[steps] = {path.name: path.stat().st_mtime_ns for path in out.glob("work/0000*.json")}
-    assert times[1]["00000.json"] != times[3]["00000.json"] and times[3] == times[4]
+        cleaned = (path for path in out.glob(".clean/*.json") if not path.name.startswith("documents-"))
+        times[steps] = {path.stem: path.stat().st_mtime_ns for path in cleaned}
+    assert times[1][first] != times[3][first] and times[3] == times[4]
     stage.build_corpus(corpus_context(out), config(sources))
     assert content(out) == expected
 

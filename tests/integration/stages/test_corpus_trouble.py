@@ -19,8 +19,10 @@ import pytest
 
 from jobs.configs.texts import BenchmarkConfig
 from jobs.corpus import stage as stage
+from jobs.corpus.cleaning import clean_piece
+from jobs.corpus.judging import find_repeated
 from jobs.corpus.plan import plan, read_benchmarks
-from jobs.corpus.tasks import WriteTask, clean_piece, find_repeated, write_documents
+from jobs.corpus.writing import WriteTask, write_documents
 from jobs.stage.context import Restart, StageError
 from jobs.stage.tasks import run_tasks
 from tests.support.corpus_data import config, content, corpus_context
@@ -52,6 +54,12 @@ def write_rows(path, texts) -> None:
     opened = gzip.open(path, "wt") if path.suffix == ".gz" else open(path, "w")
     with opened as file:
         file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+
+
+def write_task(task, report, uri: str) -> WriteTask:
+    """Write what is kept of a clean piece below `uri`."""
+    files = [f"{uri}/documents-00000.parquet", f"{uri}/tags-00000.parquet", f"{uri}/documents-00000.json"]
+    return WriteTask(task.source, task.policy, (0.1, 0.1), f"{task.url}.parquet", report["sha256"], *files)
 
 
 @pytest.fixture
@@ -222,8 +230,8 @@ def test_nothing_half_written_counts(tmp_path):
             clean_piece(task, b"", benchmark)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert list((tmp_path / "out/work").iterdir()) == []
-    assert clean_piece(task, b"", benchmark)["documents"] == 300
+    assert list((tmp_path / "out/.clean").iterdir()) == []
+    assert clean_piece(task, b"", benchmark)["judged"]["documents"] == 300
 
 
 def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, monkeypatch):
@@ -234,13 +242,10 @@ def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, m
     benchmark = read_benchmarks(settings)
     [task] = plan(corpus_context(tmp_path / "out"), settings, benchmark).tasks
     report = clean_piece(task, b"", benchmark)
-    [decision] = find_repeated([f"{task.url}.parquet"], [report["documents"]], 1.0)
-    decision[:10] = DUPLICATE  # all of the first row groups
+    [(fate, similarity)] = find_repeated([(f"{task.url}.parquet", len(long) + len(short), task.policy)], 1.0)
+    fate[:10] = DUPLICATE  # all of the first row groups
+    write_documents(write_task(task, report, f"{tmp_path}/out"), fate, similarity)
     documents = f"{tmp_path}/out/documents-00000"
-    write_documents(
-        WriteTask(task.source, f"{task.url}.parquet", report["sha256"], f"{documents}.parquet", f"{documents}.json"),
-        decision,
-    )
     longest = max(len(text) for text in long)
     groups = [group for group, _ in Corpus(str(tmp_path / "out")).row_groups()]
     read = [batch["text"].to_pylist() for group in groups for batch in group.read()]
@@ -315,13 +320,9 @@ def test_files_on_s3_in_and_out(tmp_path, monkeypatch):
         benchmark = read_benchmarks(settings)
         [task] = plan(ctx, settings, benchmark).tasks
         report = clean_piece(task, b"", benchmark)
-        assert report["documents"] == 60 and report["quarantined"] == {}
-        [decision] = stage.find_repeated([f"{task.url}.parquet"], [60], 0.8)
-        documents = "s3://corpus-in/out/documents-00000"
-        write = stage.WriteTask(
-            task.source, f"{task.url}.parquet", report["sha256"], f"{documents}.parquet", f"{documents}.json"
-        )
-        assert write_documents(write, decision)["documents"] == 60
+        assert report["judged"]["documents"] == 60 and report["quarantined"] == {}
+        [decided] = find_repeated([(f"{task.url}.parquet", 60, task.policy)], 0.8)
+        assert write_documents(write_task(task, report, "s3://corpus-in/out"), *decided)["documents"] == 60
         assert [doc.text for doc in Corpus("s3://corpus-in/out").read(range(60))] == list(map(page, range(60)))
         fs.rm("corpus-in/y.parquet")
         assert clean_piece(task, b"", benchmark) == report  # is finished, and is not read again

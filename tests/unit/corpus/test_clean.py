@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from tests.support.corpus_data import TextCleaner
 from tests.support.processes import SECONDS
 from tokenization.cleaning import cleaner
-from tokenization.cleaning.cleaner import Cleaner
 from tokenization.cleaning.misread import is_misread
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.cleaning.repair import Repairs, repair
@@ -20,7 +20,7 @@ ENGLISH = "Choose the file that you want to open and click the button."
 POLISH = "Wybierz plik, który chcesz otworzyć, i kliknij przycisk."
 
 
-def lost(clean: Cleaner) -> dict[str, int]:
+def lost(clean: TextCleaner) -> dict[str, int]:
     return {reason: entry["bytes"] for reason, entry in clean.removed.as_dict().items()}
 
 
@@ -76,7 +76,7 @@ def test_paragraphs_with_lost_or_misread_letters_go_and_are_counted():
         "Wi\ufffdcej informacji o tym, co si\ufffd sta\ufffdo.",
         "Ksi¹¿ki s³u¿¹ do czytania, ale są też ³adne.",
     )
-    clean = Cleaner("pl", 10)
+    clean = TextCleaner("pl", 10)
     assert clean(f"{POLISH}\n{lost}\n{misread}") == POLISH
     assert clean.removed.as_dict()["damaged letters"]["documents"] == 1 and clean(lost) == ""
 
@@ -87,7 +87,7 @@ def test_signs_that_stand_for_themselves_stay():
 
 
 def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
-    clean = Cleaner("pl", 1, skip=("language",))
+    clean = TextCleaner("pl", 1, skip=("language",))
     for text in (POLISH, f"{POLISH} \n", "gÄ™Å›, gÄ™Å› i gÄ™Å›", "so\u0301l\x07 i\x07 ko\u0301ra\u00a0i\r\nsól", "gęś"):
         clean(text)
     assert clean.repaired.as_dict() == {
@@ -108,7 +108,7 @@ def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
 def test_polish_documents_lose_english_paragraphs_and_keep_names():
     names = "LibreOffice Writer Calc Impress Draw Base Math Basic"
     short = "Menu Format"
-    clean = Cleaner("pl", min_characters=10)
+    clean = TextCleaner("pl", min_characters=10)
     assert clean("\n".join([POLISH, ENGLISH, names, short])) == f"{POLISH}\n{names}\n{short}"
     assert lost(clean) == {"english": len(ENGLISH)}
 
@@ -116,11 +116,11 @@ def test_polish_documents_lose_english_paragraphs_and_keep_names():
 def test_plain_ascii_polish_and_mixed_lines_stay():
     ascii_polish = "Nie wiem czy to jest dobry pomysl, ale tak bylo zawsze."
     mixed = "Aby to otworzyć, kliknij Open File, a potem wybierz the icon."
-    assert Cleaner("pl", 10)(f"{ascii_polish}\n{mixed}") == f"{ascii_polish}\n{mixed}"
+    assert TextCleaner("pl", 10)(f"{ascii_polish}\n{mixed}") == f"{ascii_polish}\n{mixed}"
 
 
 def test_english_documents_lose_polish_paragraphs_alone():
-    clean = Cleaner("en", 10)
+    clean = TextCleaner("en", 10)
     assert clean(f"{ENGLISH}\n{POLISH}\nW. A. Mozart\nXYZ Writer Calc Impress Draw Base Math Basic") == (
         f"{ENGLISH}\nW. A. Mozart\nXYZ Writer Calc Impress Draw Base Math Basic"
     )
@@ -134,10 +134,10 @@ def test_other_languages_go_and_what_no_rule_knows_is_judged_by_its_letters():
     quoted = f"As the book says, \u201c{FRENCH}\u201d; that was all that we could read of it and of what it had in it."
     rare = "Kosmonauta dotknął palcem lodowatego iluminatora. Astrofizyk gwizdnął."
     bare = "Serwisant odpowiada: jasne. Ile megabajtow potrzebuje szanowny klient?"
-    clean = Cleaner("en", 10)
+    clean = TextCleaner("en", 10)
     assert clean("\n".join([ENGLISH, FRENCH, quoted])) == f"{ENGLISH}\n{quoted}"
     assert lost(clean) == {"foreign": len(FRENCH)}
-    assert Cleaner("pl", 10)(f"{rare}\n{bare}\n{FRENCH}") == f"{rare}\n{bare}"
+    assert TextCleaner("pl", 10)(f"{rare}\n{bare}\n{FRENCH}") == f"{rare}\n{bare}"
 
 
 def test_other_scripts_and_pictures_stay_as_they_are():
@@ -145,18 +145,18 @@ def test_other_scripts_and_pictures_stay_as_they_are():
         "The word \u0634\u0643\u0631\u0627 is Arabic for thanks, and \u05e9\u05dc\u05d5\u05dd is Hebrew. "
         "👩\u200d🚀 🇵🇱 👍🏽 are pictures of them all."
     )
-    assert Cleaner("en", 10)(text) == text
+    assert TextCleaner("en", 10)(text) == text
 
 
 def test_look_alikes_of_control_tokens_are_text():
     text = "He wrote [BOS][Q] into the file, then [A] and [EOS] and [PAD], and <s> as well: all of that is text."
-    assert Cleaner("en", 10)(text) == text
+    assert TextCleaner("en", 10)(text) == text
 
 
 def test_filters_can_be_skipped_and_examples_are_few():
-    clean = Cleaner("en", 10, skip=("language", "repeated", "vulgar"))
+    clean = TextCleaner("en", 10, skip=("language", "repeated", "vulgar"))
     assert clean(f"{POLISH}\n{POLISH}\nWhat a shit day.") == f"{POLISH}\n{POLISH}\nWhat a shit day."
-    clean = Cleaner("en", 40)
+    clean = TextCleaner("en", 40)
     assert [clean(f"{POLISH} {n}\n{POLISH} {n}!") for n in range(5)] == [""] * 5
     removed = clean.removed.as_dict()
     assert removed["polish"]["documents"] == 5 and removed["polish"]["examples"][0] == f"{POLISH} 0"
@@ -175,15 +175,15 @@ def test_removals_of_parts_add_up():
 
 
 def test_repeated_paragraphs_count_once_per_source_and_short_ones_may_repeat():
-    clean = Cleaner("en", 1)
+    clean = TextCleaner("en", 1)
     assert clean(f"{ENGLISH}\nYes.\n{ENGLISH}\nYes.") == f"{ENGLISH}\nYes.\nYes."
     assert clean(ENGLISH) == ""
     assert lost(clean) == {"repeated": 2 * len(ENGLISH), "short": 0}
-    assert Cleaner("en", 1)(ENGLISH) == ENGLISH
+    assert TextCleaner("en", 1)(ENGLISH) == ENGLISH
 
 
 def test_paragraphs_of_a_document_that_was_dropped_are_not_repeated_by_the_next():
-    clean = Cleaner("en", min_characters=100)
+    clean = TextCleaner("en", min_characters=100)
     assert clean(ENGLISH) == "" and set(lost(clean)) == {"short"}
     long = f"{ENGLISH}\nThen look at what the window says about the file, and close it."
     assert clean(long) == long
@@ -193,7 +193,7 @@ def test_paragraphs_of_a_document_that_was_dropped_are_not_repeated_by_the_next(
 
 def test_the_memory_for_paragraphs_is_bounded_and_the_last_ones_are_remembered(monkeypatch):
     monkeypatch.setattr(cleaner, "REMEMBERED", 100)
-    clean = Cleaner("en", 1)
+    clean = TextCleaner("en", 1)
     paragraphs = [f"This is what stands on page {n} of the book." for n in range(1_000)]
     assert list(map(clean, paragraphs)) == paragraphs
     assert list(map(clean, paragraphs[:700])) == paragraphs[:700]
@@ -204,15 +204,15 @@ def test_the_memory_for_paragraphs_is_bounded_and_the_last_ones_are_remembered(m
 
 def test_whole_documents_keep_their_lines_together():
     dialogue = f"hello\n{ENGLISH}\n{ENGLISH}\nJak się masz, co robisz?"
-    clean = Cleaner("en", 1, whole=True)
+    clean = TextCleaner("en", 1, whole=True)
     assert clean(dialogue) == dialogue
     assert clean(dialogue) == ""
     assert lost(clean)["repeated"] == len(dialogue.encode())
-    assert Cleaner("en", 1, whole=True)(f"{POLISH}\n{POLISH}\nhello") == ""
+    assert TextCleaner("en", 1, whole=True)(f"{POLISH}\n{POLISH}\nhello") == ""
 
 
 def test_short_and_vulgar_documents_are_dropped():
-    clean = Cleaner("pl", 40)
+    clean = TextCleaner("pl", 40)
     assert clean("Za krótkie.") == ""
     assert clean(f"{POLISH} Kurwa.") == ""
     assert clean(f"{POLISH}\n{POLISH} Kurwa.") == POLISH  # the paragraph goes, not the book

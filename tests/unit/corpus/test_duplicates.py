@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
-from tokenization.cleaning.filters import flaws
+from tokenization.cleaning.policy import FilterPolicy
+from tokenization.cleaning.tags import tags
 from tokenization.cleaning.words import Words, normalised, plain, repeated, text_key
 from tokenization.hashing import stable_hash
 
@@ -58,12 +59,17 @@ def test_documents_that_repeat_themselves_or_are_symbols_or_a_benchmark_go():
         "leak": f"{prose} {secret[5:]}",
     }
     benchmark = Benchmark.of([secret, "too short to be found"], 13)
-    found = dict(zip(texts, flaws(list(texts.values()), Words(list(texts.values())), benchmark), strict=True))
+
+    def reasons(texts, benchmark, *skip):
+        policy = FilterPolicy(("repetition", "symbols"), {}, skip)
+        scores = tags(texts, Words(texts), [{}] * len(texts), benchmark, "en")
+        return [(None, *policy.reasons)[number] for number in policy.decide(scores)]
+
+    found = dict(zip(texts, reasons(list(texts.values()), benchmark), strict=True))
     assert found == {"prose": None, "refrain": None, "spam": "repetition", "again": "repetition", "short": None,
                      "table": "symbols", "digits": "repetition", "dna": "symbols", "leak": "benchmark"}  # fmt: skip
     rest = [texts[name] for name in ("again", "table", "leak")]
-    skipped = flaws(rest, Words(rest), Benchmark.of([], 13), skip=("repetition", "symbols"))
-    assert skipped == [None, None, None]
+    assert reasons(rest, Benchmark.of([], 13), "repetition", "symbols") == [None, None, None]
 
 
 ALPHABET = "aąbcćeęłńóßéжд7３Ⅷ"
@@ -127,7 +133,7 @@ def decided(texts: list[str], threshold: float = 0.8) -> np.ndarray:
     columns = {name: np.frombuffer(column.buffers()[1], "<u2").reshape(-1, 8)
                for name, column in signatures(words).items()}  # fmt: skip
     columns |= {"key": np.array([hash(text) & (2**64 - 1) for text in texts], np.uint64), "words": words.counts}
-    return decide(columns.__getitem__, threshold)
+    return decide(columns.__getitem__, threshold)[0]
 
 
 def test_near_duplicates_by_the_similarity_of_their_shingles():

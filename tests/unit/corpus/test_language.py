@@ -3,7 +3,7 @@ this project's own. `tests/benchmarks/data/languages.py` measures the same on re
 
 import pytest
 
-from tokenization.cleaning.cleaner import Cleaner
+from tests.support.corpus_data import TextCleaner
 from tokenization.cleaning.language import verdict
 from tokenization.cleaning.vulgar import is_vulgar
 
@@ -70,7 +70,7 @@ def test_the_language_itself_is_not(language, text):
 
 def test_what_is_too_short_to_tell_goes_with_the_rest_of_its_document():
     heading, croatian = "Poglavlje 3", RELATIVES["pl"]["Croatian"]
-    clean = Cleaner("pl", 1)
+    clean = TextCleaner("pl", 1)
     assert clean(heading) == heading
     assert clean(f"{heading}\n{croatian}") == "" and clean(f"{heading}\n{TRUE['pl'][0]}").startswith(heading)
     assert clean(f"{TRUE['pl'][1]}\n\n{croatian}\n{heading}") == f"{TRUE['pl'][1]}\n\n{heading}"

@@ -16,7 +16,10 @@ class Vocabulary:
 def source(name: str, language: str, removed: dict, repaired: dict) -> dict:
     about = {"name": name, "language": language, "licence": "CC0 | public"}
     identity = {"source": about, "origin": f"package {name}"}
-    return {"identity": identity, "texts": 40, "bytes_read": 2000, "removed": removed, "repaired": repaired}
+    rules = {"gopher: words < 50": {"documents": 3, "bytes": 100, "applied": 0}}
+    pii = {"email": {"documents": 2, "found": 5}}
+    counts = {"texts": 40, "bytes_read": 2000, "bytes": 1000, "rules": rules, "pii": pii}
+    return {"identity": identity, **counts, "removed": removed, "repaired": repaired}
 
 
 CORPUS = [
@@ -64,6 +67,7 @@ def test_the_page_tells_it(report):
     assert "| books | polish | 0.001 | 25.00% | 2 |" in lines
     assert "| ksiazki | duplicate | 0.000 | 10.00% | 3 |" in lines
     assert "- ksiazki, duplicate: `'Ala' <b>ma</b> kota`" in lines
+    assert "| gopher: words < 50 | no | 6 | 0.000 | 10.00% |" in lines and "| email | 4 | 10 |" in lines
     assert "| books | white space | 10 | 25.00% |" in lines
     assert (
         "| ksiazki | misread encoding | 2 | 5.00% |" in lines and "- ksiazki, misread encoding: `gÄ™Å› → gęś`" in lines
