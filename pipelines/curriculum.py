@@ -19,18 +19,19 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                   "tokenizer", {"corpus": docs}, deterministic=True)
     data = {"corpus": docs, "tokenizer": tok}
     text = dag.add("text-shards", "pack documents into rows of tokens", "jobs.shards.text_stage:build_text_shards",
-                   "text", data, deterministic=True)
+                   "text", data, deterministic=True, version=2)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True, version=3)
+                           deterministic=True, version=4)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True, version=3)
+                            deterministic=True, version=4)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
-                       version=3)
+                       version=4)
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
-                          "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True)
+                          "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
+                          version=2)
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text}, begins=True, version=3),

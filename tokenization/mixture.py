@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tokenization.records import Language
 
@@ -27,9 +27,7 @@ def passes(
     more passes. `max_tokens` limits the whole; if one language cannot fill its part, the other does not take the rest.
     Raises MixtureError for weights of unknown sources, and if no token would be left.
     """
-    if unknown := sorted(set(weights) - {source for source, _ in available}):
-        known = ", ".join(sorted({source for source, _ in available}))
-        raise MixtureError(f"weights name {', '.join(map(repr, unknown))}; the corpus has {known}")
+    check_known(weights, {source for source, _ in available})
     heights: dict[Language, float] = {"en": 0.0, "pl": 0.0}
     tokens: dict[Language, float] = {"en": 0.0, "pl": 0.0}  # of one pass, each source times its weight
     for (source, language), count in available.items():
@@ -44,6 +42,24 @@ def passes(
         (source, language): weights.get(source, 1.0) * wanted[language] / tokens[language] if tokens[language] else 0.0
         for source, language in available
     }
+
+
+def check_known(weights: Collection[str], sources: Collection[str]) -> None:
+    """Raise MixtureError if there are weights of sources that the corpus does not have."""
+    if unknown := sorted(set(weights) - set(sources)):
+        known = ", ".join(sorted(sources))
+        raise MixtureError(f"weights name {', '.join(map(repr, unknown))}; the corpus has {known}")
+
+
+def portions(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Divide `total` by the weights into whole parts that add up to it; all are 0 if no weight is above 0."""
+    whole = sum(weights.values())
+    parts, done, before = {}, 0.0, 0
+    for name, weight in weights.items():
+        done += weight
+        end = round(total * done / whole) if whole else 0
+        parts[name], before = end - before, end
+    return parts
 
 
 def _shares(most: Mapping[Language, float], polish_share: float, max_tokens: int | None) -> dict[Language, float]:

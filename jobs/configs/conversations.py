@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from jobs.configs.base import Config
 from jobs.configs.texts import Length, check_names
@@ -14,12 +14,14 @@ from tokenization.dialogues.spec import DialogueSpec
 
 class InteractionShardsConfig(Config):
     """Single interactions of at most `length` tokens. For both languages together, train has `generated` ones from
-    generated dialogues and up to `documents` from the corpus. The data sets in `sources` add all their interactions."""
+    generated dialogues and up to `documents` from the corpus, to which its sources of a language contribute by
+    `weights`, 1 by default. The data sets in `sources` add all their interactions."""
 
     length: Length
     shards: PositiveInt = 4
     generated: NonNegativeInt = 4_000
     documents: NonNegativeInt = 4_000
+    weights: dict[str, NonNegativeFloat] = {}
     dialogues: DialogueSpec = DialogueSpec()
     sources: tuple[ConversationSource, ...] = ()
     seed: int = 0

@@ -10,25 +10,25 @@ from itertools import pairwise
 import numpy as np
 
 from jobs.configs.conversations import ConversationShardsConfig, InteractionShardsConfig
+from tokenization.conversations.pairs import SourceShare, source_shares
 from tokenization.conversations.sources import Partition
 from tokenization.documents import Catalogue
+from tokenization.mixture import check_known
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 from tokenization.shards.index import shard_name
 
 HELD_OUT = 20  # validation and test each get a 20th as many interactions as train
-SURPLUS = 3  # documents read per wanted interaction, since many documents hold none that fits
 
 
 @dataclass(frozen=True)
 class InteractionShare:
-    """One language in one shard: `generated` interactions from the dialogues numbered from `dialogue` on, and `real`
-    interactions from the documents at these corpus `rows`."""
+    """One language in one shard: `generated` interactions from the dialogues numbered from `dialogue` on, and those of
+    the corpus from each of its sources."""
 
     language: Language
     dialogue: int
     generated: int
-    rows: tuple[int, ...]
-    real: int
+    real: tuple[SourceShare, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ DialogueShard = InteractionShard | ConversationShard
 def interaction_shards(
     catalogue: Catalogue, config: InteractionShardsConfig, partitions: Sequence[Partition] = ()
 ) -> list[InteractionShard]:
-    """Plan shards with both languages in equal numbers. Documents are chosen by hash and dealt out in turn."""
+    """Plan shards with both languages in equal numbers. Documents are chosen by hash and dealt out in turn. Raises
+    MixtureError for weights of unknown sources."""
+    check_known(config.weights, catalogue.names)
     shards = []
     for split in SPLITS:
         count = config.shards if split == "train" else 1
@@ -76,15 +78,14 @@ def interaction_shards(
         dealt: list[list[InteractionShare]] = [[] for _ in range(count)]
         for language, half in zip(LANGUAGES, (0, 1), strict=True):
             generated = _portion(int(config.generated * scale), half, len(LANGUAGES))
-            real = _portion(int(config.documents * scale), half, len(LANGUAGES))
-            rows = catalogue.select(split, language)[: real * SURPLUS]
+            wanted = _portion(int(config.documents * scale), half, len(LANGUAGES))
+            real = source_shares(catalogue, split, language, wanted, config.weights)
             for i in range(count):
                 share = InteractionShare(
                     language=language,
                     dialogue=generated * i // count,
                     generated=_portion(generated, i, count),
-                    rows=tuple(sorted(int(row) for row in rows[i::count])),
-                    real=_portion(real, i, count),
+                    real=tuple(each.dealt(i, count) for each in real),
                 )
                 dealt[i].append(share)
         for i, (shares, mine) in enumerate(zip(dealt, _dealt(partitions, split, count), strict=True)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, groupby, islice, zip_longest
+from itertools import chain, groupby, islice
 from typing import Any, Protocol
 
 from jobs.shards.dialogue_counts import DialogueCounts
@@ -16,20 +16,23 @@ from jobs.shards.dialogue_manifest import ConversationShard, DialogueShard, Inte
 from jobs.shards.dialogue_sources import SourceReport
 from jobs.shards.job import Finished
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.conversations.documents import conversation_of, interactions_of
+from tokenization.conversations.documents import conversation_of
+from tokenization.conversations.pairs import pairs, source_shares
 from tokenization.conversations.template import EncodedInteraction, encode_interactions, encode_windows
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
-from tokenization.records import LANGUAGES, SPLITS, Conversation, Document, Interaction, Language, ShardRow, Split
+from tokenization.records import LANGUAGES, SPLITS, Conversation, Interaction, Language, ShardRow, Split
+from tokenization.shards.provenance import Origin, ProvenanceWriter
 from tokenization.shards.schema import Kind
-from tokenization.shards.writer import write_shard
+from tokenization.shards.writer import BATCH_ROWS, write_shard
 
 Distractors = Mapping[tuple[Split, Language], tuple[Interaction, ...]]
 
 GENERATED = "dialogues"  # the source name of conversations that are generated from templates
 DISTRACTORS = 300  # real interactions per language and split, which serve generated conversations as small talk
 ENCODED_AT_ONCE = 128  # conversations
+_ORIGIN = "origin"  # of a row, which is no column of the shard
 
 
 @dataclass(frozen=True)
@@ -45,30 +48,30 @@ class InteractionRows:
     def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]:
         for share in shard.shares:
             generated = list(islice(self._generated(shard.split, share), share.generated))
-            turns = encode_interactions(self.tokenizer, [turn for _, turn in generated], self.length)
-            for (source, _), encoded in zip(generated, turns, strict=True):
-                counts.add(source, share.language, [encoded])
-                yield _interaction_row(encoded, share.language)
-            if share.rows:
-                limit = 1 + 2 * share.real // len(share.rows)
-                found = real_interactions(self.corpus.read(share.rows), self.tokenizer, self.length, limit)
-                for source, _, encoded in islice(found, share.real):
-                    counts.add(source, share.language, [encoded])
-                    yield _interaction_row(encoded, share.language)
+            turns = encode_interactions(self.tokenizer, [told.interactions[number] for told, number in generated],
+                                        self.length)  # fmt: skip
+            for (told, number), encoded in zip(generated, turns, strict=True):
+                counts.add(told.source, share.language, [encoded])
+                yield _with_origin(_interaction_row(encoded, share.language), told.source, told.id, number)
+            for pair in pairs(self.corpus, share.real, self.tokenizer, self.length):
+                counts.add(pair.document.source, share.language, [pair.encoded])
+                row = _interaction_row(pair.encoded, share.language)
+                yield _with_origin(row, pair.document.source, pair.document.id, pair.number)
         for conversation, turns in _encode(report.read(), self.tokenizer, self.length, _windowed(shard)):
             report.count(conversation, turns)
-            for turn in turns:
+            for number, turn in enumerate(turns):
                 if any(turn.loss_mask):  # a system prompt has nothing to learn
                     counts.add(conversation.source, conversation.language, [turn])
-                    yield _interaction_row(turn, conversation.language)
+                    row = _interaction_row(turn, conversation.language)
+                    yield _with_origin(row, conversation.source, conversation.id, number)
 
-    def _generated(self, split: Split, share: InteractionShare) -> Iterator[tuple[str, Interaction]]:
-        """The turns of generated dialogues, questions about memory included, each with its source name. In joint
-        training, memory holds the interaction itself, so these questions are the first to teach reading."""
+    def _generated(self, split: Split, share: InteractionShare) -> Iterator[tuple[Conversation, int]]:
+        """The turns of generated dialogues, questions about memory included, each with its dialogue. In joint training,
+        memory holds the interaction itself, so these questions are the first to teach reading."""
         # every dialogue has at least one turn, so no more dialogues than interactions are needed
         for index in range(share.dialogue, share.dialogue + share.generated):
             conversation = generate(self.dialogues, share.language, split, self.seed, index)
-            yield from ((conversation.source, turn) for turn in conversation.interactions)
+            yield from ((conversation, number) for number in range(len(conversation.interactions)))
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,12 @@ class ConversationRows:
 
     def row(self, conversation: Conversation, turns: list[EncodedInteraction]) -> ShardRow:
         """The row of a conversation with its encoded interactions."""
-        return {
+        row = {
             "conversation_id": conversation.id,
             "interactions": [_interaction_row(turn, conversation.language) for turn in turns],
             "probes": [asdict(probe) for probe in conversation.probes],
         }
+        return _with_origin(row, conversation.source, conversation.id, 0)
 
     def _pieces(
         self, conversations: Iterable[Conversation], windowed: Collection[str] = ()
@@ -145,7 +149,9 @@ class DialogueShardWriter:
 
     def __call__(self, shard: DialogueShard) -> Finished:
         report, counts = SourceReport(shard.split, shard.partitions), DialogueCounts(shard.split, self.rows.length)
-        record = write_shard(f"{self.uri}/{shard.file}", self.kind, self.rows(shard, report, counts), shard.split)
+        url = f"{self.uri}/{shard.file}"
+        with ProvenanceWriter(url) as table:
+            record = write_shard(url, self.kind, _traced(self.rows(shard, report, counts), table), shard.split)
         report.write(self.uri, shard.file)
         gone = {"gone": report.gone} if report.gone else {}
         return Finished((record,), counts.report | gone, self.rows.tokenizer.slow)
@@ -163,36 +169,16 @@ def pieces(
         yield replace(conversation, id=name), prompt + turns[start : start + longest]
 
 
-def real_interactions(
-    documents: Iterable[Document], tokenizer: Tokenizer, length: int, limit: int
-) -> Iterator[tuple[str, Interaction, EncodedInteraction]]:
-    """Yield source, interaction and encoding of the documents' interactions that have fewer than `length` tokens uncut.
-
-    The first of each document come first, then the second of each, up to `limit` per document.
-    """
-    rounds = zip_longest(*(list(_fitting(document, tokenizer, length, limit)) for document in documents))
-    return (found for found in chain.from_iterable(rounds) if found)
-
-
 def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, length: int) -> Distractors:
-    """Choose up to DISTRACTORS real interactions per split and language. Each is shorter than half of `length`, so that
-    it lengthens no batch."""
+    """Choose up to DISTRACTORS real interactions per split and language, as many from each source. Each is shorter than
+    half of `length`, so that it lengthens no batch."""
     chosen = {}
     for split in SPLITS:
         for language in LANGUAGES:
-            rows = catalogue.select(split, language)[: 3 * DISTRACTORS]
-            found = real_interactions(corpus.read(rows), tokenizer, length // 2, limit=4)
-            chosen[split, language] = tuple(interaction for _, interaction, _ in islice(found, DISTRACTORS))
+            shares = source_shares(catalogue, split, language, DISTRACTORS, {})
+            found = pairs(corpus, shares, tokenizer, length // 2)
+            chosen[split, language] = tuple(pair.interaction for pair in found)
     return chosen
-
-
-def _fitting(
-    document: Document, tokenizer: Tokenizer, length: int, limit: int
-) -> Iterator[tuple[str, Interaction, EncodedInteraction]]:
-    candidates = list(islice(interactions_of(document), 4 * limit))
-    encoded = encode_interactions(tokenizer, candidates, length)
-    pairs = zip(candidates, encoded, strict=True)
-    return islice(((document.source, one, ids) for one, ids in pairs if len(ids.input_ids) < length), limit)
 
 
 def _encode(
@@ -218,6 +204,22 @@ def _windowed(shard: DialogueShard) -> set[str]:
     """The data sets whose long answers are not cut."""
     sources = (partition.source for partition in shard.partitions)
     return {source.name for source in sources if source.long_answers == "window"}
+
+
+def _with_origin(row: ShardRow, source: str, name: str, number: int) -> ShardRow:
+    return row | {_ORIGIN: (source, name, number)}
+
+
+def _traced(rows: Iterable[ShardRow], table: ProvenanceWriter) -> Iterator[ShardRow]:
+    """Yield the rows without their origins, which go to the table."""
+    numbered = enumerate(rows)
+    while chunk := list(islice(numbered, BATCH_ROWS)):
+        origins = []
+        for number, row in chunk:
+            tokens = sum(len(turn["input_ids"]) for turn in row.get("interactions", [row]))
+            origins.append(Origin(number, 0, tokens, *row.pop(_ORIGIN)))
+        table.write(dict(zip(Origin._fields, map(list, zip(*origins, strict=True)), strict=True)))
+        yield from (row for _, row in chunk)
 
 
 def _interaction_row(encoded: EncodedInteraction, language: Language) -> ShardRow:

@@ -15,13 +15,14 @@ from jobs.shards.dialogue_rows import ConversationRows, DialogueShardWriter, Int
 from jobs.shards.dialogue_sources import report_sources
 from jobs.shards.dialogue_survey import surveyed_partitions
 from jobs.shards.job import run_manifest, shard_metrics, total, write_shard_index
-from jobs.stage.context import StageContext, StageError
+from jobs.stage.context import Look, StageContext, StageError
 from jobs.stage.corpus_input import open_corpus
 from jobs.stage.inputs import open_tokenizer
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import DIALOGUES
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
+from tokenization.mixture import MixtureError
 from tokenization.shards.schema import Kind
 
 
@@ -30,7 +31,10 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
     corpus, catalogue, tokenizer = dialogue_inputs(ctx)
     partitions = surveyed_partitions(ctx, config.sources)
     rows = InteractionRows(corpus, tokenizer, config.length, config.dialogues, config.seed)
-    shards = interaction_shards(catalogue, config, partitions)
+    try:
+        shards = interaction_shards(catalogue, config, partitions)
+    except MixtureError as error:
+        raise StageError(f"interactions: {error}", Look(ctx.stage)) from error
     return write_dialogue_shards(ctx, "interactions", tokenizer, shards, rows, config)
 
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from tokenization.hashing import stable_hash
 from tokenization.mixture import SourceOf
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 from tokenization.shards.packing import pack
+from tokenization.shards.provenance import ProvenanceWriter, piece_columns
 from tokenization.shards.writer import ShardWriter
 
 READ = ["id", "text", "language", "source", "split"]
@@ -43,25 +45,28 @@ class TextShardWriter:
         counts = TextCounts()
         windows: defaultdict[tuple[Split, Language, int], _Window] = defaultdict(_Window)
         with ExitStack() as stack:
-            writers = {
-                split: stack.enter_context(ShardWriter(f"{self.uri}/{shard.file(split)}", "text", split))
-                for split in SPLITS
-            }
+            urls = {split: f"{self.uri}/{shard.file(split)}" for split in SPLITS}
+            writers = {split: stack.enter_context(ShardWriter(url, "text", split)) for split, url in urls.items()}
+            tables = {split: stack.enter_context(ProvenanceWriter(url)) for split, url in urls.items()}
 
             def flush(split: Split, language: Language, number: int) -> None:
-                rows = pack(*windows.pop((split, language, number)).documents(), self.length)
+                window = windows.pop((split, language, number))
+                rows = pack(*window.documents(), self.length)
+                tables[split].write(window.origins(piece_columns(rows, writers[split].rows)))
+                rows = rows.select(["input_ids", "document_starts"])
                 counts.wrote(split, rows.num_rows, len(rows.column("input_ids").values), self.length)
                 code = pa.array(np.full(rows.num_rows, LANGUAGES.index(language), dtype=np.int8))
                 writers[split].write(rows.append_column("language", code))
 
             for chosen in _chosen(shard):
                 ids, offsets = self.tokenizer.encode_flat(chosen.texts.to_pylist())
+                names = pa.repeat(chosen.source, len(chosen.texts)), chosen.names
                 size = pc.sum(pc.binary_length(chosen.texts)).as_py()
                 counts.read(chosen.source, chosen.language, chosen.split, size, offsets, chosen.times)
                 # each pass has its own window, so that no row holds a document twice
                 for number in range(chosen.times):
                     key = chosen.split, chosen.language, number
-                    windows[key].add(ids, offsets)
+                    windows[key].add(ids, offsets, *names)
                     if windows[key].tokens >= WINDOW:
                         flush(*key)
             for key in sorted(windows):
@@ -76,6 +81,7 @@ class Chosen:
     split: Split
     source: str
     language: Language
+    names: pa.StringArray  # ids of the documents
     texts: pa.StringArray
     times: int
 
@@ -89,7 +95,8 @@ def _chosen(shard: TextShard) -> Iterator[Chosen]:
                 once_more = _by_hash(some.column("id"), fraction)
                 for mask, times in ((once_more, int(whole) + 1), (~once_more, int(whole))):
                     if times and mask.any():
-                        yield Chosen(split, source, language, some.column("text").filter(pa.array(mask)), times)
+                        mine = some.filter(pa.array(mask))
+                        yield Chosen(split, source, language, mine.column("id"), mine.column("text"), times)
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[Split, str, Language], pa.RecordBatch]]:
@@ -116,11 +123,21 @@ class _Window:
     """Encoded documents that wait to be packed."""
 
     parts: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    sources: list[pa.StringArray] = field(default_factory=list)
+    names: list[pa.StringArray] = field(default_factory=list)
     tokens: int = 0
 
-    def add(self, ids: np.ndarray, offsets: np.ndarray) -> None:
+    def add(self, ids: np.ndarray, offsets: np.ndarray, sources: pa.StringArray, names: pa.StringArray) -> None:
         self.parts.append((ids, offsets))
+        self.sources.append(sources)
+        self.names.append(names)
         self.tokens += len(ids)
+
+    def origins(self, pieces: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The columns of provenance of these pieces, whose documents are numbered as they were added."""
+        document = pa.array(pieces.pop("document"))
+        columns = {"source": self.sources, "id": self.names}
+        return pieces | {name: pa.concat_arrays(parts).take(document) for name, parts in columns.items()}
 
     def documents(self) -> tuple[np.ndarray, np.ndarray]:
         """Token ids and offsets of all documents, in the form that `pack` takes."""

@@ -16,7 +16,8 @@ from tokenization.bpe.special_tokens import BOS, EOS
 
 
 def pack(ids: np.ndarray, offsets: np.ndarray, length: int) -> pa.RecordBatch:
-    """Return the columns input_ids and document_starts, list<int32>, with rows of at most `length` tokens.
+    """Return the columns input_ids and document_starts, list<int32>, with rows of at most `length` tokens, and for each
+    document start, as list<int32>, the columns document, which is its number, and offset, which is its first token.
 
     Document `i` is `ids[offsets[i]:offsets[i + 1]]`, with ids int32 [N] and offsets int64 [documents + 1] from 0 to N.
     It becomes `[BOS] tokens [EOS]`. A document longer than a row is cut, and only its first piece has [BOS]. Pieces
@@ -35,9 +36,12 @@ def pack(ids: np.ndarray, offsets: np.ndarray, length: int) -> pa.RecordBatch:
     ends = _offsets(sizes[order])
     first = _offsets(pieces_of)
     starts = ends[:-1] - np.repeat(ends[first[:-1]], pieces_of)
+    document = np.searchsorted(offsets, edges[:-1], side="right") - 1
+    offset = np.maximum(0, edges[:-1] - offsets[document] - 1)  # [BOS] is no token of the document
+    places = [starts.astype(np.int32), *(place[order].astype(np.int32) for place in (document, offset))]
     return pa.RecordBatch.from_arrays(
-        [_lists(ends[first], _gathered(framed, edges, order)), _lists(first, starts.astype(np.int32))],
-        ["input_ids", "document_starts"],
+        [_lists(ends[first], _gathered(framed, edges, order)), *(_lists(first, place) for place in places)],
+        ["input_ids", "document_starts", "document", "offset"],
     )
 
 

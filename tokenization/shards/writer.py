@@ -24,13 +24,13 @@ BATCH_ROWS = 1024
 
 class ShardWriter:
     """Writes one file, batch by batch, inside a `with` block. The file appears whole when the block ends, and not at
-    all if the block raises; then `record` describes it. The same batches give the same bytes."""
+    all if the block raises; then `record` describes it. The same batches give the same bytes. `rows` were written."""
 
     record: ShardRecord
 
     def __init__(self, url: str, kind: Kind, split: Split = "train") -> None:
         self._url, self._split, self._schema = url, split, SCHEMAS[kind]
-        self._rows = self._tokens = 0
+        self.rows = self._tokens = 0
 
     def __enter__(self) -> ShardWriter:
         with ExitStack() as stack:
@@ -43,13 +43,13 @@ class ShardWriter:
         """Write rows in the schema of the kind."""
         for start in range(0, batch.num_rows, BATCH_ROWS):
             self._stream.write_batch(batch.slice(start, BATCH_ROWS))
-        self._rows += batch.num_rows
+        self.rows += batch.num_rows
         self._tokens += _token_count(batch)
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
         described = self._file.size, self._file.sha256.hexdigest()
-        self.record = ShardRecord(os.path.basename(self._url), self._split, self._rows, self._tokens, *described)
+        self.record = ShardRecord(os.path.basename(self._url), self._split, self.rows, self._tokens, *described)
 
 
 def write_shard(url: str, kind: Kind, rows: Iterable[Mapping[str, Any]], split: Split = "train") -> ShardRecord:

@@ -25,6 +25,7 @@ from tokenization.conversations.template import decode_answer
 from tokenization.documents import Corpus
 from tokenization.records import LANGUAGES, SPLITS, Interaction
 from tokenization.shards.index import read_index
+from tokenization.shards.provenance import origins_of
 from tokenization.shards.reader import ShardReader
 
 
@@ -93,6 +94,29 @@ def test_text_shards_hold_every_document_and_nothing_else(built, inputs):
         assert (reader.length, reader.tokenizer_digest, reader.vocab_size) == (
             48, tokenizer.digest, tokenizer.vocab_size,
         )  # fmt: skip
+
+
+def test_every_token_of_a_shard_is_traced(built, inputs):
+    tokenizer = Tokenizer.load(f"{inputs[1]}/tokenizer.json")
+    by_id = {document.id: document for document in documents()}
+    uri = built["text"].output_uri
+    for row in (0, 7):
+        [ids] = [found["input_ids"] for found in ShardReader(uri, "train").rows([row])]
+        origins = origins_of(f"{uri}/train-00000.arrow", row)
+        assert [one.row for one in origins] == [row] * len(origins) and origins[-1].start + origins[-1].tokens == len(
+            ids
+        )
+        for one in origins:
+            piece = [token for token in ids[one.start : one.start + one.tokens] if token not in (BOS, EOS)]
+            text = tokenizer.encode(by_id[one.id].text)
+            assert one.source == "generated" and piece == text[one.offset : one.offset + len(piece)]
+    for kind in ("interactions", "conversations"):
+        uri = built[kind].output_uri
+        rows = len(ShardReader(uri, "test"))
+        found = [one for row in range(rows) for one in origins_of(f"{uri}/test-00000.arrow", row)]
+        assert len(found) == rows and {one.source for one in found} >= {"dialogues"}
+        if kind == "interactions":
+            assert {one.id for one in found if one.source == "generated"} <= by_id.keys()
 
 
 def test_polish_gets_its_share(built):

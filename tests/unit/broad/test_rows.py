@@ -62,7 +62,7 @@ def test_hardly_a_turn_is_cut(counted, tokenizer):
 
 def test_single_interactions_are_counted_by_generator(tokenizer):
     rows = InteractionRows(NoDocuments(), tokenizer, LENGTH, SPEC, 1)
-    shares = tuple(InteractionShare(language, 0, 300, (), 0) for language in LANGUAGES)
+    shares = tuple(InteractionShare(language, 0, 300) for language in LANGUAGES)
     counts = DialogueCounts("train", LENGTH)
     made = list(rows(InteractionShard("train.arrow", "train", shares), SourceReport("train", ()), counts))
     sources = counts.report["sources"]

@@ -14,6 +14,7 @@ from jobs.configs.texts import TextShardsConfig
 from jobs.shards.dialogue_manifest import conversation_shards, interaction_shards
 from jobs.shards.text_manifest import Stock, take_stock, text_shards
 from tokenization.documents import Catalogue, Corpus, RowGroup
+from tokenization.mixture import MixtureError
 
 RNG = np.random.default_rng(0)
 
@@ -97,18 +98,34 @@ def test_interaction_shards_share_no_document_and_no_dialogue():
     shards = interaction_shards(files, config)
     shares = [share for shard in shards if shard.split == "train" for share in shard.shares]
     assert sum(share.generated for share in shares) == 401
-    assert sum(share.real for share in shares) == 199
-    rows = [row for shard in shards for share in shard.shares for row in share.rows]
+    assert sum(part.wanted for share in shares for part in share.real) == 199
+    rows = [row for shard in shards for share in shard.shares for part in share.real for row in part.rows]
     assert len(rows) == len(set(rows))
     for shard in shards:
         for share in shard.shares:
-            for row in share.rows:
+            for row in (row for part in share.real for row in part.rows):
                 assert ("train", "validation", "test")[files.splits[row]] == shard.split
                 assert ("en", "pl")[files.languages[row]] == share.language
     for language in ("en", "pl"):
         mine = [share for share in shares if share.language == language]
         assert all(a.dialogue + a.generated <= b.dialogue for a, b in itertools.pairwise(mine))
     assert all(share.generated == 10 for shard in shards[3:] for share in shard.shares)
+
+
+def test_each_source_gives_interactions_by_its_weight_whatever_its_size_and_place():
+    files = replace(catalogue(), sources=np.minimum(np.arange(1000) // 400, 1), names=("first", "second"))
+    english = [
+        (files.names[files.sources[part.rows[0]]], part.wanted)
+        for weights in ({}, {"second": 3.0}, {"first": 0.0})
+        for shard in interaction_shards(
+            files, InteractionShardsConfig(length=64, shards=1, documents=200, weights=weights)
+        )
+        if shard.split == "train"
+        for part in shard.shares[0].real
+    ]
+    assert english == [("first", 50), ("second", 50), ("first", 25), ("second", 75), ("second", 100)]
+    with pytest.raises(MixtureError, match="weights name 'third'; the corpus has first, second"):
+        interaction_shards(files, InteractionShardsConfig(length=64, weights={"third": 1.0}))
 
 
 def test_conversation_shards_cover_all_dialogues():

@@ -7,6 +7,7 @@ import pytest
 
 from tokenization.bpe.special_tokens import BOS, EOS
 from tokenization.shards.packing import best_fit, pack
+from tokenization.shards.provenance import piece_columns
 
 
 def documents(seed: int, count: int, longest: int) -> list[list[int]]:
@@ -52,6 +53,22 @@ def test_every_token_comes_out_once_and_in_order(longest):
         assert all(piece[0] == BOS or len(text) > 30 for piece in mine)
     assert sum(piece.count(BOS) for piece in pieces) == sum(piece.count(EOS) for piece in pieces) == len(texts)
     assert all(0 < len(row["input_ids"]) <= 32 and row["document_starts"][0] == 0 for row in rows)
+
+
+def test_every_piece_names_its_document_and_its_place_in_it():
+    texts = documents(1, 200, 90)
+    offsets = np.cumsum([0, *map(len, texts)])
+    rows = pack(np.array([token for text in texts for token in text], dtype=np.int32), offsets, 32)
+    pieces = piece_columns(rows, 1_000)
+    ids = rows["input_ids"].to_pylist()
+    seen = 0
+    for row, start, tokens, document, offset in zip(
+        *(pieces[name].tolist() for name in ("row", "start", "tokens", "document", "offset")), strict=True
+    ):
+        piece = [token for token in ids[row - 1_000][start : start + tokens] if token not in (BOS, EOS)]
+        assert piece == texts[document][offset : offset + len(piece)]
+        seen += tokens
+    assert seen == sum(map(len, ids)) == sum(map(len, texts)) + 2 * len(texts)
 
 
 def test_short_documents_stay_whole_and_long_ones_go_on_without_bos():
