@@ -7,18 +7,21 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import fsspec
 
 from jobs.corpus.cleaning import CleanTask
 from jobs.stage.markdown import row
 from tokenization.cleaning.removals import merged
+from tokenization.cleaning.settings import RuleSet
 from tokenization.files.storage import publish
 from tokenization.quarantine import HELP
 from tokenization.records import LANGUAGES, SPLITS
 from tokenization.sources.seen import left_out
 from tokenization.sources.source import Source
+
+_SKIPPED = ("vulgar", "repeated", *get_args(RuleSet))  # reasons that `skip` of a source names
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ def nothing_from(task: CleanTask, reports: Sequence[Mapping[str, Any]]) -> str:
         removed = merged(one["removed"] for one in (*reports, *judged))
         told = ", ".join(f"{entry['documents']:,} {reason}" for reason, entry in removed.items())
         rules = f"language = {source.language!r}, min_characters = {task.corpus.min_characters:,}"
+        off = ", ".join(repr(reason) for reason in removed if reason in _SKIPPED)
+        rules += f"; skip = [{off}] of the source turns these filters off" if off else ""
         return f"source {source.name}: nothing is left of {texts:,} texts of {task.origin} ({told}); {rules}"
     rejected: Counter[str] = Counter()
     first: dict[str, str] = {}

@@ -50,7 +50,7 @@ _SILESIAN = re.compile(
     zawiyr|dziy[nń])\w*)\b""",
     re.VERBOSE,
 )
-_LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭ]")  # of Silesian and Kashubian
+_LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭěřůčšž]")  # of Silesian and Kashubian, of Sorbian and Czech
 
 
 def words(paragraph: str) -> list[str]:
@@ -66,8 +66,8 @@ def own_signs(lower: list[str], language: Language) -> int:
 
 
 def signs_of_relatives(paragraph: str, found: list[str], language: Language) -> int:
-    """Count the signs of Scots if the language is English, of Silesian and Kashubian if it is Polish. `found` are the
-    words of the paragraph. Names such as Zoë are no signs."""
+    """Count the signs of Scots if the language is English, of Silesian, Kashubian, Sorbian and Czech if it is Polish.
+    `found` are the words of the paragraph. Names such as Zoë are no signs."""
     lower = paragraph.lower()
     if language == "en":
         sure = len(_SCOTS.findall(lower))

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tokenization.conversations.messages import ANSWERS, QUESTIONS, Message, read_messages
 from tokenization.conversations.messages import FIELDS as MESSAGE_FIELDS
 from tokenization.conversations.rows import MESSAGES, RowError, Struct, refuse_flagged, text_of
+from tokenization.conversations.transcripts import transcript
 from tokenization.records import Interaction
 
-_MATERIAL = ("input", "context")  # what an instruction is about
-_SYSTEM = ("system", "system_prompt")
-COLUMNS = frozenset({*MESSAGES, *ANSWERS})  # a row of this schema has one of them
-FIELDS = MESSAGE_FIELDS | {*MESSAGES, *_MATERIAL, *_SYSTEM, "history", "lang"}
+_MATERIAL = ("input", "context", "wejście")  # what an instruction is about
+_SYSTEM = ("system", "system_prompt", "systemInstruction")
+_HISTORY = ("history", "chat_history")
+
+
+def _both(*names: str) -> frozenset[str]:
+    """The names of columns, as they are and capitalised."""
+    return frozenset(spelled for name in names for spelled in (name, name[:1].upper() + name[1:]))
+
+
+COLUMNS = _both(*MESSAGES, *ANSWERS, "text")  # a row of this schema has one of them
+FIELDS = MESSAGE_FIELDS | _both(*MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang")
 
 
 def chat(row: Struct) -> list[Interaction]:
     """Read the messages of a row (`MESSAGES` names the columns), or its question and its answer.
 
-    Messages of one speaker in a row become one, with an empty line between them. System messages at the beginning
-    are the system prompt; a later one is the instruction of the next interaction. What the assistant says before
-    anybody asked, and a last question without an answer, are left out. Raises RowError for what is no chat, and for
-    what is flagged as toxic or redacted.
+    A text may hold a whole chat (`conversations.transcripts`), and of answers to choose from, the one that was `chosen`
+    counts. Names of columns may be capitalised. Messages of one speaker in a row become one, with an empty line between
+    them. System messages at the beginning are the system prompt; a later one is the instruction of the next
+    interaction. What the assistant says before anybody asked, and a last question without an answer, are left out.
+    Raises RowError for what is no chat, and for what is flagged as toxic or redacted.
     """
+    row = {name[:1].lower() + name[1:]: value for name, value in row.items()}
     refuse_flagged(row, "")
     messages = [*_system(row), *_history(row)]
     column = next((name for name in MESSAGES if _is_list(row.get(name))), None)
-    messages += read_messages(row[column], column) if column else _single(row)
+    if column and not (column == "chosen" and isinstance(row.get("prompt"), list)):
+        messages += read_messages(row[column], column)
+    else:
+        messages += _single(row)
     turns = list(_turns(messages))
     if all(turn.is_system_prompt for turn in turns):
         raise RowError("no answers" if messages else "no messages")
@@ -42,33 +56,62 @@ def _is_list(value: object) -> bool:
 
 def _system(row: Struct) -> Iterator[Message]:
     for name in _SYSTEM:
-        if text := text_of(row, name, ""):
+        if isinstance(row.get(name), Mapping):
+            yield from read_messages([{"role": "system", **row[name]}], name)
+        elif text := text_of(row, name, ""):
             yield Message("system", name, text)
     if tools := row.get("tools"):
         yield Message("system", "tools", tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False))
 
 
 def _history(row: Struct) -> Iterator[Message]:
-    """Earlier turns beside an instruction, as lists of a question and its answer."""
-    for number, pair in enumerate(row.get("history") or ()):
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise RowError("history holds no pairs", f"history[{number}]")
-        yield from read_messages(pair, f"history[{number}]")
+    """Earlier turns beside an instruction, as messages or as lists of a question and its answer."""
+    name = next((name for name in _HISTORY if row.get(name)), "history")
+    for number, turn in enumerate(row.get(name) or ()):
+        where = f"{name}[{number}]"
+        if isinstance(turn, Mapping):
+            yield from read_messages([turn], where)
+        elif isinstance(turn, list | tuple) and len(turn) == 2:
+            yield from read_messages(turn, where)
+        else:
+            raise RowError(f"{name} holds no pairs", where)
 
 
 def _single(row: Struct) -> Iterator[Message]:
     question = next((name for name in (*QUESTIONS, *_MATERIAL) if row.get(name)), None)
     answer = next((name for name in ANSWERS if row.get(name) and name != question), None)
+    if not (question and answer) and (said := list(_written_down(row))):
+        yield from said
+        return
     if question and isinstance(row[question], list):  # messages that lead to an answer in messages
         yield from read_messages(row[question], question)
     elif question:
         parts = [text_of(row, question, "")]
         parts += [text_of(row, name, "") for name in _MATERIAL if name != question]
         yield Message("user", question, "\n\n".join(filter(None, parts)))
-    if answer and isinstance(row[answer], list):
+    if answer == "answers":
+        yield Message("assistant", answer, _first_of(row[answer]))
+    elif answer and isinstance(row[answer], list):
         yield from read_messages(row[answer], answer)
     elif answer:
         yield from read_messages([{"role": "assistant", "content": row[answer]}], answer)
+
+
+def _written_down(row: Struct) -> Iterator[Message]:
+    """The messages of a chat that stands in one text."""
+    for name in ("text", "chosen", *QUESTIONS, *MESSAGES):
+        if isinstance(row.get(name), str) and (said := transcript(row[name])):
+            yield from read_messages([{"role": role, "content": words} for role, words in said], name)
+            return
+    if row.get("text"):
+        raise RowError("text is no transcript of a chat")
+
+
+def _first_of(answers: object) -> str:
+    """The first of several right answers: a list of texts, or a struct that holds it under `text`."""
+    found = answers.get("text") if isinstance(answers, Mapping) else answers
+    first = found[0] if isinstance(found, list | tuple) and found else found
+    return text_of({"answers": first}, "answers", "")
 
 
 @dataclass

@@ -27,12 +27,14 @@ _NAMES: dict[MessageRole, str] = {
     "function_result",
 }
 ROLES: dict[str, MessageRole] = {name: role for role, names in _NAMES.items() for name in names.split()}
-QUESTIONS = ("instruction", "prompt", "question", "query", "problem", "user", "human")
-ANSWERS = ("completion", "response", "output", "answer", "assistant", "gpt", "bot")
+QUESTIONS = ("instruction", "prompt", "question", "query", "problem", "user", "human", "message", "inputs", "pytanie",
+             "polecenie", "instrukcja")  # fmt: skip
+ANSWERS = ("completion", "response", "output", "answer", "assistant", "gpt", "bot", "chosen", "targets", "answers",
+           "odpowiedź", "odpowiedz", "wyjście")  # fmt: skip
 _CALLS = ("function_call", "tool_call")  # roles of an assistant that calls a tool
 
 _ROLE_FIELDS = ("role", "from", "speaker", "author", "sender")
-_CONTENT_FIELDS = ("content", "value", "text", "message", "utterance")
+_CONTENT_FIELDS = ("content", "value", "text", "message", "utterance", "parts")
 _THINK_FIELDS = ("reasoning_content", "thinking", "reasoning", "think")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 # Everything below these is read, since tools have arguments of any name.
@@ -74,6 +76,8 @@ def read_messages(value: object, column: str) -> Iterator[Message]:
         where = f"{column}[{number}]"
         if isinstance(entry, str):
             yield from _said("user" if number % 2 == 0 else "assistant", entry, where)
+        elif isinstance(entry, list | tuple) and len(entry) == 2 and str(entry[0]).casefold() in ROLES:
+            yield from _message({"role": entry[0], "content": entry[1]}, where)
         elif not isinstance(entry, Mapping):
             raise RowError(f"{column} holds {type(entry).__name__}, not messages", where)
         elif any(entry.get(name) is not None for name in _ROLE_FIELDS):
@@ -85,6 +89,8 @@ def read_messages(value: object, column: str) -> Iterator[Message]:
 def _message(entry: Struct, where: str) -> Iterator[Message]:
     refuse_flagged(entry, where)
     name = _first(entry, _ROLE_FIELDS)
+    if isinstance(name, Mapping):  # an author with a name, a role and more
+        name = _first(name, _ROLE_FIELDS)
     word = re.sub(r"[\s-]+", "_", name.strip().casefold()) if isinstance(name, str) else ""
     role = ROLES.get(word) or ("assistant" if word.startswith(("gpt", "chatgpt")) else None)
     if role is None:
@@ -107,7 +113,7 @@ def _message(entry: Struct, where: str) -> Iterator[Message]:
 
 def _pair(entry: Struct, where: str) -> Iterator[Message]:
     """A question with its answer, each under a name of its role, as in `{"human": …, "assistant": …}`."""
-    asked, answered = _first(entry, QUESTIONS), _first(entry, ANSWERS)
+    asked, answered = _first(entry, (*QUESTIONS, "input")), _first(entry, ANSWERS)
     if asked is None or answered is None:
         raise RowError("a message without a role", where)
     yield from _said("system", entry.get("system"), where)

@@ -15,7 +15,8 @@ from tokenization.records import Interaction, Language, Preference
 
 Struct = Mapping[str, Any]
 
-MESSAGES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "data")
+MESSAGES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns", "utterances",
+            "contents", "data", "chosen")  # fmt: skip
 """Columns with the messages of a chat, the most usual first."""
 LANGUAGE_NAMES: dict[str, Language] = {
     **dict.fromkeys(("en", "eng", "english", "angielski"), "en"),

@@ -38,7 +38,7 @@ _ENDINGS: dict[str, Format] = {
     "tgz": "tar", "pq": "parquet",
 }  # fmt: skip
 _HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!doctype html|<html[\s>])", re.IGNORECASE | re.DOTALL)
-_ARRAY = re.compile(rb"\s*\[\s*\{")
+_ARRAY = re.compile(rb"\s*\[\s*(\{|\"(?=.*\"\s*[,\]]))", re.DOTALL)
 _OBJECT = re.compile(rb"\s*\{\s*(\"|\}|$)")
 
 

@@ -153,3 +153,10 @@ def test_a_stated_format_is_taken_and_columns_are_mapped(tmp_path):
     for setting in ({"encoding": "latin-99"}, {"columns": {"body": "text"}}):
         with pytest.raises(ValueError, match=next(iter(setting))):
             reads(tmp_path / "rows", **setting)
+
+
+@pytest.mark.parametrize("name", ["texts.json", "texts"])
+def test_an_array_of_texts_is_one_document_each(tmp_path, name):
+    (tmp_path / name).write_text(json.dumps([POLISH, "drugi", 3]))
+    texts, rejected, kinds = reads(tmp_path / name)
+    assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] and kinds == {"json": 1}

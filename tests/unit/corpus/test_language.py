@@ -17,6 +17,7 @@ RELATIVES = {
         "Silesian": "Stary mynorz kożdego rana ôtwiyroł ôkno i kukoł, jak woda we potoku po dyszczu pomału przibywo.",
         "Silesian in Polish letters": "Niy wiym, czy bydzie dyszcz, ale zabier ze sobōm coś, coby niy zmoknōńć.",
         "Kashubian": "Stôri młinôrz kòżdégò réna òtmikôł òkno ë zdrzôł, jak wòda w strëdze pò deszczu rosce.",
+        "Sorbian": "Dźensa rano je so dešćowało, tohodla smy doma wostali.",
         "German": "Der alte Müller öffnete jeden Morgen das Fenster und sah zu, wie das Wasser langsam stieg.",
         "English": "The old miller opened the window every morning and watched the water in the brook rise.",
     },
@@ -40,6 +41,7 @@ TRUE = {
         "dr Anna Kowalska-Nowak, Uniwersytet Jagielloński",
         "Ratunku, na pomoc!",
         "Zagrali: Jan Müller, Zoë Dupont i André Noël.",
+        "Dyrygowali Jiří Bělohlávek i Václav Neumann.",
         "Cisza. Potem trzask i znowu cisza.",
     ],
     "en": [

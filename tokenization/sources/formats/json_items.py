@@ -11,8 +11,11 @@ from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
 
-def json_items(_: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
-    """Yield the objects as rows, one at a time. A mistake in the syntax ends the file there."""
+def json_items(
+    columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder
+) -> Iterator[Row | Rejected]:
+    """Yield the objects as rows, one at a time, and texts in an array as the column `columns.plain`, if there is one. A
+    mistake in the syntax ends the file there."""
     import ijson  # no other format needs it
 
     text = decoder.as_utf8(stream)
@@ -35,6 +38,8 @@ def json_items(_: Columns, part: Slice, stream: io.BufferedReader, decoder: Text
         counted.since_item = 0
         if isinstance(value, dict):
             yield Row(part.url, place, value)
+        elif isinstance(value, str) and columns.plain:
+            yield Row(part.url, place, {columns.plain: value})
         else:
             yield Rejected(part.url, place, "not JSON", "not an object")
         number += 1
