@@ -10,12 +10,14 @@ from pipelines.presets import (
     beta,
     hour,
     micro,
+    small,
     tiny,
 )
 
 PRESETS: dict[str, Callable[[], PipelineConfig]] = {
     "tiny": tiny.tiny,
     "hour": hour.hour,
+    "small": small.small,
     "micro": micro.micro,
     "beta": beta.beta,
     "alpha": alpha.alpha,

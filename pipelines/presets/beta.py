@@ -96,7 +96,10 @@ def beta() -> PipelineConfig:
 
     Size: `rxt model show beta` counts 2.96 billion parameters, 11.0 GiB in fp32. With gradients and both moments of
     AdamW they need 44 GiB, which is 1.4 GiB of each GPU. `baseline` has 5.85 billion parameters and needs 2.7 GiB of
-    each GPU. The rest is for activations, of 65,536 tokens per GPU in `pretrain`. We have not measured these.
+    each GPU. The rest is for activations. `rxt plan beta` predicts that no stage needs more than half of a GPU.
+
+    Time: `rxt plan beta` predicts about nine days on these machines, and less without expert parallelism. It counts
+    sequences at full length. We have measured none of this.
 
     Experts: the experts of a layer are spread over the eight GPUs of a machine. Four GPUs, one per machine, share an
     expert. Their number must divide the expert's width: 192 here and 404 in `baseline`. With more machines, also

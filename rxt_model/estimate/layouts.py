@@ -27,7 +27,8 @@ class ParallelLayout:
 
     def __str__(self) -> str:
         spread = f" x EP {self.expert_parallel}" if self.expert_parallel > 1 else ""
-        return f"FSDP {self.gpus}{spread}, {self.shard}" + (", recompute" if self.recompute else "")
+        over = f"FSDP {self.gpus}{spread}" if self.gpus > 1 else "one GPU"
+        return f"{over}, {self.shard}" + (", recompute" if self.recompute else "")
 
 
 def obstacle(config: ModelConfig, layout: ParallelLayout) -> str:

@@ -32,6 +32,7 @@ def test_sizes_of_tiny():
     ("preset", "pattern", "unit", "form"),
     [
         ("tiny", r"`tiny` \| (\S+) M parameters", 1, ".2f"),
+        ("small", r"`small` \| (\S+) M parameters", 1, ".1f"),
         ("micro", r"`micro` \| the shape of RxT-Alpha Micro, (\S+) M", 1, ".1f"),
         ("beta", r"`beta` \| RxT-Beta, (\S+) B", 1e3, ".2f"),
     ],

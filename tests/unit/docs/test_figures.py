@@ -27,6 +27,7 @@ ALLOWED = {
     "the 98 to 99 % of the card": "figure of a card",
     "445 GB": "size of the data sets as the hub publishes it",
     "eight GPUs of 80 GB each": "hardware that the preset is for",
+    "one GPU of 16 GB": "hardware that the preset is for",
     "Wilson 95 % interval": "level of an interval",
     "its 95 % interval": "level of an interval",
     "fetches 280 MB the first time": "sizes of packages as registries publish them",

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import cli
+from pipelines.code_digest import ROOT
 from pipelines.estimate.downloads import downloads
 from pipelines.presets import PRESETS
 from rxt_model.estimate.gpus import GPUS
@@ -121,6 +122,12 @@ def test_what_does_not_fit_is_refused_with_the_fewest_gpus_that_hold_it(rxt):
 def test_what_fits_on_no_number_of_gpus_says_so(rxt):
     refused = rxt("plan --gpus 1 --set text.length=30000000")
     assert "no number of GPUs changes that" in refused.output and refused.exit_code == 2
+
+
+def test_the_command_prints_what_the_page_shows(rxt):
+    page = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
+    line, shown = re.search(r"^\$ \.venv/bin/rxt (plan .*)\n(.*?)\n```", page, re.MULTILINE | re.DOTALL).groups()
+    assert rxt(line).output.strip().splitlines() == shown.splitlines()
 
 
 def test_every_package_has_a_size():
