@@ -74,8 +74,8 @@ POLISH = (
 
 def micro() -> PipelineConfig:
     """Run the published curriculum on the published shape. All text comes from package registries: about 220 MB to
-    download. We have never trained it. `rxt plan micro --gpus 1 --gpu a4000-16gb` predicts that it fits one GPU of 16 GB if
-    activations are computed again, and about two hours of training there.
+    download. We have never trained it. `rxt plan micro --gpus 1 --gpu a4000-16gb` predicts that it fits one GPU of
+    16 GB if activations are computed again, and about two hours of training there.
 
     These parts are published (paper, cards, configurations and examples of the authors):
     - the model, and interactions of 256 tokens,

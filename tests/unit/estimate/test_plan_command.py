@@ -126,7 +126,7 @@ def test_what_fits_on_no_number_of_gpus_says_so(rxt):
 
 def test_the_command_prints_what_the_page_shows(rxt):
     page = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
-    line, shown = re.search(r"^\$ \.venv/bin/rxt (plan .*)\n(.*?)\n```", page, re.MULTILINE | re.DOTALL).groups()
+    line, shown = re.search(r"^\$ \.venv/bin/rxt (plan [^\n]*)\n(.*?)\n```", page, re.MULTILINE | re.DOTALL).groups()
     assert rxt(line).output.strip().splitlines() == shown.splitlines()
 
 
