@@ -11,6 +11,7 @@ from jobs.stage.context import StageError
 from pipelines.display import console_on, duration, print_table, table_of
 from pipelines.estimate.downloads import Downloads, downloads
 from pipelines.estimate.plan import USABLE, Estimator, LayoutPlan, StagePlan, layout_of
+from pipelines.estimate.stages import NOT_PLANNED
 from pipelines.guard.terminal import say
 from pipelines.invocation import Invocation
 from pipelines.session import Session
@@ -18,7 +19,6 @@ from rxt_model.estimate.gpus import GB, Gpu
 from rxt_model.estimate.layouts import ParallelLayout
 
 HOUR, DAY = 3600, 86_400
-NOT_PLANNED = ("mrl", "evaluate")  # take as long as the answers are
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class PlanReport:
             say(f"... and {len(self.plans) - shown} more: --json has them all", out)
         say(f"downloads: {self.fetched}", out)
         if self.left_out:
-            say(f"not planned, as their time depends on the answers: {', '.join(self.left_out)}", out)
+            say(f"not planned: {', '.join(self.left_out)}", out)
         if self.without_kernel:
             say(f"experts without a GPU kernel, so slower than predicted: {self.without_kernel}", out)
         say(f"next: {self.invocation.run(*self._settings())}", out)

@@ -22,6 +22,7 @@ from jobs.configs.training import (
 from pipelines.config import PipelineConfig
 from rxt_model.estimate.work import Pass
 
+NOT_PLANNED = ("mrl", "dmpo", "evaluate")
 STATELESS = "baseline"  # the stage that trains another model
 
 
@@ -60,7 +61,7 @@ class Conversations:
 
 def training_stages(config: PipelineConfig) -> dict[str, StageConfig]:
     """Return the configurations of the stages that train by gradient descent on batches, by stage name."""
-    names = [name for name in config.curriculum if name != "mrl"]
+    names = [name for name in config.curriculum if name not in NOT_PLANNED]
     found = {name: getattr(config, name.replace("-", "_")) for name in (*names, STATELESS)}
     return {name: stage for name, stage in found.items() if stage is not None}
 
