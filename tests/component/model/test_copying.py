@@ -154,6 +154,11 @@ def test_no_selected_token_gives_no_loss():
     loss.loss.backward()
 
 
+def test_a_width_without_quarters_is_refused():
+    with pytest.raises(ConfigError, match="copying = True: must be false with dim = 30"):
+        replace(CONFIG, dim=30, heads=3)
+
+
 def test_a_write_that_blends_tokens_is_refused():
     with pytest.raises(ConfigError, match="copying = True: must be false with the competitive write"):
         small_config(copying=True, memory=MemoryConfig(slots=SLOTS, variant="competitive"))
