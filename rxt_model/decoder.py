@@ -77,7 +77,8 @@ class DecoderOutput(NamedTuple):
     def at(self, *place: Tensor | slice | int) -> DecoderOutput:
         """Return the output at some places of [B, T]."""
         pointers = None if self.pointers is None else self.pointers.at(place)
-        return self._replace(hidden=self.hidden[place], pointers=pointers)
+        topics = None if self.topics is None else self.topics[place]
+        return self._replace(hidden=self.hidden[place], pointers=pointers, topics=topics)
 
 
 class Decoder(nn.Module):

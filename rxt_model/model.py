@@ -87,7 +87,7 @@ class TokenModel(nn.Module):
         return None if self.mark_table is None else self.mark_table(ids)
 
     def _opens(self, ids: Tensor) -> Tensor:
-        return ids == self.config.tokens.query
+        return ids == self.config.tokens.bos
 
     def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)

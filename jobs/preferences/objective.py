@@ -77,7 +77,7 @@ class Dmpo(Objective[ReactiveTransformer]):
             "train/accepted_loss": metric(-policy[:, 0].sum(), lengths[:, 0].sum()),
             "train/rejected_loss": metric(-policy[:, 1].sum(), lengths[:, 1].sum()),
             **metrics,
-            **rank_metrics(unrolled[:, :, -1], context),
+            **rank_metrics(unrolled[:, :, -1, :, : model.config.dim], context),
             "train/tokens": metric((ids != model.config.tokens.pad).sum(), one),
         }
 

@@ -142,7 +142,7 @@ class Learner:
             + config.balance_weight * balance_loss(scores.routing)
         )
         size = memories.before.pow(2).mean((0, 2, 3))
-        share = rank_share(memories.read[:, :ROWS].detach())
+        share = rank_share(memories.read[:, :ROWS, :, : self.model.config.dim].detach())
         metrics = {"rl/policy_loss": policy_loss, RANK: share, ALARM: (share < COLLAPSED).float()}
         if config.router_z_weight:
             router_z = router_z_loss(scores.routing)

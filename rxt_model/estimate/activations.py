@@ -108,8 +108,9 @@ def _layers(config: ModelConfig, one: Pass, width: int, recompute: bool) -> int:
 
 
 def _copying(config: ModelConfig, one: Pass) -> int:
-    """Count the bytes per token of a copying head, which scores all tokens and all rows of the memory in fp32."""
-    return 3 * SINGLE * (one.length + one.reads) if config.copying and one.part == "decoder" else 0
+    """Count the bytes per token of a copying head, which scores all tokens and all rows of the memory in fp32: three
+    times for its pointers, five times for what their marks match."""
+    return 8 * SINGLE * (one.length + one.reads) if config.copying and one.part == "decoder" else 0
 
 
 def _logits(config: ModelConfig, one: Pass) -> int:
@@ -125,12 +126,12 @@ def _memory(config: ModelConfig, one: Pass, width: int) -> int:
     and values, and what every write keeps."""
     layers, slots = config.stateful_layers, config.memory.slots
     if one.part == "encoder":
-        return 2 * layers * one.tokens * config.dim * width
+        return 2 * layers * one.tokens * config.slot_dim * width
     if one.part == "write":
         return layers * one.sequences * slots * _write_values(config) * width
     if one.part == "decoder" and one.reads:
         keys_values = 2 * config.cross_attention.kv_heads * config.head_dim
-        return layers * one.memories * one.reads * (3 * config.dim + keys_values) * width
+        return layers * one.memories * one.reads * (2 * config.dim + config.slot_dim + keys_values) * width
     return 0
 
 
@@ -138,7 +139,7 @@ def _write_values(config: ModelConfig) -> int:
     """Count the values that a write keeps per slot, the next memory among them. A selective write keeps an index."""
     variant = config.memory.variant
     if WRITES[variant].selects:
-        return 2 * config.dim
+        return 2 * config.slot_dim
     heads = (config.memory.attention or config.encoder_attention).query_heads * config.head_dim
     attentions = 1 if variant in ("simple", "competitive") else 2
     return config.dim + attentions * (4 * config.dim + 5 * heads)

@@ -3,8 +3,9 @@
     p(next = v) = (1 - c) softmax(logits)_v + c sum_i a_i [token of source i = v]
 
 Sources are the slots (or raw encoder states) of the last stateful layer, and the tokens of the interaction so far.
-`a` is one softmax over all sources, `c` a learned share. A slot is an embedding alone. The head itself names the token
-that the slot holds (`SlotTokens`).
+`a` is one softmax over all sources, `c` a learned share. A slot holds embeddings alone, no ids: the head itself names
+the token that it holds (`SlotTokens`). Beside its state it carries a mark, made of the learned vectors of the tokens
+around it (`layers.marks`).
 """
 
 from __future__ import annotations

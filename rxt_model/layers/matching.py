@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
+FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
 GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
 
 
@@ -47,7 +49,7 @@ class Matching(nn.Module):
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
         start = (GAIN, THRESHOLD, RECENCY)
         self.gain, self.threshold, self.recency = (nn.Parameter(torch.full((1,), value)) for value in start)
-        self.found = nn.Linear(1, config.dim, bias=False)
+        self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, held: Tensor | None, usable: Tensor | None) -> Matches:
         """Compare tokens with rows [R, s + t] of the table with the marks `held` [G, M, 2 s + t] of G conversations, of
@@ -59,11 +61,15 @@ class Matching(nn.Module):
         )
         own = wide(asked @ signatures(before, positions, 1).transpose(1, 2))
         if not self.stateful:
-            number = seen[..., -1].cumsum(-1).round()
+            opens, documents = seen[..., -1] > 0, tokens.documents
+            if documents is not None:
+                opens = opens | F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
+            number = opens.cumsum(-1)
             mine = number.gather(1, place)[..., None]
             of_tokens = topics(about, visible & (mine == number[:, None]))
-            of_sources = topics(about, number[..., None] == number[:, None])
-            found = self._scores(of_tokens @ of_sources.transpose(1, 2), visible & (mine > number[:, None]))
+            found = self._scores(
+                of_tokens @ _of_interactions(about, number).transpose(1, 2), visible & (mine > number[:, None])
+            )
             return Matches(None, own + found.masked_fill(found == NEVER, 0), found)
         if held is None or usable is None:
             return Matches(None, own, None)
@@ -80,7 +86,7 @@ class Matching(nn.Module):
 
     def evidence(self, scores: Tensor) -> Tensor:
         """Return what tells the decoder whether any source matches, [B, T, d], from scores of topics [B, T, N]."""
-        return self.found(scores.amax(-1, keepdim=True).sigmoid().to(self.found.weight.dtype))
+        return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
 
     def _scores(self, cosine: Tensor, usable: Tensor) -> Tensor:
         counted = wide(usable.to(cosine.dtype))
@@ -103,3 +109,11 @@ class Matching(nn.Module):
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         return rows, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
+
+
+def _of_interactions(rows: Tensor, number: Tensor) -> Tensor:
+    """Return for each token the topic of its whole interaction, [B, S, t], from topic columns [B, S, t] and numbers of
+    interactions [B, S]."""
+    place = number[..., None].expand_as(rows)
+    sums = rows.new_zeros(len(rows), number.shape[1] + 1, rows.shape[2]).scatter_add(1, place, rows)
+    return F.normalize(sums, dim=-1).gather(1, place)

@@ -68,13 +68,15 @@ def _decoded(row: ShardRow, turns: int, config: ConversationTrainingConfig | Bas
 
 def told_turns(rows: Sequence[ShardRow], most: int | None = None) -> list[np.ndarray]:
     """Say for the first `most` turns of each conversation which turn told what they ask for: a number from 0,
-    NEVER_TOLD, or NOT_ASKED. A question about two facts counts as NOT_ASKED."""
+    NEVER_TOLD, or NOT_ASKED. A question about two facts, which two turns told, counts as NOT_ASKED."""
     found = []
     for row in rows:
         turns = np.full(len(row["interactions"][:most]), NOT_ASKED)
         for probe in row["probes"]:
             turn = probe["turn"]
-            if turn < len(turns) and not probe["tag"]:
-                turns[turn] = NEVER_TOLD if probe["kind"] == "unknown" else turn - probe["distance"]
+            if turn < len(turns) and probe["kind"] == "unknown":
+                turns[turn] = NEVER_TOLD
+            elif turn < len(turns) and not probe["tag"]:
+                turns[turn] = turn - probe["distance"]
         found.append(turns)
     return found

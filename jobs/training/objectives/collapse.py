@@ -15,8 +15,8 @@ RANK, ALARM = "memory/rank_share", "memory/collapsed"
 
 
 def rank_metrics(memory: Tensor, context: StepContext) -> dict[str, Tensor]:
-    """In every `EVERY`-th step and the last, return the metrics of memory [L, B, S, d] at the end of conversations: its
-    effective rank as a share of the possible one, and whether that is below `COLLAPSED`."""
+    """In every `EVERY`-th step and the last, return the metrics of memory [L, B, S, d] at the end of conversations,
+    without marks: its effective rank as a share of the possible one, and whether that is below `COLLAPSED`."""
     if context.step % EVERY and context.step != context.steps - 1:
         return {}
     share, one = rank_share(memory[:, :ROWS].detach()), torch.ones(())

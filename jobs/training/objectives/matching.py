@@ -6,6 +6,7 @@ depend on how conversations are spread over ranks.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,9 +21,13 @@ def matching_loss(scores: Tensor, turn_of: Tensor, told: Tensor, turns: int) -> 
     `scores` [Q, M] are those of Q asking tokens against M states of the turns `turn_of` [Q, M]. `told` [Q] is a turn or
     NEVER_TOLD. The score of a turn is the log-mean-exp of its states.
     """
-    member = F.one_hot(turn_of, turns).bool() & (scores > NEVER)[..., None]
-    of_turns = scores[..., None].masked_fill(~member, NEVER).logsumexp(1) - member.sum(1).clamp(min=1).log()
-    logits = F.pad(of_turns.masked_fill(~member.any(1), NEVER), (1, 0))
+    usable = (scores > NEVER).to(scores.dtype)
+    empty = scores.new_zeros(len(scores), turns)
+    states = empty.scatter_add(1, turn_of, usable)
+    largest = empty.fill_(NEVER).scatter_reduce(1, turn_of, scores.detach(), "amax")
+    sums = torch.zeros_like(states).scatter_add(1, turn_of, usable * (scores - largest.gather(1, turn_of)).exp())
+    of_turns = largest + (sums / states.clamp(min=1)).clamp(min=torch.finfo(sums.dtype).tiny).log()
+    logits = F.pad(of_turns.where(states > 0, NEVER), (1, 0))
     target = told - NEVER_TOLD
     total, count = F.cross_entropy(logits, target, reduction="sum"), scores.new_tensor(float(len(told)))
     right = (logits.argmax(-1) == target).sum()

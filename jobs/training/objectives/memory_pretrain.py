@@ -75,7 +75,7 @@ class SelfSupervised(Objective[ReactiveTransformer]):
         one = torch.ones(())
         return -similarity / global_count(cells), {
             "train/loss": metric(-similarity, cells),
-            **rank_metrics(memory, context),
+            **rank_metrics(memory[..., : model.config.dim], context),
             "memory/cosine": metric(similarity, cells),
             "memory/rms": metric(statistics.rms.mean(), one),
             "memory/effective_rank": metric(statistics.effective_rank.mean(), one),

@@ -36,7 +36,7 @@ class NextToken(Objective[StatelessDecoder]):
         loss, metrics = lm.loss / global_count(lm.count) + routing, {**token_metrics(lm), **routing_metrics}
         if output.topics is not None and TOLD in batch:
             row, column = (batch[TOLD] > NOT_ASKED).nonzero(as_tuple=True)
-            turn_of = (ids == self.model.config.tokens.query).cumsum(1) - 1
+            turn_of = (ids == self.model.config.tokens.bos).cumsum(1) - 1
             turns = int(turn_of.max()) + 1
             scores, told = output.topics[row, column], batch[TOLD][row, column]
             matching, matched = matching_loss(scores, turn_of.clamp(min=0)[row], told, turns)

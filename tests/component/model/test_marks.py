@@ -15,8 +15,8 @@ from tests.support.models import small_config
 
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=5, variant="selective"))
 S, T = CONFIG.signature_dim, CONFIG.topic_dim
-QUERY = CONFIG.tokens.query
-HISTORY = torch.tensor([[2, QUERY, 21, 22, 6, 23, 3, QUERY, 24, 21, 6, 25, 3, QUERY, 22, 21, 6, 23]])
+BOS, QUERY = CONFIG.tokens.bos, CONFIG.tokens.query
+HISTORY = torch.tensor([[BOS, QUERY, 21, 22, 6, 23, 3, BOS, QUERY, 24, 21, 6, 25, 3, BOS, QUERY, 22, 21, 6, 23]])
 
 
 def reactive() -> ReactiveTransformer:
@@ -74,7 +74,7 @@ def test_a_model_without_memory_matches_its_earlier_interactions_alone():
     """The rival has the same part. A token's topic is that of its own interaction so far."""
     model, ids = stateless(), HISTORY
     found = model.decode(ids).topics[0]
-    number = (ids[0] == QUERY).cumsum(0)
+    number = (ids[0] == BOS).cumsum(0)
     for token in range(ids.shape[1]):
         mine = [ids[0, j] for j in range(token + 1) if number[j] == number[token]]
         earlier = [j for j in range(token + 1) if number[j] < number[token]]
@@ -89,6 +89,14 @@ def test_a_model_without_memory_matches_its_earlier_interactions_alone():
 
 
 @torch.no_grad()
+def test_documents_of_a_row_match_nothing_of_each_other():
+    model, ids = stateless(), torch.tensor([[21, 22, 23, 24, BOS, 25, 26]])
+    documents = torch.tensor([[0, 0, 1, 1, 1, 1, 1]])
+    packed = model.logits(model.decode(ids, documents=documents))
+    assert torch.allclose(packed[:, 2:], model.logits(model.decode(ids[:, 2:])))
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("kind", [reactive, stateless])
 def test_generation_matches_from_the_cache_as_from_the_whole_sequence(kind):
     model = kind()
@@ -96,7 +104,7 @@ def test_generation_matches_from_the_cache_as_from_the_whole_sequence(kind):
     if isinstance(model, ReactiveTransformer):
         told = torch.tensor([[31, 32, 22, 33, 34]])
         memory = model.encode(told, told > 0).repeat(1, 2, 1, 1)
-    rows = [HISTORY[0, :9].tolist(), HISTORY[0, :15].tolist()]
+    rows = [HISTORY[0, :10].tolist(), HISTORY[0, :17].tolist()]
     decoding = Decoding(model, memory, rows, [4, 4])
     for token in (21, 6, 23):
         for number, row in enumerate(rows):
@@ -115,7 +123,7 @@ def test_what_matches_reaches_the_decoder_and_nothing_does_if_memory_is_empty():
     assert not evidence.any()
     memory = model.encode(told, told > 0)
     strong = model.decode(ids, memory)
-    model.decoder.matching.found.weight.zero_()
+    model.decoder.matching.found.zero_()
     assert not torch.allclose(strong.hidden, model.decode(ids, memory).hidden)
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from jobs.configs.training import BaselineConfig, BaselinePhase, MemoryPretrainConfig
-from jobs.training.batching.conversations import conversation_rows, decoded_turns, history_rows
+from jobs.training.batching.batches import NEVER_TOLD, NOT_ASKED, TOLD, conversation_batch, history_batch
+from jobs.training.batching.conversations import conversation_rows, decoded_turns, history_rows, told_turns
 from jobs.training.batching.reader import WHOLE, Share, batch_reader
 from tests.support.training_data import artifacts, same, undealt
 from tokenization.shards.index import ShardIndex, write_index
@@ -70,6 +71,24 @@ def test_without_others_the_questions_alone_are_decoded_and_else_the_last_turn()
     rows = [conversation("a", 5, [1, 3], np.random.default_rng(0)), conversation("b", 4, [3], np.random.default_rng(0))]
     assert [np.flatnonzero(chosen).tolist() for chosen in decoded_turns(rows, config(0.0), 0)] == [[1, 3], [3]]
     assert [np.flatnonzero(chosen).tolist() for chosen in decoded_turns(rows, config(0.0), 0, 3)] == [[1], [2]]
+
+
+def test_a_question_asks_for_the_turn_that_told_or_for_what_nobody_told():
+    row = conversation("a", 6, [1, 3, 4, 5], np.random.default_rng(0))
+    row["probes"][1] |= {"kind": "unknown", "tag": "never-told", "distance": 0}
+    row["probes"][2] |= {"distance": 4}
+    row["probes"][3] |= {"tag": "two-facts"}
+    (told,) = told_turns([row])
+    assert told.tolist() == [NOT_ASKED, 0, NOT_ASKED, NEVER_TOLD, 0, NOT_ASKED]
+    assert told_turns([row], 3)[0].tolist() == told[:3].tolist()
+    batch = conversation_batch([row, row], LENGTH, told=[told, told[:4]])
+    assert batch[TOLD].tolist() == [told.tolist(), [*told[:4].tolist(), NOT_ASKED, NOT_ASKED]]
+    (history,) = history_batch([row], LENGTH, told=[told])[TOLD]
+    sizes = [len(turn["input_ids"]) for turn in row["interactions"]]
+    for turn in (1, 3, 4):  # the token before the answer's first asks
+        asking = sum(sizes[:turn]) + row["interactions"][turn]["answer_start"] - 1
+        assert history[asking] == told[turn]
+    assert (history != NOT_ASKED).sum() == 3
 
 
 def test_the_draw_depends_on_seed_step_and_conversation_alone():
