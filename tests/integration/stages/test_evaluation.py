@@ -72,7 +72,7 @@ def test_evaluation_json_has_every_arm_with_interval_chance_and_n(evaluated):
 def test_the_figures_of_the_stage_are_flat_and_named(evaluated):
     ctx, figures = evaluated
     for name in (
-        "memory/recall_distance_1_to_4", "memory/recall_distance_1", "memory/recall_zeroed", "memory/recall_shuffled",
+        "memory/recall_distance_1_to_4", "memory/recall_en", "memory/recall_zeroed", "memory/recall_shuffled",
         "memory/value_token_first", "memory/chance", "baseline/recall_no_history", "baseline/recall_full_history",
         "memory/recall_distance_1_to_4_held_out", "baseline/recall_window_in_template", "memory/facts_per_slot",
         "eval/perplexity_en", "eval/perplexity_pl", "baseline/perplexity_en", "eval/masked_accuracy_pl",
