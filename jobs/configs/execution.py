@@ -18,13 +18,16 @@ class DataExecution(Config):
 class TrainExecution(Config):
     """Ray Train runs. `fully_shard` cuts the model at `shard`: at the `root` (one group, for small models) or at each
     `block`. `expert_parallel` ranks share the experts of a layer. With `activation_checkpointing`, the backward pass
-    computes layers again instead of keeping their activations. On GPUs, each worker has one."""
+    computes layers again instead of keeping their activations. With `micro_batches` of 2 or more, a worker passes its
+    rows in so many parts, after a pass without gradients that counts what the loss is divided by. On GPUs, each worker
+    has one."""
 
     workers: PositiveInt = 2
     threads: PositiveInt = 1
     expert_parallel: PositiveInt = 1
     shard: Literal["root", "block"] = "root"
     activation_checkpointing: bool = False
+    micro_batches: PositiveInt = 1
     checkpoint_every_steps: PositiveInt = 100
     log_every_steps: PositiveInt = 10
     keep_checkpoints: PositiveInt = 2

@@ -52,6 +52,9 @@ class MrlConfig(Config):
     policy. Each conversation is played `samples` times within the `episodes` of an iteration. With 2 or more samples,
     an answer is judged against the others to the same question, and there is no critic; PPO then expects no reward from
     later turns.
+
+    `control` makes the stage an experiment that must not raise the reward: answers get each other's rewards, or all the
+    same.
     """
 
     algorithm: Literal["impo", "ppo"] = "impo"
@@ -72,7 +75,7 @@ class MrlConfig(Config):
     reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=0)
     held_out_episodes: PositiveInt = 200
-    shuffle_rewards: bool = False
+    control: Literal["none", "shuffled", "constant"] = "none"
     seed: int = 0
 
     @model_validator(mode="after")

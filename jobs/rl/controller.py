@@ -116,8 +116,10 @@ def _iterate(
             checkpoints.save(folder_uri, actors.learner, checkpoints.Progress(iteration, buffer))
             raise Interrupted(f"mrl stopped after iteration {iteration} of {config.iterations}")
         reward, trajectories = data.reward(buffer.take(iteration))
-        if config.shuffle_rewards:
+        if config.control == "shuffled":
             trajectories = shuffled(trajectories, stable_seed(config.seed, "shuffle", iteration))
+        elif config.control == "constant":
+            trajectories = [replace(t, rewards=(config.reward.scale / 2,) * len(t.rewards)) for t in trajectories]
         metrics = ray.get(actors.learner.update.remote(trajectories))
         require_finite(metrics, iteration, config)
         iteration += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load, save
@@ -17,13 +18,15 @@ from safetensors.torch import load, save
 from jobs.rl import policy
 from jobs.rl.episodes import Episode, running
 from jobs.rl.replay_buffer import Sample
-from jobs.rl.weight_sync import Policy
 from jobs.stage.model_folder import load_reactive
 from jobs.stage.resources import Device
 from rxt_model.generate import Sampling, answer
 from rxt_model.state import remember
 from tokenization.files import storage
 from tokenization.hashing import stable_seed
+
+if TYPE_CHECKING:
+    from jobs.rl.weight_sync import Policy  # it imports Ray, which a worker by itself does not need
 
 
 @dataclass(frozen=True)

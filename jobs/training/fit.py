@@ -96,11 +96,16 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
 
 
 def _check_execution(stage: str, config: StageConfig, execution: TrainExecution) -> None:
-    rows = config.smallest_batch
-    if rows < execution.workers:
+    rows, workers, parts = config.smallest_batch, execution.workers, execution.micro_batches
+    if rows < workers:
         raise StageError(
-            f"{stage}: a batch of {rows} rows has no row for some of {execution.workers} workers",
+            f"{stage}: a batch of {rows} rows has no row for some of {workers} workers",
             Change("execution.train.workers", rows),
+        )
+    if rows < workers * parts:
+        raise StageError(
+            f"{stage}: a batch of {rows} rows has no row for some of {parts} micro-batches of {workers} workers",
+            Change("execution.train.micro_batches", rows // workers),
         )
 
 

@@ -16,14 +16,18 @@ from jobs.configs.training import StageConfig
 from jobs.training.batching.batches import Batch
 from jobs.training.objectives.base import Objective, StepContext
 from jobs.training.optimizer import StageOptimizer
+from jobs.training.passes import forward_backward
 from rxt_model.moe.selection_bias import LoadBalancer
 from tokenization.hashing import stable_seed
 
 TOKENS = "train/tokens"  # the metric from which speed is computed
 
 
+MOST_SKIPPED = 3  # steps in a row; single ones may be due to their batch
+
+
 class NotFinite(RuntimeError):
-    """A loss or gradient is not finite. All ranks raise this together, before they save anything."""
+    """In several steps in a row a loss or gradient was not finite. All ranks raise this together."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +62,47 @@ def train(
     log: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None,
     should_stop: Callable[[], bool] = lambda: False,
     validation: Batch | None = None,
+    micro_batches: int = 1,
+    tell: Callable[[str], None] = lambda _text: None,
+    save_batch: Callable[[int, Batch], None] = lambda _step, _batch: None,
 ) -> LoopResult:
     """Train from step `start` to `config.steps`, one optimizer step per batch.
 
     `batch_at(step)` returns this rank's part of the global batch. All ranks call `save(done)` every few steps, at the
     end and before they stop. `log(done, values)` gets values over all ranks. If `should_stop` is true on any rank, all
-    ranks finish the step, save and return. With a `validation` batch the objective is evaluated at each save. Raises
-    NotFinite.
+    ranks finish the step, save and return. With a `validation` batch the objective is evaluated at each save.
+
+    A step whose loss or gradient is not finite changes nothing; `tell` gets a line about it. After MOST_SKIPPED of them
+    in a row all ranks call `save_batch(step, batch)` and raise NotFinite.
     """
     objective.train()
     result, meter = LoopResult(start), Meter()
     balancer = LoadBalancer(objective.model.decoder, config.bias_speed) if config.bias_speed else None
+    skipped = in_a_row = 0
     for step in range(start, config.steps):
         began = time.perf_counter()
         batch = batch_at(step)
-        context = step_context(config, step)
         optimizer.begin(step, objective.trained(step))
-        with precision(config, batch):
-            loss, metrics = objective(batch, context)
-        total, stop = _agree(loss, should_stop(), step)
-        loss.backward()
-        norm = optimizer.step().item()
-        if not np.isfinite(norm):
-            raise NotFinite(f"gradient is not finite (norm {norm}) at step {step}")
-        if balancer:
-            balancer.step()
-        meter.add(metrics, total)
+        loss, metrics = forward_backward(
+            objective, batch, step_context(config, step), precision(config, batch), micro_batches
+        )
+        total, stop, norm = _agree(loss, should_stop(), optimizer.clip())
+        if np.isfinite(total) and np.isfinite(norm):
+            in_a_row = 0
+            optimizer.update()
+            if balancer:
+                balancer.step()
+            meter.add(metrics, total)
+        else:
+            skipped, in_a_row = skipped + 1, in_a_row + 1
+            optimizer.drop()
+            if balancer:
+                balancer.drop()
+            fault = _fault(loss, total, norm)
+            if in_a_row == MOST_SKIPPED:
+                save_batch(step, batch)
+                raise NotFinite(f"{fault} at step {step}, as in the {MOST_SKIPPED - 1} steps before")
+            tell(f"{fault} at step {step}, which is skipped")
         meter.seconds += time.perf_counter() - began
 
         done = result.step = step + 1
@@ -93,7 +112,9 @@ def train(
             result.seconds += meter.seconds
             values = meter.drain()
             result.tokens += values.pop(TOKENS)
-            values |= {"train/gradient_norm": norm, "train/lr": optimizer.lr}
+            values |= {"train/lr": optimizer.lr, "train/skipped_steps": skipped}
+            if np.isfinite(norm):
+                values["train/gradient_norm"] = norm
             if balancer:
                 values["router/bias_range"] = balancer.range()
             result.values |= values
@@ -162,6 +183,9 @@ class Meter:
     def drain(self) -> dict[str, float]:
         """Return the means over all ranks since the last call, the sum `train/tokens`, and tokens per second."""
         names = list(self._pairs)
+        if not names:  # all steps since then were skipped
+            self.seconds = 0.0
+            return {TOKENS: 0.0}
         sums = _sum(torch.stack([self._pairs[name] for name in names])).tolist()
         values = {name: total / count for name, (total, count) in zip(names, sums, strict=True) if count}
         values[TOKENS] = sums[names.index(TOKENS)][0]
@@ -171,19 +195,25 @@ class Meter:
         return values
 
 
-def _agree(loss: Tensor, stop: bool, step: int) -> tuple[float, bool]:
-    """The loss over all ranks, and whether any rank wants to stop. Raises NotFinite, which names the ranks at fault."""
-    mine = torch.stack([loss.detach().float(), loss.new_tensor(float(stop), dtype=torch.float32)])
-    total, stops = _sum(mine.clone()).tolist()
-    if not np.isfinite(total):
-        rank, world_size = _world()
-        losses = torch.zeros(world_size, device=loss.device)
-        losses[rank] = loss.detach()
-        # each rank's loss has a place of its own, so that the sum does not spread a nan over the others
-        losses = _sum(losses).tolist()
-        bad = ", ".join(f"{value} on rank {r}" for r, value in enumerate(losses) if not np.isfinite(value))
-        raise NotFinite(f"loss is not finite ({bad or total}) at step {step}")
-    return total, stops > 0
+def _agree(loss: Tensor, stop: bool, norm: Tensor) -> tuple[float, bool, float]:
+    """The loss over all ranks, whether any rank wants to stop, and the gradient norm. This is the only time in a step
+    that the host waits for the device."""
+    mine = torch.stack([loss.float(), loss.new_tensor(float(stop), dtype=torch.float32)])
+    total, stops, norm_found = torch.cat((_sum(mine), norm.float()[None])).tolist()
+    return total, stops > 0, norm_found
+
+
+def _fault(loss: Tensor, total: float, norm: float) -> str:
+    """What is not finite, and on which ranks."""
+    if np.isfinite(total):
+        return f"gradient is not finite (norm {norm})"
+    rank, world_size = _world()
+    losses = torch.zeros(world_size, device=loss.device)
+    losses[rank] = loss
+    # each rank's loss has a place of its own, so that the sum does not spread a nan over the others
+    found = enumerate(_sum(losses).tolist())
+    bad = ", ".join(f"{value} on rank {r}" for r, value in found if not np.isfinite(value))
+    return f"loss is not finite ({bad or total})"
 
 
 def _sum(tensor: Tensor) -> Tensor:

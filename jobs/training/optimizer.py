@@ -52,11 +52,23 @@ class StageOptimizer:
 
     def step(self) -> Tensor:
         """Clip by the global norm, update, and drop the gradients. Returns the norm before clipping."""
-        norm = clip(list(self.module.parameters()), self.config.clip)
+        norm = self.clip()
+        self.update()
+        return norm
+
+    def clip(self) -> Tensor:
+        """Clip the gradients by the global norm. Returns the norm before."""
+        return clip(list(self.module.parameters()), self.config.clip)
+
+    def update(self) -> None:
+        """Update by the clipped gradients, and drop them."""
         self.adamw.step()
         self.muon.step(self.lr)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the gradients."""
         self.module.zero_grad()
-        return norm
 
     @property
     def lr(self) -> float:

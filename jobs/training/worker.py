@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from ray.actor import ActorHandle
 from ray.train import Checkpoint, CheckpointUploadMode
+from safetensors.torch import save
 from torch.distributed.tensor import DTensor
 
 from jobs.configs.execution import TrainExecution
@@ -21,18 +22,19 @@ from jobs.configs.training import StageConfig
 from jobs.stage.context import Change
 from jobs.stage.model_folder import upload
 from jobs.stage.resources import Device
-from jobs.training.batching.batches import ROW, Batch
-from jobs.training.batching.reader import Prefetched, Share
+from jobs.training.batching.batches import Batch
 from jobs.training.checkpoints import Checkpointer, step_folder
 from jobs.training.loop import Cadence, LoopResult, NotFinite, train
 from jobs.training.monitor import Channel
 from jobs.training.objectives.collapse import ALARM, RANK, alarm_of
-from jobs.training.optimizer import StageOptimizer
-from jobs.training.recipe import Inputs, build
+from jobs.training.rank import prepare
+from jobs.training.recipe import Inputs
 from rxt_model.config import ConfigError
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import TokenModel
-from rxt_model.training.parallelize import parallelize
+from tokenization.files import storage
+
+NOT_FINITE = "not-finite"  # the folder of batches that no step could be taken with
 
 
 def work(settings: dict[str, Any]) -> None:
@@ -61,26 +63,17 @@ def run_stage(
     `recipe` names the function that makes the stage's recipe, as `module:function`. `inputs` has the upstream results
     by name. `run_folder` is Ray's run folder, relative to `output_uri`. Rank 0 tells the monitor how the run ended.
     """
-    rank, world_size = dist.get_rank(), dist.get_world_size()
+    rank = dist.get_rank()
     place = ray.train.torch.get_device() if device == "cuda" else torch.device("cpu")
     torch.set_num_threads(execution.threads)
 
     channel = Channel(monitor) if rank == 0 else None
-    made = build(recipe, config, inputs, Share(rank, world_size))
-    objective = made.objective.to(place)
     try:
-        parallelize(
-            objective,
-            world_size,
-            shard=execution.shard,
-            expert_parallel=execution.expert_parallel,
-            activation_checkpointing=execution.activation_checkpointing,
-            device=device,
-        )
+        part = prepare(recipe, config, execution, inputs, place)
     except ConfigError as error:
-        _fail(channel, error, Change("execution.train.expert_parallel", 1))
+        _fail(channel, str(error), Change("execution.train.expert_parallel", 1))
         return
-    optimizer = StageOptimizer(objective, config.optimizer, config.steps)
+    objective, optimizer = part.objective, part.optimizer
     checkpointer = Checkpointer(
         output_uri,
         run_folder,
@@ -94,25 +87,28 @@ def run_stage(
     if channel and start:
         channel.message(f"resumed at step {start}")
 
-    def placed(batch: Batch) -> Batch:
-        return {name: tensor if name.endswith(ROW) else tensor.to(place) for name, tensor in batch.items()}
+    def save_batch(step: int, batch: Batch) -> None:
+        storage.write(f"{output_uri}/{NOT_FINITE}/{step_folder(step)}-rank-{rank}.safetensors", save(batch))
 
-    batch_at = Prefetched(made.batch_at)
     try:
         result = train(
             objective,
             optimizer,
-            lambda step: placed(batch_at(step)),
+            part.batch_at,
             config,
             Cadence(execution.log_every_steps, execution.checkpoint_every_steps),
             start=start,
             save=checkpointer.save,
             log=_logger(channel, config.steps) if channel else lambda _step, _values: None,
             should_stop=channel.should_stop if channel else lambda: False,
-            validation=made.validation and placed(made.validation),
+            validation=part.validation,
+            micro_batches=execution.micro_batches,
+            tell=channel.message if channel else lambda _text: None,
+            save_batch=save_batch,
         )
     except NotFinite as error:
-        _fail(channel, error, Change(f"{stage}.optimizer.lr", config.optimizer.lr / 2))
+        reason = f"{error}; its batch is kept in {output_uri}/{NOT_FINITE}"
+        _fail(channel, reason, Change(f"{stage}.optimizer.lr", config.optimizer.lr / 2))
         return
     if not result.interrupted:
         _hand_over(objective.model, f"{output_uri}/model", rank)
@@ -120,10 +116,10 @@ def run_stage(
         channel.close(_summary(result))
 
 
-def _fail(channel: Channel | None, error: Exception, remedy: Change) -> None:
+def _fail(channel: Channel | None, reason: str, remedy: Change) -> None:
     """Tell the driver. The same would happen again, so all ranks return without an error and Ray does not retry."""
     if channel:
-        channel.close({"state": "failed", "reason": str(error), "remedy": remedy})
+        channel.close({"state": "failed", "reason": reason, "remedy": remedy})
 
 
 def _wait_for_all() -> None:

@@ -66,6 +66,10 @@ class LoadBalancer:
             if layer.router.weight.requires_grad:
                 bias += own
 
+    def drop(self) -> None:
+        """Forget what was counted since the last step."""
+        self._counts = None
+
     def range(self) -> float:
         """Return the widest distance between the biases of a layer, in logits."""
         biases = torch.stack(self._biases)

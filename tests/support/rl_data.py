@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from jobs.configs.execution import Execution, RlExecution
+from jobs.configs.rl import MrlConfig
+from jobs.rl.episodes import as_episode
+from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.stage.context import Artifact, Remedy, StageContext
 from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoEConfig
 from rxt_model.files.checkpoint import save_pretrained
@@ -77,6 +80,21 @@ def toy_world(folder: Path, held_out: int = 8, **changes: Any) -> Mapping[str, A
     index = ShardIndex("conversations", LENGTH, tokenizer.digest, tokenizer.vocab_size, tuple(records))
     write_index(f"{folder}/shards", index)
     return {name: recorded(name, f"{name}-1", str(folder / name)) for name in ("model", "shards", "tokenizer")}
+
+
+def random_trajectories(
+    config: MrlConfig, version: int, random: np.random.Generator, reward: float | None = None
+) -> list[Trajectory]:
+    """Make an iteration's trajectories, with answers of random words. Rewards are random too, or all `reward`."""
+    trajectories = []
+    for number in range(config.episodes):
+        row = toy_row(number // config.samples, 9, 300, 2 + number // config.samples % 3)
+        episode = as_episode(row, 4, f"{number // config.samples}/{number % config.samples}")
+        answers = [random.integers(12, 300, 3).tolist() for _ in episode.asked]
+        samples = tuple(Sample(tuple(answer), tuple(random.uniform(-6.5, -5.0, 3).tolist())) for answer in answers)
+        rewards = random.uniform(0, 10, len(samples)) if reward is None else [reward] * len(samples)
+        trajectories.append(Trajectory(episode, version, samples, tuple(map(float, rewards))))
+    return trajectories
 
 
 class RecordingReporter:

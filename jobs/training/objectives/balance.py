@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from jobs.configs.training import OptimisationConfig
 from jobs.training.objectives.base import metric
+from jobs.training.objectives.global_sums import global_sum
 from rxt_model.moe.layer import Routing, balance_loss, router_z_loss
 
 
@@ -26,12 +26,11 @@ def routing_loss(routing: list[Routing], config: OptimisationConfig) -> tuple[Te
 
 
 def _over_ranks(routing: list[Routing]) -> list[Routing]:
-    """Sum the load over all ranks, without gradient and in one reduction for all layers."""
+    """Sum the load over the global batch, without gradient and in one reduction for all layers."""
     packed = torch.stack(
         [torch.cat((r.assignments, r.probabilities.detach(), r.tokens[None], r.z.detach()[None])) for r in routing]
     )
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(packed)
+    packed = global_sum(packed)
     experts = routing[0].assignments.numel()
     return [Routing(row[:experts], row[experts:-2], row[-2], row[-1]) for row in packed.unbind(0)]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from jobs.training.batching.batches import ROW, Batch
+from jobs.training.objectives.global_sums import global_sum
 from rxt_model.losses import TokenLoss
 from rxt_model.model import TokenModel
 from tokenization.hashing import stable_seed
@@ -47,9 +47,9 @@ class StepContext:
 class Objective(nn.Module, Generic[Model]):
     """`forward(batch, context)` returns this rank's share of the loss and its metrics.
 
-    Every loss is a sum over this rank divided by the count over **all** ranks. So gradients are summed across ranks,
-    never averaged. A metric is a tensor [sum, count] of shape [2], which the loop adds over ranks. `model` is the model
-    that the stage saves.
+    Every loss is a sum over this rank divided by the count over the **global** batch. So gradients are summed across
+    ranks, never averaged. A metric is a tensor [sum, count] of shape [2], which the loop adds over ranks. `model` is
+    the model that the stage saves.
     """
 
     model: Model
@@ -63,11 +63,8 @@ class Objective(nn.Module, Generic[Model]):
 
 
 def global_count(count: Tensor) -> Tensor:
-    """Return the sum of `count` over all ranks, at least 1, so that an empty batch does not divide by 0."""
-    total = count.detach().clone().float()
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(total)
-    return total.clamp(min=1.0)
+    """Return the sum of `count` over the global batch, at least 1, so that an empty batch does not divide by 0."""
+    return global_sum(count).clamp(min=1.0)
 
 
 def token_metrics(found: TokenLoss, kind: str = "") -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Does memory reinforcement learning raise the reward, and only because of the rewards?
 
-For every seed the stage runs twice from the same model: as configured, and with rewards shuffled between answers.
-Greedy mean reward on fixed held-out episodes before and after, with the 95 % interval of the paired difference.
+For every seed the stage runs three times from the same model: as configured, with rewards shuffled between answers, and
+with the same reward for all. It measures the greedy mean reward on fixed held-out episodes before and after, with the
+95 % interval of the paired difference.
 
     python -m tests.benchmarks.memory.mrl_reward SMAT_ARTIFACT EPISODE_SHARDS TOKENIZER [--set mrl.iterations=20]
 
@@ -57,7 +58,8 @@ def run(inputs: Mapping[str, Artifact], pipeline: PipelineConfig, config: MrlCon
         "benchmark": "mrl_reward",
         **environment("torch", "ray"),
         "seed": config.seed,
-        "shuffled": config.shuffle_rewards,
+        "control": config.control,
+        "shuffled": None if config.control == "constant" else config.control == "shuffled",
         "episodes": report["episodes"],
         "before": report["before"],
         "after": report["after"],
@@ -77,7 +79,7 @@ def opened(folder: Path) -> Artifact:
 def passed(line: dict) -> bool:
     """Return whether the reward rose: the interval of the difference lies above zero. A control's must not."""
     rose = line["difference"]["low"] > 0
-    return rose != line["shuffled"]
+    return rose == (line["control"] == "none")
 
 
 def main() -> int:
@@ -93,13 +95,13 @@ def main() -> int:
     ensure_ray(pipeline.execution)
     failures = 0
     for seed in arguments.seeds:
-        for shuffle in (False, True):
-            config = pipeline.mrl.model_copy(update={"seed": seed, "shuffle_rewards": shuffle})
+        for control in ("none", "shuffled", "constant"):
+            config = pipeline.mrl.model_copy(update={"seed": seed, "control": control})
             line = run(inputs, pipeline, config)
             append(RESULTS / "mrl_reward.jsonl", [line])
             change, verdict = line["difference"], "as it should be" if passed(line) else "NOT as it should be"
             print(
-                f"seed {seed}{' shuffled' if shuffle else ''}: {line['before']['mean']:.3f} -> "
+                f"seed {seed}{'' if control == 'none' else f' {control}'}: {line['before']['mean']:.3f} -> "
                 f"{line['after']['mean']:.3f}, difference {change['mean']:+.3f} "
                 f"[{change['low']:+.3f}, {change['high']:+.3f}] in {line['seconds']} s, {verdict}"
             )

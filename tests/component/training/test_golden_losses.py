@@ -21,77 +21,17 @@ import numpy as np
 import pytest
 
 from jobs.configs.rl import MrlConfig
-from jobs.configs.training import (
-    BaselineConfig,
-    BaselinePhase,
-    MemoryPretrainConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    SftConfig,
-    SmatConfig,
-    SmatPhase,
-)
-from jobs.rl.episodes import as_episode
 from jobs.rl.learner import Learner
-from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.training.batching.reader import WHOLE
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizer import StageOptimizer
 from jobs.training.recipe import build
 from pipelines.code_digest import ROOT
 from rxt_model.files.checkpoint import save_pretrained
-from rxt_model.model import ReactiveTransformer, seeded
 from tests.support import rl_data
-from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards
+from tests.support.stages.configs import COMMON, STAGES, STEPS, make_world, stage_parts
 
 FOLDER = ROOT / "tests/assets/losses"
-STEPS = 10
-COMMON = dict(seed=1, optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2), balance_weight=0.5)
-STAGE = COMMON | dict(steps=STEPS, batch_size=4)
-BALANCED = STAGE | dict(router_z_weight=0.1, head_z_weight=0.1, bias_speed=0.01)
-PHASES = (
-    SmatPhase(until=3, turns=2, train=("memory",)),
-    SmatPhase(until=6, turns=3, train=("decoder", "memory")),
-    SmatPhase(until=STEPS, turns=4, train=("decoder", "memory", "encoder")),
-)
-BASELINE = dict(
-    text=BaselinePhase(steps=3, batch_size=4),
-    interactions=BaselinePhase(steps=3, batch_size=4),
-    conversations=BaselinePhase(steps=4, batch_size=4),
-)
-REHEARSAL = dict(text_batch_size=3, text_weight=0.5)
-STAGES = {
-    "joint_lm_text": ("pretrain", PretrainConfig(model=ARCHITECTURE, **BALANCED), {"shards": "text"}),
-    "joint_lm_interactions": ("sft", SftConfig(**STAGE), {"shards": "interactions"}),
-    "reading": ("memory_pretrain", MemoryPretrainConfig(**STAGE), {"shards": "conversations"}),
-    "reading_rehearsal": (
-        "memory_pretrain",
-        MemoryPretrainConfig(**BALANCED, **REHEARSAL),
-        {"shards": "conversations", "text": "text"},
-    ),
-    "self_supervised": (
-        "memory_pretrain",
-        MemoryPretrainConfig(**STAGE, objective="self-supervised"),
-        {"shards": "conversations"},
-    ),
-    "smat": ("smat", SmatConfig(**STAGE, phases=PHASES), {"shards": "conversations"}),
-    "smat_horizon": ("smat", SmatConfig(**STAGE, phases=PHASES, horizon=1), {"shards": "conversations"}),
-    "smat_rehearsal": (
-        "smat",
-        SmatConfig(**BALANCED, **REHEARSAL, phases=PHASES),
-        {"shards": "conversations", "text": "text"},
-    ),
-    "next_token": (
-        "baseline",
-        BaselineConfig(**COMMON, **BASELINE),
-        {"text": "text", "interactions": "interactions", "conversations": "conversations"},
-    ),
-    "next_token_rehearsal": (
-        "baseline",
-        BaselineConfig(**COMMON, **BASELINE, **REHEARSAL),
-        {"text": "text", "interactions": "interactions", "conversations": "conversations"},
-    ),
-}
 LEARNER = COMMON | dict(
     iterations=STEPS, episodes=6, update_epochs=1, entropy=0.1, kl_reference=0.5, kl_turns=0.5, memory_drift=0.5
 )
@@ -104,13 +44,6 @@ LEARNERS = {
 Losses = dict[str, list[float]]
 
 
-def make_world(folder: Path) -> dict[str, str]:
-    """Return URIs of shards of all kinds and of a model."""
-    model = seeded(lambda: ReactiveTransformer(ARCHITECTURE.with_vocabulary(VOCABULARY, DIGEST)), 0)
-    save_pretrained(model, folder / "upstream" / "model")
-    return make_training_shards(folder) | {"model": str(folder / "upstream")}
-
-
 def keep(values: Mapping[str, float], found: Losses) -> None:
     for name, value in values.items():
         if name.endswith(("loss", "gradient_norm")):
@@ -119,9 +52,8 @@ def keep(values: Mapping[str, float], found: Losses) -> None:
 
 def trained(name: str, uris: dict[str, str]) -> Losses:
     """Return what every step of a stage reported about its losses and gradients."""
-    module, config, wanted = STAGES[name]
-    inputs = artifacts({key: uris[kind] for key, kind in wanted.items()} | {"model": uris["model"]})
-    recipe = build(f"jobs.training.{module}:recipe", config, inputs, WHOLE)
+    function, config, inputs = stage_parts(name, uris)
+    recipe = build(function, config, inputs, WHOLE)
     found: Losses = defaultdict(list)
     optimizer, cadence = StageOptimizer(recipe.objective, config.optimizer, config.steps), Cadence(1, STEPS)
     train(recipe.objective, optimizer, recipe.batch_at, config, cadence, log=lambda _, values: keep(values, found))
@@ -135,15 +67,7 @@ def learned(name: str, folder: Path) -> Losses:
     learner = Learner(str(folder), config, threads=1)
     random, found = np.random.default_rng(0), defaultdict(list)
     for version in range(STEPS):
-        trajectories = []
-        for number in range(config.episodes):
-            row = rl_data.toy_row(number // config.samples, 9, 300, 2 + number // config.samples % 3)
-            episode = as_episode(row, 4, f"{number // config.samples}/{number % config.samples}")
-            answers = [random.integers(12, 300, 3).tolist() for _ in episode.asked]
-            samples = tuple(Sample(tuple(answer), tuple(random.uniform(-6.5, -5.0, 3).tolist())) for answer in answers)
-            rewards = tuple(random.uniform(0, 10, len(samples)).tolist())
-            trajectories.append(Trajectory(episode, version, samples, rewards))
-        keep(learner.update(trajectories), found)
+        keep(learner.update(rl_data.random_trajectories(config, version, random)), found)
     return found
 
 

@@ -88,10 +88,13 @@ def sharded(rank, folder):
     assert (third.started_at, third.registered) == (6, [])  # a finished stage: nothing is trained twice
 
     poisoned = Run(f"{folder}/poisoned", 6, world_size=2, bias_speed=0.01)
-    poison(poisoned.objective, step=3, rank=1)
-    with pytest.raises(NotFinite, match=r"^loss is not finite \(nan on rank 1\) at step 3$"):
-        poisoned.go()
-    assert poisoned.registered == [2]
+    poison(poisoned.objective, steps=(2, 3, 4), rank=1)
+    kept, told = [], []
+    with pytest.raises(NotFinite, match=r"^loss is not finite \(nan on rank 1\) at step 4, as in the 2 steps before$"):
+        poisoned.go(tell=told.append, save_batch=lambda step, batch: kept.append((step, batch)))
+    assert poisoned.registered == [2, 4] and len(told) == 2
+    ((step, batch),) = kept
+    assert step == 4 and torch.equal(batch["input_ids"], part_of(toy_batch(4), rank, 2)["input_ids"])
     with_muon(f"{folder}/muon")
     if rank == 0:
         torch.save([w.clone() for w in second.weights()], f"{folder}/weights.pt")
@@ -114,25 +117,41 @@ def with_muon(folder):
         assert torch.equal(a["momentum_buffer"].to_local(), b["momentum_buffer"].to_local())
 
 
-def poison(objective, step, rank):
+def poison(objective, steps, rank=0):
     forward = objective.forward
 
     def poisoned(batch, context):
         loss, metrics = forward(batch, context)
-        return (loss * math.nan if (context.step, dist.get_rank()) == (step, rank) else loss), metrics
+        mine = dist.get_rank() if dist.is_initialized() else 0
+        return (loss * math.nan if context.step in steps and mine == rank else loss), metrics
 
     objective.forward = poisoned
 
 
 def test_two_ranks_resume_bit_for_bit_and_one_rank_loads_what_they_saved(tmp_path):
     on_ranks(2, sharded, str(tmp_path))
-    assert [entry.step for entry in recorded(str(tmp_path / "poisoned"))] == [2]
+    assert [entry.step for entry in recorded(str(tmp_path / "poisoned"))] == [2, 4]
 
     alone = Run(tmp_path / "resumed", 6, bias_speed=0.01)
     assert alone.checkpointer.restore() == 6
     saved = torch.load(tmp_path / "weights.pt")
     assert all(torch.equal(a, b) for a, b in zip(alone.weights(), saved, strict=True))
     assert alone.objective.model.decoder.final[0].feed_forward.selection_bias.any()
+
+
+def test_single_steps_that_are_not_finite_change_nothing_and_are_counted(tmp_path):
+    run, told, weights = Run(tmp_path, 5, bias_speed=0.01), [], {}
+    poison(run.objective, steps=(1, 3))
+
+    def note(done, values):
+        weights[done] = [weight.clone() for weight in run.weights()]
+
+    outcome = run.go(tell=told.append, log=note)
+    assert told == [f"loss is not finite (nan on rank 0) at step {step}, which is skipped" for step in (1, 3)]
+    assert outcome.values["train/skipped_steps"] == 2 and math.isfinite(outcome.values["train/loss"])
+    for done in range(2, 6):
+        same = all(torch.equal(a, b) for a, b in zip(weights[done - 1], weights[done], strict=True))
+        assert same == (done in (2, 4))
 
 
 def test_frozen_parts_are_untouched_and_moments_survive_the_switch(tmp_path):
