@@ -96,6 +96,21 @@ def test_the_command_line_starts_without_anything_heavy():
     assert ROOT / "jobs/configs/base.py" in reached
 
 
+def test_the_checks_of_a_gpu_need_neither_ray_nor_mlflow():
+    """Such a machine may have neither."""
+    todo = [ROOT / "tests" / "gpu" / "check.py"]
+    reached = set(todo)
+    while todo:
+        path = todo.pop()
+        found = modules(path, at_start=True)
+        missing = {name.partition(".")[0] for name in found} & {"ray", "mlflow", "datasets"}
+        assert not missing, f"{path.relative_to(ROOT)} imports {missing} at module level"
+        new = {file for name in found if (file := ROOT.joinpath(*name.split(".")).with_suffix(".py")).exists()}
+        todo += new - reached
+        reached |= new
+    assert ROOT / "jobs/training/loop.py" in reached
+
+
 def defined(path: Path) -> set[str]:
     """Return the names at the top level of a file: definitions, assignments and imports."""
     found, todo = set(), list(ast.parse(path.read_text()).body)
