@@ -25,7 +25,7 @@ from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifa
 STEPS = 10
 COMMON: dict[str, Any] = dict(seed=1, optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2), balance_weight=0.5)
 STAGE: dict[str, Any] = COMMON | dict(steps=STEPS, batch_size=4)
-BALANCED = STAGE | dict(router_z_weight=0.1, head_z_weight=0.1, bias_speed=0.01)
+BALANCED: dict[str, Any] = STAGE | dict(router_z_weight=0.1, head_z_weight=0.1, bias_speed=0.01)
 PHASES = (
     SmatPhase(until=3, turns=2, train=("memory",)),
     SmatPhase(until=6, turns=3, train=("decoder", "memory")),
