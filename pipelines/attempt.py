@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.configs.execution import Execution
+from jobs.stage import ray_setup
 from jobs.stage.context import Interrupted, StageContext, StageError
+from jobs.stage.ray_setup import RayUnavailable
 from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, SCHEMA, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
 from pipelines.failures import failure_record, is_loss_of_ray
@@ -110,8 +112,13 @@ class Build:
             if isinstance(error, Interrupted):
                 reporter.log(f"stopped: {error}")
                 raise
-            if around.stop.is_set() and is_loss_of_ray(error):  # the same signal ended it: a group of processes gets it
+            # a signal to all processes of the run ends Ray, too
+            if (around.stop.is_set() or ray_setup.ended()) and is_loss_of_ray(error):
+                reporter.log("stopped: Ray ended")
                 raise Interrupted("Ray ended before the stage could save once more") from error
+            if isinstance(error, RayUnavailable):  # nothing is wrong with the stage
+                reporter.log(f"stopped: {error}")
+                raise
             outcome = "FAILED"
             reporter.log(f"failed: {type(error).__name__}")
             raise self._failed(attempt, error, reporter.step, feed) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -355,6 +356,9 @@ def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_j
             views.table(session, statuses, header=False)
     if as_json:
         _print_json({**session.as_object(statuses), "exit_code": code})
+    if runner.lost_ray:
+        sys.stdout.flush()
+        os._exit(code)
     return code
 
 

@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 from jobs.stage.context import Look, Rerun, StageError
+from jobs.stage.ray_setup import RayUnavailable
 from pipelines.guard.secrets import redacted
 from pipelines.invocation import Invocation
 from tokenization.files.storage import MAKE_ROOM, NO_SPACE
@@ -76,7 +77,7 @@ def root_cause(error: BaseException) -> tuple[BaseException, int | None, list[in
 def is_loss_of_ray(error: BaseException) -> bool:
     """Whether Ray, or one of its processes, is gone. Then the stage itself did nothing wrong."""
     cause, _, _ = root_cause(error)
-    return _package(cause) == "ray" or _blames_a_peer(cause)
+    return _package(cause) == "ray" or isinstance(cause, RayUnavailable) or _blames_a_peer(cause)
 
 
 def headline(stage: str, failure: dict[str, Any]) -> str:

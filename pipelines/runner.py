@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
 
 from jobs.configs.execution import Execution
 from jobs.stage import ray_setup
+from jobs.stage.background import in_background
 from jobs.stage.context import Interrupted, StageError
 from jobs.stage.resources import demand_of, device_for
 from pipelines.advice import way_back
@@ -37,8 +38,13 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 POLL_SECONDS = 0.2
 
 
+class _RayEnded(RuntimeError):
+    """Ray, or the contact with it, is lost."""
+
+
 class Runner:
-    """`stages` is the whole DAG. Call `run` once per object."""
+    """`stages` is the whole DAG. Call `run` once per object. If `lost_ray` is true after it, threads wait for Ray, as
+    the end of the process would: leave it by `os._exit`."""
 
     def __init__(
         self,
@@ -55,6 +61,8 @@ class Runner:
         self._statuses: dict[str, StageStatus] = {}
         self._settled: set[str] = set()  # made complete by this run, or reused
         self._stop = threading.Event()
+        self._shortage = ""
+        self.lost_ray = False
 
     def run(self, targets: list[Stage], fresh: Iterable[str] = (), wait: bool = True) -> int:
         """Makes `targets` complete; those named in `fresh` get new attempts. Returns the exit code. With `wait`, an
@@ -82,13 +90,18 @@ class Runner:
                 self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
             self._sum_up(targets, parent, memory.bytes, time.monotonic() - started)
-        except KeyboardInterrupt:  # the second Ctrl-C, or no Ray: threads, Ray and leases end with the process
+        except _RayEnded as error:
+            self.lost_ray = True
+            self.board.line(str(error), "red")
+            code = INTERRUPTED if self._stop.is_set() else FAILED
+        except KeyboardInterrupt:  # the second Ctrl-C: threads, Ray and leases end with the process
             self.board.close()
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         finally:
             self._end_tracking({DONE: "FINISHED", INTERRUPTED: "KILLED"}.get(code, "FAILED"))
-            ray_setup.shutdown()
+            if not self.lost_ray:
+                ray_setup.shutdown()
         return code
 
     def _check(self, work: list[Stage], wait_for_lease: bool) -> None:
@@ -120,7 +133,7 @@ class Runner:
         ready: list[str] = []
         running: dict[Future[None], str] = {}
         codes = {DONE}
-        with self._threads() as pool:
+        try:
             while True:
                 # in the order of the curriculum, so that a reader of the log sees how the stages build on each other
                 ready = sorted([*ready, *sorter.get_ready()], key=list(targets).index)
@@ -134,8 +147,9 @@ class Runner:
                         ready += sorter.get_ready()
                     else:
                         build = Build(around, status, dict(self._statuses), name in fresh)
-                        running[pool.submit(build.run)] = name
-                self._leave_without_ray()
+                        running[in_background(build.run, f"stage-{name}")] = name
+                if running or INTERRUPTED in codes:
+                    self._watch_ray()
                 if not running:
                     break
                 for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
@@ -146,16 +160,25 @@ class Runner:
                         self._statuses[name] = examine(targets[name], self._statuses, self.store)
                         self._settled.add(name)
                         sorter.done(name)
+        except _RayEnded:
+            raise
+        except Exception:  # whatever is wrong, no stage may go on without its runner; Ctrl-C is no Exception
+            self._stop.set()
+            wait(running)
+            raise
         if self._stop.is_set() and sorter.is_active():
             self.board.line(f"stopped; go on with: {self.invocation.run()}")
             return INTERRUPTED
         return next(code for code in (INTERRUPTED, FAILED, REFUSED, DONE) if code in codes)
 
-    def _leave_without_ray(self) -> None:
-        """Leaves if a signal to all processes of the run ended Ray, too: stages would wait for Ray in vain."""
-        if self._stop.is_set() and ray_setup.has_ended():
-            self.board.line(f"stopped, and Ray with it: what was saved counts; go on with: {self.invocation.run()}")
-            raise KeyboardInterrupt
+    def _watch_ray(self) -> None:
+        """Says what the stages wait for. Raises _RayEnded if Ray has ended: they would wait for it in vain."""
+        if what := ray_setup.ended():
+            begin = "stopped, and Ray with it" if self._stop.is_set() else f"error: {what}, and no stage can go on"
+            raise _RayEnded(f"{begin}: what was saved counts; go on with: {self.invocation.run()}")
+        if (shortage := ray_setup.shortage()) != self._shortage:
+            self._shortage = shortage
+            self.board.line(shortage or "what was waited for is there", "yellow")
 
     def _judge(self, name: str, error: BaseException | None) -> int:
         if error is None:
@@ -168,7 +191,7 @@ class Runner:
             return FAILED
         if isinstance(error, StageError):
             self.board.line(f"error: {error}\n  next     {self.invocation.next(error.remedy, name)}", "red")
-            return REFUSED if isinstance(error, LeaseHeld) else FAILED
+            return REFUSED if isinstance(error, (LeaseHeld, ray_setup.RayUnavailable)) else FAILED
         raise error
 
     def _explain(self, name: str, error: StageFailed) -> None:
@@ -235,19 +258,6 @@ class Runner:
     def _say_reused(self, status: StageStatus) -> None:
         note = f"   {status.reason}" if status.reason else ""
         self.board.line(f"{status.stage.name}: reused {status.made.attempt.artifact_id}{note}")
-
-    @contextmanager
-    def _threads(self) -> Generator[ThreadPoolExecutor]:
-        """Threads for the stages. An error in the runner stops the stages and waits for them, so that Ray lives as long
-        as they do. The second Ctrl-C does not wait."""
-        pool = ThreadPoolExecutor(self.execution.parallel_stages, thread_name_prefix="stage")
-        try:
-            yield pool
-        except Exception:  # whatever is wrong, no stage may go on without its runner; Ctrl-C is no Exception
-            self._stop.set()
-            pool.shutdown()
-            raise
-        pool.shutdown()
 
     @contextmanager
     def _signals(self) -> Generator[None]:

@@ -17,12 +17,15 @@ from pathlib import Path
 import psutil
 
 from jobs.configs.execution import Execution
+from jobs.stage import ray_folder
 from jobs.stage.context import StageError
+from jobs.stage.ray_watch import LOOK_SECONDS, RayWatch
 from tokenization.files.storage import NO_SPACE
 
 OBJECT_STORE_BYTES = 300 << 20
 PROBE_SECONDS = 5
 SERVERS = ("gcs_server", "raylet")  # if one of them ends, Ray is dead
+_SHORT_FOLDER = "mkdir -p /tmp/rxt-$USER && RAY_TMPDIR=/tmp/rxt-$USER rxt run   as Ray needs a short folder of its own"
 _REMEDY = "unset RAY_ADDRESS     to run on this machine"
 
 DRIVER_ENVIRONMENT = {
@@ -46,7 +49,12 @@ class RayUnavailable(StageError):
 
 
 def prepare_environment() -> None:
-    """Set what Ray reads while it is imported; call this before that. Variables that the user has set stay."""
+    """Set what Ray reads while it is imported; call this before that. Variables that the user has set stay.
+
+    Raises RayUnavailable if Ray would have to start here, and its folder cannot be used.
+    """
+    if _starts_here() and (trouble := ray_folder.trouble()):
+        raise RayUnavailable(f"Ray cannot be started here: {trouble}", _SHORT_FOLDER)
     for name, value in (DRIVER_ENVIRONMENT | _authentication()).items():
         os.environ.setdefault(name, value)
 
@@ -81,46 +89,50 @@ def shutdown() -> None:
 
 def has_joined() -> bool:
     """Whether this process joined a cluster, instead of starting Ray for itself."""
-    return _keeper is None or not _keeper.servers
+    return _keeper is None or not _starts_here()
 
 
-def has_ended() -> bool:
-    """Whether the Ray that this process started has died without `shutdown`. Then waiting for it is useless, until Ray
+def ended() -> str:
+    """What has ended of the Ray that this process uses, empty if nothing. Then waiting for Ray is useless, until Ray
     itself ends this process."""
-    return _keeper is not None and not all(map(_is_alive, _keeper.servers))
+    return _keeper.watch.ended if _keeper is not None and _keeper.watch else ""
+
+
+def shortage() -> str:
+    """What is waited for and the cluster does not have, such as `waits for 1 GPU, the cluster has 0`; empty if
+    nothing."""
+    return _keeper.watch.shortage if _keeper is not None and _keeper.watch else ""
 
 
 class _Keeper(threading.Thread):
-    """This thread starts Ray and stays. Linux kills Ray's processes when the thread that started them ends, and stages
-    run on threads that end."""
+    """This thread starts Ray, stays, and watches it. Linux kills Ray's processes when the thread that started them
+    ends, and stages run on threads that end."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__(name="ray-keeper", daemon=True)
         self._execution = execution
         self.started: Future[None] = Future()
         self.left = threading.Event()
-        self.servers: list[psutil.Process] = []
+        self.watch: RayWatch | None = None
 
     def run(self) -> None:
         address = os.environ.get("RAY_ADDRESS", "")
         try:
-            if address in ("", "local"):
+            servers = {}
+            if _starts_here():
                 _start_local(self._execution)
-                self.servers = [child for child in psutil.Process().children() if child.name() in SERVERS]
+                servers = {child.name(): child for child in psutil.Process().children() if child.name() in SERVERS}
             else:
                 _join(address)
+            import ray
+
+            self.watch = RayWatch(ray.get_runtime_context().gcs_address, servers)
         except BaseException as error:  # asking for the result raises it again
             self.started.set_exception(error)
             return
         self.started.set_result(None)
-        self.left.wait()
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        while not self.left.wait(LOOK_SECONDS):
+            self.watch.look()
 
 
 def _start_local(execution: Execution) -> None:
@@ -153,7 +165,7 @@ def _start_local(execution: Execution) -> None:
 def _way_out(error: BaseException) -> str:
     """What helps against an error of Ray's start."""
     if "AF_UNIX" in str(error) or isinstance(error, PermissionError):
-        return "mkdir -p /tmp/rxt-$USER && RAY_TMPDIR=/tmp/rxt-$USER rxt run   as Ray needs a short folder of its own"
+        return _SHORT_FOLDER
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         return "make room in the folder of RAY_TMPDIR, or of /tmp without it"
     return "run the same command again: a machine that is very busy starts Ray too slowly"
@@ -205,8 +217,11 @@ def _authentication() -> dict[str, str]:
     named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if named or token_file():
         return {"RAY_AUTH_MODE": "token"}
-    joins = os.environ.get("RAY_ADDRESS", "local") not in ("", "local")
-    return {} if joins else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if _starts_here() else {}
+
+
+def _starts_here() -> bool:
+    return os.environ.get("RAY_ADDRESS", "") in ("", "local")
 
 
 def token_file() -> Path | None:

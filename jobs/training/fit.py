@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 
 import ray
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -14,6 +13,7 @@ from ray.train.torch import TorchTrainer
 
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import StageConfig
+from jobs.stage.background import in_background
 from jobs.stage.context import Change, Interrupted, StageContext, StageError
 from jobs.stage.resources import choose_device
 from jobs.training.checkpoints import keep_newest, resume_point
@@ -78,7 +78,7 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
             checkpoint_config=CheckpointConfig(num_to_keep=execution.keep_checkpoints),
         ),
     )
-    running = _in_background(trainer.fit)
+    running = in_background(trainer.fit, "ray-train-fit")
     outcome, finished = {}, False
     try:
         while not finished:
@@ -107,20 +107,6 @@ def _check_execution(stage: str, config: StageConfig, execution: TrainExecution)
             f"{stage}: a batch of {rows} rows has no row for some of {parts} micro-batches of {workers} workers",
             Change("execution.train.micro_batches", rows // workers),
         )
-
-
-def _in_background(call: Callable[[], object]) -> Future:
-    """Run `call` on a daemon thread, so that a second Ctrl-C does not wait for it."""
-    future: Future = Future()
-
-    def target() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # asking for the result raises it again
-            future.set_exception(error)
-
-    threading.Thread(target=target, name="ray-train-fit", daemon=True).start()
-    return future
 
 
 def _conclude(ctx: StageContext, outcome: dict, seconds: float) -> dict:
