@@ -113,7 +113,7 @@ class Build:
                 reporter.log(f"stopped: {error}")
                 raise
             # a signal to all processes of the run ends Ray, too
-            if (around.stop.is_set() or ray_setup.ended()) and is_loss_of_ray(error):
+            if is_loss_of_ray(error) and (around.stop.is_set() or ray_setup.is_lost()):
                 reporter.log("stopped: Ray ended")
                 raise Interrupted("Ray ended before the stage could save once more") from error
             if isinstance(error, RayUnavailable):  # nothing is wrong with the stage
@@ -135,6 +135,7 @@ class Build:
             metrics = dict(self._call(attempt, reporter, lease))
             result = str(metrics.pop("result", ""))
             numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+            numbers = {name: value for name, value in numbers.items() if reporter.last.get(name) != value}
             if numbers:
                 reporter.metrics(reporter.step or 0, numbers)
         finally:

@@ -46,12 +46,14 @@ class StageReporter:
         self._lines: list[str] = []
         self._written = 0.0
         self.step: int | None = None
+        self.last: dict[str, float] = {}  # the newest value of each name
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         now = time.time()
         line = json.dumps({"time": now, "step": step, "values": {k: float(v) for k, v in values.items()}})
         with self._lock:
             self.step = step
+            self.last |= values
             self._lines.append(line + "\n")
             if self._store.is_local or time.monotonic() - self._written > SECONDS_BETWEEN_REWRITES:
                 try:

@@ -32,6 +32,7 @@ from pipelines.peak_memory import PeakMemory
 from pipelines.planner import StageStatus, examine, plan
 from pipelines.stage import Stage
 from pipelines.tracker.errors import TrackingError
+from pipelines.tracker.results import show_results
 from pipelines.tracking import Tracking
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -89,6 +90,7 @@ class Runner:
             with self._signals(), PeakMemory() as memory:
                 self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
+            self._show_results(targets, parent)
             self._sum_up(targets, parent, memory.bytes, time.monotonic() - started)
         except _RayEnded as error:
             self.lost_ray = True
@@ -248,6 +250,13 @@ class Runner:
         with suppress(TrackingError):  # ending the run, which comes next, will say the same
             now = time.time_ns() // 1_000_000
             self.tracking.log_metrics(parent, [("system/peak_memory_megabytes", peak_bytes / 1e6, 0, now)])
+
+    def _show_results(self, targets: Iterable[Stage], parent: str) -> None:
+        complete = (self._statuses[target.name] for target in targets if target.name in self._settled)
+        try:
+            show_results(self.tracking, parent, self.store, complete)
+        except StageError as error:
+            self.board.line(f"warning: {error}; the run in MLflow shows no results")
 
     def _end_tracking(self, outcome: str) -> None:
         try:

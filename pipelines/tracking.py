@@ -139,6 +139,17 @@ class Tracking:
             tags = [RunTag(f"rxt.reused.{stage}", run_id) for stage, run_id in runs.items()]
             self._client.log_batch(self._parent, tags=tags)
 
+    def describe(self, run_id: str, metrics: Mapping[str, float], text: str) -> None:
+        """Adds figures to a run, and a text in Markdown that its page shows."""
+        now = time.time_ns() // 1_000_000
+        self.log_metrics(run_id, [(name, value, 0, now) for name, value in metrics.items()])
+        with self._reaching():
+            self._client.set_tag(run_id, "mlflow.note.content", text)
+
+    def page_of(self, run_id: str) -> str:
+        """The address, below that of the server, of a run."""
+        return f"#/experiments/{self._experiment_id}/runs/{run_id}"
+
     def start_stage(
         self,
         parent: str,

@@ -25,7 +25,9 @@ from tokenization.files.storage import NO_SPACE
 OBJECT_STORE_BYTES = 300 << 20
 PROBE_SECONDS = 5
 SERVERS = ("gcs_server", "raylet")  # if one of them ends, Ray is dead
-_SHORT_FOLDER = "mkdir -p /tmp/rxt-$USER && RAY_TMPDIR=/tmp/rxt-$USER rxt run   as Ray needs a short folder of its own"
+_SHORT_FOLDER = (
+    "mkdir -p /tmp/rxt-$(id -u) && RAY_TMPDIR=/tmp/rxt-$(id -u) rxt run   as Ray needs a short folder of its own"
+)
 _REMEDY = "unset RAY_ADDRESS     to run on this machine"
 
 DRIVER_ENVIRONMENT = {
@@ -98,6 +100,11 @@ def ended() -> str:
     return _keeper.watch.ended if _keeper is not None and _keeper.watch else ""
 
 
+def is_lost() -> bool:
+    """Whether Ray has ended, asked at once, when an error looks like that. Then `ended` says what."""
+    return _keeper is not None and _keeper.watch is not None and _keeper.watch.has_lost()
+
+
 def shortage() -> str:
     """What is waited for and the cluster does not have, such as `waits for 1 GPU, the cluster has 0`; empty if
     nothing."""
@@ -126,7 +133,8 @@ class _Keeper(threading.Thread):
                 _join(address)
             import ray
 
-            self.watch = RayWatch(ray.get_runtime_context().gcs_address, servers)
+            here = ray.get_runtime_context()
+            self.watch = RayWatch(here.gcs_address, here.get_node_id(), servers)
         except BaseException as error:  # asking for the result raises it again
             self.started.set_exception(error)
             return

@@ -16,13 +16,14 @@ Resources = Mapping[str, float]
 
 
 class RayWatch:
-    """Of a Ray whose GCS is at `address`. `servers` are its processes, by name, if it was started here. `look` is
-    called every few seconds, on a thread that may wait; `ended` and `shortage` answer at once."""
+    """Of a Ray whose GCS is at `address`; this process belongs to its node with the id `node`. `servers` are Ray's
+    processes, by name, if it was started here. `look` is called every few seconds, on a thread that may wait; `ended`
+    and `shortage` answer at once."""
 
-    def __init__(self, address: str, servers: Mapping[str, psutil.Process]) -> None:
-        self._address, self._servers = address, servers
+    def __init__(self, address: str, node: str, servers: Mapping[str, psutil.Process]) -> None:
+        self._address, self._node, self._servers = address, node, servers
         self._answered = time.monotonic()
-        self._silent = False
+        self._lost = ""
         self._waited: set[str] = set()
         self.shortage = ""
 
@@ -32,15 +33,19 @@ class RayWatch:
         for name, process in self._servers.items():
             if not _is_alive(process):
                 return f"Ray's {name} has ended"
-        return f"the Ray cluster at {self._address} has not answered for {SILENT_SECONDS:g} s" if self._silent else ""
+        return self._lost
+
+    def has_lost(self) -> bool:
+        """Whether Ray has ended, asked at once, when an error looks like that."""
+        if not self.ended and not self._answers():
+            self._lost = self._silent
+        return bool(self.ended)
 
     def look(self) -> None:
         """Ask the cluster whether it is there, and what waits for machines that it does not have."""
-        host, _, port = self._address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
-        except OSError:
-            self._silent = time.monotonic() - self._answered > SILENT_SECONDS
+        if not self._answers():
+            if time.monotonic() - self._answered > SILENT_SECONDS:
+                self._lost = self._silent
             return
         self._answered = time.monotonic()
         from ray.autoscaler.v2.sdk import get_cluster_status
@@ -49,16 +54,28 @@ class RayWatch:
             status = get_cluster_status(self._address, ANSWER_SECONDS)
         except Exception:  # of several kinds; it may answer at the next look, and Ray ends with the thread that looks
             return
-        nodes = [
-            {usage.resource_name: usage.total for usage in node.resource_usage.usage}
-            for node in (*status.active_nodes, *status.idle_nodes)
-        ]
+        alive = [*status.active_nodes, *status.idle_nodes]
+        if alive and self._node not in {node.node_id for node in alive}:
+            self._lost = f"the raylet of this machine, a node of the Ray cluster at {self._address}, has ended"
+        nodes = [{usage.resource_name: usage.total for usage in node.resource_usage.usage} for node in alive]
         demands = status.resource_demands
         groups = {group.pg_id or "": _bundles(group) for group in demands.placement_group_demand}
         waiting = [bundles for name, bundles in groups.items() if name in self._waited]
         self._waited = set(groups)
         tasks = [[bundle] for demand in demands.ray_task_actor_demand for bundle in _bundles(demand)[:1]]
         self.shortage = shortage(nodes, [*waiting, *tasks])
+
+    @property
+    def _silent(self) -> str:
+        return f"the Ray cluster at {self._address} does not answer"
+
+    def _answers(self) -> bool:
+        host, _, port = self._address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+        except OSError:
+            return False
+        return True
 
 
 def shortage(nodes: Sequence[Resources], demands: Iterable[Sequence[Resources]]) -> str:

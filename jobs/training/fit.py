@@ -118,12 +118,12 @@ def _conclude(ctx: StageContext, outcome: dict, seconds: float) -> dict:
     share = outcome["seconds"] / seconds
     ctx.reporter.message(f"{share:.0%} of {seconds:.0f} s were spent in steps")
     values = outcome["values"]
-    metrics = {name.replace("/", "_"): value for name, value in values.items() if name.endswith(("loss", "accuracy"))}
+    metrics = {name: value for name, value in values.items() if name.endswith(("loss", "accuracy"))}
     metrics |= {"steps": outcome["step"], "step_share": share}
     metrics |= {"seconds_in_steps": outcome["seconds"], "seconds_in_fit": seconds}
     if outcome["seconds"]:
         metrics["tokens_per_second"] = outcome["tokens"] / outcome["seconds"]
     loss = values["eval/loss"] if "eval/loss" in values else values.get("train/loss")
     if loss is not None:
-        metrics |= {"loss": loss, "result": f"loss {loss:.2f}"}
+        metrics["result"] = f"loss {loss:.2f}"
     return metrics

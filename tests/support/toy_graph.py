@@ -87,7 +87,7 @@ class MemoryTracking:
 
     def start_run(self, command, overrides):
         self._reach()
-        self.parents.append({"command": command, "reused": {}, "status": "RUNNING", "points": []})
+        self.parents.append({"command": command, "reused": {}, "status": "RUNNING", "points": [], "files": []})
         return f"parent-{len(self.parents)}"
 
     def _parent(self, run_id):
@@ -96,6 +96,13 @@ class MemoryTracking:
     def note_reused(self, runs):
         self._reach()
         self.parents[-1]["reused"] |= runs
+
+    def describe(self, run_id, metrics, text):
+        self._reach()
+        self._parent(run_id).update(figures=metrics, text=text)
+
+    def page_of(self, run_id):
+        return f"#/{run_id}"
 
     def has_run(self, run_id):
         self._reach()
@@ -120,7 +127,8 @@ class MemoryTracking:
 
     def log_file(self, run_id, path, folder=""):
         self._reach()
-        self.runs[run_id]["files"].append(Path(path).name)
+        run = self.runs[run_id] if run_id in self.runs else self._parent(run_id)
+        run["files"].append(Path(path).name)
 
     def end_stage(self, run_id, status):
         self._reach()

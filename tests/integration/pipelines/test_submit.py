@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,10 @@ from pipelines.cluster import Cluster, SubmitError
 from pipelines.guard.token import TokenError
 from pipelines.submit import submit
 from tests.support.nano import Workspace, built
-from tests.support.processes import SECONDS, free_port, started, until
+from tests.support.processes import SECONDS, started, until
+from tests.support.servers import cluster
 
 TOKEN = "5f" * 32
-RAY = str(Path(sys.executable).with_name("ray"))
 CLI = """
 import json, os, sys, time
 print("command", sys.argv[1:])
@@ -48,25 +48,12 @@ sys.exit(3)
 def head(short_folder):
     """Give the address of a head that runs for this module."""
     folder = short_folder()
-    gcs, dashboard, agent = free_port(), free_port(), free_port()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
-    address = f"http://127.0.0.1:{dashboard}"
     with ExitStack() as nodes:
-        nodes.enter_context(
-            _node(
-                f"--head --port {gcs} --dashboard-host 127.0.0.1 --dashboard-port {dashboard} --temp-dir {folder} "
-                f"--dashboard-agent-listen-port {agent}",
-                environment,
-            )
-        )
-        _wait_for_nodes(address, 1)
+        address, gcs = nodes.enter_context(cluster.head(folder, TOKEN, os.environ))
 
         def add_node() -> None:
-            agent = free_port()
-            options = f"--address 127.0.0.1:{gcs} --node-ip-address 127.0.0.2 --dashboard-agent-listen-port {agent}"
-            nodes.enter_context(_node(options, environment))
-            _wait_for_nodes(address, 2)
+            nodes.enter_context(cluster.another_node(gcs, TOKEN, os.environ))
+            cluster.wait_for_nodes(address, TOKEN, 2)
 
         yield address, add_node, folder
 
@@ -260,23 +247,3 @@ def test_a_folder_is_refused_as_the_place_of_several_nodes(head, clone, capsys):
     shared["tracking_uri"] = "http://mlflow:5000"
     assert submit(address, ["run"], False, **shared) == 0
     assert capsys.readouterr().out.startswith("job rxt-")
-
-
-def _node(options: str, environment: dict[str, str]) -> AbstractContextManager:
-    """Run a node while the block lasts."""
-    limits = "--num-cpus 1 --object-store-memory 100000000 --disable-usage-stats --block"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return started([RAY, "start", *options.split(), *limits.split()], 3600, env=environment, **quiet)
-
-
-def _wait_for_nodes(address: str, count: int) -> None:
-    """Ask as the state page of the dashboard does."""
-    url = f"{address}/api/v0/nodes?limit=10&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
-
-    def are_there() -> bool:
-        with suppress(OSError), urllib.request.urlopen(request, timeout=5) as response:
-            return json.load(response)["data"]["result"]["total"] >= count
-        return False
-
-    until(are_there)

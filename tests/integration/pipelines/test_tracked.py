@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,48 @@ def test_runs_of_a_pipeline_that_fails_and_goes_on(tmp_path, tracked):
 
     assert run(stages, store, tracking=tracking()) == 0
     assert len(client.search_runs([experiment.experiment_id])) == 5
+
+
+def measure(ctx, config):
+    """Report and plots as the evaluation writes them."""
+    Path(ctx.output_uri, "plots").mkdir()
+    for name in ("report.md", "plots/recall.png", "samples.jsonl"):
+        Path(ctx.output_uri, name).write_text("of this run")
+    return {"memory/recall": 0.25, "eval/perplexity_en": 90.5, "result": "recall 25 % | zeroed 0 %"}
+
+
+def train(ctx, config):
+    ctx.reporter.metrics(1, {"train/loss": 2.0, "eval/loss": 3.0})
+    return {"train/loss": 2.0, "eval/loss": 3.0, "step_share": 0.5, "result": "loss 3.00"}
+
+
+def test_the_run_of_a_command_shows_what_its_stages_found_made_or_reused(tmp_path, tracked, monkeypatch):
+    tracking, client = tracked
+    store = ArtifactStore(str(tmp_path / "store"))
+    for function in (measure, train):
+        monkeypatch.setattr(toy_graph, function.__name__, function, raising=False)
+    pretrain = toy("pretrain", function="train")
+    stages = [pretrain, toy("evaluate", pretrain, function="measure"), toy("export")]
+    assert run(stages, store, targets=stages[:2], tracking=tracking()) == 0
+    assert run(stages, store, tracking=tracking()) == 0
+
+    (experiment,) = client.search_experiments(filter_string="name = 'rxt-toy'")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    parents = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
+    child = {found.data.tags["rxt.stage"]: found.info.run_id for found in runs if "rxt.stage" in found.data.tags}
+    assert len(parents) == 2 and len(child) == 3
+    for parent in parents:
+        shown = {name: value for name, value in parent.data.metrics.items() if not name.startswith("system/")}
+        assert shown == {"memory/recall": 0.25, "eval/perplexity_en": 90.5, "pretrain/loss": 3.0}
+        files = {f.path for folder in ("", "plots") for f in client.list_artifacts(parent.info.run_id, folder)}
+        assert files == {"report.md", "plots", "plots/recall.png"}
+        text = parent.data.tags["mlflow.note.content"]
+        link = f"[evaluate](#/experiments/{experiment.experiment_id}/runs/{child['evaluate']})"
+        assert f"| {link} | recall 25 % \\| zeroed 0 % | " in text
+    assert "[export]" in parents[1].data.tags["mlflow.note.content"]
+    points = client.get_metric_history(child["pretrain"], "eval/loss")  # a metric has one name, and a point comes once
+    assert [(point.step, point.value) for point in points] == [(1, 3.0)]
+    assert client.get_run(child["pretrain"]).data.metrics["step_share"] == 0.5
 
 
 def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none_twice(tmp_path, tracked):

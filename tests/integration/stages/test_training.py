@@ -75,7 +75,7 @@ def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp
     metrics, undisturbed = run(tmp_path / "undisturbed-1", shards)
     assert metrics["steps"] == STEPS
     assert 0 < metrics["step_share"] < 1
-    assert metrics["result"] == f"loss {metrics['eval_loss']:.2f}"
+    assert metrics["result"] == f"loss {metrics['eval/loss']:.2f}"
     assert undisturbed.points[0][1]["train/loss"] > undisturbed.points[-2][1]["train/loss"]
     assert undisturbed.notes[-1][:2] == (STEPS, STEPS)
 

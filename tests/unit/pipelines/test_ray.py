@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ def test_a_folder_whose_sockets_would_have_too_long_paths(folder, store, monkeyp
     monkeypatch.setenv(name, "/tmp/" + "x" * 60)
     with pytest.raises(RayUnavailable, match=f"{name}=/tmp/x+ has 65 bytes: .*at most 39") as error:
         run([toy("base")], store)
-    assert "RAY_TMPDIR=/tmp/rxt-$USER rxt run" in error.value.remedy
+    assert "RAY_TMPDIR=/tmp/rxt-$(id -u) rxt run" in error.value.remedy
     assert store.attempts("base") == []  # nothing was started
 
 
@@ -67,7 +68,7 @@ def test_a_cluster_that_is_joined_needs_no_folder_here(monkeypatch):
 
 def test_a_server_of_ray_that_ended_is_named():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
-        watch = RayWatch("127.0.0.1:1", {"raylet": psutil.Process(server.pid)})
+        watch = RayWatch("127.0.0.1:1", "", {"raylet": psutil.Process(server.pid)})
         assert watch.ended == ""
         server.kill()
         while not watch.ended:  # a zombie until it is waited for, which counts as ended
@@ -77,12 +78,19 @@ def test_a_server_of_ray_that_ended_is_named():
 
 def test_a_cluster_that_falls_silent(monkeypatch):
     address = f"127.0.0.1:{free_port()}"
-    watch = RayWatch(address, {})
+    watch = RayWatch(address, "", {})
     watch.look()
     assert watch.ended == ""  # for a moment, perhaps
     monkeypatch.setattr(ray_watch, "SILENT_SECONDS", 0.0)
     watch.look()
-    assert watch.ended == f"the Ray cluster at {address} has not answered for 0 s"
+    assert watch.ended == f"the Ray cluster at {address} does not answer"
+
+
+def test_an_error_that_looks_like_a_loss_is_checked_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as gcs:
+        watch = RayWatch("127.0.0.1:{1}".format(*gcs.getsockname()), "", {})
+        assert not watch.has_lost() and watch.ended == ""
+    assert watch.has_lost() and "does not answer" in watch.ended
 
 
 @pytest.mark.parametrize(
@@ -106,6 +114,7 @@ def test_a_run_whose_ray_ended_says_so_and_the_same_command_goes_on(store, monke
 
     def lose(ctx, config):
         monkeypatch.setattr(ray_setup, "ended", lambda: "Ray's raylet has ended")
+        monkeypatch.setattr(ray_setup, "is_lost", lambda: True)
         if stage_notices:
             raise RaySystemError("the raylet is away")
         time.sleep(5)  # as a stage waits for Ray
