@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -301,7 +302,7 @@ def list_jobs(context: typer.Context, address: jobs.Address = None, as_json: Jso
 
 for command in (jobs.follow, jobs.stop):
     jobs_app.command()(reporting_errors(command))
-for command in (plan.plan, upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor):
+for command in (plan.plan, upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor, upkeep.support):
     app.command()(reporting_errors(command))
 
 
@@ -339,6 +340,25 @@ def _open(preset: str, config: Path | None, sets: list[str] | None) -> Session:
 
 
 def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool, wait: bool = True) -> int:
+    """Runs the targets, and tells the command of the user how that ended."""
+    from jobs.stage.context import StageError
+    from pipelines.notify import notify
+
+    began = time.monotonic()
+    try:
+        code, lost_ray = _run(session, targets, fresh, as_json, wait)
+    except Exception as error:  # whatever it is, it is told, and goes on
+        notify(session, REFUSED if isinstance(error, StageError) else 1, time.monotonic() - began, str(error))
+        raise
+    notify(session, code, time.monotonic() - began)
+    if lost_ray:
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _run(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool, wait: bool) -> tuple[int, bool]:
+    """Returns the exit code, and whether Ray was lost, for which the end of the process must not wait."""
     from pipelines import views
     from pipelines.display import Board, console_on
     from pipelines.runner import Runner
@@ -356,10 +376,7 @@ def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_j
             views.table(session, statuses, header=False)
     if as_json:
         _print_json({**session.as_object(statuses), "exit_code": code})
-    if runner.lost_ray:
-        sys.stdout.flush()
-        os._exit(code)
-    return code
+    return code, runner.lost_ray
 
 
 def _dry_run(session: Session, names: list[str], as_json: bool) -> int:

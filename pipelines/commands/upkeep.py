@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -108,3 +110,25 @@ def doctor(as_json: Json = False) -> int:
     from pipelines.upkeep.doctor import examine_machine, print_findings
 
     return print_findings(examine_machine(), as_json)
+
+
+def support(
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Another file than rxt-support-TIME.zip.")
+    ] = None,
+    preset: PresetOption = "tiny",
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """One archive for whoever looks into a failure: settings, states, logs; no data, no secrets."""
+    from jobs.stage.context import StageError
+    from pipelines.display import byte_size
+    from pipelines.session import Session
+    from pipelines.upkeep.support import write_bundle
+
+    file = output or Path(time.strftime("rxt-support-%Y%m%d-%H%M%S.zip"))
+    try:
+        names = write_bundle(Session.open(preset, config, sets or []), file)
+    except OSError as error:
+        raise StageError(f"{file} cannot be written: {error.strerror}", "rxt support --output FILE") from error
+    say(f"{file}: {len(names)} files, {byte_size(file.stat().st_size)}; look through it before you send it")

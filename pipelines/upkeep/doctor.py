@@ -18,12 +18,12 @@ from typing import Literal
 
 import psutil
 
+from jobs.stage import ray_folder
 from jobs.stage.context import StageError
 from pipelines.code_digest import ROOT
 
 PROJECT = "rxt-pipeline"
 FREE_BYTES, MEMORY_BYTES = 5_000_000_000, 8_000_000_000  # what the demo needs
-LONGEST_TEMPORARY = 40  # bytes: Ray puts its sockets below it, and a socket's path has 107 at most
 PORTS = ((5000, "rxt ui"), (8265, "the dashboard of a Ray head"))
 
 
@@ -116,12 +116,8 @@ def _disk() -> Iterator[Finding]:
 
 
 def _temporary() -> Iterator[Finding]:
-    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    if len(os.fsencode(folder)) > LONGEST_TEMPORARY:
-        found = f"{folder} is too long for the sockets that Ray makes below it"
-        yield Finding("temporary folder", "bad", found, "export RAY_TMPDIR=/tmp")
-    elif not os.access(folder, os.W_OK):
-        yield Finding("temporary folder", "bad", f"{folder} cannot be written", "export RAY_TMPDIR=FOLDER")
+    if trouble := ray_folder.trouble():
+        yield Finding("folder of Ray", "bad", trouble, "export RAY_TMPDIR=/tmp/rxt-$(id -u)")
 
 
 def _gpus() -> Iterator[Finding]:

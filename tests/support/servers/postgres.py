@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.support.processes import SECONDS, free_port, started, until
 
@@ -29,7 +30,7 @@ def postgres(folder: Path, user: str, password: str) -> Generator[int]:
     folder.mkdir()
     secret = folder / "password"
     secret.write_text(password)
-    runs_as = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
+    runs_as: dict[str, Any] = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
     if runs_as:
         for path in (folder, secret):
             os.chown(path, NOBODY, NOBODY)

@@ -152,7 +152,7 @@ def test_doctor_finds_what_is_wrong_and_says_the_command(store, monkeypatch):
     found = {finding["check"]: finding for finding in json.loads(shown.stdout)["findings"]}
     assert shown.exit_code == 2
     wrong = {name: finding["next"] for name, finding in found.items() if finding["state"] == "bad"}
-    assert wrong.keys() == {"Ray", "tracking", "temporary folder"}
+    assert wrong.keys() == {"Ray", "tracking", "folder of Ray"}
     assert wrong["Ray"] == "unset RAY_ADDRESS" and "unset MLFLOW_TRACKING_URI" in wrong["tracking"]
     assert found["store"] == {
         "check": "store", "state": "ok", "found": f"{store.url}: 3 stages have results", "next": ""
