@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.configs.execution import Execution
+from jobs.configs.rl import MrlConfig
 from jobs.stage import ray_setup
 from jobs.stage.context import Interrupted, StageContext, StageError
 from jobs.stage.ray_setup import RayUnavailable
 from pipelines.artifacts import FAILURE, MANIFEST, RESOLVED, SCHEMA, ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.display import Board
-from pipelines.failures import failure_record, is_loss_of_ray
+from pipelines.failures import failure_record, is_loss_of_process, is_loss_of_ray
 from pipelines.feed import StageFeed, open_run
 from pipelines.fingerprint import plain
 from pipelines.invocation import Invocation
@@ -132,7 +133,7 @@ class Build:
     def _make(self, attempt: Attempt, reporter: StageReporter, lease: Lease) -> dict[str, Any]:
         """Runs the stage function. Returns what the manifest says about its result."""
         try:
-            metrics = dict(self._call(attempt, reporter, lease))
+            metrics = dict(self._call_until_it_ends(attempt, reporter, lease))
             result = str(metrics.pop("result", ""))
             numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
             numbers = {name: value for name, value in numbers.items() if reporter.last.get(name) != value}
@@ -195,6 +196,21 @@ class Build:
             "command": invocation.command,
             "execution": plain(self.around.execution),
         }
+
+    def _call_until_it_ends(self, attempt: Attempt, reporter: StageReporter, lease: Lease) -> Mapping[str, Any]:
+        """Calls the stage function, and again if a process was lost that Ray does not start again by itself, such as
+        the controller of a training or the learner of `mrl`. A stage goes on from what it has saved."""
+        execution = self.around.execution
+        is_rl = isinstance(self.stage.config, MrlConfig)
+        for left in range(execution.rl.max_restarts if is_rl else execution.train.max_failures, -1, -1):
+            try:
+                return self._call(attempt, reporter, lease)
+            except Exception as error:  # whatever it is, it is told from a loss, and goes on
+                is_final = not left or self.around.stop.is_set() or self._lost(lease) or ray_setup.is_lost()
+                if is_final or not is_loss_of_process(error):
+                    raise
+                reporter.message(f"lost a process of Ray ({type(error).__name__}); goes on, {left} more times at most")
+        raise AssertionError("the last call returns or raises")
 
     def _call(self, attempt: Attempt, reporter: StageReporter, lease: Lease) -> Mapping[str, Any]:
         store = self.around.store

@@ -13,6 +13,7 @@ from pipelines.invocation import Invocation
 from tokenization.files.storage import MAKE_ROOM, NO_SPACE
 
 OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
+LOSSES = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError")
 KEYS = (
     "stage", "rank", "failed_ranks", "workers", "step", "type", "message", "next_command", "repeats", "rerun",
     "traceback", "time",
@@ -78,6 +79,16 @@ def is_loss_of_ray(error: BaseException) -> bool:
     """Whether Ray, or one of its processes, is gone. Then the stage itself did nothing wrong."""
     cause, _, _ = root_cause(error)
     return _package(cause) == "ray" or isinstance(cause, RayUnavailable) or _blames_a_peer(cause)
+
+
+def is_loss_of_process(error: BaseException) -> bool:
+    """Whether Ray lost an actor, a worker or a machine, in the words of Ray itself. Workers of a training, which Ray
+    Train has started again before it gives up, have other errors; so has an actor that could not begin."""
+    return (
+        _package(error) == "ray"
+        and any(kind.__name__ in LOSSES for kind in type(error).__mro__)
+        and not getattr(error, "actor_init_failed", False)
+    )
 
 
 def headline(stage: str, failure: dict[str, Any]) -> str:

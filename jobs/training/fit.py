@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import wait
 
 import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
@@ -83,7 +85,7 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
     try:
         while not finished:
             finished = bool(wait([running], timeout=POLL_SECONDS).done)
-            for kind, *arguments in ray.get(monitor.drain.remote(ctx.should_stop())):
+            for kind, *arguments in _reported(monitor, ctx.should_stop()):
                 if kind == "outcome":
                     (outcome,) = arguments
                 else:
@@ -93,6 +95,15 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
     seconds = time.perf_counter() - began
     running.result()
     return _conclude(ctx, outcome, seconds)
+
+
+def _reported(monitor: ActorHandle, should_stop: bool) -> list[tuple]:
+    """What the workers reported. Raises RuntimeError if the monitor was lost: workers that nobody hears may still
+    train, and the stage must not begin again beside them."""
+    try:
+        return ray.get(monitor.drain.remote(should_stop))
+    except RayError as error:
+        raise RuntimeError(f"the process that hears the workers was lost: {error}") from error
 
 
 def _check_execution(stage: str, config: StageConfig, execution: TrainExecution) -> None:

@@ -11,7 +11,9 @@ from pipelines.guard.addresses import HIDDEN, masked
 _NAMES = re.compile(r"TOKEN|PASSWORD|PASSWD|_PWD|SECRET|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.I)
 _NO_SECRETS = re.compile(r"_(PATH|FILE|URI|URL|MODE|DIR|PARALLELISM)$|^TOKENIZERS_", re.I)
 _PASSWORD = re.compile(r"://[^/?#\s:@]*:(?P<password>[^\s]+)@")
-_SHAPES = re.compile(r"(?<=Bearer )\S+|(?<=Basic )\S+|\bhf_\w{20,}|\bgh[pousr]_\w{30,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
+_SHAPES = re.compile(
+    r"(?<=Bearer )[\w.~+/=-]+|(?<=Basic )[\w+/=]+|\bhf_\w{20,}|\bgh[pousr]_\w{30,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+)
 SHORTEST = 6  # characters; hiding shorter ones would hide parts of other words
 _added: set[str] = set()
 

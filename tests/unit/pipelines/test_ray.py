@@ -152,3 +152,40 @@ def test_what_is_waited_for_is_said_once(store, monkeypatch):
     out = io.StringIO()
     assert run([toy("alone", pause=1.5)], store, file=out) == 0
     assert out.getvalue().count("waits for 1 GPU, the cluster has 0\nwhat was waited for is there\n") == 1
+
+
+def lost_process(kind):
+    from ray import exceptions
+
+    return exceptions.ActorDiedError() if kind == "ActorDiedError" else getattr(exceptions, kind)("its process died")
+
+
+@pytest.mark.parametrize(("times", "code"), [(2, 0), (3, 1)])
+@pytest.mark.parametrize("kind", ["ActorDiedError", "NodeDiedError"])
+def test_a_lost_process_is_made_up_for_within_the_retry_policy(store, monkeypatch, kind, times, code):
+    calls, loss = [], lost_process(kind)
+
+    def train(ctx, config):
+        calls.append(ctx.artifact_id)
+        if len(calls) <= times:
+            raise loss
+        return {"result": "trained"}
+
+    monkeypatch.setattr(toy_graph, "train", train, raising=False)
+    out = io.StringIO()
+    assert run([toy("alone", function="train")], store, file=out) == code
+    assert len(calls) == 3 and len(set(calls)) == 1  # max_failures is 2, and all are one attempt
+    assert f"alone: lost a process of Ray ({kind}); goes on, 2 more times at most" in out.getvalue()
+
+
+@pytest.mark.parametrize("error", [lambda: RuntimeError("no"), lambda: lost_process("OutOfMemoryError")])
+def test_other_errors_are_not_tried_again(store, monkeypatch, error):
+    calls, wrong = [], error()
+
+    def train(ctx, config):
+        calls.append(1)
+        raise wrong
+
+    monkeypatch.setattr(toy_graph, "train", train, raising=False)
+    assert run([toy("alone", function="train")], store, file=io.StringIO()) == 1
+    assert calls == [1]
