@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
-import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +13,11 @@ import typer
 
 from pipelines.commands import jobs, plan, upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
+from pipelines.commands.runs import execute, print_json
 from pipelines.guard.addresses import LOOPBACK, reach_directly
 from pipelines.guard.home import prepare_home
 from pipelines.guard.secrets import redacted
-from pipelines.guard.terminal import OutputBroken, patient, prepare_streams, say
+from pipelines.guard.terminal import OutputBroken, prepare_streams, say
 
 if TYPE_CHECKING:
     from pipelines.invocation import Invocation
@@ -59,7 +56,7 @@ def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
                 say(f"next: {following}", sys.stderr)
             code = REFUSED
             if kwargs.get("as_json"):
-                _print_json({"error": message, "next": following or None, "exit_code": code})
+                print_json({"error": message, "next": following or None, "exit_code": code})
         except KeyboardInterrupt:
             code = INTERRUPTED
         raise typer.Exit(code or 0)
@@ -84,8 +81,8 @@ def run(
     session = _open(preset, config, sets)
     targets = needed(session.stages, until)
     if dry_run:
-        return _dry_run(session, [stage.name for stage in targets], as_json)
-    return _execute(session, targets, (), as_json, wait)
+        return dry_run(session, [stage.name for stage in targets], as_json)
+    return execute(session, targets, (), as_json, wait)
 
 
 @app.command()
@@ -105,7 +102,7 @@ def status(
     if why is not None:
         return views.why(session, statuses, why, as_json)
     if as_json:
-        return _print_json(session.as_object(statuses))
+        return print_json(session.as_object(statuses))
     return views.table(session, statuses)
 
 
@@ -159,7 +156,7 @@ def stage_rerun(
     """One stage again, as a new attempt from the start."""
     session = _open(preset, config, sets)
     targets = session.targets_of_rerun(stage, downstream)
-    return _execute(session, targets, [target.name for target in targets], as_json)
+    return execute(session, targets, [target.name for target in targets], as_json)
 
 
 @stage_app.command("discard")
@@ -337,65 +334,6 @@ def _open(preset: str, config: Path | None, sets: list[str] | None) -> Session:
     from pipelines.session import Session
 
     return Session.open(preset, config, sets or [])
-
-
-def _execute(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool, wait: bool = True) -> int:
-    """Runs the targets, and tells the command of the user how that ended."""
-    from jobs.stage.context import StageError
-    from pipelines.notify import notify
-
-    began = time.monotonic()
-    try:
-        code, lost_ray = _run(session, targets, fresh, as_json, wait)
-    except Exception as error:  # whatever it is, it is told, and goes on
-        notify(session, REFUSED if isinstance(error, StageError) else 1, time.monotonic() - began, str(error))
-        raise
-    notify(session, code, time.monotonic() - began)
-    if lost_ray:
-        sys.stdout.flush()
-        os._exit(code)
-    return code
-
-
-def _run(session: Session, targets: list, fresh: list[str] | tuple[()], as_json: bool, wait: bool) -> tuple[int, bool]:
-    """Returns the exit code, and whether Ray was lost, for which the end of the process must not wait."""
-    from pipelines import views
-    from pipelines.display import Board, console_on
-    from pipelines.runner import Runner
-    from pipelines.tracking import Tracking
-
-    tracking = Tracking(session.tracking_uri, session.invocation.preset)
-    progress = sys.stderr if as_json else sys.stdout  # of libraries, too: Ray prints what its cluster reports
-    with patient(progress), contextlib.redirect_stdout(progress), Board(console_on(progress)) as board:
-        board.line(session.header)
-        runner = Runner(session.stages, session.store, session.config.execution, tracking, board, session.invocation)
-        code = runner.run(targets, fresh, wait)
-        statuses = session.plan()
-        if not as_json:
-            board.close()
-            views.table(session, statuses, header=False)
-    if as_json:
-        _print_json({**session.as_object(statuses), "exit_code": code})
-    return code, runner.lost_ray
-
-
-def _dry_run(session: Session, names: list[str], as_json: bool) -> int:
-    from pipelines import views
-    from pipelines.fingerprint import plain
-
-    statuses = {name: status for name, status in session.plan().items() if name in names}
-    planned = plan.short_form(session)
-    if as_json:
-        _print_json({**session.as_object(statuses), "config": plain(session.config), "plan": planned})
-    else:
-        views.config(session)
-        say(planned)
-        views.table(session, statuses)
-    return 0
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, indent=2))
 
 
 def main() -> None:

@@ -17,8 +17,9 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 
 
 def programs() -> Path | None:
-    """Return the folder of `initdb` and `postgres`; Debian keeps it out of PATH. None if there is none."""
-    found = shutil.which("initdb") or next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1:]), None)
+    """Return the folder of `initdb`, `postgres`, `pg_dump`; Debian keeps it out of PATH. None if there is none."""
+    debian = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    found = debian[-1] if debian else shutil.which("initdb")
     return Path(found).parent if found else None
 
 
