@@ -81,7 +81,7 @@ def run(
     session = _open(preset, config, sets)
     targets = needed(session.stages, until)
     if dry_run:
-        return dry_run(session, [stage.name for stage in targets], as_json)
+        return show_dry_run(session, [stage.name for stage in targets], as_json)
     return execute(session, targets, (), as_json, wait)
 
 

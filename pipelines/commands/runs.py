@@ -58,7 +58,7 @@ def _run(session: Session, targets: list, fresh: list[str] | tuple[()], as_json:
     return code, runner.lost_ray
 
 
-def dry_run(session: Session, names: list[str], as_json: bool) -> int:
+def show_dry_run(session: Session, names: list[str], as_json: bool) -> int:
     """Shows what would run, and the whole config."""
     from pipelines import views
     from pipelines.fingerprint import plain
