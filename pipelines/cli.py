@@ -13,7 +13,7 @@ import typer
 
 from pipelines.commands import jobs, plan, upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
-from pipelines.commands.runs import execute, print_json
+from pipelines.commands.runs import execute, print_json, show_dry_run
 from pipelines.guard.addresses import LOOPBACK, reach_directly
 from pipelines.guard.home import prepare_home
 from pipelines.guard.secrets import redacted
