@@ -91,6 +91,31 @@ def recall_by_kind() -> str:
 
 
 @statement
+def own_words() -> str:
+    """The newest line of each preset, group and arm."""
+    presets = list(dict.fromkeys(line["preset"] for line in lines("own_words")))
+    groups = [("all", "all"), ("tier", "plain"), ("tier", "free"), ("tier", "hard"), ("language", "en"),
+              ("language", "pl"), ("kind", "unknown")]  # fmt: skip
+    rows, used = [], []
+    for preset in presets:
+        for by, group in groups:
+            own, emptied, rival = (
+                newest("own_words", preset=preset, by=by, group=group, arm=arm)
+                for arm in ("rxt", "emptied", "full_history")
+            )
+            used.append(own)
+            rows.append(
+                (f"`{preset}`, {group}", percent(own["accuracy"], 1), interval(own, 1), str(own["n"]),
+                 percent(emptied["accuracy"], 1), percent(rival["accuracy"], 1))
+            )  # fmt: skip
+    return (
+        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, one training of each preset "
+        f"{source('own_words', *used)}:\n\n"
+        + table(("preset, questions", "RxT", "95 %", "n", "memory emptied", "rival with full history"), rows)
+    )
+
+
+@statement
 def turn_cost() -> str:
     turns = sorted({line["turn"] for line in lines("time_to_first_token")})
     pairs = [[newest("time_to_first_token", model=m, turn=turn) for m in ("rxt", "stateless")] for turn in turns]
