@@ -167,7 +167,7 @@ def test_no_file_is_longer_than_one_can_read():
 
 def test_tests_import_no_tests():
     """What several tests need is in tests/support, also for the processes that they start."""
-    imports = re.compile(r"\b(?:from|import) +(tests\.(?!support|reference|benchmarks)[\w.]+|test_\w+)")
+    imports = re.compile(r"\b(?:from|import) +(tests\.(?!support|reference|benchmarks|gpu)[\w.]+|test_\w+)")
     found = {str(p.relative_to(ROOT)): bad for p in sources("tests") if (bad := imports.findall(p.read_text()))}
     assert found == {}
 
