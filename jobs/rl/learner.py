@@ -22,7 +22,7 @@ from jobs.rl.replay_buffer import Trajectory
 from jobs.stage.model_folder import load_reactive, upload
 from jobs.stage.resources import Device
 from jobs.training.objectives.collapse import ALARM, COLLAPSED, RANK, ROWS
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.memory.statistics import rank_share
 from rxt_model.moe.layer import balance_loss, router_z_loss

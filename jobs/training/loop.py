@@ -15,7 +15,7 @@ from torch.distributed.fsdp import FSDPModule
 from jobs.configs.training import StageConfig
 from jobs.training.batching.batches import Batch
 from jobs.training.objectives.base import Objective, StepContext
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from jobs.training.passes import forward_backward
 from rxt_model.moe.selection_bias import LoadBalancer
 from tokenization.hashing import stable_seed

@@ -13,7 +13,7 @@ from jobs.configs.training import StageConfig
 from jobs.training.batching.batches import ROW, Batch
 from jobs.training.batching.reader import Prefetched, Share
 from jobs.training.objectives.base import Objective
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from jobs.training.recipe import Inputs, build
 from rxt_model.training.parallelize import parallelize
 

@@ -27,7 +27,7 @@ from jobs.configs.training import SftConfig
 from jobs.training.batching.batches import ROW
 from jobs.training.loop import step_context
 from jobs.training.objectives.joint_lm import JointLM
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from rxt_model.config import MemoryConfig
 from rxt_model.family import ALPHA_MICRO
 from rxt_model.losses import TokenLoss

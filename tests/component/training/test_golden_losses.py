@@ -24,7 +24,7 @@ from jobs.configs.rl import MrlConfig
 from jobs.rl.learner import Learner
 from jobs.training.batching.reader import WHOLE
 from jobs.training.loop import Cadence, train
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from jobs.training.recipe import build
 from pipelines.code_digest import ROOT
 from rxt_model.files.checkpoint import save_pretrained

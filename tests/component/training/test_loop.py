@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor
 from jobs.stage.context import Restart, StageError
 from jobs.training.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
 from jobs.training.loop import Cadence, NotFinite, evaluate, train
-from jobs.training.optimizer import StageOptimizer, learning_rate
+from jobs.training.optimizers.stage import StageOptimizer, learning_rate
 from rxt_model.config import MoEConfig
 from rxt_model.moe.selection_bias import add_selection_bias
 from rxt_model.training.parallelize import parallelize

@@ -23,7 +23,7 @@ from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
 from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.smat import Smat
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
 from rxt_model.model import seeded

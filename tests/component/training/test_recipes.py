@@ -26,7 +26,7 @@ from jobs.training.batching.batches import text_beside
 from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import _check_execution
 from jobs.training.loop import Cadence, train
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.stage import StageOptimizer
 from jobs.training.recipe import check
 from rxt_model.config import AttentionConfig
 from rxt_model.files.checkpoint import from_pretrained, save_pretrained

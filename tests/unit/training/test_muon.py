@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from jobs.configs.training import OptimizerConfig
-from jobs.training.muon import Muon, orthogonal
-from jobs.training.optimizer import StageOptimizer
+from jobs.training.optimizers.muon import Muon, orthogonal
+from jobs.training.optimizers.stage import StageOptimizer
 from rxt_model.config import MemoryConfig, MoEConfig
 from tests.support.training_toys import toy_model
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from jobs.configs.training import OptimizerConfig
-from jobs.training.muon import Muon
+from jobs.training.optimizers.muon import Muon
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
