@@ -18,7 +18,7 @@ from jobs.stage.ray_watch import RayWatch, shortage
 from pipelines.artifacts import ArtifactStore
 from pipelines.planner import plan
 from tests.support import toy_graph
-from tests.support.processes import free_port
+from tests.support.processes import free_port, until
 from tests.support.toy_graph import run, toy
 
 
@@ -67,13 +67,16 @@ def test_a_cluster_that_is_joined_needs_no_folder_here(monkeypatch):
 
 
 def test_a_server_of_ray_that_ended_is_named():
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+    server = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
         watch = RayWatch("127.0.0.1:1", "", {"raylet": psutil.Process(server.pid)})
         assert watch.ended == ""
         server.kill()
-        while not watch.ended:  # a zombie until it is waited for, which counts as ended
-            time.sleep(0.01)
+        until(lambda: watch.ended, seconds=20)  # a zombie until it is waited for, which counts as ended
         assert watch.ended == "Ray's raylet has ended"
+    finally:
+        server.kill()
+        server.wait(20)
 
 
 def test_a_cluster_that_falls_silent(monkeypatch):
@@ -134,8 +137,7 @@ def test_a_ray_that_cannot_start_is_no_failure_of_the_stage(store, monkeypatch, 
     def start(ctx, config):
         if stopped:
             os.kill(os.getpid(), 2)
-            while not ctx.should_stop():
-                time.sleep(0.01)
+            until(ctx.should_stop, seconds=20)
         raise RayUnavailable("Ray cannot be started here: too slow", "wait")
 
     monkeypatch.setattr(toy_graph, "start", start, raising=False)
