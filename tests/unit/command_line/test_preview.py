@@ -44,7 +44,7 @@ def test_the_preview_of_files_by_their_path(tmp_path, with_tokenizer):
     told = f"{4 + len(first[0]) + len(first[1])} tokens, {2 + len(first[1])} supervised"
     assert lines[4] == f"  {told}  [BOS][Q]what is 0?[A]it is my code[EOS]"
     assert done.stdout.count("[BOS]") == preview.SHOWN
-    assert "7 conversations of 7 interactions" in done.stdout and "do not fit interactions.length = 64" in done.stdout
+    assert "7 conversations of 7 interactions" in done.stdout and "do not fit interactions.length = 96" in done.stdout
     assert [line.partition(";")[0] for line in lines if line.startswith("refused")] == [
         "refused 2: an unknown role", "refused 1: no answers",
     ]  # fmt: skip
@@ -64,7 +64,7 @@ def test_the_same_as_json_for_a_named_data_set_in_windows(tmp_path, with_tokeniz
     assert cut["rows"] == windowed["rows"] == 10 and cut["conversations"] == windowed["conversations"] == 7
     assert cut["cut_share"] == round(cut["cut_tokens"] / (cut["cut_tokens"] + cut["tokens"]), 6) > 0.3
     assert windowed["cut_share"] == 0 and windowed["interactions"] > cut["interactions"]
-    assert cut["length"] == {"interactions": 64} and windowed["length"] == {"conversations": 64}
+    assert cut["length"] == {"interactions": 96} and windowed["length"] == {"conversations": 96}
     assert cut["refused"]["no answers"]["rows"] == 1 and "byte " in cut["refused"]["no answers"]["first"]
 
 
