@@ -12,8 +12,11 @@ from pipelines.presets.micro import micro
 
 TRAINING = {"pretrain", "sft", "memory-pretrain", "smat", "baseline"}
 OBJECTIVES = {
-    "base": TRAINING,
+    "base": TRAINING | {"mrl"},  # the learner shares these three
+    "collapse": TRAINING | {"mrl"},
+    "global_sums": TRAINING | {"mrl"},
     "balance": TRAINING,
+    "matching": {"memory-pretrain", "smat", "baseline"},
     "joint_lm": {"pretrain", "sft"},
     "memory_pretrain": {"memory-pretrain"},
     "reading": {"memory-pretrain", "smat"},

@@ -15,7 +15,7 @@ from pipelines.lease import take
 from pipelines.planner import plan
 from tests.support.toy_graph import QUICK, MemoryTracking, run, toy
 
-WORDS = ("--set", "sft.seed=0")
+WORDS = ("--set", "execution.train.workers=1")
 
 
 def stages(config=None):
@@ -49,7 +49,7 @@ def test_a_damaged_manifest_is_named_and_the_suggested_command_gets_rid_of_it(st
         assert result.exit_code == 2
         error, following = result.stderr.splitlines()
         assert error.startswith(f"error: {path} is damaged: ")
-        assert following == f"next: rxt stage discard {name} {attempt.artifact_id} --set sft.seed=0"
+        assert following == f"next: rxt stage discard {name} {attempt.artifact_id} --set execution.train.workers=1"
     result = rxt(*following.split()[2:-2], "--yes")
     assert result.exit_code == 0, result.stderr
     assert plan(stages(), store)[name].state == "missing"
@@ -107,4 +107,4 @@ def test_a_damaged_lease_holds_nobody_up(store, content):
 
 def test_commands_about_an_unknown_artifact_repeat_the_overrides(store):
     result = rxt("stage", "discard", "sft", "0" * 12 + "-1")
-    assert result.stderr.splitlines()[-1] == "next: rxt stage show sft --set sft.seed=0"
+    assert result.stderr.splitlines()[-1] == "next: rxt stage show sft --set execution.train.workers=1"
