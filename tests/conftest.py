@@ -15,6 +15,8 @@ os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # begun with nohup; what a test starts must not inherit that
+    signal.signal(signal.SIGHUP, lambda *_: None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background
     # Children inherit that a signal is ignored, not a handler: this process goes on to ignore Ctrl-C, theirs hear it.
     signal.signal(signal.SIGINT, lambda *_: None)
