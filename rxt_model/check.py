@@ -70,7 +70,7 @@ def check_readable(mask: Tensor, shape: Sequence[int]) -> None:
 
 
 def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
-    """Check that encoded data is [L, B, T, d] and mask [B, T], with padding on the right."""
+    """Check that encoded data is [L, B, T, w] and mask [B, T], with padding on the right."""
     found = tuple(encoded.shape)
     if len(found) != 4 or (found[0], found[3]) != (config.stateful_layers, config.slot_dim):
         names = f"({config.stateful_layers}, any, any, {config.slot_dim})"
@@ -82,10 +82,10 @@ def check_encoded(encoded: Tensor, mask: Tensor, config: ModelConfig) -> None:
 def check_memory(
     memory: Tensor | None, config: ModelConfig, rows: int, slots: int | None = None, shared: bool = False
 ) -> None:
-    """Check that memory is [L, rows, slots, d]. If `slots` is None any number fits, as raw encoder states may be read.
+    """Check that memory is [L, rows, slots, w]. If `slots` is None any number fits, as raw encoder states may be read.
     If it may be `shared`, rows / N rows fit too, each of which serves N rows."""
     if memory is None:
-        raise ValueError("memory = None: must be [L, B, S, d] for a reactive model")
+        raise ValueError("memory = None: must be [L, B, S, w] for a reactive model")
     expected = (config.stateful_layers, rows, slots, config.slot_dim)
     found = tuple(memory.shape)
     fits = len(found) == 4 and (found[0], found[3]) == (expected[0], expected[3])

@@ -109,7 +109,7 @@ class Decoder(nn.Module):
         self.slot_tokens = SlotTokens(config) if config.copying and stateful else None
 
     def read_projections(self, memory: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the keys and values of every stateful layer from memory [L, B, S, d]. They stay valid for a whole
+        """Return the keys and values of every stateful layer from memory [L, B, S, w]. They stay valid for a whole
         answer."""
         return [
             layer.memory_read.keys_values(layer.memory_norm(slots[..., : self.dim]))

@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         self.reads_memory = config.encoder_memory_attention is not None
         offsets = config.encoder_neighbours
         self.neighbours = Neighbours(config.dim, offsets) if offsets else None
-        self.signature_dim, self.topic_dim = config.signature_dim, config.topic_dim
+        self.dim, self.signature_dim, self.topic_dim = config.dim, config.signature_dim, config.topic_dim
         self.layers = Layers[EncoderLayer](EncoderLayer(config) for _ in range(config.stateful_layers))
 
     def forward(
@@ -66,18 +66,20 @@ class Encoder(nn.Module):
         memory: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """Encode embedded real tokens x [R, d] to [L, B, T, d], zero at padding.
+        """Encode embedded real tokens x [R, d] to [L, B, T, w], zero at padding.
 
         `positions` [R] count within each interaction or document. `rope` is [R, head_dim / 2]. `mask` broadcasts to
         [B, 1, T, T] and comes from the numbers of `documents` [B, T]. `rows` [R, s + t] are those of the mark table, if
-        the model has one; then the mark of each token follows its state, [L, B, T, slot_dim]. An encoder without memory
-        attention ignores `memory` [L, B, S, d]; one with it raises ValueError if `memory` is None.
+        the model has one; then the mark of each token follows its state, and w is `slot_dim`. An encoder without memory
+        attention ignores `memory` [L, B, S, w]; one with it raises ValueError if `memory` is None.
         """
         if self.reads_memory and memory is None:
             raise ValueError(
                 "memory = None: an encoder with encoder_memory_attention reads the memory before the write"
             )
-        slots = [None] * len(self.layers) if memory is None or not self.reads_memory else memory.unbind(0)
+        slots = (
+            [None] * len(self.layers) if memory is None or not self.reads_memory else memory[..., : self.dim].unbind(0)
+        )
         if self.neighbours is not None:
             x = self.neighbours(x, positions)
         outputs = []

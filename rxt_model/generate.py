@@ -75,7 +75,7 @@ GREEDY = Sampling()
 class Decoding:
     """The generation of one answer in each conversation. `logits` [B, V] predict each row's next token.
 
-    `memory` [L, B, S, d] is projected once and does not change. A stateless model has None; its `queries` carry the
+    `memory` [L, B, S, w] is projected once and does not change. A stateless model has None; its `queries` carry the
     history that it may see. Row b takes at most `max_tokens[b]` tokens beside its query.
     """
 

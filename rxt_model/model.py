@@ -110,7 +110,8 @@ class TokenModel(nn.Module):
 
 
 class ReactiveTransformer(TokenModel):
-    """The reactive model. Shapes: ids [B, T] int64; masks are boolean, True at real tokens; memory [L, B, S, d]."""
+    """The reactive model. Shapes: ids [B, T] int64; masks are boolean, True at real tokens; memory [L, B, S, w], where
+    w is `config.slot_dim`: the width of a state, d, and of the mark beside it, if there is one."""
 
     def __init__(self, config: ModelConfig, mlm_head: bool = True) -> None:
         super().__init__()
@@ -138,16 +139,16 @@ class ReactiveTransformer(TokenModel):
         return torch.randn(shape, generator=generator, device=device).to(weight) * c.memory.init_std
 
     def initial_memories(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return the random memory of conversations [L, B, S, d], each from a generator of its own."""
+        """Return the random memory of conversations [L, B, S, w], each from a generator of its own."""
         return torch.cat([self.initial_memory(1, generator) for generator in generators], 1)
 
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        """Return encoded data [L, B, T, d], zero at padding. With `documents` [B, T] tokens see only their own
+        """Return encoded data [L, B, T, w], zero at padding. With `documents` [B, T] tokens see only their own
         document.
 
-        Encoders with `encoder_memory_attention` need `memory` [L, B, S, d], as it is before the write. Raises
+        Encoders with `encoder_memory_attention` need `memory` [L, B, S, w], as it is before the write. Raises
         ValueError for ids beyond the vocabulary, for a mask or documents of another shape, and, without `documents`,
         for padding that does not stand on the right.
 
@@ -167,7 +168,7 @@ class ReactiveTransformer(TokenModel):
         return self.encoder(x, positions, self._rope(positions), layout, visible, documents, memory, rows)
 
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
-        """Return STM_t from STM_{t-1} and the encoded data [L, B, T, d] of the interaction, with mask [B, T].
+        """Return STM_t from STM_{t-1} and the encoded data [L, B, T, w] of the interaction, with mask [B, T].
 
         A row that is all padding keeps its memory. Raises ValueError for other shapes and for padding that does not
         stand on the right.
@@ -196,7 +197,7 @@ class ReactiveTransformer(TokenModel):
     ) -> DecoderOutput:
         """Run the decoder over known ids (teacher forcing).
 
-        `memory` [L, B, M, d] may hold slots or raw encoder states. With fewer rows, [L, B / N, M, d], each row serves N
+        `memory` [L, B, M, w] may hold slots or raw encoder states. With fewer rows, [L, B / N, M, w], each row serves N
         consecutive rows of ids. `mask` [B, T] marks real tokens, with padding on the right. `memory_mask` [B, M] marks
         what may be read. `documents` [B, T] confines self-attention to a token's own document (-1: padding). Beside it
         `memory_documents` [B, M], instead of `memory_mask`, confines reading the memory in the same way.
@@ -239,7 +240,7 @@ class ReactiveTransformer(TokenModel):
         return names.named(slots, self.embedding.weight).where(written, -1)
 
     def source(self, memory: Tensor, ids: Tensor | None = None, mask: Tensor | None = None) -> CopySource | None:
-        """Return what a copying head can copy from memory [L, B, M, d]: tokens `ids` [B, M] (None: `slot_ids`), except
+        """Return what a copying head can copy from memory [L, B, M, w]: tokens `ids` [B, M] (None: `slot_ids`), except
         those that are -1 or masked. Return None for a model without a copying head."""
         if self.decoder.slot_tokens is None:
             return None

@@ -21,7 +21,7 @@ _MODEL = "model"  # key in the file's metadata for the digest of the weights
 
 
 def remember(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
-    """Return the memory [L, B, S, d] after one whole interaction (query and answer ids) of each conversation.
+    """Return the memory [L, B, S, w] after one whole interaction (query and answer ids) of each conversation.
 
     Raises ValueError for a memory of another shape, for ids beyond the vocabulary, and for an interaction that has no
     tokens but padding or is longer than the model's `length`.

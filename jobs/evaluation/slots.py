@@ -20,6 +20,7 @@ from tokenization.records import BROAD, LANGUAGES
 BLANK = "\u2423"  # shown for a token of spaces alone
 SHOWN = 0.02  # slots with at least this share of a token are listed
 MOST = 4  # of them in the report
+LONGEST = 24  # tokens of an answer that are shown; a model that repeats itself would fill pages
 
 
 @torch.inference_mode()
@@ -59,7 +60,7 @@ def _example(
     shares = output.pointers.shares[0, len(query) - 1 : -1].exp()
     slots = held[0].tolist()
     words, others = held_words(tokenizer, slots, turns)
-    said = [i for i, token in enumerate(answer) if token >= len(SPECIAL_TOKENS)]
+    said = [i for i, token in enumerate(answer) if token >= len(SPECIAL_TOKENS)][:LONGEST]
     return {
         "conversation": conversation.id,
         "language": conversation.language,

@@ -59,7 +59,7 @@ class ReactiveSpeaker:
         self.memory = self.last = self.unplanted = self.start
 
     def read(self, arm: str) -> Tensor:
-        """The memory [L, B, S, d] that `arm` answers from."""
+        """The memory [L, B, S, w] that `arm` answers from."""
         if arm == "zeroed":
             return torch.zeros_like(self.memory)
         return {"last": self.last, "unplanted": self.unplanted}.get(arm, self.memory)

@@ -1,7 +1,7 @@
 """Compute initial memory and log-probabilities of answers alike in rollout workers and learner; and the critic.
 
 The episodes of a batch are sorted, longest first. So those that still run at a turn are the first rows, and memory
-[L, B, S, d] shrinks with them.
+[L, B, S, w] shrinks with them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TokenScores(NamedTuple):
 
 
 def initial_memory(model: ReactiveTransformer, episodes: Sequence[Episode], seed: int) -> Tensor:
-    """The initial memory of each episode [L, B, S, d], which depends on seed and conversation alone. So the learner
+    """The initial memory of each episode [L, B, S, w], which depends on seed and conversation alone. So the learner
     starts where the rollout did, and answers that are compared with each other come from the same memory."""
     device = model.embedding.weight.device
     seeds = [stable_seed(seed, "memory", episode.group) for episode in episodes]

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
-from rxt_model.layers.matching import NEVER, Matches
+from rxt_model.layers.matching import NEVER, Matches, against
 from rxt_model.layers.parts import norm, wide
 
 if TYPE_CHECKING:
@@ -96,16 +96,12 @@ class Copying(nn.Module):
         """Return the pointers [B, T] of tokens from their states after the head norm, `hidden` [R, d], and what they
         match. A token can copy itself and earlier tokens of its document, those in the cache included."""
         layout, cache = tokens.layout, tokens.cache
-        visible = torch.ones(1, layout.length, layout.length, dtype=torch.bool, device=hidden.device).tril()
-        if tokens.documents is not None:
-            visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         keys, held = layout.pad(self.own_key(hidden)), layout.pad(tokens.ids)
         if cache is not None:
-            visible = visible if cache.mask is None else cache.mask[:, 0]
             keys, held = (part[:, 0] for part in cache.extend(self, keys[:, None], held[:, None, :, None]))
             held = held[..., 0]
         queries = layout.pad(self.query(hidden)) / math.sqrt(hidden.shape[-1])
-        scores = (wide(queries @ keys.transpose(1, 2)) + matches.own).masked_fill(~visible, NEVER)
+        scores = (wide(queries @ keys.transpose(1, 2)) + matches.own).masked_fill(~matches.visible, NEVER)
         if source is not None:
             assert matches.memory is not None
             scores, held = self._beside(source, matches.memory, queries, scores, held)
@@ -119,8 +115,7 @@ class Copying(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Put the scores and tokens of memory before those of the interaction."""
         rows, groups = len(queries), len(source.keys)
-        of_memory = queries.unflatten(0, (groups, -1)).flatten(1, 2) @ source.keys.transpose(1, 2)
-        of_memory = wide(of_memory.unflatten(1, (rows // groups, -1)).flatten(0, 1))
+        of_memory = wide(against(queries, source.keys))
         repeat = rows // len(source.usable)
         usable, tokens = source.usable.repeat_interleave(repeat, 0), source.ids.repeat_interleave(rows // groups, 0)
         of_memory = (of_memory + match).masked_fill(~usable[:, None], NEVER)

@@ -22,10 +22,12 @@ GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
 
 
 class Matches(NamedTuple):
-    """How well tokens match sources. `memory` [B, T, M] is None without slots to copy from; `own` [B, T, S] is about
-    the tokens of the sequence; both are added to the scores of a pointer. `topics` [B, T, N] are the scores of topics
-    alone, of memory or, for a model without memory, of earlier interactions: NEVER if a source is not usable."""
+    """How well tokens match sources. `visible` [B or 1, T, S] says which tokens of the sequence a token sees. Two scores
+    are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S] of the
+    sequence. `topics` [B, T, N] are the scores of topics alone, of memory or, for a model without memory, of earlier
+    interactions: NEVER if a source is not usable."""
 
+    visible: Tensor
     memory: Tensor | None
     own: Tensor
     topics: Tensor | None
@@ -56,37 +58,28 @@ class Matching(nn.Module):
         which `usable` [G, M] or [B, M] can be copied, and with the tokens of the sequence itself."""
         seen, positions, place, visible = self._seen(rows, tokens)
         before, about = seen[..., : self.width], seen[..., self.width : -1]
-        asked = (
-            signatures(before, positions, 0).gather(1, place[..., None].expand(-1, -1, 2 * self.width)) @ self.weight
-        )
+        asked = _at(signatures(before, positions, 0), place) @ self.weight
         own = wide(asked @ signatures(before, positions, 1).transpose(1, 2))
         if not self.stateful:
-            opens, documents = seen[..., -1] > 0, tokens.documents
-            if documents is not None:
-                opens = opens | F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
-            number = opens.cumsum(-1)
-            mine = number.gather(1, place)[..., None]
-            of_tokens = topics(about, visible & (mine == number[:, None]))
-            found = self._scores(
-                of_tokens @ _of_interactions(about, number).transpose(1, 2), visible & (mine > number[:, None])
-            )
-            return Matches(None, own + found.masked_fill(found == NEVER, 0), found)
+            found = self._history(about, _numbers(seen[..., -1] > 0, tokens.documents), place, visible)
+            return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found)
         if held is None or usable is None:
-            return Matches(None, own, None)
-        groups = len(held)
-
-        def against(queries: Tensor, keys: Tensor) -> Tensor:
-            found = queries.unflatten(0, (groups, -1)).flatten(1, 2) @ keys.transpose(1, 2)
-            return found.unflatten(1, (len(queries) // groups, -1)).flatten(0, 1)
-
-        mine = topics(about, visible)
-        usable = usable.repeat_interleave(len(mine) // len(usable), 0)[:, None]
-        found = self._scores(against(mine, held[..., 2 * self.width :]), usable)
-        return Matches(found + wide(against(asked, held[..., : 2 * self.width])), own, found)
+            return Matches(visible, None, own, None)
+        usable = usable.repeat_interleave(len(asked) // len(usable), 0)[:, None]
+        signature, topic = held.split((2 * self.width, self.topic_dim), -1)
+        found = self._scores(against(topics(about, visible), topic), usable)
+        return Matches(visible, found + wide(against(asked, signature)), own, found)
 
     def evidence(self, scores: Tensor) -> Tensor:
         """Return what tells the decoder whether any source matches, [B, T, d], from scores of topics [B, T, N]."""
         return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
+
+    def _history(self, about: Tensor, number: Tensor, place: Tensor, visible: Tensor) -> Tensor:
+        """Score tokens at `place` [B, T] of all that is seen by the topics of earlier interactions: [B, T, S]."""
+        mine = number.gather(1, place)[..., None]
+        of_tokens = topics(about, visible & (mine == number[:, None]))
+        cosine = of_tokens @ _of_interactions(about, number).transpose(1, 2)
+        return self._scores(cosine, visible & (mine > number[:, None]))
 
     def _scores(self, cosine: Tensor, usable: Tensor) -> Tensor:
         counted = wide(usable.to(cosine.dtype))
@@ -109,6 +102,25 @@ class Matching(nn.Module):
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         return rows, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
+
+
+def _at(rows: Tensor, place: Tensor) -> Tensor:
+    """Return the rows [B, T, w] at `place` [B, T] of rows [B, S, w]."""
+    return rows.gather(1, place[..., None].expand(-1, -1, rows.shape[2]))
+
+
+def against(queries: Tensor, keys: Tensor) -> Tensor:
+    """Return products [B, T, M] of queries [B, T, w] and keys [G, M, w], each row of which serves B / G queries."""
+    groups = len(keys)
+    found = queries.unflatten(0, (groups, -1)).flatten(1, 2) @ keys.transpose(1, 2)
+    return found.unflatten(1, (len(queries) // groups, -1)).flatten(0, 1)
+
+
+def _numbers(opens: Tensor, documents: Tensor | None) -> Tensor:
+    """Number the interactions [B, S], given the tokens that open one and the numbers of documents [B, S]."""
+    if documents is not None:
+        opens = opens | F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
+    return opens.cumsum(-1)
 
 
 def _of_interactions(rows: Tensor, number: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The memory write of all layers updates the short-term memory from the encoded data of a finished interaction.
 
-All layers read the old memory, and all are replaced at once. Shapes: memory [L, B, S, d], encoded data [L, B, T, d],
+All layers read the old memory, and all are replaced at once. Shapes: memory [L, B, S, w], encoded data [L, B, T, w],
 mask [B, T], which is True at real tokens. A write has two steps. `project` computes what depends on the interaction
 alone, such as keys and values [L, B, T, P]; training does this for all interactions of its conversations at once.
 `forward` updates the slots, turn by turn.
@@ -57,7 +57,7 @@ class MemoryAttention(nn.Module):
         return means
 
     def project(self, encoded: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
-        """Project encoded data [L, B, T, d] of any conversations and turns to [L, B, T, P]."""
+        """Project encoded data [L, B, T, w] of any conversations and turns to [L, B, T, P]."""
         visible = _visible(mask)
         parts = zip(self.layers, encoded.unbind(0), strict=True)
         return torch.stack([layer.project(states, rope, visible) for layer, states in parts])
@@ -68,7 +68,7 @@ class MemoryAttention(nn.Module):
         return torch.stack([layer.importance(own) for layer, own in parts])
 
     def forward(self, memory: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
-        """Return the next memory [L, B, S, d]. Rows without a real token keep their memory."""
+        """Return the next memory [L, B, S, w]. Rows without a real token keep their memory."""
         visible = _visible(mask)
         parts = zip(self.layers, memory.unbind(0), self._means(memory), projected.unbind(0), strict=True)
         updated = [layer(slots, mean, taken, visible) for layer, slots, mean, taken in parts]

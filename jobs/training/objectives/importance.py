@@ -62,7 +62,7 @@ def importance_loss(
     counted: Tensor,
     pointers: Pointers | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the importance loss of `states` [L, B, M, d] and its metrics. It is the binary cross entropy between the
+    """Return the importance loss of `states` [L, B, M, w] and its metrics. It is the binary cross entropy between the
     predicted importance and the labels.
 
     `readable` [B, K, S + M] says what each of K turns may read: S slots, then the states. `supervised` [B * K, T - 1]

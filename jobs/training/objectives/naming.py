@@ -16,7 +16,7 @@ STATES = 32  # states of each conversation that are named in a step; more would 
 def naming_loss(
     model: ReactiveTransformer, states: Tensor, ids: Tensor, row: Tensor, batch: Batch, context: StepContext
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the mean cross entropy of naming the tokens ids [N] from their encoder states [N, d] of the last layer,
+    """Return the mean cross entropy of naming the tokens ids [N] from their encoder states [N, w] of the last layer,
     and its metrics. `row` [N] is the row of `batch` that each is from, in order. Of each row a random part is named.
     Without a copying head the loss is 0."""
     slot_tokens = model.decoder.slot_tokens

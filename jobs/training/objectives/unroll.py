@@ -23,7 +23,7 @@ class Unrolled(NamedTuple):
 
 def unroll(model: ReactiveTransformer, ids: Tensor, present: Tensor, start: Tensor, horizon: int | None) -> Unrolled:
     """Write the interactions ids [B, N, T] of conversations, of which `present` [B, N] are there, into the memories
-    `start` [L, B, S, d].
+    `start` [L, B, S, w].
 
     With a horizon k, the memory of turn t is written again from the detached memory k writes earlier. So what turn t
     reads depends on exactly the writes t - k .. t - 1 (None: on all).

@@ -1,6 +1,7 @@
 """Marks and their matching against the equations, token by token in fp64; cached, padded, and in a history."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,6 +51,18 @@ def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_and_what_t
     first = torch.cat((torch.zeros(2 * S), topic_of(model, (24, 25)))).double()
     assert torch.allclose(encoded[0, 0, 3, CONFIG.dim :], first)  # nothing of the document before
     assert not encoded[:, 0, 5].any()
+
+
+@torch.no_grad()
+def test_an_encoder_that_reads_memory_reads_states_and_no_marks():
+    config = replace(CONFIG, encoder_memory_attention=CONFIG.cross_attention)
+    model = seeded(lambda: ReactiveTransformer(config), 0).eval()
+    ids, memory = torch.tensor([[21, 22, 23]]), torch.randn(2, 1, 5, config.slot_dim)
+    encoded = model.encode(ids, ids > 0, memory=memory)
+    memory[..., config.dim :] += 1
+    assert torch.equal(encoded, model.encode(ids, ids > 0, memory=memory))
+    memory[..., : config.dim] += 1
+    assert not torch.equal(encoded, model.encode(ids, ids > 0, memory=memory))
 
 
 @torch.no_grad()
