@@ -22,10 +22,12 @@ GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
 
 
 class Matches(NamedTuple):
-    """How well tokens match sources. `visible` [B or 1, T, S] says which tokens of the sequence a token sees. Two
-    scores are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S] of the
-    sequence. `topics` [B, T, N] are the scores of topics alone, of memory or, for a model without memory, of earlier
-    interactions: NEVER if a source is not usable."""
+    """How well tokens match sources. `visible` [B or 1, T, S] says which tokens of the sequence a token sees.
+
+    Two scores are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S]
+    of the sequence. `topics` [B, T, N] are the scores of topics alone, of memory or, for a model without memory, of
+    earlier interactions: NEVER if a source is not usable.
+    """
 
     visible: Tensor
     memory: Tensor | None

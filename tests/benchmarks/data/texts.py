@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 
 
 def read(places: list[str], languages: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return texts by language from Parquet files with the columns `text` and `language`, or from folders of them
-    (fsspec URLs)."""
+    """Return texts by language from Parquet files with the columns `text` and `language`, from folders of them, or from
+    a folder of stage `corpus`, which holds other files, too (fsspec URLs)."""
     texts: dict[str, list[str]] = {language: [] for language in languages}
     for place in places:
         fs, path = fsspec.url_to_fs(place)
-        for file in sorted(fs.glob(f"{path}/*.parquet")) if fs.isdir(path) else [path]:
+        inside = fs.glob(f"{path}/documents-*.parquet") or fs.glob(f"{path}/*.parquet")
+        for file in sorted(inside) if fs.isdir(path) else [path]:
             with fs.open(file) as opened:
                 table = pq.read_table(opened, columns=["text", "language"])
             for text, language in zip(*(table[name].to_pylist() for name in ("text", "language")), strict=True):
