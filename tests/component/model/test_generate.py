@@ -251,7 +251,7 @@ def test_impossible_sampling_is_refused(options, message):
         ({"memory": torch.zeros(2, 2, 7, 32)}, r"memory.shape = \(2, 2, 7, 32\): must be \(2, 2, 6, 32\)"),
         ({"memory": torch.zeros(3, 2, 6, 32)}, r"memory.shape = \(3, 2, 6, 32\): must be \(2, 2, 6, 32\)"),
         ({"memory": torch.zeros(2, 6, 32)}, r"memory.shape = \(2, 6, 32\)"),
-        ({"memory": None}, r"memory = None: must be \[L, B, S, d\] for a reactive model"),
+        ({"memory": None}, r"memory = None: must be \[L, B, S, w\] for a reactive model"),
         ({"seeds": [7]}, "seeds has 1 values: must be 2, one for each query"),
     ],
 )
