@@ -16,22 +16,22 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
                    deterministic=True, version=4)
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
-                  "tokenizer", {"corpus": docs}, deterministic=True)
+                  "tokenizer", {"corpus": docs}, deterministic=True, version=2)
     data = {"corpus": docs, "tokenizer": tok}
     text = dag.add("text-shards", "pack documents into rows of tokens", "jobs.shards.text_stage:build_text_shards",
                    "text", data, deterministic=True, version=2)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True, version=4)
+                           deterministic=True, version=5)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True, version=4)
+                            deterministic=True, version=5)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
-                       version=4)
+                       version=5)
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
                           "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
-                          version=2)
+                          version=3)
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text}, begins=True, version=3),
@@ -41,9 +41,9 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                         version=2),
         "memory-pretrain": Training("teach reading before compressing",
                                     "jobs.training.memory_pretrain:memory_pretrain",
-                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}, version=3),
+                                    {"shards": conversations, **_rehearsed(text, c.memory_pretrain)}, version=4),
         "smat": Training("train through several memory writes", "jobs.training.smat:smat",
-                         {"shards": conversations, **_rehearsed(text, c.smat)}, version=3),
+                         {"shards": conversations, **_rehearsed(text, c.smat)}, version=4),
         "mrl": Training("reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
                         {"shards": episodes, "tokenizer": tok}, refines=True),
         "dmpo": Training("preference optimisation with memory", "jobs.preferences.dmpo:dmpo", {"shards": preferences},
@@ -52,7 +52,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",
                    {"text": text, "interactions": interactions, "conversations": conversations, "model": first},
-                   version=2)
+                   version=3)
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
                   {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok}, version=2)

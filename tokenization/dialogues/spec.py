@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tokenization.settings import Settings, require, require_fractions
 
+REAL_TALK = 0.2  # share of the small talk that is real, if there are real interactions
+
 
 @dataclass(frozen=True)
 class DialogueSpec(Settings):

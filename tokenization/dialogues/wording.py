@@ -10,7 +10,7 @@ from tokenization.dialogues.english import ENGLISH
 from tokenization.dialogues.phrasebook import Phrasebook, Role, Slot
 from tokenization.dialogues.plan import DialogueAct, ask_again, count_facts, plan
 from tokenization.dialogues.polish import POLISH
-from tokenization.dialogues.spec import DialogueSpec
+from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values
 from tokenization.hashing import stable_hash
@@ -28,7 +28,7 @@ def generate(
     distractors: Sequence[Interaction] = (),
 ) -> Conversation:
     """Generate conversation `index` of a split. It depends only on the arguments. Real `distractors`, if given, replace
-    half of the small talk, except those that contain a value of any slot."""
+    a share REAL_TALK of the small talk, except those that contain a value of any slot."""
     if spec.broad and stable_hash(f"generator/{language}/{split}/{seed}/{index}") < spec.broad * 2**64:
         return generate_broad(spec, language, split, seed, index, distractors)
     rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))
@@ -98,7 +98,7 @@ class _Speech:
         return Conversation(name, self.language, "dialogues", self.split, tuple(interactions), tuple(probes))
 
     def _small_talk(self) -> Interaction:
-        if self.distractors and self.rng.random() < 0.5:
+        if self.distractors and self.rng.random() < REAL_TALK:
             pick = self.rng.choice(self.distractors)
             text = f"{pick.query} {pick.answer}"
             special = SPECIAL_SLOTS if self.unseen or self.acquaintances.people else ()

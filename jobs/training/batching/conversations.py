@@ -47,8 +47,9 @@ def decoded_turns(
 ) -> list[np.ndarray] | None:
     """Say for the first `most` turns of each conversation whether they are decoded. None means that all are.
 
-    Turns with a memory question are decoded. So is a share `other_turns` of the other turns. These are drawn anew in
-    every step, and the draw does not depend on the rank. Without memory questions, all turns of a conversation are
+    Turns with a memory question are decoded. Turns that told what such a question asks for are not. Of the other turns,
+    a share `other_turns` is: small talk, and statements that nobody asks about. These are drawn anew in every step, and
+    the draw does not depend on the rank. Without memory questions, all turns of a conversation are
     decoded. If no turn was chosen, the last one is decoded.
     """
     if config.other_turns == 1:
@@ -61,6 +62,7 @@ def _decoded(row: ShardRow, turns: int, config: ConversationTrainingConfig | Bas
         return np.ones(turns, dtype=bool)
     random = np.random.default_rng(stable_seed(config.seed, step, row["conversation_id"]))
     chosen = random.random(turns) < config.other_turns
+    chosen[[turn for turn in _told(row) if turn < turns]] = False
     chosen[[probe["turn"] for probe in row["probes"] if probe["turn"] < turns]] = True
     chosen[-1] |= not chosen.any()
     return chosen
@@ -80,3 +82,8 @@ def told_turns(rows: Sequence[ShardRow], most: int | None = None) -> list[np.nda
                 turns[turn] = turn - probe["distance"]
         found.append(turns)
     return found
+
+
+def _told(row: ShardRow) -> list[int]:
+    """Return the turns that told what the questions of this conversation ask for."""
+    return [probe["turn"] - probe["distance"] for probe in row["probes"] if probe["kind"] != "unknown"]

@@ -115,9 +115,10 @@ class Phrasing:
         return self.rng.choice(self.material.phrases[name])
 
     def exchange(self, exchanges: Sequence[Exchange]) -> Interaction:
-        """Draw an exchange. If the conversation already has it, draw once more."""
+        """Draw an exchange. If the conversation already has it, draw once more. A plain one has its first reply."""
         exchange = self.rng.choice(exchanges)
         if exchange.user[0] in self.talked:
             exchange = self.rng.choice(exchanges)
         self.talked.add(exchange.user[0])
-        return Interaction(self.rng.choice(exchange.user), self.rng.choice(exchange.reply))
+        reply = exchange.reply[0] if self.plain else self.rng.choice(exchange.reply)
+        return Interaction(self.rng.choice(exchange.user), reply)

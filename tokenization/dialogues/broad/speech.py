@@ -10,7 +10,7 @@ from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.plan import ScriptTurn, write_script
 from tokenization.dialogues.broad.sentences import closed, fill, joined
-from tokenization.dialogues.spec import DialogueSpec
+from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import words
 from tokenization.hashing import stable_hash
@@ -18,7 +18,6 @@ from tokenization.records import BROAD, Conversation, Interaction, Language, Pro
 
 IN_ONE = 0.8  # share of the pairs joined in one sentence, where this is possible
 BY_VALUES = 0.25  # share of the changes that name only the old and the new value
-REAL = 0.5  # share of the small talk that is real, if there are real interactions
 KNOWLEDGE = 0.4  # share of general questions in the rest
 _TRIES = 6  # attempts to fit a turn into its characters; from the fourth on, sentences are bare
 
@@ -244,7 +243,7 @@ class _Speech:
         return pick
 
     def _any_talk(self) -> Interaction:
-        if self.distractors and self.rng.random() < REAL:
+        if self.distractors and self.rng.random() < REAL_TALK:
             return self.rng.choice(self.distractors)
         knowledge = self.rng.random() < KNOWLEDGE
         return self.phrasing.exchange(self.material.questions if knowledge else self.material.small_talk)
