@@ -34,7 +34,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                           version=3)
     first, last = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
-                             {"shards": text}, begins=True, version=3),
+                             {"shards": text}, begins=True, version=4),
         "mlm": Training("the encoder alone, on masked tokens", "jobs.separate.mlm:mlm", {"shards": text}, begins=True),
         "lm": Training("the decoder alone, with the embedding of the encoder", "jobs.separate.lm:lm", {"shards": text}),
         "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions},

@@ -214,7 +214,7 @@ class Architecture(_Strict):
         _require(min(self.decoder_neighbours, default=1) > 0, "decoder_neighbours", self.decoder_neighbours, rule)
         rule = f"must be false with the {self.memory.variant} write: its slots do not hold one token each"
         _require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
-        rule = f"must be false with dim = {self.dim}: marks take a quarter and a half of a width that 4 divides"
+        rule = f"must be false with dim = {self.dim}: a mark takes quarters of the width"
         _require(not self.copying or self.dim % 4 == 0, "copying", self.copying, rule)
         _require(
             self.stateful_layers % self.memory.groups == 0,
@@ -247,7 +247,7 @@ class Architecture(_Strict):
     @property
     def topic_dim(self) -> int:
         """The columns of the mark table that topics are sums of (`layers.marks`)."""
-        return self.dim // 2 if self.copying else 0
+        return self.dim if self.copying else 0
 
     @property
     def slot_dim(self) -> int:

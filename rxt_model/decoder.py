@@ -21,15 +21,13 @@ if TYPE_CHECKING:  # slow to import, and only needed on a GPU
 
 class Tokens(NamedTuple):
     """Describes the tokens of a batch. `layout` says which are real. These have `ids` [R], `positions` [R] and rotary
-    angles `rope` [R, head_dim / 2]. `opens` [R] says which of them open an interaction. `mask` is for self-attention
-    (None: plain causal). It comes from the numbers of `documents` [B, T], if tokens have any. `cache` is set during
-    generation."""
+    angles `rope` [R, head_dim / 2]. `mask` is for self-attention (None: plain causal). It comes from the numbers of
+    `documents` [B, T], if tokens have any. `cache` is set during generation."""
 
     layout: Layout
     ids: Tensor
     positions: Tensor
     rope: Tensor
-    opens: Tensor
     mask: Tensor | BlockMask | None = None
     documents: Tensor | None = None
     cache: KeyValueCache | None = None

@@ -31,7 +31,7 @@ from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.marks import mark_table
+from rxt_model.layers.marks import edges, mark_table
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
@@ -73,7 +73,7 @@ class TokenModel(nn.Module):
         layout = Layout.of(ids.shape, mask)
         positions = layout.pack(cache.begin(ids.shape[1]))
         packed = layout.pack(ids)
-        tokens = Tokens(layout, packed, positions, self._rope(positions), self._opens(packed), cache=cache)
+        tokens = Tokens(layout, packed, positions, self._rope(positions), cache=cache)
         output = self.decoder(self.embedding(packed), tokens, memory, source=source, rows=self._rows(packed))
         cache.advance(ids.shape[1] if mask is None else mask.sum(1))
         return output
@@ -83,11 +83,12 @@ class TokenModel(nn.Module):
         return [self.embedding] if self.mark_table is None else [self.embedding, self.mark_table]
 
     def _rows(self, ids: Tensor) -> Tensor | None:
-        """Return the rows of the mark table, or None for a model that has none."""
-        return None if self.mark_table is None else self.mark_table(ids)
-
-    def _opens(self, ids: Tensor) -> Tensor:
-        return ids == self.config.tokens.bos
+        """Return the rows of the mark table and the edges of ids [R], [R, s + t + 2], or None for a model that has no
+        such table."""
+        if self.mark_table is None:
+            return None
+        rows = self.mark_table(ids)
+        return torch.cat((rows, edges(ids, self.config.tokens).to(rows.dtype)), -1)
 
     def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)
@@ -101,12 +102,12 @@ class TokenModel(nn.Module):
             # Padding stands on the right, so the causal order alone hides it.
             positions = layout.pack(torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
             packed = layout.pack(ids)
-            return Tokens(layout, packed, positions, self._rope(positions), self._opens(packed))
+            return Tokens(layout, packed, positions, self._rope(positions))
         check_documents("documents", documents, ids.shape)
         positions = layout.pack(_positions(documents))
         visible = same_document(documents, documents, causal=True)
         packed = layout.pack(ids)
-        return Tokens(layout, packed, positions, self._rope(positions), self._opens(packed), visible, documents)
+        return Tokens(layout, packed, positions, self._rope(positions), visible, documents)
 
 
 class ReactiveTransformer(TokenModel):

@@ -19,7 +19,7 @@ BATCH = 32  # conversations
 
 
 def small() -> PipelineConfig:
-    """Train 32 M parameters with the recipe of `hour` on prose from packages. Planned, never trained.
+    """Train 33 M parameters with the recipe of `hour` on prose from packages. Planned, never trained.
 
     What it needs and takes is what `rxt plan small --gpus 1 --gpu a4000-16gb` predicts. All numbers are ours: the shape
     has heads and experts whose width the GPU kernels like; the steps were chosen so that the stages together are

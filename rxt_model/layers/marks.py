@@ -1,10 +1,10 @@
 """A mark says where a token stands: which two tokens come before it (its signature), and what its interaction is about
 (its topic).
 
-Marks are made of a table with one row per token: `signature` columns, then `topic` columns. A topic is the direction of
-a sum of rows. The encoder puts a token's mark beside its state, so every slot carries both. `layers.matching` compares
-marks. So a new model finds, from its first step on, what was said in the same words. Attention alone takes long to
-learn this in a small model.
+Marks are made of a table with one row per token: `signature` columns, then `topic` columns. The topic of an interaction
+is the sum of the rows of its query, which is what the user says. The encoder puts a token's mark beside its state, so
+every slot carries both. `layers.matching` compares marks. So a new model finds, from its first step on, what was said
+in the same words. Attention alone takes long to learn this in a small model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rxt_model.config import Architecture
+from rxt_model.config import Architecture, ControlTokens
 
 
 def mark_table(config: Architecture, vocab_size: int) -> nn.Embedding | None:
@@ -32,16 +32,29 @@ def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
     return torch.cat(parts, -1)
 
 
+def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
+    """Return for each id [R] whether it opens an interaction, and whether thinking or an answer: [R, 2]."""
+    return torch.stack((ids == tokens.bos, (ids == tokens.answer) | (ids == tokens.think)), -1)
+
+
+def queried(rows: Tensor, opens: Tensor, answers: Tensor) -> Tensor:
+    """Return topic columns [B, S, t], with 0 from where an answer begins up to where the next interaction does. `opens`
+    and `answers` [B, S] say where that is."""
+    places = torch.arange(1, rows.shape[1] + 1, device=rows.device)
+    opened, answered = (((places * at).cummax(-1).values) for at in (opens, answers))
+    return rows * (answered <= opened)[..., None]
+
+
 def topics(rows: Tensor, counted: Tensor) -> Tensor:
-    """Return topics [B, T, t] of unit length, or 0, from topic columns [B, S, t]. `counted` [B or 1, T, S] says which
-    tokens count in which topic."""
-    return F.normalize(counted.to(rows.dtype) @ rows, dim=-1)
+    """Return topics [B, T, t] from the topic columns [B, S, t] of queries. `counted` [B or 1, T, S] says which tokens
+    count in which topic."""
+    return counted.to(rows.dtype) @ rows
 
 
 def marks(rows: Tensor, positions: Tensor, documents: Tensor, signature: int) -> Tensor:
-    """Return the marks [B, T, 2 s + t] of the tokens of whole interactions from their rows of the table, [B, T, s + t],
-    zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature` is s."""
+    """Return the marks [B, T, 2 s + t] of the tokens of whole interactions from their rows of the table and their
+    edges, [B, T, s + t + 2], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature` is s."""
     real = (documents >= 0)[..., None]
     before = signatures(rows[..., :signature], positions, 1)
-    about = topics(rows[..., signature:], documents[:, :, None] == documents[:, None])
-    return torch.cat((before, about), -1) * real
+    said = queried(rows[..., signature:-2], positions == 0, rows[..., -1] > 0)
+    return torch.cat((before, topics(said, documents[:, :, None] == documents[:, None])), -1) * real

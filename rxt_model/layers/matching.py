@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
-from rxt_model.layers.marks import signatures, topics
+from rxt_model.layers.marks import queried, signatures, topics
 from rxt_model.layers.parts import wide
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
+SMALLEST = 1e-12  # squared size of a topic without words
 FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
-GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
+GAIN, THRESHOLD, RECENCY, DAMPING = 2.5, 0.6, 0.5, 0.5  # at the start
 
 
 class Matches(NamedTuple):
@@ -36,12 +37,13 @@ class Matches(NamedTuple):
 
 
 class Matching(nn.Module):
-    """Scores topics by
+    """Scores the topic y of a source for the topic x of a question, so far, by
 
-        e^gain (cosine - threshold) - recency * (share of the usable sources that are newer)
+        e^gain (x y / (|x| |y|^damping) - threshold) - recency * (share of the usable sources that are newer)
 
-    where 0 is as likely as "nothing matches", and signatures by a bilinear form, which starts as a multiple of the dot
-    product. Sources stand in the order in which they were written.
+    where 0 is as likely as "nothing matches". With damping 1 this compares directions. Below it, a long statement loses
+    less by words that the question does not have. Signatures are scored by a bilinear form, which starts as a multiple
+    of the dot product. Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)
@@ -51,25 +53,29 @@ class Matching(nn.Module):
         self.width, self.topic_dim, self.stateful = config.signature_dim, config.topic_dim, stateful
         scale = MATCH * (config.signature_dim + config.topic_dim) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
-        start = (GAIN, THRESHOLD, RECENCY)
-        self.gain, self.threshold, self.recency = (nn.Parameter(torch.full((1,), value)) for value in start)
+        start = (GAIN, THRESHOLD, RECENCY, DAMPING)
+        self.gain, self.threshold, self.recency, self.damping = (
+            nn.Parameter(torch.full((1,), value)) for value in start
+        )
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, held: Tensor | None, usable: Tensor | None) -> Matches:
-        """Compare tokens with rows [R, s + t] of the table with the marks `held` [G, M, 2 s + t] of G conversations, of
-        which `usable` [G, M] or [B, M] can be copied, and with the tokens of the sequence itself."""
+        """Compare tokens, of which `rows` [R, s + t + 2] are the rows of the table and the edges, with the marks `held`
+        [G, M, 2 s + t] of G conversations, of which `usable` [G, M] or [B, M] can be copied, and with the tokens of the
+        sequence itself."""
         seen, positions, place, visible = self._seen(rows, tokens)
-        before, about = seen[..., : self.width], seen[..., self.width : -1]
+        opens = _opens(seen[..., -2] > 0, tokens.documents)
+        before, about = seen[..., : self.width], queried(seen[..., self.width : -2], opens, seen[..., -1] > 0)
         asked = _at(signatures(before, positions, 0), place) @ self.weight
         own = wide(asked @ signatures(before, positions, 1).transpose(1, 2))
         if not self.stateful:
-            found = self._history(about, _numbers(seen[..., -1] > 0, tokens.documents), place, visible)
+            found = self._history(about, opens.cumsum(-1), place, visible)
             return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found)
         if held is None or usable is None:
             return Matches(visible, None, own, None)
         usable = usable.repeat_interleave(len(asked) // len(usable), 0)[:, None]
         signature, topic = held.split((2 * self.width, self.topic_dim), -1)
-        found = self._scores(against(topics(about, visible), topic), usable)
+        found = self._scores(against(F.normalize(topics(about, visible), dim=-1), self._damped(topic)), usable)
         return Matches(visible, found + wide(against(asked, signature)), own, found)
 
     def evidence(self, scores: Tensor) -> Tensor:
@@ -79,22 +85,25 @@ class Matching(nn.Module):
     def _history(self, about: Tensor, number: Tensor, place: Tensor, visible: Tensor) -> Tensor:
         """Score tokens at `place` [B, T] of all that is seen by the topics of earlier interactions: [B, T, S]."""
         mine = number.gather(1, place)[..., None]
-        of_tokens = topics(about, visible & (mine == number[:, None]))
-        cosine = of_tokens @ _of_interactions(about, number).transpose(1, 2)
-        return self._scores(cosine, visible & (mine > number[:, None]))
+        of_tokens = F.normalize(topics(about, visible & (mine == number[:, None])), dim=-1)
+        products = of_tokens @ self._damped(_of_interactions(about, number)).transpose(1, 2)
+        return self._scores(products, visible & (mine > number[:, None]))
 
-    def _scores(self, cosine: Tensor, usable: Tensor) -> Tensor:
-        counted = wide(usable.to(cosine.dtype))
+    def _damped(self, topic: Tensor) -> Tensor:
+        size = wide(topic).square().sum(-1, keepdim=True).clamp(min=SMALLEST)
+        return topic * size.pow(-self.damping / 2).to(topic.dtype)
+
+    def _scores(self, products: Tensor, usable: Tensor) -> Tensor:
+        counted = wide(usable.to(products.dtype))
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
-        scores = self.gain.exp() * (wide(cosine) - self.threshold) - self.recency * newer
+        scores = self.gain.exp() * (wide(products) - self.threshold) - self.recency * newer
         return scores.masked_fill(~usable, NEVER)
 
     def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return of all tokens, cached ones included, the rows of the table and whether they open an interaction,
-        [B, S, s + t + 1], and their positions [B, S]; of each token its place among them [B, T], and which of them it
-        sees [B or 1, T, S]."""
+        """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 2], and their
+        positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
         layout, cache = tokens.layout, tokens.cache
-        rows = layout.pad(torch.cat((rows, tokens.opens[:, None].to(rows.dtype)), -1))
+        rows = layout.pad(rows)
         if cache is not None:
             seen = cache.extend(self, rows[:, None])[0][:, 0]
             index = torch.arange(seen.shape[1], device=seen.device)
@@ -118,16 +127,17 @@ def against(queries: Tensor, keys: Tensor) -> Tensor:
     return found.unflatten(1, (len(queries) // groups, -1)).flatten(0, 1)
 
 
-def _numbers(opens: Tensor, documents: Tensor | None) -> Tensor:
-    """Number the interactions [B, S], given the tokens that open one and the numbers of documents [B, S]."""
-    if documents is not None:
-        opens = opens | F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
-    return opens.cumsum(-1)
+def _opens(opens: Tensor, documents: Tensor | None) -> Tensor:
+    """Add the first tokens of documents, of which the numbers [B, S] are given, to the tokens [B, S] that open an
+    interaction."""
+    if documents is None:
+        return opens
+    return opens | F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
 
 
 def _of_interactions(rows: Tensor, number: Tensor) -> Tensor:
-    """Return for each token the topic of its whole interaction, [B, S, t], from topic columns [B, S, t] and numbers of
-    interactions [B, S]."""
+    """Return for each token the topic of its interaction, [B, S, t], from the topic columns [B, S, t] of queries and
+    numbers of interactions [B, S]."""
     place = number[..., None].expand_as(rows)
     sums = rows.new_zeros(len(rows), number.shape[1] + 1, rows.shape[2]).scatter_add(1, place, rows)
-    return F.normalize(sums, dim=-1).gather(1, place)
+    return sums.gather(1, place)

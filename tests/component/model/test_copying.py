@@ -43,7 +43,10 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         state, signature, about = slot.split((CONFIG.dim, 2 * s, CONFIG.topic_dim))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
         newer = (len(memory) - 1 - number) / len(memory)
-        match = matching.gain.exp() * (topic @ about / topic.norm() - matching.threshold) - matching.recency * newer
+        match = (
+            matching.gain.exp() * (topic @ about / topic.norm() / about.norm() ** matching.damping - matching.threshold)
+            - matching.recency * newer
+        )
         scores.append(query @ (slots.key.weight.detach() @ normed) / scale + asked @ signature + match.detach()[0])
         tokens.append(int(token))
     for earlier in range(place + 1):

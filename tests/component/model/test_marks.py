@@ -16,7 +16,7 @@ from tests.support.models import small_config
 
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=5, variant="selective"))
 S, T = CONFIG.signature_dim, CONFIG.topic_dim
-BOS, QUERY = CONFIG.tokens.bos, CONFIG.tokens.query
+BOS, QUERY, ANSWER, THINK = CONFIG.tokens.bos, CONFIG.tokens.query, CONFIG.tokens.answer, CONFIG.tokens.think
 HISTORY = torch.tensor([[BOS, QUERY, 21, 22, 6, 23, 3, BOS, QUERY, 24, 21, 6, 25, 3, BOS, QUERY, 22, 21, 6, 23]])
 
 
@@ -29,19 +29,25 @@ def stateless() -> StatelessDecoder:
 
 
 def topic_of(model, ids) -> torch.Tensor:
-    total = sum(model.mark_table.weight[token, S:].detach() for token in ids)
-    return total / total.norm()
+    """The topic of one interaction: the sum over its tokens before an answer."""
+    ids = [int(token) for token in ids]
+    end = min((ids.index(token) for token in (ANSWER, THINK) if token in ids), default=len(ids))
+    return sum(model.mark_table.weight[token, S:].detach() for token in ids[:end])
 
 
-def log_odds(model, cosine: float, newer: float) -> float:
+def log_odds(model, asked: torch.Tensor, told: torch.Tensor, newer: float) -> float:
     matching = model.decoder.matching
-    return math.exp(matching.gain.item()) * (cosine - matching.threshold.item()) - matching.recency.item() * newer
+    gain, threshold, recency, damping = (
+        getattr(matching, name).item() for name in ("gain", "threshold", "recency", "damping")
+    )
+    product = (asked @ told / (asked.norm() * told.norm() ** damping)).item()
+    return math.exp(gain) * (product - threshold) - recency * newer
 
 
 @torch.no_grad()
 def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_and_what_the_interaction_is_about():
     model = reactive()
-    ids, documents = torch.tensor([[21, 22, 23, 24, 25, 0]]), torch.tensor([[0, 0, 0, 1, 1, -1]])
+    ids, documents = torch.tensor([[21, 22, 23, 24, 25, ANSWER, 21, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1]])
     encoded = model.encode(ids, ids > 0, documents)
     assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T
     table = model.mark_table.weight
@@ -50,7 +56,8 @@ def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_and_what_t
         assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
     first = torch.cat((torch.zeros(2 * S), topic_of(model, (24, 25)))).double()
     assert torch.allclose(encoded[0, 0, 3, CONFIG.dim :], first)  # nothing of the document before
-    assert not encoded[:, 0, 5].any()
+    assert torch.allclose(encoded[0, 0, 6, -T:], first[-T:])  # the answer carries the topic of its query
+    assert not encoded[:, 0, 7].any()
 
 
 @torch.no_grad()
@@ -66,20 +73,20 @@ def test_an_encoder_that_reads_memory_reads_states_and_no_marks():
 
 
 @torch.no_grad()
-def test_topics_of_memory_match_by_cosine_and_age():
-    model, ids = reactive(), torch.tensor([[21, 22, 23]])
+def test_topics_of_memory_match_by_words_and_age():
+    model, ids = reactive(), torch.tensor([[21, 22, THINK, 23]])
     told = torch.tensor([[31, 32, 22], [33, 34, 35]])
     memory = model.encode(told, told > 0).flatten(1, 2)[:, None]
     usable = torch.tensor([[True, True, False, True, True, True]])
     found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).topics
-    for place in range(3):
+    for place in range(4):
         for source in range(6):
             if not usable[0, source]:
                 assert found[0, place, source] == NEVER
                 continue
-            cosine = topic_of(model, ids[0, : place + 1]) @ topic_of(model, told[source // 3])
+            topics = topic_of(model, ids[0, : place + 1]), topic_of(model, told[source // 3])
             newer = usable[0, source + 1 :].sum().item() / 5
-            assert found[0, place, source].item() == pytest.approx(log_odds(model, cosine.item(), newer))
+            assert found[0, place, source].item() == pytest.approx(log_odds(model, *topics, newer))
 
 
 @torch.no_grad()
@@ -96,9 +103,9 @@ def test_a_model_without_memory_matches_its_earlier_interactions_alone():
                 assert found[token, source] == NEVER
                 continue
             theirs = [ids[0, j] for j in range(ids.shape[1]) if number[j] == number[source]]
-            cosine = (topic_of(model, mine) @ topic_of(model, theirs)).item()
             newer = (len(earlier) - 1 - earlier.index(source)) / len(earlier)
-            assert found[token, source].item() == pytest.approx(log_odds(model, cosine, newer))
+            expected = log_odds(model, topic_of(model, mine), topic_of(model, theirs), newer)
+            assert found[token, source].item() == pytest.approx(expected)
 
 
 @torch.no_grad()
