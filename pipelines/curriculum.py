@@ -32,7 +32,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
                           "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
                           version=3)
-    first, last = dag.train(c.curriculum, {
+    trained = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text}, begins=True, version=4),
         "mlm": Training("the encoder alone, on masked tokens", "jobs.separate.mlm:mlm", {"shards": text}, begins=True),
@@ -51,13 +51,14 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     })
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",
-                   {"text": text, "interactions": interactions, "conversations": conversations, "model": first},
+                   {"text": text, "interactions": interactions, "conversations": conversations, "model": trained[0]},
                    version=3)
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
-                  {"model": last, "baseline": base, "text": text, "shards": conversations, "tokenizer": tok}, version=2)
+                  {"model": trained[-1], "baseline": base, "text": text, "shards": conversations, "tokenizer": tok,
+                   **{f"after-{stage.name}": stage for stage in trained[:-1]}}, version=3)
     dag.add("export", "hand-over folder with model card", "jobs.export.stage:export",
-            "export", {"model": last, "tokenizer": tok, "evaluation": eva})
+            "export", {"model": trained[-1], "tokenizer": tok, "evaluation": eva})
     return dag.stages
 
 

@@ -69,19 +69,19 @@ class Dag:
         self.stages.append(stage)
         return stage
 
-    def train(self, order: Sequence[str], known: Mapping[str, Training]) -> tuple[Stage | LeftOut, Stage | LeftOut]:
-        """Adds the stages that `order` names, each of which trains the model of the one before. Returns the first and
-        the last. Raises StageError for an order that no model can go through, and as `add` does."""
+    def train(self, order: Sequence[str], known: Mapping[str, Training]) -> list[Stage | LeftOut]:
+        """Adds the stages that `order` names, each of which trains the model of the one before. Returns them, without
+        those that refine and are left out. Raises StageError for an order that no model can go through, and as `add`
+        does."""
         _check(order, known)
-        first: Stage | LeftOut | None = None
-        last = LeftOut(order[0], order[0])
+        trained: list[Stage | LeftOut] = []
         for name in order:
             stage, section = known[name], name.replace("-", "_")
-            reads = stage.reads if stage.begins else {"model": last, **stage.reads}
+            reads = stage.reads if stage.begins else {"model": trained[-1], **stage.reads}
             added = self.add(name, stage.summary, stage.function, section, reads, version=stage.version)
-            first = first or added
-            last = last if stage.refines and isinstance(added, LeftOut) else added
-        return first or last, last
+            if not (stage.refines and isinstance(added, LeftOut)):
+                trained.append(added)
+        return trained
 
 
 def _check(order: Sequence[str], known: Mapping[str, Training]) -> None:

@@ -28,6 +28,7 @@ KINDS = {
     "update": "told, then\nchanged",
     "unknown": "never told\n(refused)",
 }
+LANGUAGES = {"en": "English", "pl": "Polish"}
 GREY = "#666666"
 
 
@@ -41,6 +42,9 @@ def draw(evaluation: dict[str, Any], folder: Path) -> list[Path]:
         "recall_by_kind": recall_by_kind(arms),
         "forgetting": forgetting(arms["rxt"]),
         "perplexity": perplexity(evaluation["text"]),
+        "perplexity_by_stage": perplexity_by_stage(
+            evaluation["text_by_stage"], evaluation["models"]["rxt"]["vocabulary"]
+        ),
         "latency_by_turn": latency(evaluation["latency"]),
     }
     if examples := evaluation["memory"]["examples"]:
@@ -153,10 +157,32 @@ def perplexity(text: dict[str, Any]) -> Figure:
         axes.bar(x, heights, width=0.32, color=ARMS[arm][1])
         for at, height in zip(x, heights, strict=True):
             axes.text(at, height, f"{name}\n{height:.1f}", ha="center", va="bottom", fontsize=9)
-    axes.set_xticks(range(len(languages)), [{"en": "English", "pl": "Polish"}[language] for language in languages])
+    axes.set_xticks(range(len(languages)), [LANGUAGES[language] for language in languages])
     axes.set_xlim(-0.6, len(languages) - 0.4)
     axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
     axes.set_ylabel("perplexity per token")
+    return figure
+
+
+def perplexity_by_stage(stages: list[dict[str, Any]], vocabulary: int) -> Figure:
+    """Plot the perplexity of RxT after each stage, and that of a uniform guess, which is the size of the vocabulary."""
+    figure, axes = _figure("Perplexity of RxT after each stage (lower is better)")
+    for language, colour in (("en", "#0072B2"), ("pl", "#D55E00")):
+        found = [(place, one["text"][language]) for place, one in enumerate(stages) if language in one["text"]]
+        heights = [figures["perplexity"] for _, figures in found]
+        axes.plot([place for place, _ in found], heights, color=colour, marker="o", label=LANGUAGES[language])
+        for (place, _), height in zip(found, heights, strict=True):
+            side = 8 if language == "en" else -14
+            axes.annotate(
+                f"{height:,.0f}", (place, height), (0, side), textcoords="offset points", ha="center", color=colour
+            )
+    axes.axhline(vocabulary, color=GREY, linestyle=":", label=f"uniform guess over {vocabulary:,} tokens")
+    axes.set_yscale("log")
+    axes.margins(y=0.15)
+    axes.set_xticks(range(len(stages)), [one["stage"] for one in stages])
+    axes.set_xlim(-0.4, len(stages) - 0.6)
+    axes.set_ylabel("perplexity per token")
+    axes.legend(frameon=False)
     return figure
 
 

@@ -96,6 +96,11 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
             _text(evaluation["text"]),
             "",
+            _text_by_stage(evaluation["text_by_stage"]),
+            "",
+            "Perplexity of RxT after each stage; a uniform guess has that of the size of the vocabulary, "
+            f"{evaluation['models']['rxt']['vocabulary']:,}.",
+            "",
             "## What a long conversation costs",
             "",
             _latency(evaluation["latency"]),
@@ -240,6 +245,14 @@ def _text(text: dict[str, Any]) -> str:
         )
     header = ["language", "tokens", "RxT perplexity", "next token", "baseline perplexity", "next token"]
     return table([*header, "RxT masked token"], rows)
+
+
+def _text_by_stage(stages: list[dict[str, Any]]) -> str:
+    languages = list(stages[-1]["text"])
+    rows = [
+        [one["stage"], *(f"{one['text'][language]['perplexity']:,.1f}" for language in languages)] for one in stages
+    ]
+    return table(["after stage", *(LANGUAGES[language] for language in languages)], rows)
 
 
 def _latency(records: list[dict[str, Any]]) -> str:

@@ -33,6 +33,7 @@ from jobs.stage.model_input import check_model, open_model, open_reactive
 from jobs.stage.resources import Device, choose_device
 from jobs.stage.tasks import run_tasks
 from rxt_model.baseline import StatelessDecoder
+from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters, parameters
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer
@@ -43,7 +44,8 @@ LATENCY_INTERACTIONS = 16
 
 
 class EvaluationInputs(NamedTuple):
-    """The models to measure, the data to measure them on, the number of threads per task, and the device."""
+    """The models to measure, the data to measure them on, the number of threads per task, the device, and the models
+    that the stages before wrote, in order."""
 
     model: Artifact
     baseline: Artifact
@@ -52,6 +54,7 @@ class EvaluationInputs(NamedTuple):
     tokenizer: Artifact
     threads: int
     device: Device = "cpu"
+    earlier: tuple[Artifact, ...] = ()
 
 
 class Measured(NamedTuple):
@@ -78,8 +81,9 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
         conversations=ctx.inputs["shards"],
         tokenizer=ctx.inputs["tokenizer"],
         threads=ctx.execution.train.threads,
+        earlier=tuple(artifact for name, artifact in ctx.inputs.items() if name.startswith("after-")),
     )
-    for model in (inputs.model, inputs.baseline):
+    for model in (inputs.model, inputs.baseline, *inputs.earlier):
         check_model(model)
     tokenizer = open_tokenizer(inputs.tokenizer)
     reader = open_reader(inputs.conversations, "test")
@@ -96,6 +100,7 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
     rxt, baseline = run(measure, [(inputs, name, config) for name in ("model", "baseline")], "recall, text")
     calls = [(inputs, name, config, own) for name in ("model", "baseline")] if own else []
     played: list[Played] = run(measure_own_words, calls, "own words") if calls else []
+    before = run(measure_text, [(inputs, number, config) for number in range(len(inputs.earlier))], "text by stage")
     ((records, device_name),) = run(measure_latency, [(inputs, config)], "latency")
     evaluation = {
         "schema": 1,
@@ -115,6 +120,10 @@ def evaluate(ctx: StageContext, config: EvaluateConfig) -> dict[str, float | str
             "examples": rxt.examples,
         },
         "text": {"rxt": rxt.text, "baseline": baseline.text},
+        "text_by_stage": [
+            {"stage": artifact.stage, "text": text}
+            for artifact, text in zip((*inputs.earlier, inputs.model), (*before, rxt.text), strict=True)
+        ],
         "latency": records,
     }
     if own:
@@ -137,21 +146,36 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     model = open_one(getattr(inputs, name), inputs.device)
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
     conversations, _ = _conversations(inputs, tokenizer, config)
-    if isinstance(model, StatelessDecoder):
-        speaker, scorer = StatelessSpeaker(model), perplexity.stateless_scorer(model)
-    else:
-        speaker, scorer = ReactiveSpeaker(model, config.seed), perplexity.reactive_scorer(model, config.seed)
+    speaker = StatelessSpeaker(model) if isinstance(model, StatelessDecoder) else ReactiveSpeaker(model, config.seed)
     outcomes, said = ask(speaker, tokenizer, conversations, config.batch_size)
     tokens = value_token_rates(speaker, tokenizer, conversations, config.batch_size)
+    text = _text(model, inputs, config)
+    size = {
+        "parameters": parameters(model),
+        "active": active_parameters(model),
+        "vocabulary": model.config.vocab_size,
+    }
+    examples = slot_examples(speaker, tokenizer, conversations) if isinstance(speaker, ReactiveSpeaker) else []
+    return Measured(outcomes, said, tokens, text, size, model.config.memory.slots, examples)
+
+
+def measure_text(inputs: EvaluationInputs, number: int, config: EvaluateConfig) -> dict[str, Any]:
+    """Measure text figures of the model of an earlier stage."""
+    torch.set_num_threads(inputs.threads)
+    return _text(open_reactive(inputs.earlier[number], inputs.device), inputs, config)
+
+
+def _text(
+    model: ReactiveTransformer | StatelessDecoder, inputs: EvaluationInputs, config: EvaluateConfig
+) -> dict[str, Any]:
+    stateless = isinstance(model, StatelessDecoder)
+    scorer = perplexity.stateless_scorer(model) if stateless else perplexity.reactive_scorer(model, config.seed)
     rows = perplexity.load_rows(open_reader(inputs.text, "test"), config.text_rows, config.seed)
-    text = {
+    return {
         language: perplexity.measure(scorer, found, config.batch_size, inputs.device)
         for language, found in rows.items()
         if found
     }
-    size = {"parameters": parameters(model), "active": active_parameters(model)}
-    examples = slot_examples(speaker, tokenizer, conversations) if isinstance(speaker, ReactiveSpeaker) else []
-    return Measured(outcomes, said, tokens, text, size, model.config.memory.slots, examples)
 
 
 def measure_own_words(inputs: EvaluationInputs, name: str, config: EvaluateConfig, own: OwnWords) -> Played:

@@ -155,7 +155,9 @@ def make_evaluation() -> dict[str, Any]:
         "schema": 1,
         "config": {},
         "environment": {"device": "x86_64", "threads": 1, "torch": "2.13.0"},
-        "models": {name: {"parameters": 1_180_000, "active": 900_000} for name in ("rxt", "baseline")},
+        "models": {
+            name: {"parameters": 1_180_000, "active": 900_000, "vocabulary": 2_560} for name in ("rxt", "baseline")
+        },
         "memory": {
             "writes": "free-running",
             "conversations": 200,
@@ -183,6 +185,10 @@ def make_evaluation() -> dict[str, Any]:
             "rxt": {language: text | {"masked_accuracy": 0.22, "masked_tokens": 999} for language in LANGUAGES},
             "baseline": {language: text | {"perplexity": 27.1} for language in LANGUAGES},
         },
+        "text_by_stage": [
+            {"stage": stage, "text": {language: text | {"perplexity": height} for language in LANGUAGES}}
+            for stage, height in (("pretrain", 1234.5), ("smat", 29.96))
+        ],
         "latency": records,
     }
 

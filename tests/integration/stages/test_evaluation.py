@@ -29,7 +29,8 @@ def evaluated(world, ray_session, tmp_path_factory):
     from jobs.evaluation.stage import evaluate
 
     own = write_dialogues(tmp_path_factory.mktemp("own") / "own.jsonl", dialogue("a"), dialogue("b", ("word " * 99,)))
-    ctx = evaluation_context(world, tmp_path_factory.mktemp("evaluated"))
+    inputs = world | {"after-smat": world["model"]}
+    ctx = evaluation_context(inputs, tmp_path_factory.mktemp("evaluated"))
     figures = evaluate(ctx, EvaluateConfig(questions=20, text_rows=5, latency_turns=4, batch_size=8, own_words=own))
     return ctx, figures
 
@@ -38,7 +39,8 @@ def test_evaluate_leaves_everything_a_reader_needs(evaluated):
     ctx, _ = evaluated
     left = {path.relative_to(ctx.output_uri).as_posix() for path in Path(ctx.output_uri).rglob("*") if path.is_file()}
     plots = {f"plots/{name}.png" for name in (
-        "recall_by_distance", "recall_by_facts", "recall_by_kind", "forgetting", "perplexity", "latency_by_turn",
+        "recall_by_distance", "recall_by_facts", "recall_by_kind", "forgetting", "perplexity", "perplexity_by_stage",
+        "latency_by_turn",
     )}  # fmt: skip
     own = {f"own_words/{arm}.jsonl" for arm in ("rxt", "emptied", "full_history", "window", "no_history")}
     assert left == {"evaluation.json", "report.md", "samples.jsonl"} | plots | own
@@ -66,6 +68,8 @@ def test_evaluation_json_has_every_arm_with_interval_chance_and_n(evaluated):
         for figures in memory["value_tokens"][model].values():
             assert figures["first"]["n"] == figures["value"]["n"] >= figures["value"]["correct"]
     assert set(evaluation["text"]["rxt"]) == set(evaluation["text"]["baseline"]) == {"en", "pl"}
+    first, last = evaluation["text_by_stage"]
+    assert first["text"] == last["text"] == evaluation["text"]["rxt"] and first["stage"] == ctx.inputs["model"].stage
     assert [record["turn"] for record in evaluation["latency"]] == [1, 2, 4]
 
 

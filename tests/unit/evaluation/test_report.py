@@ -45,6 +45,12 @@ def test_the_report_fits_a_terminal_and_names_every_arm(evaluation):
         assert part.lower() in report.lower()
 
 
+def test_the_report_shows_what_each_stage_did_to_plain_text(evaluation):
+    report = write_report(evaluation)
+    assert re.search(r"\| pretrain +\| 1,234\.5 \| 1,234\.5 \|\n\| smat +\| +30\.0 \| +30\.0 \|", report)
+    assert "uniform guess has that of the size of the vocabulary, 2,560." in report
+
+
 def test_a_report_needs_no_question_of_a_kind_that_was_not_asked(evaluation):
     asked = json.loads(json.dumps(evaluation))
     for groups in asked["memory"]["arms"].values():
@@ -82,7 +88,7 @@ def test_plots_are_drawn_to_be_looked_at(evaluation, tmp_path):
     paths = plots.draw(evaluation, tmp_path / "plots")
     assert {path.stem for path in paths} == {
         "recall_by_distance", "recall_by_facts", "recall_by_kind", "forgetting", "slots", "perplexity",
-        "latency_by_turn",
+        "perplexity_by_stage", "latency_by_turn",
     }  # fmt: skip
     for path in paths:
         with Image.open(path) as image:

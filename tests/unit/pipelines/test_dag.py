@@ -121,7 +121,10 @@ def test_every_stage_of_the_published_order_reads_what_it_read_before_presets_ch
             "conversations": "conversation-shards",
             "model": "pretrain",
         },
-        "evaluate": {"model": "mrl", "baseline": "baseline", "text": "text-shards", **asked, "tokenizer": "tokenizer"},
+        "evaluate": {
+            **{"model": "mrl", "baseline": "baseline", "text": "text-shards", **asked, "tokenizer": "tokenizer"},
+            **{f"after-{name}": name for name in ("pretrain", "sft", "memory-pretrain", "smat")},
+        },
         "export": {"model": "mrl", "tokenizer": "tokenizer", "evaluation": "evaluate"},
     }
 
