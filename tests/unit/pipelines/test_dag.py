@@ -122,7 +122,11 @@ def test_every_stage_of_the_published_order_reads_what_it_read_before_presets_ch
             "model": "pretrain",
         },
         "evaluate": {
-            **{"model": "mrl", "baseline": "baseline", "text": "text-shards", **asked, "tokenizer": "tokenizer"},
+            "model": "mrl",
+            "baseline": "baseline",
+            "text": "text-shards",
+            **asked,
+            "tokenizer": "tokenizer",
             **{f"after-{name}": name for name in ("pretrain", "sft", "memory-pretrain", "smat")},
         },
         "export": {"model": "mrl", "tokenizer": "tokenizer", "evaluation": "evaluate"},
