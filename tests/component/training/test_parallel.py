@@ -18,6 +18,7 @@ from jobs.configs.training import (
     SmatConfig,
     SmatPhase,
 )
+from jobs.training.batching.batches import NEVER_TOLD, NOT_ASKED, TOLD
 from jobs.training.loop import step_context
 from jobs.training.objectives.joint_lm import JointLM
 from jobs.training.objectives.memory_pretrain import Reading, SelfSupervised
@@ -103,10 +104,14 @@ def batch_of(kind, step, rank, world_size):
         batch["input_ids"] = batch["input_ids"][:, 0]
     real = batch["input_ids"] != 0
     batch |= {"loss_mask": real, "turn_mask": real.any(-1)}
-    if "selective" in kind:  # unequal numbers of decoded turns, too
+    if "selective" in kind:  # unequal numbers of decoded turns, and of questions
         batch["decoded"] = (
             batch["turn_mask"] & torch.tensor([[1, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1], [0, 1, 1, 1]]).bool()
         )
+        asks = {(0, 1): 0, (1, 3): NEVER_TOLD, (2, 3): 1}
+        batch[TOLD] = torch.full_like(batch["decoded"], NOT_ASKED, dtype=torch.int64)
+        for place, told in asks.items():
+            batch[TOLD][place] = told
     return part_of(batch, rank, world_size)
 
 
