@@ -22,6 +22,16 @@ def newest(name: str, **fields: Any) -> Line:
     return [line for line in lines(name) if line.items() >= fields.items()][-1]
 
 
+def of_seeds(name: str, **fields: Any) -> list[Line]:
+    """Return the last line with these values for each seed of training by the code of the newest such line, in the
+    order of seeds. Raises IndexError if there is none."""
+    commit = newest(name, **fields)["artifact_commit"]
+    found = [line for line in lines(name) if line.items() >= (fields | {"artifact_commit": commit}).items()]
+    return list(
+        {line["training_seed"]: line for line in sorted(found, key=lambda line: line["training_seed"])}.values()
+    )
+
+
 def source(name: str, *used: Line) -> str:
     devices, commits = (list(dict.fromkeys(line[key] for line in used)) for key in ("device", "commit"))
     code = " and ".join(f"`{commit[:7]}`" for commit in commits)

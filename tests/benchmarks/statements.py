@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from statistics import mean
 
-from tests.benchmarks.result_lines import Line, lines, listed, newest, percent, source, span, table, verdict
+from tests.benchmarks.result_lines import Line, lines, listed, newest, of_seeds, percent, source, span, table, verdict
 
 COLLAPSED_AT_MOST = 1.3  # times balanced routing, on a GPU
 STATEMENTS: dict[str, Callable[[], str]] = {}
@@ -91,27 +92,48 @@ def recall_by_kind() -> str:
 
 
 @statement
+def recall_by_seed() -> str:
+    """All trainings by the code of the newest one."""
+    by_seed = {
+        name: of_seeds("recall", by="generator", group=group, writes="free-running", arm=arm)
+        for name, group, arm in (
+            ("in template", "template", "rxt"),
+            ("in template, rival", "template", "full_history"),
+            ("held out", "broad", "rxt"),
+            ("held out, rival", "broad", "full_history"),
+        )
+    }
+    seeds = [line["training_seed"] for line in by_seed["in template"]]
+    rows = [(name, *(percent(line["accuracy"], 1) for line in found)) for name, found in by_seed.items()]
+    return table(("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in seeds)), rows)
+
+
+@statement
 def own_words() -> str:
-    """The newest line of each preset, group and arm."""
+    """All trainings of each preset by the code of its newest one."""
     presets = list(dict.fromkeys(line["preset"] for line in lines("own_words")))
     groups = [("all", "all"), ("tier", "plain"), ("tier", "free"), ("tier", "hard"), ("language", "en"),
               ("language", "pl"), ("kind", "unknown")]  # fmt: skip
-    rows, used = [], []
+    rows, used, trainings = [], [], []
     for preset in presets:
         for by, group in groups:
             own, emptied, rival = (
-                newest("own_words", preset=preset, by=by, group=group, arm=arm)
+                of_seeds("own_words", preset=preset, by=by, group=group, arm=arm)
                 for arm in ("rxt", "emptied", "full_history")
             )
-            used.append(own)
+            used += own
+            shares = [line["accuracy"] for line in own]
             rows.append(
-                (f"`{preset}`, {group}", percent(own["accuracy"], 1), interval(own, 1), str(own["n"]),
-                 percent(emptied["accuracy"], 1), percent(rival["accuracy"], 1))
+                (f"`{preset}`, {group}", percent(mean(shares), 1), f"{span((100 * x for x in shares), '.1f')}",
+                 interval(own[0], 1), str(own[0]["n"]),
+                 *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
             )  # fmt: skip
+        trainings.append(f"`{preset}` trained {len(own)} time{'s' if len(own) > 1 else ''}")
     return (
-        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, one training of each preset "
-        f"{source('own_words', *used)}:\n\n"
-        + table(("preset, questions", "RxT", "95 %", "n", "memory emptied", "rival with full history"), rows)
+        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)}, with one "
+        f"seed each {source('own_words', *used)}. The first share is the mean over seeds; the interval is that of the "
+        "first seed's answers:\n\n"
+        + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
     )
 
 
