@@ -82,6 +82,7 @@ def train(
     for step in range(start, config.steps):
         began = time.perf_counter()
         batch = batch_at(step)
+        meter.waited += time.perf_counter() - began
         optimizer.begin(step, objective.trained(step))
         loss, metrics = forward_backward(
             objective, batch, step_context(config, step), precision(config, batch), micro_batches
@@ -169,7 +170,7 @@ class Meter:
     """Sums [sum, count] pairs over steps, then over ranks. All ranks must add the same names, also `train/tokens`."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.waited = 0.0
         self._pairs: dict[str, Tensor] = {}
 
     def add(self, metrics: Mapping[str, Tensor], loss: float) -> None:
@@ -181,17 +182,19 @@ class Meter:
             self._pairs[name] = self._pairs[name] + pair if name in self._pairs else pair
 
     def drain(self) -> dict[str, float]:
-        """Return the means over all ranks since the last call, the sum `train/tokens`, and tokens per second."""
+        """Return the means over all ranks since the last call, the sum `train/tokens`, tokens per second, and the share
+        of the time in which this rank waited for data."""
         names = list(self._pairs)
         if not names:  # all steps since then were skipped
-            self.seconds = 0.0
+            self.seconds = self.waited = 0.0
             return {TOKENS: 0.0}
         sums = _sum(torch.stack([self._pairs[name] for name in names])).tolist()
         values = {name: total / count for name, (total, count) in zip(names, sums, strict=True) if count}
         values[TOKENS] = sums[names.index(TOKENS)][0]
         if self.seconds:
             values["train/tokens_per_second"] = values[TOKENS] / self.seconds
-        self.seconds, self._pairs = 0.0, {}
+            values["train/data_wait"] = self.waited / self.seconds
+        self.seconds, self.waited, self._pairs = 0.0, 0.0, {}
         return values
 
 

@@ -194,6 +194,22 @@ def test_metrics_are_means_over_the_interval_and_the_evaluation_does_not_train(t
     assert all(torch.equal(a, b) for a, b in zip(weights, run.weights(), strict=True))
 
 
+def test_the_share_of_time_in_which_a_step_waits_for_data(tmp_path, monkeypatch):
+    """A clock on which a batch takes 3 seconds, and the step after it 1."""
+    now = [0.0]
+    monkeypatch.setattr("jobs.training.loop.time.perf_counter", lambda: now[0])
+    run, found = Run(tmp_path, 4), []
+    run.objective.register_forward_pre_hook(lambda *_: now.__setitem__(0, now[0] + 1))
+
+    def batch_at(step):
+        now[0] += 3
+        return toy_batch(step)
+
+    train(run.objective, run.optimizer, batch_at, run.config, Cadence(log=2, checkpoint=9),
+          log=lambda done, values: found.append(values["train/data_wait"]))  # fmt: skip
+    assert found == [0.75, 0.75]
+
+
 def test_bfloat16_keeps_weights_and_moments_in_float32(tmp_path):
     run = Run(tmp_path, 2, precision="bfloat16")
     exact = Run(tmp_path / "exact", 2)
