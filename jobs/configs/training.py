@@ -65,8 +65,8 @@ class ConversationsConfig(Config):
     with weight `text_weight`, so that the model does not forget plain text. The published training has 0 such rows.
 
     In generated conversations with memory questions, the decoder learns from every turn with a question and from a
-    share `other_turns` of the turns that neither ask nor told what is asked. Each `alike` consecutive batches exchange
-    rows, so that a batch has rows of similar length.
+    share `other_turns` of the turns that neither ask for a fact nor tell one that is asked for. Each `alike`
+    consecutive batches exchange rows, so that a batch has rows of similar length.
     """
 
     text_batch_size: Annotated[int, Field(ge=0)] = 0

@@ -98,8 +98,8 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
             _text_by_stage(evaluation["text_by_stage"]),
             "",
-            "Perplexity of RxT after each stage; a uniform guess has that of the size of the vocabulary, "
-            f"{evaluation['models']['rxt']['vocabulary']:,}.",
+            "Perplexity of RxT after each stage. A uniform guess has a perplexity of "
+            f"{evaluation['models']['rxt']['vocabulary']:,}, the size of the vocabulary.",
             "",
             "## What a long conversation costs",
             "",

@@ -22,8 +22,8 @@ def check_held_out(
     """Compare what is asked with the training split of the same shards.
 
     A value must not be the answer to a question of training: of the broad generator, to none; of templates, to none of
-    the same slot. In broad conversations, neither must the sentences that tell and ask. Raises StageError, which names
-    the first conversation that shares something.
+    the same slot. In broad conversations, neither must the whole turns that tell and ask. Raises StageError, which
+    names the first conversation that shares something.
     """
     trained = [(slot, words(form)) for batch in training.batches() for slot, forms in _probes(batch) for form in forms]
     values, of_slots = {form for _, form in trained}, set(trained)

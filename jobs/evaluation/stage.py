@@ -162,7 +162,9 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
 def measure_text(inputs: EvaluationInputs, number: int, config: EvaluateConfig) -> dict[str, Any]:
     """Measure text figures of the model of an earlier stage."""
     torch.set_num_threads(inputs.threads)
-    return _text(open_reactive(inputs.earlier[number], inputs.device), inputs, config)
+    model = open_reactive(inputs.earlier[number], inputs.device)
+    require_tokenizer(model.config.tokenizer_digest, inputs.earlier[number].uri, open_tokenizer(inputs.tokenizer))
+    return _text(model, inputs, config)
 
 
 def _text(

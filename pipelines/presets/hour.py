@@ -49,7 +49,7 @@ def hour() -> PipelineConfig:
             "baseline": c.baseline.model_copy(
                 update={
                     "text": BaselinePhase(steps=150, batch_size=32),
-                    "conversations": BaselinePhase(steps=1500, batch_size=32),
+                    "conversations": BaselinePhase(steps=3000, batch_size=16),
                 }
             ),
             "export": ExportConfig(name="rxt-hour"),

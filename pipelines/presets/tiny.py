@@ -110,9 +110,9 @@ def tiny() -> PipelineConfig:
         baseline=BaselineConfig(
             text=BaselinePhase(steps=80, batch_size=32),
             interactions=BaselinePhase(steps=80, batch_size=64),
-            conversations=BaselinePhase(steps=700, batch_size=32),
+            conversations=BaselinePhase(steps=1400, batch_size=16),
             optimizer=fast,
-            **conversations_as | {"text_batch_size": 4, "alike": 16},
+            **conversations_as,
         ),
         evaluate=EvaluateConfig(),
         export=ExportConfig(name="rxt-tiny"),

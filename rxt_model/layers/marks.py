@@ -2,9 +2,9 @@
 (its topic).
 
 Marks are made of a table with one row per token: `signature` columns, then `topic` columns. The topic of an interaction
-is the sum of the rows of its query, which is what the user says. The encoder puts a token's mark beside its state, so
-every slot carries both. `layers.matching` compares marks. So a new model finds, from its first step on, what was said
-in the same words. Attention alone takes long to learn this in a small model.
+is the sum of the rows of its query, which is all before thinking and answer. The encoder puts a token's mark beside its
+state, so every slot carries both. `layers.matching` compares marks. So a new model finds, from its first step on, what
+was said in the same words. Attention alone takes long to learn this in a small model.
 """
 
 from __future__ import annotations

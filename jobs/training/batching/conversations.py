@@ -47,10 +47,10 @@ def decoded_turns(
 ) -> list[np.ndarray] | None:
     """Say for the first `most` turns of each conversation whether they are decoded. None means that all are.
 
-    Turns with a memory question are decoded. Turns that told what such a question asks for are not. Of the other turns,
-    a share `other_turns` is: small talk, and statements that nobody asks about. These are drawn anew in every step, and
-    the draw does not depend on the rank. Without memory questions, all turns of a conversation are
-    decoded. If no turn was chosen, the last one is decoded.
+    Turns with a memory question are decoded. Turns that told what such a question asks for are not (of two facts, the
+    earlier). Of the other turns, a share `other_turns` is: small talk, and statements that nobody asks about. These are
+    drawn anew in every step, and the draw does not depend on the rank. Without memory questions, all turns of a
+    conversation are decoded. If no turn was chosen, the last one is decoded.
     """
     if config.other_turns == 1:
         return None

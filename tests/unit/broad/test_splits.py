@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from random import Random
 
@@ -79,6 +80,20 @@ def test_sentences_of_a_split_are_its_own(language):
             seen[split] |= {text for texts in found.phrases.values() for text in texts}
     shared = seen["train"] & (seen["validation"] | seen["test"]) | seen["validation"] & seen["test"]
     assert {text for text in shared if len(words(text)) > 2} == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_statement_or_question_of_a_split_has_a_pattern_of_training(language):
+    """Whatever its placeholders are called: `Where is the {thing}?` and `Where is the {big_thing}?` are one."""
+    seen = defaultdict(set)
+    for split in SPLITS:
+        for gender in GENDERS[language]:
+            found = material(language, split, gender)
+            everything = [*found.attributes, *found.person_attributes, *(one.attribute for one in found.schemas)]
+            for text in (text for one in everything for text in one.tell + one.ask + one.change):
+                seen[split].add(" ".join(words(re.sub(r"\{.*?\}", " thing ", text))))
+    assert len(seen["train"]) > 5_000 and len(seen["test"]) > 400
+    assert seen["train"].isdisjoint(seen["validation"] | seen["test"])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

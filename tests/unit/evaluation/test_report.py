@@ -48,7 +48,7 @@ def test_the_report_fits_a_terminal_and_names_every_arm(evaluation):
 def test_the_report_shows_what_each_stage_did_to_plain_text(evaluation):
     report = write_report(evaluation)
     assert re.search(r"\| pretrain +\| 1,234\.5 \| 1,234\.5 \|\n\| smat +\| +30\.0 \| +30\.0 \|", report)
-    assert "uniform guess has that of the size of the vocabulary, 2,560." in report
+    assert "uniform guess has a perplexity of 2,560, the size of the vocabulary." in report
 
 
 def test_a_report_needs_no_question_of_a_kind_that_was_not_asked(evaluation):

@@ -133,6 +133,13 @@ def test_every_stage_of_the_published_order_reads_what_it_read_before_presets_ch
     }
 
 
+def test_evaluate_reads_the_models_of_earlier_stages_in_the_order_of_the_curriculum():
+    read = next(stage for stage in curriculum(whole()) if stage.name == "evaluate").inputs
+    assert [name for name in read if name.startswith("after-")] == [
+        "after-pretrain", "after-sft", "after-memory-pretrain", "after-smat",
+    ]  # fmt: skip
+
+
 def test_the_curriculum_says_which_stages_train_and_in_which_order():
     stages = curriculum(whole().model_copy(update={"curriculum": ("pretrain", "smat", "memory-pretrain")}))
     read = {stage.name: stage.inputs["model"].name for stage in stages if "model" in stage.inputs}

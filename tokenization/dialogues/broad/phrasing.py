@@ -115,7 +115,8 @@ class Phrasing:
         return self.rng.choice(self.material.phrases[name])
 
     def exchange(self, exchanges: Sequence[Exchange]) -> Interaction:
-        """Draw an exchange. If the conversation already has it, draw once more. A plain one has its first reply."""
+        """Draw an exchange. If the conversation already has it, draw once more. Plain conversations have the first
+        reply."""
         exchange = self.rng.choice(exchanges)
         if exchange.user[0] in self.talked:
             exchange = self.rng.choice(exchanges)
