@@ -58,9 +58,10 @@ def play(folder: Path, servers: ExitStack, until_stage: list[str]) -> dict[str, 
     config.write_text(config.read_text().replace('path = "', f'path = "{folder}/'))
     places = start_servers(folder, servers)
     machine = {**workspace.environment, **places, **SECRETS, **PLAIN, "RXT_CACHE": str(folder / "cache")}
-    address, gcs = servers.enter_context(cluster.head(folder / "ray", SECRETS["RAY_AUTH_TOKEN"], machine, cpus=4))
-    second = servers.enter_context(cluster.another_node(gcs, SECRETS["RAY_AUTH_TOKEN"], machine, cpus=4))
-    cluster.wait_for_nodes(address, SECRETS["RAY_AUTH_TOKEN"], 2)
+    token = SECRETS["RAY_AUTH_TOKEN"]
+    address, gcs = servers.enter_context(cluster.head(folder / "head", token, machine, cpus=4))
+    second = servers.enter_context(cluster.another_node(folder / "second", gcs, token, machine, cpus=4))
+    cluster.wait_for_nodes(address, token, 2)
     user = {**places, **SECRETS, **PLAIN}
 
     began = time.monotonic()
@@ -162,7 +163,7 @@ def object_store(url: str):
     import s3fs
 
     key, secret = SECRETS["AWS_ACCESS_KEY_ID"], SECRETS["AWS_SECRET_ACCESS_KEY"]
-    return s3fs.S3FileSystem(key=key, secret=secret, endpoint_url=url, client_kwargs={"region_name": "us-east-1"})
+    return s3fs.S3FileSystem(key=key, secret=secret, endpoint_url=url)
 
 
 def bucket(url: str) -> list[tuple[str, bytes]]:

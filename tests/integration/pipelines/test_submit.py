@@ -52,7 +52,7 @@ def head(short_folder):
         address, gcs = nodes.enter_context(cluster.head(folder, TOKEN, os.environ))
 
         def add_node() -> None:
-            nodes.enter_context(cluster.another_node(gcs, TOKEN, os.environ))
+            nodes.enter_context(cluster.another_node(short_folder(), gcs, TOKEN, os.environ))
             cluster.wait_for_nodes(address, TOKEN, 2)
 
         yield address, add_node, folder

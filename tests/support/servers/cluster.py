@@ -29,9 +29,13 @@ def head(folder: Path, token: str, environment: Mapping[str, str], cpus: int = 1
 
 
 @contextmanager
-def another_node(gcs: int, token: str, environment: Mapping[str, str], cpus: int = 1) -> Generator[subprocess.Popen]:
-    """Run a raylet as a second machine. It may not have joined yet."""
-    with _node(f"--address 127.0.0.1:{gcs} --node-ip-address 127.0.0.2", token, environment, cpus) as process:
+def another_node(
+    folder: Path, gcs: int, token: str, environment: Mapping[str, str], cpus: int = 1
+) -> Generator[subprocess.Popen]:
+    """Run a raylet as a second machine, with a `folder` of its own: in the head's, it would replace the folder in which
+    a job runs. It may not have joined yet."""
+    options = f"--address 127.0.0.1:{gcs} --node-ip-address 127.0.0.2 --temp-dir {folder}"
+    with _node(options, token, environment, cpus) as process:
         yield process
 
 
