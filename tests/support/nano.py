@@ -105,14 +105,20 @@ class Workspace:
 
 
 class Command:
-    """A running `rxt …`. It leads a session, as in a terminal, and prints to a file."""
+    """A running `rxt …`, or another `program`. It leads a session, as in a terminal, and prints to a file."""
 
-    def __init__(self, workspace: Workspace, words: tuple[str, ...], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        words: tuple[str, ...],
+        environment: dict[str, str],
+        program: tuple[str, ...] = (RXT,),
+    ) -> None:
         self.words = words
         with NamedTemporaryFile(dir=workspace.folder, prefix="output-", delete=False) as log:
             self.log = Path(log.name)
             self.process = subprocess.Popen(
-                (RXT, *words),
+                (*program, *words),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

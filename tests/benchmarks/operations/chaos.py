@@ -1,0 +1,178 @@
+"""Disturb the smallest pipeline again and again until it is complete, and compare it with one that nobody disturbed.
+
+    python -m tests.benchmarks.operations.chaos FOLDER --seed 0               a life: 36 faults, a JSON line for each
+    python -m tests.benchmarks.operations.chaos FOLDER --seed 1 --faults 20   another one, by the same undisturbed run
+
+The seed draws stages, kinds of faults (faults.py) and moments: a share of the time that the stage takes undisturbed.
+After each fault the same command is begun again, at once. A life has failed if a complete artifact does not hold the
+bytes that its manifest promises, if two commands wrote one attempt at a time, if a command ended in another way than
+its fault allows, if more than one checkpoint interval was lost, if MLflow shows a run that still runs, or if the files
+of the end are not those of the undisturbed run. Lines are written when a life has ended well. If it is interrupted, the
+same command goes on with it. It needs root: the store is a small file system, which one fault fills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from mlflow import MlflowClient
+
+from tests.benchmarks.operations.faults import FAULTS, Scene
+from tests.benchmarks.operations.store_proofs import WriterWatch, complete, last_step
+from tests.benchmarks.record import RESULTS, append, environment
+from tests.support.nano import RXT, Command, Workspace
+from tests.support.processes import SECONDS, until
+
+RUN = ("run", "tiny", "--config", "nano.toml")
+STORE_MEGABYTES = 400
+FIRST_GROUP = 50_000
+STEPS_AT_RISK = 2 + 1  # a checkpoint every second step, and the step that was reported while it was written
+RESUMED = re.compile(r"^(\S+): resumed at step (\d+)", re.MULTILINE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="Where undisturbed run and lives are kept; a short path, for Ray.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", type=int, default=36)
+    arguments = parser.parse_args()
+    common = {"benchmark": "chaos", **environment("ray", "mlflow")}
+    straight = undisturbed(arguments.folder / "straight")
+    life = Life(arguments.folder / f"life{arguments.seed}", straight, arguments.seed, arguments.faults)
+    append(RESULTS / "chaos.jsonl", [common | {"seed": arguments.seed} | line for line in life.live()])
+
+
+def undisturbed(folder: Path) -> Workspace:
+    """Return the finished pipeline, made if need be."""
+    if folder.exists():
+        workspace = Workspace(folder)
+    else:
+        folder.mkdir(parents=True)
+        workspace = Workspace.fresh(folder)
+    workspace.rxt(*RUN)
+    return workspace
+
+
+def plan(seed: int, count: int, seconds: dict[str, float]) -> list[dict[str, Any]]:
+    """Draw faults, in the order of the stages. `seconds` says how long each stage takes."""
+    random = Random(seed)
+    kinds = [kind for _ in range(-(-count // len(FAULTS))) for kind in random.sample(list(FAULTS), len(FAULTS))]
+    stages = sorted(random.choices(list(seconds), k=count), key=list(seconds).index)
+    return [
+        {"stage": stage, "kind": kind, "after": round(random.random() * seconds[stage], 2)}
+        for stage, kind in zip(stages, kinds, strict=False)
+    ]
+
+
+class Life:
+    """One pipeline from its empty store to its end, and what happened to it."""
+
+    def __init__(self, folder: Path, straight: Workspace, seed: int, count: int) -> None:
+        self.straight, self.seed = straight, seed
+        status = straight.status()
+        self.stages = list(status)
+        self.plan = plan(seed, count, {stage: entry["seconds"] for stage, entry in status.items()})
+        self.log = folder / "faults.jsonl"
+        if not folder.exists():
+            folder.mkdir()
+            Workspace.fresh(folder)
+        self.workspace = Workspace(folder)
+        self.lines = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        if not self.workspace.store.is_mount():
+            self.workspace.store.mkdir(exist_ok=True)
+            size = ("-o", f"size={STORE_MEGABYTES}m")
+            subprocess.run(["mount", "-t", "tmpfs", *size, "chaos", self.workspace.store], check=True, timeout=SECONDS)
+
+    def live(self) -> list[dict[str, Any]]:
+        """Return a line for each fault, once all are survived. The small file system is given back then."""
+        try:
+            with WriterWatch(self.workspace.store) as watch:
+                command = self.begin()
+                for drawn in self.plan[len(self.lines) :]:
+                    command = self.reach(command, drawn["stage"], drawn["after"])
+                    scene = Scene(self.workspace, command, self.begin, Random(f"{self.seed} {len(self.lines)}"))
+                    line = self.suffer(scene, drawn)
+                    command = self.begin() if scene.command.process.poll() is not None else scene.command
+                    self.note(line | {"log": command.log.name, "seen": len(command.output)})
+                    assert watch.violations == []
+                self.reach(command, self.stages[-1]).ends_with(0)
+            assert watch.violations == [] and watch.files > 0
+            self.check_end()
+        finally:
+            for process in self.workspace.processes():
+                process.kill()
+        subprocess.run(["umount", self.workspace.store], check=True, timeout=SECONDS)
+        return [self.told(number) for number in range(len(self.lines))]
+
+    def note(self, line: dict[str, Any]) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+        self.log.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+
+    def begin(self, within: tuple[str, ...] = ()) -> Command:
+        """Begin the command, in a group of its own, which marks the files that it makes."""
+        number = len(list(self.workspace.folder.glob("output-*")))
+        group = ("setpriv", f"--regid={FIRST_GROUP + number}", "--clear-groups")
+        return Command(self.workspace, RUN, self.workspace.environment, (*within, *group, RXT))
+
+    def reach(self, command: Command, stage: str, after: float = 0.0) -> Command:
+        """Wait until so many seconds after a stage has begun, and return the command that has come so far: another one
+        if this one could not go on after its last fault."""
+        begun = (f"{stage}/*/attempt.json", f"{stage}/*/manifest.json")
+        until(lambda: command.process.poll() is not None or any(map(any, map(self.workspace.store.glob, begun))))
+        time.sleep(after)
+        if (code := command.process.poll()) in (None, 0):
+            return command
+        last = self.lines[-1]
+        assert code == 1 and last["kind"] == "worker", command.output
+        self.lines[-1] = last | {"code": code}
+        return self.reach(self.begin(), stage, after)
+
+    def suffer(self, scene: Scene, drawn: dict[str, Any]) -> dict[str, Any]:
+        """Strike, and return what followed."""
+        running = [name for name in self.stages if self.workspace.begun(name)]
+        hit = {name: last_step(self.workspace.store, name) for name in running}
+        fault, command = FAULTS[drawn["kind"]], scene.command
+        fault.strike(scene)
+        if None not in fault.codes:
+            command.process.wait(SECONDS)
+        code = scene.command.process.poll()
+        assert code in fault.codes | {0}, f"{drawn['kind']}: it ended with {code}\n{command.output}"
+        complete(self.workspace.store)
+        return drawn | {"hit": hit, "code": code}
+
+    def told(self, number: int) -> dict[str, Any]:
+        """Return the line of a fault with the steps that were done again after it."""
+        line, following = self.lines[number], self.lines[number + 1 : number + 2]
+        output = (self.workspace.folder / line["log"]).read_text()
+        until_next = [after["seen"] for after in following if after["log"] == line["log"]]
+        output = output[line["seen"] : until_next[0] if until_next else None]
+        resumed = {stage: int(step) for stage, step in reversed(RESUMED.findall(output))}
+        lost = {stage: max(0, reached - resumed[stage]) for stage, reached in line["hit"].items() if stage in resumed}
+        assert all(steps <= STEPS_AT_RISK for steps in lost.values()), line
+        does = FAULTS[line["kind"]].does
+        kept = {key: line[key] for key in ("kind", "stage", "after", "hit", "code")}
+        return {"number": number, "does": does, "lost": lost} | kept
+
+    def check_end(self) -> None:
+        ours, theirs = (complete(workspace.store) for workspace in (self.workspace, self.straight))
+        assert ours.keys() == theirs.keys()
+        for stage, files in theirs.items():
+            differ = {name for name in files.keys() | ours[stage].keys() if files.get(name) != ours[stage].get(name)}
+            assert not differ, f"{stage}: {sorted(differ)} differ"
+        client = MlflowClient(f"sqlite:///{self.workspace.database}")
+        (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        made = [run.data.tags["rxt.stage"] for run in runs if "mlflow.parentRunId" in run.data.tags]
+        assert sorted(made) == sorted(self.stages) and not any(run.info.status == "RUNNING" for run in runs)
+
+
+if __name__ == "__main__":
+    main()
