@@ -24,10 +24,12 @@ from tokenization.files.storage import NO_SPACE
 
 OBJECT_STORE_BYTES = 300 << 20
 PROBE_SECONDS = 5
+STARTS = 3  # Ray gives its servers half a minute, which may be too short on a busy machine
 SERVERS = ("gcs_server", "raylet")  # if one of them ends, Ray is dead
 _SHORT_FOLDER = (
     "mkdir -p /tmp/rxt-$(id -u) && RAY_TMPDIR=/tmp/rxt-$(id -u) rxt run   as Ray needs a short folder of its own"
 )
+_BUSY = "run the same command again: a machine that is very busy starts Ray too slowly"
 _REMEDY = "unset RAY_ADDRESS     to run on this machine"
 
 DRIVER_ENVIRONMENT = {
@@ -156,18 +158,31 @@ def _start_local(execution: Execution) -> None:
     # A terminal that closes sends SIGHUP to all its processes. Ray's inherit that this thread blocks it, so that they
     # live until the stages have saved.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    try:
-        with _environment(WORKER_ENVIRONMENT | at_once):
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except Exception as error:  # Ray raises many kinds here, some of them plain Exceptions
-        raise RayUnavailable(f"Ray cannot be started here: {_first_line(error)}", _way_out(error)) from error
+    for left in range(STARTS - 1, -1, -1):
+        try:
+            with _environment(WORKER_ENVIRONMENT | at_once):
+                ray.init(
+                    address="local",
+                    num_cpus=num_cpus,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            return
+        except Exception as error:  # Ray raises many kinds here, some of them plain Exceptions
+            way_out = _way_out(error)
+            if not left or way_out != _BUSY:
+                raise RayUnavailable(f"Ray cannot be started here: {_first_line(error)}", way_out) from error
+        _end_servers()
+
+
+def _end_servers() -> None:
+    """End what a start in vain has left: the processes of Ray that this one started."""
+    servers = [child for child in psutil.Process().children() if "/ray/" in " ".join(child.cmdline())]
+    for server in servers:
+        server.kill()
+    psutil.wait_procs(servers, PROBE_SECONDS)
 
 
 def _way_out(error: BaseException) -> str:
@@ -176,7 +191,7 @@ def _way_out(error: BaseException) -> str:
         return _SHORT_FOLDER
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         return "make room in the folder of RAY_TMPDIR, or of /tmp without it"
-    return "run the same command again: a machine that is very busy starts Ray too slowly"
+    return _BUSY
 
 
 def _join(address: str) -> None:

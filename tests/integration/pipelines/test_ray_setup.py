@@ -91,20 +91,27 @@ def test_what_the_user_has_set_stays(name, monkeypatch):
     assert os.environ[name] == "as the user said"
 
 
-def test_ray_outlives_the_stage_thread_that_started_it_and_leaves_nothing_behind():
+def test_ray_outlives_the_stage_thread_that_started_it_at_the_second_try_and_leaves_nothing_behind():
     code = """
-import threading, psutil
+import os, threading, time, psutil
 from jobs.stage import ray_setup
 from jobs.configs.execution import Execution
 thread = threading.Thread(target=ray_setup.ensure_ray, args=(Execution(),))
 thread.start()
+frozen = []
+while not frozen:
+    time.sleep(0.001)
+    frozen = [child for child in psutil.Process().children() if child.name() == "gcs_server"]
+frozen[0].suspend()
+os.environ["RAY_gcs_server_port_wait_time_s"] = "30"  # of the next start
 thread.join()
 import ray
-print(ray.get(ray.remote(lambda: 7).remote(), timeout=60))
+print(frozen[0].is_running(), ray.get(ray.remote(lambda: 7).remote(), timeout=60))
 children = psutil.Process().children(recursive=True)
 ray_setup.shutdown()
 print(len(children) > 0, len(psutil.wait_procs(children, timeout=10)[1]))
 """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    clean["RAY_gcs_server_port_wait_time_s"] = "1"
     result = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=SECONDS)
-    assert result.stdout.split() == ["7", "True", "0"], result.stderr
+    assert result.stdout.split() == ["False", "7", "True", "0"], result.stderr
