@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.operations.chaos FOLDER --seed 0               a life: 36 faults, a JSON line for each
     python -m tests.benchmarks.operations.chaos FOLDER --seed 1 --faults 20   another one, by the same undisturbed run
+    python -m tests.benchmarks.operations.chaos FOLDER --until text-shards    no further; another FOLDER
 
 The seed draws stages, kinds of faults (faults.py) and moments: a share of the time that the stage takes undisturbed.
 After each fault the same command is begun again, at once. A life has failed if a complete artifact does not hold the
@@ -42,21 +43,24 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="Where undisturbed run and lives are kept; a short path, for Ray.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=36)
+    parser.add_argument("--until", metavar="STAGE", default="export")
     arguments = parser.parse_args()
     common = {"benchmark": "chaos", **environment("ray", "mlflow")}
-    straight = undisturbed(arguments.folder / "straight")
-    life = Life(arguments.folder / f"life{arguments.seed}", straight, arguments.seed, arguments.faults)
-    append(RESULTS / "chaos.jsonl", [common | {"seed": arguments.seed} | line for line in life.live()])
+    words = (*RUN, "--until", arguments.until)
+    straight = undisturbed(arguments.folder / "straight", words)
+    life = Life(arguments.folder / f"life{arguments.seed}", straight, words, arguments.seed, arguments.faults)
+    common |= {"until": arguments.until, "seed": arguments.seed}
+    append(RESULTS / "chaos.jsonl", [common | line for line in life.live()])
 
 
-def undisturbed(folder: Path) -> Workspace:
-    """Return the finished pipeline, made if need be."""
+def undisturbed(folder: Path, words: tuple[str, ...]) -> Workspace:
+    """Return the pipeline that nobody disturbed, made if need be."""
     if folder.exists():
         workspace = Workspace(folder)
     else:
         folder.mkdir(parents=True)
         workspace = Workspace.fresh(folder)
-    workspace.rxt(*RUN)
+    workspace.rxt(*words)
     return workspace
 
 
@@ -74,9 +78,9 @@ def plan(seed: int, count: int, seconds: dict[str, float]) -> list[dict[str, Any
 class Life:
     """One pipeline from its empty store to its end, and what happened to it."""
 
-    def __init__(self, folder: Path, straight: Workspace, seed: int, count: int) -> None:
-        self.straight, self.seed = straight, seed
-        status = straight.status()
+    def __init__(self, folder: Path, straight: Workspace, words: tuple[str, ...], seed: int, count: int) -> None:
+        self.straight, self.words, self.seed = straight, words, seed
+        status = {stage: entry for stage, entry in straight.status().items() if entry["state"] == "complete"}
         self.stages = list(status)
         self.plan = plan(seed, count, {stage: entry["seconds"] for stage, entry in status.items()})
         self.log = folder / "faults.jsonl"
@@ -120,7 +124,7 @@ class Life:
         """Begin the command, in a group of its own, which marks the files that it makes."""
         number = len(list(self.workspace.folder.glob("output-*")))
         group = ("setpriv", f"--regid={FIRST_GROUP + number}", "--clear-groups")
-        return Command(self.workspace, RUN, self.workspace.environment, (*within, *group, RXT))
+        return Command(self.workspace, self.words, self.workspace.environment, (*within, *group, RXT))
 
     def reach(self, command: Command, stage: str, after: float = 0.0) -> Command:
         """Wait until so many seconds after a stage has begun, and return the command that has come so far: another one
@@ -163,9 +167,10 @@ class Life:
 
     def check_end(self) -> None:
         ours, theirs = (complete(workspace.store) for workspace in (self.workspace, self.straight))
-        assert ours.keys() == theirs.keys()
-        for stage, files in theirs.items():
-            differ = {name for name in files.keys() | ours[stage].keys() if files.get(name) != ours[stage].get(name)}
+        assert sorted(ours) == sorted(self.stages)
+        for stage, own in ours.items():
+            files = theirs[stage]
+            differ = {name for name in files.keys() | own.keys() if files.get(name) != own.get(name)}
             assert not differ, f"{stage}: {sorted(differ)} differ"
         client = MlflowClient(f"sqlite:///{self.workspace.database}")
         (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")
