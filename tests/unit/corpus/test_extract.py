@@ -58,8 +58,9 @@ dialog</a>.</p><p>On the bar, please click</p><p>Two words.</p>
 <p>Caf&eacute; is written with an accent.</p></body></html>"""
 
 
-def test_help_pages_keep_sentences_only():
+def test_help_pages_keep_title_and_sentences_only():
     assert help_text(PAGE).split("\n") == [
+        "Title of the page here",
         "Choose Edit and see the dialog.",
         "Choose Tools - Options to go on.",
         "Café is written with an accent.",
@@ -97,7 +98,7 @@ def test_chitchat_merges_what_one_person_says_in_a_row():
         [message("b", "well ")],
         [message("b", " ")],
     ]
-    assert conversation_turns(groups) == ["hi how are you? ?", "well"]
+    assert conversation_turns(groups) == ["hi. how are you? ?", "well"]
     assert conversation_turns([[message("a", "anybody?")]]) == []
     assert conversation_turns([[message(s, "x") for s in "abc"]]) == []
 

@@ -216,7 +216,7 @@ def test_help_pages_in_xml():
     the&nbsp; table.</p><code>This is a line of a program.</code><list><item><p>It fell in the night.</p></item></list>
     </section></page>"""
     assert list(mallard_pages(deb({"usr/help/pl/lamp.page": page.encode()}), r"/help/pl/.*\.page$")) == [
-        "The lamp stood on the table.\nIt fell in the night."
+        "A title of as many words.\nThe lamp stood on the table.\nIt fell in the night."
     ]
 
 
@@ -315,7 +315,7 @@ Package: b
 Description-pl: b
 """
     assert list(descriptions(index.encode())) == [
-        "lampa na stół\nTa lampa stoi na stole.\nŚwieci:\n* zielono,\n* jasno.", "b"
+        "lampa: lampa na stół\nTa lampa stoi na stole.\nŚwieci:\n* zielono,\n* jasno.", "b: b"
     ]  # fmt: skip
 
 

@@ -77,15 +77,15 @@ def fluent_values(fluent: str) -> Iterator[str]:
             yield " ".join(words)
 
 
-_FIELD = re.compile(r"^Description-[a-z_A-Z]+: ?(.*(?:\n .*)*)", re.MULTILINE)
+_FIELD = re.compile(r"^Package: (.*)\n(?:.*\n)??Description-[a-z_A-Z]+: ?(.*(?:\n .*)*)", re.MULTILINE)
 
 
 def descriptions(index: bytes) -> Iterator[str]:
-    """Yield, for each package in apt's index, its short description on a line, then a paragraph per line. Lists are
-    indented further; each of their lines stays a line."""
+    """Yield, for each package in apt's index, its name and short description on a line, with a colon between them, then
+    a paragraph per line. Lists are indented further; each of their lines stays a line."""
     for match in _FIELD.finditer(index.decode("utf-8")):
-        short, *rest = match[1].split("\n")
-        lines, fresh = [short], True
+        short, *rest = match[2].split("\n")
+        lines, fresh = [f"{match[1]}: {short}"], True
         for line in (line[1:] for line in rest):
             if line == ".":
                 fresh = True

@@ -94,12 +94,13 @@ class _Blocks(HTMLParser):
 # Guides in prose come first, the reference of the BASIC language last, since a source may be cut after some bytes.
 _ORDER = ("swriter", "shared", "simpress", "sdraw", "scalc", "schart", "sdatabase", "smath", "sbasic")
 _SENTENCE = re.compile(r"[.!?:)”\"]$")  # other endings introduce an icon or a table
+_TITLE = re.compile(r"<title>([^<]*)</title>")
 _FORMULA = re.compile(r"^[='{]|^[A-Z][A-Z0-9._]+ ?\(")
 
 
 def help_pages(archive: bytes) -> Iterator[str]:
-    """Yield LibreOffice's help pages in paragraphs of running text. Headings, tables, program text and lists of links
-    are left out."""
+    """Yield LibreOffice's help pages: the title, then paragraphs of running text. Headings, tables, program text and
+    lists of links are left out."""
     pages = read_members(archive, r"/help/[^/]+/text/.*\.html$")
 
     def reading_order(path: str) -> tuple[int, str]:
@@ -112,8 +113,9 @@ def help_pages(archive: bytes) -> Iterator[str]:
 
 
 def help_text(html: str) -> str:
-    """Return the paragraphs of one page that are sentences of at least five words and more than links."""
-    return "\n".join(filter(_is_sentence, blocks(html)))
+    """Return the title of a page and its paragraphs that are sentences of at least five words and more than links."""
+    title = " ".join(unescape(found[1]).split()) if (found := _TITLE.search(html)) else ""
+    return _titled(title, "\n".join(filter(_is_sentence, blocks(html))))
 
 
 def _is_sentence(text: str) -> bool:
@@ -125,22 +127,35 @@ _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)[^;\s]*;")
 
 
 def mallard_pages(archive: bytes, pattern: str) -> Iterator[str]:
-    """Yield GNOME's help pages (`.page`) in the order of their paths."""
+    """Yield GNOME's help pages (`.page`) in the order of their paths: the title, then the paragraphs."""
     for data in read_members(archive, pattern).values():
         if text := mallard_text(data.decode("utf-8")):
             yield text
 
 
 def mallard_text(xml: str) -> str:
-    """Return the paragraphs of the body. Entities that only the page's DTD defines are left out."""
+    """Return the title and the paragraphs of the body. Entities that only the page's DTD defines are left out."""
     root = ET.fromstring(_ENTITY.sub("", re.sub(r"<!DOCTYPE[^\[>]*(\[.*?\]\s*)?>", "", xml, flags=re.DOTALL)))
-    return prose(" ".join("".join(element.itertext()).split()) for element in _paragraphs(root))
+    title = next((_line(child) for child in root if _name(child) == "title"), "")
+    return _titled(title, prose(map(_line, _paragraphs(root))))
 
 
 def _paragraphs(element: ET.Element) -> Iterator[ET.Element]:
     for child in element:
-        name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
-        if name == "p":
+        if _name(child) == "p":
             yield child
-        elif name not in _LEFT_OUT:
+        elif _name(child) not in _LEFT_OUT:
             yield from _paragraphs(child)
+
+
+def _name(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _line(element: ET.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def _titled(title: str, text: str) -> str:
+    """Put the title above the text, if there is any of both."""
+    return f"{title}\n{text}" if title and text else text

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from tokenization.packages.formats.archives import read_members
@@ -34,6 +35,9 @@ def bible(archive: bytes) -> Iterator[str]:
             yield "\n".join(verse["text"] for verse in chapter)
 
 
+_ENDED = re.compile(r"[^\w\s]$")
+
+
 def chitchat(archive: bytes) -> Iterator[str]:
     """Yield the conversations in the PyPI package `chitchat-dataset` that have two turns or more between exactly two
     people, a turn per line."""
@@ -45,14 +49,18 @@ def chitchat(archive: bytes) -> Iterator[str]:
 
 
 def conversation_turns(groups: list[list[dict[str, str]]]) -> list[str]:
-    """Join what one sender wrote in a row to one turn. Returns no turns unless exactly two people speak."""
+    """Join what one sender wrote in a row to one turn, with a full stop behind each message that has no end of its own.
+    Returns no turns unless exactly two people speak."""
     messages = [message for group in groups for message in group if message["text"].strip()]
     if len({message["sender"] for message in messages}) != 2:
         return []
-    return [
-        " ".join(" ".join(message["text"].split()) for message in run)
-        for _, run in groupby(messages, key=lambda message: message["sender"])
-    ]
+    runs = groupby(messages, key=lambda message: message["sender"])
+    return [_joined([" ".join(message["text"].split()) for message in run]) for _, run in runs]
+
+
+def _joined(messages: Sequence[str]) -> str:
+    ended = (message if _ENDED.search(message) else f"{message}." for message in messages[:-1])
+    return " ".join([*ended, messages[-1]])
 
 
 _CHARSXP, _STRSXP = 9, 16
