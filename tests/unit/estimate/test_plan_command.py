@@ -50,7 +50,7 @@ def test_a_plan_has_bytes_time_and_cost_of_every_stage(rxt):
 def test_the_text_names_what_was_predicted_and_a_command_that_can_be_run(rxt):
     text = rxt("plan --gpus 2").output
     assert "tiny on 2 x h100-80gb, predicted: FSDP 2" in text
-    assert "the preset's own" in text and "downloads: 6 packages, 18 MB" in text
+    assert "the preset's own" in text and "downloads: 7 packages, 31 MB" in text
     assert rxt(f"{way(text)} --dry-run").exit_code == 0
 
 
