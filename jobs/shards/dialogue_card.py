@@ -16,6 +16,7 @@ from jobs.shards.job import CARD, Report, Speed
 from jobs.stage.context import StageContext
 from jobs.stage.corpus_input import source_reports
 from jobs.stage.markdown import show_page, table
+from tokenization.cleaning.pii import PII
 from tokenization.records import BROAD, SPLITS
 from tokenization.shards.index import ShardIndex
 
@@ -56,8 +57,7 @@ def write_dialogue_card(
         parts += ["## Interactions in a conversation", "All splits.", _turns(report)]
     parts += ["## Lengths of interactions", "All splits.", _lengths(report, index.length)]
     if sources:
-        schemas = [[one["name"], one["adapter"], one["long_answers"]] for one in sources]
-        parts += ["## Data sets", table(["source", "read as", "long answers"], schemas, names=3)]
+        parts += ["## Data sets", *_described(sources)]
     parts += ["## Left out", *_left_out(sources)]
     return "\n\n".join(parts) + "\n"
 
@@ -112,6 +112,16 @@ def _lengths(report: Report, length: int) -> str:
         for i, (low, high) in enumerate(itertools.pairwise(edges))
     ]
     return table(["tokens", *(f"interactions {language}" for language in languages)], rows)
+
+
+def _described(sources: Sources) -> Iterable[str]:
+    rows = [
+        [one["name"], one["adapter"], one["long_answers"], ", ".join(one["mask"]) or "nothing"]
+        + [f"{one['pii'][kind]['found']:,}" for kind in PII]
+        for one in sources
+    ]
+    yield table(["source", "read as", "long answers", "masked", *PII], rows, names=4)
+    yield "The last columns count what identifies people; `mask` of a source replaces it."
 
 
 def _left_out(sources: Sources) -> Iterable[str]:

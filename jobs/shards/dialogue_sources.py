@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from jobs.shards.dialogue_counts import cut_share
 from jobs.shards.dialogue_manifest import DialogueShard
 from jobs.shards.dialogue_survey import by_reason
 from jobs.stage.context import Restart, StageContext, StageError
+from tokenization.cleaning.pii import PII, Pii
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.sources import Partition, copies, key_of, read_conversations
@@ -148,8 +149,8 @@ def report_sources(
 def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[ConversationSource]) -> list[dict[str, Any]]:
     """Write provenance and counts of each source to sources.json, and return them.
 
-    `splits` has counts per split, `rejected` rows by reason, and `gone` the files that vanished. `removed` and
-    `repaired` are as in the report of the corpus, with conversations for documents. Something that several splits lost
+    `splits` has counts per split, `rejected` rows by reason, and `gone` the files that vanished. `removed`, `repaired`
+    and `pii` are as in the report of the corpus, with conversations for documents. Something that several splits lost
     in one place counts once.
     """
     totals = {source.name: {split: Counter() for split in SPLITS} for source in sources}
@@ -178,12 +179,22 @@ def add_up(uri: str, shards: Sequence[DialogueShard], sources: Sequence[Conversa
             "rejected": rejected[one.name],
             "removed": merged(removed[one.name]),
             "repaired": merged(each.screen.repaired for each in partitions if each.source.name == one.name),
+            "pii": _people(each.screen.pii for each in partitions if each.source.name == one.name),
             "gone": sorted({file for reason, file, _ in lost[one.name] if reason == "gone"}),
         }
         for one in sources
     ]
     write_json(f"{uri}/{REPORT}", {"sources": report})
     return report
+
+
+def _people(parts: Iterable[Mapping[Pii, Counter[str]]]) -> dict[Pii, Counter[str]]:
+    """Add up what identifies people in the partitions of a source."""
+    total = {kind: Counter(conversations=0, found=0) for kind in PII}
+    for part in parts:
+        for kind, counts in part.items():
+            total[kind].update(counts)
+    return total
 
 
 def left_out(sources: Sources) -> Iterator[tuple[str, str, int]]:

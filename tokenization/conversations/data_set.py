@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tokenization.cleaning.pii import Pii
 from tokenization.conversations.adapters import ADAPTERS, FIELDS, WHOLE
 from tokenization.settings import Settings, require, require_fractions
 from tokenization.sources.source import Columns, Files
@@ -18,7 +19,8 @@ class ConversationSource(Files, Settings):
     rows tell. `language`: that of rows which do not name theirs. `split`: either `hash`, which chooses by a hash of the
     conversation, or the one split for the whole data set. `weight`: how often each conversation is trained on; a hash
     decides which conversations a fraction chooses. `long_answers`: one that does not fit is cut, or goes on in further
-    interactions with the same query (`conversations.template.encode_windows`).
+    interactions with the same query (`conversations.template.encode_windows`). `mask` replaces what identifies people
+    (`cleaning.pii`), which is counted in any case.
     """
 
     kind: Literal["files", "hub"]
@@ -28,6 +30,7 @@ class ConversationSource(Files, Settings):
     test_fraction: float = 0.02
     weight: float = 1.0
     long_answers: Literal["cut", "window"] = "cut"
+    mask: tuple[Pii, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.adapter in ("", *ADAPTERS), "adapter", self.adapter, f"there are {', '.join(ADAPTERS)}")

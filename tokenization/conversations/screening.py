@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tokenization.cleaning.duplicates import first_alike
+from tokenization.cleaning.pii import Pii
 from tokenization.cleaning.removals import Removal
 from tokenization.quarantine import Rejected
 
@@ -28,12 +29,14 @@ def _none() -> np.ndarray:
 class Survey:
     """What a partition holds: `keys`, uint64 [C], of its conversations in order (equal conversations have equal keys);
     `benchmark`, the keys of those that share words with a benchmark; `lost`, what could not be read; `repaired`
-    (`Repairs.as_dict`); and `rejected`, the number of rows by reason that are no conversations, with the first."""
+    (`Repairs.as_dict`) and `pii`, what was found in its conversations (`sources.Noted`); and `rejected`, the number of
+    rows by reason that are no conversations, with the first."""
 
     keys: np.ndarray
     benchmark: np.ndarray
     lost: tuple[Rejected, ...]
     repaired: dict[str, dict[str, Any]]
+    pii: Mapping[Pii, Counter[str]] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     first_rejected: Rejected | None = None
 
@@ -49,6 +52,7 @@ class Screen:
     again: np.ndarray = field(default_factory=_none)
     lost: tuple[Rejected, ...] = ()
     repaired: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pii: Mapping[Pii, Counter[str]] = field(default_factory=dict)
     content: np.ndarray = field(default_factory=_none)  # the keys of all, in order
     rejected: Counter[str] = field(default_factory=Counter)
 
@@ -88,6 +92,7 @@ def screens(surveys: Sequence[Survey]) -> list[Screen]:
             np.unique(keys[start:stop][(later & ~elsewhere)[start:stop]]),
             survey.lost,
             survey.repaired,
+            survey.pii,
             survey.keys,
             survey.rejected,
         )

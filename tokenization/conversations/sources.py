@@ -7,8 +7,9 @@ is yielded as `Rejected` in its place.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from tokenization.batching import batches
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.misread import is_misread
+from tokenization.cleaning.pii import PII, Pii, masked
 from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.adapters import ADAPTERS, Adapter, detect
@@ -43,6 +45,17 @@ class Partition:
     screen: Screen = Screen()
 
 
+@dataclass
+class Noted:
+    """What reading conversations finds in them: characters that were repaired, and for each kind of what identifies
+    people in how many `conversations` it was `found`, and how often."""
+
+    repaired: Repairs = field(default_factory=Repairs)
+    pii: dict[Pii, Counter[str]] = field(
+        default_factory=lambda: {kind: Counter(conversations=0, found=0) for kind in PII}
+    )
+
+
 def partitions_of(source: ConversationSource) -> list[Partition]:
     """Return the partitions in a stable order. The first rows say which adapter reads them, unless the source names it:
     the sources of the partitions always do. Raises SourceError if no row can be read, or if their schema is unknown."""
@@ -67,15 +80,15 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
     return [Partition(source, one) for one in found]
 
 
-def read_conversations(partition: Partition, repairs: Repairs | None = None) -> Iterator[Conversation | Rejected]:
+def read_conversations(partition: Partition, noted: Noted | None = None) -> Iterator[Conversation | Rejected]:
     """Yield every row of a partition as a conversation or as rejected. The rejected have no excerpt, since a row may
-    hold anything. `repairs` counts the conversations in which characters were repaired."""
+    hold anything. `noted` counts what is found in conversations."""
     for row in read_rows(partition.source, [partition.slice]):
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
             continue
         try:
-            yield _conversation(partition.source, row, repairs)
+            yield _conversation(partition.source, row, noted)
         except RowError as error:
             yield Rejected(row.file, row.place, error.reason, error.where)
         except RecursionError:
@@ -87,10 +100,10 @@ def survey(partition: Partition, benchmark: Benchmark, reject: Callable[[Rejecte
     everything that is no conversation."""
     keys, found = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     lost: list[Rejected] = []
-    repairs = Repairs()
+    noted = Noted()
 
     def forms() -> Iterator[str]:
-        for one in read_conversations(partition, repairs):
+        for one in read_conversations(partition, noted):
             if isinstance(one, Conversation):
                 yield normal_form(one.interactions)
                 continue
@@ -102,7 +115,8 @@ def survey(partition: Partition, benchmark: Benchmark, reject: Callable[[Rejecte
         keys.append(np.array(list(map(stable_hash, batch)), np.uint64))
         if len(benchmark.hashes):
             found.append(keys[-1][benchmark.found_in(Words(batch))])
-    return Survey(np.concatenate(keys), np.concatenate(found), tuple(lost), repairs.as_dict())
+    repaired = noted.repaired.as_dict()
+    return Survey(np.concatenate(keys), np.concatenate(found), tuple(lost), repaired, noted.pii)
 
 
 def normal_form(turns: Sequence[Interaction], of_text: Callable[[str], str] = plain) -> str:
@@ -115,19 +129,23 @@ def key_of(conversation: Conversation) -> int:
     return stable_hash(normal_form(conversation.interactions))
 
 
-def _conversation(source: ConversationSource, row: Row, repairs: Repairs | None) -> Conversation:
+def _conversation(source: ConversationSource, row: Row, noted: Noted | None) -> Conversation:
     adapter, notes = ADAPTERS[source.adapter], {}
-    note = None if repairs is None else lambda kind, *texts: notes.setdefault(kind, texts)
+    note = None if noted is None else lambda kind, *texts: notes.setdefault(kind, texts)
     values = _repaired(row.values, adapter, note)
     language = language_of(values, source.language)
-    turns = tuple(adapter.convert(values))
-    rejected = tuple(adapter.rejected(values)) if adapter.rejected else ()
+    pii: Counter[Pii] = Counter()
+    turns = tuple(_masked(turn, source.mask, pii) for turn in adapter.convert(values))
+    others = adapter.rejected(values) if adapter.rejected else ()
+    rejected = tuple(turn and _masked(turn, source.mask, pii) for turn in others)
     for number, turn in [*enumerate(turns), *((n, other) for n, other in enumerate(rejected) if other)]:
         if any(map(is_misread, astuple(turn))):
             raise RowError("damaged letters", f"interaction {number}")
-    if repairs is not None:
+    if noted is not None:
         for kind, texts in notes.items():
-            repairs.add(kind, *texts)
+            noted.repaired.add(kind, *texts)
+        for kind, count in pii.items():
+            noted.pii[kind].update(conversations=1, found=count)
     text = json.dumps([language, *map(astuple, turns)], ensure_ascii=False)
     held_out = source.validation_fraction, source.test_fraction
     split = source.split if source.split != "hash" else split_of(stable_hash(normal_form(turns, normalised)), *held_out)
@@ -145,6 +163,15 @@ def _repaired(value: Any, adapter: Adapter, note: Note | None) -> Any:
     if isinstance(value, list):
         return [_repaired(each, adapter, note) for each in value]
     return repair(value, note) if flaw(value) is None else value
+
+
+def _masked(turn: Interaction, mask: Sequence[Pii], found: Counter[Pii]) -> Interaction:
+    """Mask what identifies people in all parts of an interaction, and count it, masked or not."""
+    parts = {}
+    for name, text in asdict(turn).items():
+        parts[name], counts = masked(text, mask)
+        found.update({kind: count for kind, count in counts.items() if count})
+    return Interaction(**parts)
 
 
 def copies(source: ConversationSource, conversation: Conversation) -> int:

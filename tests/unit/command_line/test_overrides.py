@@ -195,5 +195,5 @@ def test_what_is_added_to_a_list_follows_what_the_preset_has(tmp_path):
     for wrong, told in (("corpus.sources.add=1", "expected a list"), ("corpus.source.add=[]", "did you mean")):
         with pytest.raises(StageError, match=told):
             resolve(tiny, sets=[wrong])
-    with pytest.raises(StageError, match="two sources are named 'fortunes-pl'"):
-        resolve(tiny, sets=[f"corpus.sources.add=[{{{line.replace('mine', 'fortunes-pl')}}}]"])
+    with pytest.raises(StageError, match="two sources are named 'chitchat-dataset'"):
+        resolve(tiny, sets=[f"corpus.sources.add=[{{{line.replace('mine', 'chitchat-dataset')}}}]"])

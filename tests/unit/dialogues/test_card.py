@@ -16,6 +16,8 @@ SOURCES = [
         "licence": "CC0 | public",
         "adapter": "chat",
         "long_answers": "cut",
+        "mask": ("email",),
+        "pii": {kind: {"conversations": 1, "found": 3} for kind in ("email", "phone", "iban", "pesel")},
         "rejected": {"no answer": 2, "not JSON": 7},
         "removed": {"duplicate": {"documents": 5, "bytes": 90, "examples": []}},
         "gone": ["a.jsonl"],
@@ -68,7 +70,7 @@ def test_the_page_tells_it(report):
     assert "| pl | train | 2 | 5 | 89 | 30 | 33.7% | 5 (5.3%) |" in lines
     assert "| 3 | 0 | 1 |" in lines and "| 61 to 64 | 0 | 1 |" in lines
     assert lines.index("| set | not JSON | 7 |") < lines.index("| set | no answer | 2 |")
-    assert "| set | duplicate | 5 |" in lines and "| set | chat | cut |" in lines
+    assert "| set | duplicate | 5 |" in lines and "| set | chat | cut | email | 3 | 3 | 3 | 3 |" in lines
     assert "set: a.jsonl vanished while it was read." in lines
     assert "50 tokens a CPU second. Shards encoded without the fast engine: 1." in page
     bare = write_dialogue_card("pairs p-1", index("interactions"), report, [], {}, Speed())

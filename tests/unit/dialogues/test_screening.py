@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ from tokenization.records import SPLITS, Conversation, Interaction
 NO_BENCHMARK = Benchmark.of([], 5)
 
 
-def data_set(name: str, path, **more) -> ConversationSource:
+def data_set(name: str, path, adapter: str = "interactions", **more) -> ConversationSource:
     return ConversationSource(
-        name=name, kind="files", language="en", path=str(path), adapter="interactions", licence="CC0-1.0", **more
+        name=name, kind="files", language="en", path=str(path), adapter=adapter, licence="CC0-1.0", **more
     )
 
 
@@ -142,6 +142,13 @@ def test_conversations_that_hold_a_benchmark_go_and_are_told(tmp_path):
     assert sum(split["conversations"] for split in told["splits"].values()) == 2
 
 
+def told_of(folder, source, partition) -> list:
+    shards = [ConversationShard(split, split, 0, 0, partitions=(partition,)) for split in SPLITS]
+    for shard in shards:
+        SourceReport(shard.split, shard.partitions).write(str(folder), shard.file)
+    return add_up(str(folder), shards, [source])
+
+
 def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path):
     code = [("Write it.", "if x:\n    y = [1,\n\t2]")]
     said = [[("zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n? ", "gÄ™Å›"), ("so\u0301l", "gÄ™Å›")], [("q", "\u200b")], code, [("q", "a\0")]]
@@ -156,15 +163,39 @@ def test_characters_are_repaired_and_what_is_left_of_nothing_is_missing(tmp_path
     assert [[(turn.query, turn.answer) for turn in one.interactions] for one in others] == [code, [("q", "a")]]
     assert [one.reason for one in (empty, nul)] == ["no answer", "NUL"]
     assert isinstance(deep, Rejected)  # how deep is too deep depends on the interpreter
-    shards = [ConversationShard(split, split, 0, 0, partitions=(partition,)) for split in SPLITS]
-    for shard in shards:
-        SourceReport(shard.split, shard.partitions).write(str(tmp_path), shard.file)
-    [told] = add_up(str(tmp_path), shards, [source])
+    [told] = told_of(tmp_path, source, partition)
     assert told["repaired"] == {
         "composition": {"documents": 1, "examples": []},
         "misread encoding": {"documents": 1, "examples": ["zaÅ¼Ã³Å‚Ä‡\u00a0to \r\n?  → zażółć\u00a0to \r\n? "]},
         "white space": {"documents": 1, "examples": []},
     }
+
+
+def test_what_identifies_people_is_masked_in_every_part_and_counted_masked_or_not(tmp_path):
+    call = {"function": {"name": "mail", "arguments": {"to": "ola@example.org"}}}
+    rows = [
+        {
+            "messages": [
+                {"role": "system", "content": "Help jan@example.com."},
+                {"role": "user", "content": "Zadzwoń: +48 601 234 567"},
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+                {"role": "tool", "content": "sent to ola@example.org"},
+                {"role": "assistant", "content": "PL61 1090 1014 0000 0712 1981 2874, 44051401359"},
+            ]
+        },
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello, 12345."}]},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for mask in (("email", "phone", "iban", "pesel"), ()):
+        source = data_set("a", tmp_path / "a.jsonl", "chat", split="train", mask=mask)
+        [partition] = screened(partitions_of(source))
+        said = "\n".join("\n".join(astuple(turn)) for one in read_conversations(partition) for turn in one.interactions)
+        marks = {"<EMAIL_ADDRESS>": 3, "<PHONE_NUMBER>": 1, "<IBAN_CODE>": 1, "<PL_PESEL>": 1}
+        assert {mark: said.count(mark) for mark in marks} == (marks if mask else dict.fromkeys(marks, 0))
+        assert ("example" in said) is (not mask) and "12345" in said
+        [told] = told_of(tmp_path, source, partition)
+        found = {kind: (counts["conversations"], counts["found"]) for kind, counts in told["pii"].items()}
+        assert found == {"email": (1, 3), "phone": (1, 1), "iban": (1, 1), "pesel": (1, 1)}
 
 
 def test_what_was_lost_when_parts_were_compared_is_told_even_if_it_is_there_again(tmp_path):
