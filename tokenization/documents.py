@@ -25,10 +25,15 @@ READ_ROWS = 1024
 
 def split_of(key: int, validation_fraction: float, test_fraction: float) -> Split:
     """Choose the split by the key of a text or conversation. Equal keys give equal splits, whatever the source."""
-    place = stable_hash(f"split {key}") / 2**64
+    place = place_of(key)
     if place < test_fraction:
         return "test"
     return "validation" if place < test_fraction + validation_fraction else "train"
+
+
+def place_of(key: int) -> float:
+    """Return where in 0 to 1 a text stands by its key."""
+    return stable_hash(f"split {key}") / 2**64
 
 
 def document_id(source: str, text: str) -> str:

@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from jobs.configs.base import Config, Fraction
 from tokenization.cleaning.pii import Pii
@@ -34,7 +42,9 @@ class PolicyConfig(Config):
 
 
 class CorpusConfig(Config):
-    """Documents in both languages. A stable hash of its words puts each document into a split.
+    """Documents in both languages. A stable hash of its words puts each document into a split. Validation and test have
+    at least `least_held_out` documents of each language, as far as a tenth of each source goes. A document is trained
+    on if it has `benchmark_words` words in a row in common with another one (`jobs.corpus.held_out`).
 
     `mask` replaces what identifies people (`tokenization.cleaning.pii`), which is counted in any case. `policy` decides
     which documents are left out. If documents have the same words, only the first stays. The same holds for documents
@@ -52,6 +62,7 @@ class CorpusConfig(Config):
     benchmark_words: PositiveInt = 13
     validation_fraction: Fraction = 0.02
     test_fraction: Fraction = 0.02
+    least_held_out: NonNegativeInt = 200
 
     @field_validator("sources")
     @classmethod

@@ -84,12 +84,15 @@ def _summed(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[
     return total
 
 
-def totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Documents and bytes by language."""
-    total: dict[str, dict[str, int]] = {name: dict.fromkeys(LANGUAGES, 0) for name in ("documents", "bytes")}
+def totals(sources: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Documents, bytes, and documents of each split (`splits`), by language."""
+    total: dict[str, dict[str, Any]] = {name: dict.fromkeys(LANGUAGES, 0) for name in ("documents", "bytes")}
+    total["splits"] = {language: Counter(dict.fromkeys(SPLITS, 0)) for language in LANGUAGES}
     for report in sources:
-        for name, count in total.items():
-            count[report["identity"]["source"]["language"]] += report[name]
+        language = report["identity"]["source"]["language"]
+        for name in ("documents", "bytes"):
+            total[name][language] += report[name]
+        total["splits"][language].update(report["splits"])
     return total
 
 

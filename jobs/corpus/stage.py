@@ -2,10 +2,10 @@
 
 Ray tasks make three passes. The first cleans each piece of a source into a file of its own, with tags. In the second,
 one task goes through all documents in order: the policy decides by their tags, and of what is left, it finds those that
-repeat an earlier one. The third writes the remaining documents, one file per piece. So the bytes do not depend on the
-number of workers. A result counts once its report lies beside it, and a retried stage keeps the results that count.
-The clean files stay in a hidden folder of the artifact: a later corpus with another policy, or with one source more,
-takes them from there.
+repeat an earlier one. Of the rest, some are held out. The third writes the remaining documents, one file per piece. So
+the bytes do not depend on the number of workers. A result counts once its report lies beside it, and a retried stage
+keeps the results that count. The clean files stay in a hidden folder of the artifact: a later corpus with another
+policy, or with one source more, takes them from there.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from dataclasses import replace
 from typing import Any
 
 import fsspec
+import numpy as np
 
 from jobs.configs.texts import CorpusConfig
 from jobs.corpus.cleaning import clean_piece
+from jobs.corpus.held_out import Clean, Splits, candidates, choose, documents_with
 from jobs.corpus.judging import find_repeated, rows_of_file_within
 from jobs.corpus.plan import CLEAN, CorpusPlan, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, nothing_from, source_report, totals, write_quarantine
@@ -73,6 +75,7 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
             f"the corpus is complete without {', '.join(missing)}; once they can be fetched", Restart()
         )
     _say(ctx, sources)
+    _say_held_out(ctx, config, total["splits"])
     return {
         "result": ", ".join(result),
         "documents": sum(total["documents"].values()),
@@ -144,20 +147,38 @@ def _write(ctx: StageContext, config: CorpusConfig, pieces: Sequence[PieceReport
     policies = {piece.task.source.name: piece.task.policy for piece in pieces}
     searches = [(f"{piece.task.url}.parquet", piece.rows, policies[piece.task.source.name]) for piece in pieces]
     [(_, decided)] = _run(ctx, find_repeated, [(0, (searches, config.near_duplicates))])
-    held_out = config.validation_fraction, config.test_fraction
+    files = [
+        Clean(url, piece.task.source.name, piece.task.source.language, fate)
+        for piece, (url, _, _), (fate, _) in zip(pieces, searches, decided, strict=True)
+    ]
+    splits = _splits(ctx, config, files)
 
     def calls() -> Iterator[Call]:
         for number, (piece, (url, _, policy)) in enumerate(zip(pieces, searches, strict=True)):
             documents, tags = (f"{ctx.output_uri}/{what}-{number:05d}.parquet" for what in ("documents", "tags"))
             record = f"{ctx.output_uri}/{CLEAN}/documents-{number:05d}.json"
-            task = WriteTask(piece.task.source, policy, held_out, url, piece.cleaned["sha256"], documents, tags, record)
-            yield number, (task, *decided[number])
+            task = WriteTask(piece.task.source, policy, url, piece.cleaned["sha256"], documents, tags, record)
+            yield number, (task, *decided[number], splits[number])
 
     written: dict[int, dict[str, Any]] = {}
     for number, report in _run(ctx, write_documents, calls()):
         written[number] = report
         ctx.reporter.progress(len(pieces) + len(written), 2 * len(pieces), f"documents-{number:05d}")
     return [replace(piece, written=written[number]) for number, piece in enumerate(pieces)]
+
+
+def _splits(ctx: StageContext, config: CorpusConfig, files: Sequence[Clean]) -> Splits:
+    """Choose the split of each document."""
+    [(_, found)] = _run(ctx, candidates, [(0, (files, config))])
+    ngrams = np.unique(
+        np.concatenate([np.empty(0, np.uint64), *(one.ngrams for each in found for one in each.documents)])
+    )
+    documents = np.zeros(len(ngrams), np.int64)
+    if len(ngrams):
+        calls = ((number, (file, config.benchmark_words)) for number, file in enumerate(files))
+        for _, (places, times) in _run(ctx, documents_with, calls, ngrams):
+            documents[places] += times
+    return choose(files, found, ngrams[documents > 1], config)
 
 
 def _run(
@@ -177,6 +198,22 @@ def _clear(uri: str, pieces: Sequence[PieceReport]) -> None:
         if path.rsplit("/", 1)[-1] not in ours:
             fs.rm_file(path)
     remove_leftovers(uri)
+
+
+def _say_held_out(ctx: StageContext, config: CorpusConfig, splits: Mapping[str, Mapping[str, int]]) -> None:
+    """Tell the user where fewer documents are held out than are wanted."""
+    fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
+    short = [
+        f"{counts[split]:,} of {language} for {split}"
+        for language, counts in splits.items()
+        for split, fraction in fractions.items()
+        if fraction and counts[split] < config.least_held_out and sum(counts.values())
+    ]
+    if short:
+        ctx.reporter.message(
+            f"held out are {', '.join(short)}, and least_held_out = {config.least_held_out}: the sources have too few "
+            f"documents, or too few without {config.benchmark_words} words in a row that others have, too"
+        )
 
 
 def _say(ctx: StageContext, sources: Sequence[Mapping[str, Any]]) -> None:

@@ -19,7 +19,6 @@ from jobs.corpus.judging import TAG_COLUMNS, Fate, names_of_fates, row_groups
 from tokenization.cleaning.duplicates import DUPLICATE, KEEP, NEAR_DUPLICATE
 from tokenization.cleaning.policy import FilterPolicy
 from tokenization.cleaning.removals import Removals
-from tokenization.documents import split_of
 from tokenization.files.integrity import sha256_of
 from tokenization.files.storage import publish, write_json
 from tokenization.records import SPLITS, Document
@@ -35,11 +34,10 @@ _TAGS = pa.schema([
 @dataclass(frozen=True)
 class WriteTask:
     """The clean texts at `clean`, with digest `sha256`, become the documents at `documents`, with the tags of all at
-    `tags`; `record` is their report. `held_out` are the fractions for validation and test."""
+    `tags`; `record` is their report."""
 
     source: Source
     policy: FilterPolicy
-    held_out: tuple[float, float]
     clean: str
     sha256: str
     documents: str
@@ -47,15 +45,16 @@ class WriteTask:
     record: str
 
 
-def write_documents(task: WriteTask, fate: Fate, similarity: np.ndarray) -> dict[str, Any]:
-    """Write the texts that are kept, and return the report. Texts after the first len(fate) are dropped."""
+def write_documents(task: WriteTask, fate: Fate, similarity: np.ndarray, split: np.ndarray) -> dict[str, Any]:
+    """Write the texts that are kept, each with its `split` (int8 [D], places in SPLITS), and return the report. Texts
+    after the first len(fate) are dropped."""
     names = names_of_fates(task.policy)
-    decided = hashlib.sha256(fate.tobytes() + similarity.tobytes()).hexdigest()
-    identity = {"clean": task.sha256, "decided": decided, "fates": names, "held_out": list(task.held_out)}
+    decided = hashlib.sha256(fate.tobytes() + similarity.tobytes() + split.tobytes()).hexdigest()
+    identity = {"clean": task.sha256, "decided": decided, "fates": names}
     if report := _finished(task, identity):
         return report
     piece = _Written(task)
-    digests = [publish(task.documents, lambda out: piece.write(out, fate))[1]]
+    digests = [publish(task.documents, lambda out: piece.write(out, fate, split))[1]]
     digests.append(publish(task.tags, lambda out: _write_tags(out, task, fate, similarity, names))[1])
     report = {"identity": identity, "sha256": digests, **piece.counts, "removed": piece.removed.as_dict()}
     write_json(task.record, report)
@@ -81,23 +80,25 @@ class _Written:
         self.counts: dict[str, Any] = {"documents": 0, "bytes": 0, "splits": Counter(dict.fromkeys(SPLITS, 0))}
         self.removed = Removals()
 
-    def write(self, out: BinaryIO, fate: Fate) -> None:
-        source = self._task.source
+    def write(self, out: BinaryIO, fate: Fate, split: np.ndarray) -> None:
+        source, done = self._task.source, 0
         shared = {"language": source.language, "licence": source.licence, "source": source.name}
         with pq.ParquetWriter(out, _DOCUMENTS, compression="zstd") as writer:
-            for batch, mine in _first_rows(self._task.clean, ["id", "text", "split_key"], fate):
+            for batch, mine in _first_rows(self._task.clean, ["id", "text"], fate):
+                places = split[done : done + len(batch)][mine == KEEP]
+                done += len(batch)
                 for reason, code in (("duplicate", DUPLICATE), ("near-duplicate", NEAR_DUPLICATE)):
                     for text in batch["text"].filter(pa.array(mine == code)).to_pylist():
                         self.removed.add(reason, [text])
                 kept = batch.filter(pa.array(mine == KEEP))
                 if not len(kept):
                     continue
-                split = [split_of(key, *self._task.held_out) for key in kept["split_key"].to_pylist()]
+                names = [SPLITS[place] for place in places.tolist()]
                 self.counts["documents"] += len(kept)
                 self.counts["bytes"] += pc.sum(pc.binary_length(kept["text"])).as_py()
-                self.counts["splits"].update(split)
+                self.counts["splits"].update(names)
                 columns = {name: pa.repeat(value, len(kept)) for name, value in shared.items()}
-                columns |= {"id": kept["id"], "text": kept["text"], "split": pa.array(split, pa.string())}
+                columns |= {"id": kept["id"], "text": kept["text"], "split": pa.array(names, pa.string())}
                 writer.write_batch(
                     pa.RecordBatch.from_arrays([columns[name] for name in _DOCUMENTS.names], schema=_DOCUMENTS)
                 )

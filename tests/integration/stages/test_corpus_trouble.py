@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,7 +60,7 @@ def write_rows(path, texts) -> None:
 def write_task(task, report, uri: str) -> WriteTask:
     """Write what is kept of a clean piece below `uri`."""
     files = [f"{uri}/documents-00000.parquet", f"{uri}/tags-00000.parquet", f"{uri}/documents-00000.json"]
-    return WriteTask(task.source, task.policy, (0.1, 0.1), f"{task.url}.parquet", report["sha256"], *files)
+    return WriteTask(task.source, task.policy, f"{task.url}.parquet", report["sha256"], *files)
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_no_row_group_and_no_batch_of_the_corpus_has_many_long_texts(tmp_path, m
     report = clean_piece(task, b"", benchmark)
     [(fate, similarity)] = find_repeated([(f"{task.url}.parquet", len(long) + len(short), task.policy)], 1.0)
     fate[:10] = DUPLICATE  # all of the first row groups
-    write_documents(write_task(task, report, f"{tmp_path}/out"), fate, similarity)
+    write_documents(write_task(task, report, f"{tmp_path}/out"), fate, similarity, np.zeros(len(fate), np.int8))
     documents = f"{tmp_path}/out/documents-00000"
     longest = max(len(text) for text in long)
     groups = [group for group, _ in Corpus(str(tmp_path / "out")).row_groups()]
@@ -322,7 +323,8 @@ def test_files_on_s3_in_and_out(tmp_path, monkeypatch):
         report = clean_piece(task, b"", benchmark)
         assert report["judged"]["documents"] == 60 and report["quarantined"] == {}
         [decided] = find_repeated([(f"{task.url}.parquet", 60, task.policy)], 0.8)
-        assert write_documents(write_task(task, report, "s3://corpus-in/out"), *decided)["documents"] == 60
+        all_train = np.zeros(60, np.int8)
+        assert write_documents(write_task(task, report, "s3://corpus-in/out"), *decided, all_train)["documents"] == 60
         assert [doc.text for doc in Corpus("s3://corpus-in/out").read(range(60))] == list(map(page, range(60)))
         fs.rm("corpus-in/y.parquet")
         assert clean_piece(task, b"", benchmark) == report  # is finished, and is not read again

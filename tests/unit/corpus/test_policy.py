@@ -113,9 +113,8 @@ def built(folder: Path, settings, earlier=()):
     report = clean_piece(task, b"", NONE)
     [decided] = find_repeated([(f"{task.url}.parquet", report["judged"]["rows"], task.policy)], 0.95)
     files = [f"{folder}/documents-0.parquet", f"{folder}/tags-0.parquet", f"{folder}/documents-0.json"]
-    write_documents(
-        WriteTask(task.source, task.policy, (0.1, 0.1), f"{task.url}.parquet", report["sha256"], *files), *decided
-    )
+    written = WriteTask(task.source, task.policy, f"{task.url}.parquet", report["sha256"], *files)
+    write_documents(written, *decided, np.zeros(len(decided[0]), np.int8))
     return report, pq.read_table(files[0]).to_pylist(), pq.read_table(files[1]).to_pylist(), names_of_fates(task.policy)
 
 
