@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import fsspec
+import numpy as np
+import pyarrow.parquet as pq
 
 from jobs.shards.dialogue_counts import BINS, COUNTS, cells, cut_share
 from jobs.shards.dialogue_rows import GENERATED
@@ -15,15 +17,25 @@ from jobs.shards.dialogue_sources import REPORT, Sources, left_out
 from jobs.shards.job import CARD, Report, Speed
 from jobs.stage.context import StageContext
 from jobs.stage.corpus_input import source_reports
-from jobs.stage.markdown import show_page, table
+from jobs.stage.markdown import inline, show_page, table
+from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.pii import PII
-from tokenization.records import BROAD, SPLITS
+from tokenization.conversations.template import decode_interaction
+from tokenization.records import BROAD, LANGUAGES, SPLITS
 from tokenization.shards.index import ShardIndex
+from tokenization.shards.provenance import provenance_url
+from tokenization.shards.reader import ShardReader
 
 _NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut tokens"]
 
 
-def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, speed: Speed) -> None:
+SHOWN = 100  # interactions in each language
+LONGEST = 300  # characters of a query or an answer that are shown
+
+
+def show_dialogue_card(
+    ctx: StageContext, index: ShardIndex, report: Report, speed: Speed, tokenizer: Tokenizer
+) -> None:
     """Attach card.md and card.png to the run."""
     from jobs.shards.dialogue_plot import draw
 
@@ -32,6 +44,8 @@ def show_dialogue_card(ctx: StageContext, index: ShardIndex, report: Report, spe
     for one in source_reports(ctx.inputs["corpus"]):
         licences.setdefault(one["identity"]["source"]["name"], one["identity"]["source"]["licence"])
     page = write_dialogue_card(f"{ctx.stage} {ctx.artifact_id}", index, report, sources, licences, speed)
+    if index.kind == "interactions":
+        page += "\n" + "\n\n".join(_sample(ctx.output_uri, index, tokenizer)) + "\n"
     show_page(ctx.reporter, CARD, page, lambda path: draw(index.kind, index.length, report, sources, path))
 
 
@@ -130,3 +144,27 @@ def _left_out(sources: Sources) -> Iterable[str]:
     for source in sources:
         if source["gone"]:
             yield f"{source['name']}: {', '.join(source['gone'])} vanished while it was read."
+
+
+def _sample(uri: str, index: ShardIndex, tokenizer: Tokenizer) -> Iterator[str]:
+    """Some interactions of the training split in each language, drawn from all that are not generated."""
+    reader = ShardReader(uri, "train")
+    languages = np.concatenate([batch["language"].to_numpy() for batch in reader.batches()])
+    sources = np.concatenate([_sources_of(f"{uri}/{each.file}") for each in index.files if each.split == "train"])
+    draw = np.random.default_rng(0)
+    yield "## A sample"
+    yield f"Up to {SHOWN} interactions in each language, drawn from all of the training split that are not generated."
+    for code, language in enumerate(LANGUAGES):
+        rows = np.flatnonzero((languages == code) & ~np.isin(sources, (GENERATED, BROAD)))
+        chosen = np.sort(draw.choice(rows, min(SHOWN, len(rows)), replace=False))
+        lines = [f"### {language}", ""]
+        for number, row in zip(chosen, reader.rows(chosen), strict=True):
+            said = decode_interaction(tokenizer, row["input_ids"])
+            told = f"{inline(said.query[:LONGEST])} → {inline(said.answer[:LONGEST])}"
+            lines.append(f"- {sources[number]}: {told}")
+        yield "\n".join(lines)
+
+
+def _sources_of(shard: str) -> np.ndarray:
+    with fsspec.open(provenance_url(shard), "rb") as file:
+        return pq.read_table(file, columns=["source"])["source"].to_numpy()

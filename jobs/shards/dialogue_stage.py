@@ -82,7 +82,7 @@ def write_dialogue_shards(
     write_json(f"{ctx.output_uri}/report.json", report)
     index = write_shard_index(ctx, kind, config.length, tokenizer, done)
     told = report_sources(ctx, shards, config)
-    show_dialogue_card(ctx, index, report, speed)
+    show_dialogue_card(ctx, index, report, speed, tokenizer)
     share = cut_share(counts for _, _, _, counts in cells(report))
     result = f"{index.rows('train'):,} {kind}" + (f", {share:.1%} of tokens cut" if share else "")
     return shard_metrics(index, speed, result) | {"cut_share": round(share, 6)} | told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import nsmallest
 from typing import Any
 
 from jobs.shards.job import CARD, Report, Speed
@@ -12,15 +13,24 @@ from jobs.stage.context import StageContext
 from jobs.stage.corpus_input import source_reports
 from jobs.stage.markdown import inline, show_page, table
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.records import SPLITS
+from tokenization.documents import RowGroup
+from tokenization.hashing import stable_hash
+from tokenization.records import LANGUAGES, SPLITS, Language
+
+SHOWN = 100  # paragraphs in each language
+LONGEST = 300  # characters of a paragraph that are shown
+GROUPS = 50  # row groups, spread over the corpus, that the paragraphs are drawn from
 
 
-def show_card(ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Speed) -> None:
-    """Attach card.md and card.png to the run."""
+def show_card(
+    ctx: StageContext, report: Report, tokenizer: Tokenizer, speed: Speed, groups: Sequence[RowGroup]
+) -> None:
+    """Attach card.md and card.png to the run. `groups` are the row groups of the corpus."""
     from jobs.shards.text_plot import draw
 
     corpus = source_reports(ctx.inputs["corpus"])
     page = write_card(ctx.artifact_id, report, corpus, tokenizer, speed)
+    page += "\n" + "\n\n".join(_sample(groups)) + "\n"
     show_page(ctx.reporter, CARD, page, lambda path: draw(report, corpus, path))
 
 
@@ -164,3 +174,25 @@ def _repairs(corpus: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 def _examples(lines: Sequence[str]) -> Iterable[str]:
     if lines:
         yield "\n".join(["Examples:", "", *lines])
+
+
+def _sample(groups: Sequence[RowGroup]) -> Iterator[str]:
+    """Some paragraphs of the training split in each language, chosen by hash: each is as likely as any other."""
+    chosen: dict[Language, list[tuple[int, str, str]]] = {language: [] for language in LANGUAGES}
+    for group in groups[:: -(-len(groups) // GROUPS)]:
+        for batch in group.read(["id", "text", "source", "language", "split"]):
+            found: dict[Language, list[tuple[int, str, str]]] = {language: [] for language in LANGUAGES}
+            for row in batch.to_pylist():
+                if row["split"] == "train":
+                    found[row["language"]] += [
+                        (stable_hash(f"{row['id']} {number}"), row["source"], line[:LONGEST])
+                        for number, line in enumerate(row["text"].splitlines())
+                        if line.strip()
+                    ]
+            for language, lines in found.items():
+                chosen[language] = nsmallest(SHOWN, chosen[language] + lines)
+    yield "## A sample"
+    yield f"Up to {SHOWN} paragraphs in each language, drawn from the training split. A source is in it by its size."
+    for language, lines in chosen.items():
+        told = sorted((source, line) for _, source, line in lines)
+        yield "\n".join([f"### {language}", "", *(f"- {source}: {inline(line)}" for source, line in told)])

@@ -31,7 +31,7 @@ def build_text_shards(ctx: StageContext, config: TextShardsConfig) -> dict[str, 
     report["passes"] = {f"{source}/{language}": often for (source, language), often in shards[0].passes.items()}
     write_json(f"{ctx.output_uri}/report.json", report)
     index = write_shard_index(ctx, "text", config.length, tokenizer, done)
-    show_card(ctx, report, tokenizer, speed)
+    show_card(ctx, report, tokenizer, speed, [stock.group for stock in stocks])
     metrics = shard_metrics(index, speed, f"{_short(index.tokens('train'))} tokens") | {"fill": round(fill(report), 4)}
     if speed.cpu_seconds:
         metrics["tokens_per_cpu_second"] = round(speed.tokens / speed.cpu_seconds)
