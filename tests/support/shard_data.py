@@ -26,13 +26,15 @@ class Notes:
     """A reporter that keeps what it is told."""
 
     def __init__(self):
-        self.done, self.messages, self.files = [], [], []
+        self.done, self.messages, self.files, self.pages = [], [], [], []
 
     def metrics(self, step, values): ...
 
     def file(self, path, folder=""):
         assert os.path.getsize(path)
         self.files.append((path, folder))
+        if path.endswith(".md"):
+            self.pages.append(Path(path).read_text())
 
     def progress(self, done, total, note=""):
         self.done.append((done, total))

@@ -37,7 +37,7 @@ def documents() -> list[Document]:
     found = []
     for n in range(60):
         split = ("train", "train", "train", "validation", "test")[n % 5]
-        turns = "\n".join(f"said {n} {turn}" for turn in range(21))
+        turns = "\n".join(f"said {n} {turn}" + "?" * (1 - turn % 2) for turn in range(21))
         found.append(Document(f"chat-{n}", turns, "en", "chitchat-dataset", "MIT", split))
         text = f"Ala ma {n} kotów. Koty mają Alę."
         found.append(Document(f"text-{n}", text, "pl", "texts", "CC0", split))

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,24 @@ def test_the_report_counts_what_is_in_the_shards(built, inputs):
 def test_the_data_card_is_shown(built, kind):
     names = [Path(path).name for path, folder in built[kind].reporter.files if folder == "data_card"]
     assert names == ["card.md", "card.png"]
+
+
+@pytest.mark.parametrize("kind", ["text", "interactions"])
+def test_the_card_ends_in_a_sample_of_what_is_trained_on(built, kind):
+    [page] = built[kind].reporter.pages
+    english, polish = page.partition("## A sample")[2].partition("### en")[2].split("### pl")
+    for language, told in (("en", english), ("pl", polish)):
+        shown = re.findall(r"^- generated: `(.*)`$", told, re.MULTILINE)
+        texts = [
+            document.text[:300]
+            for document in documents()
+            if (document.language, document.split) == (language, "train")
+        ]
+        if kind == "text":
+            assert len(shown) == len(set(shown)) == 100 and set(shown) <= set(texts)
+        else:
+            assert len(shown) == 50 and all("` → `" in line for line in shown)  # all that are not generated
+            assert all(any(line.partition("` → `")[0] in text for text in texts) for line in shown)
 
 
 @pytest.mark.parametrize("kind", ["interactions", "conversations"])

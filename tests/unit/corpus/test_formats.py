@@ -212,7 +212,8 @@ def test_preformatted_pages():
 def test_help_pages_in_xml():
     page = """<?xml version="1.0"?><!DOCTYPE page [<!ENTITY x "y">]>
     <page xmlns="http://projectmallard.org/1.0/"><info><desc>A description of as many words here.</desc></info>
-    <title>A title of as many words.</title><section><p>The <gui>lamp</gui> stood on
+    <title>A title of as many words.</title><comment><p>A note of the authors for themselves.</p></comment>
+    <section><p>The <gui>lamp</gui> stood on
     the&nbsp; table.</p><code>This is a line of a program.</code><list><item><p>It fell in the night.</p></item></list>
     </section></page>"""
     assert list(mallard_pages(deb({"usr/help/pl/lamp.page": page.encode()}), r"/help/pl/.*\.page$")) == [

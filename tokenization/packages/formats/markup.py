@@ -122,7 +122,7 @@ def _is_sentence(text: str) -> bool:
     return len(text.split()) >= LEAST_WORDS and bool(_SENTENCE.search(text)) and not _FORMULA.match(text)
 
 
-_LEFT_OUT = {"info", "code", "screen"}
+_LEFT_OUT = {"info", "code", "screen", "comment"}  # comments are notes of the authors to each other
 _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)[^;\s]*;")
 
 
