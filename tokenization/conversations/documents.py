@@ -14,6 +14,7 @@ WHAT_IS = {"en": "What does “{}” mean?", "pl": "Co znaczy „{}”?"}
 ABOUT = {"en": "What do you know about “{}”?", "pl": "Co wiesz na temat: „{}”?"}
 _SPEECH = re.compile(r"""[-–—]\s*([^"“”„]*[^"“”„\s])|["“„]([^"“”„]+)["”“]""")  # of one person, without a narrator
 _ENDS = (".", "!", "…")
+_STEP = re.compile(r"(?:Choose|Click|Select|Press|Open|Menu|Wybierz|Kliknij|Zaznacz|Naciśnij|Otwórz)\b")
 _STEM = 5  # letters that two forms of a word share
 
 
@@ -52,12 +53,13 @@ def name_and_description(document: Document) -> Iterator[Interaction]:
 
 def title_and_first_sentence(document: Document) -> Iterator[Interaction]:
     """Ask about the title of a page, which is its first line. The first sentence below it answers if they have a word
-    in common, whatever its ending. A title that ends in a question mark is the question."""
+    in common, whatever its ending, and if it is no step of instructions. A title that ends in a question mark is the
+    question."""
     title, *lines = _lines(document)
     if not lines or title.endswith((".", ":", "!")):  # cleaning has dropped the title
         return
     answer = next(sentences(lines[0], document.language))
-    if _stems(title) & _stems(answer) and not answer.endswith((":", "?")):
+    if _stems(title) & _stems(answer) and not answer.endswith((":", "?")) and not _STEP.match(answer):
         query = title if title.endswith("?") else ABOUT[document.language].format(title)
         yield Interaction(query, answer)
 

@@ -46,6 +46,7 @@ def test_the_title_of_a_page_is_asked_about_if_what_follows_speaks_of_it():
         "A lamp\nChoose what is green.",
         "A lamp stood.\nA lamp fell.",
         "A lamp\nThe lamp has:\nOil.",
+        "Lamps\nChoose a lamp.",
         "A lamp",
     ):
         assert told(bad, "libreoffice-help-en-us", "en") == []
