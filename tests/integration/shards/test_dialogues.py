@@ -150,7 +150,7 @@ def test_real_conversations_whole_or_in_pieces_same_bytes_after_a_loss(ray_sessi
     assert max(len(turns) for split in ("validation", "test") for turns in conversations[f"{split} dialogue"]) <= 8
     assert [len(turns) for turns in conversations["train chat"]] == [4, 4, 2] * 20  # in pieces of at most 4, in order
     second = conversations["train chat"][0][1]
-    assert second.query.endswith(" 2") and second.answer.endswith(" 3")
+    assert second.query.endswith(" 2?") and second.answer.endswith(" 3")
     assert len(conversations["validation chat"]) == len(conversations["test chat"]) == 3
     pieces = [turns for split in SPLITS for turns in conversations[f"{split} talks"]]
     assert {len(turns) for turns in pieces} == {5, 4} and all(turns[0].is_system_prompt for turns in pieces)

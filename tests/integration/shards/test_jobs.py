@@ -163,7 +163,7 @@ def test_the_card_ends_in_a_sample_of_what_is_trained_on(built, kind):
     for language, told in (("en", english), ("pl", polish)):
         shown = re.findall(r"^- generated: `(.*)`$", told, re.MULTILINE)
         texts = [
-            document.text[:300]
+            document.text[:300].strip()
             for document in documents()
             if (document.language, document.split) == (language, "train")
         ]
