@@ -128,10 +128,10 @@ def own_words() -> str:
                  interval(own[0], 1), str(own[0]["n"]),
                  *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
             )  # fmt: skip
-        trainings.append(f"`{preset}` trained {len(own)} time{'s' if len(own) > 1 else ''}")
+        trainings.append(f"`{preset}` trained {'once' if len(own) == 1 else f'{len(own)} times'}")
     return (
-        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)}, with one "
-        f"seed each {source('own_words', *used)}. The first share is the mean over seeds; the interval is that of the "
+        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)}, each "
+        f"with another seed {source('own_words', *used)}. The first share is the mean over seeds; the interval is that of the "
         "first seed's answers:\n\n"
         + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
     )
