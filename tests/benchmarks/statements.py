@@ -128,11 +128,12 @@ def own_words() -> str:
                  interval(own[0], 1), str(own[0]["n"]),
                  *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
             )  # fmt: skip
-        trainings.append(f"`{preset}` trained {'once' if len(own) == 1 else f'{len(own)} times'}")
+        seeds = [str(line["training_seed"]) for line in own]
+        trainings.append(f"`{preset}` trained with seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}")
     return (
-        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)}, each "
-        f"with another seed {source('own_words', *used)}. The first share is the mean over seeds; the interval is that of the "
-        "first seed's answers:\n\n"
+        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)} "
+        f"{source('own_words', *used)}. The first share is the mean over seeds; the interval is that of the first "
+        "seed's answers:\n\n"
         + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
     )
 
