@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from tests.support.processes import SECONDS
-from tokenization.dialogues.spec import DialogueSpec
+from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.values import mentioned, split_values, value_table
 from tokenization.dialogues.wording import PHRASEBOOKS, example, generate
 from tokenization.records import LANGUAGES, SPLITS, Interaction
@@ -155,7 +155,7 @@ def test_echo_changes_the_acknowledgements_alone():
                     assert first == second
 
 
-def test_real_distractors_take_half_unless_they_hold_a_value():
+def test_real_distractors_take_their_share_unless_they_hold_a_value():
     pet = value_table("en", "pet", "train")[0]
     real = [Interaction("Who wrote it?", "Nobody knows."), Interaction("Look!", f"I can see a {pet}.")]
     spec = DialogueSpec(turns=(6, 8), distract=0.5)
@@ -167,7 +167,8 @@ def test_real_distractors_take_half_unless_they_hold_a_value():
         for turn in conversation.interactions
         if _read(turn.query, "en", "train")[0] == "distract"
     )
-    assert 0.2 < turns[True] / turns.total() < 0.3  # the other half of the picks was refused
+    share = turns[True] / turns.total()
+    assert share == pytest.approx(REAL_TALK / 2, abs=0.03)  # half of the picks was refused
 
 
 def test_other_seeds_and_indices_give_other_conversations():

@@ -22,8 +22,8 @@ PROBE = ("turn", "slot", "kind", "gold", "forbidden", "distance", "facts")
     ("spec", "real", "digest"),
     [
         (PLAIN, (), "a079e0a321c1fcd6"),
-        (VARIED, REAL, "104cc427f04d65ee"),
-        (EPISODES, REAL, "f4d4decd05c9eafb"),
+        (VARIED, REAL, "8a68800f83991db2"),
+        (EPISODES, REAL, "270f89510be58b26"),
         (DialogueSpec(), (), "bd2341d1dd77580b"),
     ],
 )
