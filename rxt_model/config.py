@@ -214,7 +214,7 @@ class Architecture(_Strict):
         _require(min(self.decoder_neighbours, default=1) > 0, "decoder_neighbours", self.decoder_neighbours, rule)
         rule = f"must be false with the {self.memory.variant} write: its slots do not hold one token each"
         _require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
-        rule = f"must be false with dim = {self.dim}: a mark takes quarters of the width"
+        rule = f"must be false with dim = {self.dim}: copying needs a width that 4 divides"
         _require(not self.copying or self.dim % 4 == 0, "copying", self.copying, rule)
         _require(
             self.stateful_layers % self.memory.groups == 0,

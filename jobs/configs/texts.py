@@ -42,9 +42,10 @@ class PolicyConfig(Config):
 
 
 class CorpusConfig(Config):
-    """Documents in both languages. A stable hash of its words puts each document into a split. Validation and test have
-    at least `least_held_out` documents of each language, as far as a tenth of each source goes. A document is trained
-    on if it has `benchmark_words` words in a row in common with another one (`jobs.corpus.held_out`).
+    """Documents in both languages. A stable hash of its words puts each document into a split. Each source
+    then holds out more, until validation and test have `least_held_out` documents of each language or a tenth of the
+    source is used. A document that has `benchmark_words` words in a row in common with another one stays in training
+    (`jobs.corpus.held_out`).
 
     `mask` replaces what identifies people (`tokenization.cleaning.pii`), which is counted in any case. `policy` decides
     which documents are left out. If documents have the same words, only the first stays. The same holds for documents

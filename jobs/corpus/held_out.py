@@ -1,8 +1,8 @@
 """Choose which documents are held out for validation and test.
 
-A digest of its words says where a document may go. A source whose share of the least number is not reached gives more,
-in the order of their digests. A document that has as many words in a row in common with another one as a benchmark's
-text may not have is trained on: so no held-out document is known from training.
+A digest of the words of a document gives it a place from 0 to 1. Documents with low places are held out. A source that
+has fewer than its part of `least_held_out` holds out the next ones. A document that has `benchmark_words` words in a
+row in common with another document stays in training. So no held-out document repeats such words of training.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tokenization.documents import place_of
 from tokenization.mixture import portions
 from tokenization.records import SPLITS, Language
 
-MOST_OF_SOURCE = 0.1  # of its documents go to each of validation and test only to reach the least number
-SPARE = 10  # times as many documents as are wanted are looked at, since some have words in common with others
+MOST_OF_SOURCE = 0.1  # the most that a source gives to each of validation and test to reach the least number
+SPARE = 10  # candidates for each document that is wanted, since some share words with others
 
 Splits = list[np.ndarray]  # int8 [rows] for each clean file
 

@@ -1,11 +1,12 @@
 """Stage `corpus` cleans its sources into documents with source, licence, language and split, and reports what was lost.
 
-Ray tasks make three passes. The first cleans each piece of a source into a file of its own, with tags. In the second,
-one task goes through all documents in order: the policy decides by their tags, and of what is left, it finds those that
-repeat an earlier one. Of the rest, some are held out. The third writes the remaining documents, one file per piece. So
-the bytes do not depend on the number of workers. A result counts once its report lies beside it, and a retried stage
-keeps the results that count. The clean files stay in a hidden folder of the artifact: a later corpus with another
-policy, or with one source more, takes them from there.
+Ray tasks make these passes. The first cleans each piece of a source into a file of its own, with tags. In the second,
+one task goes through all documents in order: the policy decides by their tags, and of what is left, it finds those
+that repeat an earlier one. Two passes choose what is held out: one task lists the documents that may be, then all
+clean files are searched for words in common with them. The last pass writes the remaining documents, one file per
+piece. So the bytes do not depend on the number of workers. A result counts once its report lies beside it, and a
+retried stage keeps the results that count. The clean files stay in a hidden folder of the artifact: a later corpus
+with another policy, or with one source more, takes them from there.
 """
 
 from __future__ import annotations
@@ -204,15 +205,16 @@ def _say_held_out(ctx: StageContext, config: CorpusConfig, splits: Mapping[str, 
     """Tell the user where fewer documents are held out than are wanted."""
     fractions = {"validation": config.validation_fraction, "test": config.test_fraction}
     short = [
-        f"{counts[split]:,} of {language} for {split}"
+        f"{language} {split} {counts[split]:,}"
         for language, counts in splits.items()
         for split, fraction in fractions.items()
         if fraction and counts[split] < config.least_held_out and sum(counts.values())
     ]
     if short:
         ctx.reporter.message(
-            f"held out are {', '.join(short)}, and least_held_out = {config.least_held_out}: the sources have too few "
-            f"documents, or too few without {config.benchmark_words} words in a row that others have, too"
+            f"fewer than least_held_out = {config.least_held_out} documents are held out: {', '.join(short)}; the "
+            f"sources have too few documents that share no {config.benchmark_words} words in a row with another; "
+            "add sources, or set corpus.least_held_out lower"
         )
 
 

@@ -12,6 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from jobs.stage.charts import COLOURS
+from jobs.stage.markdown import LANGUAGE_NAMES
+
 ARMS = {
     "rxt": ("RxT, live memory", "#0072B2", "o"),
     "full_history": ("baseline, full history", "#E69F00", "s"),
@@ -28,7 +31,6 @@ KINDS = {
     "update": "told, then\nchanged",
     "unknown": "never told\n(refused)",
 }
-LANGUAGES = {"en": "English", "pl": "Polish"}
 GREY = "#666666"
 
 
@@ -157,7 +159,7 @@ def perplexity(text: dict[str, Any]) -> Figure:
         axes.bar(x, heights, width=0.32, color=ARMS[arm][1])
         for at, height in zip(x, heights, strict=True):
             axes.text(at, height, f"{name}\n{height:.1f}", ha="center", va="bottom", fontsize=9)
-    axes.set_xticks(range(len(languages)), [LANGUAGES[language] for language in languages])
+    axes.set_xticks(range(len(languages)), [LANGUAGE_NAMES[language] for language in languages])
     axes.set_xlim(-0.6, len(languages) - 0.4)
     axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
     axes.set_ylabel("perplexity per token")
@@ -167,10 +169,10 @@ def perplexity(text: dict[str, Any]) -> Figure:
 def perplexity_by_stage(stages: list[dict[str, Any]], vocabulary: int) -> Figure:
     """Plot the perplexity of RxT after each stage, and that of a uniform guess, which is the size of the vocabulary."""
     figure, axes = _figure("Perplexity of RxT after each stage (lower is better)")
-    for language, colour in (("en", "#0072B2"), ("pl", "#D55E00")):
+    for language, colour in COLOURS.items():
         found = [(place, one["text"][language]) for place, one in enumerate(stages) if language in one["text"]]
         heights = [figures["perplexity"] for _, figures in found]
-        axes.plot([place for place, _ in found], heights, color=colour, marker="o", label=LANGUAGES[language])
+        axes.plot([place for place, _ in found], heights, color=colour, marker="o", label=LANGUAGE_NAMES[language])
         for (place, _), height in zip(found, heights, strict=True):
             side = 8 if language == "en" else -14
             axes.annotate(

@@ -7,7 +7,7 @@ from typing import Any
 from jobs.evaluation.own_words.tables import write_tables
 from jobs.evaluation.rates import LEAST
 from jobs.evaluation.slots import write_examples
-from jobs.stage.markdown import table
+from jobs.stage.markdown import LANGUAGE_NAMES, table
 
 ARMS = {
     "rxt": "RxT, live memory",
@@ -28,7 +28,6 @@ SHORT = {
     "zeroed": "zeroed",
 }
 GROUPS = {"broad": "held out", "templates": "in template"}
-LANGUAGES = {"en": "English", "pl": "Polish"}
 KINDS = {
     "recall": "told once",
     "two-facts": "two facts",
@@ -63,7 +62,7 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
             "## By language",
             "",
-            _cells(arms, "by_language", "language", LANGUAGES),
+            _cells(arms, "by_language", "language", LANGUAGE_NAMES),
             "",
             "## By distance: turns since the fact was told",
             "",
@@ -239,7 +238,7 @@ def _text(text: dict[str, Any]) -> str:
     for language, own in text["rxt"].items():
         other = text["baseline"][language]
         rows.append(
-            [LANGUAGES[language], f"{own['tokens']:,}", f"{own['perplexity']:.1f}", percent(own["token_accuracy"])]
+            [LANGUAGE_NAMES[language], f"{own['tokens']:,}", f"{own['perplexity']:.1f}", percent(own["token_accuracy"])]
             + [f"{other['perplexity']:.1f}", percent(other["token_accuracy"])]
             + [percent(own["masked_accuracy"]) if "masked_accuracy" in own else "-"]
         )
@@ -252,7 +251,7 @@ def _text_by_stage(stages: list[dict[str, Any]]) -> str:
     rows = [
         [one["stage"], *(f"{one['text'][language]['perplexity']:,.1f}" for language in languages)] for one in stages
     ]
-    return table(["after stage", *(LANGUAGES[language] for language in languages)], rows)
+    return table(["after stage", *(LANGUAGE_NAMES[language] for language in languages)], rows)
 
 
 def _latency(records: list[dict[str, Any]]) -> str:

@@ -17,7 +17,7 @@ from jobs.shards.dialogue_sources import REPORT, Sources, left_out
 from jobs.shards.job import CARD, Report, Speed
 from jobs.stage.context import StageContext
 from jobs.stage.corpus_input import source_reports
-from jobs.stage.markdown import inline, show_page, table
+from jobs.stage.markdown import LONGEST, SHOWN, inline, show_page, table
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.cleaning.pii import PII
 from tokenization.conversations.template import decode_interaction
@@ -27,10 +27,6 @@ from tokenization.shards.provenance import provenance_url
 from tokenization.shards.reader import ShardReader
 
 _NAMES = ["rows", "interactions", "tokens", "supervised", "of tokens", "cut tokens"]
-
-
-SHOWN = 100  # interactions in each language
-LONGEST = 300  # characters of a query or an answer that are shown
 
 
 def show_dialogue_card(
@@ -147,13 +143,16 @@ def _left_out(sources: Sources) -> Iterable[str]:
 
 
 def _sample(uri: str, index: ShardIndex, tokenizer: Tokenizer) -> Iterator[str]:
-    """Some interactions of the training split in each language, drawn from all that are not generated."""
+    """Some interactions of the training split in each language, drawn from those that are not generated."""
     reader = ShardReader(uri, "train")
     languages = np.concatenate([batch["language"].to_numpy() for batch in reader.batches()])
     sources = np.concatenate([_sources_of(f"{uri}/{each.file}") for each in index.files if each.split == "train"])
     draw = np.random.default_rng(0)
     yield "## A sample"
-    yield f"Up to {SHOWN} interactions in each language, drawn from all of the training split that are not generated."
+    yield (
+        f"Up to {SHOWN} interactions of the training split in each language, drawn from those that are not generated. "
+        f"Queries and answers are cut after {LONGEST} characters."
+    )
     for code, language in enumerate(LANGUAGES):
         rows = np.flatnonzero((languages == code) & ~np.isin(sources, (GENERATED, BROAD)))
         chosen = np.sort(draw.choice(rows, min(SHOWN, len(rows)), replace=False))

@@ -11,14 +11,12 @@ from jobs.shards.job import CARD, Report, Speed
 from jobs.shards.text_counts import fill, per_source
 from jobs.stage.context import StageContext
 from jobs.stage.corpus_input import source_reports
-from jobs.stage.markdown import inline, show_page, table
+from jobs.stage.markdown import LONGEST, SHOWN, inline, show_page, table
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.documents import RowGroup
 from tokenization.hashing import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Language
 
-SHOWN = 100  # paragraphs in each language
-LONGEST = 300  # characters of a paragraph that are shown
 GROUPS = 50  # row groups, spread over the corpus, that the paragraphs are drawn from
 
 
@@ -177,7 +175,8 @@ def _examples(lines: Sequence[str]) -> Iterable[str]:
 
 
 def _sample(groups: Sequence[RowGroup]) -> Iterator[str]:
-    """Some paragraphs of the training split in each language, chosen by hash: each is as likely as any other."""
+    """Some paragraphs of the training split in each language, chosen by hash from at most GROUPS row groups spread over
+    the corpus."""
     chosen: dict[Language, list[tuple[int, str, str]]] = {language: [] for language in LANGUAGES}
     for group in groups[:: -(-len(groups) // GROUPS)]:
         for batch in group.read(["id", "text", "source", "language", "split"]):
@@ -192,7 +191,10 @@ def _sample(groups: Sequence[RowGroup]) -> Iterator[str]:
             for language, lines in found.items():
                 chosen[language] = nsmallest(SHOWN, chosen[language] + lines)
     yield "## A sample"
-    yield f"Up to {SHOWN} paragraphs in each language, drawn from the training split. A source is in it by its size."
+    yield (
+        f"Up to {SHOWN} paragraphs in each language, drawn from the training split. Large sources have more of them. "
+        f"Paragraphs are cut after {LONGEST} characters."
+    )
     for language, lines in chosen.items():
         told = sorted((source, line) for _, source, line in lines)
         yield "\n".join([f"### {language}", "", *(f"- {source}: {inline(line)}" for source, line in told)])

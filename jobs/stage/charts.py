@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
+from jobs.stage.markdown import LANGUAGE_NAMES
+
 COLOURS = {"en": "#0072B2", "pl": "#D55E00"}
-NAMES = {"en": "English", "pl": "Polish"}
 GREY = "#999999"
 MOST_BARS = 14  # nobody would read more; the page lists the rest
 MOST_LABELS = 20  # more labels below a histogram would overlap
@@ -18,7 +19,7 @@ MOST_LABELS = 20  # more labels below a histogram would overlap
 
 def language_legend(figure: Figure) -> None:
     """Add a legend with the colour of each language."""
-    handles = [Patch(color=COLOURS[language], label=NAMES[language]) for language in NAMES]
+    handles = [Patch(color=COLOURS[language], label=LANGUAGE_NAMES[language]) for language in LANGUAGE_NAMES]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
 
 

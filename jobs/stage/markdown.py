@@ -8,6 +8,10 @@ from pathlib import Path
 
 from jobs.stage.context import Reporter
 
+LANGUAGE_NAMES = {"en": "English", "pl": "Polish"}
+SHOWN = 100  # examples in each language that a data card shows
+LONGEST = 300  # characters of a text in an example
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
     """A table with aligned columns: the first `names` columns to the left, the others to the right."""

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Generator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -158,7 +158,8 @@ def _start_local(execution: Execution) -> None:
     # A terminal that closes sends SIGHUP to all its processes. Ray's inherit that this thread blocks it, so that they
     # live until the stages have saved.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    for left in range(STARTS - 1, -1, -1):
+    earlier = set(psutil.Process().children())
+    for start in range(1, STARTS + 1):
         try:
             with _environment(WORKER_ENVIRONMENT | at_once):
                 ray.init(
@@ -172,17 +173,20 @@ def _start_local(execution: Execution) -> None:
             return
         except Exception as error:  # Ray raises many kinds here, some of them plain Exceptions
             way_out = _way_out(error)
-            if not left or way_out != _BUSY:
+            if start == STARTS or way_out != _BUSY:
                 raise RayUnavailable(f"Ray cannot be started here: {_first_line(error)}", way_out) from error
-        _end_servers()
+        _kill_servers_except(earlier)
 
 
-def _end_servers() -> None:
-    """End what a start in vain has left: the processes of Ray that this one started."""
-    servers = [child for child in psutil.Process().children() if "/ray/" in " ".join(child.cmdline())]
-    for server in servers:
-        server.kill()
-    psutil.wait_procs(servers, PROBE_SECONDS)
+def _kill_servers_except(earlier: set[psutil.Process]) -> None:
+    """Kill the processes of Ray that a failed start left behind."""
+    left = []
+    for child in set(psutil.Process().children()) - earlier:
+        with suppress(psutil.Error):  # it has ended
+            if "/ray/" in " ".join(child.cmdline()):
+                child.kill()
+                left.append(child)
+    psutil.wait_procs(left, PROBE_SECONDS)
 
 
 def _way_out(error: BaseException) -> str:

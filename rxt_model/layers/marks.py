@@ -33,13 +33,14 @@ def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
 
 
 def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
-    """Return for each id [R] whether it opens an interaction, and whether thinking or an answer: [R, 2]."""
+    """Return two columns for each id [R]: whether the token opens an interaction, and whether it begins thinking or an
+    answer."""
     return torch.stack((ids == tokens.bos, (ids == tokens.answer) | (ids == tokens.think)), -1)
 
 
 def queried(rows: Tensor, opens: Tensor, answers: Tensor) -> Tensor:
-    """Return topic columns [B, S, t], with 0 from where an answer begins up to where the next interaction does. `opens`
-    and `answers` [B, S] say where that is."""
+    """Return the topic columns [B, S, t], set to 0 outside queries: from the token that begins thinking or an answer to
+    the end of the interaction. `opens` and `answers` [B, S] mark the tokens where interactions and answers begin."""
     places = torch.arange(1, rows.shape[1] + 1, device=rows.device)
     opened, answered = (((places * at).cummax(-1).values) for at in (opens, answers))
     return rows * (answered <= opened)[..., None]

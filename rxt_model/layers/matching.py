@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
-SMALLEST = 1e-12  # squared size of a topic without words
+SMALLEST = 1e-12  # squared length of a topic, at least: that of an interaction without words is 0
 FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
 GAIN, THRESHOLD, RECENCY, DAMPING = 2.5, 0.6, 0.5, 0.5  # at the start
 
@@ -37,13 +37,13 @@ class Matches(NamedTuple):
 
 
 class Matching(nn.Module):
-    """Scores the topic y of a source for the topic x of a question, so far, by
+    """Scores how well a source with topic y answers the tokens so far, whose topic is x, by
 
         e^gain (x y / (|x| |y|^damping) - threshold) - recency * (share of the usable sources that are newer)
 
-    where 0 is as likely as "nothing matches". With damping 1 this compares directions. Below it, a long statement loses
-    less by words that the question does not have. Signatures are scored by a bilinear form, which starts as a multiple
-    of the dot product. Sources stand in the order in which they were written.
+    A score of 0 is as likely as "nothing matches". With damping 1 the first term is the cosine. With less damping,
+    words of y that x lacks lower the score less, so long statements are found more easily. Signatures are scored by a
+    bilinear form, which starts as a multiple of the dot product. Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)

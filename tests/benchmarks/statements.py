@@ -105,7 +105,10 @@ def recall_by_seed() -> str:
     }
     seeds = [line["training_seed"] for line in by_seed["in template"]]
     rows = [(name, *(percent(line["accuracy"], 1) for line in found)) for name, found in by_seed.items()]
-    return table(("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in seeds)), rows)
+    measured = source("recall", *by_seed["in template"])
+    return f"Trainings by seed {measured}:\n\n" + table(
+        ("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in seeds)), rows
+    )
 
 
 @statement
@@ -124,7 +127,7 @@ def own_words() -> str:
             used += own
             shares = [line["accuracy"] for line in own]
             rows.append(
-                (f"`{preset}`, {group}", percent(mean(shares), 1), f"{span((100 * x for x in shares), '.1f')}",
+                (f"`{preset}`, {group}", percent(mean(shares), 1), span((100 * x for x in shares), ".1f"),
                  interval(own[0], 1), str(own[0]["n"]),
                  *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
             )  # fmt: skip
@@ -132,8 +135,8 @@ def own_words() -> str:
         trainings.append(f"`{preset}` trained with seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}")
     return (
         f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)} "
-        f"{source('own_words', *used)}. The first share is the mean over seeds; the interval is that of the first "
-        "seed's answers:\n\n"
+        f"{source('own_words', *used)}. The share of RxT is the mean over seeds, and `seeds` is its range. The "
+        "interval and n are those of the first seed:\n\n"
         + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
     )
 

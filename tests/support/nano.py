@@ -105,7 +105,7 @@ class Workspace:
 
 
 class Command:
-    """A running `rxt …`, or another `program`. It leads a session, as in a terminal, and prints to a file."""
+    """A running `rxt …`, started by the words `program`. It leads a session, as in a terminal, and prints to a file."""
 
     def __init__(
         self,

@@ -19,8 +19,8 @@ _STEM = 5  # letters that two forms of a word share
 
 
 def interactions_of(document: Document) -> Iterator[Interaction]:
-    """Yield the queries and answers of one document, by its source. Other packages give questions that are answered in
-    the next line, and texts of users give neighbouring sentences, since nothing is known of them."""
+    """Yield the queries and answers of one document. `SOURCES` says how a source is read. Of other packages, a question
+    and the line after it are a pair. Of all other texts nothing is known, so neighbouring sentences are pairs."""
     other = answered_questions if document.source in PACKAGES else neighbouring_sentences
     return SOURCES.get(document.source, other)(document)
 
@@ -52,11 +52,11 @@ def name_and_description(document: Document) -> Iterator[Interaction]:
 
 
 def title_and_first_sentence(document: Document) -> Iterator[Interaction]:
-    """Ask about the title of a page, which is its first line. The first sentence below it answers if they have a word
-    in common, whatever its ending, and if it is no step of instructions. A title that ends in a question mark is the
-    question."""
+    """The first line is the title of a page. It is asked about, or it is the query itself if it ends in a question
+    mark. The first sentence below it is the answer, if the two share the beginning of a word and the sentence is no
+    step of instructions, no question and no introduction of a list."""
     title, *lines = _lines(document)
-    if not lines or title.endswith((".", ":", "!")):  # cleaning has dropped the title
+    if not lines or title.endswith((".", ":", "!")):  # a sentence: cleaning has dropped the title
         return
     answer = next(sentences(lines[0], document.language))
     if _stems(title) & _stems(answer) and not answer.endswith((":", "?")) and not _STEP.match(answer):

@@ -7,9 +7,10 @@
 The seed draws stages, kinds of faults (faults.py) and moments: a share of the time that the stage takes undisturbed.
 After each fault the same command is begun again, at once. A life has failed if a complete artifact does not hold the
 bytes that its manifest promises, if two commands wrote one attempt at a time, if a command ended in another way than
-its fault allows, if more than one checkpoint interval was lost, if MLflow shows a run that still runs, or if the files
-of the end are not those of the undisturbed run. Lines are written when a life has ended well. If it is interrupted, the
-same command goes on with it. It needs root: the store is a small file system, which one fault fills.
+its fault allows, if more than three steps were lost (a checkpoint every second step, and one step reported while it is
+written), if MLflow still shows a run as running, or if the files of the end are not those of the undisturbed run. Lines
+are written when a life has ended well, and say whether each fault struck anything. If a life is interrupted, the same
+command goes on with it. It needs root: the store is a small file system, which one fault fills.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def main() -> None:
     arguments = parser.parse_args()
     common = {"benchmark": "chaos", **environment("ray", "mlflow")}
     words = (*RUN, "--until", arguments.until)
-    straight = undisturbed(arguments.folder / "straight", words)
-    life = Life(arguments.folder / f"life{arguments.seed}", straight, words, arguments.seed, arguments.faults)
+    calm = undisturbed(arguments.folder / "undisturbed", words)
+    life = Life(arguments.folder / f"life{arguments.seed}", calm, words, arguments.seed, arguments.faults)
     common |= {"until": arguments.until, "seed": arguments.seed}
     append(RESULTS / "chaos.jsonl", [common | line for line in life.live()])
 
@@ -78,9 +79,9 @@ def plan(seed: int, count: int, seconds: dict[str, float]) -> list[dict[str, Any
 class Life:
     """One pipeline from its empty store to its end, and what happened to it."""
 
-    def __init__(self, folder: Path, straight: Workspace, words: tuple[str, ...], seed: int, count: int) -> None:
-        self.straight, self.words, self.seed = straight, words, seed
-        status = {stage: entry for stage, entry in straight.status().items() if entry["state"] == "complete"}
+    def __init__(self, folder: Path, calm: Workspace, words: tuple[str, ...], seed: int, count: int) -> None:
+        self.undisturbed, self.words, self.seed = calm, words, seed
+        status = {stage: entry for stage, entry in calm.status().items() if entry["state"] == "complete"}
         self.stages = list(status)
         self.plan = plan(seed, count, {stage: entry["seconds"] for stage, entry in status.items()})
         self.log = folder / "faults.jsonl"
@@ -89,6 +90,10 @@ class Life:
             Workspace.fresh(folder)
         self.workspace = Workspace(folder)
         self.lines = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        if self.lines and not self.workspace.store.is_mount():
+            raise SystemExit(
+                f"{folder}: this life has ended, or its store was lost; remove the folder to begin it anew"
+            )
         if not self.workspace.store.is_mount():
             self.workspace.store.mkdir(exist_ok=True)
             size = ("-o", f"size={STORE_MEGABYTES}m")
@@ -144,13 +149,14 @@ class Life:
         running = [name for name in self.stages if self.workspace.begun(name)]
         hit = {name: last_step(self.workspace.store, name) for name in running}
         fault, command = FAULTS[drawn["kind"]], scene.command
-        fault.strike(scene)
-        if None not in fault.codes:
+        struck = fault.strike(scene)
+        if struck and None not in fault.codes:
             command.process.wait(SECONDS)
         code = scene.command.process.poll()
-        assert code in fault.codes | {0}, f"{drawn['kind']}: it ended with {code}\n{command.output}"
+        allowed = fault.codes if struck else {None, 0}
+        assert code in allowed, f"{drawn['kind']}: it ended with {code}\n{command.output}"
         complete(self.workspace.store)
-        return drawn | {"hit": hit, "code": code}
+        return drawn | {"hit": hit, "code": code, "struck": struck}
 
     def told(self, number: int) -> dict[str, Any]:
         """Return the line of a fault with the steps that were done again after it."""
@@ -162,14 +168,14 @@ class Life:
         lost = {stage: max(0, reached - resumed[stage]) for stage, reached in line["hit"].items() if stage in resumed}
         assert all(steps <= STEPS_AT_RISK for steps in lost.values()), line
         does = FAULTS[line["kind"]].does
-        kept = {key: line[key] for key in ("kind", "stage", "after", "hit", "code")}
+        kept = {key: line[key] for key in ("kind", "stage", "after", "struck", "hit", "code")}
         return {"number": number, "does": does, "lost": lost} | kept
 
     def check_end(self) -> None:
-        ours, theirs = (complete(workspace.store) for workspace in (self.workspace, self.straight))
+        ours, undisturbed = (complete(workspace.store) for workspace in (self.workspace, self.undisturbed))
         assert sorted(ours) == sorted(self.stages)
         for stage, own in ours.items():
-            files = theirs[stage]
+            files = undisturbed[stage]
             differ = {name for name in files.keys() | own.keys() if files.get(name) != own.get(name)}
             assert not differ, f"{stage}: {sorted(differ)} differ"
         client = MlflowClient(f"sqlite:///{self.workspace.database}")

@@ -31,8 +31,8 @@ def last_step(store: Path, stage: str) -> int:
 
 
 class WriterWatch(threading.Thread):
-    """Looks at a store all the time, and notes which command made each new file, which the kernel tells: each command
-    runs with a group of its own, with rising numbers. Use it as a context."""
+    """Looks at a store many times a second and notes which command made each new file. Each command runs under its own
+    group id, and later ones have higher ids, so the group of a file names its command. Use it as a context."""
 
     def __init__(self, store: Path) -> None:
         super().__init__(name="writer-watch", daemon=True)

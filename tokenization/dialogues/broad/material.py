@@ -1,10 +1,10 @@
 """Divide the phrasebook among the splits. Validation and test share no attribute, sentence or value with training.
 
 An attribute or schema is in one split with all its sentences. One with the same name in both languages is in the same
-split in both. Of validation and test, statements, questions and changes are left out whose pattern training has: the
-sentence without what its placeholders stand for. Small talk and questions are divided by exchange, phrases and the
-words of schemas one by one, and values as in `value_splits`. Attributes whose kind has too few values are only in
-training. So are the attributes that the template generator asks about.
+split in both. Validation and test leave out statements, questions and changes whose pattern training has. A pattern is
+a sentence with a gap for each placeholder. Small talk and questions are divided by exchange, phrases and the words of
+schemas one by one, and values as in `value_splits`. Attributes whose kind has too few values are only in training. So
+are the attributes that the template generator asks about.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OF_TEMPLATES = frozenset(
     "own_vehicle team_meeting home_address favourite_dish holiday_country dream_country vacation_start laptop_password "
     "wifi_password streaming_password birthday birth_city hometown".split()
 )
-# attributes that are the same under another name
+# the same attribute under two names: both go into the split of the second
 SAME = {
     "instrument": "instrument_of_person",
     "person_owes_me": "debt",
@@ -36,8 +36,8 @@ LEAST_VALUES = 5  # of the list of a schema in validation or test
 _DRAW = 34  # chosen from several draws, as it gives the test split many kinds of values in both languages
 # past tense and adjectives show the gender of the speaker: a woman, a man
 _FEMININE = re.compile(r"\w(?:łam|łaś|łabym|łabyś)\b|\bpowinnam\b|\bjestem (?:\w+ )?\w+[dhkmnrtw]a\b|\bsama\b", re.I)
-_PLACEHOLDER = re.compile(r"\{[^}]*\}")
 _MASCULINE = re.compile(r"\w(?:łem|łeś|łbym|łbyś)\b|\bpowinienem\b|\bjestem (?:\w+ )?\w+[dhkmnrtwg][yi]\b", re.I)
+_PLACEHOLDER = re.compile(r"\{[^}]*\}")
 
 
 @dataclass(frozen=True)
