@@ -372,3 +372,14 @@ def kernel_report() -> str:
         f"{max(line['shared'] for line in found) / 1024:.0f} KB of shared memory "
         f"(Triton {', '.join(sorted({line['triton'] for line in found}))}; {source('kernel_report', *found)[1:]}."
     )
+
+
+@statement
+def end_to_end() -> str:
+    line = newest("end_to_end", until="export")
+    return (
+        f"{line['stages']} stages were complete {line['seconds']:.0f} s after `rxt submit`, though the second machine "
+        f"was lost {line['seconds_before_kill']:.0f} s after it. MLflow held {line['runs']} finished runs in one tree, "
+        f"and the model answered from the object store. {line['secrets_found']} planted secrets were found in "
+        f"{line['texts_searched']:,} texts {source('end_to_end', line)}."
+    )
