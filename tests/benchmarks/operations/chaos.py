@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -149,11 +150,13 @@ class Life:
         running = [name for name in self.stages if self.workspace.begun(name)]
         hit = {name: last_step(self.workspace.store, name) for name in running}
         fault, command = FAULTS[drawn["kind"]], scene.command
+        # A command that has said nothing may not listen to signals yet, and then they end it at once.
+        deaf = set() if command.output else {-signal.SIGTERM, -signal.SIGHUP}
         struck = fault.strike(scene)
         if struck and None not in fault.codes:
             command.process.wait(SECONDS)
         code = scene.command.process.poll()
-        allowed = fault.codes if struck else {None, 0}
+        allowed = fault.codes | deaf if struck else {None, 0}
         assert code in allowed, f"{drawn['kind']}: it ended with {code}\n{command.output}"
         complete(self.workspace.store)
         return drawn | {"hit": hit, "code": code, "struck": struck}
