@@ -93,7 +93,6 @@ def recall_by_kind() -> str:
 
 @statement
 def recall_by_seed() -> str:
-    """All trainings by the code of the newest one."""
     by_seed = {
         name: of_seeds("recall", by="generator", group=group, writes="free-running", arm=arm)
         for name, group, arm in (
@@ -382,4 +381,19 @@ def end_to_end() -> str:
         f"was lost {line['seconds_before_kill']:.0f} s after it. MLflow held {line['runs']} finished runs in one tree, "
         f"and the model answered from the object store. {line['secrets_found']} planted secrets were found in "
         f"{line['texts_searched']:,} texts {source('end_to_end', line)}."
+    )
+
+
+@statement
+def chaos() -> str:
+    found = lines("chaos")
+    rows = [
+        (kind, own[0]["does"], str(len(own)), span([max(line["lost"].values(), default=0) for line in own], "d"))
+        for kind in dict.fromkeys(line["kind"] for line in found)
+        if (own := [line for line in found if line["kind"] == kind and line["struck"]])
+    ]
+    return (
+        f"{sum(line['struck'] for line in found)} faults in runs up to `{found[-1]['until']}` "
+        f"{source('chaos', *found)}. Each run ended with the files of an undisturbed one:\n\n"
+        + table(("fault", "what it does", "times", "most steps done again"), rows)
     )
