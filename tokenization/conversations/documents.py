@@ -14,7 +14,20 @@ WHAT_IS = {"en": "What does “{}” mean?", "pl": "Co znaczy „{}”?"}
 ABOUT = {"en": "What do you know about “{}”?", "pl": "Co wiesz na temat: „{}”?"}
 _SPEECH = re.compile(r"""[-–—]\s*([^"“”„]*[^"“”„\s])|["“„]([^"“”„]+)["”“]""")  # of one person, without a narrator
 _ENDS = (".", "!", "…")
-_STEP = re.compile(r"(?:Choose|Click|Select|Press|Open|Menu|Wybierz|Kliknij|Zaznacz|Naciśnij|Otwórz)\b")
+_STEP = re.compile(
+    r"(?:In the .{1,40} (?:dialog|box|window), )?(?:Choose|Click|Double-click|Drag|Enter|Go to|Open|Press|Right-click|"
+    r"Select|Start|Type|Menu|Kliknij|Naciśnij|Otwórz|Przeciągnij|Wpisz|Wprowadź|Wybierz|Zaznacz)\b",
+    re.IGNORECASE,
+)
+_OF_THE_PAGE = re.compile(
+    r"\b(?:this (?:page|section|chapter|topic)|the following|ta strona|tej stronie|ten rozdział|ta sekcja|poniżej|"
+    r"poniższ\w+|następując\w+|(?:can|may) also|również|także)\b",
+    re.IGNORECASE,
+)  # what the page says of itself, or says after something else
+_GAP = re.compile(r"\s[,.;)](?:\s|$)|\(\s|^[^\w\"“„‘(«]")  # where a formula or a picture stood
+_OF_THE_CHAT = re.compile(r"\b(?:prompts?|chat(?:s|ted|ters?|ting)?|typ(?:os?|ing))\b", re.IGNORECASE)
+_SHORT_ANSWER = re.compile(r"(?:What|Who|Which|Why|Co|Czym|Kim|Kto|Dlaczego|Po co|Jak(?:i|a|ie))\b")
+_LEAST_ASKED = 3  # words: shorter questions need what was said before
 _STEM = 5  # letters that two forms of a word share
 
 
@@ -52,16 +65,20 @@ def name_and_description(document: Document) -> Iterator[Interaction]:
 
 
 def title_and_first_sentence(document: Document) -> Iterator[Interaction]:
-    """The first line is the title of a page. It is asked about, or it is the query itself if it ends in a question
-    mark. The first sentence below it is the answer, if the two share the beginning of a word and the sentence is no
-    step of instructions, no question and no introduction of a list."""
+    """The first line is the title of a page. It is asked about, or it is the query itself if it asks for a thing or a
+    reason. What asks how, where or whether takes more than a sentence to answer. The first sentence below it is the
+    answer, if the two share the beginning of a word and the sentence is whole, and no step of instructions, no
+    question, no introduction of a list and nothing about the page itself."""
     title, *lines = _lines(document)
     if not lines or title.endswith((".", ":", "!")):  # a sentence: cleaning has dropped the title
         return
     answer = next(sentences(lines[0], document.language))
-    if _stems(title) & _stems(answer) and not answer.endswith((":", "?")) and not _STEP.match(answer):
-        query = title if title.endswith("?") else ABOUT[document.language].format(title)
-        yield Interaction(query, answer)
+    other = answer.endswith((":", "?")) or _STEP.match(answer) or _OF_THE_PAGE.search(answer) or _GAP.search(answer)
+    if _stems(title) & _stems(answer) and not other:
+        if not title.endswith("?"):
+            yield Interaction(ABOUT[document.language].format(title), answer)
+        elif _SHORT_ANSWER.match(title):
+            yield Interaction(title, answer)
 
 
 def answered_questions(document: Document) -> Iterator[Interaction]:
@@ -78,9 +95,11 @@ def answered_questions(document: Document) -> Iterator[Interaction]:
 
 
 def answered_turns(document: Document) -> Iterator[Interaction]:
-    """Pair each turn of a dialogue that ends in a question with the reply, unless that asks back."""
+    """Pair each turn of a dialogue that ends in a question with the reply, unless that asks back or corrects itself,
+    the turn is too short to be understood alone, or they speak of their chat."""
     for turn, reply in pairwise(_lines(document)):
-        if turn.endswith("?") and not reply.endswith("?"):
+        alone = turn.endswith("?") and len(turn.split()) >= _LEAST_ASKED
+        if alone and "?" not in reply and "*" not in reply and not _OF_THE_CHAT.search(f"{turn} {reply}"):
             yield Interaction(turn, reply)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tokenization.packages.formats import books, catalogues, dictionaries, manuals, markup, structured
+from tokenization.packages.formats import books, catalogues, dictionaries, mallard, manuals, markup, structured
 from tokenization.packages.table import Package
 
 _FORMATS = {module.__name__.rpartition(".")[2]: module
-            for module in (books, catalogues, dictionaries, manuals, markup, structured)}  # fmt: skip
+            for module in (books, catalogues, dictionaries, mallard, manuals, markup, structured)}  # fmt: skip
 
 
 def parser_of(package: Package) -> Callable[[bytes], Iterator[str]]:

@@ -67,6 +67,22 @@ def test_help_pages_keep_title_and_sentences_only():
     ]
 
 
+def test_one_of_several_words_for_systems_and_programs_stays():
+    html = """<p>Press <span class="switchinline"><span hidden="true" class="MAC">Command</span><span hidden="true">
+    <span class="keycode">Ctrl</span></span></span><span class="keycode">+F7</span> in the
+    <span class="switchinline"><span hidden="true" class="BASE"> </span><span hidden="true" class="WRITER">text</span
+    ><span hidden="true"><span>drawing</span></span><span hidden="true">b</span></span> or the <span>page</span>.</p>
+    <p>The file is in <span class="switchinline"><span hidden="true"><span class="switchinline"><span hidden="true"
+    >this</span><span hidden="true">that</span></span> folder</span><span hidden="true">b</span></span> somewhere.</p>
+    <span class="switch"><span hidden="true" class="MAC"><p>These are words for a Mac.</p></span><span hidden="true">
+    <p>This paragraph is for other systems.</p></span></span>"""
+    assert help_text(html).split("\n") == [
+        "Press Ctrl+F7 in the text or the page.",
+        "The file is in this folder somewhere.",
+        "This paragraph is for other systems.",
+    ]
+
+
 def test_help_pages_come_guides_first_and_program_reference_last():
     html = "<p>This is a page about {}.</p>"
     modules = ("sbasic", "swriter", "shared", "unheard")

@@ -19,8 +19,9 @@ from tokenization.packages.formats.catalogues import (
     translations,
 )
 from tokenization.packages.formats.dictionaries import explanations, glosses, jargon
+from tokenization.packages.formats.mallard import mallard_pages
 from tokenization.packages.formats.manuals import man_pages, pod_pages, rst_files, unescape, without_codes
-from tokenization.packages.formats.markup import html_pages, mallard_pages, preformatted_pages
+from tokenization.packages.formats.markup import html_pages, preformatted_pages
 from tokenization.packages.formats.prose import decode, is_prose
 from tokenization.packages.formats.structured import bible, encyclopedia, recipes
 from tokenization.packages.parsing import parser_of
@@ -218,6 +219,29 @@ def test_help_pages_in_xml():
     </section></page>"""
     assert list(mallard_pages(deb({"usr/help/pl/lamp.page": page.encode()}), r"/help/pl/.*\.page$")) == [
         "A title of as many words.\nThe lamp stood on the table.\nIt fell in the night."
+    ]
+
+
+def test_keys_menus_and_links_of_help_pages_stand_apart():
+    """Nothing stands between them in the file: a program puts signs and titles there."""
+    page = """<page xmlns="http://projectmallard.org/1.0/" id="keys"><title>Keys <keyseq><key>A</key></keyseq></title>
+    <p>Press <keyseq><key>Ctrl</key><keyseq type="combo"><key>Alt</key> <key>F</key></keyseq></keyseq> to find it.</p>
+    <p>Press <keyseq type="sequence"><key>Esc</key><key>Y</key></keyseq>, then <key>Tab</key>, to go on.</p>
+    <p>Choose <guiseq><gui>Settings</gui>
+      <gui>Search</gui></guiseq> in any window.</p>
+    <p>See <link xref="lamp"/>, <link xref="lamp#oil"/>, <link xref="lamp">this</link> and <link href="http://x.org"/>.</p>
+    </page>"""
+    other = """<page xmlns="http://projectmallard.org/1.0/" id="lamp"><info><title type="link">no</title></info>
+    <title>The lamp</title><section id="oil"><title>Oil</title><p>It burns while it has oil.</p></section></page>"""
+    files = {"usr/help/C/a/keys.page": page, "usr/help/C/a/lamp.page": other,
+             "usr/help/C/b/lamp.page": other.replace("The lamp", "Another lamp")}  # fmt: skip
+    first, *_ = mallard_pages(deb({path: text.encode() for path, text in files.items()}), r"\.page$")
+    assert first.split("\n") == [
+        "Keys A",
+        "Press Ctrl+Alt+F to find it.",
+        "Press Esc Y, then Tab, to go on.",
+        "Choose Settings ▸ Search in any window.",
+        "See The lamp, Oil, this and http://x.org.",
     ]
 
 

@@ -1,21 +1,22 @@
-"""Extract running text from pages in HTML and in Mallard (an XML format), a paragraph per line."""
+"""Extract running text from pages in HTML, a paragraph per line."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from html import unescape
 from html.parser import HTMLParser
 
 from tokenization.packages.formats.archives import read_members
-from tokenization.packages.formats.prose import LEAST_WORDS, decode, paragraphs, prose
+from tokenization.packages.formats.prose import LEAST_WORDS, decode, paragraphs, prose, titled
 
 _SKIPPED = {"script", "style", "noscript", "nav", "header", "footer", "aside", "pre", "code", "table", "h1", "h2", "h3",
             "h4", "h5", "h6"}  # fmt: skip
 _BLOCKS = {"p", "li", "dd", "dt", "blockquote", "td", "div"}
 _TAG = re.compile(r"<[^<>]*>")
 _LEAST_OUTSIDE_LINKS = 2  # words
+_CHOICE = "switchinline"  # a class of LibreOffice's help
 
 
 def html_pages(archive: bytes, pattern: str) -> Iterator[str]:
@@ -34,12 +35,23 @@ def preformatted_pages(archive: bytes, pattern: str) -> Iterator[str]:
 
 def blocks(html: str, tags: Set[str] = frozenset({"p"}), skipped: Set[str] = frozenset(_SKIPPED)) -> list[str]:
     """Return the text of each element in `tags` on one line, unless it is nothing but links. An element that is not
-    closed ends where the next begins. Text inside elements in `skipped` is left out."""
+    closed ends where the next begins. Text inside elements in `skipped` is left out. Of words for several systems and
+    programs, which LibreOffice's pages have side by side, the first ones stay that are not for macOS."""
     parser = _Blocks(tags, skipped)
     parser.feed(html)
     parser.close()
     parser.end_block()
     return parser.blocks
+
+
+@dataclass
+class _Choice:
+    """An open element whose children say the same for several systems or programs: how many elements of its kind are
+    open, and whether one of the children has had any words."""
+
+    tag: str
+    depth: int = 1
+    is_made: bool = False
 
 
 class _Blocks(HTMLParser):
@@ -49,6 +61,7 @@ class _Blocks(HTMLParser):
         self._tags, self._skipped = tags, skipped
         self._skipping = ""
         self._depth = 0
+        self._choices: list[_Choice] = []
         self._in_link = False
         self._text: list[str] | None = None
         self._outside_links: list[str] = []
@@ -56,9 +69,15 @@ class _Blocks(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._skipping:
             self._depth += tag == self._skipping
-        elif tag in self._skipped or ("class", "MAC") in attrs:  # menus of macOS beside those of other systems
+            return
+        if tag in self._skipped or self._is_other_choice(attrs):
             self._skipping, self._depth = tag, 1
-        elif tag in self._tags:
+            return
+        for choice in self._choices:
+            choice.depth += tag == choice.tag
+        if ("class", _CHOICE) in attrs:
+            self._choices.append(_Choice(tag))
+        if tag in self._tags:
             self.end_block()
             self._text, self._outside_links, self._in_link = [], [], False
         elif tag == "br":
@@ -71,13 +90,26 @@ class _Blocks(HTMLParser):
             self._depth -= tag == self._skipping
             if not self._depth:
                 self._skipping = ""
-        elif tag in self._tags:
+            return
+        for choice in self._choices:
+            choice.depth -= tag == choice.tag
+        self._choices = [choice for choice in self._choices if choice.depth]
+        if tag in self._tags:
             self.end_block()
         elif tag == "a":
             self._in_link = False
 
+    def _is_other_choice(self, attrs: list[tuple[str, str | None]]) -> bool:
+        """Whether an element is a choice that is not shown. All choices are marked as hidden: a script shows one."""
+        if ("class", "MAC") in attrs:
+            return True
+        choice = self._choices[-1] if self._choices and ("hidden", "true") in attrs else None
+        return choice is not None and choice.depth == 1 and choice.is_made
+
     def handle_data(self, data: str) -> None:
         if self._text is not None and not self._skipping:
+            for choice in self._choices:
+                choice.is_made |= not data.isspace()
             self._text.append(data)
             if not self._in_link:
                 self._outside_links.append(data)
@@ -115,47 +147,8 @@ def help_pages(archive: bytes) -> Iterator[str]:
 def help_text(html: str) -> str:
     """Return the title of a page and its paragraphs that are sentences of at least five words and more than links."""
     title = " ".join(unescape(found[1]).split()) if (found := _TITLE.search(html)) else ""
-    return _titled(title, "\n".join(filter(_is_sentence, blocks(html))))
+    return titled(title, "\n".join(filter(_is_sentence, blocks(html))))
 
 
 def _is_sentence(text: str) -> bool:
     return len(text.split()) >= LEAST_WORDS and bool(_SENTENCE.search(text)) and not _FORMULA.match(text)
-
-
-_LEFT_OUT = {"info", "code", "screen", "comment"}  # comments are notes of the authors to each other
-_ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)[^;\s]*;")
-
-
-def mallard_pages(archive: bytes, pattern: str) -> Iterator[str]:
-    """Yield GNOME's help pages (`.page`) in the order of their paths: the title, then the paragraphs."""
-    for data in read_members(archive, pattern).values():
-        if text := mallard_text(data.decode("utf-8")):
-            yield text
-
-
-def mallard_text(xml: str) -> str:
-    """Return the title and the paragraphs of the body. Entities that only the page's DTD defines are left out."""
-    root = ET.fromstring(_ENTITY.sub("", re.sub(r"<!DOCTYPE[^\[>]*(\[.*?\]\s*)?>", "", xml, flags=re.DOTALL)))
-    title = next((_line(child) for child in root if _name(child) == "title"), "")
-    return _titled(title, prose(map(_line, _paragraphs(root))))
-
-
-def _paragraphs(element: ET.Element) -> Iterator[ET.Element]:
-    for child in element:
-        if _name(child) == "p":
-            yield child
-        elif _name(child) not in _LEFT_OUT:
-            yield from _paragraphs(child)
-
-
-def _name(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
-
-
-def _line(element: ET.Element) -> str:
-    return " ".join("".join(element.itertext()).split())
-
-
-def _titled(title: str, text: str) -> str:
-    """Put the title above the text, if there is any of both."""
-    return f"{title}\n{text}" if title and text else text

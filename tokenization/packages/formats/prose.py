@@ -44,3 +44,8 @@ def is_prose(paragraph: str) -> bool:
 def prose(lines: Iterable[str]) -> str:
     """Make a document of the paragraphs that are prose."""
     return "\n".join(filter(is_prose, lines))
+
+
+def titled(title: str, text: str) -> str:
+    """Put the title above the text, if there is any of both."""
+    return f"{title}\n{text}" if title and text else text
