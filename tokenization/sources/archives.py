@@ -6,18 +6,18 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from functools import partial
+from typing import IO, NamedTuple
 
 from tokenization.sources.folders import is_left_out
+from tokenization.sources.growth import Limited
 from tokenization.sources.streams import buffered
 
-MOST_RATIO = 100  # of the content to its packed size,
-RATIO_FROM = 64 << 20  # in members of more bytes than this
 MOST_MEMBERS = 1_000_000
 
 
 class ArchiveError(ValueError):
-    """An archive or a member that is not read: encrypted, or larger than the limits."""
+    """An archive that is not read, since it has too many members."""
 
 
 class ArchiveMember(NamedTuple):
@@ -47,7 +47,7 @@ def zip_members(file: IO[bytes]) -> Iterator[ArchiveMember]:
                     yield ArchiveMember(info.filename, trouble=str(error))
                     continue
                 with content:
-                    yield ArchiveMember(info.filename, buffered(_Limited(content, info.compress_size)))
+                    yield ArchiveMember(info.filename, buffered(Limited(content, partial(int, info.compress_size))))
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[ArchiveMember]:
@@ -60,27 +60,6 @@ def tar_members(stream: IO[bytes]) -> Iterator[ArchiveMember]:
             if info.isreg():
                 content = None if is_left_out(info.name) else archive.extractfile(info)
                 yield ArchiveMember(info.name, buffered(content) if content else None)
-
-
-class _Limited:
-    """The content of a member, which ends with an error where it grows out of proportion to its packed size."""
-
-    def __init__(self, file: IO[bytes], packed: int) -> None:
-        self._file, self._most = file, max(RATIO_FROM, MOST_RATIO * packed)
-        self._read = 0
-        self.tell = file.tell
-
-    def seekable(self) -> bool:
-        """Always false."""
-        return False
-
-    def read(self, size: int) -> Any:
-        """Read at most `size` bytes."""
-        content = self._file.read(size)
-        self._read += len(content)
-        if self._read > self._most:
-            raise ArchiveError(f"it grows to more than {MOST_RATIO} times its packed size")
-        return content
 
 
 def _check_count(members: int) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fsspec.compression import compr
 from fsspec.utils import infer_compression
 
+from tokenization.sources.growth import Limited
 from tokenization.sources.streams import buffered
 
 _MAGIC = {
@@ -40,10 +41,10 @@ def compression_of(name: str, head: bytes) -> str:
 
 
 def decompressed(stream: io.BufferedReader, codec: str) -> io.BufferedReader:
-    """Return a reader of the content. Reading raises if the file is damaged or cut off."""
-    if codec in _BY_ARROW:
-        return buffered(pa.CompressedInputStream(stream, codec))
-    return buffered(compr[codec](stream, mode="rb"))
+    """Return a reader of the content. Reading raises if the file is damaged or cut off, and GrowthError if the content
+    is out of proportion to the file."""
+    unpacking = pa.CompressedInputStream(stream, codec) if codec in _BY_ARROW else compr[codec](stream, mode="rb")
+    return buffered(Limited(unpacking, stream.tell))
 
 
 def without_ending(name: str) -> str:

@@ -21,6 +21,7 @@ from tokenization.sources.formats.parquet import parquet
 from tokenization.sources.formats.plain import plain_text
 from tokenization.sources.formats.tables import table
 from tokenization.sources.formats.web import html_page, warc_records
+from tokenization.sources.growth import GrowthError
 from tokenization.sources.listing import Slice, is_there, name_of
 from tokenization.sources.seen import Seen
 from tokenization.sources.sniffing import HEAD_BYTES, FormatError, binary_format, text_format
@@ -34,7 +35,7 @@ _READERS = {
 _BINARY = ("parquet", "arrow", "warc")
 _OF_PLAIN_TEXT = ("text", "html", "warc")
 _REASONS: dict[type, Reason] = {FormatError: "unknown format", EncodingError: "unknown encoding",
-                                ArchiveError: "unreadable"}  # fmt: skip
+                                ArchiveError: "unreadable", GrowthError: "unreadable"}  # fmt: skip
 
 
 def read_rows(source: Files, parts: Iterable[Slice], seen: Seen | None = None) -> Iterator[Row | Rejected]:

@@ -1,17 +1,20 @@
 """Files as people have them: format, compression and encoding are told from their content, or they are refused."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import zipfile
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tokenization.quarantine import Rejected
-from tokenization.sources import archives
+from tokenization.sources import growth
 from tokenization.sources.formats import json_items
 from tokenization.sources.seen import Seen
 from tokenization.sources.source import Source
@@ -113,11 +116,33 @@ def test_members_of_archives_are_files(tmp_path):
 
 
 def test_a_member_that_grows_without_measure_is_refused_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "RATIO_FROM", 10_000)
+    monkeypatch.setattr(growth, "RATIO_FROM", 10_000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("bomb.txt", b"a" * 1_000_000)
         file.writestr("small.txt", b"a text")
     assert reads(tmp_path) == (["a text"], ["unreadable"], {"text": 1})
+
+
+PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress} | {
+    ending: partial(pa.compress, codec=codec, asbytes=True) for ending, codec in (("zst", "zstd"), ("lz4", "lz4"))
+}
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("form", ["txt", "tar"])
+def test_a_file_that_grows_without_measure_is_refused(tmp_path, monkeypatch, ending, form):
+    content = b"a" * (1 << 22)
+    if form == "tar":
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as file:
+            info = tarfile.TarInfo("a.txt")
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+        content = packed.getvalue()
+    (tmp_path / f"a.{form}.{ending}").write_bytes(PACKERS[ending](content))
+    monkeypatch.setattr(growth, "RATIO_FROM", 10_000)
+    texts, bad, _ = reads(tmp_path)
+    assert sum(map(len, texts)) < 1 << 22 and "unreadable" in bad
 
 
 @pytest.mark.parametrize("encoding", ["cp1250", "iso8859_2", "cp852", "utf-16", "utf-16-le", "utf-8-sig"])
