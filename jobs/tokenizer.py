@@ -12,7 +12,7 @@ from jobs.configs.tokenizer import TokenizerConfig
 from jobs.stage.context import Look, StageContext, StageError
 from jobs.stage.corpus_input import open_corpus
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.bpe.trainer import TrainingError
+from tokenization.bpe.trainer import TrainingError, slow
 from tokenization.dialogues.wording import generate
 from tokenization.documents import Catalogue, Corpus
 from tokenization.files.storage import write_json
@@ -37,6 +37,8 @@ def train_tokenizer(ctx: StageContext, config: TokenizerConfig) -> dict[str, Any
         often = _passes(catalogue, config)
     except MixtureError as error:
         raise StageError(f"tokenizer: {error}", Look(ctx.stage)) from error
+    if reason := slow():
+        ctx.reporter.message(reason)
     try:
         tokenizer = Tokenizer.train(_texts(corpus, catalogue, often, config), config.vocab_size)
     except TrainingError as error:

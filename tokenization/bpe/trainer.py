@@ -1,18 +1,23 @@
 """Learn the merges of a byte-level BPE with gigabpe, on words that array operations have cut.
 
 gigabpe cannot take a split of ours. So it gets a file that it splits at blanks: our words with blanks between them,
-every byte written as one letter. It learns the same merges as the `tokenizers` trainer, in a fraction of the time.
+every byte written as one letter. The trainer of `tokenizers` learns the same merges from that file, in several times
+the time. It takes over where gigabpe, which is young, is not installed.
 """
 
 from __future__ import annotations
 
 import codecs
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
 from tokenization.bpe.words import mark_words
 
+LEAST_OFTEN = 2  # times that a pair must occur
 BATCH_CHARACTERS = 300_000  # fastest while the arrays fit a processor's cache
 
 # The alphabet of `tokenizers`' ByteLevel: a printable byte stands for itself, the others get characters from U+0100 on.
@@ -38,8 +43,6 @@ def learn_merges(texts: Iterable[str], tokens: int) -> list[tuple[str, str]]:
     Pairs that occur once are not merged. The same texts give the same merges. The words are written to a temporary file
     in TMPDIR, about 1.5 times as large as the texts. Raises TrainingError if the file cannot be written.
     """
-    import gigabpe
-
     with tempfile.TemporaryDirectory(prefix="bpe-") as folder:
         words = Path(folder, "words.txt")
         try:
@@ -51,8 +54,32 @@ def learn_merges(texts: Iterable[str], tokens: int) -> list[tuple[str, str]]:
             raise TrainingError(
                 f"cannot write the training words to {words}: {error.strerror}; set TMPDIR to use another folder"
             ) from error
-        _, merges = gigabpe.train_bpe([str(words)], 256 + tokens, pretokenizer="whitespace", min_frequency=2)
+        learn = _by_tokenizers if slow() else _by_gigabpe
+        merges = learn(str(words), 256 + tokens)
     return [(left.translate(_SURFACES), right.translate(_SURFACES)) for left, right in merges]
+
+
+def slow() -> str:
+    """Return why merges are not learned by gigabpe; empty if they are."""
+    try:
+        import gigabpe  # noqa: F401
+    except ImportError as error:
+        return f"gigabpe is not used, so training a vocabulary is several times slower: {error}"
+    return ""
+
+
+def _by_gigabpe(words: str, tokens: int) -> list[tuple[str, str]]:
+    import gigabpe
+
+    return gigabpe.train_bpe([words], tokens, pretokenizer="whitespace", min_frequency=LEAST_OFTEN)[1]
+
+
+def _by_tokenizers(words: str, tokens: int) -> list[tuple[str, str]]:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=tokens, min_frequency=LEAST_OFTEN, show_progress=False)
+    tokenizer.train([words], trainer)
+    return json.loads(tokenizer.to_str())["model"]["merges"]
 
 
 def _batches(texts: Iterable[str]) -> Iterator[str]:

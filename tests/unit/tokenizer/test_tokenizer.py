@@ -12,6 +12,7 @@ from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import Tokenizer, TokenizerError
+from tokenization.bpe.trainer import slow
 
 TEXTS = [
     "Ala ma kota, a kot ma Alę. W Szczebrzeszynie chrząszcz brzmi w trzcinie i Szczebrzeszyn z tego słynie.",
@@ -99,6 +100,15 @@ def test_training_is_deterministic_across_processes():
         for _ in range(2)
     }
     assert digests == {Tokenizer.train(TEXTS, 600).digest + "\n"}
+
+
+def test_without_gigabpe_the_same_tokenizer_is_trained_and_a_line_says_so(tokenizer, monkeypatch):
+    assert slow() == ""
+    monkeypatch.setitem(sys.modules, "gigabpe", None)
+    assert slow().startswith("gigabpe is not used, so training a vocabulary is several times slower: ")
+    other = Tokenizer.train([*TEXTS, *NASTY * 2], 900)
+    monkeypatch.undo()
+    assert other.json == Tokenizer.train([*TEXTS, *NASTY * 2], 900).json and other.merges > tokenizer.merges
 
 
 def test_a_foreign_tokenizer_is_refused(tokenizer, tmp_path):
