@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
@@ -19,11 +20,14 @@ from typing import Literal
 import psutil
 
 from jobs.stage import ray_folder
+from jobs.stage.background import in_background
 from jobs.stage.context import StageError
 from pipelines.code_digest import ROOT
 
 PROJECT = "rxt-pipeline"
+PATIENCE_SECONDS = 20
 FREE_BYTES, MEMORY_BYTES = 5_000_000_000, 8_000_000_000  # what the demo needs
+DEVICES = Path("/dev")
 PORTS = ((5000, "rxt ui"), (8265, "the dashboard of a Ray head"))
 
 
@@ -38,14 +42,17 @@ class Finding:
 
 
 def examine_machine() -> list[Finding]:
-    """All findings. A check that itself fails is a finding, too."""
+    """All findings. A check that fails, or that gives no answer within PATIENCE_SECONDS, is a finding, too."""
     checks = (_python, _packages, _processors, _memory, _disk, _temporary, _gpus, _ports, _cluster, _store, _tracking)
     found = []
     for check in checks:
+        name = check.__name__.strip("_")
         try:
-            found += check()
+            found += in_background(partial(_findings, check), name).result(PATIENCE_SECONDS)
+        except TimeoutError:
+            found.append(Finding(name, "bad", f"no answer within {PATIENCE_SECONDS} s", "rxt doctor"))
         except Exception as error:  # whatever is wrong with a machine, the other checks go on
-            found.append(Finding(check.__name__.strip("_"), "bad", f"{type(error).__name__}: {error}"))
+            found.append(Finding(name, "bad", f"{type(error).__name__}: {error}"))
     return found
 
 
@@ -60,6 +67,10 @@ def print_findings(findings: list[Finding], as_json: bool) -> int:
     rows = [(finding.check, finding.state, finding.found, finding.next) for finding in findings]
     print_table(console_on(sys.stdout), table_of(("check", "state", "found", "next"), rows))
     return code
+
+
+def _findings(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    return list(check())
 
 
 def _python() -> Iterator[Finding]:
@@ -121,17 +132,19 @@ def _temporary() -> Iterator[Finding]:
 
 
 def _gpus() -> Iterator[Finding]:
+    """What torch finds. It takes seconds to load, so it is not asked where there is no device of a driver."""
+    if not [*DEVICES.glob("nvidia[0-9]*"), *DEVICES.glob("dxg")]:  # the second is that of WSL
+        yield Finding("GPUs", "ok", f"none; torch {version('torch')}")
+        return
     import torch
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
         found = ", ".join(f"{gpu.name} {_giga(gpu.total_memory)}" for gpu in names)
         yield Finding("GPUs", "ok", f"{found}; torch {torch.__version__}")
-    elif Path("/dev/nvidia0").exists():
+    else:
         found = f"there is one, and torch {torch.__version__} cannot use it"
         yield Finding("GPUs", "bad", found, "install the CUDA build of torch: docs/installation.md")
-    else:
-        yield Finding("GPUs", "ok", f"none; torch {torch.__version__}")
 
 
 def _ports() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore
 from pipelines.planner import plan
+from pipelines.upkeep import doctor
 from pipelines.upkeep.gc import find_garbage
 from tests.support.toy_graph import run, toy
 
@@ -159,11 +161,29 @@ def test_doctor_finds_what_is_wrong_and_says_the_command(store, monkeypatch):
     }  # fmt: skip
 
 
+def test_doctor_asks_torch_where_a_driver_has_a_device(store, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "DEVICES", tmp_path)
+    assert [finding.found.split(";")[0] for finding in doctor.examine_machine() if finding.check == "GPUs"] == ["none"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "nvidia3").touch()
+    (found,) = [finding for finding in doctor.examine_machine() if finding.check == "GPUs"]
+    assert found.found.startswith("there is one") and "CUDA build" in found.next
+
+
 def test_doctor_of_a_store_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RXT_STORE", str(tmp_path / "file"))
     shown = rxt("doctor")
     assert shown.exit_code == 2 and "is a file, not a folder" in shown.stdout
+
+
+def test_doctor_waits_for_no_answer_for_long(store, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(doctor, "PATIENCE_SECONDS", 0.5)
+        found = {finding.check: finding for finding in doctor.examine_machine()}
+    assert found["tracking"] == doctor.Finding("tracking", "bad", "no answer within 0.5 s", "rxt doctor")
+    assert found["store"].state == "ok"
 
 
 def test_version_and_completion():
