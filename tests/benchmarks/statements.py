@@ -394,6 +394,7 @@ def chaos() -> str:
     ]
     return (
         f"{sum(line['struck'] for line in found)} faults in runs up to `{found[-1]['until']}` "
-        f"{source('chaos', *found)}. Each run ended with the files of an undisturbed one:\n\n"
+        f"{source('chaos', *found)}. Each run ended with the files of an undisturbed one, but "
+        "for the times that reports tell:\n\n"
         + table(("fault", "what it does", "times", "most steps done again"), rows)
     )

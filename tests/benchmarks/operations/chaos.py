@@ -8,9 +8,10 @@ The seed draws stages, kinds of faults (faults.py) and moments: a share of the t
 After each fault the same command is begun again, at once. A life has failed if a complete artifact does not hold the
 bytes that its manifest promises, if two commands wrote one attempt at a time, if a command ended in another way than
 its fault allows, if more than three steps were lost (a checkpoint every second step, and one step reported while it is
-written), if MLflow still shows a run as running, or if the files of the end are not those of the undisturbed run. Lines
-are written when a life has ended well, and say whether each fault struck anything. If a life is interrupted, the same
-command goes on with it. It needs root: the store is a small file system, which one fault fills.
+written), if MLflow still shows a run as running, or if the files of the end are not those of the undisturbed run, but
+for the times that reports tell. Lines are written when a life has ended well, and say whether each fault struck
+anything. If a life is interrupted, the same command goes on with it. It needs root: the store is a small file system,
+which one fault fills.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from tests.benchmarks.operations.faults import FAULTS, Scene
-from tests.benchmarks.operations.store_proofs import WriterWatch, complete, last_step
+from tests.benchmarks.operations.store_proofs import WriterWatch, complete, last_step, without_times
 from tests.benchmarks.record import RESULTS, append, environment
 from tests.support.nano import RXT, Command, Workspace
 from tests.support.processes import SECONDS, until
@@ -175,12 +176,14 @@ class Life:
         return {"number": number, "does": does, "lost": lost} | kept
 
     def check_end(self) -> None:
-        ours, undisturbed = (complete(workspace.store) for workspace in (self.workspace, self.undisturbed))
+        stores = (self.workspace.store, self.undisturbed.store)
+        ours, undisturbed = map(complete, stores)
         assert sorted(ours) == sorted(self.stages)
         for stage, own in ours.items():
-            files = undisturbed[stage]
-            differ = {name for name in files.keys() | own.keys() if files.get(name) != own.get(name)}
-            assert not differ, f"{stage}: {sorted(differ)} differ"
+            assert own.keys() == undisturbed[stage].keys(), stage
+            for name in (name for name in own if own[name] != undisturbed[stage][name]):
+                one, other = (without_times(next(store.glob(f"{stage}/*/{name}"))) for store in stores)
+                assert one == other, f"{stage}: {name} differs"
         client = MlflowClient(f"sqlite:///{self.workspace.database}")
         (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")
         runs = client.search_runs([experiment.experiment_id], max_results=1000)

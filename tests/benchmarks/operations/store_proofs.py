@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 SECONDS_BETWEEN_LOOKS = 0.1
+MILLISECONDS = re.compile(r"[\d.,]+ ms")
 
 
 def complete(store: Path) -> dict[str, dict[str, str]]:
@@ -22,6 +25,30 @@ def complete(store: Path) -> dict[str, dict[str, str]]:
         assert hashes == {name: entry["sha256"] for name, entry in outputs.items()}, path
         assert found.setdefault(path.parents[1].name, hashes) is hashes, path
     return found
+
+
+def without_times(path: Path) -> Any:
+    """Return what a file of a result says, without the times that were measured while it was made: those of answers,
+    and how long each stage took."""
+    if path.name == "latency_by_turn.png":
+        return b""
+    if path.name == "evaluation.json":
+        evaluation = json.loads(path.read_text())
+        for record in evaluation["latency"]:
+            for key in [key for key in record if key.endswith("_seconds")]:
+                del record[key]
+        return evaluation
+    return list(_rows(path.read_text())) if path.suffix == ".md" else path.read_bytes()
+
+
+def _rows(page: str) -> Iterator[list[str]]:
+    """Give the cells of each line of a page, without what is aligned and without the column `seconds` of a table."""
+    seconds = None
+    for line in page.splitlines():
+        cells = [MILLISECONDS.sub("ms", cell).strip(" -:") for cell in line.split("|")]
+        if "seconds" in cells or len(cells) == 1:  # another table, or a line outside
+            seconds = cells.index("seconds") if "seconds" in cells else None
+        yield [cell for number, cell in enumerate(cells) if number != seconds]
 
 
 def last_step(store: Path, stage: str) -> int:
