@@ -34,6 +34,7 @@ from pipelines.tracker.database import PROBE_SECONDS, prepare, sqlite_path
 from pipelines.tracker.environment import prepare_environment
 from pipelines.tracker.errors import TrackingError, TrackingUnavailable
 from pipelines.tracker.liveness import HEARTBEAT, PROCESS, Heartbeat, lost_parents
+from pipelines.tracker.models import Shown, is_to_hand_over, register, show_lineage
 from pipelines.tracker.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:
@@ -145,6 +146,18 @@ class Tracking:
         self.log_metrics(run_id, [(name, value, 0, now) for name, value in metrics.items()])
         with self._reaching():
             self._client.set_tag(run_id, "mlflow.note.content", text)
+
+    def show_models(self, made: Sequence[Shown], text: str) -> None:
+        """Shows the models of complete artifacts, each after those it came from. The one to hand over is registered
+        under the name of the experiment, with a text in Markdown."""
+        with self._reaching():
+            for artifact in made:
+                if (run := self._find(artifact.run_id)) is None:
+                    continue
+                experiments = {self._experiment_id, run.info.experiment_id}
+                model_id = show_lineage(self._client, run, sorted(experiments), artifact)
+                if model_id and is_to_hand_over(artifact):
+                    register(self._client, f"rxt-{self.preset}", model_id, artifact, text)
 
     def page_of(self, run_id: str) -> str:
         """The address, below that of the server, of a run."""

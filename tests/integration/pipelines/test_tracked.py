@@ -101,6 +101,47 @@ def test_the_run_of_a_command_shows_what_its_stages_found_made_or_reused(tmp_pat
     assert client.get_run(child["pretrain"]).data.metrics["step_share"] == 0.5
 
 
+def make_model(ctx, config):
+    """Write what stands for weights, in the folder itself if it is the export."""
+    folder = Path(ctx.output_uri, "" if ctx.stage == "export" else "model")
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_text(ctx.artifact_id)
+    return {"result": f"a model of {ctx.stage}"}
+
+
+def test_models_are_shown_with_what_they_came_from_and_the_export_is_registered(tmp_path, tracked, monkeypatch):
+    tracking, client = tracked
+    store = ArtifactStore(str(tmp_path / "store"))
+    monkeypatch.setattr(toy_graph, "make_model", make_model, raising=False)
+    pretrain = toy("pretrain", toy("shards"), function="make_model")
+    sft = toy("sft", pretrain, function="make_model")
+    stages = [*pretrain.inputs.values(), pretrain, sft, toy("export", sft, function="make_model")]
+    assert run(stages, store, targets=stages[:2], tracking=tracking()) == 0
+    for _ in range(2):  # a rerun makes another version, and shows nothing twice
+        assert run(stages, store, fresh=["export"], tracking=tracking()) == 0
+
+    (experiment,) = client.search_experiments(filter_string="name = 'rxt-toy'")
+    models = {model.model_id: model for model in client.search_logged_models([experiment.experiment_id])}
+    newest = {stage.name: plan(stages, store)[stage.name].made.attempt for stage in stages}
+    runs = {name: client.get_run(store.read_json(attempt, "run.json")["mlflow_run_id"])
+            for name, attempt in newest.items()}  # fmt: skip
+    made = {name: [models[model.model_id].name for model in run.outputs.model_outputs] for name, run in runs.items()}
+    read = {name: [models[model.model_id].name for model in run.inputs.model_inputs] for name, run in runs.items()}
+    shown = {name: f"{name}-{attempt.artifact_id}" for name, attempt in newest.items()}
+    assert made == {"shards": [], **{name: [shown[name]] for name in ("pretrain", "sft", "export")}}
+    assert read == {"shards": [], "pretrain": [], "sft": [shown["pretrain"]], "export": [shown["sft"]]}
+    assert len(models) == 4 and {model.status for model in models.values()} == {"READY"}
+
+    versions = client.search_model_versions("name = 'rxt-toy'")
+    assert [models[version.source.removeprefix("models:/")].name for version in versions] == [
+        shown["export"],
+        f"{shown['export'][:-1]}1",
+    ]
+    assert versions[0].run_id == runs["export"].info.run_id
+    assert versions[0].tags["rxt.artifact_uri"] == store.uri(newest["export"])
+    assert "| a model of pretrain |" in versions[0].description
+
+
 def test_points_that_a_killed_process_had_not_sent_are_sent_by_the_next_and_none_twice(tmp_path, tracked):
     tracking, client = tracked[0](), tracked[1]
     store, attempt = ArtifactStore(str(tmp_path / "store")), Attempt("count", "0" * 12, 1)

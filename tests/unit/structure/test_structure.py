@@ -27,7 +27,7 @@ MAY_IMPORT = {
         jobs/stage/ray_setup.py jobs/stage/ray_watch.py jobs/stage/resources.py jobs/stage/tasks.py
         jobs/training/fit.py jobs/training/monitor.py jobs/training/worker.py pipelines/cluster.py
     """,
-    "mlflow": "pipelines/tracker/database.py pipelines/tracking.py",
+    "mlflow": "pipelines/tracker/database.py pipelines/tracker/models.py pipelines/tracking.py",
 }
 HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplotlib"}
 # their commands import them when they are called
