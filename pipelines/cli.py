@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 stage_app = typer.Typer(help="One stage: list, show, rerun, discard.", no_args_is_help=True)
 app.add_typer(stage_app, name="stage")
-data_app = typer.Typer(help="One data set of conversations: preview.", no_args_is_help=True)
+data_app = typer.Typer(help="One source of texts or conversations: preview.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 jobs_app = typer.Typer()
 app.add_typer(jobs_app, name="jobs")

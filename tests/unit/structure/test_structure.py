@@ -36,7 +36,9 @@ MAY_START_HEAVY = {
     "pipelines/estimate/plan.py",
     "pipelines/estimate/report.py",
     "pipelines/own_words.py",
+    "pipelines/first_rows.py",
     "pipelines/preview.py",
+    "pipelines/preview_texts.py",
 }
 LONGEST = 400
 MOST_FILES = 15
