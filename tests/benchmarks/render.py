@@ -4,8 +4,8 @@
     python -m tests.benchmarks.render --check    names the documents whose blocks are out of date, with exit code 1
 
 A block of a Markdown document stands between `<!-- results: NAME -->` and `<!-- end -->`, each on a line of its own.
-What stands in it comes from the function of that name in statements.py, which reads the lines of results/. Nothing but
-Python is needed.
+What stands in it comes from the function of that name in a statements.py, which reads the lines of results/. Nothing
+but Python is needed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.result_lines import RESULTS
-from tests.benchmarks.statements import STATEMENTS
+from tests.benchmarks import statements as _others  # noqa: F401  (registers its blocks)
+from tests.benchmarks.memory import statements as _memory  # noqa: F401
+from tests.benchmarks.result_lines import RESULTS, STATEMENTS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^<!-- results: (?P<name>[\w-]+) -->\n(?P<text>.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
@@ -34,7 +35,7 @@ def documents() -> list[Path]:
 
 def rendered(text: str, folder: Path) -> str:
     """Return the text of a document in `folder`, with all its blocks as the results have them today. Raises ValueError
-    for a block that statements.py does not know."""
+    for a block that no statements.py knows."""
 
     def block(found: re.Match[str]) -> str:
         name = found["name"]

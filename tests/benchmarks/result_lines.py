@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 Line = dict[str, Any]
+STATEMENTS: dict[str, Callable[[], str]] = {}
+
+
+def statement(function: Callable[[], str]) -> Callable[[], str]:
+    """Register a function that writes the block of its name."""
+    STATEMENTS[function.__name__.replace("_", "-")] = function
+    return function
 
 
 @cache
@@ -62,3 +69,8 @@ def listed(values: Iterable[str]) -> str:
 
 def verdict(met: bool) -> str:
     return "met" if met else "missed"
+
+
+def interval(line: Line, digits: int = 0) -> str:
+    """The 95 % interval of a share, in percent."""
+    return f"{100 * line['low']:.{digits}f} to {100 * line['high']:.{digits}f}"

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from jobs.evaluation.own_words.playing import play_own_words
 from jobs.evaluation.own_words.reader import read_own_words
-from jobs.evaluation.own_words.tables import summarise
+from jobs.evaluation.own_words.tables import summarise, tally
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.size import active_parameters, parameters
+from tests.benchmarks.memory.nearest_turn import ARM, quote_nearest_turns
 from tests.benchmarks.memory.recall import artifact
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
@@ -49,15 +51,19 @@ def main() -> None:
             "turns_cut": len(played.cut),
         }
         for arm, axes in summarise(own, [played])["arms"].items():
-            lines += [
-                about | {"arm": arm, "by": axis, "group": group} | cell
-                for axis, cells in axes.items()
-                for group, cell in cells.items()
-            ]
+            lines += _lines(about | {"arm": arm}, axes)
+    lines += _lines(common | {"arm": ARM}, tally(own.dialogues, quote_nearest_turns(own.dialogues)))
     append(arguments.results, lines)
     for line in lines:
         if line["by"] in ("all", "tier"):
             print(f"{line['arm']:13} {line['group']:8} {100 * line['accuracy']:5.1f} %  n {line['n']}")
+
+
+def _lines(about: dict[str, Any], axes: dict[str, Any]) -> list[dict[str, Any]]:
+    """One line per group of each axis."""
+    return [
+        about | {"by": axis, "group": group} | cell for axis, cells in axes.items() for group, cell in cells.items()
+    ]
 
 
 def parse() -> argparse.Namespace:

@@ -14,7 +14,8 @@ from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE
-from tokenization.dialogues.broad.phrasing import ANSWERS, PLAIN_ACKNOWLEDGEMENTS
+from tokenization.dialogues.broad.phrasing import ANSWERS, PLAIN_ACKNOWLEDGEMENTS, QUOTED
+from tokenization.dialogues.broad.sentences import closed
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
@@ -198,14 +199,34 @@ def test_questions_lie_at_the_distances_that_are_asked_for():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(language):
     frame, acknowledgement = ANSWERS[language], PLAIN_ACKNOWLEDGEMENTS[language]
-    asked = 0
+    before, after = QUOTED[language].split("{quote}")
+    kinds: Counter[str] = Counter()
     for index in range(300):
         conversation = generate(replace(SPEC, plain=1.0, distract=0.0), language, "train", 5, index)
         for probe in conversation.probes:
             turn = conversation.interactions[probe.turn]
-            expected = REFUSALS[language] if probe.kind == "unknown" else frame.format(value=probe.gold[0])
-            assert turn.answer == expected and probe.tag in ("", "never-told", "told-later", "somebody-else")
             told = conversation.interactions[probe.turn - probe.distance]
+            if probe.kind == "recall":
+                assert turn.answer == f"{before}{closed(told.query)}{after}"
+            else:
+                expected = REFUSALS[language] if probe.kind == "unknown" else frame.format(value=probe.gold[0])
+                assert turn.answer == expected
+            assert probe.tag in ("", "never-told", "told-later", "somebody-else")
             assert probe.kind == "unknown" or told.answer == acknowledgement
-            asked += 1
-    assert asked > 500
+            kinds[probe.kind] += 1
+    assert min(kinds[kind] for kind in ("recall", "update", "unknown")) > 50
+
+
+def test_a_quote_is_a_part_of_the_turn_that_told_the_fact_and_holds_its_value_alone(conversations):
+    before, after = QUOTED[conversations[0].language].split("{quote}")
+    parts = 0
+    for conversation, probe in questions(conversations):
+        answer = conversation.interactions[probe.turn].answer
+        if probe.tag or not (answer.startswith(before) and answer.endswith(after)):
+            continue
+        quote = answer.removeprefix(before).removesuffix(after)
+        told = conversation.interactions[probe.turn - probe.distance].query
+        assert quote.rstrip(".!?…") in told and any(contains(quote, gold) for gold in probe.gold)
+        assert not any(contains(quote, value) for value in probe.forbidden)
+        parts += len(quote) < len(told) - 1
+    assert parts > 20

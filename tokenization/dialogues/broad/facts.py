@@ -27,12 +27,14 @@ _PARTNERS = frozenset(
 
 @dataclass
 class Fact:
-    """One fact. `owner` is None for the user. `values` are those told so far, the newest last, in turn `stated`."""
+    """One fact. `owner` is None for the user. `values` are those told so far, the newest last, in turn `stated`.
+    `quote` is the sentence that told the only value; it is empty after a change."""
 
     attribute: Attribute
     owner: Relation | None = None
     values: list[Value] = field(default_factory=list)
     stated: int = 0
+    quote: str = ""
     retracted: bool = False
     told_of_another: bool = False
 

@@ -17,8 +17,11 @@ from tokenization.records import Interaction, Language
 
 OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # shares of statements: with an opener, a remark before, a remark after
 OPENED_QUESTION, LED_UP = 0.15, 0.15  # shares of questions: with an opener before, a sentence before
-# A sentence that fits every fact, and its share of the answers. With many wordings of an answer, each would be less
-# likely than a refusal, and a greedy model would refuse.
+# An answer quotes the sentence that told the fact. This is easier to learn than to cut the value out of it, and works
+# for sentences of all forms. If the value has changed, the answer gives it alone, as a sentence about a change may hold
+# the old one. Most answers have one of these two forms. With many wordings, each would be less likely than a refusal,
+# and a greedy model would refuse.
+QUOTED: dict[Language, str] = {"en": 'You told me: "{quote}"', "pl": "Twoje słowa: „{quote}”"}
 ANSWERS: dict[Language, str] = {"en": "It's {value}.", "pl": "Mam zapisane: {value}."}
 FRAMED = 0.7
 PLAIN_ACKNOWLEDGEMENTS: dict[Language, str] = {"en": ENGLISH.acknowledgement, "pl": POLISH.acknowledgement}
@@ -43,40 +46,44 @@ class Phrasing:
         proper = fact.attribute.word[:1].isupper() and sentence.startswith(fact.attribute.word[:3])
         return fill(sentence, values, inside=inside and not proper, as_written=as_written)
 
-    def answer(self, fact: Fact, value: Value | None = None) -> str:
-        sentence = self._answer(fact)
-        as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
-        told = (value or fact.values[-1])[0]
-        return fill(sentence, fact.named(by_user=False) | {"value": told}, as_written=as_written)
+    def answer(self, fact: Fact) -> str:
+        """Answer a question about a fact."""
+        if not (self.plain or self.rng.random() < FRAMED):
+            return self.in_a_sentence(fact, fact.values[-1])
+        if fact.quote:
+            return QUOTED[self.language].replace("{quote}", closed(fact.quote))
+        return ANSWERS[self.language].replace("{value}", fact.values[-1][0])
 
-    def _answer(self, fact: Fact) -> str:
-        """Draw an answer that has words before the value, if there is one: at the start a value gets a capital, and so
-        other tokens than those that memory holds."""
-        if self.plain or self.rng.random() < FRAMED:
-            return ANSWERS[self.language]
+    def in_a_sentence(self, fact: Fact, value: Value) -> str:
+        """Draw a sentence of the assistant with the value, one that has words before it, if there is one: at the start
+        a value gets a capital, and so other tokens than those that memory holds."""
         after_words = [sentence for sentence in fact.attribute.answer if not sentence.startswith("{value}")]
-        return self.rng.choice(after_words or fact.attribute.answer)
+        sentence = self.rng.choice(after_words or fact.attribute.answer)
+        as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
+        return fill(sentence, fact.named(by_user=False) | {"value": value[0]}, as_written=as_written)
 
-    def statement(self, fact: Fact, value: Value, bare: bool) -> str:
+    def statement(self, fact: Fact, value: Value, bare: bool) -> tuple[str, str]:
         return self.around(self.rng.choice(fact.attribute.tell), fact, value, bare)
 
-    def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> str:
-        """Fill a statement, and perhaps add an opener or remarks."""
+    def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> tuple[str, str]:
+        """Fill a statement, and perhaps add an opener or remarks. Returns the text, and the part that is the statement
+        itself."""
         rng, phrases, bare = self.rng, self.material.phrases, bare or self.plain
         opener = ""
         if not bare and rng.random() < OPENED:
             opener = rng.choice(phrases["opener"] + phrases["opener_statement"])
         opener = opener if opener and takes_opener(sentence, opener, self.language) else ""
-        text = self.said(fact, sentence, value, inside=bool(opener))
+        text = said = self.said(fact, sentence, value, inside=bool(opener))
         text = f"{opener} {text}" if opener else text
         if not bare and not opener and rng.random() < FILLED:
-            text = f"{self.phrase('filler')} {text[0].upper() + text[1:]}"
+            said = said[0].upper() + said[1:]
+            text = f"{self.phrase('filler')} {said}"
         if not bare and rng.random() < TAILED and text.removesuffix(".").endswith(value[0]):
             tail = self.phrase("tail")
             text = f"{text.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
         if not bare and rng.random() < FOLLOWED:
             text = f"{closed(text)} {self.phrase('after')}"
-        return text
+        return text, said
 
     def question(self, fact: Fact, bare: bool) -> str:
         rng, sentence = self.rng, self.rng.choice(fact.attribute.ask)
@@ -96,7 +103,7 @@ class Phrasing:
         if self.rng.random() >= self.echo:
             return self.phrase(phrases)
         if self.rng.random() < IN_A_SENTENCE:
-            return f"{closed(self.phrase(phrases))} {self.answer(fact, value)}"
+            return f"{closed(self.phrase(phrases))} {self.in_a_sentence(fact, value)}"
         as_written = fact.attribute.kind in AS_WRITTEN
         return fill(self.phrase("acknowledge_value"), {"value": value[0]}, as_written=as_written)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import NamedTuple
 
 from tokenization.dialogues.broad.facts import OPEN, OPEN_IN_PLAIN, Fact, FactDrawer, said_forms
 from tokenization.dialogues.broad.material import material
@@ -36,6 +37,17 @@ def generate_broad(
     script = write_script(spec, rng, again=split == "train", plain=plain)
     speech = _Speech(spec, language, split, rng, distractors, script.facts, plain)
     return speech.conversation(f"broad-{language}-{split}-{seed}-{index}", script.turns)
+
+
+class Made(NamedTuple):
+    """An interaction, and for each fact that it tells the sentence to quote, or nothing."""
+
+    interaction: Interaction
+    quotes: tuple[str, ...] = ()
+
+    @property
+    def characters(self) -> int:
+        return len(self.interaction.query) + len(self.interaction.answer)
 
 
 class _Speech:
@@ -105,29 +117,31 @@ class _Speech:
                 return self._state(number, [*told, (fact, right)], interaction)
         return self._state(number, told, self._fitted(lambda bare: self._plain(fact, value, bare)))
 
-    def _state(self, number: int, told: list[tuple[Fact, Value]], interaction: Interaction) -> Interaction:
-        for fact, value in told:
+    def _state(self, number: int, told: list[tuple[Fact, Value]], made: Made) -> Interaction:
+        quotes = made.quotes or ("",) * len(told)
+        for (fact, value), quote in zip(told, quotes, strict=True):
             fact.values.append(value)
-            fact.stated, fact.retracted = number, False
-        return interaction
+            fact.stated, fact.retracted, fact.quote = number, False, quote
+        return made.interaction
 
-    def _plain(self, fact: Fact, value: Value, bare: bool) -> Interaction:
-        return Interaction(
-            self.phrasing.statement(fact, value, bare), self.phrasing.acknowledged(fact, value, "acknowledge")
-        )
+    def _plain(self, fact: Fact, value: Value, bare: bool) -> Made:
+        text, said = self.phrasing.statement(fact, value, bare)
+        return Made(Interaction(text, self.phrasing.acknowledged(fact, value, "acknowledge")), (said,))
 
-    def _pair(self, told: list[tuple[Fact, Value]]) -> Interaction:
+    def _pair(self, told: list[tuple[Fact, Value]]) -> Made:
         patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
         first = self.phrasing.said(told[0][0], patterns[0], told[0][1])
-        inside = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
-        text = joined(self.phrasing.phrase("join"), first, inside) if self.rng.random() < IN_ONE else None
-        text = text or f"{closed(first)} {self.phrasing.said(told[1][0], patterns[1], told[1][1])}"
-        return Interaction(text, self.phrasing.phrase("acknowledge"))
+        second = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
+        text = joined(self.phrasing.phrase("join"), first, second) if self.rng.random() < IN_ONE else None
+        if text is None:
+            second = self.phrasing.said(told[1][0], patterns[1], told[1][1])
+            text = f"{closed(first)} {second}"
+        return Made(Interaction(text, self.phrasing.phrase("acknowledge")), (first, second))
 
-    def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Interaction:
+    def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Made:
         first = self.phrasing.said(fact, self.rng.choice(fact.attribute.tell), wrong)
         text = f"{closed(first)} {self.phrasing.correction(fact, wrong, right)}"
-        return Interaction(text, self.phrasing.acknowledged(fact, right, "acknowledge"))
+        return Made(Interaction(text, self.phrasing.acknowledged(fact, right, "acknowledge")))
 
     def _change(self, number: int, fact: Fact) -> Interaction | None:
         if not fact.known:
@@ -136,18 +150,15 @@ class _Speech:
         if value is None:
             return None
 
-        def text(bare: bool) -> Interaction:
+        def text(bare: bool) -> Made:
             changes = fact.attribute.change
             if not changes or self.rng.random() < BY_VALUES:
                 query = self.phrasing.correction(fact, fact.values[-1], value)
             else:
-                query = self.phrasing.around(self.rng.choice(changes), fact, value, bare)
-            return Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change"))
+                query, _ = self.phrasing.around(self.rng.choice(changes), fact, value, bare)
+            return Made(Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change")))
 
-        interaction = self._fitted(text)
-        fact.values.append(value)
-        fact.stated = number
-        return interaction
+        return self._state(number, [(fact, value)], self._fitted(text))
 
     def _tell_of_another(self, fact: Fact) -> Interaction | None:
         another = self.drawer.of_another(fact)
@@ -156,7 +167,7 @@ class _Speech:
             return None
         fact.told_of_another = True
         self.of_others.append(value)
-        return self._fitted(lambda bare: self._plain(another, value, bare))
+        return self._fitted(lambda bare: self._plain(another, value, bare)).interaction
 
     def _retract(self, fact: Fact) -> Interaction | None:
         if not fact.known or fact.owner is not None or fact.attribute.word:
@@ -174,23 +185,23 @@ class _Speech:
         if fact.known and grid and number - fact.stated not in grid:  # its change was left out
             return None, None
         if not fact.known:
-            interaction = self._fitted(
-                lambda bare: Interaction(self.phrasing.question(fact, bare), self.phrasing.refusal(fact))
-            )
-            return interaction, self._probe_of_unknown(number, fact, interaction.answer)
+            refused = self._fitted(
+                lambda bare: Made(Interaction(self.phrasing.question(fact, bare), self.phrasing.refusal(fact)))
+            ).interaction
+            return refused, self._probe_of_unknown(number, fact, refused.answer)
         if len(asked) == 2:
             both = self._fitted(lambda bare: self._both(asked))
             if self._fits(both):
-                return both, self._probe(number, asked, both.answer, "two-facts")
-        interaction = self._fitted(
-            lambda bare: Interaction(self.phrasing.question(fact, bare), self.phrasing.answer(fact))
-        )
-        return interaction, self._probe(number, [fact], interaction.answer)
+                return both.interaction, self._probe(number, asked, both.interaction.answer, "two-facts")
+        answered = self._fitted(
+            lambda bare: Made(Interaction(self.phrasing.question(fact, bare), self.phrasing.answer(fact)))
+        ).interaction
+        return answered, self._probe(number, [fact], answered.answer)
 
-    def _both(self, facts: list[Fact]) -> Interaction:
+    def _both(self, facts: list[Fact]) -> Made:
         questions = [self.phrasing.said(fact, self.rng.choice(fact.attribute.ask)) for fact in facts]
         query = " ".join(question if question.endswith(("?", ".", "!")) else f"{question}?" for question in questions)
-        return Interaction(query, " ".join(closed(self.phrasing.answer(fact)) for fact in facts))
+        return Made(Interaction(query, " ".join(closed(self.phrasing.answer(fact)) for fact in facts)))
 
     def _probe(self, number: int, facts: list[Fact], answer: str, tag: ProbeTag = "") -> Probe:
         kind: ProbeKind = "update" if any(len(fact.values) > 1 for fact in facts) else "recall"
@@ -251,14 +262,14 @@ class _Speech:
     def _greet(self) -> Interaction | None:
         return self.phrasing.exchange(self.material.greetings) if self.material.greetings else None
 
-    def _fits(self, interaction: Interaction) -> bool:
-        return len(interaction.query) + len(interaction.answer) <= self.spec.characters
+    def _fits(self, made: Made) -> bool:
+        return made.characters <= self.spec.characters
 
-    def _fitted(self, make: Callable[[bool], Interaction]) -> Interaction:
+    def _fitted(self, make: Callable[[bool], Made]) -> Made:
         """Make an interaction several times. Return the first that is short enough, or the shortest."""
-        made: list[Interaction] = []
+        made: list[Made] = []
         for number in range(_TRIES):
             made.append(make(number >= _TRIES // 2))
             if self._fits(made[-1]):
                 return made[-1]
-        return min(made, key=lambda one: len(one.query) + len(one.answer))
+        return min(made, key=lambda one: one.characters)

@@ -1,0 +1,192 @@
+"""What the documentation states about memory: one function per block, from the lines in results/.
+
+A statement speaks of the newest line of each case and says where that line comes from. `RESULTS/` in a link stands for
+the folder of results.
+"""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from tests.benchmarks.result_lines import (
+    Line,
+    interval,
+    lines,
+    listed,
+    newest,
+    of_seeds,
+    percent,
+    source,
+    span,
+    statement,
+    table,
+    verdict,
+)
+
+ARMS = {
+    ("rxt", "free-running"): "RxT, live memory",
+    ("zeroed", "free-running"): "RxT, memory zeroed (control)",
+    ("shuffled", "free-running"): "RxT, memory of another conversation (control)",
+    ("no_history", "free-running"): "baseline without history (floor)",
+    ("full_history", "free-running"): "baseline with full history (rival)",
+    ("rxt", "teacher-forced"): "RxT, reference answers written (diagnostic)",
+    ("full_history", "teacher-forced"): "full history, reference answers written",
+}
+
+
+def answers(by: str = "distance", group: str = "1-4", arm: str = "rxt", writes: str = "free-running") -> Line:
+    return newest("recall", by=by, group=group, arm=arm, writes=writes)
+
+
+@statement
+def recall() -> str:
+    found = {name: answers(arm=arm, writes=writes) for (arm, writes), name in ARMS.items()}
+    own = found["RxT, live memory"]
+    rows = [
+        (name, percent(line["accuracy"], 1), interval(line, 1), str(line["n"]),
+         percent(line["chance"], 1), percent(line["majority"], 1))
+        for name, line in found.items()
+    ]  # fmt: skip
+    return (
+        f"One training with seed {own['training_seed']} by the code of `{own['artifact_commit'][:7]}`, asked "
+        f"{own['n']} questions about facts told 1 to 4 interactions before, in {own['conversations']} conversations "
+        f"{source('recall', own)}:\n\n"
+        + table(("who answers", "recall", "95 %", "n", "chance", "majority"), rows)
+    )  # fmt: skip
+
+
+@statement
+def recall_headline() -> str:
+    own = {name: answers("generator", name) for name in ("template", "broad")}
+    zeroed, rival = (
+        " and ".join(percent(answers("generator", name, arm)["accuracy"]) for name in own)
+        for arm in ("zeroed", "full_history")
+    )
+    return (
+        f"The model that `make demo` trains is asked for values that training never saw. In sentences that it has seen "
+        f"it answers {percent(own['template']['accuracy'])} of {own['template']['n']} questions right from its memory "
+        f"(95 % interval {interval(own['template'])}); in sentences, about things, that it never saw, "
+        f"{percent(own['broad']['accuracy'])} of {own['broad']['n']} ({interval(own['broad'])}). When that memory is "
+        f"emptied, it answers {zeroed}. A stateless model of the same active size, which reads the whole conversation "
+        f"again, answers {rival} {source('recall', own['template'])}."
+    )
+
+
+@statement
+def recall_by_kind() -> str:
+    once, changed, never = (answers("kind", kind) for kind in ("recall", "update", "unknown"))
+    zeroed, forgetful = (answers("kind", "unknown", arm)["accuracy"] for arm in ("zeroed", "no_history"))
+    rows = [
+        (line["group"], percent(line["accuracy"], 1), interval(line, 1), str(line["n"]))
+        for line in lines("recall")
+        if line.items() >= {"by": "facts", "time": once["time"], "arm": "rxt", "writes": "free-running"}.items()
+    ]
+    return (
+        f"It recalls {percent(once['accuracy'])} of {once['n']} facts told once ({interval(once)}) and "
+        f"{percent(changed['accuracy'])} of {changed['n']} changed later ({interval(changed)}). It refuses "
+        f"{percent(never['accuracy'])} of {never['n']} questions about what was never told ({interval(never)}). With "
+        f"its memory emptied it refuses {percent(zeroed)} of them, and the baseline without history "
+        f"{percent(forgetful)}: a refusal shows no memory. By the facts that the conversation holds:\n\n"
+        + table(("facts", "recall", "95 %", "n"), rows)
+    )
+
+
+@statement
+def recall_by_seed() -> str:
+    by_seed = {
+        name: of_seeds("recall", by="generator", group=group, writes="free-running", arm=arm)
+        for name, group, arm in (
+            ("in template", "template", "rxt"),
+            ("in template, rival", "template", "full_history"),
+            ("held out", "broad", "rxt"),
+            ("held out, rival", "broad", "full_history"),
+        )
+    }
+    seeds = [line["training_seed"] for line in by_seed["in template"]]
+    rows = [(name, *(percent(line["accuracy"], 1) for line in found)) for name, found in by_seed.items()]
+    measured = source("recall", *by_seed["in template"])
+    return f"Trainings by seed {measured}:\n\n" + table(
+        ("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in seeds)), rows
+    )
+
+
+@statement
+def own_words() -> str:
+    """All trainings of each preset by the code of its newest one."""
+    presets = list(dict.fromkeys(line["preset"] for line in lines("own_words")))
+    groups = [("all", "all"), ("tier", "plain"), ("tier", "free"), ("tier", "hard"), ("language", "en"),
+              ("language", "pl"), ("kind", "unknown")]  # fmt: skip
+    rows, used, trainings = [], [], []
+    for preset in presets:
+        for by, group in groups:
+            own, emptied, rival = (
+                of_seeds("own_words", preset=preset, by=by, group=group, arm=arm)
+                for arm in ("rxt", "emptied", "full_history")
+            )
+            used += own
+            shares = [line["accuracy"] for line in own]
+            rows.append(
+                (f"`{preset}`, {group}", percent(mean(shares), 1), span((100 * x for x in shares), ".1f"),
+                 interval(own[0], 1), str(own[0]["n"]),
+                 *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
+            )  # fmt: skip
+        seeds = [str(line["training_seed"]) for line in own]
+        trainings.append(f"`{preset}` trained with seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}")
+    return (
+        f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)} "
+        f"{source('own_words', *used)}. The share of RxT is the mean over seeds, and `seeds` is its range. The "
+        f"interval and n are those of the first seed:\n\n"
+        + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
+    )
+
+
+@statement
+def turn_cost() -> str:
+    turns = sorted({line["turn"] for line in lines("time_to_first_token")})
+    pairs = [[newest("time_to_first_token", model=m, turn=turn) for m in ("rxt", "stateless")] for turn in turns]
+    rows = [
+        (str(turn), f"{rival['prompt_tokens']:,}", *(f"{1e3 * line['median_s']:,.1f} ms" for line in (own, rival)),
+         *(f"{line['bytes'] / 2**20:,.1f} MiB" for line in (own, rival)))
+        for turn, (own, rival) in zip(turns, pairs, strict=True)
+    ]  # fmt: skip
+    header = ("turn", "tokens of history and query", "RxT", "stateless", "RxT holds", "stateless holds")
+    own = pairs[0][0]
+    return (
+        f"Time from a query of {own['query_tokens']} tokens to the first token of the answer, and bytes that the "
+        f"conversation keeps alive then: an RxT of {own['parameters'] / 1e6:.1f} M parameters beside a stateless "
+        f"decoder of the same active size, both untrained, in fp32 on one thread "
+        f"{source('time_to_first_token', own)}:\n\n"
+        + table(header, rows)
+    )  # fmt: skip
+
+
+@statement
+def turn_cost_targets() -> str:
+    own = [line for line in lines("time_to_first_token") if line["model"] == "rxt" and line["turn"] > 1]
+    last = max(own, key=lambda line: line["turn"])
+    rival = newest("time_to_first_token", model="stateless", turn=last["turn"])
+    return (
+        f"The target, at most {percent(own[0]['target'])} from the first turn in time, live bytes and peak memory, is "
+        f"{verdict(all(line['met'] for line in own))}: later turns of RxT take "
+        f"{span((line['time_by_first_turn'] for line in own), '.3f')} times the time of turn 1, "
+        f"{span((line['bytes_by_first_turn'] for line in own), '.3f')} times its live bytes and "
+        f"{span((line['peak_by_first_turn'] for line in own), '.3f')} times its peak. The stateless decoder takes "
+        f"{rival['time_by_first_turn']:.0f} times its first turn at turn {last['turn']} "
+        f"{source('time_to_first_token', *own)}."
+    )
+
+
+@statement
+def mrl_reward() -> str:
+    seeds = sorted({line["seed"] for line in lines("mrl_reward")})
+    plain, control = ([newest("mrl_reward", seed=s, shuffled=shuffled) for s in seeds] for shuffled in (False, True))
+    half = max((line["difference"]["high"] - line["difference"]["low"]) / 2 for line in plain)
+    drops = span((-line["difference"]["mean"] for line in control), ".1f")
+    return (
+        f"{plain[0]['iterations']} iterations of `mrl` change the mean reward on {plain[0]['episodes']:,} held-out "
+        f"conversations by {listed(format(line['difference']['mean'], '+.2f') for line in plain)} of "
+        f"{plain[0]['config']['reward']['scale']:.0f} for {len(seeds)} seeds, with 95 % intervals of at most "
+        f"±{half:.2f}, in about {span((line['seconds'] / 60 for line in plain), '.0f')} minutes each. With rewards "
+        f"shuffled between answers, the control, the reward falls by {drops} "
+        f"{source('mrl_reward', *plain, *control)}."
+    )
