@@ -39,7 +39,7 @@ def generate_broad(
     return speech.conversation(f"broad-{language}-{split}-{seed}-{index}", script.turns)
 
 
-class Made(NamedTuple):
+class Draft(NamedTuple):
     """An interaction, and for each fact that it tells the sentence to quote, or nothing."""
 
     interaction: Interaction
@@ -117,18 +117,18 @@ class _Speech:
                 return self._state(number, [*told, (fact, right)], interaction)
         return self._state(number, told, self._fitted(lambda bare: self._plain(fact, value, bare)))
 
-    def _state(self, number: int, told: list[tuple[Fact, Value]], made: Made) -> Interaction:
+    def _state(self, number: int, told: list[tuple[Fact, Value]], made: Draft) -> Interaction:
         quotes = made.quotes or ("",) * len(told)
         for (fact, value), quote in zip(told, quotes, strict=True):
             fact.values.append(value)
             fact.stated, fact.retracted, fact.quote = number, False, quote
         return made.interaction
 
-    def _plain(self, fact: Fact, value: Value, bare: bool) -> Made:
+    def _plain(self, fact: Fact, value: Value, bare: bool) -> Draft:
         text, said = self.phrasing.statement(fact, value, bare)
-        return Made(Interaction(text, self.phrasing.acknowledged(fact, value, "acknowledge")), (said,))
+        return Draft(Interaction(text, self.phrasing.acknowledged(fact, value, "acknowledge")), (said,))
 
-    def _pair(self, told: list[tuple[Fact, Value]]) -> Made:
+    def _pair(self, told: list[tuple[Fact, Value]]) -> Draft:
         patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
         first = self.phrasing.said(told[0][0], patterns[0], told[0][1])
         second = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
@@ -136,12 +136,12 @@ class _Speech:
         if text is None:
             second = self.phrasing.said(told[1][0], patterns[1], told[1][1])
             text = f"{closed(first)} {second}"
-        return Made(Interaction(text, self.phrasing.phrase("acknowledge")), (first, second))
+        return Draft(Interaction(text, self.phrasing.phrase("acknowledge")), (first, second))
 
-    def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Made:
+    def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Draft:
         first = self.phrasing.said(fact, self.rng.choice(fact.attribute.tell), wrong)
         text = f"{closed(first)} {self.phrasing.correction(fact, wrong, right)}"
-        return Made(Interaction(text, self.phrasing.acknowledged(fact, right, "acknowledge")))
+        return Draft(Interaction(text, self.phrasing.acknowledged(fact, right, "acknowledge")))
 
     def _change(self, number: int, fact: Fact) -> Interaction | None:
         if not fact.known:
@@ -150,13 +150,13 @@ class _Speech:
         if value is None:
             return None
 
-        def text(bare: bool) -> Made:
+        def text(bare: bool) -> Draft:
             changes = fact.attribute.change
             if not changes or self.rng.random() < BY_VALUES:
                 query = self.phrasing.correction(fact, fact.values[-1], value)
             else:
                 query, _ = self.phrasing.around(self.rng.choice(changes), fact, value, bare)
-            return Made(Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change")))
+            return Draft(Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change")))
 
         return self._state(number, [(fact, value)], self._fitted(text))
 
@@ -186,7 +186,7 @@ class _Speech:
             return None, None
         if not fact.known:
             refused = self._fitted(
-                lambda bare: Made(Interaction(self.phrasing.question(fact, bare), self.phrasing.refusal(fact)))
+                lambda bare: Draft(Interaction(self.phrasing.question(fact, bare), self.phrasing.refusal(fact)))
             ).interaction
             return refused, self._probe_of_unknown(number, fact, refused.answer)
         if len(asked) == 2:
@@ -194,14 +194,14 @@ class _Speech:
             if self._fits(both):
                 return both.interaction, self._probe(number, asked, both.interaction.answer, "two-facts")
         answered = self._fitted(
-            lambda bare: Made(Interaction(self.phrasing.question(fact, bare), self.phrasing.answer(fact)))
+            lambda bare: Draft(Interaction(self.phrasing.question(fact, bare), self.phrasing.answer(fact)))
         ).interaction
         return answered, self._probe(number, [fact], answered.answer)
 
-    def _both(self, facts: list[Fact]) -> Made:
+    def _both(self, facts: list[Fact]) -> Draft:
         questions = [self.phrasing.said(fact, self.rng.choice(fact.attribute.ask)) for fact in facts]
         query = " ".join(question if question.endswith(("?", ".", "!")) else f"{question}?" for question in questions)
-        return Made(Interaction(query, " ".join(closed(self.phrasing.answer(fact)) for fact in facts)))
+        return Draft(Interaction(query, " ".join(closed(self.phrasing.answer(fact)) for fact in facts)))
 
     def _probe(self, number: int, facts: list[Fact], answer: str, tag: ProbeTag = "") -> Probe:
         kind: ProbeKind = "update" if any(len(fact.values) > 1 for fact in facts) else "recall"
@@ -262,12 +262,12 @@ class _Speech:
     def _greet(self) -> Interaction | None:
         return self.phrasing.exchange(self.material.greetings) if self.material.greetings else None
 
-    def _fits(self, made: Made) -> bool:
+    def _fits(self, made: Draft) -> bool:
         return made.characters <= self.spec.characters
 
-    def _fitted(self, make: Callable[[bool], Made]) -> Made:
+    def _fitted(self, make: Callable[[bool], Draft]) -> Draft:
         """Make an interaction several times. Return the first that is short enough, or the shortest."""
-        made: list[Made] = []
+        made: list[Draft] = []
         for number in range(_TRIES):
             made.append(make(number >= _TRIES // 2))
             if self._fits(made[-1]):
