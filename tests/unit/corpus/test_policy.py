@@ -159,6 +159,19 @@ def test_what_has_changed_or_is_too_little_is_cleaned_again(tmp_path, source, mo
     assert len(cleaned) == 3 and [one["text"] for one in changed] == [PROSE]
 
 
+def test_of_a_corpus_that_grows_only_the_new_source_is_cleaned(tmp_path, source, monkeypatch):
+    built(tmp_path / "small", config((source,)))
+    (tmp_path / "more.jsonl").write_text(json.dumps({"text": PROSE}))
+    more = replace(source, name="more", path=str(tmp_path / "more.jsonl"))
+    cleaned = []
+    piece = cleaning._Piece
+    monkeypatch.setattr(cleaning, "_Piece", lambda task, *rest: cleaned.append(task.source.name) or piece(task, *rest))
+    ctx = corpus_context(tmp_path / "grown", earlier=(str(tmp_path / "small"),))
+    for task in plan(ctx, config((more, source)), NONE).tasks:
+        clean_piece(task, b"", NONE)
+    assert cleaned == ["more"]
+
+
 def test_tags_of_paragraphs_that_went_and_of_what_identifies_people(tmp_path):
     texts = [f"{PROSE}\nTo jest akapit po polsku, który nie powinien tu być, prawda?", f"{PROSE} Write to a.b@c.org."]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
