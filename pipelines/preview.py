@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Any
 
 from jobs.shards.dialogue_counts import cut_share
-from jobs.stage.context import StageError
+from jobs.stage.context import Artifact, StageError
 from jobs.stage.inputs import open_tokenizer
+from pipelines.artifacts import MANIFEST
 from pipelines.first_rows import LOOKED_AT, SHOWN, Refused, as_text, say
 from pipelines.planner import artifact_of
 from pipelines.preview_texts import TextPreview, look_at_texts
@@ -78,7 +79,8 @@ def preview(session: Session, name: str, as_json: bool) -> None:
     Raises StageError if there is no such source, if nothing of it can be read, and if there is no tokenizer yet.
     """
     empty = _found(session, name)
-    tokenizer = _tokenizer(session)
+    made = _made(session)
+    tokenizer = open_tokenizer(made)
     try:
         if isinstance(empty, TextPreview):
             found = _with_texts(session, empty, tokenizer)
@@ -89,9 +91,10 @@ def preview(session: Session, name: str, as_json: bool) -> None:
     except SourceError as error:
         raise StageError(str(error)) from error
     if as_json:
-        print(json.dumps(session.identity | found.as_object(tokenizer), ensure_ascii=False))
+        told = session.identity | {"tokenizer": made.artifact_id} | found.as_object(tokenizer)
+        print(json.dumps(told, ensure_ascii=False))
     else:
-        say(session.header, *found.lines(tokenizer))
+        say(f"{session.header}   tokenizer {made.artifact_id}", *found.lines(tokenizer))
 
 
 def _at_path(session: Session, empty: Preview, tokenizer: Tokenizer) -> Preview | TextPreview:
@@ -191,9 +194,17 @@ def _found(session: Session, name: str) -> Preview | TextPreview:
                    config.length)  # fmt: skip
 
 
-def _tokenizer(session: Session) -> Tokenizer:
-    status = session.plan().get("tokenizer")
-    if status is None or not status.is_complete:
+def _made(session: Session) -> Artifact:
+    """The tokenizer of this configuration or, if that is not made yet, the newest one in the store."""
+    status, store = session.plan().get("tokenizer"), session.store
+    if status is not None and status.is_complete:
+        return artifact_of(status, store)
+    made = [
+        (manifest.get("finished", 0), Artifact("tokenizer", attempt.artifact_id, store.uri(attempt), manifest))
+        for attempt in store.attempts("tokenizer")
+        if (manifest := store.read_note(attempt, MANIFEST))
+    ]
+    if not made:
         command = session.invocation.run("--until", "tokenizer")
         raise StageError("there is no tokenizer yet, and rows are counted in its tokens", command)
-    return open_tokenizer(artifact_of(status, session.store))
+    return max(made, key=lambda one: one[0])[1]

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from jobs.corpus.cleaning import CleanTask, clean_piece
 from tests.benchmarks.data.corpus import peak
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.cleaning.benchmark import Benchmark
-from tokenization.quarantine import Rejected
 from tokenization.sources.listing import Piece
 from tokenization.sources.source import Source
 from tokenization.sources.texts import pieces, read
@@ -107,13 +107,15 @@ def long_line(folder: str) -> dict[str, Any]:
 
 
 def _rows(most: int) -> Iterator[str]:
-    done = number = 0
-    while done < most:
-        rows = []
-        for number in range(number, number + _ROWS):
-            rows.append(f'{{"text": "{_SENTENCE.format(number)}{_SENTENCE.format(-number) * 5}"}}\n')
-        number += 1
-        done += len(block := "".join(rows))
+    done = 0
+    for start in count(0, _ROWS):
+        if done >= most:
+            return
+        block = "".join(
+            f'{{"text": "{_SENTENCE.format(number)}{_SENTENCE.format(-number) * 5}"}}\n'
+            for number in range(start, start + _ROWS)
+        )
+        done += len(block)
         yield block
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pipelines import cli, preview
+from pipelines import cli, first_rows
+from tests.support.recorded import outputs
 from tokenization.bpe.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train(["what is the code of my locker it is 4182"] * 5, 300)
@@ -32,18 +33,28 @@ def rxt(*words: str):
 
 
 @pytest.fixture
-def with_tokenizer(monkeypatch):
-    monkeypatch.setattr(preview, "_tokenizer", lambda session: TOKENIZER)
+def with_tokenizer(tmp_path):
+    """Two tokenizers of other configurations in the store. The newer one counts as long as ours is not made."""
+    for short, tokenizer, finished in ((f"{1:012x}", TOKENIZER, 20), (f"{2:012x}", Tokenizer.train(["a"], 270), 10)):
+        folder = tmp_path / "store" / "tokenizer" / f"{short}-1"
+        folder.mkdir(parents=True)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        made = {"outputs": outputs(str(folder)), "finished": finished}
+        (folder / "manifest.json").write_text(json.dumps(made))
 
 
 def test_the_preview_of_files_by_their_path(tmp_path, with_tokenizer):
     done = rxt(f"{tmp_path}/talks.jsonl")
     lines = done.stdout.splitlines()
-    assert done.exit_code == 0 and lines[1].endswith("talks.jsonl: the first 10 rows, read as `chat`")
+    assert (
+        done.exit_code == 0
+        and lines[0].endswith("tokenizer 000000000001-1")
+        and lines[1].endswith("talks.jsonl: the first 10 rows, read as `chat`")
+    )
     first = TOKENIZER.encode("what is 0?"), TOKENIZER.encode("it is my code")
     told = f"{4 + len(first[0]) + len(first[1])} tokens, {2 + len(first[1])} supervised"
     assert lines[4] == f"  {told}  [BOS][Q]what is 0?[A]it is my code[EOS]"
-    assert done.stdout.count("[BOS]") == preview.SHOWN
+    assert done.stdout.count("[BOS]") == first_rows.SHOWN
     assert "7 conversations of 7 interactions" in done.stdout and "do not fit interactions.length = 96" in done.stdout
     assert [line.partition(";")[0] for line in lines if line.startswith("refused")] == [
         "refused 2: an unknown role", "refused 1: no answers",

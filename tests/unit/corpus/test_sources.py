@@ -213,6 +213,8 @@ def test_small_files_share_a_piece(tmp_path, monkeypatch):
     for number in range(30):
         (tmp_path / f"{number:02d}.txt").write_text("nine char")
     assert [len(piece) for piece in pieces(files(f"{tmp_path}/*.txt"))] == [11, 11, 8]
+    monkeypatch.setattr(listing, "PIECE_FILES", 10)
+    assert [len(piece) for piece in pieces(files(f"{tmp_path}/*.txt"))] == [10, 10, 10]
 
 
 @pytest.mark.parametrize("path", ["memory://none/*.jsonl", "memory://none/x.jsonl", "nowhere://x/y.txt"])
