@@ -60,9 +60,11 @@ class StandardStream(io.TextIOWrapper):
         message = f"{self.name.strip('<>')} cannot be written: {error.strerror}"
         if not self.patient:
             raise OutputBroken(message)
+        has_left = isinstance(error, BrokenPipeError)
         if self is not sys.stderr:
-            print(f"warning: {message}; the run goes on", file=sys.stderr)
-        if isinstance(error, BrokenPipeError):
+            what = "saves what it has and leaves" if has_left else "goes on"
+            print(f"warning: {message}; the run {what}", file=sys.stderr)
+        if has_left:
             os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -79,6 +79,30 @@ def test_a_full_output_is_one_line_on_standard_error(environment, words):
     assert done.stderr.decode() == "error: stdout cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    "reader, said", [("| true", "the run saves what it has and leaves"), ("> /dev/full", "the run goes on")]
+)
+def test_a_run_whose_reader_has_left_saves_and_leaves_and_one_without_room_goes_on(environment, reader, said):
+    program = """
+import sys, time
+from pipelines.guard import terminal
+terminal.prepare_streams()
+with terminal.patient(sys.stdout):
+    try:
+        for _ in range(100):
+            terminal.say("a line")
+            time.sleep(0.01)
+        print("to the end", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+"""
+    done = subprocess.run(f'{sys.executable} -c "$CODE" {reader}', shell=True, env={**environment, "CODE": program},
+                          cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)  # fmt: skip
+    warning, ending = done.stderr.splitlines()
+    assert warning.startswith("warning: stdout cannot be written: ") and warning.endswith(said)
+    assert ending == ("interrupted" if "|" in reader else "to the end")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "iso8859-2"])
 def test_an_encoding_without_a_character_spells_it_out(environment, encoding):
     done = shell("rxt stage list --preset żółw", environment | {"PYTHONIOENCODING": encoding, "LC_ALL": "C"})
