@@ -96,7 +96,7 @@ def _wait_until_up(server: subprocess.Popen[bytes], command: list[str], port: in
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask the whole group to end, and insist after a while."""
+    """Ask the whole group to end, and insist after a while, or at another Ctrl-C."""
     for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
         try:
             os.killpg(server.pid, sign)
@@ -104,5 +104,5 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
             return
         try:
             server.wait(patience)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             continue

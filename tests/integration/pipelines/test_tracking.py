@@ -6,12 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 from mlflow import MlflowClient
 
+from pipelines import ui
 from pipelines.tracker.errors import TrackingError, TrackingUnavailable
 from pipelines.tracking import LONGEST_PARAM, Tracking, absolute_uri
 from pipelines.ui import serve_ui
@@ -244,3 +246,19 @@ def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client, mo
         tracking.log_metrics(run_id, [("train/loss", 0.5, 2, 2)])
     with pytest.raises(TrackingUnavailable):
         tracking.end_run("FINISHED")
+
+
+def test_another_interrupt_ends_a_server_that_does_not_listen(monkeypatch):
+    monkeypatch.setattr(ui, "STOP_SECONDS", SECONDS)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = ["sh", "-c", "trap '' TERM; echo; sleep 1000"]
+    with started(command, stdout=subprocess.PIPE, start_new_session=True) as server:
+        server.stdout.readline()
+        again = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+        again.start()
+        try:
+            ui._stop(server)
+        finally:
+            again.join(SECONDS)
+            signal.signal(signal.SIGINT, before)
+        assert server.returncode == -signal.SIGKILL
