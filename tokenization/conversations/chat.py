@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tokenization.conversations.messages import ANSWERS, QUESTIONS, Message, read_messages
+from tokenization.conversations.messages import ANSWERS, QUESTIONS, ROLE_FIELDS, Message, read_messages
 from tokenization.conversations.messages import FIELDS as MESSAGE_FIELDS
 from tokenization.conversations.rows import MESSAGES, RowError, Struct, refuse_flagged, text_of
 from tokenization.conversations.transcripts import transcript
@@ -23,24 +23,31 @@ def _both(*names: str) -> frozenset[str]:
 
 
 COLUMNS = _both(*MESSAGES, *ANSWERS, "text")  # a row of this schema has one of them
-FIELDS = MESSAGE_FIELDS | _both(*MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang")
+FIELDS = MESSAGE_FIELDS | _both(
+    *MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang", "label"
+)
 
 
 def chat(row: Struct) -> list[Interaction]:
     """Read the messages of a row (`MESSAGES` names the columns), or its question and its answer.
 
     A text may hold a whole chat (`conversations.transcripts`), and of answers to choose from, the one that was `chosen`
-    counts. Names of columns may be capitalised. Messages of one speaker in a row become one, with an empty line between
-    them. System messages at the beginning are the system prompt; a later one is the instruction of the next
-    interaction. What the assistant says before anybody asked, and a last question without an answer, are left out.
-    Raises RowError for what is no chat, and for what is flagged as toxic or redacted.
+    counts. A row with `label` = false has an answer that raters rejected. Names of columns may be capitalised. Messages
+    of one speaker in a row become one, with an empty line between them. System messages at the beginning are the system
+    prompt; a later one is the instruction of the next interaction. What the assistant says before anybody asked, and a
+    last question without an answer, are left out. Raises RowError for what is no chat, and for what is rejected, toxic
+    or redacted.
     """
     row = {name[:1].lower() + name[1:]: value for name, value in row.items()}
     refuse_flagged(row, "")
+    if row.get("label") is False:
+        raise RowError("a rejected answer", "label")
     messages = [*_system(row), *_history(row)]
     column = next((name for name in MESSAGES if _is_list(row.get(name))), None)
     if column and not (column == "chosen" and isinstance(row.get("prompt"), list)):
         messages += read_messages(row[column], column)
+        if messages and messages[-1].role != "assistant" and (chosen := row.get("chosen")):
+            messages += read_messages(chosen if isinstance(chosen, list) else [_answer(chosen)], "chosen")
     else:
         messages += _single(row)
     turns = list(_turns(messages))
@@ -60,7 +67,7 @@ def _system(row: Struct) -> Iterator[Message]:
             yield from read_messages([{"role": "system", **row[name]}], name)
         elif text := text_of(row, name, ""):
             yield Message("system", name, text)
-    if tools := row.get("tools"):
+    if (tools := row.get("tools")) and tools != "[]":
         yield Message("system", "tools", tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False))
 
 
@@ -94,7 +101,14 @@ def _single(row: Struct) -> Iterator[Message]:
     elif answer and isinstance(row[answer], list):
         yield from read_messages(row[answer], answer)
     elif answer:
-        yield from read_messages([{"role": "assistant", "content": row[answer]}], answer)
+        yield from read_messages([_answer(row[answer])], answer)
+
+
+def _answer(value: object) -> Struct:
+    """An answer as a message: it may be one, or its text."""
+    if isinstance(value, Mapping) and any(value.get(name) for name in ROLE_FIELDS):
+        return value
+    return {"role": "assistant", "content": value}
 
 
 def _written_down(row: Struct) -> Iterator[Message]:

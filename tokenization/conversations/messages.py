@@ -29,11 +29,11 @@ _NAMES: dict[MessageRole, str] = {
 ROLES: dict[str, MessageRole] = {name: role for role, names in _NAMES.items() for name in names.split()}
 QUESTIONS = ("instruction", "prompt", "question", "query", "problem", "user", "human", "message", "inputs", "pytanie",
              "polecenie", "instrukcja")  # fmt: skip
-ANSWERS = ("completion", "response", "output", "answer", "assistant", "gpt", "bot", "chosen", "targets", "answers",
-           "odpowiedź", "odpowiedz", "wyjście")  # fmt: skip
+ANSWERS = ("completion", "response", "output", "answer", "assistant", "gpt", "bot", "chosen", "targets", "target",
+           "answers", "odpowiedź", "odpowiedz", "wyjście")  # fmt: skip
 _CALLS = ("function_call", "tool_call")  # roles of an assistant that calls a tool
 
-_ROLE_FIELDS = ("role", "from", "speaker", "author", "sender")
+ROLE_FIELDS = ("role", "from", "speaker", "author", "sender")
 _CONTENT_FIELDS = ("content", "value", "text", "message", "utterance", "parts")
 _THINK_FIELDS = ("reasoning_content", "thinking", "reasoning", "think")
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -41,7 +41,7 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 WHOLE = frozenset({"arguments", "parameters", "input", "tools"})
 FIELDS = (
     WHOLE
-    | {*QUESTIONS, *ANSWERS, "system", *_ROLE_FIELDS, *_CONTENT_FIELDS, *_THINK_FIELDS, "language", "toxic", "redacted"}
+    | {*QUESTIONS, *ANSWERS, "system", *ROLE_FIELDS, *_CONTENT_FIELDS, *_THINK_FIELDS, "language", "toxic", "redacted"}
     | {"type", "tool_calls", "function_call", "function", "name"}
     | {"element", "item"}  # Parquet's names for the values of a list
 )
@@ -80,7 +80,7 @@ def read_messages(value: object, column: str) -> Iterator[Message]:
             yield from _message({"role": entry[0], "content": entry[1]}, where)
         elif not isinstance(entry, Mapping):
             raise RowError(f"{column} holds {type(entry).__name__}, not messages", where)
-        elif any(entry.get(name) is not None for name in _ROLE_FIELDS):
+        elif any(entry.get(name) is not None for name in ROLE_FIELDS):
             yield from _message(entry, where)
         else:
             yield from _pair(entry, where)
@@ -88,9 +88,9 @@ def read_messages(value: object, column: str) -> Iterator[Message]:
 
 def _message(entry: Struct, where: str) -> Iterator[Message]:
     refuse_flagged(entry, where)
-    name = _first(entry, _ROLE_FIELDS)
+    name = _first(entry, ROLE_FIELDS)
     if isinstance(name, Mapping):  # an author with a name, a role and more
-        name = _first(name, _ROLE_FIELDS)
+        name = _first(name, ROLE_FIELDS)
     word = re.sub(r"[\s-]+", "_", name.strip().casefold()) if isinstance(name, str) else ""
     role = ROLES.get(word) or ("assistant" if word.startswith(("gpt", "chatgpt")) else None)
     if role is None:

@@ -180,6 +180,8 @@ def test_arguments_of_any_name_survive_parquet_and_other_columns_are_not_read(tm
         ({"prompt": "?", "completion": None}, "no answers", ""),
         ({"messages": [{"role": "user", "content": "?", "toxic": True}]}, "toxic", "messages[0]"),
         ({"conversation": [], "redacted": True}, "redacted", ""),
+        ({"prompt": "?", "completion": "No.", "label": False}, "a rejected answer", "label"),
+        ({"messages": "[]", "chosen": "No."}, "no messages", ""),
         ({"messages": [{"role": "user", "content": None}]}, "an empty message", "messages[0]"),
         ({"messages": [{"role": "narrator", "content": "?"}]}, "an unknown role", "messages[0], 'narrator'"),
         ({"messages": [{"content": "?"}]}, "a message without a role", "messages[0]"),
