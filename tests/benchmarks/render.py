@@ -4,8 +4,8 @@
     python -m tests.benchmarks.render --check    names the documents whose blocks are out of date, with exit code 1
 
 A block of a Markdown document stands between `<!-- results: NAME -->` and `<!-- end -->`, each on a line of its own.
-What stands in it comes from the function of that name in a statements.py, which reads the lines of results/. Nothing
-but Python is needed.
+What stands in it comes from the function of that name in statements.py or memory/statements.py, which reads the lines
+of results/. Nothing but Python is needed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def documents() -> list[Path]:
 
 def rendered(text: str, folder: Path) -> str:
     """Return the text of a document in `folder`, with all its blocks as the results have them today. Raises ValueError
-    for a block that no statements.py knows."""
+    for a block that no statement has the name of."""
 
     def block(found: re.Match[str]) -> str:
         name = found["name"]

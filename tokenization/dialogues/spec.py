@@ -25,7 +25,7 @@ class DialogueSpec(Settings):
     - `joins`: questions that need two facts (who has a role, and where that person lives), if there is enough small
       talk to replace.
     - `plain`: broad conversations in the plainest form: one short statement or question per turn, most about a word
-      from a long list, and the same acknowledgement, refusal and answer sentence throughout.
+      from a long list, and one form of acknowledgements, refusals, answers that quote, and answers without a quote.
     - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
       It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
 

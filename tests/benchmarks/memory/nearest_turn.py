@@ -1,7 +1,8 @@
-"""A rival that learns nothing: it quotes the earlier turn that shares most words with the question.
+"""A rival that is no model: it quotes the turn that shares most words with the question.
 
-It keeps all turns of the user, counts words by their first five letters, and gives a word less weight the more turns of
-the file hold it. So it shows how far shared words alone go. It never refuses, unless no word is shared.
+It keeps all turns of the user but those that ask, which the file tells it. A word counts by its first five letters, and
+the less, the more turns of the file hold it. Of equal turns the newest is quoted. So the rival shows how far shared
+words alone go, without a bound on what is kept. It refuses only if no word is shared.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from jobs.evaluation.own_words.playing import Place
 from jobs.evaluation.own_words.reader import OwnWordsDialogue
-from tokenization.dialogues.broad.phrasing import QUOTED
+from tokenization.dialogues.broad.sentences import quoted
 from tokenization.dialogues.values import REFUSALS
+from tokenization.records import LANGUAGES
 
 ARM = "nearest_turn"
 LETTERS = 5
@@ -23,7 +25,7 @@ _WORD = re.compile(r"\w+")
 
 def quote_nearest_turns(dialogues: Sequence[OwnWordsDialogue]) -> dict[Place, str]:
     """Answer every question of the dialogues."""
-    turns = {language: Counter[str]() for language in QUOTED}
+    turns = {language: Counter[str]() for language in LANGUAGES}
     for dialogue in dialogues:
         for turn in dialogue.turns:
             turns[dialogue.language].update(_words(turn.user))
@@ -34,11 +36,11 @@ def quote_nearest_turns(dialogues: Sequence[OwnWordsDialogue]) -> dict[Place, st
             if turn.probe is None:
                 told.append(turn.user)
                 continue
-            shared = [_weight(_words(turn.user) & _words(one), turns[dialogue.language]) for one in told]
-            answer = REFUSALS[dialogue.language]
-            if any(shared):
-                answer = QUOTED[dialogue.language].replace("{quote}", told[shared.index(max(shared))])
-            answers[dialogue.id, number] = answer
+            asked, counts = _words(turn.user), turns[dialogue.language]
+            newest_first = [(_weight(asked & _words(one), counts), one) for one in reversed(told)]
+            weight, nearest = max(newest_first, key=lambda pair: pair[0], default=(0.0, ""))
+            found = quoted(nearest, dialogue.language) if weight else REFUSALS[dialogue.language]
+            answers[dialogue.id, number] = found
     return answers
 
 

@@ -14,8 +14,8 @@ from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE
-from tokenization.dialogues.broad.phrasing import ANSWERS, PLAIN_ACKNOWLEDGEMENTS, QUOTED
-from tokenization.dialogues.broad.sentences import closed
+from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS
+from tokenization.dialogues.broad.sentences import closed, quotable, quoted
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
@@ -199,15 +199,17 @@ def test_questions_lie_at_the_distances_that_are_asked_for():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(language):
     frame, acknowledgement = ANSWERS[language], PLAIN_ACKNOWLEDGEMENTS[language]
-    before, after = QUOTED[language].split("{quote}")
     kinds: Counter[str] = Counter()
     for index in range(300):
         conversation = generate(replace(SPEC, plain=1.0, distract=0.0), language, "train", 5, index)
         for probe in conversation.probes:
             turn = conversation.interactions[probe.turn]
             told = conversation.interactions[probe.turn - probe.distance]
-            if probe.kind == "recall":
-                assert turn.answer == f"{before}{closed(told.query)}{after}"
+            quote = quoted(told.query, language)
+            room = len(quote) < SPEC.characters // 2  # a longer one is quoted if the question is short
+            if probe.kind == "recall" and quotable(told.query) and (room or turn.answer == quote):
+                assert turn.answer == quote
+                kinds["quoted"] += 1
             else:
                 expected = REFUSALS[language] if probe.kind == "unknown" else frame.format(value=probe.gold[0])
                 assert turn.answer == expected
@@ -215,18 +217,40 @@ def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(
             assert probe.kind == "unknown" or told.answer == acknowledgement
             kinds[probe.kind] += 1
     assert min(kinds[kind] for kind in ("recall", "update", "unknown")) > 50
+    assert kinds["quoted"] > 0.9 * kinds["recall"]
 
 
-def test_a_quote_is_a_part_of_the_turn_that_told_the_fact_and_holds_its_value_alone(conversations):
-    before, after = QUOTED[conversations[0].language].split("{quote}")
-    parts = 0
+QUOTE = {"en": re.compile(r'You told me: "([^"]+)"'), "pl": re.compile(r"Twoje słowa: „([^”]+)”")}
+
+
+def test_a_quote_is_a_part_of_the_turn_that_told_the_fact_and_holds_no_other_value_that_was_told(conversations):
+    quotes, clauses, asked = 0, 0, 0
     for conversation, probe in questions(conversations):
         answer = conversation.interactions[probe.turn].answer
-        if probe.tag or not (answer.startswith(before) and answer.endswith(after)):
-            continue
-        quote = answer.removeprefix(before).removesuffix(after)
-        told = conversation.interactions[probe.turn - probe.distance].query
-        assert quote.rstrip(".!?…") in told and any(contains(quote, gold) for gold in probe.gold)
-        assert not any(contains(quote, value) for value in probe.forbidden)
-        parts += len(quote) < len(told) - 1
-    assert parts > 20
+        found = QUOTE[conversation.language].findall(answer)
+        asked += probe.kind == "recall" and not probe.tag
+        told = [turn.query for turn in conversation.interactions[: probe.turn]]
+        for quote in found:
+            assert any(quote.rstrip(".!…") in query for query in told)
+            assert not any(contains(quote, value) for value in probe.forbidden)
+        if found and not probe.tag:
+            (quote,), query = found, told[probe.turn - probe.distance]
+            assert quote.rstrip(".!…") in query and any(contains(quote, gold) for gold in probe.gold)
+            quotes += 1
+            clauses += len(quote) < len(query) - 1
+    assert 0.8 * FRAMED < quotes / asked < 1.1 * FRAMED  # a fact that was retracted and told again is an update
+    assert clauses > 0.1 * quotes
+
+
+@pytest.mark.parametrize(
+    ("sentence", "english", "polish"),
+    [
+        ("Mam 3 koty", 'You told me: "Mam 3 koty."', "Twoje słowa: „Mam 3 koty”."),
+        ("Mam 3 koty.", 'You told me: "Mam 3 koty."', "Twoje słowa: „Mam 3 koty”."),
+        ("Mam 3 koty!", 'You told me: "Mam 3 koty!"', "Twoje słowa: „Mam 3 koty!”"),
+    ],
+)
+def test_a_quote_has_one_full_stop_where_its_language_has_it(sentence, english, polish):
+    assert (quoted(sentence, "en"), quoted(sentence, "pl")) == (english, polish)
+    assert closed(english) == english and closed(polish) == polish
+    assert quotable(sentence) == sentence and not quotable("Mam „Maltę”.") and not quotable("Mam 3 koty, a ty?")

@@ -28,7 +28,7 @@ _PARTNERS = frozenset(
 @dataclass
 class Fact:
     """One fact. `owner` is None for the user. `values` are those told so far, the newest last, in turn `stated`.
-    `quote` is the sentence that told the only value; it is empty after a change."""
+    `quote` is the sentence that told it, as an answer may quote it. It is empty after a change or a correction."""
 
     attribute: Attribute
     owner: Relation | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import NamedTuple
 
 from tokenization.dialogues.broad.book import Exchange
 from tokenization.dialogues.broad.facts import Fact
 from tokenization.dialogues.broad.material import Material
-from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, takes_opener
+from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, quotable, quoted, takes_opener
 from tokenization.dialogues.english import ENGLISH
 from tokenization.dialogues.polish import POLISH
 from tokenization.dialogues.value_lists import Value
@@ -17,11 +18,9 @@ from tokenization.records import Interaction, Language
 
 OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # shares of statements: with an opener, a remark before, a remark after
 OPENED_QUESTION, LED_UP = 0.15, 0.15  # shares of questions: with an opener before, a sentence before
-# An answer quotes the sentence that told the fact. This is easier to learn than to cut the value out of it, and works
-# for sentences of all forms. If the value has changed, the answer gives it alone, as a sentence about a change may hold
-# the old one. Most answers have one of these two forms. With many wordings, each would be less likely than a refusal,
-# and a greedy model would refuse.
-QUOTED: dict[Language, str] = {"en": 'You told me: "{quote}"', "pl": "Twoje słowa: „{quote}”"}
+# A share FRAMED of the answers has one of two forms: a quote of the sentence that told the fact (`sentences.quoted`),
+# or the value alone, where there is nothing to quote. After a change there is not, as its sentence may hold the old
+# value. With more forms, each would be less likely than a refusal, and a greedy model would refuse.
 ANSWERS: dict[Language, str] = {"en": "It's {value}.", "pl": "Mam zapisane: {value}."}
 FRAMED = 0.7
 PLAIN_ACKNOWLEDGEMENTS: dict[Language, str] = {"en": ENGLISH.acknowledgement, "pl": POLISH.acknowledgement}
@@ -29,6 +28,13 @@ TAILED = 0.25  # share of the statements with a value at their end that go on af
 PLAIN_REFUSED = 0.7  # share of refusals in the words of the template generator
 NOUN_REFUSED = 0.4  # share of other refusals that name the unknown attribute
 IN_A_SENTENCE = 0.3  # share of the acknowledgements with a value that use an answer sentence
+
+
+class Saying(NamedTuple):
+    """The text of a turn that tells a fact, and the sentence in it that does, if an answer can quote it."""
+
+    text: str
+    quote: str
 
 
 class Phrasing:
@@ -51,7 +57,7 @@ class Phrasing:
         if not (self.plain or self.rng.random() < FRAMED):
             return self.in_a_sentence(fact, fact.values[-1])
         if fact.quote:
-            return QUOTED[self.language].replace("{quote}", closed(fact.quote))
+            return quoted(fact.quote, self.language)
         return ANSWERS[self.language].replace("{value}", fact.values[-1][0])
 
     def in_a_sentence(self, fact: Fact, value: Value) -> str:
@@ -62,28 +68,28 @@ class Phrasing:
         as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
         return fill(sentence, fact.named(by_user=False) | {"value": value[0]}, as_written=as_written)
 
-    def statement(self, fact: Fact, value: Value, bare: bool) -> tuple[str, str]:
+    def statement(self, fact: Fact, value: Value, bare: bool) -> Saying:
         return self.around(self.rng.choice(fact.attribute.tell), fact, value, bare)
 
-    def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> tuple[str, str]:
-        """Fill a statement, and perhaps add an opener or remarks. Returns the text, and the part that is the statement
-        itself."""
+    def around(self, sentence: str, fact: Fact, value: Value, bare: bool) -> Saying:
+        """Fill a statement, and perhaps add an opener and a tail, or a sentence before or after it."""
         rng, phrases, bare = self.rng, self.material.phrases, bare or self.plain
         opener = ""
         if not bare and rng.random() < OPENED:
             opener = rng.choice(phrases["opener"] + phrases["opener_statement"])
         opener = opener if opener and takes_opener(sentence, opener, self.language) else ""
-        text = said = self.said(fact, sentence, value, inside=bool(opener))
-        text = f"{opener} {text}" if opener else text
+        said = self.said(fact, sentence, value, inside=bool(opener))
+        said = f"{opener} {said}" if opener else said
+        before = ""
         if not bare and not opener and rng.random() < FILLED:
-            said = said[0].upper() + said[1:]
-            text = f"{self.phrase('filler')} {said}"
-        if not bare and rng.random() < TAILED and text.removesuffix(".").endswith(value[0]):
+            before, said = f"{self.phrase('filler')} ", said[0].upper() + said[1:]
+        if not bare and rng.random() < TAILED and said.removesuffix(".").endswith(value[0]):
             tail = self.phrase("tail")
-            text = f"{text.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
+            said = f"{said.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
+        text = f"{before}{said}"
         if not bare and rng.random() < FOLLOWED:
             text = f"{closed(text)} {self.phrase('after')}"
-        return text, said
+        return Saying(text, quotable(said))
 
     def question(self, fact: Fact, bare: bool) -> str:
         rng, sentence = self.rng, self.rng.choice(fact.attribute.ask)

@@ -22,6 +22,7 @@ _OPENED: Mapping[Language, frozenset[str]] = {
 _PLAIN_START = re.compile(r"(?:My|Our|The|I|I'\w+|We|We'\w+|There|It|In|At|On) |\{")
 _ALWAYS_CAPITAL = re.compile(r"I\b|\S+[A-ZĄĆĘŁŃÓŚŹŻ]|[^a-zA-ZąćęłńóśźżĄĆĘŁŃÓŚŹŻ]")
 _END = (".", "!", "?", "…")
+_MARKS = '"„”'
 
 
 def fill(sentence: str, values: Mapping[str, str], *, inside: bool = False, as_written: bool = False) -> str:
@@ -53,8 +54,21 @@ def takes_opener(sentence: str, opener: str, language: Language) -> bool:
 
 
 def closed(sentence: str) -> str:
-    """Add a full stop to a sentence that ends without a mark."""
-    return sentence if sentence.endswith(_END) else f"{sentence}."
+    """Add a full stop to a sentence that ends without a mark. A mark may stand before a closing quotation mark."""
+    return sentence if sentence.rstrip(_MARKS).endswith(_END) else f"{sentence}."
+
+
+def quotable(sentence: str) -> str:
+    """Return the sentence, or nothing if it is a question or has quotation marks."""
+    return "" if sentence.endswith("?") or any(mark in sentence for mark in _MARKS) else sentence
+
+
+def quoted(sentence: str, language: Language) -> str:
+    """Return an answer that quotes a sentence of the user. The full stop stands before the closing quotation mark in
+    English, after it in Polish."""
+    bare = sentence.removesuffix(".")
+    stop = "" if bare.endswith(_END) else "."
+    return f'You told me: "{bare}{stop}"' if language == "en" else f"Twoje słowa: „{bare}”{stop}"
 
 
 def joined(pattern: str, first: str, second: str) -> str | None:

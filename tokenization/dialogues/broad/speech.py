@@ -10,7 +10,7 @@ from tokenization.dialogues.broad.facts import OPEN, OPEN_IN_PLAIN, Fact, FactDr
 from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.plan import ScriptTurn, write_script
-from tokenization.dialogues.broad.sentences import closed, fill, joined
+from tokenization.dialogues.broad.sentences import closed, fill, joined, quotable
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import words
@@ -40,7 +40,7 @@ def generate_broad(
 
 
 class Draft(NamedTuple):
-    """An interaction, and for each fact that it tells the sentence to quote, or nothing."""
+    """An interaction. `quotes` has a sentence for each fact that it tells, empty if there is nothing to quote."""
 
     interaction: Interaction
     quotes: tuple[str, ...] = ()
@@ -125,8 +125,9 @@ class _Speech:
         return made.interaction
 
     def _plain(self, fact: Fact, value: Value, bare: bool) -> Draft:
-        text, said = self.phrasing.statement(fact, value, bare)
-        return Draft(Interaction(text, self.phrasing.acknowledged(fact, value, "acknowledge")), (said,))
+        saying = self.phrasing.statement(fact, value, bare)
+        reply = self.phrasing.acknowledged(fact, value, "acknowledge")
+        return Draft(Interaction(saying.text, reply), (saying.quote,))
 
     def _pair(self, told: list[tuple[Fact, Value]]) -> Draft:
         patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
@@ -136,7 +137,7 @@ class _Speech:
         if text is None:
             second = self.phrasing.said(told[1][0], patterns[1], told[1][1])
             text = f"{closed(first)} {second}"
-        return Draft(Interaction(text, self.phrasing.phrase("acknowledge")), (first, second))
+        return Draft(Interaction(text, self.phrasing.phrase("acknowledge")), (quotable(first), quotable(second)))
 
     def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Draft:
         first = self.phrasing.said(fact, self.rng.choice(fact.attribute.tell), wrong)
@@ -155,7 +156,7 @@ class _Speech:
             if not changes or self.rng.random() < BY_VALUES:
                 query = self.phrasing.correction(fact, fact.values[-1], value)
             else:
-                query, _ = self.phrasing.around(self.rng.choice(changes), fact, value, bare)
+                query = self.phrasing.around(self.rng.choice(changes), fact, value, bare).text
             return Draft(Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change")))
 
         return self._state(number, [(fact, value)], self._fitted(text))
@@ -193,10 +194,16 @@ class _Speech:
             both = self._fitted(lambda bare: self._both(asked))
             if self._fits(both):
                 return both.interaction, self._probe(number, asked, both.interaction.answer, "two-facts")
-        answered = self._fitted(
+        answered = self._answered(fact)
+        if fact.quote and not self._fits(answered):  # there is no room for the quote
+            fact.quote = ""
+            answered = self._answered(fact)
+        return answered.interaction, self._probe(number, [fact], answered.interaction.answer)
+
+    def _answered(self, fact: Fact) -> Draft:
+        return self._fitted(
             lambda bare: Draft(Interaction(self.phrasing.question(fact, bare), self.phrasing.answer(fact)))
-        ).interaction
-        return answered, self._probe(number, [fact], answered.answer)
+        )
 
     def _both(self, facts: list[Fact]) -> Draft:
         questions = [self.phrasing.said(fact, self.rng.choice(fact.attribute.ask)) for fact in facts]
