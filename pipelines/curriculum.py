@@ -45,7 +45,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
         "smat": Training("train through several memory writes", "jobs.training.smat:smat",
                          {"shards": conversations, **_rehearsed(text, c.smat)}, version=4),
         "mrl": Training("reinforcement learning over whole conversations", "jobs.rl.controller:run_mrl",
-                        {"shards": episodes, "tokenizer": tok}, refines=True),
+                        {"shards": episodes, "tokenizer": tok}, refines=True, version=2),
         "dmpo": Training("preference optimisation with memory", "jobs.preferences.dmpo:dmpo", {"shards": preferences},
                          refines=True),
     })

@@ -30,6 +30,9 @@ class StatelessDecoder(TokenModel):
 
     def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
         """Decode ids [B, T] with teacher forcing. mask and documents are as in `ReactiveTransformer.decode`."""
+        if not len(ids):
+            row = self._idle_row(ids)
+            return self.decode(row, mask=torch.zeros_like(row, dtype=torch.bool)).at(slice(0, 0))
         tokens = self._tokens(ids, mask, documents)
         return self.decoder(self.embedding(tokens.ids), tokens, [], rows=self._rows(tokens.ids))
 

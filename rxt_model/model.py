@@ -82,6 +82,11 @@ class TokenModel(nn.Module):
         """Return the modules with one row per token: the embedding, and the mark table if there is one."""
         return [self.embedding] if self.mark_table is None else [self.embedding, self.mark_table]
 
+    def _idle_row(self, ids: Tensor) -> Tensor:
+        """Return a row of padding [1, T] in place of no row [0, T]. A rank that has nothing to decode decodes it, since
+        the ranks that share its layers wait for it."""
+        return ids.new_full((1, ids.shape[1]), self.config.tokens.pad)
+
     def _rows(self, ids: Tensor) -> Tensor | None:
         """Return the rows of the mark table and the edges of ids [R], [R, s + t + 2], or None for a model that has no
         such table."""
@@ -141,6 +146,8 @@ class ReactiveTransformer(TokenModel):
 
     def initial_memories(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Return the random memory of conversations [L, B, S, w], each from a generator of its own."""
+        if not generators:
+            return self.initial_memory(0)
         return torch.cat([self.initial_memory(1, generator) for generator in generators], 1)
 
     def encode(
@@ -209,6 +216,9 @@ class ReactiveTransformer(TokenModel):
         Raises ValueError for ids beyond the vocabulary, for other shapes or types, for padding elsewhere, and for a row
         that may read nothing.
         """
+        if not len(ids):
+            row, held = self._idle_row(ids), memory.new_zeros(memory.shape[0], 1, *memory.shape[2:])
+            return self.decode(row, held, mask=torch.zeros_like(row, dtype=torch.bool)).at(slice(0, 0))
         tokens = self._tokens(ids, mask, documents)
         check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)
         visible, readable = None, (ids.shape[0], memory.shape[2])

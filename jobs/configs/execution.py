@@ -15,40 +15,66 @@ class DataExecution(Config):
     parallelism: PositiveInt = 2
 
 
-class TrainExecution(Config):
-    """Ray Train runs. `fully_shard` cuts the model at `shard`: at the `root` (one group, for small models) or at each
-    `block`. `expert_parallel` ranks share the experts of a layer. With `activation_checkpointing`, the backward pass
-    computes layers again instead of keeping their activations. With `micro_batches` of 2 or more, a worker passes its
-    rows in so many parts, after a pass without gradients that counts what the loss is divided by. On GPUs, each worker
-    has one."""
+class LayoutExecution(Config):
+    """How a model is spread over ranks. `fully_shard` cuts it at `shard`: at the `root` (one group, for small models)
+    or at each `block`. `expert_parallel` ranks share the experts of a layer. With `replicas` of 2 or more, so many
+    groups of ranks hold the whole model each (HSDP), and only gradients travel between groups. With
+    `activation_checkpointing`, the backward pass computes layers again instead of keeping their activations. With
+    `micro_batches` of 2 or more, a rank passes its rows in so many parts, after a pass without gradients that counts
+    what the loss is divided by."""
 
-    workers: PositiveInt = 2
-    threads: PositiveInt = 1
     expert_parallel: PositiveInt = 1
+    replicas: PositiveInt = 1
     shard: Literal["root", "block"] = "root"
     activation_checkpointing: bool = False
     micro_batches: PositiveInt = 1
+
+    def check_divides(self, name: str, ranks: int) -> None:
+        """Raise ValueError unless the ranks, whose number has this name, divide into groups."""
+        if ranks % self.replicas:
+            raise ValueError(f"replicas = {self.replicas}: must divide {name} = {ranks}")
+        if ranks // self.replicas % self.expert_parallel:
+            each = f" / replicas = {self.replicas}" if self.replicas > 1 else ""
+            raise ValueError(f"expert_parallel = {self.expert_parallel}: must divide {name} = {ranks}{each}")
+
+
+class TrainExecution(LayoutExecution):
+    """Ray Train runs, which spread a model over `workers` with so many `threads` each. On GPUs, each worker has one."""
+
+    workers: PositiveInt = 2
+    threads: PositiveInt = 1
     checkpoint_every_steps: PositiveInt = 100
     log_every_steps: PositiveInt = 10
     keep_checkpoints: PositiveInt = 2
     max_failures: Annotated[int, Field(ge=0)] = 2
 
     @model_validator(mode="after")
-    def _experts_divide_among_workers(self) -> TrainExecution:
-        if self.workers % self.expert_parallel:
-            raise ValueError(f"expert_parallel = {self.expert_parallel}: must divide workers = {self.workers}")
+    def _workers_divide(self) -> TrainExecution:
+        self.check_divides("workers", self.workers)
         return self
 
 
-class RlExecution(Config):
-    """The actors of the RL stage. On GPUs, the learner and each rollout worker have a share `gpu_share` of one; they
-    take turns."""
+class RlExecution(LayoutExecution):
+    """The actors of the RL stage. The policy that is learned is spread over `learners`; every rollout worker has a
+    whole one. On GPUs, each actor has a share `gpu_share` of one, since they take turns, or one of its own if there are
+    several learners."""
 
+    learners: PositiveInt = 1
     rollout_workers: PositiveInt = 2
     threads: PositiveInt = 1
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 0.25
     checkpoint_every_iterations: PositiveInt = 2
     max_restarts: Annotated[int, Field(ge=0)] = 3
+
+    @property
+    def gpu(self) -> float:
+        """The share of a GPU that each actor has. The ranks of a group cannot share one."""
+        return self.gpu_share if self.learners == 1 else 1.0
+
+    @model_validator(mode="after")
+    def _learners_divide(self) -> RlExecution:
+        self.check_divides("learners", self.learners)
+        return self
 
 
 class Execution(Config):

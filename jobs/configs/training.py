@@ -62,7 +62,8 @@ class TrainingConfig(OptimisationConfig):
 
 class ConversationsConfig(Config):
     """Settings of training on conversations. Every `text_every`-th step also trains on `text_batch_size` rows of text,
-    with weight `text_weight`, so that the model does not forget plain text. The published training has 0 such rows.
+    with weight `text_weight`, so that the model does not forget plain text. There may be fewer such rows than workers.
+    The published training has none.
 
     In generated conversations with memory questions, the decoder learns from every turn with a question and from a
     share `other_turns` of the turns that neither ask for a fact nor tell one that is asked for. Each `alike`
@@ -78,10 +79,6 @@ class ConversationsConfig(Config):
 
 class ConversationTrainingConfig(TrainingConfig, ConversationsConfig):
     """Settings of a stage that trains a reactive model on conversations."""
-
-    @property
-    def smallest_batch(self) -> int:
-        return min(self.batch_size, self.text_batch_size or self.batch_size)
 
 
 class JointLossConfig(Config):
@@ -200,8 +197,7 @@ class BaselineConfig(OptimisationConfig, ConversationsConfig):
 
     @property
     def smallest_batch(self) -> int:
-        sizes = [*(phase.batch_size for phase in self.phases), self.text_batch_size]
-        return min(size for size in sizes if size)
+        return min(phase.batch_size for phase in self.phases)
 
 
 StageConfig = TrainingConfig | BaselineConfig

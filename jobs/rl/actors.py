@@ -1,4 +1,4 @@
-"""Start the actors of stage `mrl`, one learner and several rollout workers, and deal conversations by a stable hash."""
+"""Start the actors of stage `mrl`, learners and rollout workers, and deal conversations to workers by a stable hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ray.actor import ActorHandle
 from jobs.configs.execution import RlExecution
 from jobs.configs.rl import MrlConfig
 from jobs.rl.episodes import Episode, by_length
-from jobs.rl.learner import Learner
+from jobs.rl.learning.group import LearnerGroup
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
 from jobs.rl.weight_sync import Policy
@@ -21,9 +21,9 @@ from tokenization.hashing import stable_seed
 
 @dataclass(frozen=True)
 class Actors:
-    """The learner and the rollout workers of one run of the stage."""
+    """The learners and the rollout workers of one run of the stage."""
 
-    learner: ActorHandle
+    learner: LearnerGroup
     workers: tuple[ActorHandle, ...]
 
     @classmethod
@@ -31,14 +31,10 @@ class Actors:
         cls, model_uri: str, work_uri: str, config: MrlConfig, execution: RlExecution, device: Device = "cpu"
     ) -> Actors:
         """Start all actors on `device` with the model at `model_uri`. The workers keep their state below `work_uri`."""
-        gpus = execution.gpu_share if device == "cuda" else 0
-        # rollouts and updates take turns, so the learner reserves no CPUs and uses the workers' CPUs
-        learner = ray.remote(num_cpus=0, num_gpus=gpus)(Learner).remote(
-            model_uri, config, execution.threads * execution.rollout_workers, device
-        )
+        learner = LearnerGroup(model_uri, config, execution, device)
         worker = ray.remote(
             num_cpus=execution.threads,
-            num_gpus=gpus,
+            num_gpus=execution.gpu if device == "cuda" else 0,
             max_restarts=execution.max_restarts,
             max_task_retries=execution.max_restarts,
         )(RolloutWorker)
@@ -52,8 +48,9 @@ class Actors:
 
     def stop(self) -> None:
         """Kill all actors."""
-        for actor in (self.learner, *self.workers):
-            ray.kill(actor)
+        self.learner.stop()
+        for worker in self.workers:
+            ray.kill(worker)
 
     def collect(
         self, key: str, episodes: Sequence[Episode], policy: Policy, temperature: float, seed: int

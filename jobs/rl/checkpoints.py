@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-import ray
-from ray.actor import ActorHandle
-
+from jobs.rl.learning.group import LearnerGroup
 from jobs.rl.replay_buffer import ReplayBuffer
 from jobs.stage.context import Restart, StageError
 from tokenization.files import storage
@@ -30,12 +28,12 @@ class Progress(NamedTuple):
     buffer: ReplayBuffer
 
 
-def save(folder_uri: str, learner: ActorHandle, progress: Progress) -> None:
+def save(folder_uri: str, learner: LearnerGroup, progress: Progress) -> None:
     """Write a checkpoint below `folder_uri`. The record is replaced once the new folder is complete, and only then is
     the old folder removed, so that a complete checkpoint exists at every moment."""
     phase = "rolled-out" if len(progress.buffer) else "learned"
     name = f"iteration-{progress.iteration:08d}-{phase}"
-    ray.get(learner.save.remote(f"{folder_uri}/{name}"))
+    learner.save(f"{folder_uri}/{name}")
     storage.write(f"{folder_uri}/{name}/buffer.json", progress.buffer.to_json().encode())
     previous = storage.read(f"{folder_uri}/{RECORD}")
     record = {"folder": name, "iteration": progress.iteration, "policy_version": progress.iteration}
@@ -44,8 +42,8 @@ def save(folder_uri: str, learner: ActorHandle, progress: Progress) -> None:
         storage.remove(f"{folder_uri}/{json.loads(previous)['folder']}")
 
 
-def restore(folder_uri: str, learner: ActorHandle) -> Progress | None:
-    """Load the recorded checkpoint into the learner. Returns None if there is none; raises StageError if its buffer is
+def restore(folder_uri: str, learner: LearnerGroup) -> Progress | None:
+    """Load the recorded checkpoint into the learners. Returns None if there is none; raises StageError if its buffer is
     missing."""
     data = storage.read(f"{folder_uri}/{RECORD}")
     if data is None:
@@ -55,5 +53,5 @@ def restore(folder_uri: str, learner: ActorHandle) -> Progress | None:
     buffer = storage.read(f"{folder}/buffer.json")
     if buffer is None:
         raise StageError(f"{folder}/buffer.json is missing, but {RECORD} names it", Restart())
-    ray.get(learner.load.remote(folder, record["policy_version"]))
+    learner.load(folder, record["policy_version"])
     return Progress(record["iteration"], ReplayBuffer.from_json(buffer.decode()))

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import ray
 import torch
 
 from jobs.configs.rl import MrlConfig
@@ -24,9 +23,10 @@ from jobs.rl.stage_data import StageData
 from jobs.rl.weight_sync import Policy, publish
 from jobs.stage.context import Change, Interrupted, StageContext, StageError
 from jobs.stage.model_folder import upload
-from jobs.stage.model_input import model_uri
+from jobs.stage.model_input import model_uri, open_model_config
 from jobs.stage.resources import choose_device
 from jobs.training.objectives.collapse import ALARM, RANK, alarm_of
+from rxt_model.estimate.layouts import ParallelLayout, obstacle
 from tokenization.files import storage
 from tokenization.hashing import stable_seed
 
@@ -42,6 +42,7 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
     """
     started = time.monotonic()
     data = StageData.open(ctx, config)
+    _check_execution(ctx, config)
     device = choose_device(ctx, config)
     work_uri = f"{ctx.output_uri}/rl"
     actors = Actors.start(model_uri(ctx.inputs["model"]), work_uri, config, ctx.execution.rl, device)
@@ -50,7 +51,7 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
         before = _before(actors, data, config, work_uri)
         in_steps = _iterate(ctx, config, actors, data, start, f"{work_uri}/checkpoints")
         after = _held_out(actors, data, config, publish(actors.learner, config.iterations))
-        ray.get(actors.learner.export.remote(f"{ctx.output_uri}/model"))
+        actors.learner.export(f"{ctx.output_uri}/model")
     finally:
         actors.stop()
     storage.remove(f"{work_uri}/workers")
@@ -71,6 +72,20 @@ def run_mrl(ctx: StageContext, config: MrlConfig) -> dict[str, float | str]:
         "seconds_in_fit": seconds,
         "result": f"reward {result['before']['mean']:.2f} -> {result['after']['mean']:.2f}",
     }
+
+
+def _check_execution(ctx: StageContext, config: MrlConfig) -> None:
+    rl, conversations = ctx.execution.rl, config.episodes // config.samples
+    layout = ParallelLayout(rl.learners, rl.expert_parallel, replicas=rl.replicas)
+    if rl.learners > 1 and (reason := obstacle(open_model_config(ctx.inputs["model"]), layout)):
+        raise StageError(f"{ctx.stage}: execution.rl.{reason}", Change("execution.rl.expert_parallel", 1))
+    if conversations < rl.learners * rl.micro_batches:
+        changed = ("micro_batches", conversations // rl.learners) if conversations >= rl.learners else ("learners", 1)
+        raise StageError(
+            f"{ctx.stage}: an iteration of {conversations} conversations has none for some of {rl.micro_batches} "
+            f"micro-batches of {rl.learners} learners",
+            Change(f"execution.rl.{changed[0]}", changed[1]),
+        )
 
 
 def _show(ctx: StageContext, texts: Mapping[str, str]) -> None:
@@ -120,7 +135,7 @@ def _iterate(
             trajectories = shuffled(trajectories, stable_seed(config.seed, "shuffle", iteration))
         elif config.control == "constant":
             trajectories = [replace(t, rewards=(config.reward.scale / 2,) * len(t.rewards)) for t in trajectories]
-        metrics = ray.get(actors.learner.update.remote(trajectories))
+        metrics = actors.learner.update(trajectories)
         require_finite(metrics, iteration, config)
         iteration += 1
         in_steps += time.monotonic() - begun
@@ -128,7 +143,7 @@ def _iterate(
         before, collapsed = collapsed, metrics[ALARM] > 0
         if collapsed and not before:
             ctx.reporter.message(f"iteration {iteration}: {alarm_of(metrics[RANK])}")
-        note = f"reward {reward.total.mean():.2f}, kl {metrics['rl/kl_reference']:.3f}"
+        note = f"reward {reward.total.mean():.2f}, kl {metrics.get('rl/kl_reference', metrics['rl/kl']):.3f}"
         ctx.reporter.progress(iteration, config.iterations, note)
         if iteration % every == 0 or iteration == config.iterations:
             checkpoints.save(folder_uri, actors.learner, checkpoints.Progress(iteration, buffer))

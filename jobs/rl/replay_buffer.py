@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from jobs.rl.episodes import Episode, Turn
+from jobs.training.batching.reader import Share
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,21 @@ class Trajectory:
     def told(self, turn: int) -> Sequence[int]:
         """The interaction that was written to memory after `turn`."""
         return self.episode.told(turn, self.answers.get(turn))
+
+
+def dealt(trajectories: Sequence[Trajectory], parts: int) -> list[list[Trajectory]]:
+    """Deal out whole conversations, the longest first, so that parts get about equally many turns. What is compared
+    with each other stays together. Raises ValueError if there are fewer conversations than parts."""
+    groups: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.episode.group, []).append(trajectory)
+    if len(groups) < parts:
+        raise ValueError(f"{len(groups)} conversations cannot be dealt to {parts}")
+    ordered = sorted(groups.values(), key=lambda group: (-len(group[0].episode.turns), group[0].episode.id))
+    return [
+        [trajectory for place in Share(part, parts).places(len(ordered)) for trajectory in ordered[place]]
+        for part in range(parts)
+    ]
 
 
 class ReplayBuffer:

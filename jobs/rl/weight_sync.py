@@ -6,10 +6,13 @@ A collective operation could take its place behind the same interface.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import ray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jobs.rl.learning.group import LearnerGroup  # it imports the model
 
 
 class Policy(Protocol):
@@ -36,7 +39,6 @@ class ObjectStorePolicy:
         return ray.get(self.weights)
 
 
-def publish(learner: Any, version: int) -> ObjectStorePolicy:
-    """Return the learner's present weights as policy `version`. `learner` is the handle of an actor that has a method
-    `weights`."""
-    return ObjectStorePolicy(version, learner.weights.remote(version))
+def publish(learner: LearnerGroup, version: int) -> ObjectStorePolicy:
+    """Return the learners' present weights as policy `version`."""
+    return ObjectStorePolicy(version, learner.weights(version))

@@ -59,7 +59,7 @@ def demand_of(config: Config, execution: Execution) -> Demand | None:
         return Demand("workers", train.workers, train.threads, train.workers, 1.0, "train")
     if isinstance(config, MrlConfig):
         workers = rl.rollout_workers
-        return Demand("rollout_workers", workers, rl.threads, workers + 1, rl.gpu_share, "rl")
+        return Demand("rollout_workers", workers, rl.threads, workers + rl.learners, rl.gpu, "rl")
     return Demand("tasks", 1, 1, 1, 1.0, "train") if isinstance(config, EvaluateConfig) else None
 
 
@@ -118,6 +118,8 @@ def _fewer_gpus(demand: Demand, gpus: int) -> Change:
     """The change after which `gpus` GPUs are enough."""
     if not gpus:
         return Change("execution.device", "cpu")
+    if demand.on_gpu - demand.count > 1:
+        return Change("execution.rl.learners", 1)
     if demand.section == "rl":
         return Change("execution.rl.gpu_share", int(100 / -(-demand.on_gpu // gpus)) / 100)
     return Change("execution.train.workers", gpus)

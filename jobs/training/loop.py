@@ -16,7 +16,7 @@ from jobs.configs.training import StageConfig
 from jobs.training.batching.batches import Batch
 from jobs.training.objectives.base import Objective, StepContext
 from jobs.training.optimizers.stage import StageOptimizer
-from jobs.training.passes import forward_backward
+from jobs.training.passes import cut, forward_backward
 from rxt_model.moe.selection_bias import LoadBalancer
 from tokenization.hashing import stable_seed
 
@@ -84,9 +84,8 @@ def train(
         batch = batch_at(step)
         meter.waited += time.perf_counter() - began
         optimizer.begin(step, objective.trained(step))
-        loss, metrics = forward_backward(
-            objective, batch, step_context(config, step), precision(config, batch), micro_batches
-        )
+        parts = [(part, step_context(config, step)) for part in cut(batch, micro_batches)]
+        loss, metrics = forward_backward(objective, parts, precision(config, batch))
         total, stop, norm = _agree(loss, should_stop(), optimizer.clip())
         if np.isfinite(total) and np.isfinite(norm):
             in_a_row = 0

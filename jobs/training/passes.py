@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from jobs.training.batching.batches import Batch
-from jobs.training.objectives.base import Objective, StepContext
 from jobs.training.objectives.global_sums import MicroBatchSums
 
 
 def forward_backward(
-    objective: Objective,
-    batch: Batch,
-    context: StepContext,
-    precision: AbstractContextManager,
-    micro_batches: int = 1,
+    objective: nn.Module, parts: Sequence[tuple[Any, ...]], precision: AbstractContextManager
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Add the gradients of this rank's share of the loss. Return this share and the metrics, both without gradients.
 
-    With `micro_batches` of 2 or more, a pass without gradients comes first, for the counts of the whole global batch.
-    Ranks reduce their gradients only after the last micro-batch.
+    `parts` are micro-batches, each as the arguments of the objective. If there are several, a pass without gradients
+    comes first, for the counts of the whole global batch. Ranks reduce their gradients only after the last part.
     """
-    if micro_batches == 1:
+    if len(parts) == 1:
         with precision:
-            loss, metrics = objective(batch, context)
+            loss, metrics = objective(*parts[0])
         loss.backward()
         return loss.detach(), metrics
-    parts, sums = list(cut(batch, micro_batches)), MicroBatchSums()
+    sums = MicroBatchSums()
     for part in parts:
         with torch.no_grad(), precision, sums.micro_batch():
-            objective(part, context)
+            objective(*part)
     sums.reduce()
     losses: list[Tensor] = []
     together: dict[str, Tensor] = {}
@@ -42,7 +38,7 @@ def forward_backward(
         if isinstance(objective, FSDPModule):
             objective.set_requires_gradient_sync(number == len(parts))
         with precision, sums.micro_batch():
-            loss, metrics = objective(part, context)
+            loss, metrics = objective(*part)
         loss.backward()
         losses.append(loss.detach())
         together = {name: pair + together[name] if together else pair for name, pair in metrics.items()}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
-from jobs.configs.execution import TrainExecution
+from jobs.configs.execution import LayoutExecution, TrainExecution
 from jobs.configs.training import StageConfig
 from jobs.training.batching.batches import ROW, Batch
 from jobs.training.batching.reader import Prefetched, Share
@@ -37,20 +38,27 @@ def prepare(
     world_size = dist.get_world_size()
     made = build(recipe, config, inputs, Share(dist.get_rank(), world_size))
     objective = made.objective.to(device)
-    parallelize(
-        objective,
-        world_size,
-        shard=execution.shard,
-        expert_parallel=execution.expert_parallel,
-        activation_checkpointing=execution.activation_checkpointing,
-        device=device.type,
-    )
+    spread(objective, execution, world_size, device.type)
     batch_at = Prefetched(made.batch_at)
     return RankTraining(
         objective,
         StageOptimizer(objective, config.optimizer, config.steps),
         lambda step: _placed(batch_at(step), device),
         None if made.validation is None else _placed(made.validation, device),
+    )
+
+
+def spread(module: nn.Module, layout: LayoutExecution, ranks: int, device: str) -> None:
+    """Shard a module in place over all ranks, as the configuration lays it out. Raises ConfigError if it does not
+    fit."""
+    parallelize(
+        module,
+        ranks,
+        shard=layout.shard,
+        expert_parallel=layout.expert_parallel,
+        replicas=layout.replicas,
+        activation_checkpointing=layout.activation_checkpointing,
+        device=device,
     )
 
 

@@ -112,7 +112,7 @@ class Estimator:
 
     def plans(self, gpus: int) -> list[LayoutPlan]:
         """Plan every layout that the models can have on so many GPUs: those that fit first, the fastest on top."""
-        found = [self.plan(layout) for layout in layouts(gpus) if not self.obstacle(layout)]
+        found = [self.plan(layout) for layout in layouts(gpus, self.gpu.per_machine) if not self.obstacle(layout)]
         return sorted(found, key=self._rank)
 
     def _rank(self, plan: LayoutPlan) -> tuple[bool, float, int]:
@@ -143,7 +143,7 @@ class Estimator:
             steps=stage.steps,
             states=state_bytes(groups, width),
             activations=max(kept, key=lambda one: one.total),
-            sent=max(sent.sharded + sent.routed for sent, _ in times),
+            sent=max(sent.total for sent, _ in times),
             tokens=layout.gpus * sum(kind.steps * kind.tokens for kind in kinds),
             seconds=sum(kind.steps * step.total for kind, (_, step) in zip(kinds, times, strict=True)),
             flops=sum(kind.steps * step.flops for kind, (_, step) in zip(kinds, times, strict=True)),
@@ -169,4 +169,6 @@ class Estimator:
 
 def layout_of(execution: TrainExecution, gpus: int) -> ParallelLayout:
     """Return the layout that a configuration asks for, on so many GPUs."""
-    return ParallelLayout(gpus, execution.expert_parallel, execution.shard, execution.activation_checkpointing)
+    return ParallelLayout(
+        gpus, execution.expert_parallel, execution.shard, execution.activation_checkpointing, execution.replicas
+    )

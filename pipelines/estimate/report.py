@@ -132,6 +132,7 @@ class PlanReport:
             "device": ("cuda", self.execution.device),
             "train.workers": (layout.gpus, train.workers),
             "train.expert_parallel": (layout.expert_parallel, train.expert_parallel),
+            "train.replicas": (layout.replicas, train.replicas),
             "train.shard": (layout.shard, train.shard),
             "train.activation_checkpointing": (layout.recompute, train.activation_checkpointing),
         }
@@ -159,7 +160,8 @@ def make_report(session: Session, gpu: Gpu, gpus: int) -> PlanReport:
     own = layout_of(config.execution.train, gpus)
     plans = estimator.plans(gpus)
     if gpus > 1 and (reason := estimator.obstacle(own)):
-        possible = invocation.changed("execution.train.expert_parallel", plans[0].layout.expert_parallel)
+        key = "replicas" if gpus % own.replicas else "expert_parallel"
+        possible = invocation.changed(f"execution.train.{key}", getattr(plans[0].layout, key))
         raise StageError(reason, possible.plan("--gpus", str(gpus), "--gpu", gpu.name))
     best = plans[0]
     if not best.fits(gpu):

@@ -52,11 +52,17 @@ class StateBytes:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes that one GPU sends in a step. `sharded` goes to all GPUs, and to those that share experts; the GPU computes
-    meanwhile. `routed` are the rows of tokens, which the GPU waits for."""
+    """Bytes that one GPU sends in a step. `sharded` goes to the GPUs of its replica, and to those that share experts;
+    `copied` are gradients for the other replicas; the GPU computes meanwhile. `routed` are the rows of tokens, which
+    the GPU waits for."""
 
     sharded: int
+    copied: int
     routed: int
+
+    @property
+    def total(self) -> int:
+        return self.sharded + self.copied + self.routed
 
 
 def sharded_groups(module: nn.Module, layout: ParallelLayout) -> list[ShardedGroup]:
@@ -68,7 +74,9 @@ def sharded_groups(module: nn.Module, layout: ParallelLayout) -> list[ShardedGro
         own = [parameter for parameter in block.parameters() if parameter not in taken]
         taken.update(own)
         values = sum(parameter.numel() for parameter in own)
-        groups.append(ShardedGroup(values, sum(held(parameter, layout.gpus) for parameter in own), layout.gpus, part))
+        groups.append(
+            ShardedGroup(values, sum(held(parameter, layout.shards) for parameter in own), layout.shards, part)
+        )
 
     for experts in parts_of(module, Experts) if layout.expert_parallel > 1 else ():
         own = list(experts.parameters())
@@ -108,19 +116,22 @@ def traffic(
     config: ModelConfig, groups: list[ShardedGroup], passes: Iterable[Pass], layout: ParallelLayout, width: int
 ) -> Traffic:
     """Return what one GPU sends in a step with these passes. Every call gathers a group in its forward and again in its
-    backward pass, but the root only once; a write also projects, which is a call of its own. A row goes to the owner of
-    its expert and comes back, in both passes; with recomputation, in a third.
+    backward pass, but the root only once; a write also projects, which is a call of its own. Replicas add up the
+    gradients of their parts. A row goes to the owner of its expert and comes back, in both passes; with recomputation,
+    in a third.
     """
     passes = list(passes)
-    sent = 0.0
+    sent = copied = 0.0
+    others = (layout.replicas - 1) / layout.replicas
     for group in groups:
         own = [one for one in passes if one.part == group.part]
         calls = sum(one.share * (one.calls + (one.part == "write")) * (1 + one.trained) for one in own)
         reduced = MASTER if group.part is None or any(one.trained for one in own) else 0
         values = (group.ranks - 1) / group.ranks * group.values
         sent += values * (width * (1 if group.part is None else calls) + reduced)
+        copied += 2 * others * reduced * group.values / group.ranks
     away = (layout.expert_parallel - 1) / layout.expert_parallel
     row = expert_layers(config) * config.moe.top_k * config.dim * width * away
     times = {False: 2, True: 6 if layout.recompute else 4}
     decoded = sum(one.share * times[one.trained] * one.tokens for one in passes if one.part == "decoder")
-    return Traffic(round(sent), round(row * decoded))
+    return Traffic(round(sent), round(copied), round(row * decoded))

@@ -71,8 +71,9 @@ def step_seconds(
     return StepSeconds(
         compute=compute,
         host=host,
-        sharding=sent.sharded / (MESSAGES * _between(gpu, layout.gpus)),
-        routing=sent.routed / (MESSAGES * _to_owner(gpu, layout.expert_parallel)),
+        sharding=sent.sharded / (MESSAGES * _between(gpu, layout.shards))
+        + sent.copied / (MESSAGES * _to_one(gpu, layout.gpus)),
+        routing=sent.routed / (MESSAGES * _to_one(gpu, layout.expert_parallel)),
         optimizer=7 * MASTER * own / (COPY * gpu.bandwidth),  # reads four values, writes three
         flops=flops,
     )
@@ -84,8 +85,9 @@ def _between(gpu: Gpu, ranks: int) -> float:
     return gpu.link if ranks <= gpu.per_machine else min(gpu.link, gpu.per_machine * gpu.network)
 
 
-def _to_owner(gpu: Gpu, ranks: int) -> float:
-    """Return the bytes per second between a GPU and the owners of its experts."""
+def _to_one(gpu: Gpu, ranks: int) -> float:
+    """Return the bytes per second between a GPU and single others among so many: the owners of its experts, or those
+    that hold the same part."""
     return gpu.link if ranks <= gpu.per_machine else gpu.network
 
 

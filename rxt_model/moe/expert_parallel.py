@@ -68,15 +68,20 @@ def spread_experts(module: nn.Module, mesh: DeviceMesh) -> list[SpreadExperts]:
     return spread
 
 
-def check_degree(module: nn.Module, world_size: int, degree: int) -> None:
-    """Raise ConfigError unless `degree` divides ranks and experts, and the ranks per expert divide its widths."""
-    if world_size % degree:
-        raise ConfigError(f"expert_parallel = {degree}: must divide the {world_size} ranks")
+def check_degree(module: nn.Module, world_size: int, degree: int, replicas: int = 1) -> None:
+    """Raise ConfigError unless `replicas` divides the ranks, `degree` divides the ranks of a replica and the experts,
+    and the ranks per expert divide its widths."""
+    if world_size % replicas:
+        raise ConfigError(f"replicas = {replicas}: must divide the {world_size} ranks")
+    group = world_size // replicas
+    if group % degree:
+        of_replica = f" of each of {replicas} replicas" if replicas > 1 else ""
+        raise ConfigError(f"expert_parallel = {degree}: must divide the {group} ranks{of_replica}")
     for experts in parts_of(module, Experts):
         count, dim, _ = experts.w_in.shape
         if count % degree:
             raise ConfigError(f"expert_parallel = {degree}: must divide the {count} experts of a layer")
-        width, sharing = experts.w_out.shape[1], world_size // degree
+        width, sharing = experts.w_out.shape[1], group // degree
         if degree > 1 and (dim % sharing or width % sharing):
             raise ConfigError(
                 f"expert_parallel = {degree}: leaves {sharing} ranks to share each expert, "

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal, cast
 
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import Shard
 from torch.utils.checkpoint import checkpoint
@@ -23,6 +23,7 @@ def parallelize(
     *,
     shard: Literal["root", "block"],
     expert_parallel: int = 1,
+    replicas: int = 1,
     activation_checkpointing: bool = False,
     device: str = "cpu",
 ) -> nn.Module:
@@ -31,18 +32,21 @@ def parallelize(
     With `shard="root"` there is one group, so one all-gather and one reduce-scatter per step: for models that fit on a
     rank. With `shard="block"` each block is a group, gathered each time that the block runs. With `expert_parallel` > 1
     the ranks form a mesh (efsdp, ep): whole experts are spread over `ep`, and each is sharded over `efsdp`. With
-    `activation_checkpointing` layers are recomputed in the backward pass (`checkpoint_activations`). Gradients are
-    summed over ranks, never averaged: losses are already divided by global counts. Raises ConfigError for a degree of
-    expert parallelism that does not fit (`check_degree`).
+    `replicas` > 1 (HSDP) each of so many groups of neighbouring ranks holds the whole model: weights travel within a
+    group alone, and only gradients between groups. With `activation_checkpointing` layers are recomputed in the
+    backward pass (`checkpoint_activations`). Gradients are summed over ranks, never averaged: losses are already
+    divided by global counts. Raises ConfigError for degrees that do not fit (`check_degree`).
     """
-    check_degree(module, world_size, expert_parallel)
-    everyone = init_device_mesh(device, (world_size,), mesh_dim_names=("fsdp",))
+    check_degree(module, world_size, expert_parallel, replicas)
+    group = world_size // replicas
+    everyone = _mesh(device, {"replicate": replicas, "fsdp": group})
     if expert_parallel > 1:
-        shape = (world_size // expert_parallel, expert_parallel)
-        sparse = init_device_mesh(device, shape, mesh_dim_names=("efsdp", "ep"))
+        shape = {"replicate": replicas, "efsdp": group // expert_parallel, "ep": expert_parallel}
+        sparse = _mesh(device, shape)
         for experts in spread_experts(module, sparse["ep"]):
+            sharing = sparse["replicate", "efsdp"] if replicas > 1 else sparse["efsdp"]
             # dimension 0 is already spread over ep; cutting dimension 1 keeps each rank's part one plain block
-            fully_shard(experts, mesh=sparse["efsdp"], shard_placement_fn=lambda weight: Shard(1))
+            fully_shard(experts, mesh=sharing, shard_placement_fn=lambda weight: Shard(1))
             # a rank whose experts got no token still takes part in the reduction of their gradients
             cast("FSDPModule", experts).set_reduce_scatter_unused_params(True)
     if activation_checkpointing:
@@ -59,6 +63,12 @@ def parallelize(
         # gloo has no pre-multiplied sum, and a plain sum is exact
         group.set_force_sum_reduction_for_comms(True)
     return module
+
+
+def _mesh(device: str, sizes: dict[str, int]) -> DeviceMesh:
+    """Return a mesh with these dimensions, without `replicate` if there is one replica."""
+    kept = {name: size for name, size in sizes.items() if name != "replicate" or size > 1}
+    return init_device_mesh(device, tuple(kept.values()), mesh_dim_names=tuple(kept))
 
 
 def checkpoint_activations(module: nn.Module) -> None:

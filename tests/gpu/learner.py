@@ -14,7 +14,7 @@ from torch import Tensor
 from jobs.configs.rl import MrlConfig
 from jobs.rl import policy
 from jobs.rl.episodes import Episode, by_length
-from jobs.rl.learner import Learner
+from jobs.rl.learning.learner import Learner
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer

@@ -48,7 +48,7 @@ def step(name: str, uris: dict[str, str], device: torch.device) -> dict[str, Ten
     objective, batch = part.objective.train(), part.batch_at(STEP)
     part.optimizer.begin(STEP, objective.trained(STEP))
     context = DrawnOnTheCpu(STEP, config.steps, seed=7)
-    loss, _ = forward_backward(objective, batch, context, precision(config, batch))
+    loss, _ = forward_backward(objective, [(batch, context)], precision(config, batch))
     gradients = [whole(p.grad).flatten() for p in objective.parameters() if p.grad is not None]
     return {"loss": loss.double().cpu(), "gradient": torch.cat(gradients).double().cpu()}
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jobs.configs.rl import MrlConfig
 from jobs.configs.training import OptimisationConfig
 from jobs.training.objectives.base import metric
 from jobs.training.objectives.global_sums import global_sum
 from rxt_model.moe.layer import Routing, balance_loss, router_z_loss
 
 
-def routing_loss(routing: list[Routing], config: OptimisationConfig) -> tuple[Tensor, dict[str, Tensor]]:
+def routing_loss(routing: list[Routing], config: OptimisationConfig | MrlConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """Return this rank's share of the weighted balance and z-losses, and routing metrics over all ranks."""
     everyone = _over_ranks(routing)
     # the terms with a gradient are this rank's own; the counts are those of all ranks

@@ -98,16 +98,29 @@ class StageOptimizer:
 def clip(parameters: list[nn.Parameter], limit: float) -> Tensor:
     """Scale all gradients so that their joint norm is at most `limit`. Returns the norm before.
 
-    Each rank holds a distinct part of a sharded parameter, on any mesh, so the ranks' squared norms add up.
+    The ranks' squared norms add up, as each rank holds a part of every sharded parameter, on any mesh. A part that
+    several ranks hold counts once.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     parts = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
-    square = torch.nn.utils.get_total_norm(parts).square()
+    of_copies: dict[int, list[Tensor]] = {}
+    for gradient, part in zip(gradients, parts, strict=True):
+        of_copies.setdefault(_copies(gradient), []).append(part)
+    shares = [torch.nn.utils.get_total_norm(same).square() / copies for copies, same in of_copies.items()]
+    square = torch.stack(shares).sum() if shares else torch.zeros(())
     if any(isinstance(gradient, DTensor) for gradient in gradients):
         dist.all_reduce(square)
     norm = square.sqrt()
     torch._foreach_mul_(parts, (limit / (norm + 1e-6)).clamp(max=1.0))
     return norm
+
+
+def _copies(gradient: Tensor) -> int:
+    """How many ranks hold the same part of a gradient."""
+    if not isinstance(gradient, DTensor):
+        return 1
+    sizes = zip(gradient.device_mesh.shape, gradient.placements, strict=True)
+    return math.prod(size for size, placement in sizes if placement.is_replicate())
 
 
 def _kinds(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:

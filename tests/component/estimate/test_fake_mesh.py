@@ -36,14 +36,16 @@ def local_bytes(module: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize(
-    ("expert_parallel", "shard", "stateless"), [(1, "block", False), (8, "block", False), (16, "root", True)]
+    ("expert_parallel", "replicas", "shard", "stateless"),
+    [(1, 1, "block", False), (8, 1, "block", False), (8, 8, "block", False), (16, 1, "root", True)],
 )
-def test_the_plan_of_beta_on_64_gpus_is_what_a_rank_holds(mesh, expert_parallel, shard, stateless):
+def test_the_plan_of_beta_on_64_gpus_is_what_a_rank_holds(mesh, expert_parallel, replicas, shard, stateless):
     module = build(stateless)
     whole = sum(weight.numel() for weight in module.parameters())
-    groups = sharded_groups(module, ParallelLayout(RANKS, expert_parallel, shard))
+    layout = ParallelLayout(RANKS, expert_parallel, shard, replicas=replicas)
+    groups = sharded_groups(module, layout)
     planned = state_bytes(groups, width=2)
-    parallelize(module, RANKS, shard=shard, expert_parallel=expert_parallel)
+    parallelize(module, RANKS, shard=shard, expert_parallel=expert_parallel, replicas=replicas)
     found = local_bytes(module)
     optimizer = torch.optim.AdamW(module.parameters())
     for weight in module.parameters():
@@ -53,5 +55,5 @@ def test_the_plan_of_beta_on_64_gpus_is_what_a_rank_holds(mesh, expert_parallel,
     assert planned.weights == pytest.approx(found, rel=CLOSE)
     assert planned.gradients == pytest.approx(found, rel=CLOSE)
     assert planned.optimizer == pytest.approx(sum(moment.nbytes for moment in moments), rel=CLOSE)
-    spread = [group for group in groups if group.ranks < RANKS]
+    spread = [group for group in groups if group.ranks < layout.shards]
     assert sum(group.values for group in groups) + (expert_parallel - 1) * sum(g.values for g in spread) == whole

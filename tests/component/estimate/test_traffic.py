@@ -21,16 +21,21 @@ RANKS, ROWS, LENGTH = 4, 2, 8
 
 
 class Sent(TorchDispatchMode):
-    """Adds up what one rank sends: its shard to all others, and their parts of its gradients."""
+    """Adds up what one rank sends: to the others of its replica its shard, and their parts of its gradients; to those
+    that hold the same shard its gradients, in a ring."""
 
-    total = 0.0
+    def __init__(self, replicas: int) -> None:
+        super().__init__()
+        self.replicas, self.sharded, self.copied = replicas, 0.0, 0.0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = str(function)
+        name, others = str(function), RANKS // self.replicas - 1
         if "c10d._allgather_base_" in name:
-            self.total += args[1].nbytes * (RANKS - 1)
+            self.sharded += args[1].nbytes * others
         elif "c10d._reduce_scatter_base_" in name:
-            self.total += args[0].nbytes * (RANKS - 1)
+            self.sharded += args[0].nbytes * others
+        elif "c10d.allreduce_" in name:
+            self.copied += 2 * (self.replicas - 1) / self.replicas * sum(tensor.nbytes for tensor in args[0])
         return function(*args, **(kwargs or {}))
 
 
@@ -56,20 +61,24 @@ class Step(torch.nn.Module):
         return self.model.decode(ids, memory).hidden.sum()
 
 
-@pytest.mark.parametrize(("shard", "writes"), [("root", 2), ("block", 1), ("block", 3)])
-def test_the_collectives_of_a_step(mesh, shard, writes):
-    config, layout = toy_config(), ParallelLayout(RANKS, 1, shard)
+@pytest.mark.parametrize(
+    ("shard", "writes", "replicas"), [("root", 2, 1), ("block", 1, 1), ("block", 3, 1), ("root", 2, 2), ("block", 3, 2)]
+)
+def test_the_collectives_of_a_step(mesh, shard, writes, replicas):
+    config, layout = toy_config(), ParallelLayout(RANKS, 1, shard, replicas=replicas)
     with torch.device("meta"):
         groups = sharded_groups(ReactiveTransformer(config, mlm_head=False), layout)
     parts = {"encoder": 1, "write": writes, "decoder": 1}
     passes = [Pass(part, ROWS, LENGTH, calls=calls) for part, calls in parts.items()]
-    module = parallelize(seeded(lambda: Step(config, writes), 0), RANKS, shard=shard)
+    module = parallelize(seeded(lambda: Step(config, writes), 0), RANKS, shard=shard, replicas=replicas)
     for weight in module.parameters():
         weight.detach().to_local().normal_(std=0.02)
     memory = torch.randn(config.stateful_layers, ROWS, config.memory.slots, config.dim)
-    with Sent() as sent:
+    with Sent(replicas) as sent:
         module(torch.full((ROWS, LENGTH), 20), memory).backward()
-    assert traffic(config, groups, passes, layout, width=MASTER).sharded == pytest.approx(sent.total, rel=0.05)
+    planned = traffic(config, groups, passes, layout, width=MASTER)
+    assert planned.sharded == pytest.approx(sent.sharded, rel=0.05)
+    assert planned.copied == pytest.approx(sent.copied, rel=0.05) and (planned.copied > 0) == (replicas > 1)
 
 
 def test_routed_rows_travel_four_times_in_training_and_six_with_recomputation():

@@ -10,10 +10,11 @@ import torch
 
 from jobs.configs.rl import MrlConfig
 from jobs.configs.training import OptimizerConfig
-from jobs.rl import policy, replay
+from jobs.rl import policy
 from jobs.rl.controller import require_finite
 from jobs.rl.episodes import as_episode, by_length
-from jobs.rl.learner import Learner
+from jobs.rl.learning import replay
+from jobs.rl.learning.learner import Learner
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rollout_worker import RolloutBatch, RolloutWorker
 from jobs.stage.context import Change, StageError
@@ -136,8 +137,8 @@ def test_last_write_alone_separates_consecutive_policies(world):
         memories = replay.rebuild(learner.model, batch, CONFIG.seed)
         after = replay.score(learner.model, memories.read, batch, 1.0)
         before = replay.score(learner.model, memories.before, batch, 1.0)
-    assert learner._turn_divergence(after, after.log_probs, batch) == 0
-    assert learner._turn_divergence(after, before.log_probs, batch) > 0
+    assert learner.objective._turn_divergence(after, after.log_probs, batch, {}) == 0
+    assert learner.objective._turn_divergence(after, before.log_probs, batch, {}) > 0
 
 
 def test_flat_and_dense_answers_are_the_same_answers(world):
@@ -154,10 +155,10 @@ def test_reference_starts_equal_and_identical_episodes_have_identical_reference_
     trajectories = roll_out(world, learner, episodes_of(4), wants_short)
     metrics = learner.update(trajectories)
     assert metrics["rl/kl_reference"] > 0  # of the second epoch, after one step
-    fixed = learner._fixed(replay.ReplayBatch(trajectories * 2, torch.device("cpu")))
-    rows = replay.ReplayBatch(trajectories * 2, torch.device("cpu"))
+    (rows,) = learner.batches([dataclasses.replace(t, policy_version=1) for t in trajectories * 2])
+    (fixed,) = learner.fixed([rows])
     first = {}
-    for index, scores in enumerate(fixed["reference"].split([len(a) for a in rows.answers])):
+    for index, scores in enumerate(fixed.reference.split([len(a) for a in rows.answers])):
         key = (rows.prompts[index], rows.answers[index])
         assert torch.allclose(scores, first.setdefault(key, scores), atol=1e-6)
     untouched = Learner(world[0], CONFIG.model_copy(update={"update_epochs": 1}), 1)
@@ -321,6 +322,5 @@ def test_the_z_loss_of_the_router_is_learned_with_the_policy(world):
         return learner.update(roll_out(world, learner, episodes_of(6), wants_short))
 
     plain, first, fourth = told(0.0, 1), told(0.5, 1), told(0.5, 4)
-    assert "rl/router_z" not in plain
-    assert first["rl/loss"] == pytest.approx(plain["rl/loss"] + 0.5 * first["rl/router_z"], rel=1e-5)
-    assert fourth["rl/router_z"] < first["rl/router_z"]
+    assert first["rl/loss"] == pytest.approx(plain["rl/loss"] + 0.5 * first["router/z"], rel=1e-5)
+    assert fourth["router/z"] < first["router/z"]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from jobs.configs.rl import MrlConfig
-from jobs.rl import replay
-from jobs.rl.learner import Learner
+from jobs.rl.learning import replay
+from jobs.rl.learning.learner import Learner
 from rxt_model.files.checkpoint import save_pretrained
 from tests.support.rl_data import random_trajectories, toy_model
 
@@ -30,7 +30,7 @@ def uri(tmp_path_factory):
 
 def moved(uri: str) -> Learner:
     """Return a learner whose policy is no longer its reference."""
-    learner = Learner(uri, CONFIG, 1)
+    learner = Learner(uri, CONFIG.model_copy(update={"kl_reference": WEIGHT}), 1)
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in learner.model.parameters():
@@ -39,8 +39,8 @@ def moved(uri: str) -> Learner:
 
 
 def loss_of(learner: Learner, batch: replay.ReplayBatch, **weights: float) -> float:
-    learner.config = CONFIG.model_copy(update=weights)
-    loss, _ = learner._loss(batch, learner._fixed(batch))
+    learner.config = learner.objective.config = CONFIG.model_copy(update=weights)
+    loss, _ = learner.objective(batch, *learner.fixed([batch]))
     return loss.item()
 
 
@@ -59,14 +59,16 @@ def mean(values: list[float]) -> float:
 def by_hand(learner: Learner, batch: replay.ReplayBatch) -> dict[str, float]:
     """Return what each weight multiplies."""
     memories = replay.rebuild(learner.model, batch, CONFIG.seed)
-    of_reference = replay.rebuild(learner.reference, batch, CONFIG.seed).read
+    assert learner.reference is not None
+    reference_model = learner.reference.model
+    of_reference = replay.rebuild(reference_model, batch, CONFIG.seed).read
     old = iter(batch.old.tolist())
     entropy, reference, turns, drift = [], [], [], []
     for n, (prompt, answer) in enumerate(zip(batch.prompts, batch.answers, strict=True)):
         one = slice(n, n + 1)
         now = distributions(learner.model, memories.read[:, one], prompt, answer)
         before = distributions(learner.model, memories.before[:, one], prompt, answer)
-        theirs = distributions(learner.reference, of_reference[:, one], prompt, answer)
+        theirs = distributions(reference_model, of_reference[:, one], prompt, answer)
         entropy.append(mean([-(p.exp() * p).sum().item() for p in now]))
         to_reference, to_before = [], []
         for place, word in enumerate(answer):

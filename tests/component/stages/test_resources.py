@@ -100,6 +100,10 @@ def test_other_stages_ask_for_nothing_at_once():
 def test_experts_divide_among_workers():
     with pytest.raises(ValueError, match="expert_parallel = 3: must divide workers = 4"):
         TrainExecution(workers=4, expert_parallel=3)
+    with pytest.raises(ValueError, match="replicas = 3: must divide workers = 4"):
+        TrainExecution(workers=4, replicas=3)
+    with pytest.raises(ValueError, match="expert_parallel = 4: must divide workers = 4 / replicas = 2"):
+        TrainExecution(workers=4, expert_parallel=4, replicas=2)
 
 
 def test_a_real_cluster_is_asked_and_waited_for_no_longer_than_said(ray_session, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from jobs.configs.rl import MrlConfig
-from jobs.rl.learner import Learner
+from jobs.rl.learning.learner import Learner
 from jobs.training.batching.reader import WHOLE
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizers.stage import StageOptimizer

@@ -28,15 +28,16 @@ PHASES = (SmatPhase(until=99, turns=4, train=("decoder", "memory", "encoder")),)
 LAYOUTS = {
     1: [TrainExecution(workers=1), TrainExecution(workers=1, micro_batches=4)],
     2: [TrainExecution(workers=2, shard="block", micro_batches=2)],
-    4: [TrainExecution(workers=4, expert_parallel=2, shard="block", activation_checkpointing=True)],
+    4: [
+        TrainExecution(workers=4, expert_parallel=2, shard="block", activation_checkpointing=True),
+        TrainExecution(workers=4, replicas=2, expert_parallel=2),
+    ],
 }
 
 
 def losses(name: str, uris: dict[str, str], execution: TrainExecution) -> list[dict[str, float]]:
     """Return what the first steps of a stage tell on this rank."""
     function, config, inputs = stage_parts(name, uris)
-    if getattr(config, "text_batch_size", 0):
-        config = config.model_copy(update={"text_batch_size": 4})  # a row for each
     if isinstance(config, SmatConfig):
         config = config.model_copy(update={"phases": PHASES})
     part = prepare(function, config, execution, inputs, torch.device("cpu"))

@@ -35,26 +35,39 @@ from rxt_model.training.parallelize import parallelize
 from tests.support.ranks import on_ranks
 from tests.support.training_toys import TURNS, ToyObjective, part_of, toy_batch, toy_config, toy_model, toy_training
 
-# what is trained, how it is sharded, over how many ranks experts are spread, and whether layers are recomputed
+BLOCK, RECOMPUTED = dict(shard="block"), dict(shard="block", activation_checkpointing=True)
+EXPERTS = dict(shard="root", expert_parallel=2)
+# what is trained, and how it is parallelized, by the number of ranks
 CASES = {
-    "root": ("toy", "root", 1, False),
-    "block": ("toy", "block", 1, False),
-    "experts": ("toy", "root", 2, False),
-    "experts-block": ("toy", "block", 2, False),
-    "recomputed": ("toy", "block", 1, True),
-    "biased": ("biased", "root", 1, False),
-    "biased-experts-recomputed": ("biased", "block", 2, True),
-    "smat-competitive": ("competitive", "block", 1, False),
-    "smat-gated": ("gated", "block", 1, True),
-    "joint": ("joint", "root", 1, False),
-    "smat-selective": ("selective", "block", 1, True),
-    "smat-selective-experts": ("selective", "root", 2, False),
-    "reading": ("reading", "block", 1, False),
-    "reading-selective": ("reading-selective", "block", 1, True),
-    "writing": ("writing", "root", 1, False),
-    "baseline": ("baseline", "block", 1, False),
-    "muon": ("muon", "block", 1, False),
-    "muon-experts": ("muon", "root", 2, False),
+    2: {
+        "root": ("toy", dict(shard="root")),
+        "block": ("toy", BLOCK),
+        "experts": ("toy", EXPERTS),
+        "experts-block": ("toy", EXPERTS | BLOCK),
+        "recomputed": ("toy", RECOMPUTED),
+        "replicas": ("toy", BLOCK | dict(replicas=2)),
+        "biased": ("biased", dict(shard="root")),
+        "biased-experts-recomputed": ("biased", EXPERTS | RECOMPUTED),
+        "smat-competitive": ("competitive", BLOCK),
+        "smat-gated": ("gated", RECOMPUTED),
+        "joint": ("joint", dict(shard="root")),
+        "smat-selective": ("selective", RECOMPUTED),
+        "smat-selective-experts": ("selective", EXPERTS),
+        "reading": ("reading", BLOCK),
+        "reading-selective": ("reading-selective", RECOMPUTED),
+        "writing": ("writing", dict(shard="root")),
+        "baseline": ("baseline", BLOCK),
+        "muon": ("muon", BLOCK),
+        "muon-experts": ("muon", EXPERTS),
+    },
+    4: {
+        "block": ("toy", BLOCK),
+        "experts-block": ("toy", EXPERTS | BLOCK),
+        "experts-4": ("toy", dict(shard="root", expert_parallel=4)),
+        "biased-experts-recomputed": ("biased", EXPERTS | RECOMPUTED),
+        "replicas-muon": ("muon", BLOCK | dict(replicas=2)),
+        "replicas-experts": ("selective", EXPERTS | dict(replicas=2)),
+    },
 }
 ROWS = ("joint", "baseline")  # are trained on single interactions
 # balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
@@ -64,10 +77,6 @@ ROUTES = [
     [[0, 0, 0, 0], [1, 2, 3, 4]],
     [[3, 0, 0, 0], [0] * 4],
 ]
-
-
-def cases(world_size):
-    return CASES if world_size == 2 else ["experts-block", "biased-experts-recomputed"]  # a true (2, 2) mesh
 
 
 def objective_of(kind):
@@ -145,19 +154,13 @@ def run_steps(kind, objective, steps, rank=0, world_size=1):
 
 
 def worker(rank, world_size, folder, steps):
-    for name in cases(world_size):
-        kind, shard, expert_parallel, recomputed = CASES[name]
+    for name, (kind, layout) in CASES[world_size].items():
         objective = objective_of(kind)
         names = list(objective.state_dict())
-        objective = parallelize(
-            objective,
-            world_size,
-            shard=shard,
-            expert_parallel=expert_parallel,
-            activation_checkpointing=recomputed,
-        )
+        objective = parallelize(objective, world_size, **layout)
         assert list(objective.state_dict()) == names
-        assert objective.model.embedding.weight.to_local().shape[0] == 40 // world_size
+        shards = world_size // layout.get("replicas", 1)
+        assert objective.model.embedding.weight.to_local().shape[0] == 40 // shards
         found = run_steps(kind, objective, steps, rank, world_size)
         losses = torch.stack(found["losses"])
         dist.all_reduce(losses)
@@ -167,19 +170,20 @@ def worker(rank, world_size, folder, steps):
         assert all(biases == found["biases"] for biases in everywhere)
         if rank == 0:
             torch.save(found, f"{folder}/{name}.pt")
-    for degree in (1, 2):
-        check_update(world_size, degree)
+    for degree, replicas in ((1, 1), (2, 1), (1, 2)):
+        check_update(world_size, degree, replicas)
     if world_size == 2:
         check_idle_rank(rank)
         for counts, bias in itertools.product(ROUTES, ("layer", "expert")):
             check_route(rank, counts, bias)
 
 
-def check_update(world_size, degree):
-    """Check that the same gradients move sharded weights, spread over `degree` ranks if experts, like whole ones."""
+def check_update(world_size, degree, replicas):
+    """Check that the same gradients move sharded weights, in so many copies, like whole ones. Experts are spread over
+    `degree` ranks."""
     config = OptimizerConfig(matrices="muon", weight_decay=0.1, warmup_steps=0)
     alone, spread = toy_model(), toy_model()
-    parallelize(spread, world_size, shard="block", expert_parallel=degree)
+    parallelize(spread, world_size, shard="block", expert_parallel=degree, replicas=replicas)
     optimizers = [StageOptimizer(model, config, 2) for model in (alone, spread)]
     pairs = list(zip(alone.named_parameters(), spread.parameters(), strict=True))
     for parameter in (*alone.parameters(), *spread.parameters()):
@@ -194,7 +198,7 @@ def check_update(world_size, degree):
         for optimizer in optimizers:
             optimizer.step()
         for (name, expected), found in pairs:
-            message = f"{name} on {world_size} ranks, experts over {degree}, step {step}"
+            message = f"{name} on {world_size} ranks, {replicas} replicas, experts over {degree}, step {step}"
             assert torch.allclose(whole(found), expected, rtol=1e-5, atol=1e-8), message
 
 
@@ -241,15 +245,13 @@ def runs(request, tmp_path_factory):
     world_size, steps = request.param
     folder = tmp_path_factory.mktemp("layouts")
     on_ranks(world_size, worker, world_size, str(folder), steps)
-    found = {name: torch.load(folder / f"{name}.pt") for name in cases(world_size)}
-    kinds = {CASES[name][0] for name in found}
-    return {kind: run_steps(kind, objective_of(kind), steps) for kind in kinds}, found
+    kinds = {name: kind for name, (kind, _) in CASES[world_size].items()}
+    references = {kind: run_steps(kind, objective_of(kind), steps) for kind in set(kinds.values())}
+    return [(name, kind, references[kind], torch.load(folder / f"{name}.pt")) for name, kind in kinds.items()]
 
 
 def test_sharded_training_equals_one_process(runs):
-    references, cases_found = runs
-    for layout, found in cases_found.items():
-        reference = references[CASES[layout][0]]
+    for layout, objective, reference, found in runs:
         expected = [loss.item() for loss in reference["losses"]]
         assert found["losses"][0] == pytest.approx(expected[0], rel=1e-6), layout
         assert found["losses"] == pytest.approx(expected, rel=1e-5), layout
@@ -259,7 +261,7 @@ def test_sharded_training_equals_one_process(runs):
             assert biases == pytest.approx(expected), layout
         assert found["gradients"].keys() == reference["gradients"].keys(), layout
         # AdamW makes much of the tiny gradients of a score, which only some tokens teach
-        of_weights = 5e-4 if "selective" in CASES[layout][0] else 1e-4
+        of_weights = 5e-4 if "selective" in objective else 1e-4
         for kind, tolerance in (("gradients", 1e-5), ("weights", of_weights)):
             for name, expected in reference[kind].items():
                 message = f"{layout}: {kind} of {name}"
@@ -272,3 +274,7 @@ def test_uneven_expert_degrees_are_refused():
         check_degree(toy_model(), 4, 3)
     with pytest.raises(ConfigError, match="expert_parallel = 8: must divide the 4 experts"):
         check_degree(toy_model(), 8, 8)
+    with pytest.raises(ConfigError, match="replicas = 3: must divide the 4 ranks"):
+        check_degree(toy_model(), 4, 1, 3)
+    with pytest.raises(ConfigError, match="expert_parallel = 4: must divide the 2 ranks of each of 2 replicas"):
+        check_degree(toy_model(), 4, 4, 2)

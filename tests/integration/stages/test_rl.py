@@ -25,6 +25,7 @@ from jobs.rl.episodes import Episode, Turn, as_episode, by_length
 from jobs.rl.replay_buffer import Sample, Trajectory
 from jobs.rl.weight_sync import publish
 from jobs.stage.context import Change, Interrupted, StageError
+from jobs.training.objectives.collapse import RANK
 from pipelines.code_digest import ROOT
 from rxt_model.files.checkpoint import load_config
 from tests.support.processes import SECONDS, started, until
@@ -127,6 +128,32 @@ def test_stopped_then_killed_it_goes_on_to_the_weights_of_the_undisturbed_run(ra
     assert result["held_out_difference"] == straight[2]["held_out_difference"]
     for step, values in last.points.items():
         assert values == straight[1].points[step]
+
+
+def test_two_learners_learn_what_one_learns(ray_session, straight, inputs, tmp_path):
+    stopping = RecordingReporter(stop_after=1)
+    with pytest.raises(Interrupted):
+        run_mrl(toy_context(inputs, tmp_path, stopping, learners=2, expert_parallel=2), CONFIG)
+    found, expected = stopping.points[1], straight[1].points[1]
+    assert found.keys() == expected.keys()
+    for name in expected.keys() - {RANK}:  # looks at the first conversations of each learner
+        assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+    assert (tmp_path / "rl" / "checkpoints" / "iteration-00000001-learned" / "optimizer.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("layout", "reason", "remedy"),
+    [
+        ({"learners": 4}, "3 conversations has none for some of 1 micro-batches of 4 learners", ("learners", 1)),
+        ({"micro_batches": 4}, "none for some of 4 micro-batches of 1 learners", ("micro_batches", 3)),
+        ({"learners": 3, "expert_parallel": 3}, "rl.expert_parallel = 3: must divide the 4 experts of a layer",
+         ("expert_parallel", 1)),
+    ],
+)  # fmt: skip
+def test_learners_that_cannot_share_the_work_are_refused(inputs, tmp_path, layout, reason, remedy):
+    with pytest.raises(StageError, match=reason) as caught:
+        run_mrl(toy_context(inputs, tmp_path, RecordingReporter(), **layout), CONFIG)
+    assert caught.value.remedy == Change(f"execution.rl.{remedy[0]}", remedy[1])
 
 
 def test_an_actor_killed_within_a_turn_comes_back_with_its_memory(ray_session, inputs, tmp_path):

@@ -90,7 +90,7 @@ def test_an_unknown_gpu_is_refused_with_those_that_there_are(rxt):
 
 def test_more_gpus_than_rows_are_refused(rxt):
     refused = rxt("plan --gpus 64 --gpu l4-24gb")
-    assert "--gpus 64: the smallest batch has 2 rows" in refused.output
+    assert "--gpus 64: the smallest batch has 16 rows" in refused.output
     assert rxt(way_out(refused)).exit_code == 0
 
 

@@ -12,10 +12,10 @@ from pipelines.presets.micro import micro
 
 TRAINING = {"pretrain", "sft", "memory-pretrain", "smat", "baseline"}
 OBJECTIVES = {
-    "base": TRAINING | {"mrl"},  # the learner shares these three
+    "base": TRAINING | {"mrl"},  # the learner shares these four
     "collapse": TRAINING | {"mrl"},
     "global_sums": TRAINING | {"mrl"},
-    "balance": TRAINING,
+    "balance": TRAINING | {"mrl"},
     "matching": {"memory-pretrain", "smat", "baseline"},
     "joint_lm": {"pretrain", "sft"},
     "memory_pretrain": {"memory-pretrain"},
@@ -28,7 +28,7 @@ OBJECTIVES = {
 }
 DIALOGUES = {"tokenizer", "interaction-shards", "conversation-shards", "episode-shards"}
 OTHERS = {
-    "jobs/rl/losses.py": {"mrl"},
+    "jobs/rl/learning/losses.py": {"mrl"},
     "tokenization/dialogues/plan.py": DIALOGUES,
     "tokenization/dialogues/values.py": DIALOGUES | {"evaluate"},
     "tokenization/dialogues/score.py": {"evaluate"},

@@ -23,7 +23,7 @@ FORBIDDEN = {
 }
 MAY_IMPORT = {
     "ray": """
-        jobs/rl/actors.py jobs/rl/checkpoints.py jobs/rl/controller.py jobs/rl/weight_sync.py jobs/shards/job.py
+        jobs/rl/actors.py jobs/rl/learning/group.py jobs/rl/weight_sync.py jobs/shards/job.py
         jobs/stage/ray_setup.py jobs/stage/ray_watch.py jobs/stage/resources.py jobs/stage/tasks.py
         jobs/training/fit.py jobs/training/monitor.py jobs/training/worker.py pipelines/cluster.py
     """,

@@ -11,12 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from jobs.training.objectives.base import global_count
+from jobs.training.objectives.global_sums import global_sum
+
 DISCOUNT = 0.99
 GAE_DECAY = 0.95
 
 
 class Advantages(NamedTuple):
-    """Normalised advantages, and the targets of the critic; both [E, A], 0 where the mask is False."""
+    """Advantages, and the targets of the critic; both [E, A], 0 where the mask is False."""
 
     advantages: Tensor
     returns: Tensor
@@ -24,7 +27,7 @@ class Advantages(NamedTuple):
 
 def impo_advantages(rewards: Tensor, values: Tensor, mask: Tensor, group: Tensor) -> Advantages:
     """The advantages of IMPO: the reward of each answer minus its expected reward, without credit from later turns."""
-    return Advantages(normalise(centre((rewards - values) * mask, group), mask), rewards * mask)
+    return Advantages(centre((rewards - values) * mask, group) * mask, rewards * mask)
 
 
 def gae_advantages(rewards: Tensor, values: Tensor, mask: Tensor, group: Tensor) -> Advantages:
@@ -39,7 +42,7 @@ def gae_advantages(rewards: Tensor, values: Tensor, mask: Tensor, group: Tensor)
         following = values[:, turn] * real
         columns.append(advantage)
     advantages = torch.stack(columns[::-1], 1)
-    return Advantages(normalise(centre(advantages, group), mask), (advantages + values) * mask)
+    return Advantages(centre(advantages, group) * mask, (advantages + values) * mask)
 
 
 def centre(values: Tensor, group: Tensor) -> Tensor:
@@ -54,11 +57,17 @@ def centre(values: Tensor, group: Tensor) -> Tensor:
     return torch.where(size[group, None] > 1, values - mean[group], values)
 
 
-def normalise(values: Tensor, mask: Tensor) -> Tensor:
-    """Scale the values to mean 0 and deviation 1 where `mask` is True; the others become 0."""
-    real = values[mask]
-    deviation = real.std(unbiased=False)
-    return (values - real.mean()) / (deviation + 1e-6) * mask
+def moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the variance of the values [n] of all ranks."""
+    count = global_count(values.new_tensor(float(len(values))))
+    mean = global_sum(values.sum()) / count
+    return mean, global_sum((values - mean).square().sum()) / count
+
+
+def normalise(values: Tensor) -> Tensor:
+    """Scale the values [n] of all ranks to mean 0 and deviation 1."""
+    mean, variance = moments(values)
+    return (values - mean) / (variance.sqrt() + 1e-6)
 
 
 def surrogate(log_probs: Tensor, old: Tensor, advantages: Tensor, clip: float) -> tuple[Tensor, Tensor]:
@@ -86,5 +95,6 @@ def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, clip: float
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
-    """1 - Var(returns - values) / Var(returns): 1 for a perfect critic, 0 for one that knows only the mean."""
-    return 1 - (returns - values).var(unbiased=False) / returns.var(unbiased=False).clamp(min=1e-12)
+    """1 - Var(returns - values) / Var(returns) over all ranks: 1 for a perfect critic, 0 for one that knows only the
+    mean."""
+    return 1 - moments(returns - values)[1] / moments(returns)[1].clamp(min=1e-12)

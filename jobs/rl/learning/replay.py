@@ -27,9 +27,11 @@ class ReplayBatch:
     Memories of one group that got the same interactions are equal, so each is rebuilt only once. `started` has one
     episode for each distinct memory, longest first. `told` has the interactions written to these memories, turn by
     turn. `written` [answers] is the number, over all turns, of the last interaction written before an answer.
+
+    There are at least `turns` turns, the last ones perhaps empty: ranks that share a model must write equally often.
     """
 
-    def __init__(self, trajectories: Sequence[Trajectory], device: torch.device) -> None:
+    def __init__(self, trajectories: Sequence[Trajectory], device: torch.device, turns: int = 0) -> None:
         ordered = sorted(trajectories, key=lambda t: (-len(t.episode.turns), t.episode.id))
         self.episodes = [t.episode for t in ordered]
         names = {name: i for i, name in enumerate(dict.fromkeys(e.group for e in self.episodes))}
@@ -47,7 +49,8 @@ class ReplayBatch:
             first.setdefault(telling, episode)
         self.started = list(first.values())
         place_of = {telling: place for place, telling in enumerate(first)}
-        self.told = [[told[turn] for _, told in first if len(told) > turn] for turn in range(len(tellings[0][1]))]
+        most = max(turns, len(tellings[0][1]))
+        self.told = [[told[turn] for _, told in first if len(told) > turn] for turn in range(most)]
         starts = list(accumulate(map(len, self.told), initial=0))
         rows, places = (index.tolist() for index in self.mask.T.nonzero(as_tuple=True)[::-1])
         asked = [self.episodes[row].asked[place] for row, place in zip(rows, places, strict=True)]
