@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks import statements as _others  # noqa: F401  (registers its blocks)
+from tests.benchmarks.data import statements as _data  # noqa: F401
 from tests.benchmarks.memory import statements as _memory  # noqa: F401
 from tests.benchmarks.result_lines import RESULTS, STATEMENTS
 

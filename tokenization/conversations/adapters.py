@@ -73,8 +73,8 @@ def detect(rows: Sequence[Struct]) -> str:
             if ADAPTERS[name].fits(row):
                 read[name] += _is_read(ADAPTERS[name], row)
     if not read:
-        columns = dict.fromkeys(column for row in rows for column in row)
-        raise RowError(f"the columns {', '.join(map(repr, columns)) or 'of its rows'} are those of no schema")
+        columns = ", ".join(map(repr, dict.fromkeys(column for row in rows for column in row)))
+        raise RowError(f"its columns are those of no schema; those that were read: {columns or 'none'}")
     return max(read, key=lambda name: read[name])
 
 

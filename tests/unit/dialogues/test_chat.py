@@ -245,5 +245,5 @@ def test_an_unknown_schema_is_named_with_the_way_out(tmp_path):
     path.write_text(json.dumps({"post": "?", "reply": "!"}) + "\n")
     with pytest.raises(SourceError) as caught:
         read(path)
-    said = "source talks: the columns 'post', 'reply' are those of no schema (byte 0 of file://"
+    said = "source talks: its columns are those of no schema; those that were read: 'post', 'reply' (byte 0 of file://"
     assert str(caught.value).startswith(said) and "set `adapter` to one of" in str(caught.value)
