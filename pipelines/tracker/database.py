@@ -46,6 +46,7 @@ def prepare(uri: str) -> None:
     try:
         if _state(engine, uri) != "current":
             with _alone(engine, uri):
+                engine.dispose()  # the file that it has open may have been replaced meanwhile
                 _make_current(engine, uri)
     finally:
         engine.dispose()

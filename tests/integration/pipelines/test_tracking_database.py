@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from mlflow import MlflowClient
 
 from pipelines.processes import this_process
 from pipelines.tracker import database, liveness
-from pipelines.tracker.database import prepare
+from pipelines.tracker.database import prepare, sqlite_path
 from pipelines.tracker.errors import TrackingError
 from pipelines.tracking import Tracking
 from tests.support.processes import SECONDS, until
@@ -90,6 +92,9 @@ def _prepare(uri, barrier, queue):
     barrier.wait(SECONDS)
     try:
         prepare(uri)
+        with closing(sqlite3.connect(sqlite_path(uri), timeout=SECONDS)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS users (pid)")
+            connection.execute("INSERT INTO users VALUES (?)", [os.getpid()])
         queue.put("")
     except Exception as error:  # the test shows it
         queue.put(repr(error))
@@ -106,6 +111,8 @@ def test_several_first_users_of_a_database_create_it_once(tmp_path, made):
     for user in users:
         user.join(SECONDS)
     prepare(uri)
+    with closing(sqlite3.connect(tmp_path / "m.db")) as connection:  # what one had written, no other has replaced
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (4,)
 
 
 @pytest.fixture
