@@ -38,6 +38,10 @@ DRIVER_ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
 }
+LOCAL_ENVIRONMENT = {
+    # Whatever the system, this names the node 127.0.0.1, and Ray's servers listen there alone.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
 WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",  # Ray already spreads the work over processes
     "RAYON_NUM_THREADS": "1",  # the encoding engine keeps a cache of words per thread
@@ -59,7 +63,8 @@ def prepare_environment() -> None:
     """
     if _starts_here() and (trouble := ray_folder.trouble()):
         raise RayUnavailable(f"Ray cannot be started here: {trouble}", _SHORT_FOLDER)
-    for name, value in (DRIVER_ENVIRONMENT | _authentication()).items():
+    local = LOCAL_ENVIRONMENT if _starts_here() else {}
+    for name, value in (DRIVER_ENVIRONMENT | local | _authentication()).items():
         os.environ.setdefault(name, value)
 
 
@@ -236,8 +241,8 @@ def _probe(address: str) -> None:
 def _authentication() -> dict[str, str]:
     """Variables that turn on token authentication, since Ray sends a cluster's token only then.
 
-    A Ray on this machine gets a fresh token, because its ports listen on every interface. Ray itself would make one
-    token for all runs and leave it in the home folder.
+    A Ray on this machine gets a fresh token, because its ports are open to all users of this machine. Ray itself would
+    make one token for all runs and leave it in the home folder.
     """
     if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
         return {}
