@@ -62,7 +62,9 @@ def register(client: MlflowClient, name: str, model_id: str, made: Shown, text: 
         client.create_registered_model(name)
     tags = {"rxt.artifact_id": made.manifest["artifact_id"], "rxt.artifact_uri": masked(made.uri)}
     mlflow.set_tracking_uri(client.tracking_uri)  # the registry looks for the model where this global says
-    client.create_model_version(name, source, made.run_id, tags, description=text)
+    client.create_model_version(
+        name, source, made.run_id, tags, description=text, model_id=model_id, await_creation_for=0
+    )
 
 
 def _name(artifact: Mapping[str, Any]) -> str:

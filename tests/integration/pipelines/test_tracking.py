@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from pipelines import ui
 from pipelines.tracker.errors import TrackingError, TrackingUnavailable
+from pipelines.tracker.models import Shown
 from pipelines.tracking import LONGEST_PARAM, Tracking, absolute_uri
 from pipelines.ui import serve_ui
 from tests.support.processes import SECONDS, free_port, started
@@ -227,6 +228,13 @@ def test_the_server_shows_the_runs_takes_runs_and_leaves_nothing(uri, client, mo
         run_id = stage(tracking, tracking.start_run("rxt run tiny", []))
         tracking.log_metrics(run_id, [("train/loss", 1.0, 1, 1)])
         assert client.get_run(run_id).data.metrics["train/loss"] == 1.0
+        manifest = {"stage": "export", "artifact_id": "0123456789ab-1", "content_digest": DIGEST, "result": "1 M",
+                    "inputs": {}, "outputs": {"model.safetensors": {}}}  # fmt: skip
+        for _ in range(2):
+            tracking.show_models([Shown(run_id, manifest, "/store/export/0123456789ab-1")], "made of nothing")
+        (version,) = client.search_model_versions("name = 'rxt-tiny'")
+        (made,) = client.get_run(run_id).outputs.model_outputs
+        assert version.source == f"models:/{made.model_id}" and version.description == "made of nothing"
         with login_server(f"http://127.0.0.1:{port}", "me", "hush-hush") as gate:
             with pytest.raises(TrackingError, match=f"MLflow at {gate} demands a login") as error:
                 Tracking(gate, "tiny").check()
