@@ -39,7 +39,7 @@ def main() -> None:
         "sha256": own.sha256,
     }
     lines = []
-    for uri in (arguments.model, arguments.baseline):
+    for uri in filter(None, (arguments.model, arguments.baseline)):
         model = load_model(uri)
         require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
         played = play_own_words(model, tokenizer, own.dialogues, arguments.batch_size)
@@ -70,7 +70,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dialogues", help="file of dialogues, as for `rxt own-words`")
     parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
-    parser.add_argument("--baseline", required=True, help="model folder of the stateless decoder")
+    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
     parser.add_argument("--preset", required=True, help="the preset that trained the models")
     parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")

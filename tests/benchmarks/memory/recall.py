@@ -43,7 +43,7 @@ def main() -> None:
         "conversations": len(conversations),
     }
     lines = []
-    for uri in (arguments.model, arguments.baseline):
+    for uri in filter(None, (arguments.model, arguments.baseline)):
         model = load_model(uri)
         require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
         stateless = isinstance(model, StatelessDecoder)
@@ -95,7 +95,7 @@ def artifact(folder: str) -> dict[str, str]:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
-    parser.add_argument("--baseline", required=True, help="model folder of the stateless decoder")
+    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
     parser.add_argument("--shards", required=True, help="artifact of conversation shards with a test split")
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
     parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")

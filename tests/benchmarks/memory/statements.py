@@ -103,7 +103,10 @@ def recall_by_seed() -> str:
         )
     }
     seeds = [line["training_seed"] for line in by_seed["in template"]]
-    rows = [(name, *(percent(line["accuracy"], 1) for line in found)) for name, found in by_seed.items()]
+    shares = {
+        name: {line["training_seed"]: percent(line["accuracy"], 1) for line in found} for name, found in by_seed.items()
+    }
+    rows = [(name, *(found.get(seed, "-") for seed in seeds)) for name, found in shares.items()]
     measured = source("recall", *by_seed["in template"])
     return f"Trainings by seed {measured}:\n\n" + table(
         ("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in seeds)), rows
