@@ -102,15 +102,19 @@ def recall_by_seed() -> str:
             ("held out, rival", "broad", "full_history"),
         )
     }
-    seeds = [line["training_seed"] for line in by_seed["in template"]]
+    trained = [line["training_seed"] for line in by_seed["in template"]]
     shares = {
         name: {line["training_seed"]: percent(line["accuracy"], 1) for line in found} for name, found in by_seed.items()
     }
-    rows = [(name, *(found.get(seed, "-") for seed in seeds)) for name, found in shares.items()]
+    rows = [(name, *(found.get(seed, "-") for seed in trained)) for name, found in shares.items()]
     measured = source("recall", *by_seed["in template"])
     return f"Trainings by seed {measured}:\n\n" + table(
-        ("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in seeds)), rows
+        ("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in trained)), rows
     )
+
+
+def seeds(trained: list[Line]) -> str:
+    return f"seed{'s' if len(trained) > 1 else ''} {listed(str(line['training_seed']) for line in trained)}"
 
 
 @statement
@@ -133,12 +137,11 @@ def own_words() -> str:
                  interval(own[0], 1), str(own[0]["n"]),
                  *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
             )  # fmt: skip
-        seeds = [str(line["training_seed"]) for line in own]
-        trainings.append(f"`{preset}` trained with seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}")
+        trainings.append(f"`{preset}` trained with {seeds(own)} (its rival with {seeds(rival)})")
     return (
         f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)} "
         f"{source('own_words', *used)}. The share of RxT is the mean over seeds, and `seeds` is its range. The "
-        f"interval and n are those of the first seed:\n\n"
+        f"interval and n are those of the first seed. {nearest_turn()}:\n\n"
         + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
     )
 
@@ -192,4 +195,17 @@ def mrl_reward() -> str:
         f"±{half:.2f}, in about {span((line['seconds'] / 60 for line in plain), '.0f')} minutes each. With rewards "
         f"shuffled between answers, the control, the reward falls by {drops} "
         f"{source('mrl_reward', *plain, *control)}."
+    )
+
+
+def nearest_turn() -> str:
+    """A sentence about the rival that is no model (`memory.nearest_turn`)."""
+    found = {
+        group: newest("own_words", arm="nearest_turn", by=by, group=group)["accuracy"]
+        for by, group in (("all", "all"), ("tier", "plain"), ("tier", "free"), ("tier", "hard"))
+    }
+    shares = listed(f"{percent(share, 1)} ({group})" for group, share in found.items())
+    return (
+        "A rival that is no model, keeps all turns and quotes the one that shares most words with the question "
+        f"(`tests/benchmarks/memory/nearest_turn.py`) is right in {shares}"
     )

@@ -182,7 +182,8 @@ class Life:
         for stage, own in ours.items():
             assert own.keys() == undisturbed[stage].keys(), stage
             for name in (name for name in own if own[name] != undisturbed[stage][name]):
-                one, other = (without_times(next(store.glob(f"{stage}/*/{name}"))) for store in stores)
+                manifests = (next(store.glob(f"{stage}/*/manifest.json")) for store in stores)
+                one, other = (without_times(manifest.parent / name) for manifest in manifests)
                 assert one == other, f"{stage}: {name} differs"
         client = MlflowClient(f"sqlite:///{self.workspace.database}")
         (experiment,) = client.search_experiments(filter_string="name = 'rxt-tiny'")

@@ -13,6 +13,7 @@ from typing import Any
 
 SECONDS_BETWEEN_LOOKS = 0.1
 MILLISECONDS = re.compile(r"[\d.,]+ ms")
+RULE = re.compile(r"\|[-:| ]+\|")  # the line below the header of a table, as wide as the table is
 
 
 def complete(store: Path) -> dict[str, dict[str, str]]:
@@ -29,7 +30,7 @@ def complete(store: Path) -> dict[str, dict[str, str]]:
 
 def without_times(path: Path) -> Any:
     """Return what a file of a result says, without the times that were measured while it was made: those of answers,
-    and how long each stage took."""
+    and how long each stage took. Of the picture of these times nothing is left."""
     if path.name == "latency_by_turn.png":
         return b""
     if path.name == "evaluation.json":
@@ -42,10 +43,13 @@ def without_times(path: Path) -> Any:
 
 
 def _rows(page: str) -> Iterator[list[str]]:
-    """Give the cells of each line of a page, without what is aligned and without the column `seconds` of a table."""
+    """Give the cells of each line of a page, without the blanks that align them, and without the column `seconds` of a
+    table."""
     seconds = None
     for line in page.splitlines():
-        cells = [MILLISECONDS.sub("ms", cell).strip(" -:") for cell in line.split("|")]
+        if RULE.fullmatch(line):
+            continue
+        cells = [MILLISECONDS.sub("ms", cell).strip() for cell in line.split("|")]
         if "seconds" in cells or len(cells) == 1:  # another table, or a line outside
             seconds = cells.index("seconds") if "seconds" in cells else None
         yield [cell for number, cell in enumerate(cells) if number != seconds]

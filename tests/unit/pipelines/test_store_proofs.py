@@ -24,6 +24,7 @@ def evaluation(seconds: float = 0.5, size: int = 8) -> str:
     "name, one, same, other",
     [
         ("report.md", page(), page("1,203.4 ms", "112"), page(recall="26 %")),
+        ("report.md", page(recall="0.5"), page(recall="0.5"), page(recall="-0.5")),
         ("README.md", page(), page(seconds="1000"), page().replace("sft", "smat")),
         ("evaluation.json", evaluation(), evaluation(0.75), evaluation(size=9)),
         ("samples.jsonl", "[1]", "[1]", "[2]"),
