@@ -27,11 +27,14 @@ ray_setup.shutdown()
 """
 
 
+def without_ray() -> dict[str, str]:
+    """This environment without the settings of the Ray that other tests have started in this process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
 def join(**environment):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return subprocess.run(
-        [sys.executable, "-c", JOIN], env=clean | environment, capture_output=True, text=True, timeout=SECONDS
-    )
+    command = [sys.executable, "-c", JOIN]
+    return subprocess.run(command, env=without_ray() | environment, capture_output=True, text=True, timeout=SECONDS)
 
 
 def test_the_address_of_a_dashboard_is_told_from_that_of_a_cluster():
@@ -53,7 +56,7 @@ def head(short_folder):
         Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}",
         "--include-dashboard=false", "--num-cpus=2", f"--object-store-memory={100 << 20}", f"--temp-dir={folder}/ray",
     ]  # fmt: skip
-    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(folder)}
+    environment = without_ray() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "HOME": str(folder)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     address = f"127.0.0.1:{port}"
     with started(command, seconds=3600, env=environment, **quiet) as process:
