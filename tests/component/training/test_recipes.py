@@ -196,7 +196,7 @@ def test_text_lies_beside_every_second_batch(uris):
 
 
 def test_every_worker_has_a_row_of_every_batch():
-    config = SmatConfig(**COMMON, phases=PHASES, text_batch_size=1)
+    config = SmatConfig(**COMMON | {"batch_size": 1}, phases=PHASES)
     with pytest.raises(StageError, match="smat: a batch of 1 rows has no row for some of 2 workers"):
         _check_execution("smat", config, TrainExecution(workers=2))
 
