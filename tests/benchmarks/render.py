@@ -4,8 +4,8 @@
     python -m tests.benchmarks.render --check    names the documents whose blocks are out of date, with exit code 1
 
 A block of a Markdown document stands between `<!-- results: NAME -->` and `<!-- end -->`, each on a line of its own.
-What stands in it comes from the function of that name in statements.py or memory/statements.py, which reads the lines
-of results/. Nothing but Python is needed.
+What stands in it comes from the function of that name in one of the three statements.py, which read the lines of
+results/. Nothing but Python is needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks import statements as _others  # noqa: F401  (registers its blocks)
+from tests.benchmarks import statements as _others  # noqa: F401  (to import statements is to register them)
 from tests.benchmarks.data import statements as _data  # noqa: F401
 from tests.benchmarks.memory import statements as _memory  # noqa: F401
 from tests.benchmarks.result_lines import RESULTS, STATEMENTS

@@ -216,7 +216,9 @@ class Notes:
 def make_world(folder: Path) -> dict[str, Artifact]:
     """Make a store with both models, shards, a tokenizer and a report, as stages would have left them."""
     tokenizer = make_tokenizer()
-    uris = make_shards(folder, tokenizer, spec=replace(SPEC, broad=0.5)) | save_models(folder, tokenizer)
+    uris = make_shards(folder, tokenizer, conversations=32, spec=replace(SPEC, broad=0.5)) | save_models(
+        folder, tokenizer
+    )
     store = folder / "store"
 
     def artifact(stage: str, key: str, source: Artifact | None = None) -> Artifact:

@@ -61,7 +61,7 @@ def test_evaluation_json_has_every_arm_with_interval_chance_and_n(evaluated):
             assert figures[axis]
             cells += figures[axis].values()
         assert all(set(cell) - {"mean"} == cell_keys for cell in cells)
-    for group, least in (("all", 30), ("broad", 12), ("templates", 20)):
+    for group, least in (("all", 30), ("broad", 15), ("templates", 20)):
         asked = {memory["arms"][arm][group]["distance_1_to_4"]["n"] for arm in ARMS}
         assert len(asked) == 1 and min(asked) >= least
     for model in ("rxt", "full_history"):
