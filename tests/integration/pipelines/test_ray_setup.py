@@ -102,10 +102,11 @@ from jobs.configs.execution import Execution
 thread = threading.Thread(target=ray_setup.ensure_ray, args=(Execution(),))
 thread.start()
 frozen = []
-while not frozen:
+while not frozen and thread.is_alive():
     time.sleep(0.001)
     frozen = [child for child in psutil.Process().children() if child.name() == "gcs_server"]
 frozen[0].suspend()
+psutil.wait_procs(frozen, 240)  # killed, because the first start has failed
 os.environ["RAY_gcs_server_port_wait_time_s"] = "30"  # of the next start
 thread.join()
 import ray
