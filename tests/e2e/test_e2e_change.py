@@ -6,28 +6,27 @@ import json
 
 from mlflow import MlflowClient
 
+from jobs.training.checkpoints import recorded
 from tests.support.nano import built, reused
 
-FASTER = ("--set", "smat.optimizer.lr=0.0007")
+FEWER = ("--set", "interactions.generated=50")
 DIVERGES = ("--set", "sft.optimizer.lr=1e30", "--set", "sft.optimizer.warmup_steps=0")
 
 
 def test_an_override_runs_its_stage_and_what_follows_and_is_not_remembered(nano, copy):
     before = copy.status()
-    changed = copy.status(*FASTER)
-    assert changed["smat"]["state"] == "stale"
-    assert changed["smat"]["reason"].startswith("config.optimizer.lr: ")
-    assert changed["smat"]["reason"].endswith(" -> 0.0007")
+    changed = copy.status(*FEWER)
+    assert changed["interaction-shards"]["state"] == "stale"
+    assert changed["interaction-shards"]["reason"] == "config.generated: 60 -> 50"
 
-    output = copy.nano("run", "tiny", "--until", "smat", *FASTER)
-    assert built(output) == ["smat"]
-    assert reused(output) == ["corpus", "tokenizer", "text-shards", "interaction-shards", "conversation-shards",
-                              "pretrain", "sft", "memory-pretrain"]  # fmt: skip
-    assert output.splitlines()[0].endswith(f"preset tiny   config nano.toml   set {FASTER[1]}")
-    assert output.splitlines()[-1].startswith(f"next: rxt run --config nano.toml {' '.join(FASTER)}   builds mrl")
-    changed = copy.status(*FASTER)
-    assert changed["smat"]["state"] == "complete" and changed["mrl"]["state"] == "stale"
-    assert changed["mrl"]["reason"].startswith(f"inputs.model: {before['smat']['artifact_id']} -> ")
+    output = copy.nano("run", "tiny", "--until", "interaction-shards", *FEWER)
+    assert built(output) == ["interaction-shards"]
+    assert reused(output) == ["corpus", "tokenizer"]
+    assert output.splitlines()[0].endswith(f"preset tiny   config nano.toml   set {FEWER[1]}")
+    assert output.splitlines()[-1].startswith(f"next: rxt run --config nano.toml {' '.join(FEWER)}   builds sft")
+    changed = copy.status(*FEWER)
+    assert changed["interaction-shards"]["state"] == "complete" and changed["sft"]["state"] == "stale"
+    assert changed["sft"]["reason"].startswith("inputs.shards: ")
     assert copy.status() == before
     plain = copy.nano("run", "tiny")
     assert reused(plain) == list(before)
@@ -47,7 +46,9 @@ def test_a_loss_that_is_no_number_fails_the_stage_and_tells_what_to_do(copy):
     assert status["sft"]["state"] == "failed" and "is not finite" in status["sft"]["reason"]
     assert {status[stage]["state"] for stage in ("memory-pretrain", "smat", "mrl", "evaluate")} == {"blocked"}
     assert status["baseline"]["state"] == "complete"
-    failure = json.loads((copy.artifact("sft", *DIVERGES) / "failure.json").read_text())
+    artifact = copy.artifact("sft", *DIVERGES)
+    assert recorded(str(artifact))[-1].step >= 1  # the last checkpoint is kept
+    failure = json.loads((artifact / "failure.json").read_text())
     assert failure["message"] in error[1]
 
     client = MlflowClient(f"sqlite:///{copy.database}")

@@ -67,7 +67,7 @@ def play(folder: Path, servers: ExitStack, until_stage: list[str]) -> dict[str, 
     began = time.monotonic()
     words = ("submit", "--address", address, "run", "tiny", "--config", "nano.toml", *until_stage)
     command = workspace.start(*words, **user)
-    command.until(lambda: re.search(r"^pretrain: \d+/30 ", command.output, re.MULTILINE))
+    command.until(lambda: re.search(r"^pretrain: \d+/16 ", command.output, re.MULTILINE))
     cluster.kill_raylet(second)
     killed = time.monotonic()
     output = command.ends_with(0)
@@ -148,7 +148,7 @@ def check_tree(uri: str, complete: list[dict]) -> int:
         run = children[stage["stage"]]
         assert run.info.run_id == stage["mlflow_run_id"] and run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
-    assert client.get_metric_history(children["pretrain"].info.run_id, "train/loss")[-1].step == 30
+    assert client.get_metric_history(children["pretrain"].info.run_id, "train/loss")[-1].step == 16
     return len(runs)
 
 
