@@ -96,18 +96,20 @@ def test_what_the_user_has_set_stays(name, monkeypatch):
 
 def test_ray_outlives_the_stage_thread_that_started_it_at_the_second_try_listens_on_loopback_and_leaves_nothing():
     code = """
-import os, threading, time, psutil
+import os, subprocess, threading, psutil
 from jobs.stage import ray_setup
 from jobs.configs.execution import Execution
+start, frozen = subprocess.Popen.__init__, []
+def start_frozen_at_first(process, command, *rest, **options):
+    start(process, command, *rest, **options)
+    if command[0].endswith("gcs_server") and frozen:
+        os.environ["RAY_gcs_server_port_wait_time_s"] = "30"
+    elif command[0].endswith("gcs_server"):  # before it can say where it listens
+        frozen.append(psutil.Process(process.pid))
+        frozen[0].suspend()
+subprocess.Popen.__init__ = start_frozen_at_first
 thread = threading.Thread(target=ray_setup.ensure_ray, args=(Execution(),))
 thread.start()
-frozen = []
-while not frozen and thread.is_alive():
-    time.sleep(0.001)
-    frozen = [child for child in psutil.Process().children() if child.name() == "gcs_server"]
-frozen[0].suspend()
-psutil.wait_procs(frozen, 240)  # killed, because the first start has failed
-os.environ["RAY_gcs_server_port_wait_time_s"] = "30"  # of the next start
 thread.join()
 import ray
 print(frozen[0].is_running(), ray.get(ray.remote(lambda: 7).remote(), timeout=60))

@@ -44,7 +44,7 @@ from tests.support.shard_data import shard_context
 killed = lambda: os.kill(os.getpid(), signal.SIGKILL)  # asked after the first finished shard
 build(shard_context(*uris, workers=workers, should_stop=killed), config)
 """
-cases = pytest.mark.parametrize(("kind", "workers"), [(kind, workers) for kind in STAGES for workers in (1, 2)])
+EVERY_KIND = [(kind, 2) for kind in STAGES]
 
 
 def deadly(content: str, mark: str) -> Tokenizer:
@@ -105,7 +105,7 @@ def job(kind: str, inputs: tuple[str, str], uri: str, tokenizer: Tokenizer):
     return shards, DialogueShardWriter(uri, kind, rows)
 
 
-@cases
+@pytest.mark.parametrize(("kind", "workers"), [*EVERY_KIND, *((kind, 1) for kind in STAGES)])
 def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, undisturbed, tmp_path, kind, workers):
     ctx = shard_context(tmp_path / kind, *inputs, workers=workers)
     mark = tmp_path / "killed"
@@ -116,7 +116,7 @@ def test_a_worker_killed_while_it_writes_changes_no_byte(ray_session, inputs, un
     assert digests(ctx.output_uri) == {n: d for n, d in undisturbed[kind].items() if n not in of_the_stage}
 
 
-@cases
+@pytest.mark.parametrize(("kind", "workers"), [*EVERY_KIND, ("text", 1)])
 def test_a_driver_killed_after_a_shard_goes_on_to_the_same_bytes(
     ray_session, inputs, undisturbed, tmp_path, kind, workers
 ):

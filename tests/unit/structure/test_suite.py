@@ -75,7 +75,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_hung_test_fails_by_name_and_leaves_no_process(tmp_path):
-    limits = ("-o", "timeout=5", "-o", "faulthandler_timeout=10")
+    limits = ("-o", "timeout=3", "-o", "faulthandler_timeout=6")
     told = run_planted(tmp_path, HANGING, *limits, "-n", "1")
     for name in ("waits_for_a_process", "waits_for_a_thread", "hangs_outside_of_python"):
         assert f"FAILED test_planted.py::test_{name}" in told, told
