@@ -1,4 +1,4 @@
-"""Run several gloo ranks on this machine, without Ray. A fork server imports torch once for all of them."""
+"""Run several gloo ranks on this machine, without Ray. A fork server imports what they need once for all of them."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 
 from tests.support.processes import SECONDS, free_port
 
-PRELOAD = ["torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "rxt_model.training.parallelize"]
+PRELOAD = ["pytest", "torch._dynamo", "torch.distributed.checkpoint", "torch.distributed.fsdp", "jobs.training.smat"]
 
 
 def on_ranks(world_size, function, *arguments):

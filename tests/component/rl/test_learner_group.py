@@ -21,11 +21,11 @@ from tests.support.rl_data import random_trajectories, toy_model
 torch.set_num_threads(1)
 WEIGHTS = dict(entropy=0.1, kl_reference=0.5, kl_turns=0.5, memory_drift=0.5, balance_weight=0.5, router_z_weight=0.1)
 COMMON = MrlConfig(
-    iterations=3,
+    iterations=2,
     episodes=10,
     samples=2,
     turns=(2, 4),
-    unfreeze=(0, 0.3, 0.6),
+    unfreeze=(0, 0.3, 0.5),
     optimizer=OptimizerConfig(lr=1e-3, warmup_steps=0),
     **WEIGHTS,
 )
@@ -33,13 +33,12 @@ CONFIGS = {
     "groups": COMMON,
     "critic": COMMON.model_copy(update={"samples": 1, "algorithm": "ppo"}),
 }
-UPDATES = 3
+UPDATES = 2
 # by the number of ranks
 LAYOUTS = {
     2: {
         "root": LayoutExecution(),
         "blocks": LayoutExecution(shard="block", micro_batches=2),
-        "experts": LayoutExecution(expert_parallel=2),
     },
     4: {
         "experts": LayoutExecution(expert_parallel=2, shard="block", activation_checkpointing=True),
@@ -71,8 +70,8 @@ def worker(rank: int, ranks: int, folder: str) -> None:
             weights = learner.weights(UPDATES)
             assert bool(weights) == (rank == 0)
             resumed = Learner(f"{folder}/model", config, 1, layout=layout)
-            resumed.load(f"{folder}/alone-{name}", 2)
-            again = learn(resumed, rank, ranks, first=2)
+            resumed.load(f"{folder}/alone-{name}", 1)
+            again = learn(resumed, rank, ranks, first=1)
             if rank == 0:
                 torch.save((told, weights, again), f"{place}/told.pt")
             dist.barrier()
@@ -86,9 +85,9 @@ def runs(tmp_path_factory):
     alone = {}
     for name, config in CONFIGS.items():
         learner = Learner(str(folder / "model"), config, 1)
-        told = [learner.update(trajectories_of(config, version)) for version in range(2)]
+        told = [learner.update(trajectories_of(config, 0))]
         learner.save(f"{folder}/alone-{name}")
-        alone[name] = [*told, *learn(learner, 0, 1, first=2)], learner.weights(UPDATES)
+        alone[name] = [*told, *learn(learner, 0, 1, first=1)], learner.weights(UPDATES)
     for ranks in LAYOUTS:
         on_ranks(ranks, worker, ranks, str(folder))
     return alone, folder
@@ -105,7 +104,7 @@ def test_a_group_learns_what_one_learner_learns(runs, name, ranks, layout):
         assert ours.keys() == theirs.keys()
         for key in theirs.keys() - {"memory/rank_share"}:  # looks at the first conversations of each rank
             assert ours[key] == pytest.approx(theirs[key], rel=10.0 ** (version - 4), abs=1e-6), (version, key)
-    assert again[0]["rl/loss"] == pytest.approx(expected[2]["rl/loss"], rel=1e-5)  # from the checkpoint of one learner
+    assert again[0]["rl/loss"] == pytest.approx(expected[1]["rl/loss"], rel=1e-5)  # from the checkpoint of one learner
     for key, tensor in weights.items():
         assert torch.allclose(found[key], tensor, rtol=1e-4, atol=2e-4), key
 

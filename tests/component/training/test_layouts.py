@@ -16,10 +16,12 @@ from jobs.training.loop import Cadence, train
 from jobs.training.rank import prepare
 from rxt_model.config import MemoryConfig
 from tests.support.ranks import on_ranks
-from tests.support.stages.configs import STAGES, make_world, stage_parts
+from tests.support.stages import configs
+from tests.support.stages.configs import make_world, stage_parts
 from tests.support.training_data import ARCHITECTURE
 
-STEPS = 3
+STEPS = 2
+STAGES = [name for name in configs.STAGES if f"{name}_rehearsal" not in configs.STAGES]  # which has all that it has
 # a selective write learns importance, and a copying head names states; neither can be taught by self-supervision
 SHAPE = replace(
     ARCHITECTURE, memory=MemoryConfig(slots=8, variant="selective"), copying=True, encoder_neighbours=(1, -1)
@@ -84,8 +86,8 @@ def test_a_stage_has_the_losses_of_one_worker(runs, name):
     assert len(others) == sum(map(len, LAYOUTS.values()))
     for path in others:
         found = torch.load(path)
-        # the first losses come from the same weights; later ones also from gradients, which AdamW divides by their size
-        for step, tolerance in enumerate((1e-6, 1e-4, 1e-3)):
+        # the first losses come from the same weights; the next also from gradients, which AdamW divides by their size
+        for step, tolerance in enumerate((1e-6, 1e-4)):
             norm, expected_norm = found[step].pop("train/gradient_norm"), expected[step]["train/gradient_norm"]
             assert norm == pytest.approx(expected_norm, rel=10 * tolerance), (path.name, step)
             wanted = {key: value for key, value in expected[step].items() if key in found[step]}

@@ -17,9 +17,9 @@ SMALL = Tiles(32, *[Tile(16, 16, 16, 4, 2)] * 5, *[Tile(16, 16, 16, 4, 2, early=
 # tokens, d, n, experts, top-k, tiles: remainders of every size, several tiles along each, and the production tiles
 CASES = {
     "ragged": (29, 26, 20, 5, 3, SMALL),
-    "even": (32, 32, 48, 4, 2, SMALL),
+    "even": (32, 32, 32, 4, 2, SMALL),
     "one row": (1, 17, 9, 3, 1, SMALL),
-    "one hot expert": (35, 19, 50, 6, 1, SMALL),
+    "one hot expert": (35, 19, 34, 6, 1, SMALL),
     "empty experts": (20, 16, 24, 11, 2, SMALL),
     "production tiles": (70, 144, 192, 3, 2, BETA),
 }
