@@ -69,22 +69,22 @@ def _digest_data(path: Path, _modified_ns: int) -> str:
 def _read(path: Path, _modified_ns: int) -> tuple[str, frozenset[str]]:
     """Digest and imports of one file; `_modified_ns` only keys the cache."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = frozenset(_imports(tree))
+    imported: set[str] = set()
     for node in ast.walk(tree):
+        imported.update(_imports(node))
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imported
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], frozenset(imported)
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _imports(node: ast.AST) -> Iterator[str]:
     """Names that may be modules; `from a import b` may mean the module a.b."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if named := _BY_NAME.fullmatch(node.value):
-                yield named["module"]
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if named := _BY_NAME.fullmatch(node.value):
+            yield named["module"]

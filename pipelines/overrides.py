@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -92,6 +93,11 @@ def known_keys(kind: Any = PipelineConfig, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}{_ADD}"
 
 
+@cache
+def _all_keys() -> tuple[str, ...]:
+    return tuple(known_keys())
+
+
 def _members(annotation: Any) -> dict[str, Any]:
     """The fields of a config class, also inside `X | None`. Empty for a leaf."""
     if get_origin(annotation) in (tuple, list, dict):
@@ -126,7 +132,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _is_leaf(key: str) -> bool:
     """Whether the value of this key is set whole. That includes mappings whose names the user chooses."""
-    spelled, known = _spelled(key), list(known_keys())
+    spelled, known = _spelled(key), _all_keys()
     return spelled in known and not any(other.startswith(f"{spelled}.") for other in known)
 
 
@@ -143,7 +149,7 @@ def _spelled(key: str) -> str:
 
 def _checked(key: str) -> str:
     """The key as the configuration spells it. Raises StageError if there is no such key."""
-    spelled, known = _spelled(key), list(known_keys())
+    spelled, known = _spelled(key), _all_keys()
     if spelled not in known:
         near = difflib.get_close_matches(spelled, [name for name in known if not name.endswith(_ADD)], 1)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -87,12 +87,13 @@ def test_after_a_rerun_all_becomes_complete_again_through_a_kill_and_a_stop(nano
     last = copy.rxt(*RUN)
     assert 0 < resumed(last, "mrl") < 4
     assert built(last) == ["mrl", "evaluate", "export"]
-    assert {entry["state"] for entry in copy.status().values()} == {"complete"}
-    for stage in ("memory-pretrain", "smat", "mrl"):
-        assert copy.artifact(stage) != nano.artifact(stage) and copy.weights(stage) == nano.weights(stage)
+    status, again = copy.status(), ("memory-pretrain", "smat", "mrl")
+    assert {entry["state"] for entry in status.values()} == {"complete"}
+    assert all(status[stage]["artifact_id"] != straight[stage]["artifact_id"] for stage in again)
+    assert copy.weights(*again) == nano.weights(*again)
     one_run_each(copy)
 
-    user = copy.artifact("smat").name
+    user = status["smat"]["artifact_id"]
     gone = copy.nano("stage", "discard", "memory-pretrain", second, "--yes")
     assert f"  smat {user} was built from it\n" in gone
     assert {s: e["artifact_id"] for s, e in copy.status().items()} == {s: e["artifact_id"] for s, e in straight.items()}

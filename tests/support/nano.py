@@ -78,8 +78,10 @@ class Workspace:
         """Return the folder of the attempt that decides about a stage."""
         return Path(self.status(*words)[stage]["uri"])
 
-    def weights(self, stage: str) -> bytes:
-        return (self.artifact(stage) / "model" / "model.safetensors").read_bytes()
+    def weights(self, *stages: str) -> dict[str, bytes]:
+        """Return the weights that each stage has trained."""
+        status = self.status()
+        return {stage: Path(status[stage]["uri"], "model", "model.safetensors").read_bytes() for stage in stages}
 
     def processes(self) -> list[psutil.Process]:
         """Return all living processes that a command in this folder started, orphans included."""
