@@ -245,14 +245,14 @@ class Architecture(_Strict):
         return self.dim // 4 if self.copying else 0
 
     @property
-    def topic_dim(self) -> int:
-        """The columns of the mark table that topics are sums of (`layers.marks`)."""
+    def term_dim(self) -> int:
+        """The columns of the mark table that compare the words of queries (`layers.marks`)."""
         return self.dim if self.copying else 0
 
     @property
     def slot_dim(self) -> int:
         """The width of encoder states and slots. With a copying head they carry a mark beside the state."""
-        return self.dim + 2 * self.signature_dim + self.topic_dim
+        return self.dim + (2 * self.signature_dim + self.term_dim + 1 if self.copying else 0)
 
     def with_vocabulary(self, vocab_size: int, tokenizer_digest: str = "") -> ModelConfig:
         own = {f.name: getattr(self, f.name) for f in fields(Architecture)}

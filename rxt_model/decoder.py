@@ -127,8 +127,7 @@ class Decoder(nn.Module):
         decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory."""
         x, matches = self._with_neighbours(x, tokens), None
         if self.matching is not None and rows is not None:
-            held, usable = (None, None) if source is None else (source.marks, source.usable)
-            matches = self.matching(rows, tokens, held, usable)
+            matches = self.matching(rows, tokens, source)
             if matches.topics is not None:
                 x = x + tokens.layout.pack(self.matching.evidence(matches.topics))
         routing: list[Routing] = []

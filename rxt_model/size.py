@@ -108,15 +108,15 @@ def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots
     assert decoder.matching is not None
     dim, vocabulary, signature = decoder.head.in_features, decoder.head.out_features, len(decoder.matching.weight)
     of_slots = (slots - length) * weights(slot_tokens) + slots * dim * vocabulary
-    compared = 2 * length * (dim + signature + decoder.matching.topic_dim)
-    return Flops(2 * (of_slots + length * signature**2), compared * ((length + 1) / 2 + slots))
+    compared = 2 * length * (dim + signature) * ((length + 1) / 2 + slots)
+    words = 2 * length * slots * (decoder.matching.term_dim + (length + 1) / 2)  # with slots, and summed over a query
+    return Flops(2 * (of_slots + length * signature**2), compared + words)
 
 
 def encoder_flops(encoder: Encoder, length: int, slots: int) -> Flops:
     """Count one pass over `length` tokens, each of which attends to all."""
     reads = [layer.memory_read for layer in encoder.layers if encoder.reads_memory]
     both_ways = sum(attention_core(layer.attention, length, length) for layer in encoder.layers)
-    both_ways += 2 * length**2 * encoder.topic_dim  # a topic is a sum over all tokens
     return Flops(
         2 * length * weights(encoder) + _keys_values_of_slots(reads, length, slots),
         both_ways + sum(attention_core(read, length, slots) for read in reads),

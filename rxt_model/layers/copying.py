@@ -28,8 +28,8 @@ NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
 class CopySource(NamedTuple):
-    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t] of G conversations,
-    and which of them may be copied, `usable` [G, M] or [B, M]."""
+    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t + 1] of G
+    conversations, and which of them may be copied, `usable` [G, M] or [B, M]."""
 
     keys: Tensor
     ids: Tensor
@@ -85,12 +85,14 @@ class SlotTokens(nn.Module):
 
 class Copying(nn.Module):
     """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
-    the interaction, or from the history that a stateless model has before it."""
+    the interaction, or from the history that a stateless model has before it. The longer a run that a word follows, the
+    more is copied, as learned (`follow`)."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
         self.share = nn.Linear(config.dim, 1)
+        self.follow = nn.Parameter(torch.zeros(1))
 
     def forward(self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None) -> Pointers:
         """Return the pointers [B, T] of tokens from their states after the head norm, `hidden` [R, d], and what they
@@ -105,7 +107,7 @@ class Copying(nn.Module):
         if source is not None:
             assert matches.memory is not None
             scores, held = self._beside(source, matches.memory, queries, scores, held)
-        share = wide(layout.pad(self.share(hidden)).squeeze(-1))
+        share = wide(layout.pad(self.share(hidden)).squeeze(-1)) + self.follow * matches.run
         shares = scores.log_softmax(-1) + F.logsigmoid(share)[..., None]
         return Pointers(F.logsigmoid(-share), shares, held[:, None].expand_as(shares))
 

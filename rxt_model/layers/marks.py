@@ -1,10 +1,10 @@
-"""A mark says where a token stands: which two tokens come before it (its signature), and what its interaction is about
-(its topic).
+"""A mark says where a token stands: which two tokens come before it (its signature), which word of a query it is (its
+term), and how many interactions ago it was said (its age).
 
-Marks are made of a table with one row per token: `signature` columns, then `topic` columns. The topic of an interaction
-is the sum of the rows of its query, which is all before thinking and answer. The encoder puts a token's mark beside its
-state, so every slot carries both. `layers.matching` compares marks. So a new model finds, from its first step on, what
-was said in the same words. Attention alone takes long to learn this in a small model.
+Marks are made of a table with one row per token: `signature` columns, then `term` columns and a weight. Terms are the
+words of a query, which is all before thinking and answer; other tokens have a term of zeros. The encoder puts a token's
+mark beside its state, so every slot carries one. `layers.matching` compares marks. So a new model finds, from its first
+step on, what was said in the same words. Attention alone takes long to learn this in a small model.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from rxt_model.config import Architecture, ControlTokens
 
+EDGES = 3  # columns that `edges` adds to a row of the table
+
 
 def mark_table(config: Architecture, vocab_size: int) -> nn.Embedding | None:
-    """Make the table of a model with a copying head: rows of `signature_dim` + `topic_dim` columns."""
-    return nn.Embedding(vocab_size, config.signature_dim + config.topic_dim) if config.copying else None
+    """Make the table of a model with a copying head: rows of `signature_dim` + `term_dim` + 1 columns."""
+    return nn.Embedding(vocab_size, config.signature_dim + config.term_dim + 1) if config.copying else None
 
 
 def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
@@ -33,29 +35,30 @@ def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
 
 
 def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
-    """Return two columns for each id [R]: whether the token opens an interaction, and whether it begins thinking or an
-    answer."""
-    return torch.stack((ids == tokens.bos, (ids == tokens.answer) | (ids == tokens.think)), -1)
+    """Return three columns for each id [R]: whether the token opens an interaction, whether it begins thinking or an
+    answer, and whether it is part of a word."""
+    answers = (ids == tokens.answer) | (ids == tokens.think)
+    return torch.stack((ids == tokens.bos, answers, ids > tokens.highest), -1)
 
 
-def queried(rows: Tensor, opens: Tensor, answers: Tensor) -> Tensor:
-    """Return the topic columns [B, S, t], set to 0 outside queries: from the token that begins thinking or an answer to
-    the end of the interaction. `opens` and `answers` [B, S] mark the tokens where interactions and answers begin."""
+def terms(rows: Tensor, opens: Tensor) -> Tensor:
+    """Return the term columns and the weight of tokens, [B, S, t + 1], from their rows and edges [B, S, t + 1 + 3]:
+    zeros outside words of queries. A query ends with the token that begins thinking or an answer. `opens` [B, S] marks
+    the tokens where interactions begin."""
     places = torch.arange(1, rows.shape[1] + 1, device=rows.device)
-    opened, answered = (((places * at).cummax(-1).values) for at in (opens, answers))
-    return rows * (answered <= opened)[..., None]
-
-
-def topics(rows: Tensor, counted: Tensor) -> Tensor:
-    """Return topics [B, T, t] from the topic columns [B, S, t] of queries. `counted` [B or 1, T, S] says which tokens
-    count in which topic."""
-    return counted.to(rows.dtype) @ rows
+    opened, answered = (((places * at).cummax(-1).values) for at in (opens, rows[..., -2] > 0))
+    return rows[..., :-EDGES] * ((answered <= opened) & (rows[..., -1] > 0))[..., None]
 
 
 def marks(rows: Tensor, positions: Tensor, documents: Tensor, signature: int) -> Tensor:
-    """Return the marks [B, T, 2 s + t] of the tokens of whole interactions from their rows of the table and their
-    edges, [B, T, s + t + 2], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature` is s."""
-    real = (documents >= 0)[..., None]
+    """Return the marks [B, T, 2 s + t + 1] of the tokens of whole interactions, of age 0, from their rows of the table
+    and their edges, [B, T, s + t + 1 + 3], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature`
+    is s."""
     before = signatures(rows[..., :signature], positions, 1)
-    said = queried(rows[..., signature:-2], positions == 0, rows[..., -1] > 0)
-    return torch.cat((before, topics(said, documents[:, :, None] == documents[:, None])), -1) * real
+    own = terms(rows[..., signature:], positions == 0)[..., :-1]
+    return F.pad(torch.cat((before, own), -1), (0, 1)) * (documents >= 0)[..., None]
+
+
+def with_age(states: Tensor, ages: Tensor) -> Tensor:
+    """Return states [.., slot_dim] that carry marks, with these ages, which broadcast to [..]."""
+    return torch.cat((states[..., :-1], ages.to(states.dtype).expand(states.shape[:-1])[..., None]), -1)

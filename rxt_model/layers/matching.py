@@ -9,17 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
-from rxt_model.layers.marks import queried, signatures, topics
+from rxt_model.layers.marks import EDGES, signatures, terms
 from rxt_model.layers.parts import wide
+from rxt_model.layers.runs import runs
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
+    from rxt_model.layers.copying import CopySource
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
-SMALLEST = 1e-12  # squared length of a topic, at least: that of an interaction without words is 0
+SMALLEST = 1e-6  # sum of weights, at least: a token that has no words before it matches nothing
 FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
-GAIN, THRESHOLD, RECENCY, DAMPING = 2.5, 0.6, 0.5, 0.5  # at the start
+GAIN, THRESHOLD, RECENCY, FOLLOW = 2.5, 0.6, 0.5, 1.0  # at the start
 
 
 class Matches(NamedTuple):
@@ -27,92 +29,134 @@ class Matches(NamedTuple):
 
     Two scores are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S]
     of the sequence. `topics` [B, T, N] are the scores of topics alone, of memory or, for a model without memory, of
-    earlier interactions: NEVER if a source is not usable.
+    earlier interactions: NEVER if a source is not usable. `run` [B, T] is the longest run that a word there follows.
     """
 
     visible: Tensor
     memory: Tensor | None
     own: Tensor
     topics: Tensor | None
+    run: Tensor
 
 
 class Matching(nn.Module):
-    """Scores how well a source with topic y answers the tokens so far, whose topic is x, by
+    """Scores how well the interaction of a source answers the words of a query so far, by late interaction (ColBERT,
+    arXiv 2004.12832):
 
-        e^gain (x y / (|x| |y|^damping) - threshold) - recency * (share of the usable sources that are newer)
+        e^gain (sum_i w_i max_j cos(x_i, y_j) - threshold) - recency * (share of the usable sources that are newer)
 
-    A score of 0 is as likely as "nothing matches". With damping 1 the first term is the cosine. With less damping,
-    words of y that x lacks lower the score less, so long statements are found more easily. Signatures are scored by a
-    bilinear form, which starts as a multiple of the dot product. Sources stand in the order in which they were written.
+    x_i are the terms of the query's words, y_j those that the source's interaction still has among the sources. The
+    weights w_i are |x_i| e^(learned weight of the token), divided by their sum. A score of 0 is as likely as "nothing
+    matches". Each word of the query counts once, so a long statement is found as easily as a short one. Signatures are
+    scored by a bilinear form, which starts as a multiple of the dot product, and each token of a run (`layers.runs`)
+    adds as much again. Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)
 
     def __init__(self, config: Architecture, *, stateful: bool) -> None:
         super().__init__()
-        self.width, self.topic_dim, self.stateful = config.signature_dim, config.topic_dim, stateful
-        scale = MATCH * (config.signature_dim + config.topic_dim) / config.signature_dim
+        self.width, self.term_dim, self.stateful = config.signature_dim, config.term_dim, stateful
+        scale = MATCH * (config.signature_dim + config.term_dim + 1) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
-        start = (GAIN, THRESHOLD, RECENCY, DAMPING)
-        self.gain, self.threshold, self.recency, self.damping = (
+        start = (GAIN, THRESHOLD, RECENCY, FOLLOW)
+        self.gain, self.threshold, self.recency, self.follow = (
             nn.Parameter(torch.full((1,), value)) for value in start
         )
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
-    def forward(self, rows: Tensor, tokens: Tokens, held: Tensor | None, usable: Tensor | None) -> Matches:
-        """Compare tokens, of which `rows` [R, s + t + 2] are the rows of the table and the edges, with the marks `held`
-        [G, M, 2 s + t] of G conversations, of which `usable` [G, M] or [B, M] can be copied, and with the tokens of the
-        sequence itself."""
-        seen, positions, place, visible = self._seen(rows, tokens)
-        opens = _opens(seen[..., -2] > 0, tokens.documents)
-        before, about = seen[..., : self.width], queried(seen[..., self.width : -2], opens, seen[..., -1] > 0)
+    def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None) -> Matches:
+        """Compare tokens, of which `rows` [R, s + t + 1 + 3] are the rows of the table and the edges, with what can be
+        copied from memory, and with the tokens of the sequence itself."""
+        seen, ids, positions, place, visible = self._seen(rows, tokens)
+        opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
+        before, words = seen[..., : self.width], terms(seen[..., self.width :], opens)
         asked = _at(signatures(before, positions, 0), place) @ self.weight
-        own = wide(asked @ signatures(before, positions, 1).transpose(1, 2))
+        repeated = _at(runs(ids, ids, torch.ones_like(opens), ~opens), place) * visible
+        own = wide(asked @ signatures(before, positions, 1).transpose(1, 2)) + self.follow * repeated
+        own_run = (repeated * words.any(-1)[:, None]).amax(-1)
         if not self.stateful:
-            found = self._history(about, opens.cumsum(-1), place, visible)
-            return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found)
-        if held is None or usable is None:
-            return Matches(visible, None, own, None)
-        usable = usable.repeat_interleave(len(asked) // len(usable), 0)[:, None]
-        signature, topic = held.split((2 * self.width, self.topic_dim), -1)
-        found = self._scores(against(F.normalize(topics(about, visible), dim=-1), self._damped(topic)), usable)
-        return Matches(visible, found + wide(against(asked, signature)), own, found)
+            found = self._history(words, opens.cumsum(-1), place, visible)
+            return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found, own_run)
+        if source is None:
+            return Matches(visible, None, own, None, own_run)
+        signature, term, age = source.marks.split((2 * self.width, self.term_dim, 1), -1)
+        usable, held, worded, number = (
+            part.repeat_interleave(len(asked) // len(part), 0)
+            for part in (source.usable, source.ids, term.any(-1), _numbers(age.squeeze(-1)))
+        )
+        products = against(_unit(words[..., :-1]), _unit(term))
+        covered = covering(products, usable & worded, number)
+        found = self._scores(_shares(words, visible) @ covered, usable[:, None])
+        copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
+        run = (copied * worded[:, None]).amax(-1).maximum(own_run)
+        return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
 
     def evidence(self, scores: Tensor) -> Tensor:
         """Return what tells the decoder whether any source matches, [B, T, d], from scores of topics [B, T, N]."""
         return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
 
-    def _history(self, about: Tensor, number: Tensor, place: Tensor, visible: Tensor) -> Tensor:
-        """Score tokens at `place` [B, T] of all that is seen by the topics of earlier interactions: [B, T, S]."""
+    def _history(self, words: Tensor, number: Tensor, place: Tensor, visible: Tensor) -> Tensor:
+        """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]."""
+        term = _unit(words[..., :-1])
+        covered = covering(term @ term.transpose(1, 2), term.any(-1), number)
         mine = number.gather(1, place)[..., None]
-        of_tokens = F.normalize(topics(about, visible & (mine == number[:, None])), dim=-1)
-        products = of_tokens @ self._damped(_of_interactions(about, number)).transpose(1, 2)
-        return self._scores(products, visible & (mine > number[:, None]))
+        found = _shares(words, visible & (mine == number[:, None])) @ covered
+        return self._scores(found, visible & (mine > number[:, None]))
 
-    def _damped(self, topic: Tensor) -> Tensor:
-        size = wide(topic).square().sum(-1, keepdim=True).clamp(min=SMALLEST)
-        return topic * size.pow(-self.damping / 2).to(topic.dtype)
-
-    def _scores(self, products: Tensor, usable: Tensor) -> Tensor:
-        counted = wide(usable.to(products.dtype))
+    def _scores(self, matched: Tensor, usable: Tensor) -> Tensor:
+        counted = usable.to(matched.dtype)
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
-        scores = self.gain.exp() * (wide(products) - self.threshold) - self.recency * newer
+        scores = self.gain.exp() * (matched - self.threshold) - self.recency * newer
         return scores.masked_fill(~usable, NEVER)
 
-    def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 2], and their
-        positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
+    def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 1 + 3], their ids
+        and positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
         layout, cache = tokens.layout, tokens.cache
-        rows = layout.pad(rows)
+        rows, ids = layout.pad(rows), layout.pad(tokens.ids)
         if cache is not None:
-            seen = cache.extend(self, rows[:, None])[0][:, 0]
+            seen, held = (part[:, 0] for part in cache.extend(self, rows[:, None], ids[:, None, :, None]))
             index = torch.arange(seen.shape[1], device=seen.device)
-            return seen, index.expand(len(seen), -1), cache.positions, index <= cache.positions[..., None]
+            visible = index <= cache.positions[..., None]
+            return seen, held[..., 0], index.expand(len(seen), -1), cache.positions, visible
         index = torch.arange(layout.length, device=rows.device)
         visible = (index <= index[:, None])[None]
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
-        return rows, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
+        return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
+
+
+def covering(products: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:
+    """Return the largest of products [B, S, M] within the interaction of each source, [B, S, M], of the sources that
+    hold a term, `terms_at` [B, M]; -1 if its interaction has none. `number` [B, M], below M + 1, tells interactions
+    apart."""
+    index = number[:, None].expand_as(products)
+    least = products.new_full((*products.shape[:2], products.shape[2] + 1), -1.0)
+    of_terms = products.masked_fill(~terms_at[:, None], -1.0)
+    return least.scatter_reduce(2, index, of_terms, "amax").gather(2, index)
+
+
+def _shares(words: Tensor, counted: Tensor) -> Tensor:
+    """Return the share of each word [B, T, S] in what a token asks, from terms and weights [B, S, t + 1]. `counted`
+    [B or 1, T, S] says which words count for which token."""
+    weights = wide(words[..., :-1]).norm(dim=-1) * wide(words[..., -1]).exp()
+    shares = counted * weights[:, None]
+    return shares / shares.sum(-1, keepdim=True).clamp(min=SMALLEST)
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return F.normalize(wide(rows), dim=-1)
+
+
+def _joined(number: Tensor, usable: Tensor) -> Tensor:
+    """Say which slots [B, M] stand behind another of their interaction, from its `number` and what is usable."""
+    return F.pad((number[:, 1:] == number[:, :-1]) & usable[:, 1:] & usable[:, :-1], (1, 0))
+
+
+def _numbers(ages: Tensor) -> Tensor:
+    """Number the interactions of slots in the order of the text, from their ages: [G, M] -> [G, M]."""
+    return F.pad((ages[:, 1:] != ages[:, :-1]).long(), (1, 0)).cumsum(-1)
 
 
 def _at(rows: Tensor, place: Tensor) -> Tensor:
@@ -133,11 +177,3 @@ def _opens(opens: Tensor, documents: Tensor | None) -> Tensor:
     if documents is None:
         return opens
     return opens | F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
-
-
-def _of_interactions(rows: Tensor, number: Tensor) -> Tensor:
-    """Return for each token the topic of its interaction, [B, S, t], from the topic columns [B, S, t] of queries and
-    numbers of interactions [B, S]."""
-    place = number[..., None].expand_as(rows)
-    sums = rows.new_zeros(len(rows), number.shape[1] + 1, rows.shape[2]).scatter_add(1, place, rows)
-    return sums.gather(1, place)

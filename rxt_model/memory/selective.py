@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rxt_model.config import Architecture
 from rxt_model.flops import Flops, weights
+from rxt_model.layers.marks import with_age
 from rxt_model.layers.parts import norm
 from rxt_model.memory.registry import WRITTEN_RMS
 from rxt_model.memory.write import MemoryWrite
@@ -17,12 +18,12 @@ class SelectiveWrite(MemoryWrite):
 
     Importance is a learned score of the state alone, without its mark. So writing turn by turn keeps the same tokens as
     choosing among all turns at once. The choice has no gradient. Training teaches the score from what the decoder reads
-    (`MemoryAttention.importance`).
+    (`MemoryAttention.importance`). With a copying head a slot grows older by one with each write after its own.
     """
 
     def __init__(self, config: Architecture) -> None:
         super().__init__(config)
-        self.dim = config.dim
+        self.dim, self.carries_marks = config.dim, config.copying
         self.score = nn.Sequential(
             norm(config.dim, config.norm_eps),
             nn.Linear(config.dim, config.dim),
@@ -35,14 +36,16 @@ class SelectiveWrite(MemoryWrite):
 
     def forward(self, slots: Tensor, mean: Tensor | None, projected: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
-            order = self._scores(slots, projected, mask).sort(dim=1, descending=True, stable=True).indices
+            written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
+            order = self._scores(slots, written, projected, mask).sort(dim=1, descending=True, stable=True).indices
+        if self.carries_marks:
+            slots = with_age(slots, slots[..., -1] + written)
         chosen = order[:, : slots.shape[1]].sort(dim=1).values[..., None].expand(-1, -1, slots.shape[2])
         return torch.cat((slots, projected), 1).gather(1, chosen)
 
-    def _scores(self, slots: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+    def _scores(self, slots: Tensor, written: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """Score slots and tokens, [B, S + T]. Padding scores lowest, and unwritten slots just above it."""
         lowest = torch.finfo(torch.float32).min
-        written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
         of_slots = self.importance(slots).float().where(written, lowest)
         of_tokens = self.importance(tokens).float().masked_fill(~mask, -torch.inf)
         return torch.cat((of_slots, of_tokens), 1)

@@ -13,6 +13,7 @@ from jobs.training.objectives.base import StepContext, global_count, metric, tok
 from jobs.training.objectives.importance import importance_loss, watched_reads
 from jobs.training.objectives.matching import matching_loss
 from jobs.training.objectives.naming import naming_loss
+from rxt_model.layers.marks import with_age
 from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer
 
@@ -33,6 +34,8 @@ def reading_loss(
     # move the real tokens of each conversation to the front, and drop padding, which is most of it
     kept, order = _first(real.flatten(1))
     states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
+    if model.config.copying:
+        states = with_age(states, turns - 1 - order // length)
     held = ids.flatten(1).gather(1, order)
 
     # take equally many turns of each conversation, as they share its states; missing turns become padding

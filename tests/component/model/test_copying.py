@@ -11,6 +11,7 @@ from rxt_model.generate import Decoding
 from rxt_model.layers import linear_cross_entropy
 from rxt_model.losses import following, next_tokens
 from rxt_model.model import ReactiveTransformer, seeded
+from tests.reference.runs import longest_run
 from tests.support.models import small_config
 
 SLOTS = 5
@@ -37,23 +38,38 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     before = [table[token, :s] for token in ids]
     nothing = torch.zeros(s, dtype=torch.float64)
     asked = torch.cat((before[place], before[place - 1] if place else nothing)) @ matching.weight.detach()
-    topic = sum(table[token, s:] for token in ids[: place + 1])
+    words = [table[token, s:] for token in ids[: place + 1] if token > CONFIG.tokens.highest]
+    terms, ages = memory[:, CONFIG.dim + 2 * s : -1], memory[:, -1].tolist()
+    follow, every, spoken = matching.follow.item(), [True] * len(memory), ids.tolist()
+    joined = [number > 0 and ages[number] == ages[number - 1] for number in range(len(memory))]
+    behind = [number > 0 and token != CONFIG.tokens.bos for number, token in enumerate(spoken)]
+    longest = 0
     scores, tokens = [], []
     for number, (slot, token) in enumerate(zip(memory, held, strict=True)):
-        state, signature, about = slot.split((CONFIG.dim, 2 * s, CONFIG.topic_dim))
+        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, CONFIG.term_dim, 1))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
         newer = (len(memory) - 1 - number) / len(memory)
-        match = (
-            matching.gain.exp() * (topic @ about / topic.norm() / about.norm() ** matching.damping - matching.threshold)
-            - matching.recency * newer
-        )
-        scores.append(query @ (slots.key.weight.detach() @ normed) / scale + asked @ signature + match.detach()[0])
+        total = covered = 0.0
+        theirs = [term for term, its in zip(terms, ages, strict=True) if its == age.item()]
+        for word in words:
+            weight = word[:-1].norm() * word[-1].exp()
+            covered += weight * max(torch.cosine_similarity(word[:-1], term, 0) for term in theirs)
+            total += weight
+        of_words = covered / total if words else 0.0
+        match = matching.gain.exp() * (of_words - matching.threshold) - matching.recency * newer
+        run = longest_run(spoken, held.tolist(), every, joined, place, number)
+        longest = max(longest, run)
+        of_signature = asked @ signature + follow * run
+        scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match.detach()[0])
         tokens.append(int(token))
     for earlier in range(place + 1):
         told = torch.cat([before[earlier - k] if earlier >= k else nothing for k in (1, 2)])
-        scores.append(query @ (weights["own_key"] @ hidden[earlier]) / scale + asked @ told)
+        run = longest_run(spoken, spoken, [True] * len(spoken), behind, place, earlier)
+        longest = max(longest, run if spoken[earlier] > CONFIG.tokens.highest else 0)
+        scores.append(query @ (weights["own_key"] @ hidden[earlier]) / scale + asked @ told + follow * run)
         tokens.append(int(ids[earlier]))
-    share = 1 / (1 + math.exp(-(weights["share"] @ hidden[place] + head.share.bias.detach()).item()))
+    drawn = weights["share"] @ hidden[place] + head.share.bias.detach() + head.follow.detach() * longest
+    share = 1 / (1 + math.exp(-drawn.item()))
     logits = model.decoder.head.weight.detach() @ hidden[place] + model.decoder.head.bias.detach()
     found = (1 - share) * logits.exp() / logits.exp().sum()
     total = sum(math.exp(score) for score in scores)
@@ -65,6 +81,8 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
 @torch.no_grad()
 def test_probabilities_are_those_of_the_equation():
     model, memory = model_of(), states()
+    memory[..., -1] = torch.tensor([1, 1, 0, 0, 0])
+    model.decoder.copying.follow.fill_(0.3)
     output = model.decode(IDS, memory, memory_ids=HELD)
     found = model.logits(output).exp()
     assert torch.allclose(found.sum(-1), torch.ones_like(found[..., 0]))

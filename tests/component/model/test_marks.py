@@ -10,12 +10,13 @@ from jobs.training.objectives.matching import matching_loss
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
 from rxt_model.generate import Decoding
+from rxt_model.layers.marks import with_age
 from rxt_model.layers.matching import NEVER
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.support.models import small_config
 
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=5, variant="selective"))
-S, T = CONFIG.signature_dim, CONFIG.topic_dim
+S, T = CONFIG.signature_dim, CONFIG.term_dim
 BOS, QUERY, ANSWER, THINK = CONFIG.tokens.bos, CONFIG.tokens.query, CONFIG.tokens.answer, CONFIG.tokens.think
 HISTORY = torch.tensor([[BOS, QUERY, 21, 22, 6, 23, 3, BOS, QUERY, 24, 21, 6, 25, 3, BOS, QUERY, 22, 21, 6, 23]])
 
@@ -28,36 +29,53 @@ def stateless() -> StatelessDecoder:
     return seeded(lambda: StatelessDecoder(CONFIG), 0).eval().double()
 
 
-def topic_of(model, ids) -> torch.Tensor:
-    """The topic of one interaction: the sum over its tokens before an answer."""
+def words_of(ids) -> list[int]:
+    """The words of the query of one interaction."""
     ids = [int(token) for token in ids]
     end = min((ids.index(token) for token in (ANSWER, THINK) if token in ids), default=len(ids))
-    return sum(model.mark_table.weight[token, S:].detach() for token in ids[:end])
+    return [token for token in ids[:end] if token > CONFIG.tokens.highest]
 
 
-def log_odds(model, asked: torch.Tensor, told: torch.Tensor, newer: float) -> float:
-    matching = model.decoder.matching
-    gain, threshold, recency, damping = (
-        getattr(matching, name).item() for name in ("gain", "threshold", "recency", "damping")
-    )
-    product = (asked @ told / (asked.norm() * told.norm() ** damping)).item()
-    return math.exp(gain) * (product - threshold) - recency * newer
+def log_odds(model, asked: list[int], told: list[int], newer: float) -> float:
+    """Late interaction, word by word. `told` are the words that are left of the interaction."""
+    matching, table = model.decoder.matching, model.mark_table.weight.detach()
+    gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
+    total = covered = 0.0
+    for word in asked:
+        term, weight = table[word, S:-1], table[word, S:-1].norm().item() * math.exp(table[word, -1].item())
+        total += weight
+        covered += weight * max((torch.cosine_similarity(term, table[one, S:-1], 0).item() for one in told), default=-1)
+    return math.exp(gain) * ((covered / total if total else 0) - threshold) - recency * newer
 
 
 @torch.no_grad()
-def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_and_what_the_interaction_is_about():
+def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_and_no_age():
     model = reactive()
-    ids, documents = torch.tensor([[21, 22, 23, 24, 25, ANSWER, 21, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1]])
+    ids, documents = torch.tensor([[21, 22, 23, BOS, 25, ANSWER, 21, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1]])
     encoded = model.encode(ids, ids > 0, documents)
-    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T
-    table = model.mark_table.weight
-    expected = torch.cat((table[22, :S], table[21, :S], topic_of(model, (21, 22, 23))))
+    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T + 1
+    table, zero = model.mark_table.weight, torch.zeros(1)
+    expected = torch.cat((table[22, :S], table[21, :S], table[23, S:-1], zero))
     for layer in encoded:
         assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
-    first = torch.cat((torch.zeros(2 * S), topic_of(model, (24, 25)))).double()
-    assert torch.allclose(encoded[0, 0, 3, CONFIG.dim :], first)  # nothing of the document before
-    assert torch.allclose(encoded[0, 0, 6, -T:], first[-T:])  # the answer carries the topic of its query
+    second = torch.cat((table[BOS, :S], torch.zeros(S), table[25, S:-1], zero)).double()
+    assert torch.allclose(encoded[0, 0, 4, CONFIG.dim :], second)  # nothing of the document before
+    control_and_answer = encoded[0, 0, [3, 5, 6], CONFIG.dim + 2 * S :]
+    assert not control_and_answer.any()
     assert not encoded[:, 0, 7].any()
+
+
+@torch.no_grad()
+def test_a_slot_grows_older_with_each_write_after_its_own_and_a_start_memory_does_not():
+    model, memory = reactive(), reactive().initial_memory(1).double()
+    start = memory.clone()
+    for ids in (torch.tensor([[21, 22]]), torch.tensor([[23]]), torch.tensor([[0]]), torch.tensor([[24]])):
+        real = ids > 0
+        if real.any():
+            encoded = model.encode(ids, real)
+            memory = model.memory_attention(memory, model.memory_attention.project(encoded, None, real), real)
+    assert memory[-1, 0, 1:, -1].tolist() == [2, 2, 1, 0]
+    assert (memory[-1, 0, 0] == start[-1, 0]).all(1).any()
 
 
 @torch.no_grad()
@@ -73,25 +91,26 @@ def test_an_encoder_that_reads_memory_reads_states_and_no_marks():
 
 
 @torch.no_grad()
-def test_topics_of_memory_match_by_words_and_age():
-    model, ids = reactive(), torch.tensor([[21, 22, THINK, 23]])
-    told = torch.tensor([[31, 32, 22], [33, 34, 35]])
-    memory = model.encode(told, told > 0).flatten(1, 2)[:, None]
+def test_topics_of_memory_match_by_the_words_that_are_left_and_by_age():
+    model, ids = reactive(), torch.tensor([[BOS, 21, 22, THINK, 23]])
+    told = torch.tensor([[31, 32, 22], [33, 21, 35]])
+    memory = with_age(model.encode(told, told > 0), torch.tensor([[4], [2]])).flatten(1, 2)[:, None]
     usable = torch.tensor([[True, True, False, True, True, True]])
     found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).topics
-    for place in range(4):
+    for place in range(5):
         for source in range(6):
             if not usable[0, source]:
                 assert found[0, place, source] == NEVER
                 continue
-            topics = topic_of(model, ids[0, : place + 1]), topic_of(model, told[source // 3])
+            left = ([31, 32], [33, 21, 35])[source // 3]
             newer = usable[0, source + 1 :].sum().item() / 5
-            assert found[0, place, source].item() == pytest.approx(log_odds(model, *topics, newer))
+            expected = log_odds(model, words_of(ids[0, : place + 1]), left, newer)
+            assert found[0, place, source].item() == pytest.approx(expected, rel=1e-5)
 
 
 @torch.no_grad()
 def test_a_model_without_memory_matches_its_earlier_interactions_alone():
-    """The rival has the same part. A token's topic is that of its own interaction so far."""
+    """The rival has the same part. A token asks with the words of its own interaction so far."""
     model, ids = stateless(), HISTORY
     found = model.decode(ids).topics[0]
     number = (ids[0] == BOS).cumsum(0)
@@ -104,8 +123,8 @@ def test_a_model_without_memory_matches_its_earlier_interactions_alone():
                 continue
             theirs = [ids[0, j] for j in range(ids.shape[1]) if number[j] == number[source]]
             newer = (len(earlier) - 1 - earlier.index(source)) / len(earlier)
-            expected = log_odds(model, topic_of(model, mine), topic_of(model, theirs), newer)
-            assert found[token, source].item() == pytest.approx(expected)
+            expected = log_odds(model, words_of(mine), words_of(theirs), newer)
+            assert found[token, source].item() == pytest.approx(expected, rel=1e-5)
 
 
 @torch.no_grad()
@@ -155,7 +174,8 @@ def test_a_question_learns_to_match_what_told_its_answer():
     turn_of, target = torch.arange(3).repeat_interleave(4).expand(4, -1), torch.tensor([0, 1, 2, -1])
     optimizer, losses = torch.optim.Adam(model.parameters(), 1e-2), []
     for _ in range(60):
-        memory = model.encode(told, told > 0).flatten(1, 2)[:, None]
+        encoded = with_age(model.encode(told, told > 0), torch.arange(3)[:, None])
+        memory = encoded.flatten(1, 2)[:, None]
         output = model.decode(asks, memory.expand(-1, 4, -1, -1), memory_ids=told.flatten().expand(4, -1))
         loss, metrics = matching_loss(output.topics[:, -1], turn_of, target, 3)
         optimizer.zero_grad()
