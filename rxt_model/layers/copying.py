@@ -28,7 +28,7 @@ NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
 class CopySource(NamedTuple):
-    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t + 1] of G
+    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t + 2] of G
     conversations, and which of them may be copied, `usable` [G, M] or [B, M]."""
 
     keys: Tensor

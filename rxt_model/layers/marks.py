@@ -1,7 +1,8 @@
 """A mark says where a token stands: which two tokens come before it (its signature), which word of a query it is (its
 term), and how many interactions ago it was said (its age).
 
-Marks are made of a table with one row per token: `signature` columns, then `term` columns and a weight. Terms are the
+Marks are made of a table with one row per token: `signature` columns, then `term` columns, and how much the word counts
+where it is told and where it is asked. Terms are the
 words of a query, which is all before thinking and answer; other tokens have a term of zeros. The encoder puts a token's
 mark beside its state, so every slot carries one. `layers.matching` compares marks. So a new model finds, from its first
 step on, what was said in the same words. Attention alone takes long to learn this in a small model.
@@ -19,8 +20,8 @@ EDGES = 3  # columns that `edges` adds to a row of the table
 
 
 def mark_table(config: Architecture, vocab_size: int) -> nn.Embedding | None:
-    """Make the table of a model with a copying head: rows of `signature_dim` + `term_dim` + 1 columns."""
-    return nn.Embedding(vocab_size, config.signature_dim + config.term_dim + 1) if config.copying else None
+    """Make the table of a model with a copying head: rows of `signature_dim` + `term_dim` + 2 columns."""
+    return nn.Embedding(vocab_size, config.signature_dim + config.term_dim + 2) if config.copying else None
 
 
 def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
@@ -42,7 +43,7 @@ def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
 
 
 def terms(rows: Tensor, opens: Tensor) -> Tensor:
-    """Return the term columns and the weight of tokens, [B, S, t + 1], from their rows and edges [B, S, t + 1 + 3]:
+    """Return the term columns and the weights of tokens, [B, S, t + 2], from their rows and edges [B, S, t + 2 + 3]:
     zeros outside words of queries. A query ends with the token that begins thinking or an answer. `opens` [B, S] marks
     the tokens where interactions begin."""
     places = torch.arange(1, rows.shape[1] + 1, device=rows.device)
@@ -51,8 +52,8 @@ def terms(rows: Tensor, opens: Tensor) -> Tensor:
 
 
 def marks(rows: Tensor, positions: Tensor, documents: Tensor, signature: int) -> Tensor:
-    """Return the marks [B, T, 2 s + t + 1] of the tokens of whole interactions, of age 0, from their rows of the table
-    and their edges, [B, T, s + t + 1 + 3], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature`
+    """Return the marks [B, T, 2 s + t + 2] of the tokens of whole interactions, of age 0, from their rows of the table
+    and their edges, [B, T, s + t + 2 + 3], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature`
     is s."""
     before = signatures(rows[..., :signature], positions, 1)
     own = terms(rows[..., signature:], positions == 0)[..., :-1]

@@ -43,13 +43,16 @@ class Matching(nn.Module):
     """Scores how well the interaction of a source answers the words of a query so far, by late interaction (ColBERT,
     arXiv 2004.12832):
 
-        e^gain (sum_i w_i max_j cos(x_i, y_j) - threshold) - recency * (share of the usable sources that are newer)
+        e^gain (sum_i w_i max_j cos(x_i, y_j) - threshold) + sum_j v_j / sqrt(n)
+            - recency * (share of the usable sources that are newer)
 
-    x_i are the terms of the query's words, y_j those that the source's interaction still has among the sources. The
-    weights w_i are |x_i| e^(learned weight of the token), divided by their sum. A score of 0 is as likely as "nothing
-    matches". Each word of the query counts once, so a long statement is found as easily as a short one. Signatures are
-    scored by a bilinear form, which starts as a multiple of the dot product, and each token of a run (`layers.runs`)
-    adds as much again. Sources stand in the order in which they were written.
+    x_i are the terms of the query's words, y_j those of the n words that the source's interaction still has among the
+    sources. The weights w_i are |x_i| e^a_i, divided by their sum; a_i and v_j are learned for each token. v_j lets a
+    correction ("Actually, ...") win over what it corrects. A score of 0 is as likely as "nothing matches". Each word of
+    the query counts once, so a long statement is found as easily as a short one.
+
+    Signatures are scored by a bilinear form, which starts as a multiple of the dot product, and each token of a run
+    (`layers.runs`) adds as much again. Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)
@@ -57,7 +60,7 @@ class Matching(nn.Module):
     def __init__(self, config: Architecture, *, stateful: bool) -> None:
         super().__init__()
         self.width, self.term_dim, self.stateful = config.signature_dim, config.term_dim, stateful
-        scale = MATCH * (config.signature_dim + config.term_dim + 1) / config.signature_dim
+        scale = MATCH * (config.signature_dim + config.term_dim + 2) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
         start = (GAIN, THRESHOLD, RECENCY, FOLLOW)
         self.gain, self.threshold, self.recency, self.follow = (
@@ -66,7 +69,7 @@ class Matching(nn.Module):
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None) -> Matches:
-        """Compare tokens, of which `rows` [R, s + t + 1 + 3] are the rows of the table and the edges, with what can be
+        """Compare tokens, of which `rows` [R, s + t + 2 + 3] are the rows of the table and the edges, with what can be
         copied from memory, and with the tokens of the sequence itself."""
         seen, ids, positions, place, visible = self._seen(rows, tokens)
         opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
@@ -80,14 +83,15 @@ class Matching(nn.Module):
             return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found, own_run)
         if source is None:
             return Matches(visible, None, own, None, own_run)
-        signature, term, age = source.marks.split((2 * self.width, self.term_dim, 1), -1)
-        usable, held, worded, number = (
+        signature, term, told, age = source.marks.split((2 * self.width, self.term_dim, 1, 1), -1)
+        usable, held, worded, told, number = (
             part.repeat_interleave(len(asked) // len(part), 0)
-            for part in (source.usable, source.ids, term.any(-1), _numbers(age.squeeze(-1)))
+            for part in (source.usable, source.ids, term.any(-1), told.squeeze(-1), _numbers(age.squeeze(-1)))
         )
-        products = against(_unit(words[..., :-1]), _unit(term))
+        products = against(_unit(words[..., :-2]), _unit(term))
         covered = covering(products, usable & worded, number)
-        found = self._scores(_shares(words, visible) @ covered, usable[:, None])
+        telling = weighing(told, usable & worded, number)
+        found = self._scores(_shares(words, visible) @ covered, telling, usable[:, None])
         copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
         run = (copied * worded[:, None]).amax(-1).maximum(own_run)
         return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
@@ -98,20 +102,23 @@ class Matching(nn.Module):
 
     def _history(self, words: Tensor, number: Tensor, place: Tensor, visible: Tensor) -> Tensor:
         """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]."""
-        term = _unit(words[..., :-1])
-        covered = covering(term @ term.transpose(1, 2), term.any(-1), number)
+        term, worded = _unit(words[..., :-2]), words.any(-1)
+        covered, telling = (
+            covering(term @ term.transpose(1, 2), worded, number),
+            weighing(words[..., -2], worded, number),
+        )
         mine = number.gather(1, place)[..., None]
         found = _shares(words, visible & (mine == number[:, None])) @ covered
-        return self._scores(found, visible & (mine > number[:, None]))
+        return self._scores(found, telling, visible & (mine > number[:, None]))
 
-    def _scores(self, matched: Tensor, usable: Tensor) -> Tensor:
+    def _scores(self, matched: Tensor, telling: Tensor, usable: Tensor) -> Tensor:
         counted = usable.to(matched.dtype)
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
-        scores = self.gain.exp() * (matched - self.threshold) - self.recency * newer
+        scores = self.gain.exp() * (matched - self.threshold) + telling[:, None] - self.recency * newer
         return scores.masked_fill(~usable, NEVER)
 
     def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 1 + 3], their ids
+        """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 2 + 3], their ids
         and positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
         layout, cache = tokens.layout, tokens.cache
         rows, ids = layout.pad(rows), layout.pad(tokens.ids)
@@ -137,10 +144,19 @@ def covering(products: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:
     return least.scatter_reduce(2, index, of_terms, "amax").gather(2, index)
 
 
+def weighing(told: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:
+    """Return sum_j v_j / sqrt(n) of the interaction of each source, [B, M], from what the words of sources weigh where
+    they are told [B, M]. `terms_at` and `number` are as in `covering`."""
+    parts = torch.stack((wide(told) * terms_at, terms_at.to(wide(told).dtype)))
+    index = number.expand_as(parts)
+    sums = parts.new_zeros(2, len(told), told.shape[1] + 1).scatter_add(2, index, parts).gather(2, index)
+    return sums[0] / sums[1].clamp(min=1).sqrt()
+
+
 def _shares(words: Tensor, counted: Tensor) -> Tensor:
-    """Return the share of each word [B, T, S] in what a token asks, from terms and weights [B, S, t + 1]. `counted`
+    """Return the share of each word [B, T, S] in what a token asks, from terms and weights [B, S, t + 2]. `counted`
     [B or 1, T, S] says which words count for which token."""
-    weights = wide(words[..., :-1]).norm(dim=-1) * wide(words[..., -1]).exp()
+    weights = wide(words[..., :-2]).norm(dim=-1) * wide(words[..., -1]).exp()
     shares = counted * weights[:, None]
     return shares / shares.sum(-1, keepdim=True).clamp(min=SMALLEST)
 

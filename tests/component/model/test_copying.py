@@ -46,17 +46,18 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     longest = 0
     scores, tokens = [], []
     for number, (slot, token) in enumerate(zip(memory, held, strict=True)):
-        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, CONFIG.term_dim, 1))
+        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, CONFIG.term_dim + 1, 1))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
         newer = (len(memory) - 1 - number) / len(memory)
         total = covered = 0.0
         theirs = [term for term, its in zip(terms, ages, strict=True) if its == age.item()]
+        telling = sum(term[-1] for term in theirs) / math.sqrt(len(theirs))
         for word in words:
-            weight = word[:-1].norm() * word[-1].exp()
-            covered += weight * max(torch.cosine_similarity(word[:-1], term, 0) for term in theirs)
+            weight = word[:-2].norm() * word[-1].exp()
+            covered += weight * max(torch.cosine_similarity(word[:-2], term[:-1], 0) for term in theirs)
             total += weight
         of_words = covered / total if words else 0.0
-        match = matching.gain.exp() * (of_words - matching.threshold) - matching.recency * newer
+        match = matching.gain.exp() * (of_words - matching.threshold) + telling - matching.recency * newer
         run = longest_run(spoken, held.tolist(), every, joined, place, number)
         longest = max(longest, run)
         of_signature = asked @ signature + follow * run

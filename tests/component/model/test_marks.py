@@ -42,10 +42,11 @@ def log_odds(model, asked: list[int], told: list[int], newer: float) -> float:
     gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
     total = covered = 0.0
     for word in asked:
-        term, weight = table[word, S:-1], table[word, S:-1].norm().item() * math.exp(table[word, -1].item())
+        term, weight = table[word, S:-2], table[word, S:-2].norm().item() * math.exp(table[word, -1].item())
         total += weight
-        covered += weight * max((torch.cosine_similarity(term, table[one, S:-1], 0).item() for one in told), default=-1)
-    return math.exp(gain) * ((covered / total if total else 0) - threshold) - recency * newer
+        covered += weight * max((torch.cosine_similarity(term, table[one, S:-2], 0).item() for one in told), default=-1)
+    telling = sum(table[one, -2].item() for one in told) / math.sqrt(max(1, len(told)))
+    return math.exp(gain) * ((covered / total if total else 0) - threshold) + telling - recency * newer
 
 
 @torch.no_grad()
@@ -53,7 +54,7 @@ def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_a
     model = reactive()
     ids, documents = torch.tensor([[21, 22, 23, BOS, 25, ANSWER, 21, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1]])
     encoded = model.encode(ids, ids > 0, documents)
-    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T + 1
+    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T + 2
     table, zero = model.mark_table.weight, torch.zeros(1)
     expected = torch.cat((table[22, :S], table[21, :S], table[23, S:-1], zero))
     for layer in encoded:
