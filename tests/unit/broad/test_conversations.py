@@ -88,7 +88,8 @@ def test_sentences_are_whole(conversations):
     for conversation in conversations:
         for turn in conversation.interactions:
             for text in (turn.query, turn.answer):
-                assert not placeholders(text) and text == " ".join(text.split())
+                lines = [" ".join(line.split()) for line in text.split("\n")]  # a quote has a line of its own
+                assert not placeholders(text) and text == "\n".join(lines)
                 assert not re.search(r"[.,;:!?]{2}(?<!\.\.)| [.,;!?]|\b(a|an) (a|an|the)\b", text), text
             assert (
                 turn.answer[0].isupper()
@@ -220,7 +221,7 @@ def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(
     assert kinds["quoted"] > 0.9 * kinds["recall"]
 
 
-QUOTE = {"en": re.compile(r'You told me: "([^"]+)"'), "pl": re.compile(r"Twoje słowa: „([^”]+)”")}
+QUOTE = {"en": re.compile(r"You told me:\n(.+)"), "pl": re.compile(r"Twoje słowa:\n(.+)")}
 
 
 def test_a_quote_is_a_part_of_the_turn_that_told_the_fact_and_holds_no_other_value_that_was_told(conversations):
@@ -245,12 +246,12 @@ def test_a_quote_is_a_part_of_the_turn_that_told_the_fact_and_holds_no_other_val
 @pytest.mark.parametrize(
     ("sentence", "english", "polish"),
     [
-        ("Mam 3 koty", 'You told me: "Mam 3 koty."', "Twoje słowa: „Mam 3 koty”."),
-        ("Mam 3 koty.", 'You told me: "Mam 3 koty."', "Twoje słowa: „Mam 3 koty”."),
-        ("Mam 3 koty!", 'You told me: "Mam 3 koty!"', "Twoje słowa: „Mam 3 koty!”"),
+        ("Mam 3 koty", "You told me:\nMam 3 koty.", "Twoje słowa:\nMam 3 koty."),
+        ("Mam 3 koty.", "You told me:\nMam 3 koty.", "Twoje słowa:\nMam 3 koty."),
+        ("Mam „Maltę”!", "You told me:\nMam „Maltę”!", "Twoje słowa:\nMam „Maltę”!"),
     ],
 )
-def test_a_quote_has_one_full_stop_where_its_language_has_it(sentence, english, polish):
+def test_a_quote_is_the_sentence_with_an_end_mark(sentence, english, polish):
     assert (quoted(sentence, "en"), quoted(sentence, "pl")) == (english, polish)
     assert closed(english) == english and closed(polish) == polish
-    assert quotable(sentence) == sentence and not quotable("Mam „Maltę”.") and not quotable("Mam 3 koty, a ty?")
+    assert quotable(sentence) == sentence and not quotable("Mam 3 koty, a ty?")

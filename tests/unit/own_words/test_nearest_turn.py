@@ -19,9 +19,9 @@ def test_the_turn_with_the_most_and_the_rarest_shared_words_is_quoted_and_no_que
     found = answers(
         "The ladder is in the shed.", "The saw is in the cellar.", "Where is the saw?", "So where is the ladder?"
     )
-    assert found == {2: 'You told me: "The saw is in the cellar."', 3: 'You told me: "The ladder is in the shed."'}
+    assert found == {2: "You told me:\nThe saw is in the cellar.", 3: "You told me:\nThe ladder is in the shed."}
 
 
 def test_of_equal_turns_the_newest_is_quoted_and_without_a_shared_word_none_is():
-    assert answers("The saw is here.", "The saw is there.", "The saw?") == {2: 'You told me: "The saw is there."'}
+    assert answers("The saw is here.", "The saw is there.", "The saw?") == {2: "You told me:\nThe saw is there."}
     assert answers("The saw is here.", "What colour was my hat?") == {1: "You have not told me that."}

@@ -23,6 +23,7 @@ _PLAIN_START = re.compile(r"(?:My|Our|The|I|I'\w+|We|We'\w+|There|It|In|At|On) |
 _ALWAYS_CAPITAL = re.compile(r"I\b|\S+[A-ZĄĆĘŁŃÓŚŹŻ]|[^a-zA-ZąćęłńóśźżĄĆĘŁŃÓŚŹŻ]")
 _END = (".", "!", "?", "…")
 _MARKS = '"„”'
+_QUOTES: Mapping[Language, str] = {"en": "You told me:", "pl": "Twoje słowa:"}
 
 
 def fill(sentence: str, values: Mapping[str, str], *, inside: bool = False, as_written: bool = False) -> str:
@@ -59,16 +60,14 @@ def closed(sentence: str) -> str:
 
 
 def quotable(sentence: str) -> str:
-    """Return the sentence, or nothing if it is a question or has quotation marks."""
-    return "" if sentence.endswith("?") or any(mark in sentence for mark in _MARKS) else sentence
+    """Return the sentence, or nothing if it is a question."""
+    return "" if sentence.endswith("?") else sentence
 
 
 def quoted(sentence: str, language: Language) -> str:
-    """Return an answer that quotes a sentence of the user. The full stop stands before the closing quotation mark in
-    English, after it in Polish."""
-    bare = sentence.removesuffix(".")
-    stop = "" if bare.endswith(_END) else "."
-    return f'You told me: "{bare}{stop}"' if language == "en" else f"Twoje słowa: „{bare}”{stop}"
+    """Return an answer that quotes a sentence of the user, on a line of its own. So its tokens are those of the user,
+    the first and the last ones too."""
+    return f"{_QUOTES[language]}\n{closed(sentence)}"
 
 
 def joined(pattern: str, first: str, second: str) -> str | None:

@@ -208,7 +208,7 @@ class _Speech:
     def _both(self, facts: list[Fact]) -> Draft:
         questions = [self.phrasing.said(fact, self.rng.choice(fact.attribute.ask)) for fact in facts]
         query = " ".join(question if question.endswith(("?", ".", "!")) else f"{question}?" for question in questions)
-        return Draft(Interaction(query, " ".join(closed(self.phrasing.answer(fact)) for fact in facts)))
+        return Draft(Interaction(query, "\n".join(closed(self.phrasing.answer(fact)) for fact in facts)))
 
     def _probe(self, number: int, facts: list[Fact], answer: str, tag: ProbeTag = "") -> Probe:
         kind: ProbeKind = "update" if any(len(fact.values) > 1 for fact in facts) else "recall"
