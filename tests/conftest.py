@@ -85,7 +85,15 @@ def short_folder():
 def ray_session():
     import ray
 
-    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False)
+    here = {"address": "local", "include_dashboard": False, "log_to_driver": False}
+    for attempt in range(3):  # Ray gives its servers half a minute at most, which may be too short on a busy machine
+        try:
+            ray.init(num_cpus=4, object_store_memory=200 << 20, **here)
+            break
+        except Exception:
+            ray.shutdown()
+            if attempt == 2:
+                raise
     yield ray
     ray.shutdown()
 
