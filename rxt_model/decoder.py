@@ -64,19 +64,19 @@ class DecoderLayer(nn.Module):
 
 class DecoderOutput(NamedTuple):
     """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer. A
-    decoder that copies also returns its `pointers`, and how well `topics` [B, T, N] match
-    those of memory or, without memory, of the history."""
+    decoder that copies also returns its `pointers`, and how well the interactions of memory or, without memory, of the
+    history match, `matched` [B, T, N] (`matching.Matches`)."""
 
     hidden: Tensor
     routing: list[Routing]
     pointers: Pointers | None = None
-    topics: Tensor | None = None
+    matched: Tensor | None = None
 
     def at(self, *place: Tensor | slice | int) -> DecoderOutput:
         """Return the output at some places of [B, T]."""
         pointers = None if self.pointers is None else self.pointers.at(place)
-        topics = None if self.topics is None else self.topics[place]
-        return self._replace(hidden=self.hidden[place], pointers=pointers, topics=topics)
+        matched = None if self.matched is None else self.matched[place]
+        return self._replace(hidden=self.hidden[place], pointers=pointers, matched=matched)
 
 
 class Decoder(nn.Module):
@@ -128,8 +128,8 @@ class Decoder(nn.Module):
         x, matches = self._with_neighbours(x, tokens), None
         if self.matching is not None and rows is not None:
             matches = self.matching(rows, tokens, source)
-            if matches.topics is not None:
-                x = x + tokens.layout.pack(self.matching.evidence(matches.topics))
+            if matches.matched is not None:
+                x = x + tokens.layout.pack(self.matching.evidence(matches.matched))
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
         reads = [None] * len(self.initial) + middle + [None] * len(self.final)
@@ -141,7 +141,7 @@ class Decoder(nn.Module):
         if self.copying is None or matches is None:
             return DecoderOutput(tokens.layout.pad(hidden), routing)
         pointers = self.copying(hidden, tokens, matches, source)
-        return DecoderOutput(tokens.layout.pad(hidden), routing, pointers, matches.topics)
+        return DecoderOutput(tokens.layout.pad(hidden), routing, pointers, matches.matched)
 
     def _with_neighbours(self, x: Tensor, tokens: Tokens) -> Tensor:
         if self.neighbours is None:

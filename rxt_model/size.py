@@ -90,7 +90,7 @@ def size_of(config: ModelConfig) -> Size:
 
 def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
     """Count one pass over `length` tokens. A token attends to itself, to the tokens before it, and to every slot if the
-    decoder has a memory."""
+    decoder has a memory. What a stateless decoder copies and matches is not counted."""
     reads = parts_of(decoder, CrossAttention)
     causal = sum(attention_core(layer.attention, length, (length + 1) / 2) for layer in parts_of(decoder, DecoderLayer))
     copying = (

@@ -108,9 +108,10 @@ def _layers(config: ModelConfig, one: Pass, width: int, recompute: bool) -> int:
 
 
 def _copying(config: ModelConfig, one: Pass) -> int:
-    """Count the bytes per token of a copying head, which scores all tokens and all rows of the memory in fp32: three
-    times for its pointers, five times for what their marks match."""
-    return 8 * SINGLE * (one.length + one.reads) if config.copying and one.part == "decoder" else 0
+    """Count the bytes per token of a copying head, which scores all tokens and all rows of the memory in fp32. So many
+    tensors of scores were kept in a measurement, of a decoder with a memory and of one that matches its history."""
+    scores = 11 if one.reads else 17
+    return scores * SINGLE * (one.length + one.reads) if config.copying and one.part == "decoder" else 0
 
 
 def _logits(config: ModelConfig, one: Pass) -> int:

@@ -85,8 +85,8 @@ class SlotTokens(nn.Module):
 
 class Copying(nn.Module):
     """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
-    the interaction, or from the history that a stateless model has before it. The longer a run that a word follows, the
-    more is copied, as learned (`follow`)."""
+    the interaction, or from the history that a stateless model has before it. The share that is copied also depends on
+    the longest run that a word follows (`follow`, learned, 0 at the start)."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()

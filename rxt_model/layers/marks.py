@@ -1,8 +1,8 @@
 """A mark says where a token stands: which two tokens come before it (its signature), which word of a query it is (its
-term), and how many interactions ago it was said (its age).
+term), how much this word weighs where it is told, and how many interactions ago it was said (its age).
 
-Marks are made of a table with one row per token: `signature` columns, then `term` columns, and how much the word counts
-where it is told and where it is asked. Terms are the
+Marks are made of a table with one row per token. A row has `signature` columns, `term` columns, and two weights: that
+of the word where it is told, and that where it is asked. Terms are the
 words of a query, which is all before thinking and answer; other tokens have a term of zeros. The encoder puts a token's
 mark beside its state, so every slot carries one. `layers.matching` compares marks. So a new model finds, from its first
 step on, what was said in the same words. Attention alone takes long to learn this in a small model.
@@ -37,7 +37,7 @@ def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
 
 def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
     """Return three columns for each id [R]: whether the token opens an interaction, whether it begins thinking or an
-    answer, and whether it is part of a word."""
+    answer, and whether it is no control token."""
     answers = (ids == tokens.answer) | (ids == tokens.think)
     return torch.stack((ids == tokens.bos, answers, ids > tokens.highest), -1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rxt_model.config import Architecture
 from rxt_model.layers.marks import EDGES, signatures, terms
 from rxt_model.layers.parts import wide
-from rxt_model.layers.runs import runs
+from rxt_model.layers.runs import LONGEST, runs
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
-SMALLEST = 1e-6  # sum of weights, at least: a token that has no words before it matches nothing
+SMALLEST = 1e-6  # sum of weights, at least: a token that no word stands before matches as words of cosine 0 do
 FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
-GAIN, THRESHOLD, RECENCY, FOLLOW = 2.5, 0.6, 0.5, 1.0  # at the start
+GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
+FOLLOW = 1.0  # score of each token of a run before, at the start
 
 
 class Matches(NamedTuple):
     """How well tokens match sources. `visible` [B or 1, T, S] says which tokens of the sequence a token sees.
 
     Two scores are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S]
-    of the sequence. `topics` [B, T, N] are the scores of topics alone, of memory or, for a model without memory, of
-    earlier interactions: NEVER if a source is not usable. `run` [B, T] is the longest run that a word there follows.
+    of the sequence. `matched` [B, T, N] are the scores of the interactions of sources: of those in memory or, for a
+    model without memory, of earlier ones. It is NEVER if a source is not usable. `run` [B, T] is the longest run that a
+    word of a query follows.
     """
 
     visible: Tensor
     memory: Tensor | None
     own: Tensor
-    topics: Tensor | None
+    matched: Tensor | None
     run: Tensor
 
 
@@ -51,8 +53,8 @@ class Matching(nn.Module):
     correction ("Actually, ...") win over what it corrects. A score of 0 is as likely as "nothing matches". Each word of
     the query counts once, so a long statement is found as easily as a short one.
 
-    Signatures are scored by a bilinear form, which starts as a multiple of the dot product, and each token of a run
-    (`layers.runs`) adds as much again. Sources stand in the order in which they were written.
+    Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
+    a source follows (`layers.runs`) adds a learned constant. Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)
@@ -75,11 +77,12 @@ class Matching(nn.Module):
         opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
         before, words = seen[..., : self.width], terms(seen[..., self.width :], opens)
         asked = _at(signatures(before, positions, 0), place) @ self.weight
-        repeated = _at(runs(ids, ids, torch.ones_like(opens), ~opens), place) * visible
+        first = 0 if self.stateful or tokens.cache is None else _first(opens, place)
+        repeated = _at(runs(ids[:, first:], ids, torch.ones_like(opens), ~opens), place - first) * visible
         own = wide(asked @ signatures(before, positions, 1).transpose(1, 2)) + self.follow * repeated
         own_run = (repeated * words.any(-1)[:, None]).amax(-1)
         if not self.stateful:
-            found = self._history(words, opens.cumsum(-1), place, visible)
+            found = self._history(words, opens.cumsum(-1), place, visible, first)
             return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found, own_run)
         if source is None:
             return Matches(visible, None, own, None, own_run)
@@ -89,30 +92,30 @@ class Matching(nn.Module):
             for part in (source.usable, source.ids, term.any(-1), told.squeeze(-1), _numbers(age.squeeze(-1)))
         )
         products = against(_unit(words[..., :-2]), _unit(term))
-        covered = covering(products, usable & worded, number)
+        covered = covering(products, usable & worded, number, number.shape[1])
         telling = weighing(told, usable & worded, number)
-        found = self._scores(_shares(words, visible) @ covered, telling, usable[:, None])
+        found = self._scores(_spread(_shares(words, visible) @ covered, number), telling, usable[:, None])
         copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
         run = (copied * worded[:, None]).amax(-1).maximum(own_run)
         return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
 
     def evidence(self, scores: Tensor) -> Tensor:
-        """Return what tells the decoder whether any source matches, [B, T, d], from scores of topics [B, T, N]."""
+        """Return what tells the decoder whether any source matches, [B, T, d], from the scores of
+        interactions, `matched` [B, T, N]."""
         return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
 
-    def _history(self, words: Tensor, number: Tensor, place: Tensor, visible: Tensor) -> Tensor:
-        """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]."""
+    def _history(self, words: Tensor, number: Tensor, place: Tensor, visible: Tensor, first: int) -> Tensor:
+        """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]. What
+        these tokens ask stands from `first` on."""
         term, worded = _unit(words[..., :-2]), words.any(-1)
-        covered, telling = (
-            covering(term @ term.transpose(1, 2), worded, number),
-            weighing(words[..., -2], worded, number),
-        )
+        covered = covering(term[:, first:] @ term.transpose(1, 2), worded, number, int(number.max()) + 1)
+        telling = weighing(words[..., -2], worded, number)
         mine = number.gather(1, place)[..., None]
-        found = _shares(words, visible & (mine == number[:, None])) @ covered
-        return self._scores(found, telling, visible & (mine > number[:, None]))
+        shares = _shares(words[:, first:], (visible & (mine == number[:, None]))[..., first:])
+        return self._scores(_spread(shares @ covered, number), telling, visible & (mine > number[:, None]))
 
     def _scores(self, matched: Tensor, telling: Tensor, usable: Tensor) -> Tensor:
-        counted = usable.to(matched.dtype)
+        counted = wide(usable.to(matched.dtype))
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
         scores = self.gain.exp() * (matched - self.threshold) + telling[:, None] - self.recency * newer
         return scores.masked_fill(~usable, NEVER)
@@ -134,14 +137,26 @@ class Matching(nn.Module):
         return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
 
 
-def covering(products: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:
-    """Return the largest of products [B, S, M] within the interaction of each source, [B, S, M], of the sources that
-    hold a term, `terms_at` [B, M]; -1 if its interaction has none. `number` [B, M], below M + 1, tells interactions
-    apart."""
+def covering(products: Tensor, terms_at: Tensor, number: Tensor, interactions: int) -> Tensor:
+    """Return the largest of products [B, S, M] within each of N interactions, [B, S, N], of the sources that hold a
+    term, `terms_at` [B, M]; -1 if an interaction has none. `number` [B, M] is that of a source's interaction."""
     index = number[:, None].expand_as(products)
-    least = products.new_full((*products.shape[:2], products.shape[2] + 1), -1.0)
-    of_terms = products.masked_fill(~terms_at[:, None], -1.0)
-    return least.scatter_reduce(2, index, of_terms, "amax").gather(2, index)
+    least = products.new_full((*products.shape[:2], interactions), -1.0)
+    return least.scatter_reduce(2, index, products.masked_fill(~terms_at[:, None], -1.0), "amax")
+
+
+def _spread(scores: Tensor, number: Tensor) -> Tensor:
+    """Return the scores of the interactions of sources, [B, T, M], from those of interactions [B, T, N] and the number
+    of each source's interaction [B, M]."""
+    return scores.gather(2, number[:, None].expand(-1, scores.shape[1], -1))
+
+
+def _first(opens: Tensor, place: Tensor) -> int:
+    """Return where what tokens at `place` [B, T] depend on begins: their interaction, of which `opens` [B, S] marks the
+    first token, or the longest run that they can end."""
+    index = torch.arange(opens.shape[1], device=opens.device)
+    opened = (opens * index).cummax(-1).values.gather(1, place)
+    return max(0, int(torch.minimum(opened, place - LONGEST).min()))
 
 
 def weighing(told: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:

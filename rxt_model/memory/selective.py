@@ -12,13 +12,16 @@ from rxt_model.layers.parts import norm
 from rxt_model.memory.registry import WRITTEN_RMS
 from rxt_model.memory.write import MemoryWrite
 
+OLDEST = 255  # the highest age that bf16 tells from the one below it
+
 
 class SelectiveWrite(MemoryWrite):
     """The next memory holds the S most important states of [M; E], in the order of the text. Earlier states win ties.
 
     Importance is a learned score of the state alone, without its mark. So writing turn by turn keeps the same tokens as
     choosing among all turns at once. The choice has no gradient. Training teaches the score from what the decoder reads
-    (`MemoryAttention.importance`). With a copying head a slot grows older by one with each write after its own.
+    (`MemoryAttention.importance`). With a copying head a slot grows older by one with each write after its own, up to
+    `OLDEST`. Older interactions count as one.
     """
 
     def __init__(self, config: Architecture) -> None:
@@ -39,7 +42,7 @@ class SelectiveWrite(MemoryWrite):
             written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
             order = self._scores(slots, written, projected, mask).sort(dim=1, descending=True, stable=True).indices
         if self.carries_marks:
-            slots = with_age(slots, slots[..., -1] + written)
+            slots = with_age(slots, slots[..., -1].add(written).clamp(max=OLDEST))
         chosen = order[:, : slots.shape[1]].sort(dim=1).values[..., None].expand(-1, -1, slots.shape[2])
         return torch.cat((slots, projected), 1).gather(1, chosen)
 

@@ -1,4 +1,4 @@
-"""Teach topics: a question matches the interaction that told its answer, and no other (InfoNCE, arXiv 1807.03748).
+"""Teach matching: a question matches the interaction that told its answer, and no other (InfoNCE, arXiv 1807.03748).
 
 The candidates are the earlier interactions of the same conversation, and "none", whose score is 0. So the loss does not
 depend on how conversations are spread over ranks.

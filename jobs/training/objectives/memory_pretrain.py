@@ -71,11 +71,12 @@ class SelfSupervised(Objective[ReactiveTransformer]):
             cosine = F.cosine_similarity(written, target, dim=-1).mean((0, 2))
             similarity, cells = similarity + (cosine * present).sum(), cells + present.sum()
             memory = written.detach()
-        statistics = memory_statistics(memory)
+        states = memory[..., : model.config.dim]
+        statistics = memory_statistics(states)
         one = torch.ones(())
         return -similarity / global_count(cells), {
             "train/loss": metric(-similarity, cells),
-            **rank_metrics(memory[..., : model.config.dim], context),
+            **rank_metrics(states, context),
             "memory/cosine": metric(similarity, cells),
             "memory/rms": metric(statistics.rms.mean(), one),
             "memory/effective_rank": metric(statistics.effective_rank.mean(), one),

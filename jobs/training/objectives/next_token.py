@@ -34,11 +34,11 @@ class NextToken(Objective[StatelessDecoder]):
             lm = next_tokens(head, output, ids, documents, z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         loss, metrics = lm.loss / global_count(lm.count) + routing, {**token_metrics(lm), **routing_metrics}
-        if output.topics is not None and TOLD in batch:
+        if output.matched is not None and TOLD in batch:
             row, column = (batch[TOLD] > NOT_ASKED).nonzero(as_tuple=True)
             turn_of = (ids == self.model.config.tokens.bos).cumsum(1) - 1
             turns = int(turn_of.max()) + 1
-            scores, told = output.topics[row, column], batch[TOLD][row, column]
+            scores, told = output.matched[row, column], batch[TOLD][row, column]
             matching, matched = matching_loss(scores, turn_of.clamp(min=0)[row], told, turns)
             loss, metrics = loss + matching, metrics | matched
         return loss, {

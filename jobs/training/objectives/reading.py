@@ -69,10 +69,10 @@ def reading_loss(
     naming, named = naming_loss(model, states[-1][kept], held[kept], of_row[kept], batch, context)
     routing, metrics = routing_loss(output.routing, config)
     loss = lm.loss / global_count(lm.count) + naming + routing
-    if output.topics is not None and TOLD in batch:
+    if output.matched is not None and TOLD in batch:
         told = batch[TOLD].gather(1, turn).where(wanted, NOT_ASKED).flatten()
         row = (told > NOT_ASKED) & supervised.any(1)
-        scores = output.topics[row, supervised[row].int().argmax(1)][:, start.shape[2] :]
+        scores = output.matched[row, supervised[row].int().argmax(1)][:, start.shape[2] :]
         turn_of = (order // length).repeat_interleave(wanted.shape[1], 0)[row]
         matching, matched = matching_loss(scores, turn_of, told[row], turns)
         loss, metrics = loss + matching, metrics | matched

@@ -83,6 +83,6 @@ class Smat(Objective[ReactiveTransformer]):
             **routing_metrics,
             **{f"train/accuracy_turn_{number}": pair for number, pair in enumerate(by_turn, 1)},
             **rank_metrics(memories[:, :, -1, :, : model.config.dim], context),
-            "memory/rms": metric(memories[:, :, -1].detach().float().pow(2).mean().sqrt(), one),
+            "memory/rms": metric(memories[:, :, -1, :, : model.config.dim].detach().float().pow(2).mean().sqrt(), one),
             "train/tokens": metric(real.sum(), one),
         }

@@ -6,7 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jobs.configs.training import OptimisationConfig
+from jobs.training.batching.batches import NOT_ASKED, ROW, TOLD
+from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.matching import matching_loss
+from jobs.training.objectives.reading import reading_loss
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
 from rxt_model.generate import Decoding
@@ -71,10 +75,7 @@ def test_a_slot_grows_older_with_each_write_after_its_own_and_a_start_memory_doe
     model, memory = reactive(), reactive().initial_memory(1).double()
     start = memory.clone()
     for ids in (torch.tensor([[21, 22]]), torch.tensor([[23]]), torch.tensor([[0]]), torch.tensor([[24]])):
-        real = ids > 0
-        if real.any():
-            encoded = model.encode(ids, real)
-            memory = model.memory_attention(memory, model.memory_attention.project(encoded, None, real), real)
+        memory = model.write(memory, model.encode(ids, ids > 0), ids > 0)
     assert memory[-1, 0, 1:, -1].tolist() == [2, 2, 1, 0]
     assert (memory[-1, 0, 0] == start[-1, 0]).all(1).any()
 
@@ -92,12 +93,45 @@ def test_an_encoder_that_reads_memory_reads_states_and_no_marks():
 
 
 @torch.no_grad()
-def test_topics_of_memory_match_by_the_words_that_are_left_and_by_age():
+def test_ages_end_where_bf16_cannot_count_on():
+    model, ids = reactive().bfloat16(), torch.tensor([[21]])
+    old = with_age(model.encode(ids, ids > 0).repeat(1, 1, 5, 1), torch.tensor([254, 254, 253, 252, 0]))
+    once = model.write(old, model.encode(ids, ids > 0), ids > 0)
+    assert once[-1, 0, :4, -1].tolist() == [255, 255, 254, 253]
+    again = model.write(once, model.encode(ids, ids > 0), ids > 0)
+    assert again[-1, 0, :4, -1].tolist() == [255, 255, 255, 254]
+
+
+@torch.no_grad()
+def test_raw_states_of_all_turns_match_as_slots_that_were_written_turn_by_turn():
+    """The one is how `memory-pretrain` reads, the other how a conversation goes."""
+    config = replace(CONFIG, memory=replace(CONFIG.memory, slots=16))
+    model = seeded(lambda: ReactiveTransformer(config), 0).eval().double()
+    ids = torch.tensor(
+        [[[BOS, QUERY, 21, 22, ANSWER, 31], [BOS, QUERY, 22, 23, ANSWER, 32], [BOS, QUERY, 21, 23, 6, 33]]]
+    )
+    memory, batch = model.initial_memory(1).double(), {"input_ids": ids, "loss_mask": torch.zeros_like(ids).bool()}
+    batch["loss_mask"][:, :, 5:], batch["decoded"] = True, torch.tensor([[False, False, True]])
+    batch[TOLD], batch[ROW] = torch.tensor([[NOT_ASKED, NOT_ASKED, 1]]), torch.tensor([0])
+    _, metrics = reading_loss(
+        model, batch, StepContext(step=0, steps=1, seed=0), OptimisationConfig(), importance=False
+    )
+    for turn in ids[0, :2]:
+        memory = model.write(memory, model.encode(turn[None], turn[None] > 0), turn[None] > 0)
+    written = model.slot_ids(memory)[0] >= 0
+    scores = model.decode(ids[0, 2:], memory).matched[:, 4, written]
+    loss, _ = matching_loss(scores, 1 - memory[-1, 0, written, -1].long()[None], torch.tensor([1]), 3)
+    total, count = metrics["train/matching_loss"].tolist()
+    assert count == 1 and total == pytest.approx(loss.item(), rel=1e-6)
+
+
+@torch.no_grad()
+def test_interactions_of_memory_match_by_the_words_that_are_left_and_by_age():
     model, ids = reactive(), torch.tensor([[BOS, 21, 22, THINK, 23]])
     told = torch.tensor([[31, 32, 22], [33, 21, 35]])
     memory = with_age(model.encode(told, told > 0), torch.tensor([[4], [2]])).flatten(1, 2)[:, None]
     usable = torch.tensor([[True, True, False, True, True, True]])
-    found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).topics
+    found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).matched
     for place in range(5):
         for source in range(6):
             if not usable[0, source]:
@@ -113,7 +147,7 @@ def test_topics_of_memory_match_by_the_words_that_are_left_and_by_age():
 def test_a_model_without_memory_matches_its_earlier_interactions_alone():
     """The rival has the same part. A token asks with the words of its own interaction so far."""
     model, ids = stateless(), HISTORY
-    found = model.decode(ids).topics[0]
+    found = model.decode(ids).matched[0]
     number = (ids[0] == BOS).cumsum(0)
     for token in range(ids.shape[1]):
         mine = [ids[0, j] for j in range(token + 1) if number[j] == number[token]]
@@ -159,7 +193,7 @@ def test_generation_matches_from_the_cache_as_from_the_whole_sequence(kind):
 def test_what_matches_reaches_the_decoder_and_nothing_does_if_memory_is_empty():
     model, ids = reactive(), torch.tensor([[21, 22, 23]])
     empty, told = model.initial_memory(1).double(), torch.tensor([[21, 22, 23, 31, 32]])
-    evidence = model.decoder.matching.evidence(model.decode(ids, empty).topics)
+    evidence = model.decoder.matching.evidence(model.decode(ids, empty).matched)
     assert not evidence.any()
     memory = model.encode(told, told > 0)
     strong = model.decode(ids, memory)
@@ -178,7 +212,7 @@ def test_a_question_learns_to_match_what_told_its_answer():
         encoded = with_age(model.encode(told, told > 0), torch.arange(3)[:, None])
         memory = encoded.flatten(1, 2)[:, None]
         output = model.decode(asks, memory.expand(-1, 4, -1, -1), memory_ids=told.flatten().expand(4, -1))
-        loss, metrics = matching_loss(output.topics[:, -1], turn_of, target, 3)
+        loss, metrics = matching_loss(output.matched[:, -1], turn_of, target, 3)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

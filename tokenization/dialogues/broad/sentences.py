@@ -65,8 +65,8 @@ def quotable(sentence: str) -> str:
 
 
 def quoted(sentence: str, language: Language) -> str:
-    """Return an answer that quotes a sentence of the user, on a line of its own. So its tokens are those of the user,
-    the first and the last ones too."""
+    """Return an answer that quotes a sentence of the user, on a line of its own. Without quotation marks its tokens are
+    those of the user, if the sentence begins the turn and has an end mark."""
     return f"{_QUOTES[language]}\n{closed(sentence)}"
 
 
