@@ -90,7 +90,7 @@ def ray_session():
         try:
             ray.init(num_cpus=4, object_store_memory=200 << 20, **here)
             break
-        except Exception:
+        except Exception:  # Ray raises many kinds here
             ray.shutdown()
             if attempt == 2:
                 raise
