@@ -2,10 +2,10 @@
 term), how much this word weighs where it is told, and how many interactions ago it was said (its age).
 
 Marks are made of a table with one row per token. A row has `signature` columns, `term` columns, and two weights: that
-of the word where it is told, and that where it is asked. Terms are the
-words of a query, which is all before thinking and answer; other tokens have a term of zeros. The encoder puts a token's
-mark beside its state, so every slot carries one. `layers.matching` compares marks. So a new model finds, from its first
-step on, what was said in the same words. Attention alone takes long to learn this in a small model.
+of the word where it is told, and that where it is asked. Only words of a query have a term and weights. A query is all
+before thinking and answer. The encoder puts a token's mark beside its state, so every slot carries one.
+`layers.matching` compares marks. So a new model finds, from its first step on, what was said in the same words.
+Attention alone takes long to learn this in a small model.
 """
 
 from __future__ import annotations

@@ -100,8 +100,7 @@ class Matching(nn.Module):
         return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
 
     def evidence(self, scores: Tensor) -> Tensor:
-        """Return what tells the decoder whether any source matches, [B, T, d], from the scores of
-        interactions, `matched` [B, T, N]."""
+        """Return what tells the decoder whether any source matches, [B, T, d], from `Matches.matched` [B, T, N]."""
         return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
 
     def _history(self, words: Tensor, number: Tensor, place: Tensor, visible: Tensor, first: int) -> Tensor:
@@ -181,8 +180,8 @@ def _unit(rows: Tensor) -> Tensor:
 
 
 def _joined(number: Tensor, usable: Tensor) -> Tensor:
-    """Say which slots [B, M] stand behind another of their interaction, from its `number` and what is usable."""
-    return F.pad((number[:, 1:] == number[:, :-1]) & usable[:, 1:] & usable[:, :-1], (1, 0))
+    """Say which slots [B, M] are usable and stand behind another of their interaction, which `number` [B, M] tells."""
+    return F.pad((number[:, 1:] == number[:, :-1]) & usable[:, 1:], (1, 0))
 
 
 def _numbers(ages: Tensor) -> Tensor:
