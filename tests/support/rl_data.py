@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,13 @@ def toy_world(folder: Path, held_out: int = 8, **changes: Any) -> Mapping[str, A
 def random_trajectories(
     config: MrlConfig, version: int, random: np.random.Generator, reward: float | None = None
 ) -> list[Trajectory]:
-    """Make an iteration's trajectories, with answers of random words. Rewards are random too, or all `reward`."""
+    """Make an iteration's trajectories, with answers of random words. Rewards are random too, or all `reward`. The
+    samples of a conversation are one group."""
     trajectories = []
     for number in range(config.episodes):
-        row = toy_row(number // config.samples, 9, 300, 2 + number // config.samples % 3)
-        episode = as_episode(row, 4, f"{number // config.samples}/{number % config.samples}")
+        conversation, sample = divmod(number, config.samples)
+        episode = as_episode(toy_row(conversation, 9, 300, 2 + conversation % 3), 4, f"{conversation}/{sample}")
+        episode = replace(episode, group=str(conversation))
         answers = [random.integers(12, 300, 3).tolist() for _ in episode.asked]
         samples = tuple(Sample(tuple(answer), tuple(random.uniform(-6.5, -5.0, 3).tolist())) for answer in answers)
         rewards = random.uniform(0, 10, len(samples)) if reward is None else [reward] * len(samples)
