@@ -114,6 +114,14 @@ class Decoder(nn.Module):
             for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)
         ]
 
+    def source(self, states: Tensor, ids: Tensor, usable: Tensor) -> CopySource | None:
+        """Return what can be copied from slots or states [G, M, slot_dim] that hold the tokens `ids` [G, M]. `usable`
+        [G or B, M] says which. Return None for a decoder that copies nothing from memory."""
+        if self.slot_tokens is None or self.matching is None:
+            return None
+        marks = states[..., self.dim :]
+        return CopySource(self.slot_tokens.keys(states), ids, marks, usable, self.matching.links(ids, marks, usable))
+
     def forward(
         self,
         x: Tensor,

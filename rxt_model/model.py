@@ -260,7 +260,7 @@ class ReactiveTransformer(TokenModel):
         usable = ids >= 0
         if mask is not None:
             usable = mask & usable.repeat_interleave(len(mask) // len(usable), 0)
-        return self.decoder.slot_tokens.source(memory[-1], ids.clamp(min=0), usable)
+        return self.decoder.source(memory[-1], ids.clamp(min=0), usable)
 
 
 def _positions(documents: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class KeyValueCache:
         self.positions = torch.empty(0)
         self.mask: Tensor | None = None
         self._held: dict[object, tuple[Tensor, ...]] = {}
+        self._made: dict[object, tuple[int, Tensor]] = {}
 
     @property
     def nbytes(self) -> int:
@@ -56,6 +57,12 @@ class KeyValueCache:
             whole.scatter_(2, index, part)
         return tuple(whole[:, :, : self.used] for whole in held)
 
+    def once(self, key: object, size: int, make: Callable[[], Tensor]) -> Tensor:
+        """Return what `make` returns for this key and size, [B, ..]. Only the first call makes it."""
+        if self._made.get(key, (-1,))[0] != size:
+            self._made[key] = size, make()
+        return self._made[key][1]
+
     def advance(self, counts: Tensor | int) -> None:
         """Let each row keep the first `counts` [B] of the tokens just added."""
         self.lengths = self.lengths + counts
@@ -64,6 +71,7 @@ class KeyValueCache:
         """Hold these rows of the batch alone, in this order."""
         self.lengths = self.lengths[rows]
         self._held = {layer: tuple(part[rows] for part in parts) for layer, parts in self._held.items()}
+        self._made = {key: (size, made[rows]) for key, (size, made) in self._made.items()}
 
     def _roomy(self, held: Tensor) -> Tensor:
         """Return the same with room for all used places."""

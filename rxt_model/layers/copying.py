@@ -29,12 +29,14 @@ NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 class CopySource(NamedTuple):
     """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t + 2] of G
-    conversations, and which of them may be copied, `usable` [G, M] or [B, M]."""
+    conversations, which of them may be copied, `usable` [G, M] or [B, M], and which interactions correct which, `links`
+    [G, M, M] (`layers.corrections`)."""
 
     keys: Tensor
     ids: Tensor
     marks: Tensor
     usable: Tensor
+    links: Tensor
 
 
 class Pointers(NamedTuple):
@@ -66,10 +68,9 @@ class SlotTokens(nn.Module):
         self.norm = norm(config.dim, config.norm_eps)
         self.key, self.name = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
 
-    def source(self, states: Tensor, ids: Tensor, usable: Tensor) -> CopySource:
-        """Make a source of slots or states [G, M, slot_dim] that hold the tokens `ids` [G, M]."""
-        own, mark = states.split((self.dim, states.shape[-1] - self.dim), -1)
-        return CopySource(self.key(self.norm(own)), ids, mark, usable)
+    def keys(self, states: Tensor) -> Tensor:
+        """Return the keys [.., d] of slots or states [.., slot_dim]."""
+        return self.key(self.norm(states[..., : self.dim]))
 
     def names(self, states: Tensor, embedding: Tensor) -> Tensor:
         """Return logits [.., V] of the token that each slot or state [.., slot_dim] holds, with the token

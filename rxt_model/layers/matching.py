@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
+from rxt_model.layers.corrections import Corrections, corrected
+from rxt_model.layers.coverage import covering, shares_of, unit, weighing
 from rxt_model.layers.marks import EDGES, signatures, terms
 from rxt_model.layers.parts import wide
 from rxt_model.layers.runs import LONGEST, runs
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
-SMALLEST = 1e-6  # sum of weights, at least: a token that no word stands before matches as words of cosine 0 do
 FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
 GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
 FOLLOW = 1.0  # score of each token of a run before, at the start
@@ -50,8 +51,9 @@ class Matching(nn.Module):
 
     x_i are the terms of the query's words, y_j those of the n words that the source's interaction still has among the
     sources. The weights w_i are |x_i| e^a_i, divided by their sum; a_i and v_j are learned for each token. v_j lets a
-    correction ("Actually, ...") win over what it corrects. A score of 0 is as likely as "nothing matches". Each word of
-    the query counts once, so a long statement is found as easily as a short one.
+    correction ("Actually, ...") win over what it corrects. A correction also has a share of the cosines of what it
+    corrects (`layers.corrections`). A score of 0 is as likely as "nothing matches". Each word of the query counts once,
+    so a long statement is found as easily as a short one.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
     a source follows (`layers.runs`) adds a learned constant. Sources stand in the order in which they were written.
@@ -68,6 +70,7 @@ class Matching(nn.Module):
         self.gain, self.threshold, self.recency, self.follow = (
             nn.Parameter(torch.full((1,), value)) for value in start
         )
+        self.corrections = Corrections()
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None) -> Matches:
@@ -82,36 +85,64 @@ class Matching(nn.Module):
         own = wide(asked @ signatures(before, positions, 1).transpose(1, 2)) + self.follow * repeated
         own_run = (repeated * words.any(-1)[:, None]).amax(-1)
         if not self.stateful:
-            found = self._history(words, opens.cumsum(-1), place, visible, first)
+            found = self._history(ids, words, opens.cumsum(-1), place, visible, first, tokens)
             return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found, own_run)
         if source is None:
             return Matches(visible, None, own, None, own_run)
-        signature, term, told, age = source.marks.split((2 * self.width, self.term_dim, 1, 1), -1)
+        signature, term, told, number = self._marked(source.marks)
         usable, held, worded, told, number = (
             part.repeat_interleave(len(asked) // len(part), 0)
-            for part in (source.usable, source.ids, term.any(-1), told.squeeze(-1), _numbers(age.squeeze(-1)))
+            for part in (source.usable, source.ids, term.any(-1), told, number)
         )
-        products = against(_unit(words[..., :-2]), _unit(term))
-        covered = covering(products, usable & worded, number, number.shape[1])
+        products = against(unit(words[..., :-2]), unit(term)).masked_fill(~(usable & worded)[:, None], -1.0)
+        covered, shares = covering(products, number, number.shape[1]), shares_of(words, visible)
         telling = weighing(told, usable & worded, number)
-        found = self._scores(_spread(_shares(words, visible) @ covered, number), telling, usable[:, None])
+        found = self._scores(_spread(shares @ corrected(covered, source.links), number), telling, usable[:, None])
         copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
         run = (copied * worded[:, None]).amax(-1).maximum(own_run)
         return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
+
+    def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
+        """Return how far interactions of sources correct earlier ones, [G, M, M], from ids [G, M], marks [G, M, w], and
+        which sources any query can use, `usable` [G or B, M]."""
+        _, term, told, number = self._marked(marks)
+        worded = term.any(-1) & usable.unflatten(0, (len(ids), -1)).any(1)
+        return self.corrections(ids, worded, number, weighing(told, worded, number), number.shape[1])
+
+    def _marked(self, marks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return signatures, terms, what words weigh where they are told, and the numbers of interactions."""
+        signature, term, told, age = marks.split((2 * self.width, self.term_dim, 1, 1), -1)
+        return signature, term, told.squeeze(-1), _numbers(age.squeeze(-1))
 
     def evidence(self, scores: Tensor) -> Tensor:
         """Return what tells the decoder whether any source matches, [B, T, d], from `Matches.matched` [B, T, N]."""
         return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
 
-    def _history(self, words: Tensor, number: Tensor, place: Tensor, visible: Tensor, first: int) -> Tensor:
+    def _history(
+        self,
+        ids: Tensor,
+        words: Tensor,
+        number: Tensor,
+        place: Tensor,
+        visible: Tensor,
+        first: int,
+        tokens: Tokens,
+    ) -> Tensor:
         """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]. What
         these tokens ask stands from `first` on."""
-        term, worded = _unit(words[..., :-2]), words.any(-1)
-        covered = covering(term[:, first:] @ term.transpose(1, 2), worded, number, int(number.max()) + 1)
+        term, worded, interactions = unit(words[..., :-2]), words.any(-1), int(number.max()) + 1
         telling = weighing(words[..., -2], worded, number)
+
+        def made() -> Tensor:
+            return self.corrections(ids, worded, number, telling, interactions, tokens.documents)
+
+        links = made() if tokens.cache is None else tokens.cache.once(self.corrections, interactions, made)
+        products = (term[:, first:] @ term.transpose(1, 2)).masked_fill(~worded[:, None], -1.0)
         mine = number.gather(1, place)[..., None]
-        shares = _shares(words[:, first:], (visible & (mine == number[:, None]))[..., first:])
-        return self._scores(_spread(shares @ covered, number), telling, visible & (mine > number[:, None]))
+        shares = shares_of(words[:, first:], (visible & (mine == number[:, None]))[..., first:])
+        earlier = visible & (mine > number[:, None])
+        covered = corrected(covering(products, number, interactions), links)
+        return self._scores(_spread(shares @ covered, number), telling, earlier)
 
     def _scores(self, matched: Tensor, telling: Tensor, usable: Tensor) -> Tensor:
         counted = wide(usable.to(matched.dtype))
@@ -136,14 +167,6 @@ class Matching(nn.Module):
         return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
 
 
-def covering(products: Tensor, terms_at: Tensor, number: Tensor, interactions: int) -> Tensor:
-    """Return the largest of products [B, S, M] within each of N interactions, [B, S, N], of the sources that hold a
-    term, `terms_at` [B, M]; -1 if an interaction has none. `number` [B, M] is that of a source's interaction."""
-    index = number[:, None].expand_as(products)
-    least = products.new_full((*products.shape[:2], interactions), -1.0)
-    return least.scatter_reduce(2, index, products.masked_fill(~terms_at[:, None], -1.0), "amax")
-
-
 def _spread(scores: Tensor, number: Tensor) -> Tensor:
     """Return the scores of the interactions of sources, [B, T, M], from those of interactions [B, T, N] and the number
     of each source's interaction [B, M]."""
@@ -156,27 +179,6 @@ def _first(opens: Tensor, place: Tensor) -> int:
     index = torch.arange(opens.shape[1], device=opens.device)
     opened = (opens * index).cummax(-1).values.gather(1, place)
     return max(0, int(torch.minimum(opened, place - LONGEST).min()))
-
-
-def weighing(told: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:
-    """Return sum_j v_j / sqrt(n) of the interaction of each source, [B, M], from what the words of sources weigh where
-    they are told [B, M]. `terms_at` and `number` are as in `covering`."""
-    parts = torch.stack((wide(told) * terms_at, terms_at.to(wide(told).dtype)))
-    index = number.expand_as(parts)
-    sums = parts.new_zeros(2, len(told), told.shape[1] + 1).scatter_add(2, index, parts).gather(2, index)
-    return sums[0] / sums[1].clamp(min=1).sqrt()
-
-
-def _shares(words: Tensor, counted: Tensor) -> Tensor:
-    """Return the share of each word [B, T, S] in what a token asks, from terms and weights [B, S, t + 2]. `counted`
-    [B or 1, T, S] says which words count for which token."""
-    weights = wide(words[..., :-2]).norm(dim=-1) * wide(words[..., -1]).exp()
-    shares = counted * weights[:, None]
-    return shares / shares.sum(-1, keepdim=True).clamp(min=SMALLEST)
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return F.normalize(wide(rows), dim=-1)
 
 
 def _joined(number: Tensor, usable: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from rxt_model.generate import Decoding
 from rxt_model.layers import linear_cross_entropy
 from rxt_model.losses import following, next_tokens
 from rxt_model.model import ReactiveTransformer, seeded
+from tests.reference.matching import log_odds
 from tests.reference.runs import longest_run
 from tests.support.models import small_config
 
@@ -38,8 +39,12 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     before = [table[token, :s] for token in ids]
     nothing = torch.zeros(s, dtype=torch.float64)
     asked = torch.cat((before[place], before[place - 1] if place else nothing)) @ matching.weight.detach()
-    words = [table[token, s:] for token in ids[: place + 1] if token > CONFIG.tokens.highest]
-    terms, ages = memory[:, CONFIG.dim + 2 * s : -1], memory[:, -1].tolist()
+    words = table[[int(token) for token in ids[: place + 1] if token > CONFIG.tokens.highest], s:]
+    ages, marks = memory[:, -1].tolist(), memory[:, CONFIG.dim + 2 * s : -1]
+    said = [(int(token), mark) for token, mark in zip(held, marks, strict=True)]
+    interactions = [
+        [word for word, its in zip(said, ages, strict=True) if its == age] for age in sorted(set(ages), reverse=True)
+    ]
     follow, every, spoken = matching.follow.item(), [True] * len(memory), ids.tolist()
     joined = [number > 0 and ages[number] == ages[number - 1] for number in range(len(memory))]
     behind = [number > 0 and token != CONFIG.tokens.bos for number, token in enumerate(spoken)]
@@ -49,19 +54,12 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         state, signature, _, age = slot.split((CONFIG.dim, 2 * s, CONFIG.term_dim + 1, 1))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
         newer = (len(memory) - 1 - number) / len(memory)
-        total = covered = 0.0
-        theirs = [term for term, its in zip(terms, ages, strict=True) if its == age.item()]
-        telling = sum(term[-1] for term in theirs) / math.sqrt(len(theirs))
-        for word in words:
-            weight = word[:-2].norm() * word[-1].exp()
-            covered += weight * max(torch.cosine_similarity(word[:-2], term[:-1], 0) for term in theirs)
-            total += weight
-        of_words = covered / total if words else 0.0
-        match = matching.gain.exp() * (of_words - matching.threshold) + telling - matching.recency * newer
+        n = sorted(set(ages), reverse=True).index(age.item())
+        match = log_odds(matching, words, interactions, n, newer)
         run = longest_run(spoken, held.tolist(), every, joined, place, number)
         longest = max(longest, run)
         of_signature = asked @ signature + follow * run
-        scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match.detach()[0])
+        scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match)
         tokens.append(int(token))
     for earlier in range(place + 1):
         told = torch.cat([before[earlier - k] if earlier >= k else nothing for k in (1, 2)])

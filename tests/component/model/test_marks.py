@@ -17,6 +17,7 @@ from rxt_model.generate import Decoding
 from rxt_model.layers.marks import with_age
 from rxt_model.layers.matching import NEVER
 from rxt_model.model import ReactiveTransformer, seeded
+from tests.reference.matching import log_odds
 from tests.support.models import small_config
 
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=5, variant="selective"))
@@ -33,6 +34,13 @@ def stateless() -> StatelessDecoder:
     return seeded(lambda: StatelessDecoder(CONFIG), 0).eval().double()
 
 
+def correcting(model):
+    """The model, with corrections that count for much."""
+    model.decoder.matching.corrections.least.data.fill_(-1.0)
+    model.decoder.matching.corrections.plain.data.fill_(3.0)
+    return model
+
+
 def words_of(ids) -> list[int]:
     """The words of the query of one interaction."""
     ids = [int(token) for token in ids]
@@ -40,17 +48,17 @@ def words_of(ids) -> list[int]:
     return [token for token in ids[:end] if token > CONFIG.tokens.highest]
 
 
-def log_odds(model, asked: list[int], told: list[int], newer: float) -> float:
-    """Late interaction, word by word. `told` are the words that are left of the interaction."""
-    matching, table = model.decoder.matching, model.mark_table.weight.detach()
-    gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
-    total = covered = 0.0
-    for word in asked:
-        term, weight = table[word, S:-2], table[word, S:-2].norm().item() * math.exp(table[word, -1].item())
-        total += weight
-        covered += weight * max((torch.cosine_similarity(term, table[one, S:-2], 0).item() for one in told), default=-1)
-    telling = sum(table[one, -2].item() for one in told) / math.sqrt(max(1, len(told)))
-    return math.exp(gain) * ((covered / total if total else 0) - threshold) + telling - recency * newer
+def words_in_place(ids) -> list[int | None]:
+    """The words of one interaction, and None for its other tokens."""
+    end = len(words_of(ids)) + sum(int(token) <= CONFIG.tokens.highest for token in ids[:2])
+    return [int(token) if 1 < place < end else None for place, token in enumerate(ids)]
+
+
+def odds_of(model, asked: list[int], interactions: list[list[int | None]], number: int, newer: float) -> float:
+    """The reference, with the model's table."""
+    rows = model.mark_table.weight.detach()[:, S:]
+    said = [[word and (word, rows[word]) for word in words] for words in interactions]
+    return log_odds(model.decoder.matching, rows[asked], said, number, newer)
 
 
 @torch.no_grad()
@@ -127,8 +135,8 @@ def test_raw_states_of_all_turns_match_as_slots_that_were_written_turn_by_turn()
 
 @torch.no_grad()
 def test_interactions_of_memory_match_by_the_words_that_are_left_and_by_age():
-    model, ids = reactive(), torch.tensor([[BOS, 21, 22, THINK, 23]])
-    told = torch.tensor([[31, 32, 22], [33, 21, 35]])
+    model, ids = correcting(reactive()), torch.tensor([[BOS, 21, 22, THINK, 23]])
+    told, left = torch.tensor([[31, 32, 22], [33, 31, 32]]), [[31, 32, None], [33, 31, 32]]
     memory = with_age(model.encode(told, told > 0), torch.tensor([[4], [2]])).flatten(1, 2)[:, None]
     usable = torch.tensor([[True, True, False, True, True, True]])
     found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).matched
@@ -137,18 +145,18 @@ def test_interactions_of_memory_match_by_the_words_that_are_left_and_by_age():
             if not usable[0, source]:
                 assert found[0, place, source] == NEVER
                 continue
-            left = ([31, 32], [33, 21, 35])[source // 3]
             newer = usable[0, source + 1 :].sum().item() / 5
-            expected = log_odds(model, words_of(ids[0, : place + 1]), left, newer)
+            expected = odds_of(model, words_of(ids[0, : place + 1]), left, source // 3, newer)
             assert found[0, place, source].item() == pytest.approx(expected, rel=1e-5)
 
 
 @torch.no_grad()
 def test_a_model_without_memory_matches_its_earlier_interactions_alone():
     """The rival has the same part. A token asks with the words of its own interaction so far."""
-    model, ids = stateless(), HISTORY
+    model, ids = correcting(stateless()), HISTORY
     found = model.decode(ids).matched[0]
     number = (ids[0] == BOS).cumsum(0)
+    interactions = [words_in_place(ids[0, number == n]) for n in range(1, 4)]
     for token in range(ids.shape[1]):
         mine = [ids[0, j] for j in range(token + 1) if number[j] == number[token]]
         earlier = [j for j in range(token + 1) if number[j] < number[token]]
@@ -156,16 +164,15 @@ def test_a_model_without_memory_matches_its_earlier_interactions_alone():
             if source not in earlier:
                 assert found[token, source] == NEVER
                 continue
-            theirs = [ids[0, j] for j in range(ids.shape[1]) if number[j] == number[source]]
             newer = (len(earlier) - 1 - earlier.index(source)) / len(earlier)
-            expected = log_odds(model, words_of(mine), words_of(theirs), newer)
+            expected = odds_of(model, words_of(mine), interactions, int(number[source]) - 1, newer)
             assert found[token, source].item() == pytest.approx(expected, rel=1e-5)
 
 
 @torch.no_grad()
 def test_documents_of_a_row_match_nothing_of_each_other():
-    model, ids = stateless(), torch.tensor([[21, 22, 23, 24, BOS, 25, 26]])
-    documents = torch.tensor([[0, 0, 1, 1, 1, 1, 1]])
+    model, ids = correcting(stateless()), torch.tensor([[21, 22, 23, 24, BOS, 22, 26, BOS, 22, 21]])
+    documents = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 1, 1]])
     packed = model.logits(model.decode(ids, documents=documents))
     assert torch.allclose(packed[:, 2:], model.logits(model.decode(ids[:, 2:])))
 
@@ -173,8 +180,7 @@ def test_documents_of_a_row_match_nothing_of_each_other():
 @torch.no_grad()
 @pytest.mark.parametrize("kind", [reactive, stateless])
 def test_generation_matches_from_the_cache_as_from_the_whole_sequence(kind):
-    model = kind()
-    memory = None
+    model, memory = correcting(kind()), None
     if isinstance(model, ReactiveTransformer):
         told = torch.tensor([[31, 32, 22, 33, 34]])
         memory = model.encode(told, told > 0).repeat(1, 2, 1, 1)

@@ -16,7 +16,7 @@ from tokenization.records import Language, Split
 # shares of conversations in which all facts have one kind of value, are one attribute of several persons, are one
 # schema about several words, are several schemas about one word
 ALIKE, DENSE, ONE_SCHEMA, ONE_WORD = 0.08, 0.1, 0.34, 0.1
-OPEN, OPEN_IN_PLAIN = 0.6, 0.9  # shares of the facts in other conversations that come from a schema
+OPEN, OPEN_IN_PLAIN = 0.45, 0.6  # shares of the facts in other conversations that come from a schema
 OF_PERSONS = 0.3  # share of the facts in other conversations that belong to somebody else
 _DRAWS = 30
 _PARTNERS = frozenset(
@@ -28,7 +28,7 @@ _PARTNERS = frozenset(
 @dataclass
 class Fact:
     """One fact. `owner` is None for the user. `values` are those told so far, the newest last, in turn `stated`.
-    `quote` is the sentence that told it, as an answer may quote it. It is empty after a change or a correction."""
+    `quote` is the sentence or clause that told it last, empty if an answer cannot quote it."""
 
     attribute: Attribute
     owner: Relation | None = None

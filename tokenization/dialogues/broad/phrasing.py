@@ -9,7 +9,16 @@ from typing import NamedTuple
 from tokenization.dialogues.broad.book import Exchange
 from tokenization.dialogues.broad.facts import Fact
 from tokenization.dialogues.broad.material import Material
-from tokenization.dialogues.broad.sentences import AS_WRITTEN, closed, fill, quotable, quoted, takes_opener
+from tokenization.dialogues.broad.sentences import (
+    AS_WRITTEN,
+    clause,
+    closed,
+    fill,
+    quotable,
+    quoted,
+    takes_opener,
+    without_verb,
+)
 from tokenization.dialogues.english import ENGLISH
 from tokenization.dialogues.polish import POLISH
 from tokenization.dialogues.value_lists import Value
@@ -18,9 +27,9 @@ from tokenization.records import Interaction, Language
 
 OPENED, FILLED, FOLLOWED = 0.3, 0.1, 0.12  # shares of statements: with an opener, a remark before, a remark after
 OPENED_QUESTION, LED_UP = 0.15, 0.15  # shares of questions: with an opener before, a sentence before
-# A share FRAMED of the answers has one of two forms: a quote of the sentence that told the fact (`sentences.quoted`),
-# or the value alone, where there is nothing to quote. After a change there is not, as its sentence may hold the old
-# value. With more forms, each would be less likely than a refusal, and a greedy model would refuse.
+# A share FRAMED of the answers has one of two forms: a quote of the words that told the fact (`sentences.quoted`), or
+# the value alone, where there is nothing to quote. With more forms, each would be less likely than a refusal, and a
+# greedy model would refuse.
 ANSWERS: dict[Language, str] = {"en": "It's {value}.", "pl": "Mam zapisane: {value}."}
 FRAMED = 0.7
 PLAIN_ACKNOWLEDGEMENTS: dict[Language, str] = {"en": ENGLISH.acknowledgement, "pl": POLISH.acknowledgement}
@@ -68,6 +77,23 @@ class Phrasing:
         as_written = fact.attribute.kind in AS_WRITTEN and sentence.startswith("{value}")
         return fill(sentence, fact.named(by_user=False) | {"value": value[0]}, as_written=as_written)
 
+    def contrast(self, told: Sequence[tuple[Fact, Value]]) -> tuple[str, str] | None:
+        """Tell two facts of one kind, the second without a verb: `The drill is in the shed` and `the axe in the attic`.
+        Return None if they are of different kinds, or no sentence is built like this."""
+        (fact, value), (other, value_of_other) = told
+        kinds = {(one.attribute.name.split("/")[0], bool(one.attribute.word), one.owner is None) for one, _ in told}
+        if len(kinds) > 1:
+            return None
+        fits = [
+            (full, short)
+            for full, alike in zip(fact.attribute.tell, other.attribute.tell, strict=True)
+            if (short := without_verb(alike, other.attribute.word or "{owner}"))
+        ]
+        if not fits:
+            return None
+        full, short = self.rng.choice(fits)
+        return self.said(fact, full, value), self.said(other, short, value_of_other, inside=True)
+
     def statement(self, fact: Fact, value: Value, bare: bool) -> Saying:
         return self.around(self.rng.choice(fact.attribute.tell), fact, value, bare)
 
@@ -83,10 +109,10 @@ class Phrasing:
         before = ""
         if not bare and not opener and rng.random() < FILLED:
             before, said = f"{self.phrase('filler')} ", said[0].upper() + said[1:]
+        text = f"{before}{said}"
         if not bare and rng.random() < TAILED and said.removesuffix(".").endswith(value[0]):
             tail = self.phrase("tail")
-            said = f"{said.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
-        text = f"{before}{said}"
+            text = f"{text.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
         if not bare and rng.random() < FOLLOWED:
             text = f"{closed(text)} {self.phrase('after')}"
         return Saying(text, quotable(said))
@@ -113,9 +139,11 @@ class Phrasing:
         as_written = fact.attribute.kind in AS_WRITTEN
         return fill(self.phrase("acknowledge_value"), {"value": value[0]}, as_written=as_written)
 
-    def correction(self, fact: Fact, old: Value, new: Value) -> str:
+    def correction(self, fact: Fact, old: Value, new: Value) -> Saying:
+        """Name the old and the new value. An answer can quote the clause with the new one (`sentences.clause`)."""
         as_written = fact.attribute.kind in AS_WRITTEN
-        return fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
+        text = fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
+        return Saying(text, clause(text, new[0], old[0]))
 
     def refusal(self, fact: Fact) -> str:
         if self.plain or self.rng.random() < PLAIN_REFUSED:

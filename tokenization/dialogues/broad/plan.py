@@ -13,7 +13,7 @@ from tokenization.dialogues.spec import DialogueSpec
 TurnKind = Literal["talk", "greet", "tell", "change", "retract", "other", "ask"]
 
 NEVER_LATER_OTHER = (0.5, 0.2, 0.3)  # weights of the reasons why a fact is unknown
-PAIRED = 0.25  # share of the statements with two facts at once
+PAIRED = 0.35  # share of the statements with two facts at once
 CORRECTED = 0.08  # share of the statements that tell a wrong value and correct it in the same turn
 TOGETHER = 0.6  # share of the questions that ask for two facts at once, if there is a second one
 LOOSE = 0.6  # share of the small talk replaced by a question about the second fact of a pair, if there is one

@@ -21,6 +21,12 @@ _OPENED: Mapping[Language, frozenset[str]] = {
 }
 _PLAIN_START = re.compile(r"(?:My|Our|The|I|I'\w+|We|We'\w+|There|It|In|At|On) |\{")
 _ALWAYS_CAPITAL = re.compile(r"I\b|\S+[A-ZĄĆĘŁŃÓŚŹŻ]|[^a-zA-ZąćęłńóśźżĄĆĘŁŃÓŚŹŻ]")
+_ARTICLES = frozenset("a an the my our your his her their".split())
+_PREPOSITIONS = frozenset(
+    "about after at before behind between by for from in into of on to under until with "
+    "bez dla do na o od po pod przed przy przez u w we z za ze".split()
+)
+_CLAUSE_END = re.compile(r"[,;:.!?…]+(?:\s+|$)")
 _END = (".", "!", "?", "…")
 _MARKS = '"„”'
 _QUOTES: Mapping[Language, str] = {"en": "You told me:", "pl": "Twoje słowa:"}
@@ -54,6 +60,16 @@ def takes_opener(sentence: str, opener: str, language: Language) -> bool:
     return not opener.endswith(" that") or bool(_PLAIN_START.match(sentence))
 
 
+def without_verb(sentence: str, word: str) -> str:
+    """Leave out what stands between a word at the start and the value at the end, but for a preposition: of `The drill
+    is due on {value}.` stays `the drill on {value}`. Return nothing if the sentence is built otherwise."""
+    found = re.fullmatch(rf"(The )?{re.escape(word)} (?:.* )?(\S+) \{{value\}}\.?", sentence, re.IGNORECASE)
+    if not found or found[2] in _ARTICLES:
+        return ""
+    article, preposition = found[1] or "", f"{found[2]} " if found[2] in _PREPOSITIONS else ""
+    return f"{article.lower()}{word} {preposition}{{value}}"
+
+
 def closed(sentence: str) -> str:
     """Add a full stop to a sentence that ends without a mark. A mark may stand before a closing quotation mark."""
     return sentence if sentence.rstrip(_MARKS).endswith(_END) else f"{sentence}."
@@ -62,6 +78,16 @@ def closed(sentence: str) -> str:
 def quotable(sentence: str) -> str:
     """Return the sentence, or nothing if it is a question."""
     return "" if sentence.endswith("?") else sentence
+
+
+def clause(text: str, value: str, old: str) -> str:
+    """Return the clause of a text that holds a value, or the value alone if the clause holds the `old` value too."""
+    start = text.casefold().rindex(value.casefold())
+    end = start + len(value)
+    before = [mark.end() for mark in _CLAUSE_END.finditer(text, 0, start)]
+    after = _CLAUSE_END.search(text, end)
+    found = text[before[-1] if before else 0 : after.start() if after else len(text)]
+    return text[start:end] if old.casefold() in found.casefold() else found
 
 
 def quoted(sentence: str, language: Language) -> str:

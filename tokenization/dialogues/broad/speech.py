@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -18,6 +18,11 @@ from tokenization.hashing import stable_hash
 from tokenization.records import BROAD, Conversation, Interaction, Language, Probe, ProbeKind, ProbeTag, Split
 
 IN_ONE = 0.8  # share of the pairs joined in one sentence, where this is possible
+CONTRASTED = 0.5  # share of the pairs of one kind whose second half has no verb, where this is possible
+CONTRASTS: Mapping[Language, tuple[str, ...]] = {
+    "en": ("{a}, {b}.", "{a} and {b}.", "{a}, and {b}."),
+    "pl": ("{a}, a {b}.", "{a}, {b}.", "{a} i {b}."),
+}
 BY_VALUES = 0.25  # share of the changes that name only the old and the new value
 KNOWLEDGE = 0.4  # share of general questions in the rest
 _TRIES = 6  # attempts to fit a turn into its characters; from the fourth on, sentences are bare
@@ -40,7 +45,8 @@ def generate_broad(
 
 
 class Draft(NamedTuple):
-    """An interaction. `quotes` has a sentence for each fact that it tells, empty if there is nothing to quote."""
+    """An interaction. `quotes` has a part of the query for each fact that it tells, empty if an answer cannot quote
+    it."""
 
     interaction: Interaction
     quotes: tuple[str, ...] = ()
@@ -118,8 +124,7 @@ class _Speech:
         return self._state(number, told, self._fitted(lambda bare: self._plain(fact, value, bare)))
 
     def _state(self, number: int, told: list[tuple[Fact, Value]], made: Draft) -> Interaction:
-        quotes = made.quotes or ("",) * len(told)
-        for (fact, value), quote in zip(told, quotes, strict=True):
+        for (fact, value), quote in zip(told, made.quotes, strict=True):
             fact.values.append(value)
             fact.stated, fact.retracted, fact.quote = number, False, quote
         return made.interaction
@@ -130,6 +135,10 @@ class _Speech:
         return Draft(Interaction(saying.text, reply), (saying.quote,))
 
     def _pair(self, told: list[tuple[Fact, Value]]) -> Draft:
+        if self.rng.random() < CONTRASTED and (both := self.phrasing.contrast(told)):
+            text = joined(self.rng.choice(CONTRASTS[self.language]), *both)
+            if text:
+                return Draft(Interaction(text, self.phrasing.phrase("acknowledge")), (quotable(both[0]), both[1]))
         patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
         first = self.phrasing.said(told[0][0], patterns[0], told[0][1])
         second = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
@@ -141,8 +150,9 @@ class _Speech:
 
     def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Draft:
         first = self.phrasing.said(fact, self.rng.choice(fact.attribute.tell), wrong)
-        text = f"{closed(first)} {self.phrasing.correction(fact, wrong, right)}"
-        return Draft(Interaction(text, self.phrasing.acknowledged(fact, right, "acknowledge")))
+        correction = self.phrasing.correction(fact, wrong, right)
+        reply = self.phrasing.acknowledged(fact, right, "acknowledge")
+        return Draft(Interaction(f"{closed(first)} {correction.text}", reply), (quotable(first), correction.quote))
 
     def _change(self, number: int, fact: Fact) -> Interaction | None:
         if not fact.known:
@@ -154,10 +164,11 @@ class _Speech:
         def text(bare: bool) -> Draft:
             changes = fact.attribute.change
             if not changes or self.rng.random() < BY_VALUES:
-                query = self.phrasing.correction(fact, fact.values[-1], value)
+                saying = self.phrasing.correction(fact, fact.values[-1], value)
             else:
-                query = self.phrasing.around(self.rng.choice(changes), fact, value, bare).text
-            return Draft(Interaction(query, self.phrasing.acknowledged(fact, value, "acknowledge_change")))
+                saying = self.phrasing.around(self.rng.choice(changes), fact, value, bare)
+            reply = self.phrasing.acknowledged(fact, value, "acknowledge_change")
+            return Draft(Interaction(saying.text, reply), (saying.quote,))
 
         return self._state(number, [(fact, value)], self._fitted(text))
 

@@ -1,0 +1,70 @@
+"""Late interaction and its corrections, word by word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from rxt_model.layers.runs import LONGEST
+
+# the sources of one interaction: a word's id, and its term and weight where told; None is a source that is no
+# word, or not usable
+Words = Sequence[tuple[int, torch.Tensor] | None]
+
+
+def shared_run(later: Words, earlier: Words) -> int:
+    """Search the longest run of words that two interactions share, at most `LONGEST`."""
+    longest = 0
+    for start in range(len(later)):
+        for at in range(len(earlier)):
+            length = 0
+            while (
+                start + length < len(later)
+                and at + length < len(earlier)
+                and (one := later[start + length])
+                and (other := earlier[at + length])
+                and one[0] == other[0]
+            ):
+                length += 1
+            longest = max(longest, length)
+    return min(longest, LONGEST)
+
+
+def corrects(matching, telling: float, interactions: Sequence[Words], n: int) -> list[float]:
+    """Return how far interaction n corrects each earlier one."""
+    part = {name: value.item() for name, value in matching.corrections.named_parameters()}
+    scores = [
+        math.exp(part["length"] * shared_run(interactions[n], said) - part["ageing"] * (n - m - 1) - part["least"])
+        if any(said)
+        else 0.0
+        for m, said in enumerate(interactions[:n])
+    ]
+    gate = 1 / (1 + math.exp(-part["telling"] * telling - part["plain"]))
+    return [gate * score / (1 + sum(scores)) for score in scores]
+
+
+def log_odds(matching, asked: torch.Tensor, interactions: Sequence[Words], n: int, newer: float) -> float:
+    """Score interaction n for the words that are asked, [W, t + 2], the rows of the table without the signature."""
+    told, t = [word[1] for word in interactions[n] if word], matching.term_dim
+    telling = sum(row[t].item() for row in told) / math.sqrt(max(1, len(told)))
+    links = corrects(matching, telling, interactions, n)
+    gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
+    covered = 0.0
+    for share, term in shares(asked, t):
+        best = [largest(term, said, t) for said in interactions[: n + 1]]
+        of_others = sum(link * (there + 1) for link, there in zip(links, best, strict=False)) - 1
+        covered += share * max(best[n], of_others)
+    return math.exp(gain) * (covered - threshold) + telling - recency * newer
+
+
+def shares(asked: torch.Tensor, t: int) -> list[tuple[float, torch.Tensor]]:
+    """Return the share and the term of each word that is asked."""
+    weights = [row[:t].norm().item() * math.exp(row[-1].item()) for row in asked]
+    return [(weight / sum(weights), row[:t]) for weight, row in zip(weights, asked, strict=True)]
+
+
+def largest(term: torch.Tensor, words: Words, t: int) -> float:
+    """Return the largest cosine with a word, or -1."""
+    return max((torch.cosine_similarity(term, word[1][:t], 0).item() for word in words if word), default=-1.0)
