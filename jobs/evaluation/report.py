@@ -51,8 +51,8 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "turns before",
             "",
             f"{memory['conversations']} conversations of the test split, greedy answers. Free-running: each model's "
-            "own answers enter\nits memory or history. Values were never seen in training. Held out: neither were "
-            "the sentences and what they\nare about. In template: sentences of training.",
+            "own answers enter\nits memory or history. No conversation of training tells these values. Held out: "
+            "neither their sentences nor\nwhat they are about. In template: sentences of training.",
             "",
             _headline(arms),
             "",
@@ -86,6 +86,7 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
             _tokens(memory["value_tokens"]),
             "",
+            "Here memory has the reference answers of earlier turns, which can repeat a value.\n"
             "The first token shows whether the fact is found, the later ones whether the value is copied.",
             "",
             *_forgetting(arms["rxt"]),

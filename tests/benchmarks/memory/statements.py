@@ -63,9 +63,9 @@ def recall_headline() -> str:
         for arm in ("zeroed", "full_history")
     )
     return (
-        f"The model that `make demo` trains is asked for values that training never saw. In sentences that it has seen "
-        f"it answers {percent(own['template']['accuracy'])} of {own['template']['n']} questions right from its memory "
-        f"(95 % interval {interval(own['template'])}); in sentences, about things, that it never saw, "
+        f"The model that `make demo` trains is asked for values that no training conversation tells. In sentences that "
+        f"it has seen it answers {percent(own['template']['accuracy'])} of {own['template']['n']} questions right from "
+        f"its memory (95 % interval {interval(own['template'])}); in new sentences, about other things, "
         f"{percent(own['broad']['accuracy'])} of {own['broad']['n']} ({interval(own['broad'])}). When that memory is "
         f"emptied, it answers {zeroed}. A stateless model of the same active size, which reads the whole conversation "
         f"again, answers {rival} {source('recall', own['template'])}."
@@ -82,7 +82,8 @@ def recall_by_kind() -> str:
         if line.items() >= {"by": "facts", "time": once["time"], "arm": "rxt", "writes": "free-running"}.items()
     ]
     return (
-        f"It recalls {percent(once['accuracy'])} of {once['n']} facts told once ({interval(once)}) and "
+        f"Of all questions, however long ago the fact was told, it recalls {percent(once['accuracy'])} of "
+        f"{once['n']} facts told once ({interval(once)}) and "
         f"{percent(changed['accuracy'])} of {changed['n']} changed later ({interval(changed)}). It refuses "
         f"{percent(never['accuracy'])} of {never['n']} questions about what was never told ({interval(never)}). With "
         f"its memory emptied it refuses {percent(zeroed)} of them, and the baseline without history "
@@ -109,7 +110,7 @@ def recall_by_seed() -> str:
     rows = [(name, *(found.get(seed, "-") for seed in trained)) for name, found in shares.items()]
     measured = source("recall", *by_seed["in template"])
     return f"Trainings by seed {measured}:\n\n" + table(
-        ("recall 1 to 4 interactions later", *(f"seed {seed}" for seed in trained)), rows
+        ("recall of all that was told", *(f"seed {seed}" for seed in trained)), rows
     )
 
 

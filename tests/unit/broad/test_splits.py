@@ -16,9 +16,13 @@ from tokenization.dialogues.values import REFUSALS, words
 from tokenization.dialogues.wording import generate
 from tokenization.records import BROAD, LANGUAGES, SPLITS
 
-SPEC = DialogueSpec(turns=(3, 14), facts=(1, 6), distract=0.2, again=0.5, update=0.3, unknown=0.18, broad=1.0)
+SPEC = DialogueSpec(
+    turns=(3, 14), facts=(1, 6), distract=0.2, again=0.5, update=0.3, unknown=0.18, broad=1.0, plain=0.3
+)
 GENDERS = {"en": ("",), "pl": ("m", "f")}
-MIXED = DialogueSpec(turns=(3, 10), facts=(1, 4), distract=0.2, again=0.5, update=0.3, unknown=0.18, broad=0.5)
+MIXED = DialogueSpec(
+    turns=(3, 10), facts=(1, 4), distract=0.2, again=0.5, update=0.3, unknown=0.18, broad=0.5, plain=0.3
+)
 
 
 def conversations(spec, language, split, count):

@@ -1,10 +1,10 @@
 """Divide the phrasebook among the splits. Validation and test share no attribute, sentence or value with training.
 
 An attribute or schema is in one split with all its sentences. One with the same name in both languages is in the same
-split in both. Validation and test leave out statements, questions and changes whose pattern training has. A pattern is
-a sentence with a gap for each placeholder. Small talk and questions are divided by exchange, phrases and the words of
-schemas one by one, and values as in `value_splits`. Attributes whose kind has too few values are only in training. So
-are the attributes that the template generator asks about.
+split in both, unless one language has too few values for it. Validation and test leave out statements, questions and
+changes whose pattern training has. A pattern is a sentence with a gap for each placeholder. Small talk and questions
+are divided by exchange, phrases and the words of schemas one by one, and values as in `value_splits`. Attributes whose
+kind has too few values are only in training. So are the attributes that the template generator asks about.
 """
 
 from __future__ import annotations
