@@ -65,7 +65,7 @@ class DecoderLayer(nn.Module):
 class DecoderOutput(NamedTuple):
     """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer. A
     decoder that copies also returns its `pointers`, and how well the interactions of memory or, without memory, of the
-    history match, `matched` [B, T, N] (`matching.Matches`)."""
+    history match, `matched` (`matching.Matches`)."""
 
     hidden: Tensor
     routing: list[Routing]

@@ -109,7 +109,7 @@ def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots
     dim, vocabulary, signature = decoder.head.in_features, decoder.head.out_features, len(decoder.matching.weight)
     of_slots = (slots - length) * weights(slot_tokens) + slots * dim * vocabulary
     compared = 2 * length * (dim + signature) * ((length + 1) / 2 + slots)
-    # words with slots, corrections among interactions, of which there are as many as slots, and a sum over a query
+    # words with slots, corrections among interactions (at most as many as slots), and a sum over a query
     words = 2 * length * slots * (decoder.matching.term_dim + slots + (length + 1) / 2)
     return Flops(2 * (of_slots + length * signature**2), compared + words)
 

@@ -24,12 +24,13 @@ class KeyValueCache:
         self.positions = torch.empty(0)
         self.mask: Tensor | None = None
         self._held: dict[object, tuple[Tensor, ...]] = {}
-        self._made: dict[object, tuple[int, Tensor]] = {}
+        self._made: dict[object, tuple[tuple[int, ...], Tensor]] = {}
 
     @property
     def nbytes(self) -> int:
         """The bytes of all that is held."""
-        return sum(part.nbytes for parts in self._held.values() for part in parts)
+        made = (part for _, part in self._made.values())
+        return sum(part.nbytes for parts in (*self._held.values(), made) for part in parts)
 
     def begin(self, tokens: int) -> Tensor:
         """Prepare for `tokens` new tokens per row, and return their positions [B, tokens].
@@ -57,10 +58,10 @@ class KeyValueCache:
             whole.scatter_(2, index, part)
         return tuple(whole[:, :, : self.used] for whole in held)
 
-    def once(self, key: object, size: int, make: Callable[[], Tensor]) -> Tensor:
-        """Return what `make` returns for this key and size, [B, ..]. Only the first call makes it."""
-        if self._made.get(key, (-1,))[0] != size:
-            self._made[key] = size, make()
+    def once(self, key: object, sizes: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
+        """Return what `make` returns, [B, ..]. It is made again only if the size of a row changes."""
+        if key not in self._made or self._made[key][0] != sizes:
+            self._made[key] = sizes, make()
         return self._made[key][1]
 
     def advance(self, counts: Tensor | int) -> None:
@@ -71,7 +72,7 @@ class KeyValueCache:
         """Hold these rows of the batch alone, in this order."""
         self.lengths = self.lengths[rows]
         self._held = {layer: tuple(part[rows] for part in parts) for layer, parts in self._held.items()}
-        self._made = {key: (size, made[rows]) for key, (size, made) in self._made.items()}
+        self._made = {key: (tuple(sizes[row] for row in rows), made[rows]) for key, (sizes, made) in self._made.items()}
 
     def _roomy(self, held: Tensor) -> Tensor:
         """Return the same with room for all used places."""

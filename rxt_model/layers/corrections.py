@@ -15,10 +15,11 @@ LENGTH, LEAST, AGEING, TELLING, PLAIN = 1.0, 3.0, 0.3, 2.0, -1.0  # at the start
 class Corrections(nn.Module):
     """Says how far interaction n corrects an earlier one, m:
 
-        c_nm = sigmoid(a t_n + b) softmax_m(0, length r_nm - ageing (n - m - 1) - least)
+        c_nm = sigmoid(telling t_n + plain) softmax_m(0, length r_nm - ageing (n - m - 1) - least)
 
     t_n is what the words of n weigh where they are told, r_nm the longest run of words that both share (at most
-    `LONGEST`). The softmax is over "none", whose score is 0, and all earlier interactions that have words.
+    `LONGEST`). The softmax is over "none", whose score is 0, and all earlier interactions that have words. What a
+    correction corrects is not followed any further: of three values, the third does not count for what the first says.
     """
 
     def __init__(self) -> None:
@@ -34,12 +35,12 @@ class Corrections(nn.Module):
         worded: Tensor,
         number: Tensor,
         telling: Tensor,
-        interactions: int,
         documents: Tensor | None = None,
     ) -> Tensor:
         """Return c [G, N, N] of N interactions, from sources [G, M]: their ids, which of them are words that a user
-        said, the `number` of their interaction, and what its words weigh. Interactions of different `documents` [G, M]
-        do not correct each other."""
+        said, and the `number` of their interaction; and from what its words weigh, `telling` [G, N]. Interactions of
+        different `documents` [G, M] do not correct each other."""
+        interactions = telling.shape[1]
         runs = _shared_runs(ids, worded, number).to(telling.dtype)
         of_earlier = _largest(runs, number, interactions)
         longest = _largest(of_earlier.transpose(1, 2), number, interactions).transpose(1, 2)
@@ -52,8 +53,7 @@ class Corrections(nn.Module):
             belongs = documents.new_zeros(len(ids), interactions).scatter(1, number, documents)
             earlier = earlier & (belongs[:, :, None] == belongs[:, None])
         shares = F.pad(scores.masked_fill(~earlier, -torch.inf), (1, 0)).softmax(-1)[..., 1:]
-        weights = telling.new_zeros(len(ids), interactions).scatter(1, number, telling)
-        return (self.telling * weights + self.plain).sigmoid()[..., None] * shares
+        return (self.telling * telling + self.plain).sigmoid()[..., None] * shares
 
 
 def corrected(covered: Tensor, links: Tensor) -> Tensor:

@@ -19,12 +19,11 @@ def covering(products: Tensor, number: Tensor, interactions: int) -> Tensor:
     return least.scatter_reduce(2, index, products, "amax")
 
 
-def weighing(told: Tensor, terms_at: Tensor, number: Tensor) -> Tensor:
-    """Return sum_j v_j / sqrt(n) of the interaction of each source, [B, M], from what the words of sources weigh where
-    they are told [B, M]. `terms_at` [B, M] says which sources hold a term; `number` is as in `covering`."""
+def weighing(told: Tensor, terms_at: Tensor, number: Tensor, interactions: int) -> Tensor:
+    """Return sum_j v_j / sqrt(n) of each of N interactions, [B, N], from what the words of sources weigh where they are
+    told [B, M]. `terms_at` [B, M] says which sources hold a term; `number` is as in `covering`."""
     parts = torch.stack((wide(told) * terms_at, terms_at.to(wide(told).dtype)))
-    index = number.expand_as(parts)
-    sums = parts.new_zeros(2, len(told), told.shape[1] + 1).scatter_add(2, index, parts).gather(2, index)
+    sums = parts.new_zeros(2, len(told), interactions).scatter_add(2, number.expand_as(parts), parts)
     return sums[0] / sums[1].clamp(min=1).sqrt()
 
 

@@ -30,9 +30,9 @@ class Matches(NamedTuple):
     """How well tokens match sources. `visible` [B or 1, T, S] says which tokens of the sequence a token sees.
 
     Two scores are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S]
-    of the sequence. `matched` [B, T, N] are the scores of the interactions of sources: of those in memory or, for a
-    model without memory, of earlier ones. It is NEVER if a source is not usable. `run` [B, T] is the longest run that a
-    word of a query follows.
+    of the sequence. `matched` [B, T, M or S] are the scores of the interactions of sources: of those in memory or, for
+    a model without memory, of earlier ones. It is NEVER if a source is not usable. `run` [B, T] is the longest run that
+    a word of a query follows.
     """
 
     visible: Tensor
@@ -51,9 +51,10 @@ class Matching(nn.Module):
 
     x_i are the terms of the query's words, y_j those of the n words that the source's interaction still has among the
     sources. The weights w_i are |x_i| e^a_i, divided by their sum; a_i and v_j are learned for each token. v_j lets a
-    correction ("Actually, ...") win over what it corrects. A correction also has a share of the cosines of what it
-    corrects (`layers.corrections`). A score of 0 is as likely as "nothing matches". Each word of the query counts once,
-    so a long statement is found as easily as a short one.
+    correction ("Actually, ...") win over what it corrects. Where interaction n corrects others by c_nm
+    (`layers.corrections`), its largest cosine is at least sum_m c_nm (the largest of m + 1) - 1. A score of 0 is as
+    likely as "nothing matches". Each word of the query counts once, so a long statement is found as easily as a short
+    one.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
     a source follows (`layers.runs`) adds a learned constant. Sources stand in the order in which they were written.
@@ -96,18 +97,19 @@ class Matching(nn.Module):
         )
         products = against(unit(words[..., :-2]), unit(term)).masked_fill(~(usable & worded)[:, None], -1.0)
         covered, shares = covering(products, number, number.shape[1]), shares_of(words, visible)
-        telling = weighing(told, usable & worded, number)
-        found = self._scores(_spread(shares @ corrected(covered, source.links), number), telling, usable[:, None])
+        telling = weighing(told, usable & worded, number, number.shape[1])
+        found = self._scores(shares @ corrected(covered, source.links), telling, number, usable[:, None])
         copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
         run = (copied * worded[:, None]).amax(-1).maximum(own_run)
         return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
         """Return how far interactions of sources correct earlier ones, [G, M, M], from ids [G, M], marks [G, M, w], and
-        which sources any query can use, `usable` [G or B, M]."""
+        which sources queries can use, `usable` [G or B, M]. What one query of a conversation can use counts for all of
+        its queries. So a query that uses an interaction must be able to use all words of it, and all earlier ones."""
         _, term, told, number = self._marked(marks)
         worded = term.any(-1) & usable.unflatten(0, (len(ids), -1)).any(1)
-        return self.corrections(ids, worded, number, weighing(told, worded, number), number.shape[1])
+        return self.corrections(ids, worded, number, weighing(told, worded, number, number.shape[1]))
 
     def _marked(self, marks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return signatures, terms, what words weigh where they are told, and the numbers of interactions."""
@@ -115,7 +117,7 @@ class Matching(nn.Module):
         return signature, term, told.squeeze(-1), _numbers(age.squeeze(-1))
 
     def evidence(self, scores: Tensor) -> Tensor:
-        """Return what tells the decoder whether any source matches, [B, T, d], from `Matches.matched` [B, T, N]."""
+        """Return what tells the decoder whether any source matches, [B, T, d], from `Matches.matched`."""
         return scores.amax(-1, keepdim=True).sigmoid().to(self.found.dtype) * self.found
 
     def _history(
@@ -130,25 +132,28 @@ class Matching(nn.Module):
     ) -> Tensor:
         """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]. What
         these tokens ask stands from `first` on."""
-        term, worded, interactions = unit(words[..., :-2]), words.any(-1), int(number.max()) + 1
-        telling = weighing(words[..., -2], worded, number)
+        term, worded = unit(words[..., :-2]), words.any(-1)
+        counts = tuple((number.amax(-1) + 1).tolist())
+        telling = weighing(words[..., -2], worded, number, max(counts))
 
         def made() -> Tensor:
-            return self.corrections(ids, worded, number, telling, interactions, tokens.documents)
+            return self.corrections(ids, worded, number, telling, tokens.documents)
 
-        links = made() if tokens.cache is None else tokens.cache.once(self.corrections, interactions, made)
+        links = made() if tokens.cache is None else tokens.cache.once(self.corrections, counts, made)
         products = (term[:, first:] @ term.transpose(1, 2)).masked_fill(~worded[:, None], -1.0)
         mine = number.gather(1, place)[..., None]
         shares = shares_of(words[:, first:], (visible & (mine == number[:, None]))[..., first:])
-        earlier = visible & (mine > number[:, None])
-        covered = corrected(covering(products, number, interactions), links)
-        return self._scores(_spread(shares @ covered, number), telling, earlier)
+        covered = corrected(covering(products, number, max(counts)), links[:, : max(counts), : max(counts)])
+        return self._scores(shares @ covered, telling, number, visible & (mine > number[:, None]))
 
-    def _scores(self, matched: Tensor, telling: Tensor, usable: Tensor) -> Tensor:
+    def _scores(self, matched: Tensor, telling: Tensor, number: Tensor, usable: Tensor) -> Tensor:
+        """Score the interaction of each source, [B, T, M], from how well interactions match, [B, T, N], and from what
+        their words weigh where they are told [B, N]."""
         counted = wide(usable.to(matched.dtype))
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
-        scores = self.gain.exp() * (matched - self.threshold) + telling[:, None] - self.recency * newer
-        return scores.masked_fill(~usable, NEVER)
+        of_interactions = self.gain.exp() * (matched - self.threshold) + telling[:, None]
+        of_sources = of_interactions.gather(2, number[:, None].expand(-1, matched.shape[1], -1))
+        return (of_sources - self.recency * newer).masked_fill(~usable, NEVER)
 
     def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 2 + 3], their ids
@@ -165,12 +170,6 @@ class Matching(nn.Module):
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
-
-
-def _spread(scores: Tensor, number: Tensor) -> Tensor:
-    """Return the scores of the interactions of sources, [B, T, M], from those of interactions [B, T, N] and the number
-    of each source's interaction [B, M]."""
-    return scores.gather(2, number[:, None].expand(-1, scores.shape[1], -1))
 
 
 def _first(opens: Tensor, place: Tensor) -> int:

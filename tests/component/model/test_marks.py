@@ -38,6 +38,7 @@ def correcting(model):
     """The model, with corrections that count for much."""
     model.decoder.matching.corrections.least.data.fill_(-1.0)
     model.decoder.matching.corrections.plain.data.fill_(3.0)
+    model.decoder.matching.corrections.ageing.data.fill_(0.7)
     return model
 
 
@@ -57,8 +58,13 @@ def words_in_place(ids) -> list[int | None]:
 def odds_of(model, asked: list[int], interactions: list[list[int | None]], number: int, newer: float) -> float:
     """The reference, with the model's table."""
     rows = model.mark_table.weight.detach()[:, S:]
-    said = [[word and (word, rows[word]) for word in words] for words in interactions]
-    return log_odds(model.decoder.matching, rows[asked], said, number, newer)
+    return log_odds(model.decoder.matching, rows[asked], said_of(model, interactions), number, newer)
+
+
+def said_of(model, interactions: list[list[int | None]]):
+    """The same with the rows of words."""
+    rows = model.mark_table.weight.detach()[:, S:]
+    return [[word and (word, rows[word]) for word in words] for words in interactions]
 
 
 @torch.no_grad()
@@ -134,20 +140,40 @@ def test_raw_states_of_all_turns_match_as_slots_that_were_written_turn_by_turn()
 
 
 @torch.no_grad()
-def test_interactions_of_memory_match_by_the_words_that_are_left_and_by_age():
-    model, ids = correcting(reactive()), torch.tensor([[BOS, 21, 22, THINK, 23]])
-    told, left = torch.tensor([[31, 32, 22], [33, 31, 32]]), [[31, 32, None], [33, 31, 32]]
-    memory = with_age(model.encode(told, told > 0), torch.tensor([[4], [2]])).flatten(1, 2)[:, None]
-    usable = torch.tensor([[True, True, False, True, True, True]])
+def test_interactions_of_memory_match_by_the_words_that_are_left_by_age_and_by_what_they_correct():
+    """The last repeats two words of the second, and one of the first behind a source that is not usable."""
+    model, ids = correcting(reactive()), torch.tensor([[BOS, 35, 32, THINK, 23]])
+    told = torch.tensor([[31, 32, 22], [33, 31, 35], [33, 31, 32]])
+    left = [[31, None, 22], [33, 31, 35], [33, 31, None]]
+    memory = with_age(model.encode(told, told > 0), torch.tensor([[4], [2], [1]])).flatten(1, 2)[:, None]
+    usable = torch.tensor([[word is not None for words in left for word in words]])
     found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).matched
+    rows = model.mark_table.weight[:, S:]
+    raised = log_odds(model.decoder.matching, rows[[35, 32]], said_of(model, left), 2, 0)
+    assert raised > log_odds(model.decoder.matching, rows[[35, 32]], said_of(model, [[], [], left[2]]), 2, 0) + 0.1
     for place in range(5):
-        for source in range(6):
+        for source in range(9):
             if not usable[0, source]:
                 assert found[0, place, source] == NEVER
                 continue
-            newer = usable[0, source + 1 :].sum().item() / 5
+            newer = usable[0, source + 1 :].sum().item() / 7
             expected = odds_of(model, words_of(ids[0, : place + 1]), left, source // 3, newer)
             assert found[0, place, source].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_a_word_weighs_where_it_is_told_has_the_gradient_of_the_formula():
+    model, ids = correcting(reactive()), torch.tensor([[BOS, 35]])
+    told = torch.tensor([[31, 36, 22], [33, 31, 35], [33, 31, 24]])
+
+    def score(weight: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            memory = (
+                with_age(model.encode(told, told > 0), torch.tensor([[4], [2], [1]])).flatten(1, 2)[:, None].clone()
+            )
+        memory[-1, 0, 8, -2] = weight
+        return model.decode(ids, memory, memory_ids=told.flatten()[None]).matched[0, -1, -1]
+
+    assert torch.autograd.gradcheck(score, torch.tensor(0.3, dtype=torch.float64, requires_grad=True))
 
 
 @torch.no_grad()
