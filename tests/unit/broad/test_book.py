@@ -39,6 +39,9 @@ def test_every_kind_of_value_is_told_and_no_sentence_stands_there_twice(language
     phrases = [text for name, texts in book.phrases.items() if name != "join" for text in texts]
     times = Counter(" ".join(words(text)) for text in (*sentences(language), *phrases))
     assert [text for text, count in times.items() if count > 1] == []
+    for schema in book.schemas:
+        said = schema.attribute.tell + schema.attribute.ask + schema.attribute.change
+        assert len(set(said)) == len(said), schema.attribute.name
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

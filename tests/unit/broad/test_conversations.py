@@ -14,7 +14,7 @@ from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE
-from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS
+from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS, Phrasing
 from tokenization.dialogues.broad.sentences import clause, closed, quotable, quoted, without_verb
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
@@ -214,8 +214,8 @@ def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(
                 assert turn.answer == quote
                 kinds["quoted"] += 1
             elif turn.answer != frame.format(value=probe.gold[0]):
-                clause = turn.answer.removeprefix(quoted("", language).removesuffix("."))
-                assert clause.rstrip(".!") in told.query and probe.kind == "update" and not stale(clause, probe)
+                part = turn.answer.removeprefix(quoted("", language).removesuffix("."))
+                assert part.rstrip(".!") in told.query and probe.kind == "update" and not stale(part, probe)
                 kinds["clause"] += 1
             assert probe.tag in ("", "never-told", "told-later", "somebody-else")
             assert probe.kind == "unknown" or told.answer == acknowledgement
@@ -276,10 +276,16 @@ def test_a_quote_is_the_sentence_with_an_end_mark(sentence, english, polish):
         ("Not 8:50: 4 Mill Lane, Leeds", "4 Mill Lane, Leeds", "4 Mill Lane, Leeds"),
         ("Blue tea, I mean, not 8:50", "blue tea", "Blue tea"),
         ("Było „8:50”, jest „6:50”.", "6:50", "jest „6:50”"),
+        ("I said 8:50, but please note 6:50.", "6:50", "6:50"),
     ],
 )
 def test_a_clause_tells_the_new_value_without_the_old_one(text, new, quote):
     assert clause(text, new, "8:50") == quote
+
+
+def test_a_mark_inside_a_value_ends_no_clause():
+    text = "Skreśl „ul. Wiązowa 31” i wpisz „ul. Jarzębinowa 123”."
+    assert clause(text, "ul. Jarzębinowa 123", "ul. Wiązowa 31") == "ul. Jarzębinowa 123"
 
 
 @pytest.mark.parametrize(
@@ -291,17 +297,20 @@ def test_a_clause_tells_the_new_value_without_the_old_one(text, new, quote):
         ("Pralka przyjedzie w {value}.", "pralka", "pralka w {value}"),
         ("The drill costs {value} now.", "drill", ""),
         ("I bought the drill for {value}.", "drill", ""),
+        ("{owner} rang because of {value}.", "{owner}", ""),
+        ("{owner} zawsze prosi o to samo, ulubione danie to {value}.", "{owner}", ""),
     ],
 )
 def test_the_second_half_of_a_contrast_has_no_verb(sentence, word, short):
     assert without_verb(sentence, word) == short
 
 
-def test_two_facts_of_one_kind_are_contrasted_and_asked_for_by_their_halves(conversations):
-    halves = 0
-    for conversation, probe in questions(conversations):
-        query = conversation.interactions[probe.turn - probe.distance].query
-        found = QUOTE[conversation.language].findall(conversation.interactions[probe.turn].answer)
-        if probe.kind == "recall" and not probe.tag and found and found[0][0].islower():
-            halves += query.rstrip(".").endswith(f" {found[0].rstrip('.')}") and len(found[0].split()) < 5
-    assert halves > 10
+def test_two_facts_of_one_kind_are_contrasted_and_asked_for_by_their_halves(monkeypatch):
+    said = []
+    real = Phrasing.contrast
+    monkeypatch.setattr(Phrasing, "contrast", lambda self, told: said.append(real(self, told)) or said[-1])
+    conversations = [generate(SPEC, "en", "train", 3, index) for index in range(600)]
+    halves = {half.removesuffix(".") for both in said if both for half in both}
+    asked = [conversation.interactions[probe.turn].answer for conversation, probe in questions(conversations)]
+    quotes = [quote.removesuffix(".") for answer in asked for quote in QUOTE["en"].findall(answer)]
+    assert len(halves) > 40 and len(halves.intersection(quotes)) > 15

@@ -10,6 +10,7 @@ import pytest
 
 from tokenization.dialogues.broad.book import KINDS, load
 from tokenization.dialogues.broad.material import material, split_of_attribute
+from tokenization.dialogues.broad.phrasing import PLAIN_ACKNOWLEDGEMENTS
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, draw_value, shortest, split_of_value
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.values import REFUSALS, words
@@ -57,13 +58,13 @@ def test_every_list_of_phrases_has_some_for_everybody(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_said_in_test_is_never_said_in_training(language):
     """Whole turns of both generators, with the values in them. General questions and small talk say nothing of a fact;
-    the templates' sums and opposites meet some of them. So does the refusal that both generators use."""
+    the templates' sums and opposites meet some of them. So do the refusal and the acknowledgement that both use."""
     trained = set()
     for conversation in conversations(MIXED, language, "train", 3_000):
         trained |= {words(text) for turn in conversation.interactions for text in (turn.query, turn.answer)}
     book = load(language)
     talk = {words(text) for one in book.small_talk + book.questions for text in one.user + one.reply}
-    talk.add(words(REFUSALS[language]))
+    talk |= {words(REFUSALS[language]), words(PLAIN_ACKNOWLEDGEMENTS[language])}
     for split in ("validation", "test"):
         for conversation in conversations(SPEC, language, split, 1_000):
             said = {words(text) for turn in conversation.interactions for text in (turn.query, turn.answer)}

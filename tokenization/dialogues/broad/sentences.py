@@ -26,7 +26,10 @@ _PREPOSITIONS = frozenset(
     "about after at before behind between by for from in into of on to under until with "
     "bez dla do na o od po pod przed przy przez u w we z za ze".split()
 )
+# words that begin a clause, or need the words around them
+_CLAUSES = re.compile(r"\b(?:because|so|and|but|when|that|thanks|city|town|class|bo|gdy|że|któr\w+|jeśli|i)\b")
 _CLAUSE_END = re.compile(r"[,;:.!?…]+(?:\s+|$)")
+_LEADING = re.compile(r"^(?:(?:but|please note|ale|lecz|tylko|jednak|a) )+")
 _END = (".", "!", "?", "…")
 _MARKS = '"„”'
 _QUOTES: Mapping[Language, str] = {"en": "You told me:", "pl": "Twoje słowa:"}
@@ -62,11 +65,12 @@ def takes_opener(sentence: str, opener: str, language: Language) -> bool:
 
 def without_verb(sentence: str, word: str) -> str:
     """Leave out what stands between a word at the start and the value at the end, but for a preposition: of `The drill
-    is due on {value}.` stays `the drill on {value}`. Return nothing if the sentence is built otherwise."""
-    found = re.fullmatch(rf"(The )?{re.escape(word)} (?:.* )?(\S+) \{{value\}}\.?", sentence, re.IGNORECASE)
-    if not found or found[2] in _ARTICLES:
+    is due on {value}.` stays `the drill on {value}`. Return nothing if the sentence is built otherwise, or has more
+    than one clause."""
+    found = re.fullmatch(rf"(The )?{re.escape(word)} ([^,:;]*?)([^\s,:;]+) \{{value\}}\.?", sentence, re.IGNORECASE)
+    if not found or found[3] in _ARTICLES or _CLAUSES.search(f"{found[2]}{found[3]}"):
         return ""
-    article, preposition = found[1] or "", f"{found[2]} " if found[2] in _PREPOSITIONS else ""
+    article, preposition = found[1] or "", f"{found[3]} " if found[3] in _PREPOSITIONS else ""
     return f"{article.lower()}{word} {preposition}{{value}}"
 
 
@@ -81,13 +85,17 @@ def quotable(sentence: str) -> str:
 
 
 def clause(text: str, value: str, old: str) -> str:
-    """Return the clause of a text that holds a value, or the value alone if the clause holds the `old` value too."""
+    """Return the clause of a text that holds a value, without a word like "but" before it; or the value alone if the
+    clause holds the `old` value too."""
     start = text.casefold().rindex(value.casefold())
     end = start + len(value)
-    before = [mark.end() for mark in _CLAUSE_END.finditer(text, 0, start)]
-    after = _CLAUSE_END.search(text, end)
-    found = text[before[-1] if before else 0 : after.start() if after else len(text)]
-    return text[start:end] if old.casefold() in found.casefold() else found
+    marked = re.sub(re.escape(old), lambda found: "_" * len(found[0]), text, flags=re.IGNORECASE)
+    before = [mark.end() for mark in _CLAUSE_END.finditer(marked, 0, start)]
+    after = _CLAUSE_END.search(marked, end)
+    left, right = before[-1] if before else 0, after.start() if after else len(text)
+    if "_" * len(old) in marked[left:right]:
+        return text[start:end]
+    return _LEADING.sub("", text[left:right])
 
 
 def quoted(sentence: str, language: Language) -> str:
