@@ -385,17 +385,3 @@ def test_padding_that_does_not_stand_on_the_right_is_refused(row, place):
         model.write(memory, torch.zeros(2, 2, 4, 32), mask)
     nothing = torch.tensor([[True] * 4, [False] * 4])
     assert not model.decode(ids, memory, mask=nothing).hidden[1].any()
-
-
-def test_a_thing_is_made_once_for_the_sizes_of_rows_and_goes_with_its_rows():
-    cache, made = KeyValueCache(3, 8, torch.device("cpu")), []
-
-    def make() -> torch.Tensor:
-        made.append(len(made))
-        return torch.tensor([10, 20, 30]) + len(made)
-
-    assert cache.once("links", (1, 2, 3), make).tolist() == cache.once("links", (1, 2, 3), make).tolist()
-    assert cache.nbytes == 24
-    cache.keep([2, 0])
-    assert cache.once("links", (3, 1), make).tolist() == [31, 11]
-    assert cache.once("links", (3, 2), make).tolist() == [12, 22, 32] and len(made) == 2

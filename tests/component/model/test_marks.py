@@ -14,6 +14,7 @@ from jobs.training.objectives.reading import reading_loss
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
 from rxt_model.generate import Decoding
+from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.marks import with_age
 from rxt_model.layers.matching import NEVER
 from rxt_model.model import ReactiveTransformer, seeded
@@ -261,3 +262,17 @@ def test_the_matching_loss_is_that_of_turns_of_equal_weight_however_long():
     second = [0.0, math.log((2 * math.exp(0.5) + math.exp(-1)) / 3), 4.0]
     by_hand = [math.log(sum(map(math.exp, each))) for each in (first, second)]
     assert loss.item() == pytest.approx((by_hand[0] - first[2] + by_hand[1] - second[0]) / 2, rel=1e-6)
+
+
+def test_a_thing_is_made_once_for_the_sizes_of_rows_and_goes_with_its_rows():
+    cache, made = KeyValueCache(3, 8, torch.device("cpu")), []
+
+    def make() -> torch.Tensor:
+        made.append(len(made))
+        return torch.tensor([10, 20, 30]) + len(made)
+
+    assert cache.once("links", (1, 2, 3), make).tolist() == cache.once("links", (1, 2, 3), make).tolist()
+    assert cache.nbytes == 24
+    cache.keep([2, 0])
+    assert cache.once("links", (3, 1), make).tolist() == [31, 11]
+    assert cache.once("links", (3, 2), make).tolist() == [12, 22, 32] and len(made) == 2
