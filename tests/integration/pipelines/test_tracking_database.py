@@ -101,7 +101,7 @@ def _prepare(uri, barrier, queue):
 
 
 def test_several_first_users_of_a_database_create_it_once(tmp_path, made):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(4), context.Queue()
     uri = f"sqlite:///{tmp_path}/m.db"
     users = [context.Process(target=_prepare, args=(uri, barrier, queue), daemon=True) for _ in range(4)]

@@ -319,7 +319,7 @@ def _race(url, barrier, queue):
 
 
 def test_four_processes_race_and_one_wins_each_lease_and_each_manifest(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(4), context.Queue()
     racers = [context.Process(target=_race, args=(str(tmp_path), barrier, queue), daemon=True) for _ in range(4)]
     for racer in racers:
