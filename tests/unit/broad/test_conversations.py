@@ -277,6 +277,8 @@ def test_a_quote_is_the_sentence_with_an_end_mark(sentence, english, polish):
         ("Blue tea, I mean, not 8:50", "blue tea", "Blue tea"),
         ("Było „8:50”, jest „6:50”.", "6:50", "jest „6:50”"),
         ("I said 8:50, but please note 6:50.", "6:50", "6:50"),
+        ("Correction: a cook, not 8:50.", "a cook", "a cook"),
+        ("Sprawdziłem i to nie 8:50, a 6:50", "6:50", "6:50"),
     ],
 )
 def test_a_clause_tells_the_new_value_without_the_old_one(text, new, quote):

@@ -95,7 +95,7 @@ def clause(text: str, value: str, old: str) -> str:
     left, right = before[-1] if before else 0, after.start() if after else len(text)
     if "_" * len(old) in marked[left:right]:
         return text[start:end]
-    return _LEADING.sub("", text[left:right])
+    return _LEADING.sub("", text[left:start]) + text[start:right]
 
 
 def quoted(sentence: str, language: Language) -> str:
