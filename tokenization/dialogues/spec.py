@@ -26,6 +26,8 @@ class DialogueSpec(Settings):
       talk to replace.
     - `plain`: broad conversations in the plainest form: one short statement or question per turn, most about a word
       from a long list, and one form of acknowledgements, refusals, answers that quote, and answers without a quote.
+    - `scenes`: broad conversations of training and validation that tell scenes (`dialogues.broad.scenes`). Of these
+      settings, `turns`, `unknown` and `characters` count for them.
     - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
       It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
 
@@ -50,6 +52,7 @@ class DialogueSpec(Settings):
     held_out: bool = False
     broad: float = 0.0
     plain: float = 0.0
+    scenes: float = 0.0
     characters: int = 130
 
     def __post_init__(self) -> None:
@@ -57,7 +60,7 @@ class DialogueSpec(Settings):
             low, high = getattr(self, name)
             require(low > 0, name, (low, high), "must be above 0")
             require(low <= high, name, (low, high), "must not fall")
-        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad", "plain")
+        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad", "plain", "scenes")
         require(self.characters > 0, "characters", self.characters, "must be above 0")
         require(all(distance > 0 for distance in self.distances), "distances", self.distances, "must be above 0")
         rule = f"one must be below turns = {self.turns[0]}"

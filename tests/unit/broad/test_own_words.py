@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.code_digest import ROOT
 from tokenization.dialogues.broad.book import load
+from tokenization.dialogues.broad.scenes import load_scenes
 from tokenization.dialogues.values import words
 from tokenization.records import LANGUAGES
 
@@ -45,6 +46,7 @@ def phrasebook(language) -> Iterator[str]:
     for exchange in book.small_talk + book.questions:
         yield from exchange.user + exchange.reply
     yield from (text for texts in book.phrases.values() for text in texts)
+    yield from (text for scene in load_scenes(language) for text in scene.texts)
 
 
 def test_runs_of_words_are_found_on_both_sides_of_a_placeholder():

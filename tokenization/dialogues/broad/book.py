@@ -143,25 +143,25 @@ def read(folder: Path) -> Book:
     attributes = [
         _attribute(path.name, entry)
         for path in sorted(folder.glob("attributes_*.toml"))
-        for entry in _toml(path)["attribute"]
+        for entry in read_toml(path)["attribute"]
     ]
-    _require(bool(attributes), folder.name, "no attributes_*.toml")
+    require(bool(attributes), folder.name, "no attributes_*.toml")
     _unique(folder.name, (attribute.name for attribute in attributes))
-    relations = _toml(folder / "relations.toml")
+    relations = read_toml(folder / "relations.toml")
     of_persons = [_attribute("relations.toml", entry, of_person=True) for entry in relations["person_attribute"]]
     _unique("relations.toml", (attribute.name for attribute in of_persons))
-    schemas = _toml(folder / "open.toml")
+    schemas = read_toml(folder / "open.toml")
     _unique("open.toml", (entry["name"] for entry in schemas["schema"]))
     return Book(
         attributes=tuple(attributes),
         person_attributes=tuple(of_persons),
         relations=tuple(map(_relation, relations["relation"])),
-        small_talk=_exchanges("small_talk.toml", _toml(folder / "small_talk.toml")["exchange"], "user", "reply"),
-        questions=_exchanges("questions.toml", _toml(folder / "questions.toml")["question"], "ask", "answer"),
-        phrases=_phrases(_toml(folder / "phrases.toml")),
+        small_talk=_exchanges("small_talk.toml", read_toml(folder / "small_talk.toml")["exchange"], "user", "reply"),
+        questions=_exchanges("questions.toml", read_toml(folder / "questions.toml")["question"], "ask", "answer"),
+        phrases=_phrases(read_toml(folder / "phrases.toml")),
         words={
             name: tuple(word.strip() for word in words.split(","))
-            for name, words in _toml(folder / "values.toml").items()
+            for name, words in read_toml(folder / "values.toml").items()
         },
         schemas=tuple(_schema(entry, schemas) for entry in schemas["schema"]),
         open_words={name: tuple(words) for name, words in schemas["words"].items()},
@@ -174,14 +174,16 @@ def placeholders(sentence: str) -> list[str]:
     return _PLACEHOLDER.findall(sentence)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file of the phrasebook. Raises PhrasebookError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise PhrasebookError(f"{path.name}: {error}") from error
 
 
-def _require(condition: bool, where: str, rule: str) -> None:
+def require(condition: bool, where: str, rule: str) -> None:
+    """Raise PhrasebookError for the entry `where` unless the condition holds."""
     if not condition:
         raise PhrasebookError(f"{where}: {rule}")
 
@@ -189,24 +191,24 @@ def _require(condition: bool, where: str, rule: str) -> None:
 def _unique(where: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
-        _require(name not in seen, where, f"{name} stands there twice")
+        require(name not in seen, where, f"{name} stands there twice")
         seen.add(name)
 
 
 def _sentences(where: str, entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
     sentences = tuple(entry.get(key, ()))
-    _require(bool(sentences), where, f"no sentence in {key}")
+    require(bool(sentences), where, f"no sentence in {key}")
     for sentence in sentences:
-        _require(sentence == " ".join(sentence.split()) and bool(sentence), where, f"{key}: blanks in {sentence!r}")
-        _require(sentence.count("{") == len(placeholders(sentence)), where, f"{key}: braces in {sentence!r}")
+        require(sentence == " ".join(sentence.split()) and bool(sentence), where, f"{key}: blanks in {sentence!r}")
+        require(sentence.count("{") == len(placeholders(sentence)), where, f"{key}: braces in {sentence!r}")
     return sentences
 
 
 def _attribute(file: str, entry: Mapping[str, Any], of_person: bool = False) -> Attribute:
     where = f"{file}: {entry.get('name', '?')}"
     for key in ("name", "value", "noun"):
-        _require(bool(entry.get(key)), where, f"no {key}")
-    _require(entry["value"] in KINDS, where, f"{entry['value']} is no kind of value")
+        require(bool(entry.get(key)), where, f"no {key}")
+    require(entry["value"] in KINDS, where, f"{entry['value']} is no kind of value")
     lists = [_sentences(where, entry, key) for key in (SENTENCES[:3] if of_person else SENTENCES)]
     for key, sentences in zip(SENTENCES, lists, strict=False):
         for sentence in sentences:
@@ -214,24 +216,24 @@ def _attribute(file: str, entry: Mapping[str, Any], of_person: bool = False) -> 
             owners = [name for name in found if name in _OWNERS]
             rest = [name for name in found if name not in _OWNERS]
             fits = rest == ([] if key == "ask" else ["value"]) and len(owners) == of_person
-            _require(fits, where, f"{key}: placeholders in {sentence!r}")
+            require(fits, where, f"{key}: placeholders in {sentence!r}")
     noun = {key: entry[key] for key in ("noun", "noun_gen", "noun_acc") if key in entry}
     return Attribute(entry["name"], entry["value"], noun, entry.get("gender", ""), *lists, of_person=of_person)
 
 
 def _schema(entry: Mapping[str, Any], lists: Mapping[str, Any]) -> Schema:
     where, about, value = f"open.toml: {entry.get('name', '?')}", entry.get("about", ""), entry.get("value", "")
-    _require(about in lists["words"], where, f"about = {about!r} is no list")
+    require(about in lists["words"], where, f"about = {about!r} is no list")
     listed = value in lists["words"] or value in lists["compose"]
-    _require(listed or value in KINDS, where, f"value = {value!r} is no list and no kind of value")
+    require(listed or value in KINDS, where, f"value = {value!r} is no list and no kind of value")
     forms = {about, f"{about}_acc", f"{about}_gen"}
     sentences = [_sentences(where, entry, key) for key in SENTENCES]
     for key, texts in zip(SENTENCES, sentences, strict=True):
         for text in texts:
             found = placeholders(text)
             rest = [name for name in found if name not in forms]
-            _require(rest == ([] if key == "ask" else ["value"]), where, f"{key}: placeholders in {text!r}")
-            _require(key == "answer" or len(found) > len(rest), where, f"{key}: not about {about} in {text!r}")
+            require(rest == ([] if key == "ask" else ["value"]), where, f"{key}: placeholders in {text!r}")
+            require(key == "answer" or len(found) > len(rest), where, f"{key}: not about {about} in {text!r}")
     noun = {key: entry[key] for key in ("noun", "noun_gen", "noun_acc") if key in entry}
     kind = f"open/{value}" if listed else value
     return Schema(about, Attribute(entry["name"], kind, noun, "", *sentences))
@@ -247,7 +249,7 @@ def _fill(sentence: str, values: Mapping[str, str]) -> str:
 
 def _relation(entry: Mapping[str, str]) -> Relation:
     where = f"relations.toml: {entry.get('word', '?')}"
-    _require({"word", "phrase", "second"} <= set(entry), where, "needs word, phrase and second")
+    require({"word", "phrase", "second"} <= set(entry), where, "needs word, phrase and second")
     if "possessive" in entry:  # English
         user = {"owner": entry["phrase"], "owners": entry["possessive"]}
         assistant = {"owner": entry["second_plain"], "owners": entry["second"]}
@@ -262,7 +264,7 @@ def _exchanges(file: str, entries: Iterable[Mapping[str, Any]], said: str, repli
     for number, entry in enumerate(entries, 1):
         where = f"{file}: {number}"
         user, reply = _sentences(where, entry, said), _sentences(where, entry, replied)
-        _require(not any(map(placeholders, user + reply)), where, "a placeholder, and nothing to put there")
+        require(not any(map(placeholders, user + reply)), where, "a placeholder, and nothing to put there")
         found.append(Exchange(user, reply, entry.get("greeting", False)))
     return tuple(found)
 
@@ -272,5 +274,5 @@ def _phrases(entries: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     for name, sentences in lists.items():
         for sentence in sentences:
             fits = frozenset(placeholders(sentence)) in _PHRASES[name]
-            _require(fits, "phrases.toml", f"{name}: placeholders in {sentence!r}")
+            require(fits, "phrases.toml", f"{name}: placeholders in {sentence!r}")
     return lists

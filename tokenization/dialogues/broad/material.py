@@ -193,7 +193,11 @@ def _phrases(book: Book, split: Split, gender: str) -> dict[str, tuple[str, ...]
     return found
 
 
-def _said_by(sentences: tuple[str, ...], gender: str) -> tuple[str, ...]:
-    """Return the sentences that do not show the other gender."""
+def shows_other_gender(sentence: str, gender: str) -> bool:
+    """Say whether a sentence shows that its speaker has the other gender."""
     other = {"m": _FEMININE, "f": _MASCULINE}.get(gender)
-    return tuple(sentence for sentence in sentences if not (other and other.search(sentence)))
+    return bool(other and other.search(sentence))
+
+
+def _said_by(sentences: tuple[str, ...], gender: str) -> tuple[str, ...]:
+    return tuple(sentence for sentence in sentences if not shows_other_gender(sentence, gender))

@@ -145,10 +145,10 @@ class Phrasing:
         text = fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
         return Saying(text, clause(text, new[0], old[0]))
 
-    def refusal(self, fact: Fact) -> str:
+    def refusal(self, fact: Fact | None = None) -> str:
         if self.plain or self.rng.random() < PLAIN_REFUSED:
             return REFUSALS[self.language]
-        if fact.owner is None and not fact.attribute.word and self.rng.random() < NOUN_REFUSED:
+        if fact and fact.owner is None and not fact.attribute.word and self.rng.random() < NOUN_REFUSED:
             return fill(self.phrase("refuse_noun"), fact.attribute.noun)
         return self.phrase("refuse")
 

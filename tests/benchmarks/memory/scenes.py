@@ -1,0 +1,108 @@
+"""Answers to questions about scenes, which tell of life as people do: one JSON line per arm.
+
+    python -m tests.benchmarks.memory.scenes --model ARTIFACT/model --baseline ARTIFACT/model \
+        --tokenizer ARTIFACT/tokenizer.json --training-seed 0
+
+The scenes are those of the test split (`tokenization.dialogues.broad.scenes`). An answer is right if it holds the value
+and no other value that was told.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from jobs.evaluation.conversations import EncodedConversation
+from jobs.evaluation.rates import Outcome, rate
+from jobs.evaluation.recall import ask
+from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
+from jobs.stage.model_folder import load_model, require_tokenizer
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.size import active_parameters, parameters
+from tests.benchmarks.memory.recall import artifact
+from tests.benchmarks.record import RESULTS, append, environment
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import encode_interactions
+from tokenization.dialogues.broad.scene_speech import tell_scenes
+from tokenization.dialogues.spec import DialogueSpec
+from tokenization.hashing import stable_hash
+from tokenization.records import LANGUAGES, Conversation
+
+SPEC = DialogueSpec(turns=(3, 8), unknown=0.25)
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(1)
+    tokenizer, conversations = Tokenizer.load(arguments.tokenizer), told(arguments.conversations)
+    common = {
+        "case": "scenes",
+        **environment("torch"),
+        "training_seed": arguments.training_seed,
+        "conversations": len(conversations),
+    }
+    lines = []
+    for uri in filter(None, (arguments.model, arguments.baseline)):
+        model = load_model(uri)
+        require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
+        stateless = isinstance(model, StatelessDecoder)
+        speaker = StatelessSpeaker(model) if stateless else ReactiveSpeaker(model, 0)
+        encoded = [_encoded(tokenizer, conversation, model.config.length) for conversation in conversations]
+        outcomes, _ = ask(speaker, tokenizer, encoded, 64, teacher_forced=False, controls=True)
+        about = {"parameters": parameters(model), "active_parameters": active_parameters(model)}
+        about |= common | artifact(uri.rstrip("/").rpartition("/")[0])
+        lines += [
+            about | {"arm": arm} | of_both(outcome for outcome in outcomes if outcome.arm == arm)
+            for arm in speaker.arms
+        ]
+    append(arguments.results, lines)
+    for line in lines:
+        told_share, refused = (100 * line[name]["accuracy"] for name in ("told", "never_told"))
+        print(f"{line['arm']:13} told {told_share:5.1f} %  never told, refused {refused:5.1f} %")
+
+
+def told(count: int) -> list[Conversation]:
+    """Return `count` conversations of each language."""
+    return [
+        tell_scenes(SPEC, language, "test", Random(stable_hash(f"benchmark/{name}")), name)
+        for language in LANGUAGES
+        for name in (f"scenes-{language}-{index}" for index in range(count))
+    ]
+
+
+def of_both(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return the rates of questions about what was told, and of those about what was not."""
+    found: Sequence[Outcome] = list(outcomes)
+    never = [outcome for outcome in found if outcome.question.probe.kind == "unknown"]
+    return {"told": rate([outcome for outcome in found if outcome not in never]), "never_told": rate(never)}
+
+
+def _encoded(tokenizer: Tokenizer, conversation: Conversation, length: int) -> EncodedConversation:
+    turns = list(encode_interactions(tokenizer, conversation.interactions, length))
+    return EncodedConversation(
+        id=conversation.id,
+        language=conversation.language,
+        queries=tuple(turn.input_ids[: turn.answer_start] for turn in turns),
+        answers=tuple(turn.input_ids[turn.answer_start :] for turn in turns),
+        probes={probe.turn: probe for probe in conversation.probes},
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
+    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
+    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
+    parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
+    parser.add_argument("--conversations", type=int, default=500, help="of each language")
+    parser.add_argument("--results", type=Path, default=RESULTS / "scenes.jsonl")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
