@@ -110,10 +110,11 @@ def encode_query(tokenizer: Tokenizer, interaction: Interaction, length: int) ->
 
 
 def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
-    """Return the answer's text: from [A] to the next control token, or from the start if there is no [A], because
-    generation began after a forced [A]. Empty while there is no answer, as in thinking that never ended."""
+    """Return the answer's text, up to the next control token: from [A] on if the ids begin with a control token, else
+    from the start, because generation began after a forced [A]. Empty while there is no answer, as in thinking that
+    never ended."""
     ids = list(ids)
-    if ANSWER in ids:
+    if ANSWER in ids and ids[0] < len(SPECIAL_TOKENS):
         ids = ids[ids.index(ANSWER) + 1 :]
     stop = next((i for i, token in enumerate(ids) if token < len(SPECIAL_TOKENS)), len(ids))
     return tokenizer.decode(ids[:stop])

@@ -32,11 +32,11 @@ def holds(text, value):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_there_are_many_and_no_sentence_stands_there_twice(language):
+def test_there_are_many_and_hardly_a_sentence_stands_there_twice(language):
     found = load_scenes(language)
     assert len(found) >= 800 and sum(len(scene.asked) for scene in found) >= 2 * len(found)
     turns = Counter(" ".join(words(turn)) for scene in found for turn in scene.turns)
-    assert [turn for turn, count in turns.items() if count > 1] == []
+    assert sum(count > 1 for count in turns.values()) < 0.005 * len(turns)
     asked = [text for scene in found for one in scene.asked for text in one.say]
     assert len(set(asked)) > 0.97 * len(asked)
 
@@ -45,8 +45,8 @@ def test_there_are_many_and_no_sentence_stands_there_twice(language):
 def test_a_scene_is_in_one_split_and_has_values_of_training_alone(language):
     parts = {split: {one.turns for gender in GENDERS[language] for one in scenes(language, split, gender)}
              for split in ("train", "validation", "test")}  # fmt: skip
-    assert parts["train"].isdisjoint(parts["validation"]) and parts["test"] == set()
-    assert 8 * len(parts["validation"]) < len(parts["train"]) and len(parts["validation"]) >= 15
+    assert not any(one & other for one, other in itertools.combinations(parts.values(), 2))
+    assert min(len(parts["train"]), len(parts["test"])) > 250 and len(parts["validation"]) > 15
     listed = {value for scene in load_scenes(language) for values in scene.values.values() for value in values}
     assert {split_of_value((value,)) for value in listed} == {"train"} and len(listed) > 6_000
 
@@ -102,7 +102,7 @@ def test_turns_of_a_scene_come_in_order_and_what_is_asked_was_told(language):
     assert ordered > 5 and asked > 200
 
 
-def test_the_test_split_tells_none_and_the_same_arguments_give_the_same():
+def test_test_shards_tell_none_and_the_same_arguments_give_the_same():
     assert {probe.slot for one in conversations("en", "test", 60) for probe in one.probes}.isdisjoint({SLOT})
     assert conversations("pl", count=30) == conversations("pl", count=30)
     shares = [sum(any(p.slot == SLOT for p in c.probes) for c in conversations("en", spec=DialogueSpec(broad=1.0,

@@ -147,6 +147,8 @@ def test_decode_answer_wherever_generation_began(tokenizer):
     encoded = encode_interaction(tokenizer, Interaction("q", "it is 4182", think="hm", tool_call="{}"), 64)
     generated = encoded.input_ids[encoded.answer_start :]
     assert decode_answer(tokenizer, encoded.input_ids) == decode_answer(tokenizer, generated) == "it is 4182"
+    said = generated[generated.index(ANSWER) + 1 :]
+    assert decode_answer(tokenizer, said) == decode_answer(tokenizer, [*said[:-1], ANSWER, 30]) == "it is 4182"
     assert decode_answer(tokenizer, tokenizer.encode("it is 4182") + [EOS, EOS]) == "it is 4182"
     assert decode_answer(tokenizer, [THINK, *tokenizer.encode("hm")]) == ""
     assert decode_answer(tokenizer, []) == ""
