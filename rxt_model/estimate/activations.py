@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+
+import torch
 
 from rxt_model.config import AttentionConfig, ModelConfig
 from rxt_model.estimate.work import Pass
-from rxt_model.memory.registry import WRITES
+from rxt_model.memory.attention import write_class
 
 SINGLE = 4  # bytes of an fp32 number
 CHUNK_LOGITS = 1 << 28  # as `layers.linear_cross_entropy.LARGE_CHUNK`
@@ -125,22 +128,20 @@ def _logits(config: ModelConfig, one: Pass) -> int:
 def _memory(config: ModelConfig, one: Pass, width: int) -> int:
     """Count the bytes of memory: encoder states twice (of each layer and stacked), what is read with its norm, its keys
     and values, and what every write keeps."""
-    layers, slots = config.stateful_layers, config.memory.slots
+    layers = config.stateful_layers
     if one.part == "encoder":
         return 2 * layers * one.tokens * config.slot_dim * width
     if one.part == "write":
-        return layers * one.sequences * slots * _write_values(config) * width
+        return layers * one.sequences * _written(config, one.length) * width
     if one.part == "decoder" and one.reads:
         keys_values = 2 * config.cross_attention.kv_heads * config.head_dim
         return layers * one.memories * one.reads * (2 * config.dim + config.slot_dim + keys_values) * width
     return 0
 
 
-def _write_values(config: ModelConfig) -> int:
-    """Count the values that a write keeps per slot, the next memory among them. A selective write keeps an index."""
-    variant = config.memory.variant
-    if WRITES[variant].selects:
-        return 2 * config.slot_dim
-    heads = (config.memory.attention or config.encoder_attention).query_heads * config.head_dim
-    attentions = 1 if variant in ("simple", "competitive") else 2
-    return config.dim + attentions * (4 * config.dim + 5 * heads)
+@cache
+def _written(config: ModelConfig, length: int) -> int:
+    """Count the values that one layer keeps of writing an interaction, as the write itself says."""
+    with torch.device("meta"):
+        write = write_class(config.memory.variant)(config)
+    return write.kept(length, config.memory.slots)

@@ -26,7 +26,7 @@ class MemoryAttention(nn.Module):
     def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.config = config.memory
-        write = _write(config.memory.variant)
+        write = write_class(config.memory.variant)
         self.selects = WRITES[config.memory.variant].selects
         self.layers = Layers[MemoryWrite](write(config) for _ in range(config.stateful_layers))
         self.mean_norm = norm(config.dim, config.norm_eps) if write.takes_mean else None
@@ -81,6 +81,7 @@ def _visible(mask: Tensor) -> Tensor:
     return mask | (~mask.any(-1, keepdim=True) & (torch.arange(mask.shape[1], device=mask.device) == 0))
 
 
-def _write(variant: str) -> type[MemoryWrite]:
+def write_class(variant: str) -> type[MemoryWrite]:
+    """The class of the layers of this write."""
     module, _, name = WRITES[variant].layer.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -66,3 +66,8 @@ class CompetitiveWrite(MemoryWrite):
         on_slots = weights(self) - on_tokens
         core = attention_core(self.context, length, length) + 4 * slots * length * self.query.out_features
         return Flops(2 * (length * on_tokens + slots * on_slots), core)
+
+    def kept(self, length: int, slots: int) -> int:
+        """Eleven tensors of slots and three of scores; of tokens what self-attention keeps, keys and values twice."""
+        dim = self.query.out_features
+        return slots * (11 * dim + 3 * length) + length * 15 * dim

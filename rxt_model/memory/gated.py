@@ -84,6 +84,11 @@ class SimpleWrite(MemoryWrite):
         matrices = 2 * (length * on_tokens + slots * on_slots + once)
         return Flops(matrices, attention_core(self.read, slots, length))
 
+    def kept(self, length: int, slots: int) -> int:
+        """Slots, their norm, queries, what they read, the update; the norm of tokens, and keys and values per head."""
+        heads, dim = self.read.out.in_features, self.read.out.out_features
+        return slots * (3 * dim + 2 * heads) + length * (dim + 2 * heads)
+
     @staticmethod
     def _attention(config: Architecture) -> CrossAttention:
         heads = config.memory.attention or config.encoder_attention
@@ -112,6 +117,11 @@ class SelfWrite(SimpleWrite):
     def flops(self, length: int, slots: int) -> Flops:
         return super().flops(length, slots) + Flops(0, attention_core(self.slot_attention, slots, slots))
 
+    def kept(self, length: int, slots: int) -> int:
+        attention = self.slot_attention
+        own = 3 * attention.out.out_features + 2 * attention.out.in_features + attention.key_value.out_features
+        return super().kept(length, slots) + slots * own
+
 
 class InterlayerWrite(SelfWrite):
     """The slots read the mean over layers first."""
@@ -121,6 +131,9 @@ class InterlayerWrite(SelfWrite):
     def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
         assert mean is not None, "a write that takes the mean is given it"
         return mean
+
+    def kept(self, length: int, slots: int) -> int:
+        return super().kept(length, slots) + slots * self.read.out.out_features
 
 
 class GatedWrite(InterlayerWrite):
@@ -132,6 +145,9 @@ class GatedWrite(InterlayerWrite):
 
     def source(self, normed: Tensor, mean: Tensor | None) -> Tensor:
         return self.source_gate(normed, mean)
+
+    def kept(self, length: int, slots: int) -> int:
+        return super().kept(length, slots) + slots * self.read.out.out_features
 
 
 def _attend(attention: CrossAttention, x: Tensor, *args: Tensor | tuple[Tensor, Tensor]) -> Tensor:

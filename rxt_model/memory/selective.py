@@ -26,7 +26,7 @@ class SelectiveWrite(MemoryWrite):
 
     def __init__(self, config: Architecture) -> None:
         super().__init__(config)
-        self.dim, self.carries_marks = config.dim, config.copying
+        self.dim, self.width, self.carries_marks = config.dim, config.slot_dim, config.copying
         self.score = nn.Sequential(
             norm(config.dim, config.norm_eps),
             nn.Linear(config.dim, config.dim),
@@ -55,3 +55,7 @@ class SelectiveWrite(MemoryWrite):
 
     def flops(self, length: int, slots: int) -> Flops:
         return Flops(2 * (length + slots) * weights(self), 0)
+
+    def kept(self, length: int, slots: int) -> int:
+        """What is chosen from, and an index of 64 bits for each slot."""
+        return (slots + length) * self.width + 2 * slots

@@ -45,3 +45,8 @@ class MemoryWrite(nn.Module):
     def flops(self, length: int, slots: int) -> Flops:
         """The FLOPs of writing `length` encoded tokens into `slots` slots."""
         raise NotImplementedError
+
+    def kept(self, length: int, slots: int) -> int:
+        """Count the values that autograd saves of such a write, `project` included, where norms and attention are fused
+        as on a GPU. Encoded data are not counted."""
+        raise NotImplementedError

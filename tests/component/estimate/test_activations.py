@@ -11,6 +11,7 @@ from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConf
 from rxt_model.estimate.activations import activation_bytes, expert_bytes
 from rxt_model.estimate.work import Pass
 from rxt_model.family import BETA, FAMILY
+from rxt_model.memory.registry import WRITES
 from rxt_model.model import ReactiveTransformer, seeded
 from rxt_model.training.parallelize import checkpoint_activations
 from tests.benchmarks.result_lines import lines
@@ -61,14 +62,14 @@ def fused(monkeypatch):
     monkeypatch.setattr(nn.RMSNorm, "forward", lambda self, x: FusedNorm.apply(x, self.weight))
 
 
-def saved_bytes(module: nn.Module, call) -> int:
-    """Sum up the storages that autograd saves in `call`, without weights and without masks of attention, which a GPU
-    does not have."""
-    weights = {weight.untyped_storage().data_ptr() for weight in module.parameters()}
+def saved_bytes(module: nn.Module, call, *inputs: torch.Tensor) -> int:
+    """Sum up the storages that autograd saves in `call`, without weights, without `inputs`, and without masks of
+    attention, which a GPU does not have."""
+    others = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *inputs)}
     found, kept = {}, []
 
     def pack(tensor):
-        if tensor.shape[-2:] != (LENGTH, LENGTH) and tensor.untyped_storage().data_ptr() not in weights:
+        if tensor.shape[-2:] != (LENGTH, LENGTH) and tensor.untyped_storage().data_ptr() not in others:
             found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             kept.append(tensor)  # so that no storage is used twice
         return tensor
@@ -109,6 +110,18 @@ def test_a_decoder_pass(changes):
     found = saved_bytes(model, lambda: model.decode(ids, memory, mask=mask))
     # the noised copy of the memory is the objective's
     assert planned.total - memory.numel() * SINGLE == pytest.approx(found, rel=CLOSE)
+
+
+@pytest.mark.parametrize("variant", WRITES)
+@pytest.mark.parametrize("slots", [16, 160])
+def test_a_memory_write(variant, slots):
+    c = config(memory=MemoryConfig(slots=slots, variant=variant))
+    model, (ids, mask) = seeded(lambda: ReactiveTransformer(c), 0), inputs(c)
+    encoded = model.encode(ids, mask).detach().requires_grad_()
+    memory = model.initial_memory(ROWS).clone().requires_grad_()
+    planned = activation_bytes(c, [Pass("write", ROWS, LENGTH)], SINGLE, recompute=False)
+    found = saved_bytes(model, lambda: model.write(memory, encoded, mask), encoded)
+    assert planned.memory == pytest.approx(found, rel=CLOSE), f"`kept` of {variant} is not what autograd saves"
 
 
 def test_with_recomputation_layers_keep_their_input_alone():
