@@ -110,14 +110,18 @@ def selective_write(state: State, config: Architecture, memory: Tensor, encoded:
     return torch.stack([both[i] for i in sorted(best[: len(memory[layer])])])
 
 
+PUBLISHED = ("simple", "self", "interlayer", "gated", "grouped")
 LAYER_WRITES = {
+    **dict.fromkeys(PUBLISHED, published_write),
     "competitive": competitive_write,
     "selective": selective_write,
 }
-"""By variant; all others are the published ones."""
+"""By variant."""
 
 
 def write(state: State, config: Architecture, memory: Tensor, encoded: Tensor) -> Tensor:
     """STM_t of all layers from STM_{t-1}; `state` of the memory attention."""
-    layer_write = LAYER_WRITES.get(config.memory.variant, published_write)
+    variant = config.memory.variant
+    assert variant in LAYER_WRITES, f"LAYER_WRITES of tests/reference/memory.py has no equation for {variant}"
+    layer_write = LAYER_WRITES[variant]
     return torch.stack([layer_write(state, config, memory, encoded, layer) for layer in range(len(memory))])
