@@ -13,7 +13,8 @@ from pipelines.display import duration
 from pipelines.planner import StageStatus
 from pipelines.tracker.models import Shown
 
-REPORT = "report.md"  # the stage that writes it is the one that measures
+MEASURED = "evaluation.json"  # the stage that writes it is the one that measures; any stage may write a report
+REPORT = "report.md"
 LOSS = "eval/loss"
 
 
@@ -38,7 +39,7 @@ def show_results(tracking: Tracker, parent: str, store: ArtifactStore, complete:
     for status in complete:
         name, (attempt, manifest) = status.stage.name, status.made
         found = {key: value for key, value in manifest["metrics"].items() if isinstance(value, (int, float))}
-        if REPORT in manifest["outputs"]:
+        if MEASURED in manifest["outputs"]:
             metrics |= found
             _show_files(tracking, parent, store, status)
         elif LOSS in found:

@@ -62,9 +62,15 @@ def test_runs_of_a_pipeline_that_fails_and_goes_on(tmp_path, tracked):
 def measure(ctx, config):
     """Report and plots as the evaluation writes them."""
     Path(ctx.output_uri, "plots").mkdir()
-    for name in ("report.md", "plots/recall.png", "samples.jsonl"):
+    for name in ("evaluation.json", "report.md", "plots/recall.png", "samples.jsonl"):
         Path(ctx.output_uri, name).write_text("of this run")
     return {"memory/recall": 0.25, "eval/perplexity_en": 90.5, "result": "recall 25 % | zeroed 0 %"}
+
+
+def survey(ctx, config):
+    """A page for the user, from a stage that does not measure the model."""
+    Path(ctx.output_uri, "report.md").write_text("of another stage")
+    return {"documents": 3, "result": "3 documents"}
 
 
 def train(ctx, config):
@@ -75,18 +81,19 @@ def train(ctx, config):
 def test_the_run_of_a_command_shows_what_its_stages_found_made_or_reused(tmp_path, tracked, monkeypatch):
     tracking, client = tracked
     store = ArtifactStore(str(tmp_path / "store"))
-    for function in (measure, train):
+    for function in (measure, train, survey):
         monkeypatch.setattr(toy_graph, function.__name__, function, raising=False)
     pretrain = toy("pretrain", function="train")
-    stages = [pretrain, toy("evaluate", pretrain, function="measure"), toy("export")]
-    assert run(stages, store, targets=stages[:2], tracking=tracking()) == 0
+    measured = toy("evaluate", pretrain, function="measure")
+    stages = [pretrain, measured, toy("corpus", function="survey"), toy("export")]
+    assert run(stages, store, targets=stages[:3], tracking=tracking()) == 0
     assert run(stages, store, tracking=tracking()) == 0
 
     (experiment,) = client.search_experiments(filter_string="name = 'rxt-toy'")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
     parents = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
     child = {found.data.tags["rxt.stage"]: found.info.run_id for found in runs if "rxt.stage" in found.data.tags}
-    assert len(parents) == 2 and len(child) == 3
+    assert len(parents) == 2 and len(child) == 4
     for parent in parents:
         shown = {name: value for name, value in parent.data.metrics.items() if not name.startswith("system/")}
         assert shown == {"memory/recall": 0.25, "eval/perplexity_en": 90.5, "pretrain/loss": 3.0}
