@@ -201,12 +201,14 @@ def data_preview(
 @reporting_errors
 def model_show(
     preset: Annotated[str, typer.Argument(metavar="PRESET", help="A published model, or a preset of the pipeline.")],
+    config: ConfigFile = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Parameters, FLOPs and memory of its parts."""
     from pipelines import models
 
-    models.show(preset, as_json)
+    models.show(preset, config, sets or [], as_json)
 
 
 @app.command()

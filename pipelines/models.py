@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from jobs.stage.context import StageError
 from pipelines.display import byte_size, console_on, print_table, table_of
+from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
 from rxt_model.config import ModelConfig
 from rxt_model.family import FAMILY
@@ -16,9 +19,10 @@ from rxt_model.family import FAMILY
 BYTES = {"fp32": 4, "bf16": 2}
 
 
-def show(preset: str, as_json: bool) -> None:
-    """Print the sizes of a published model or of a preset's. Raises StageError for an unknown name."""
-    config, card = _named(preset)
+def show(preset: str, file: Path | None, sets: Sequence[str], as_json: bool) -> None:
+    """Print the sizes of a published model, or of a preset's with the settings of `file` and `sets`. Raises StageError
+    for an unknown name, and for settings of a published model."""
+    config, card = _named(preset, file, sets)
     from rxt_model.size import size_of  # builds on torch
 
     size = size_of(config)
@@ -62,18 +66,24 @@ def show(preset: str, as_json: bool) -> None:
     print_table(console, table_of(("held", "values", *BYTES), rows, numbers=True))
 
 
-def _named(name: str) -> tuple[ModelConfig, str]:
+def _named(name: str, file: Path | None, sets: Sequence[str]) -> tuple[ModelConfig, str]:
     """The config of that name, and what the model's card says."""
-    if name in FAMILY:
-        return FAMILY[name]
-    if name in PRESETS:
-        preset = PRESETS[name]()
+    changed = file is not None or bool(sets)
+    if name in PRESETS and (changed or name not in FAMILY):
+        preset = resolve(PRESETS[name](), file, sets)
         if preset.model is None or preset.tokenizer is None:
             raise StageError(
                 f"{name}: has no model, as that needs the sections {preset.curriculum[0]} and tokenizer",
                 f"rxt stage list --preset {name}",
             )
         return preset.model.with_vocabulary(preset.tokenizer.vocab_size), ""
+    if name in FAMILY:
+        if changed:
+            raise StageError(
+                f"{name}: a published model has no settings; --set and --config change a preset's",
+                "rxt model show tiny",
+            )
+        return FAMILY[name]
     known = [*FAMILY, *PRESETS]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"

@@ -43,7 +43,7 @@ def test_sizes_of_presets(preset, pattern, unit, form):
 
 
 def test_the_command_prints_what_the_page_shows(capsys):
-    models.show("beta", False)
+    models.show("beta", None, [], False)
     printed = [line.rstrip() for line in capsys.readouterr().out.strip().splitlines()]
     shown = re.search(r"rxt model show beta\n(.*?)\n```", page("docs/model.md"), re.DOTALL)[1].splitlines()
     assert printed == shown

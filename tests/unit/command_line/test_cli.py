@@ -270,10 +270,24 @@ def test_model_show_of_a_preset_is_the_model_that_it_trains(rxt):
     assert found["parts"][-1]["parameters"] == 1_686_221  # with the head of training
 
 
+def test_model_show_of_a_changed_preset_is_the_changed_model(rxt, tmp_path):
+    sets = ("--set", "pretrain.model.memory.slots=16", "--set", "tokenizer.vocab_size=1024")
+    found = json.loads(rxt("model", "show", "tiny", "--json", *sets).stdout)
+    assert found["config"]["memory"]["slots"] == 16 and found["config"]["vocab_size"] == 1_024
+    (tmp_path / "mine.toml").write_text("[pretrain.model.memory]\nslots = 8\n")
+    found = json.loads(rxt("model", "show", "beta", "--json", "--config", str(tmp_path / "mine.toml")).stdout)
+    assert found["config"]["memory"]["slots"] == 8 and found["card"] == ""
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["model", "show", "betta"], "betta: unknown model; did you mean beta?"),
+        (["model", "show", "betta", "--set", "text.length=64"], "betta: unknown model; did you mean beta?"),
+        (
+            ["model", "show", "alpha-mini", "--set", "text.length=64"],
+            "alpha-mini: a published model has no settings; --set and --config change a preset's",
+        ),
         (["run", "tny"], "tny: unknown preset; did you mean tiny?"),
         (["run", "--until", "smta"], "smta: unknown stage; did you mean smat?"),
         (["status", "--why", "sff"], "sff: unknown stage; did you mean sft?"),
