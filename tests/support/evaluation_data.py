@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES, Probe, Split
 from tokenization.shards.index import ShardIndex, write_index
+from tokenization.shards.schema import Kind
 from tokenization.shards.writer import write_shard
 
 LENGTH = 64
@@ -66,6 +68,13 @@ def make_tokenizer() -> Tokenizer:
     return Tokenizer.train(texts, 500)
 
 
+def write_shards(uri: str, kind: Kind, tokenizer: Tokenizer, rows: Mapping[Split, Iterable[Mapping[str, Any]]]) -> str:
+    """Write a shard with the rows of each split, and their index. Return `uri`."""
+    records = [write_shard(f"{uri}/{split}-00000.arrow", kind, of_split, split) for split, of_split in rows.items()]
+    write_index(uri, ShardIndex(kind, LENGTH, tokenizer.digest, tokenizer.vocab_size, tuple(records)))
+    return uri
+
+
 def make_shards(
     folder: Path, tokenizer: Tokenizer, conversations: int = 24, text_rows: int = 11, spec: DialogueSpec = SPEC
 ) -> dict[str, str]:
@@ -87,10 +96,8 @@ def make_shards(
     for i in range(text_rows):
         first, second = tokenizer.encode(texts[2 * i])[:20], tokenizer.encode(texts[2 * i + 1])[: 10 + 2 * i]
         packed.append({"input_ids": first + second, "document_starts": [0, len(first)], "language": i % 2})
-    for kind, content in (("conversations", rows), ("text", packed)):
-        uri = str(folder / kind)
-        record = write_shard(f"{uri}/test-00000.arrow", kind, content, "test")
-        write_index(uri, ShardIndex(kind, LENGTH, tokenizer.digest, tokenizer.vocab_size, (record,)))
+    write_shards(str(folder / "conversations"), "conversations", tokenizer, {"test": rows})
+    write_shards(str(folder / "text"), "text", tokenizer, {"test": packed})
     (folder / "tokenizer").mkdir()
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     return {name: str(folder / name) for name in ("conversations", "text", "tokenizer")}

@@ -77,7 +77,7 @@ def write(url: str, data: bytes) -> None:
     replace(fs, path, data)
 
 
-def write_json(url: str, value: Mapping[str, Any]) -> None:
+def write_json(url: str, value: Mapping[Any, Any]) -> None:
     """Write a small file of canonical JSON, over what was there."""
     write(url, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 

@@ -9,14 +9,17 @@ import pytest
 
 from jobs.stage.context import StageError
 from pipelines.code_digest import PACKAGES, ROOT
+from pipelines.config import PipelineConfig
+from pipelines.curriculum import curriculum
 from pipelines.overrides import known_keys, resolve
 from pipelines.presets import PRESETS
 from pipelines.presets.tiny import tiny
 from rxt_model.family import FAMILY
 from rxt_model.memory.registry import WRITES
-from tests.support.docs.stages import STAGES
+from tests.support.docs.stages import CONFIGS, STAGES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IN_NO_PRESET = "add the keys of a stage that is in no preset to OPTIONAL of tests/support/docs/stages.py"
 FILES = re.compile(r".*\.(?:json|jsonl|md|toml|txt)")
 
 
@@ -60,7 +63,7 @@ def settings(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_names_exists(page):
-    assert faults(page.read_text(encoding="utf-8")) == []
+    assert faults(page.read_text(encoding="utf-8")) == [], f"nothing has these names; {IN_NO_PRESET}"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,15 @@ def test_what_a_page_names_exists(page):
     [("stages", "stage", STAGES), ("stages", "preset", list(PRESETS)), ("model", "variant", list(WRITES))],
 )
 def test_a_table_names_all_there_are_and_no_other(page, header, names):
-    assert sorted(in_first_column((ROOT / f"docs/{page}.md").read_text(), header)) == sorted(names)
+    found = in_first_column((ROOT / f"docs/{page}.md").read_text(), header)
+    cure = f"; {IN_NO_PRESET}" if header == "stage" else ""
+    assert sorted(found) == sorted(names), f"docs/{page}.md has a row for each {header} and no other{cure}"
+
+
+def test_every_section_belongs_to_a_stage_that_is_known_here():
+    used = [stage.config for config in CONFIGS for stage in curriculum(config)]
+    sections = {name for config in CONFIGS for name, value in config if any(value is own for own in used)}
+    assert {*PipelineConfig.model_fields} - sections == {"curriculum", "execution"}, IN_NO_PRESET
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
