@@ -13,7 +13,7 @@ from pipelines.code_digest import ROOT
 
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 300  # until a command that hangs is given up
-COPIED = ("pipelines", "jobs", "rxt_model", "tokenization", "tests", "pyproject.toml", "README.md")
+COPIED = ("pipelines", "jobs", "rxt_model", "tokenization", "tests", "docs", "pyproject.toml", "README.md")
 
 
 def new_files(guide: str) -> dict[str, str]:
