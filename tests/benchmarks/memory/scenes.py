@@ -10,7 +10,7 @@ and no other value that was told.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,9 +77,10 @@ def told(count: int) -> list[Conversation]:
 
 def of_both(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Return the rates of questions about what was told, and of those about what was not."""
-    found: Sequence[Outcome] = list(outcomes)
-    never = [outcome for outcome in found if outcome.question.probe.kind == "unknown"]
-    return {"told": rate([outcome for outcome in found if outcome not in never]), "never_told": rate(never)}
+    parts: dict[str, list[Outcome]] = {"told": [], "never_told": []}
+    for outcome in outcomes:
+        parts["never_told" if outcome.question.probe.kind == "unknown" else "told"].append(outcome)
+    return {name: rate(found) for name, found in parts.items()}
 
 
 def _encoded(tokenizer: Tokenizer, conversation: Conversation, length: int) -> EncodedConversation:

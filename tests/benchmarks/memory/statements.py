@@ -148,6 +148,26 @@ def own_words() -> str:
 
 
 @statement
+def scenes() -> str:
+    names = {arm: name for (arm, writes), name in ARMS.items() if writes == "free-running"}
+    found = {arm: of_seeds("scenes", arm=arm) for arm in names}
+    own = found["rxt"]
+    rows = [
+        (names[arm], str(len(of)),
+         *(cell for part in ("told", "never_told") for cell in (
+             percent(mean(line[part]["accuracy"] for line in of), 1),
+             span((100 * line[part]["accuracy"] for line in of), ".1f"))))
+        for arm, of in found.items()
+    ]  # fmt: skip
+    return (
+        f"{own[0]['told']['n']} questions about what was told and {own[0]['never_told']['n']} about what was not, in "
+        f"{own[0]['conversations']} conversations, `tiny` trained with {seeds(own)} by the code of "
+        f"`{own[0]['artifact_commit'][:7]}` {source('scenes', *own)}. Means over seeds, and their range:\n\n"
+        + table(("who answers", "seeds", "right", "of seeds", "never told, refused", "of seeds"), rows)
+    )
+
+
+@statement
 def turn_cost() -> str:
     turns = sorted({line["turn"] for line in lines("time_to_first_token")})
     pairs = [[newest("time_to_first_token", model=m, turn=turn) for m in ("rxt", "stateless")] for turn in turns]

@@ -36,6 +36,20 @@ def test_lines_are_appended_per_arm_mode_and_group_of_questions(tmp_path, monkey
     assert all(f"`{key}`" in documented for line in lines for key in line)
 
 
+def test_questions_about_scenes_are_counted_apart_for_each_arm(tmp_path, monkeypatch):
+    tokenizer = make_tokenizer()
+    uris = make_shards(tmp_path, tokenizer, conversations=12) | save_models(tmp_path, tokenizer)
+    results = tmp_path / "scenes.jsonl"
+    command = ["scenes", "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
+    command += ["--tokenizer", f"{uris['tokenizer']}/tokenizer.json", "--training-seed", "3"]
+    monkeypatch.setattr(sys, "argv", [*command, "--conversations", "4", "--results", str(results)])
+    runpy.run_module("tests.benchmarks.memory.scenes", run_name="__main__")
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [line["arm"] for line in lines[:1]] == ["rxt"] and {"zeroed", "full_history"} <= {x["arm"] for x in lines}
+    assert all(line["conversations"] == 8 and line["told"]["n"] > 8 for line in lines)
+    assert {line["told"]["n"] for line in lines if line["arm"] != "unplanted"} == {lines[0]["told"]["n"]}
+
+
 def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatch):
     results = tmp_path / "time.jsonl"
     sizes = ["--turns", "2", "--query", "6", "--answer", "6", "--repeats", "1", "--peer-repeats", "1"]

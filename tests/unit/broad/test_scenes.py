@@ -52,6 +52,24 @@ def test_a_scene_is_in_one_split_and_has_values_of_training_alone(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_question_shares_a_rare_word_with_what_answers_it_and_none_if_nothing_does(language):
+    def beginnings(text):
+        return {word[:5] for word in words(re.sub(r"\{\w\}", " ", text))}
+
+    found = load_scenes(language)
+    times = Counter(word for scene in found for word in set().union(*map(beginnings, scene.turns)))
+    rare = {word for word, count in times.items() if count <= len(found) / 50}
+    kept = 0
+    for gender in GENDERS[language]:
+        for scene in scenes(language, "train", gender):
+            told = [beginnings(turn) & rare for turn in scene.turns]
+            assert all(beginnings(text) & told[one.told] for one in scene.asked for text in one.say)
+            assert not any(beginnings(text) & set().union(*told) for text in scene.untold)
+            kept += len(scene.asked) + len(scene.untold)
+    assert kept > 800
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_an_answer_quotes_what_a_turn_at_its_distance_told_and_no_other_value(language):
     asked = Counter()
     for conversation in conversations(language):
@@ -59,11 +77,14 @@ def test_an_answer_quotes_what_a_turn_at_its_distance_told_and_no_other_value(la
             turn = conversation.interactions[probe.turn]
             assert probe.slot == SLOT and not any(holds(turn.answer, value) for value in probe.forbidden)
             asked[probe.kind, probe.tag] += 1
+            told_values = {*probe.forbidden, *(probe.gold if probe.kind == "recall" else ())}
+            asked["confused"] += any(holds(one, other) for one, other in itertools.permutations(told_values, 2))
             if probe.kind == "recall":
                 told = conversation.interactions[probe.turn - probe.distance].query
                 quote = turn.answer.removeprefix(quoted("", language).removesuffix("."))
                 assert quote[:-1] in told and any(holds(quote, gold) for gold in probe.gold)
                 assert len(turn.query) + len(turn.answer) <= SPEC.characters
+    assert asked["confused"] == 0
     assert asked["recall", ""] > 300 and asked["unknown", "never-told"] > 50 and asked["unknown", "told-later"] > 5
 
 
