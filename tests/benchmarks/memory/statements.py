@@ -160,8 +160,8 @@ def scenes() -> str:
         for arm, of in found.items()
     ]  # fmt: skip
     return (
-        f"{own[0]['told']['n']} questions about what was told and {own[0]['never_told']['n']} about what was not, in "
-        f"{own[0]['conversations']} conversations, `tiny` trained with {seeds(own)} by the code of "
+        f"{own[0]['told']['n']:,} questions about what was told and {own[0]['never_told']['n']} about what was not, in "
+        f"{own[0]['conversations']:,} conversations, `tiny` trained with {seeds(own)} by the code of "
         f"`{own[0]['artifact_commit'][:7]}` {source('scenes', *own)}. Means over seeds, and their range:\n\n"
         + table(("who answers", "seeds", "right", "of seeds", "never told, refused", "of seeds"), rows)
     )
