@@ -26,8 +26,9 @@ class DialogueSpec(Settings):
       talk to replace.
     - `plain`: broad conversations in the plainest form: one short statement or question per turn, most about a word
       from a long list, and one form of acknowledgements, refusals, answers that quote, and answers without a quote.
-    - `scenes`: broad conversations of training and validation that tell scenes (`dialogues.broad.scenes`). Of these
-      settings, `turns`, `unknown` and `characters` count for them.
+    - `scenes`: broad conversations of training and validation that tell a scene (`dialogues.broad.scenes`). They have
+      `turns`, if their scene is short enough, at most `unknown` questions without an answer, and at most `characters`
+      in a question with its answer.
     - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
       It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
 

@@ -4,7 +4,7 @@
         --tokenizer ARTIFACT/tokenizer.json --training-seed 0
 
 The scenes are those of the test split (`tokenization.dialogues.broad.scenes`). An answer is right if it holds the value
-and no other value that was told.
+and no other value that was told, but for those of the clause to quote.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.benchmarks.memory.recall import artifact
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import encode_interactions
-from tokenization.dialogues.broad.scene_speech import tell_scenes
+from tokenization.dialogues.broad.scene_speech import tell_scene
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.hashing import stable_hash
 from tokenization.records import LANGUAGES, Conversation
@@ -69,7 +69,7 @@ def main() -> None:
 def told(count: int) -> list[Conversation]:
     """Return `count` conversations of each language."""
     return [
-        tell_scenes(SPEC, language, "test", Random(stable_hash(f"benchmark/{name}")), name)
+        tell_scene(SPEC, language, "test", Random(stable_hash(f"benchmark/{name}")), name)
         for language in LANGUAGES
         for name in (f"scenes-{language}-{index}" for index in range(count))
     ]

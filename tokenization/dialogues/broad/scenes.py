@@ -28,6 +28,7 @@ from tokenization.records import Language, Split
 LEAST_VALUES = 2  # of a letter that belong to training; a scene with fewer is left out
 STEM = 5  # letters of a word that its forms share
 COMMON = 0.02  # share of the scenes that have a common word in their turns, at least
+_MUTE = frozenset("i me my no nie you".split())  # values of these words alone stand in answers by chance
 _LETTER = re.compile(r"\{([a-h])\}")
 _ASK = {"say", "value", "quote"}
 
@@ -74,7 +75,8 @@ def scenes(language: Language, split: Split, gender: str = "") -> tuple[Scene, .
 
 @cache
 def load_scenes(language: Language) -> tuple[Scene, ...]:
-    """Load the scenes of a language, with the values of training. Raises PhrasebookError."""
+    """Load the scenes of a language, with the values of training and the questions that a clause answers. Raises
+    PhrasebookError."""
     return read_scenes(FOLDER / language)
 
 
@@ -120,12 +122,14 @@ def _scene(where: str, entry: Mapping[str, Any]) -> Scene:
     letters = {letter for turn in turns for letter in _LETTER.findall(turn)}
     values = {name: tuple(entry[name]) for name in entry if name not in ("turns", "ask", "untold")}
     require(letters == set(values), where, f"the turns have the letters {sorted(letters)}, not {sorted(values)}")
-    asked = tuple(_asked(where, one, turns, values) for one in entry.get("ask", ()))
+    asked = [_asked(where, one, turns, values) for one in entry.get("ask", ())]
     require(bool(asked) and bool(entry.get("untold")), where, "no ask, or nothing untold")
     trained = {
-        name: tuple(one for one in listed if split_of_value((one,)) == "train") for name, listed in values.items()
+        name: tuple(one for one in listed if split_of_value((one,)) == "train" and not _MUTE.issuperset(words(one)))
+        for name, listed in values.items()
     }
-    return Scene(turns, trained, asked, tuple(entry["untold"]))
+    clauses = tuple(one for one in asked if words(_LETTER.sub(" ", one.quote)))
+    return Scene(turns, trained, clauses, tuple(entry["untold"]))
 
 
 def _asked(where: str, entry: Mapping[str, Any], turns: tuple[str, ...], values: Mapping[str, Any]) -> Asked:

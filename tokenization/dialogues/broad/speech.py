@@ -10,7 +10,7 @@ from tokenization.dialogues.broad.facts import OPEN, OPEN_IN_PLAIN, Fact, FactDr
 from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.plan import ScriptTurn, write_script
-from tokenization.dialogues.broad.scene_speech import tell_scenes
+from tokenization.dialogues.broad.scene_speech import tell_scene
 from tokenization.dialogues.broad.sentences import closed, fill, joined, quotable
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
@@ -41,7 +41,7 @@ def generate_broad(
     rng = Random(stable_hash(f"broad/{language}/{split}/{seed}/{index}"))
     name = f"broad-{language}-{split}-{seed}-{index}"
     if spec.scenes and split != "test" and rng.random() < spec.scenes:
-        return tell_scenes(spec, language, split, rng, name, distractors)
+        return tell_scene(spec, language, split, rng, name, distractors)
     plain = spec.plain > 0 and rng.random() < spec.plain
     script = write_script(spec, rng, again=split == "train", plain=plain)
     speech = _Speech(spec, language, split, rng, distractors, script.facts, plain)
