@@ -42,11 +42,11 @@ def test_questions_about_scenes_are_counted_apart_for_each_arm(tmp_path, monkeyp
     results = tmp_path / "scenes.jsonl"
     command = ["scenes", "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
     command += ["--tokenizer", f"{uris['tokenizer']}/tokenizer.json", "--training-seed", "3"]
-    monkeypatch.setattr(sys, "argv", [*command, "--conversations", "4", "--results", str(results)])
+    monkeypatch.setattr(sys, "argv", [*command, "--conversations", "2", "--results", str(results)])
     runpy.run_module("tests.benchmarks.memory.scenes", run_name="__main__")
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert [line["arm"] for line in lines[:1]] == ["rxt"] and {"zeroed", "full_history"} <= {x["arm"] for x in lines}
-    assert all(line["conversations"] == 8 and line["told"]["n"] > 8 for line in lines)
+    assert all(line["conversations"] == 4 and line["told"]["n"] > 3 for line in lines)
     assert {line["told"]["n"] for line in lines if line["arm"] != "unplanted"} == {lines[0]["told"]["n"]}
 
 
