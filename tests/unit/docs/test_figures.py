@@ -34,7 +34,6 @@ ALLOWED = {
     "room for 3 GB": "what we ask for, with a margin",
     "more than 227 KB of shared memory": "limit of the hardware",
     "3 to 4.5 times the dense layer": "rule that a valid run keeps to",
-    "about 12 minutes on two idle cores": "what a contributor plans for",
 }
 
 
