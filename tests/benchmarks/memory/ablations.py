@@ -28,9 +28,9 @@ from jobs.evaluation.speakers import ReactiveSpeaker
 from jobs.stage.model_folder import load_model
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import active_parameters
+from tests.benchmarks.memory.speaking import encode
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.conversations.template import encode_interactions
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.dialogues.wording import generate
 from tokenization.records import LANGUAGES
@@ -127,21 +127,11 @@ def measured(stages: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def asked(spec: DialogueSpec, tokenizer: Tokenizer, length: int) -> list[EncodedConversation]:
     """Return the conversations of a test, encoded."""
-    found = []
-    for language in LANGUAGES:
-        for index in range(CONVERSATIONS):
-            conversation = generate(spec, language, "test", 1, index)
-            turns = encode_interactions(tokenizer, conversation.interactions, length)
-            found.append(
-                EncodedConversation(
-                    id=conversation.id,
-                    language=language,
-                    queries=tuple(turn.input_ids[: turn.answer_start] for turn in turns),
-                    answers=tuple(turn.input_ids[turn.answer_start :] for turn in turns),
-                    probes={probe.turn: probe for probe in conversation.probes},
-                )
-            )
-    return found
+    return [
+        encode(tokenizer, generate(spec, language, "test", 1, index), length)
+        for language in LANGUAGES
+        for index in range(CONVERSATIONS)
+    ]
 
 
 def _unknown(outcome: Outcome) -> bool:

@@ -20,7 +20,7 @@ from jobs.evaluation.own_words.tables import summarise, tally
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.size import active_parameters, parameters
 from tests.benchmarks.memory.nearest_turn import ARM, quote_nearest_turns
-from tests.benchmarks.memory.recall import artifact
+from tests.benchmarks.memory.speaking import artifact
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 

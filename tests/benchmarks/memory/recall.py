@@ -7,20 +7,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import fsspec
 import torch
 
 from jobs.evaluation.conversations import load_conversations
 from jobs.evaluation.rates import Outcome, rate, tabulate
 from jobs.evaluation.recall import ask
-from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
-from jobs.stage.model_folder import load_model, require_tokenizer
-from rxt_model.baseline import StatelessDecoder
-from rxt_model.size import active_parameters, parameters
+from tests.benchmarks.memory.speaking import load_speaker
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.records import BROAD
@@ -44,15 +39,8 @@ def main() -> None:
     }
     lines = []
     for uri in filter(None, (arguments.model, arguments.baseline)):
-        model = load_model(uri)
-        require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
-        stateless = isinstance(model, StatelessDecoder)
-        speaker = StatelessSpeaker(model) if stateless else ReactiveSpeaker(model, arguments.seed)
-        about = common | {
-            **artifact(uri.rstrip("/").rpartition("/")[0]),
-            "parameters": parameters(model),
-            "active_parameters": active_parameters(model),
-        }
+        speaker, model = load_speaker(uri, tokenizer, arguments.seed)
+        about = common | model
         for forced in (False, True):
             outcomes, _ = ask(
                 speaker, tokenizer, conversations, arguments.batch_size, teacher_forced=forced, controls=not forced
@@ -83,13 +71,6 @@ def by_generator(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
             name = "broad" if probe.slot.startswith(f"{BROAD}/") else "template"
             told.setdefault(name, []).append(outcome)
     return {name: rate(found) for name, found in sorted(told.items())}
-
-
-def artifact(folder: str) -> dict[str, str]:
-    """Return stage and id of an artifact, and the commit that made it (empty if the folder has no manifest)."""
-    fs, path = fsspec.url_to_fs(f"{folder}/manifest.json")
-    manifest = json.loads(fs.cat(path)) if fs.exists(path) else {"provenance": {"commit": ""}}
-    return {"artifact": "/".join(folder.split("/")[-2:]), "artifact_commit": manifest["provenance"]["commit"]}
 
 
 def parse() -> argparse.Namespace:

@@ -17,17 +17,11 @@ from typing import Any
 
 import torch
 
-from jobs.evaluation.conversations import EncodedConversation
 from jobs.evaluation.rates import Outcome, rate
 from jobs.evaluation.recall import ask
-from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
-from jobs.stage.model_folder import load_model, require_tokenizer
-from rxt_model.baseline import StatelessDecoder
-from rxt_model.size import active_parameters, parameters
-from tests.benchmarks.memory.recall import artifact
+from tests.benchmarks.memory.speaking import encode, load_speaker
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.conversations.template import encode_interactions
 from tokenization.dialogues.broad.scene_speech import tell_scene
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.hashing import stable_hash
@@ -48,16 +42,11 @@ def main() -> None:
     }
     lines = []
     for uri in filter(None, (arguments.model, arguments.baseline)):
-        model = load_model(uri)
-        require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
-        stateless = isinstance(model, StatelessDecoder)
-        speaker = StatelessSpeaker(model) if stateless else ReactiveSpeaker(model, 0)
-        encoded = [_encoded(tokenizer, conversation, model.config.length) for conversation in conversations]
+        speaker, model = load_speaker(uri, tokenizer, 0)
+        encoded = [encode(tokenizer, conversation, speaker.model.config.length) for conversation in conversations]
         outcomes, _ = ask(speaker, tokenizer, encoded, 64, teacher_forced=False, controls=True)
-        about = {"parameters": parameters(model), "active_parameters": active_parameters(model)}
-        about |= common | artifact(uri.rstrip("/").rpartition("/")[0])
         lines += [
-            about | {"arm": arm} | of_both(outcome for outcome in outcomes if outcome.arm == arm)
+            common | model | {"arm": arm} | of_both(outcome for outcome in outcomes if outcome.arm == arm)
             for arm in speaker.arms
         ]
     append(arguments.results, lines)
@@ -81,17 +70,6 @@ def of_both(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     for outcome in outcomes:
         parts["never_told" if outcome.question.probe.kind == "unknown" else "told"].append(outcome)
     return {name: rate(found) for name, found in parts.items()}
-
-
-def _encoded(tokenizer: Tokenizer, conversation: Conversation, length: int) -> EncodedConversation:
-    turns = list(encode_interactions(tokenizer, conversation.interactions, length))
-    return EncodedConversation(
-        id=conversation.id,
-        language=conversation.language,
-        queries=tuple(turn.input_ids[: turn.answer_start] for turn in turns),
-        answers=tuple(turn.input_ids[turn.answer_start :] for turn in turns),
-        probes={probe.turn: probe for probe in conversation.probes},
-    )
 
 
 def parse() -> argparse.Namespace:

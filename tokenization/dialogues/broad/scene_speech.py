@@ -61,10 +61,13 @@ class _SceneSpeech:
         kind = self.rng.choices(("tell", "ask", "talk"), weights)[0] if any(weights) else "talk"
         if kind == "tell":
             self.at.append(number)
-            return Interaction(self._sentence(self.scene.turns[len(self.at) - 1]), self._acknowledgement()), None
+            statement = self._sentence(self.scene.turns[len(self.at) - 1])
+            return Interaction(statement, self.phrasing.phrase("acknowledge")), None
         if kind == "ask" and self.untold and self.rng.random() < self.spec.unknown:
             return self._ask_untold(number)
-        return (kind == "ask" and self._ask(number, self.asks.pop())) or (self._talk(), None)
+        if kind == "ask" and (answered := self._ask(number, self.asks.pop())):
+            return answered
+        return self._talk(), None
 
     def _ask(self, number: int, asked: Asked) -> tuple[Interaction, Probe] | None:
         """Ask for a value, unless no wording leaves room for the answer."""
@@ -104,9 +107,6 @@ class _SceneSpeech:
         """Fill a sentence. It begins with a capital if it begins with a value."""
         filled = self._filled(text)
         return filled[0].upper() + filled[1:] if text.startswith("{") else filled
-
-    def _acknowledgement(self) -> str:
-        return self.phrasing.phrase("acknowledge")
 
     def _talk(self) -> Interaction:
         if self.distractors and self.rng.random() < REAL_TALK:

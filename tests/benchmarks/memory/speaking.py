@@ -1,0 +1,49 @@
+"""What benchmarks of memory have in common: a model that answers, what a line says of it, and encoded conversations."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import fsspec
+
+from jobs.evaluation.conversations import EncodedConversation
+from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
+from jobs.stage.model_folder import load_model, require_tokenizer
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.size import active_parameters, parameters
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.template import encode_interactions
+from tokenization.records import Conversation
+
+
+def load_speaker(
+    uri: str, tokenizer: Tokenizer, seed: int
+) -> tuple[ReactiveSpeaker | StatelessSpeaker, dict[str, Any]]:
+    """Load the model in a folder `ARTIFACT/model`. Return it as a speaker, and the keys of a line about it. `seed`
+    draws initial memories. Raises the errors of `load_model`, and one if the model has another tokenizer."""
+    model = load_model(uri)
+    require_tokenizer(model.config.tokenizer_digest, uri, tokenizer)
+    stateless = isinstance(model, StatelessDecoder)
+    speaker = StatelessSpeaker(model) if stateless else ReactiveSpeaker(model, seed)
+    sizes = {"parameters": parameters(model), "active_parameters": active_parameters(model)}
+    return speaker, artifact(uri.rstrip("/").rpartition("/")[0]) | sizes
+
+
+def artifact(folder: str) -> dict[str, str]:
+    """Return stage and id of an artifact, and the commit that made it (empty if the folder has no manifest)."""
+    fs, path = fsspec.url_to_fs(f"{folder}/manifest.json")
+    manifest = json.loads(fs.cat(path)) if fs.exists(path) else {"provenance": {"commit": ""}}
+    return {"artifact": "/".join(folder.split("/")[-2:]), "artifact_commit": manifest["provenance"]["commit"]}
+
+
+def encode(tokenizer: Tokenizer, conversation: Conversation, length: int) -> EncodedConversation:
+    """Encode a conversation in interactions of at most `length` tokens."""
+    turns = list(encode_interactions(tokenizer, conversation.interactions, length))
+    return EncodedConversation(
+        id=conversation.id,
+        language=conversation.language,
+        queries=tuple(turn.input_ids[: turn.answer_start] for turn in turns),
+        answers=tuple(turn.input_ids[turn.answer_start :] for turn in turns),
+        probes={probe.turn: probe for probe in conversation.probes},
+    )
