@@ -16,7 +16,8 @@ def closing_lines(invocation: Invocation, statuses: Mapping[str, StageStatus], u
     open_stages = [status for status in statuses.values() if not status.is_complete]
     if not open_stages:
         return [f"next: {run if until else invocation.chat()}"]
-    first = next(status for status in open_stages if status.state != "blocked")
+    ready = [status for status in open_stages if status.state != "blocked"]
+    first = next((status for status in ready if _asked(status)), ready[0])
     name, rest = first.stage.name, len(open_stages) - 1
     asked = _asked(first)
     if asked is None:

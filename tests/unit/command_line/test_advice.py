@@ -96,6 +96,13 @@ def test_the_last_line_is_the_command_that_the_failure_asks_for(store, broken, e
     assert rxt("stage", "rerun", "export").stderr.splitlines()[-1] == f"next: {following}"
 
 
+def test_what_a_failure_asks_for_comes_before_a_stage_that_nobody_has_run(store, broken, monkeypatch):
+    monkeypatch.setattr(session, "curriculum", lambda config=None: [toy("aside", function="makes"), *graph()])
+    broken["pretrain"] = StageError("no rows", Look())
+    rxt("run", "--until", "pretrain")
+    assert last(rxt("status")) == "next: rxt stage show pretrain   since pretrain failed"
+
+
 def test_resuming_is_not_offered_where_something_else_comes_first(store, broken):
     broken["pretrain"] = StageError("shard x is damaged", Rerun("text-shards"))
     text = rxt("run").stdout
