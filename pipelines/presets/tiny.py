@@ -63,7 +63,7 @@ def tiny() -> PipelineConfig:
         copying=True,
     )
     dialogues = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.3, broad=0.6, plain=0.5)
-    harder = replace(dialogues, update=0.3, unknown=0.3)
+    harder = replace(dialogues, update=0.3, unknown=0.3, scenes=0.2)
     fast = OptimizerConfig(lr=3e-3, matrices="muon", warmup_steps=40, decay=0.3)
     conversations_as: dict[str, Any] = dict(other_turns=0.3, alike=32, text_batch_size=2, text_every=2)
     return PipelineConfig(
