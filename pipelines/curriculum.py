@@ -34,9 +34,9 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                           version=7)
     trained = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
-                             {"shards": text}, begins=True, version=6),
-        "mlm": Training("the encoder alone, on masked tokens", "jobs.separate.mlm:mlm", {"shards": text}, begins=True,
-                        version=2),
+                             {"shards": text, "tokenizer": tok}, begins=True, version=8),
+        "mlm": Training("the encoder alone, on masked tokens", "jobs.separate.mlm:mlm",
+                        {"shards": text, "tokenizer": tok}, begins=True, version=4),
         "lm": Training("the decoder alone, with the embedding of the encoder", "jobs.separate.lm:lm", {"shards": text}),
         "sft": Training("joint fine-tuning on interactions", "jobs.training.sft:sft", {"shards": interactions},
                         version=3),
@@ -52,8 +52,8 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     })
     base = dag.add("baseline", "a stateless decoder of equal active size", "jobs.training.baseline:baseline",
                    "baseline",
-                   {"text": text, "interactions": interactions, "conversations": conversations, "model": trained[0]},
-                   version=5)
+                   {"text": text, "interactions": interactions, "conversations": conversations, "model": trained[0],
+                    "tokenizer": tok}, version=7)
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
                   {"model": trained[-1], "baseline": base, "text": text, "shards": conversations, "tokenizer": tok,

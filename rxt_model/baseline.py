@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput
 from rxt_model.initialise import initialise, start_copying
-from rxt_model.layers.marks import mark_table
+from rxt_model.layers.marks import mark_table, no_spelling
 from rxt_model.model import ReactiveTransformer, TokenModel
 from rxt_model.size import active_parameters
 
@@ -23,6 +23,7 @@ class StatelessDecoder(TokenModel):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         self.mark_table = mark_table(config, config.vocab_size)
+        self.register_buffer("spelling", no_spelling(config, config.vocab_size))
         self.decoder = Decoder(config, config.vocab_size, stateful=False)
         initialise(self, config.initial_layers + config.stateful_layers + config.final_layers)
         if config.copy_start:

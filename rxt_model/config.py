@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
+STEM_LETTERS = 5
+"""Letters of a stem (`layers.stems`)."""
+
 
 class ConfigError(ValueError):
     """A configuration is invalid. The message names the field, its value and the rule."""
@@ -252,7 +255,7 @@ class Architecture(_Strict):
     @property
     def slot_dim(self) -> int:
         """The width of encoder states and slots. With a copying head they carry a mark beside the state."""
-        return self.dim + (2 * self.signature_dim + self.term_dim + 2 if self.copying else 0)
+        return self.dim + (2 * self.signature_dim + STEM_LETTERS + self.term_dim + 2 if self.copying else 0)
 
     def with_vocabulary(self, vocab_size: int, tokenizer_digest: str = "") -> ModelConfig:
         own = {f.name: getattr(self, f.name) for f in fields(Architecture)}

@@ -31,7 +31,7 @@ from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.marks import edges, mark_table
+from rxt_model.layers.marks import edges, mark_table, no_spelling
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
@@ -46,7 +46,14 @@ class TokenModel(nn.Module):
     config: ModelConfig
     embedding: nn.Embedding
     mark_table: nn.Embedding | None
+    spelling: Tensor | None
     decoder: Decoder
+
+    def spell(self, spelling: Tensor) -> None:
+        """Take the spelling of the vocabulary, [V, 6] uint8 (`layers.stems`). A model that has none knows no stems, and
+        one without a copying head needs none."""
+        if self.spelling is not None:
+            self.spelling.copy_(spelling)
 
     def logits(self, output: DecoderOutput) -> Tensor:
         """Return the logits [.., V] of the decoder's output at tokens [..]. With a copying head they are the
@@ -88,12 +95,12 @@ class TokenModel(nn.Module):
         return ids.new_full((1, ids.shape[1]), self.config.tokens.pad)
 
     def _rows(self, ids: Tensor) -> Tensor | None:
-        """Return the rows of the mark table and the edges of ids [R], [R, s + t + 2 + 3], or None for a model that has
-        no such table."""
-        if self.mark_table is None:
+        """Return the rows of the mark table, of the spelling, and the edges of ids [R], [R, s + t + 2 + 6 + 3], or None
+        for a model that has no such table."""
+        if self.mark_table is None or self.spelling is None:
             return None
-        rows = self.mark_table(ids)
-        return torch.cat((rows, edges(ids, self.config.tokens).to(rows.dtype)), -1)
+        rows, beside = self.mark_table(ids), (self.spelling[ids], edges(ids, self.config.tokens))
+        return torch.cat((rows, *(part.to(rows.dtype) for part in beside)), -1)
 
     def _rope(self, positions: Tensor) -> Tensor:
         return rope(positions, self.config.head_dim, self.config.rope_base)
@@ -124,6 +131,7 @@ class ReactiveTransformer(TokenModel):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         self.mark_table = mark_table(config, config.vocab_size)
+        self.register_buffer("spelling", no_spelling(config, config.vocab_size))
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, config.vocab_size)
         self.memory_attention = MemoryAttention(config)

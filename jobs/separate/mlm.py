@@ -16,7 +16,7 @@ from jobs.stage.inputs import open_index
 from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
-from jobs.training.recipe import Inputs, Recipe, simple_recipe, text_rows
+from jobs.training.recipe import Inputs, Recipe, simple_recipe, spelled, text_rows
 from rxt_model.losses import cross_entropy
 from rxt_model.model import ReactiveTransformer, seeded
 
@@ -30,7 +30,7 @@ def recipe(config: MlmConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
     """Train a new model, whose weights depend on the seed alone, on rows of text."""
     index = open_index(inputs["shards"])
     shape = config.model.with_vocabulary(index.vocab_size, index.tokenizer_digest)
-    model = seeded(lambda: ReactiveTransformer(shape), config.seed)
+    model = spelled(seeded(lambda: ReactiveTransformer(shape), config.seed), inputs)
     return simple_recipe(MaskedLM(model, config), config, inputs["shards"], text_rows, share)
 
 

@@ -14,7 +14,7 @@ from jobs.training.batching.reader import WHOLE, Share, batch_reader
 from jobs.training.fit import fit
 from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.rehearsal import with_text
-from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, text_rows, validation_batch
+from jobs.training.recipe import MODEL, Inputs, Recipe, interaction_rows, spelled, text_rows, validation_batch
 from rxt_model.baseline import StatelessDecoder, matching_config
 from rxt_model.model import seeded
 
@@ -27,7 +27,7 @@ def baseline(ctx: StageContext, config: BaselineConfig) -> dict[str, float | str
 def recipe(config: BaselineConfig, inputs: Inputs, share: Share = WHOLE) -> Recipe:
     """Train on text, then on interactions, then on whole conversations. Each phase starts its rows from the first."""
     shape = matching_config(open_model_config(inputs[MODEL]))
-    objective = NextToken(seeded(lambda: StatelessDecoder(shape), config.seed), config)
+    objective = NextToken(spelled(seeded(lambda: StatelessDecoder(shape), config.seed), inputs), config)
     text, interactions, conversations = (inputs[name] for name in ("text", "interactions", "conversations"))
     collates = [text_rows, interaction_rows(interactions), history_rows(conversations, config)]
     *earlier, last = [

@@ -8,7 +8,7 @@ from jobs.stage.inputs import open_index
 from jobs.training.batching.reader import WHOLE, Share
 from jobs.training.fit import fit
 from jobs.training.objectives.joint_lm import JointLM
-from jobs.training.recipe import Inputs, Recipe, simple_recipe, text_rows
+from jobs.training.recipe import Inputs, Recipe, simple_recipe, spelled, text_rows
 from rxt_model.model import ReactiveTransformer, seeded
 
 
@@ -21,5 +21,5 @@ def recipe(config: PretrainConfig, inputs: Inputs, share: Share = WHOLE) -> Reci
     """Train a new model, whose weights depend on the seed alone, on rows of text."""
     index = open_index(inputs["shards"])
     shape = config.model.with_vocabulary(index.vocab_size, index.tokenizer_digest)
-    model = seeded(lambda: ReactiveTransformer(shape), config.seed)
+    model = spelled(seeded(lambda: ReactiveTransformer(shape), config.seed), inputs)
     return simple_recipe(JointLM(model, config), config, inputs["shards"], text_rows, share)

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TypeVar
 
 import torch
 
 from jobs.configs.training import StageConfig, TrainingConfig
 from jobs.stage.context import Artifact, Look, StageError
-from jobs.stage.inputs import open_index, open_reader
+from jobs.stage.inputs import open_index, open_reader, open_tokenizer
+from jobs.stage.model_folder import require_tokenizer
 from jobs.stage.model_input import check_model, open_model_config
 from jobs.training.batching.batches import ROW, Batch, Lengths, interaction_batch, text_batch
 from jobs.training.batching.reader import Collate, Share, batch_reader
 from jobs.training.objectives.base import Objective
+from rxt_model.model import TokenModel
 from rxt_model.moe.selection_bias import add_selection_bias
+from tokenization.bpe.spelling import spelling
 from tokenization.records import ShardRow
 
 Inputs = Mapping[str, Artifact]
 
-MODEL = "model"  # the input that is a model; every other input of a training stage is a set of shards
+MODEL, TOKENIZER = "model", "tokenizer"  # every other input of a training stage is a set of shards
+
+Made = TypeVar("Made", bound=TokenModel)
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,22 @@ class Recipe:
 
 
 def check(inputs: Inputs) -> None:
-    """Raise StageError unless weights and shards are undamaged and were made with the same tokenizer."""
+    """Raise StageError unless weights, shards and tokenizer are undamaged and belong together."""
     model = None
+    tokenizer = open_tokenizer(inputs[TOKENIZER]) if TOKENIZER in inputs else None
     if MODEL in inputs:
         check_model(inputs[MODEL])
         model = open_model_config(inputs[MODEL])
     for name, artifact in inputs.items():
-        if name == MODEL:
+        if name in (MODEL, TOKENIZER):
             continue
         uri, index = artifact.uri, open_index(artifact)
         for split in {record.split for record in index.files}:
             open_reader(artifact, split)
         if not index.rows("train"):
             raise StageError(f"{uri} holds no training rows", Look())
+        if tokenizer is not None:
+            require_tokenizer(index.tokenizer_digest, uri, tokenizer)
         if model is None:
             continue
         if index.tokenizer_digest != model.tokenizer_digest:
@@ -67,6 +76,14 @@ def build(name: str, config: StageConfig, inputs: Inputs, share: Share) -> Recip
     if config.bias_speed:
         add_selection_bias(recipe.objective.model)
     return recipe
+
+
+def spelled(model: Made, inputs: Inputs) -> Made:
+    """Tell a new model how its tokens are spelled, if it has a copying head. Raises StageError for a damaged
+    tokenizer."""
+    if model.spelling is not None:
+        model.spell(torch.from_numpy(spelling(open_tokenizer(inputs[TOKENIZER]))))
+    return model
 
 
 def simple_recipe(

@@ -4,8 +4,8 @@
 
 Sources are the slots (or raw encoder states) of the last stateful layer, and the tokens of the interaction so far.
 `a` is one softmax over all sources, `c` a learned share. A slot holds embeddings alone, no ids: the head itself names
-the token that it holds (`SlotTokens`). Beside its state it carries a mark, made of the learned vectors of the tokens
-around it (`layers.marks`).
+the token that it holds (`SlotTokens`). Beside its state it carries a mark, made of learned vectors and of the spelling
+of the tokens around it (`layers.marks`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
 class CopySource(NamedTuple):
-    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + t + 2] of G
+    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + 5 + t + 2] of G
     conversations, which of them may be copied, `usable` [G, M] or [B, M], and which interactions correct which, `links`
     [G, M, M] (`layers.corrections`)."""
 

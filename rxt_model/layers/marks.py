@@ -1,20 +1,24 @@
 """A mark says where a token stands: which two tokens come before it (its signature), which word of a query it is (its
-term), how much this word weighs where it is told, and how many interactions ago it was said (its age).
+stem and its term), how much this word weighs where it is told, and how many interactions ago it was said (its age).
 
 Marks are made of a table with one row per token. A row has `signature` columns, `term` columns, and two weights: that
-of the word where it is told, and that where it is asked. Only words of a query have a term and weights. A query is all
-before thinking and answer. The encoder puts a token's mark beside its state, so every slot carries one.
-`layers.matching` compares marks. So a new model finds, from its first step on, what was said in the same words.
-Attention alone takes long to learn this in a small model.
+of the word where it is told, and that where it is asked. Beside it stand the token's spelling (`layers.stems`) and its
+edges (`edges`). Only words of a query have a stem, a term and weights. A query is all before thinking and answer. The
+encoder puts a token's mark beside its state, so every slot carries one. `layers.matching` compares marks. So a new
+model finds, from its first step on, what was said in the same words. Attention alone takes long to learn this in a
+small model.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture, ControlTokens
+from rxt_model.layers.stems import SPELLED, stems
 
 EDGES = 3  # columns that `edges` adds to a row of the table
 
@@ -22,6 +26,11 @@ EDGES = 3  # columns that `edges` adds to a row of the table
 def mark_table(config: Architecture, vocab_size: int) -> nn.Embedding | None:
     """Make the table of a model with a copying head: rows of `signature_dim` + `term_dim` + 2 columns."""
     return nn.Embedding(vocab_size, config.signature_dim + config.term_dim + 2) if config.copying else None
+
+
+def no_spelling(config: Architecture, vocab_size: int) -> Tensor | None:
+    """Return the spelling of a vocabulary that is not known, for a model with a copying head (`layers.stems`)."""
+    return torch.zeros(vocab_size, SPELLED, dtype=torch.uint8) if config.copying else None
 
 
 def signatures(rows: Tensor, positions: Tensor, distance: int) -> Tensor:
@@ -42,22 +51,43 @@ def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
     return torch.stack((ids == tokens.bos, answers, ids > tokens.highest), -1)
 
 
-def terms(rows: Tensor, opens: Tensor) -> Tensor:
-    """Return the term columns and the weights of tokens, [B, S, t + 2], from their rows and edges [B, S, t + 2 + 3]:
-    zeros outside words of queries. A query ends with the token that begins thinking or an answer. `opens` [B, S] marks
-    the tokens where interactions begin."""
+class Words(NamedTuple):
+    """Tokens as words of queries: their `stem` [B, S, 5], `term` [B, S, t], and what they weigh where they are `told`
+    and where they are `asked` [B, S]. All are 0 outside words of queries."""
+
+    stem: Tensor
+    term: Tensor
+    told: Tensor
+    asked: Tensor
+
+    @property
+    def said(self) -> Tensor:
+        """Which tokens are words of queries, [B, S]."""
+        return self.term.any(-1)
+
+    def since(self, first: int) -> Words:
+        """Leave out the tokens before `first`."""
+        return Words(*(part[:, first:] for part in self))
+
+
+def words(rows: Tensor, opens: Tensor) -> Words:
+    """Return the words of tokens from their rows without a signature, [B, S, t + 2 + 6 + 3]. A query ends with the
+    token that begins thinking or an answer. `opens` [B, S] marks the tokens where interactions begin."""
     places = torch.arange(1, rows.shape[1] + 1, device=rows.device)
     opened, answered = (((places * at).cummax(-1).values) for at in (opens, rows[..., -2] > 0))
-    return rows[..., :-EDGES] * ((answered <= opened) & (rows[..., -1] > 0))[..., None]
+    said = ((answered <= opened) & (rows[..., -1] > 0))[..., None]
+    table, spelled, _ = rows.split((rows.shape[-1] - SPELLED - EDGES, SPELLED, EDGES), -1)
+    own = table * said
+    return Words(stems(spelled, opens) * said, own[..., :-2], own[..., -2], own[..., -1])
 
 
 def marks(rows: Tensor, positions: Tensor, documents: Tensor, signature: int) -> Tensor:
-    """Return the marks [B, T, 2 s + t + 2] of the tokens of whole interactions, of age 0, from their rows of the table
-    and their edges, [B, T, s + t + 2 + 3], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature`
-    is s."""
+    """Return the marks [B, T, 2 s + 5 + t + 2] of the tokens of whole interactions, of age 0, from their rows
+    [B, T, s + t + 2 + 6 + 3], zero at padding. `documents` [B, T] are numbers, -1 at padding; `signature` is s."""
     before = signatures(rows[..., :signature], positions, 1)
-    own = terms(rows[..., signature:], positions == 0)[..., :-1]
-    return F.pad(torch.cat((before, own), -1), (0, 1)) * (documents >= 0)[..., None]
+    own = words(rows[..., signature:], positions == 0)
+    mark = torch.cat((before, own.stem, own.term, own.told[..., None]), -1)
+    return F.pad(mark, (0, 1)) * (documents >= 0)[..., None]
 
 
 def with_age(states: Tensor, ages: Tensor) -> Tensor:

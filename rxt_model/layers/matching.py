@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rxt_model.config import Architecture
+from rxt_model.config import STEM_LETTERS, Architecture
 from rxt_model.layers.corrections import Corrections, corrected
 from rxt_model.layers.coverage import covering, shares_of, unit, weighing
-from rxt_model.layers.marks import EDGES, signatures, terms
+from rxt_model.layers.marks import EDGES, Words, signatures, words
 from rxt_model.layers.parts import wide
 from rxt_model.layers.runs import LONGEST, runs
+from rxt_model.layers.stems import share
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
@@ -23,6 +24,7 @@ NEVER = -1e4  # score of a source that is never used; finite, so that rows witho
 MATCH = 4.0  # score of an equal token before, at the start
 FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of a fresh embedding
 GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
+STEM_COSINES = {3: 0.2, 4: 0.6, 5: 1.0}  # cosine of words that share so many letters, at least, at the start
 FOLLOW = 1.0  # score of each token of a run before, at the start
 
 
@@ -54,7 +56,7 @@ class Matching(nn.Module):
     correction ("Actually, ...") win over what it corrects. Where interaction n corrects others by c_nm
     (`layers.corrections`), its largest cosine is at least sum_m c_nm (the largest of m + 1) - 1. A score of 0 is as
     likely as "nothing matches". Each word of the query counts once, so a long statement is found as easily as a short
-    one.
+    one. Words that share 3, 4 or 5 letters of their stems (`layers.stems`) have at least a learned cosine.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
     a source follows (`layers.runs`) adds a learned constant. Sources stand in the order in which they were written.
@@ -67,6 +69,7 @@ class Matching(nn.Module):
         self.width, self.term_dim, self.stateful = config.signature_dim, config.term_dim, stateful
         scale = MATCH * (config.signature_dim + config.term_dim + 2) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
+        self.stem_cosines = nn.Parameter(torch.tensor(list(STEM_COSINES.values())))
         start = (GAIN, THRESHOLD, RECENCY, FOLLOW)
         self.gain, self.threshold, self.recency, self.follow = (
             nn.Parameter(torch.full((1,), value)) for value in start
@@ -75,28 +78,29 @@ class Matching(nn.Module):
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None) -> Matches:
-        """Compare tokens, of which `rows` [R, s + t + 2 + 3] are the rows of the table and the edges, with what can be
+        """Compare tokens, of which `rows` [R, s + t + 2 + 6 + 3] are the rows (`layers.marks`), with what can be
         copied from memory, and with the tokens of the sequence itself."""
         seen, ids, positions, place, visible = self._seen(rows, tokens)
         opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
-        before, words = seen[..., : self.width], terms(seen[..., self.width :], opens)
+        before, said = seen[..., : self.width], words(seen[..., self.width :], opens)
         asked = _at(signatures(before, positions, 0), place) @ self.weight
         first = 0 if self.stateful or tokens.cache is None else _first(opens, place)
         repeated = _at(runs(ids[:, first:], ids, torch.ones_like(opens), ~opens), place - first) * visible
         own = wide(asked @ signatures(before, positions, 1).transpose(1, 2)) + self.follow * repeated
-        own_run = (repeated * words.any(-1)[:, None]).amax(-1)
+        own_run = (repeated * said.said[:, None]).amax(-1)
         if not self.stateful:
-            found = self._history(ids, words, opens.cumsum(-1), place, visible, first, tokens)
+            found = self._history(ids, said, opens.cumsum(-1), place, visible, first, tokens)
             return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found, own_run)
         if source is None:
             return Matches(visible, None, own, None, own_run)
-        signature, term, told, number = self._marked(source.marks)
-        usable, held, worded, told, number = (
+        signature, stem, term, told, number = self._marked(source.marks)
+        usable, held, worded, stem, told, number = (
             part.repeat_interleave(len(asked) // len(part), 0)
-            for part in (source.usable, source.ids, term.any(-1), told, number)
+            for part in (source.usable, source.ids, term.any(-1), stem, told, number)
         )
-        products = against(unit(words[..., :-2]), unit(term)).masked_fill(~(usable & worded)[:, None], -1.0)
-        covered, shares = covering(products, number, number.shape[1]), shares_of(words, visible)
+        cosines = self._alike(against(unit(said.term), unit(term)), said.stem, stem)
+        products = cosines.masked_fill(~(usable & worded)[:, None], -1.0)
+        covered, shares = covering(products, number, number.shape[1]), shares_of(said, visible)
         telling = weighing(told, usable & worded, number, number.shape[1])
         found = self._scores(shares @ corrected(covered, source.links), telling, number, usable[:, None])
         copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
@@ -107,14 +111,21 @@ class Matching(nn.Module):
         """Return how far interactions of sources correct earlier ones, [G, M, M], from ids [G, M], marks [G, M, w], and
         which sources queries can use, `usable` [G or B, M]. What one query of a conversation can use counts for all of
         its queries. So a query that uses an interaction must be able to use all words of it, and all earlier ones."""
-        _, term, told, number = self._marked(marks)
+        _, _, term, told, number = self._marked(marks)
         worded = term.any(-1) & usable.unflatten(0, (len(ids), -1)).any(1)
         return self.corrections(ids, worded, number, weighing(told, worded, number, number.shape[1]))
 
-    def _marked(self, marks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return signatures, terms, what words weigh where they are told, and the numbers of interactions."""
-        signature, term, told, age = marks.split((2 * self.width, self.term_dim, 1, 1), -1)
-        return signature, term, told.squeeze(-1), _numbers(age.squeeze(-1))
+    def _marked(self, marks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return signatures, stems, terms, what words weigh where they are told, and the numbers of interactions."""
+        signature, stem, term, told, age = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 1, 1), -1)
+        return signature, stem, term, told.squeeze(-1), _numbers(age.squeeze(-1))
+
+    def _alike(self, cosines: Tensor, stem: Tensor, other: Tensor) -> Tensor:
+        """Raise cosines [B, S, M] of words whose stems [B, S, 5] and [B, M, 5] share their first letters."""
+        least = cosines.new_full((1,), -1.0)
+        for letters, cosine in zip(STEM_COSINES, self.stem_cosines, strict=True):
+            least = torch.where(share(stem, other, letters), cosine, least)
+        return cosines.maximum(least)
 
     def evidence(self, scores: Tensor) -> Tensor:
         """Return what tells the decoder whether any source matches, [B, T, d], from `Matches.matched`."""
@@ -123,7 +134,7 @@ class Matching(nn.Module):
     def _history(
         self,
         ids: Tensor,
-        words: Tensor,
+        said: Words,
         number: Tensor,
         place: Tensor,
         visible: Tensor,
@@ -132,17 +143,18 @@ class Matching(nn.Module):
     ) -> Tensor:
         """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]. What
         these tokens ask stands from `first` on."""
-        term, worded = unit(words[..., :-2]), words.any(-1)
+        term, worded, asks = unit(said.term), said.said, said.since(first)
         counts = tuple((number.amax(-1) + 1).tolist())
-        telling = weighing(words[..., -2], worded, number, max(counts))
+        telling = weighing(said.told, worded, number, max(counts))
 
         def made() -> Tensor:
             return self.corrections(ids, worded, number, telling, tokens.documents)
 
         links = made() if tokens.cache is None else tokens.cache.once(self.corrections, counts, made)
-        products = (term[:, first:] @ term.transpose(1, 2)).masked_fill(~worded[:, None], -1.0)
+        cosines = self._alike(term[:, first:] @ term.transpose(1, 2), asks.stem, said.stem)
+        products = cosines.masked_fill(~worded[:, None], -1.0)
         mine = number.gather(1, place)[..., None]
-        shares = shares_of(words[:, first:], (visible & (mine == number[:, None]))[..., first:])
+        shares = shares_of(asks, (visible & (mine == number[:, None]))[..., first:])
         covered = corrected(covering(products, number, max(counts)), links[:, : max(counts), : max(counts)])
         return self._scores(shares @ covered, telling, number, visible & (mine > number[:, None]))
 
@@ -156,7 +168,7 @@ class Matching(nn.Module):
         return (of_sources - self.recency * newer).masked_fill(~usable, NEVER)
 
     def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return of all tokens, cached ones included, the rows of the table and edges, [B, S, s + t + 2 + 3], their ids
+        """Return of all tokens, cached ones included, the rows (`layers.marks`), [B, S, s + t + 2 + 6 + 3], their ids
         and positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
         layout, cache = tokens.layout, tokens.cache
         rows, ids = layout.pad(rows), layout.pad(tokens.ids)

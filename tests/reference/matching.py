@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import torch
 
+from rxt_model.layers.matching import STEM_COSINES
 from rxt_model.layers.runs import LONGEST
+from tests.reference.stems import shared_letters
 
-# the sources of one interaction: a word's id, and its term and weight where told; None is a source that is no
-# word, or not usable
-Words = Sequence[tuple[int, torch.Tensor] | None]
+# the sources of one interaction: a word's id, its term and weight where told, and its stem, empty if it has none; None
+# is a source that is no word, or not usable
+Words = Sequence[tuple[int, torch.Tensor, str] | None]
 
 
 def shared_run(later: Words, earlier: Words) -> int:
@@ -45,15 +47,18 @@ def corrects(matching, telling: float, interactions: Sequence[Words], n: int) ->
     return [gate * score / (1 + sum(scores)) for score in scores]
 
 
-def log_odds(matching, asked: torch.Tensor, interactions: Sequence[Words], n: int, newer: float) -> float:
-    """Score interaction n for the words that are asked, [W, t + 2], the rows of the table without the signature."""
+def log_odds(
+    matching, asked: torch.Tensor, stems: Sequence[str], interactions: Sequence[Words], n: int, newer: float
+) -> float:
+    """Score interaction n for the words that are asked, [W, t + 2], the rows of the table without the signature, and
+    their stems."""
     told, t = [word[1] for word in interactions[n] if word], matching.term_dim
     telling = sum(row[t].item() for row in told) / math.sqrt(max(1, len(told)))
     links = corrects(matching, telling, interactions, n)
     gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
     covered = 0.0
-    for share, term in shares(asked, t):
-        best = [largest(term, said, t) for said in interactions[: n + 1]]
+    for (share, term), stem in zip(shares(asked, t), stems, strict=True):
+        best = [largest(matching, term, stem, said) for said in interactions[: n + 1]]
         of_others = sum(link * (there + 1) for link, there in zip(links, best, strict=False)) - 1
         covered += share * max(best[n], of_others)
     return math.exp(gain) * (covered - threshold) + telling - recency * newer
@@ -65,6 +70,17 @@ def shares(asked: torch.Tensor, t: int) -> list[tuple[float, torch.Tensor]]:
     return [(weight / sum(weights), row[:t]) for weight, row in zip(weights, asked, strict=True)]
 
 
-def largest(term: torch.Tensor, words: Words, t: int) -> float:
-    """Return the largest cosine with a word, or -1."""
-    return max((torch.cosine_similarity(term, word[1][:t], 0).item() for word in words if word), default=-1.0)
+def largest(matching, term: torch.Tensor, stem: str, words: Words) -> float:
+    """Return the largest cosine with a word, or -1. Words that share their first letters have a
+    certain cosine, at least."""
+    cosines = [
+        max(
+            torch.cosine_similarity(term, word[1][: len(term)], 0).item(),
+            dict(zip(STEM_COSINES, matching.stem_cosines.tolist(), strict=True)).get(
+                shared_letters(stem, word[2]), -1.0
+            ),
+        )
+        for word in words
+        if word
+    ]
+    return max(cosines, default=-1.0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rxt_model.config import ConfigError, MemoryConfig
+from rxt_model.config import STEM_LETTERS, ConfigError, MemoryConfig
 from rxt_model.generate import Decoding
 from rxt_model.layers import linear_cross_entropy
 from rxt_model.losses import following, next_tokens
@@ -40,8 +40,8 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     nothing = torch.zeros(s, dtype=torch.float64)
     asked = torch.cat((before[place], before[place - 1] if place else nothing)) @ matching.weight.detach()
     words = table[[int(token) for token in ids[: place + 1] if token > CONFIG.tokens.highest], s:]
-    ages, marks = memory[:, -1].tolist(), memory[:, CONFIG.dim + 2 * s : -1]
-    said = [(int(token), mark) for token, mark in zip(held, marks, strict=True)]
+    ages, marks = memory[:, -1].tolist(), memory[:, CONFIG.dim + 2 * s + STEM_LETTERS : -1]
+    said = [(int(token), mark, "") for token, mark in zip(held, marks, strict=True)]
     interactions = [
         [word for word, its in zip(said, ages, strict=True) if its == age] for age in sorted(set(ages), reverse=True)
     ]
@@ -51,11 +51,11 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     longest = 0
     scores, tokens = [], []
     for number, (slot, token) in enumerate(zip(memory, held, strict=True)):
-        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, CONFIG.term_dim + 1, 1))
+        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, STEM_LETTERS + CONFIG.term_dim + 1, 1))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
         newer = (len(memory) - 1 - number) / len(memory)
         n = sorted(set(ages), reverse=True).index(age.item())
-        match = log_odds(matching, words, interactions, n, newer)
+        match = log_odds(matching, words, [""] * len(words), interactions, n, newer)
         run = longest_run(spoken, held.tolist(), every, joined, place, number)
         longest = max(longest, run)
         of_signature = asked @ signature + follow * run

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from jobs.stage.model_folder import load_model, upload
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.config import ConfigError, ModelConfig
+from rxt_model.config import ConfigError, MemoryConfig, ModelConfig
 from rxt_model.files.checkpoint import ModelFolderError, from_pretrained, save_pretrained
 from rxt_model.files.weights import MAX_SHARD_SIZE
 from rxt_model.model import ReactiveTransformer
@@ -20,8 +20,10 @@ from rxt_model.state import ConversationState
 from tests.support.models import small_config, small_model
 
 
-def test_weights_and_config_come_back(tmp_path):
-    model = small_model()
+@pytest.mark.parametrize("copying", [False, True])
+def test_weights_spelling_and_config_come_back(tmp_path, copying):
+    model = small_model(memory=MemoryConfig(slots=6, variant="selective"), copying=copying)
+    model.spell(torch.randint(0, 256, (model.config.vocab_size, 6)))
     save_pretrained(model, tmp_path)
     loaded = from_pretrained(tmp_path)
     assert loaded.config == model.config

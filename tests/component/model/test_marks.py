@@ -17,8 +17,10 @@ from rxt_model.generate import Decoding
 from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.marks import with_age
 from rxt_model.layers.matching import NEVER
+from rxt_model.layers.stems import SPELLED, share, stems
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.reference.matching import log_odds
+from tests.reference.stems import shared_letters, stems_of
 from tests.support.models import small_config
 
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=5, variant="selective"))
@@ -27,12 +29,41 @@ BOS, QUERY, ANSWER, THINK = CONFIG.tokens.bos, CONFIG.tokens.query, CONFIG.token
 HISTORY = torch.tensor([[BOS, QUERY, 21, 22, 6, 23, 3, BOS, QUERY, 24, 21, 6, 25, 3, BOS, QUERY, 22, 21, 6, 23]])
 
 
+SPELLINGS = {
+    21: (True, "lam"),
+    22: (False, "p"),
+    23: (False, "ami"),
+    24: (True, "lampk"),
+    31: (True, "lamp"),
+    32: (True, "on"),
+    33: (False, "e"),
+    35: (True, "one"),
+}
+
+
 def reactive() -> ReactiveTransformer:
-    return seeded(lambda: ReactiveTransformer(CONFIG), 0).eval().double()
+    return spelled(seeded(lambda: ReactiveTransformer(CONFIG), 0)).eval().double()
 
 
 def stateless() -> StatelessDecoder:
-    return seeded(lambda: StatelessDecoder(CONFIG), 0).eval().double()
+    return spelled(seeded(lambda: StatelessDecoder(CONFIG), 0)).eval().double()
+
+
+def spelled(model):
+    """The model, which knows how some tokens are spelled. All others begin a word and have no letters."""
+    model.spell(spelling(range(CONFIG.vocab_size)))
+    return model
+
+
+def spelling(ids) -> torch.Tensor:
+    """Rows of the spelling of ids."""
+    of_ids = [SPELLINGS.get(int(token), (True, "")) for token in ids]
+    return torch.tensor([[begins, *letters.encode().ljust(SPELLED - 1, b"\0")] for begins, letters in of_ids])
+
+
+def stems_at(ids) -> list[str]:
+    """The stems of the tokens of one interaction."""
+    return stems_of([SPELLINGS.get(int(token or 0), (True, "")) for token in ids])
 
 
 def correcting(model):
@@ -56,16 +87,20 @@ def words_in_place(ids) -> list[int | None]:
     return [int(token) if 1 < place < end else None for place, token in enumerate(ids)]
 
 
-def odds_of(model, asked: list[int], interactions: list[list[int | None]], number: int, newer: float) -> float:
-    """The reference, with the model's table."""
+def odds_of(model, asked: list[int], interactions, number: int, newer: float, told=None) -> float:
+    """The reference, with the model's table. Some words of what was `told` can be left out of `interactions`."""
     rows = model.mark_table.weight.detach()[:, S:]
-    return log_odds(model.decoder.matching, rows[asked], said_of(model, interactions), number, newer)
+    said = said_of(model, interactions, told or interactions)
+    return log_odds(model.decoder.matching, rows[asked], stems_at(asked), said, number, newer)
 
 
-def said_of(model, interactions: list[list[int | None]]):
-    """The same with the rows of words."""
+def said_of(model, interactions, told):
+    """The same with rows and stems of words."""
     rows = model.mark_table.weight.detach()[:, S:]
-    return [[word and (word, rows[word]) for word in words] for words in interactions]
+    return [
+        [word and (word, rows[word], stem) for word, stem in zip(words, stems_at(whole), strict=True)]
+        for words, whole in zip(interactions, told, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -73,16 +108,65 @@ def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_a
     model = reactive()
     ids, documents = torch.tensor([[21, 22, 23, BOS, 25, ANSWER, 21, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1]])
     encoded = model.encode(ids, ids > 0, documents)
-    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + T + 2
+    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + 5 + T + 2
     table, zero = model.mark_table.weight, torch.zeros(1)
-    expected = torch.cat((table[22, :S], table[21, :S], table[23, S:-1], zero))
+    stem = torch.tensor([*b"lampa"]) / 256
+    expected = torch.cat((table[22, :S], table[21, :S], stem, table[23, S:-1], zero))
     for layer in encoded:
         assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
-    second = torch.cat((table[BOS, :S], torch.zeros(S), table[25, S:-1], zero)).double()
+    second = torch.cat((table[BOS, :S], torch.zeros(S), torch.zeros(5), table[25, S:-1], zero)).double()
     assert torch.allclose(encoded[0, 0, 4, CONFIG.dim :], second)  # nothing of the document before
     control_and_answer = encoded[0, 0, [3, 5, 6], CONFIG.dim + 2 * S :]
     assert not control_and_answer.any()
     assert not encoded[:, 0, 7].any()
+
+
+def test_a_stem_is_the_first_letters_of_a_word_so_far_in_any_form_of_it():
+    ids = [21, 22, 23, 24, 32, 22, 33, 21, 40, 33, 22, 22, 22, 22, 22, 22, 31, 22, 21, 22]
+    opens = torch.zeros(1, len(ids), dtype=torch.bool)
+    opens[0, 17] = True
+    found = stems(spelling(ids)[None].double(), opens)
+    read = [bytes((row * 256).int().tolist()).rstrip(b"\0").decode() for row in found[0]]
+    assert read == stems_of([SPELLINGS.get(token, (True, "")) for token in ids], [17])
+    assert read[:8] == ["lam", "lamp", "lampa", "lampk", "", "onp", "onpe", "lam"] and read[14:17] == ["epppp"] * 2 + [
+        "lamp"
+    ]
+    counts = [[shared_letters(one, other) for other in read] for one in read]
+    assert {3, 4, 5} < {count for row in counts for count in row}
+    for letters in (3, 4, 5):
+        shared = share(found.bfloat16(), found.bfloat16(), letters)[0]
+        assert shared.tolist() == [[count >= letters for count in row] for row in counts]
+
+
+@torch.no_grad()
+def test_words_of_equal_stem_match_though_their_tokens_differ():
+    model, told = reactive(), torch.tensor([[BOS, QUERY, 31, 41, ANSWER, 42]])
+    memory, asked = model.encode(told, told > 0), torch.tensor([[BOS, QUERY, 21, 22]])
+    same = model.decode(asked, memory, memory_ids=told).matched[0, -1, 2]
+    plain = seeded(lambda: ReactiveTransformer(CONFIG), 0).eval().double()
+    other = plain.decode(asked, plain.encode(told, told > 0), memory_ids=told).matched[0, -1, 2]
+    assert same > other + 1
+
+
+def test_the_cosines_of_stems_have_the_gradient_of_the_formula():
+    model, told = reactive(), torch.tensor([[BOS, QUERY, 31, 41], [BOS, QUERY, 24, 41], [BOS, QUERY, 35, 33]])
+    memory = with_age(model.encode(told, told > 0), torch.arange(3)[:, None]).flatten(1, 2)[:, None].detach()
+    asked, cosines = torch.tensor([[BOS, QUERY, 21, 22, 32, 33]]), model.decoder.matching.stem_cosines
+    cosines.data.copy_(torch.tensor([0.7, 0.8, 0.9]))  # more than those of the terms
+
+    def score() -> torch.Tensor:
+        matched = model.decode(asked, memory, memory_ids=told.flatten()[None]).matched[0, -1]
+        return matched[[2, 6, 10]] @ torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+
+    (found,) = torch.autograd.grad(score(), cosines)
+    for place, gradient in enumerate(found.tolist()):
+        ends = []
+        for step in (1e-6, -1e-6):
+            with torch.no_grad():
+                cosines[place] += step
+                ends.append(score().item())
+                cosines[place] -= step
+        assert gradient == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4) and gradient > 0
 
 
 @torch.no_grad()
@@ -149,16 +233,16 @@ def test_interactions_of_memory_match_by_the_words_that_are_left_by_age_and_by_w
     memory = with_age(model.encode(told, told > 0), torch.tensor([[4], [2], [1]])).flatten(1, 2)[:, None]
     usable = torch.tensor([[word is not None for words in left for word in words]])
     found = model.decode(ids, memory, memory_ids=told.flatten()[None].where(usable, -1)).matched
-    rows = model.mark_table.weight[:, S:]
-    raised = log_odds(model.decoder.matching, rows[[35, 32]], said_of(model, left), 2, 0)
-    assert raised > log_odds(model.decoder.matching, rows[[35, 32]], said_of(model, [[], [], left[2]]), 2, 0) + 0.1
+    whole = told.tolist()
+    raised = odds_of(model, [35, 32], left, 2, 0, whole)
+    assert raised > odds_of(model, [35, 32], [[], [], left[2]], 2, 0, [[], [], whole[2]]) + 0.1
     for place in range(5):
         for source in range(9):
             if not usable[0, source]:
                 assert found[0, place, source] == NEVER
                 continue
             newer = usable[0, source + 1 :].sum().item() / 7
-            expected = odds_of(model, words_of(ids[0, : place + 1]), left, source // 3, newer)
+            expected = odds_of(model, words_of(ids[0, : place + 1]), left, source // 3, newer, whole)
             assert found[0, place, source].item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -3,6 +3,7 @@
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,14 +29,18 @@ from jobs.training.fit import _check_execution
 from jobs.training.loop import Cadence, train
 from jobs.training.optimizers.stage import StageOptimizer
 from jobs.training.recipe import check
-from rxt_model.config import AttentionConfig
+from rxt_model.config import AttentionConfig, MemoryConfig
 from rxt_model.files.checkpoint import from_pretrained, save_pretrained
 from rxt_model.files.weights import Tensors
 from rxt_model.model import ReactiveTransformer
+from tests.support.stages.configs import make_world
 from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards, same, undealt
+from tokenization.bpe.spelling import spelling
+from tokenization.bpe.tokenizer import Tokenizer
 
 COMMON = dict(steps=4, batch_size=4)
 READER = replace(ARCHITECTURE, encoder_memory_attention=AttentionConfig(query_heads=2, kv_heads=1))
+COPYING = replace(ARCHITECTURE, memory=MemoryConfig(slots=8, variant="selective"), copying=True)
 PARTS = {"mlm": "encoder", "lm": "decoder"}
 CONVERSATIONS = {"shards": "conversations", "model": "model"}
 ONE, TWO = BaselinePhase(steps=1, batch_size=4), BaselinePhase(steps=2, batch_size=4)
@@ -228,6 +233,37 @@ def test_weights_with_one_other_bit_are_named_before_anything_starts(uris, tmp_p
         with pytest.raises(StageError, match="upstream/model/model.safetensors is damaged") as caught:
             read(inputs)
         assert caught.value.remedy == Rerun("model")
+
+
+@pytest.fixture(scope="module")
+def copying(tmp_path_factory):
+    """URIs of shards and of the tokenizer that made them, for models with a copying head."""
+    return make_world(tmp_path_factory.mktemp("copying"), COPYING)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "mlm", "baseline"])
+def test_a_new_model_knows_how_the_tokens_of_its_shards_are_spelled(copying, stage):
+    kind, changes, wanted = STAGES[stage]
+    config = kind(**changes) if kind is BaselineConfig else kind(**COMMON, model=COPYING)
+    inputs = artifacts({name: copying[key] for name, key in (wanted | {"tokenizer": "tokenizer"}).items()})
+    check(inputs)
+    found = build(config, inputs).objective.model.spelling
+    expected = spelling(Tokenizer.load(f"{copying['tokenizer']}/tokenizer.json"))
+    assert expected[:, 1:].any() and torch.equal(found, torch.from_numpy(expected))
+
+
+def test_a_tokenizer_that_is_damaged_or_did_not_make_the_shards_is_named_before_anything_starts(copying, tmp_path):
+    content = Path(copying["tokenizer"], "tokenizer.json").read_bytes()
+    Path(tmp_path, "tokenizer.json").write_bytes(content)
+    inputs = artifacts({"shards": copying["text"], "tokenizer": tmp_path})
+    check(inputs)
+    Path(tmp_path, "tokenizer.json").write_bytes(content[:-1])
+    with pytest.raises(StageError, match="tokenizer.json is truncated") as caught:
+        check(inputs)
+    assert caught.value.remedy == Rerun("tokenizer")
+    Tokenizer.train(["another"], VOCABULARY).save(f"{tmp_path}/tokenizer.json")
+    with pytest.raises(StageError, match="the tokenizer does not fit .*/text: tokenizer.json has sha256"):
+        check(artifacts({"shards": copying["text"], "tokenizer": tmp_path}))
 
 
 def test_a_corrupt_shard_is_named_before_anything_starts(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from jobs.configs.training import (
     BaselineConfig,
     BaselinePhase,
@@ -20,7 +22,9 @@ from jobs.training.recipe import Inputs
 from rxt_model.config import Architecture
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import ReactiveTransformer, seeded
+from tests.support.evaluation_data import make_conversations
 from tests.support.training_data import ARCHITECTURE, DIGEST, VOCABULARY, artifacts, make_training_shards
+from tokenization.bpe.tokenizer import Tokenizer
 
 STEPS = 10
 COMMON: dict[str, Any] = dict(seed=1, optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2), balance_weight=0.5)
@@ -68,14 +72,23 @@ STAGES: dict[str, tuple[str, StageConfig, dict[str, str]]] = {
 
 
 def make_world(folder: Path, architecture: Architecture = ARCHITECTURE) -> dict[str, str]:
-    """Return URIs of shards of all kinds and of a model."""
-    model = seeded(lambda: ReactiveTransformer(architecture.with_vocabulary(VOCABULARY, DIGEST)), 0)
+    """Return URIs of shards of all kinds and of a model; of a tokenizer, too, if the architecture copies."""
+    uris, digest = {}, DIGEST
+    if architecture.copying:
+        texts = [conversation.interactions[0].query for conversation in make_conversations(60)]
+        tokenizer = Tokenizer.train(texts, VOCABULARY)
+        uris, digest = {"tokenizer": str(folder / "words")}, tokenizer.digest
+        tokenizer.save(f"{uris['tokenizer']}/tokenizer.json")
+    model = seeded(lambda: ReactiveTransformer(architecture.with_vocabulary(VOCABULARY, digest)), 0)
+    # the tokens of the shards are signs, which this tokenizer spells without letters
+    model.spell(torch.randint(0, 3, (VOCABULARY, 6), generator=torch.Generator().manual_seed(0)))
     save_pretrained(model, folder / "upstream" / "model")
-    return make_training_shards(folder) | {"model": str(folder / "upstream")}
+    return make_training_shards(folder, digest) | uris | {"model": str(folder / "upstream")}
 
 
 def stage_parts(name: str, uris: dict[str, str]) -> tuple[str, StageConfig, Inputs]:
     """Return the recipe, the configuration and the inputs of one of `STAGES`, in the world at `uris`."""
     module, config, wanted = STAGES[name]
-    inputs = artifacts({key: uris[kind] for key, kind in wanted.items()} | {"model": uris["model"]})
+    wanted = wanted | {name: name for name in ("model", "tokenizer") if name in uris}
+    inputs = artifacts({key: uris[kind] for key, kind in wanted.items()})
     return f"jobs.training.{module}:recipe", config, inputs

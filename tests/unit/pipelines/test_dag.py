@@ -110,7 +110,7 @@ def test_every_stage_of_the_published_order_reads_what_it_read_before_presets_ch
         "interaction-shards": data,
         "conversation-shards": data,
         "episode-shards": data,
-        "pretrain": text,
+        "pretrain": text | {"tokenizer": "tokenizer"},
         "sft": {"model": "pretrain", "shards": "interaction-shards"},
         "memory-pretrain": {"model": "sft", **asked},
         "smat": {"model": "memory-pretrain", **asked},
@@ -120,6 +120,7 @@ def test_every_stage_of_the_published_order_reads_what_it_read_before_presets_ch
             "interactions": "interaction-shards",
             "conversations": "conversation-shards",
             "model": "pretrain",
+            "tokenizer": "tokenizer",
         },
         "evaluate": {
             "model": "mrl",
