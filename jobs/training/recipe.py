@@ -26,7 +26,7 @@ Inputs = Mapping[str, Artifact]
 
 MODEL, TOKENIZER = "model", "tokenizer"  # every other input of a training stage is a set of shards
 
-Made = TypeVar("Made", bound=TokenModel)
+NewModel = TypeVar("NewModel", bound=TokenModel)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def build(name: str, config: StageConfig, inputs: Inputs, share: Share) -> Recip
     return recipe
 
 
-def spelled(model: Made, inputs: Inputs) -> Made:
+def spelled(model: NewModel, inputs: Inputs) -> NewModel:
     """Tell a new model how its tokens are spelled, if it has a copying head. Raises StageError for a damaged
     tokenizer."""
     if model.spelling is not None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rxt_model.layers.marks import Words
+from rxt_model.layers.marks import QueryWords
 from rxt_model.layers.parts import wide
 
 SMALLEST = 1e-6  # sum of weights, at least: a token that no word stands before matches as words of cosine 0 do
@@ -28,7 +28,7 @@ def weighing(told: Tensor, terms_at: Tensor, number: Tensor, interactions: int) 
     return sums[0] / sums[1].clamp(min=1).sqrt()
 
 
-def shares_of(words: Words, counted: Tensor) -> Tensor:
+def shares_of(words: QueryWords, counted: Tensor) -> Tensor:
     """Return the share of each word [B, T, S] in what a token asks. `counted` [B or 1, T, S] says which words count for
     which token."""
     weights = wide(words.term).norm(dim=-1) * wide(words.asked).exp()

@@ -51,7 +51,7 @@ def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
     return torch.stack((ids == tokens.bos, answers, ids > tokens.highest), -1)
 
 
-class Words(NamedTuple):
+class QueryWords(NamedTuple):
     """Tokens as words of queries: their `stem` [B, S, 5], `term` [B, S, t], and what they weigh where they are `told`
     and where they are `asked` [B, S]. All are 0 outside words of queries."""
 
@@ -65,12 +65,12 @@ class Words(NamedTuple):
         """Which tokens are words of queries, [B, S]."""
         return self.term.any(-1)
 
-    def since(self, first: int) -> Words:
+    def since(self, first: int) -> QueryWords:
         """Leave out the tokens before `first`."""
-        return Words(*(part[:, first:] for part in self))
+        return QueryWords(*(part[:, first:] for part in self))
 
 
-def words(rows: Tensor, opens: Tensor) -> Words:
+def words(rows: Tensor, opens: Tensor) -> QueryWords:
     """Return the words of tokens from their rows without a signature, [B, S, t + 2 + 6 + 3]. A query ends with the
     token that begins thinking or an answer. `opens` [B, S] marks the tokens where interactions begin."""
     places = torch.arange(1, rows.shape[1] + 1, device=rows.device)
@@ -78,7 +78,7 @@ def words(rows: Tensor, opens: Tensor) -> Words:
     said = ((answered <= opened) & (rows[..., -1] > 0))[..., None]
     table, spelled, _ = rows.split((rows.shape[-1] - SPELLED - EDGES, SPELLED, EDGES), -1)
     own = table * said
-    return Words(stems(spelled, opens) * said, own[..., :-2], own[..., -2], own[..., -1])
+    return QueryWords(stems(spelled, opens) * said, own[..., :-2], own[..., -2], own[..., -1])
 
 
 def marks(rows: Tensor, positions: Tensor, documents: Tensor, signature: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rxt_model.config import STEM_LETTERS, Architecture
 from rxt_model.layers.corrections import Corrections, corrected
 from rxt_model.layers.coverage import covering, shares_of, unit, weighing
-from rxt_model.layers.marks import EDGES, Words, signatures, words
+from rxt_model.layers.marks import EDGES, QueryWords, signatures, words
 from rxt_model.layers.parts import wide
 from rxt_model.layers.runs import LONGEST, runs
 from rxt_model.layers.stems import share
@@ -56,7 +56,7 @@ class Matching(nn.Module):
     correction ("Actually, ...") win over what it corrects. Where interaction n corrects others by c_nm
     (`layers.corrections`), its largest cosine is at least sum_m c_nm (the largest of m + 1) - 1. A score of 0 is as
     likely as "nothing matches". Each word of the query counts once, so a long statement is found as easily as a short
-    one. Words that share 3, 4 or 5 letters of their stems (`layers.stems`) have at least a learned cosine.
+    one. QueryWords that share 3, 4 or 5 letters of their stems (`layers.stems`) have at least a learned cosine.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
     a source follows (`layers.runs`) adds a learned constant. Sources stand in the order in which they were written.
@@ -134,7 +134,7 @@ class Matching(nn.Module):
     def _history(
         self,
         ids: Tensor,
-        said: Words,
+        said: QueryWords,
         number: Tensor,
         place: Tensor,
         visible: Tensor,
