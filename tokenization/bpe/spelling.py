@@ -14,8 +14,8 @@ LETTERS = 5  # of a token; a model compares as many (`rxt_model.config.STEM_LETT
 _STROKES = str.maketrans("łøđ", "lod")  # letters whose stroke is no accent in Unicode
 _ALPHABET = {letter: number for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz0123456789", 1)}
 _CODES = 255  # largest number of a letter
-# The letter that a last byte ends. Polish letters count before others of Western Europe; both differ in this byte, but
-# for one pair, of which the lower case counts.
+# The letter that a last byte ends. Where letters of Western Europe end in the same byte, the Polish one counts; of the
+# two Polish ones that do, the one in lower case.
 _ENDINGS = {letter.encode()[-1]: letter for letter in (*map(chr, range(0xC0, 0x100)), *"ĄĆĘŁŃÓŚŹŻąćęłńóśźż")}
 
 
