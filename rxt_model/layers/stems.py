@@ -1,6 +1,6 @@
 """The stem of a token: the first letters of the word that it belongs to, as far as the word is said.
 
-`Latarka` and `latarkę` are different tokens of a small vocabulary. Their stems are equal, and those of `lamp` and
+`Konewka` and `konewkę` are different tokens of a small vocabulary. Their stems are equal, and those of `lamp` and
 `lamps` share four letters. So words match in other forms, too, which a small model has no time to learn for each word.
 
 A model knows how its tokens are spelled (`TokenModel.spelling`): in lower case, without accents. A row says whether the

@@ -9,17 +9,18 @@ The dialogues are not part of this repository. A line holds the SHA-256 of their
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jobs.evaluation.own_words.playing import play_own_words
-from jobs.evaluation.own_words.reader import read_own_words
+from jobs.evaluation.own_words.playing import Place, play_own_words
+from jobs.evaluation.own_words.reader import OwnWordsDialogue, read_own_words
 from jobs.evaluation.own_words.tables import summarise, tally
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.size import active_parameters, parameters
-from tests.benchmarks.memory.nearest_turn import ARM, quote_nearest_turns
+from tests.benchmarks.memory.quoting import RIVALS, UserTurns, quote
 from tests.benchmarks.memory.speaking import artifact
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
@@ -52,11 +53,29 @@ def main() -> None:
         }
         for arm, axes in summarise(own, [played])["arms"].items():
             lines += _lines(about | {"arm": arm}, axes)
-    lines += _lines(common | {"arm": ARM}, tally(own.dialogues, quote_nearest_turns(own.dialogues)))
+    quotations = quotations_from(own.dialogues)
+    for rival in RIVALS:
+        lines += _lines(common | {"arm": rival}, tally(own.dialogues, quotations[rival]))
     append(arguments.results, lines)
     for line in lines:
         if line["by"] in ("all", "tier"):
             print(f"{line['arm']:13} {line['group']:8} {100 * line['accuracy']:5.1f} %  n {line['n']}")
+
+
+def quotations_from(dialogues: Sequence[OwnWordsDialogue]) -> dict[str, dict[Place, str]]:
+    """Return the answers of the rivals that are no models, by rival and place."""
+    turns = [
+        UserTurns(
+            one.language,
+            [turn.user for turn in one.turns],
+            frozenset(n for n, turn in enumerate(one.turns) if turn.probe),
+        )
+        for one in dialogues
+    ]
+    answers: dict[str, dict[Place, str]] = {rival: {} for rival in RIVALS}
+    for rival, number, turn, answer in quote(turns):
+        answers[rival][dialogues[number].id, turn] = answer
+    return answers
 
 
 def _lines(about: dict[str, Any], axes: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from jobs.evaluation.conversations import load_conversations
 from jobs.evaluation.rates import Outcome, rate, tabulate
 from jobs.evaluation.recall import ask
-from tests.benchmarks.memory.speaking import load_speaker
+from tests.benchmarks.memory.quoting import RIVALS
+from tests.benchmarks.memory.speaking import load_speaker, quotations
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.records import BROAD
@@ -46,20 +48,28 @@ def main() -> None:
                 speaker, tokenizer, conversations, arguments.batch_size, teacher_forced=forced, controls=not forced
             )
             for arm in speaker.arms[: 1 if forced else None]:
-                own = [outcome for outcome in outcomes if outcome.arm == arm]
-                groups = tabulate(own)
-                figures = groups["all"]
                 mode = {"arm": arm, "writes": "teacher-forced" if forced else "free-running"}
-                cells = [("distance", "1-4", figures["distance_1_to_4"])]
-                cells += [(by, group, cell) for by in GROUPS for group, cell in figures[f"by_{by}"].items()]
-                cells += [("generator", name, cell) for name, cell in by_generator(own).items()]
-                near = {name: group.get("distance_1_to_4") for name, group in groups.items() if name != "all"}
-                cells += [("headline", name, cell) for name, cell in near.items() if cell]
-                lines += [about | mode | {"by": by, "group": group} | cell for by, group, cell in cells]
+                lines += lines_of(about | mode, [outcome for outcome in outcomes if outcome.arm == arm])
+    quoted = quotations(tokenizer, conversations)
+    for arm in RIVALS:
+        mode = {"arm": arm, "writes": "user turns"}
+        lines += lines_of(common | mode, [outcome for outcome in quoted if outcome.arm == arm])
     append(arguments.results, lines)
     for line in lines:
         if line["group"] == "1-4":
             print(f"{line['arm']:13} {line['writes']:14} {100 * line['accuracy']:5.1f} %  n {line['n']}")
+
+
+def lines_of(about: dict[str, Any], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return a line for each group of the questions of an arm."""
+    groups = tabulate(outcomes)
+    figures = groups["all"]
+    cells = [("distance", "1-4", figures["distance_1_to_4"])]
+    cells += [(by, group, cell) for by in GROUPS for group, cell in figures[f"by_{by}"].items()]
+    cells += [("generator", name, cell) for name, cell in by_generator(outcomes).items()]
+    near = {name: group.get("distance_1_to_4") for name, group in groups.items() if name != "all"}
+    cells += [("headline", name, cell) for name, cell in near.items() if cell]
+    return [about | {"by": by, "group": group} | cell for by, group, cell in cells]
 
 
 def by_generator(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:

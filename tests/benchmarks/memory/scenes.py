@@ -19,7 +19,8 @@ import torch
 
 from jobs.evaluation.rates import Outcome, rate
 from jobs.evaluation.recall import ask
-from tests.benchmarks.memory.speaking import encode, load_speaker
+from tests.benchmarks.memory.quoting import RIVALS
+from tests.benchmarks.memory.speaking import encode, load_speaker, quotations
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.dialogues.broad.scene_speech import tell_scene
@@ -43,12 +44,15 @@ def main() -> None:
     lines = []
     for uri in filter(None, (arguments.model, arguments.baseline)):
         speaker, model = load_speaker(uri, tokenizer, 0)
-        encoded = [encode(tokenizer, conversation, speaker.model.config.length) for conversation in conversations]
+        length = speaker.model.config.length
+        encoded = [encode(tokenizer, conversation, length) for conversation in conversations]
         outcomes, _ = ask(speaker, tokenizer, encoded, 64, teacher_forced=False, controls=True)
         lines += [
             common | model | {"arm": arm} | of_both(outcome for outcome in outcomes if outcome.arm == arm)
             for arm in speaker.arms
         ]
+    found = quotations(tokenizer, encoded)
+    lines += [common | {"arm": arm} | of_both(outcome for outcome in found if outcome.arm == arm) for arm in RIVALS]
     append(arguments.results, lines)
     for line in lines:
         told_share, refused = (100 * line[name]["accuracy"] for name in ("told", "never_told"))

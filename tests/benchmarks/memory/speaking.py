@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import fsspec
 
-from jobs.evaluation.conversations import EncodedConversation
+from jobs.evaluation.conversations import EncodedConversation, list_questions
+from jobs.evaluation.rates import Outcome
 from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
+from tests.benchmarks.memory.quoting import UserTurns, quote
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.conversations.template import encode_interactions
+from tokenization.conversations.template import decode_interaction, encode_interactions
+from tokenization.dialogues.score import score
 from tokenization.records import Conversation
 
 
@@ -47,3 +51,19 @@ def encode(tokenizer: Tokenizer, conversation: Conversation, length: int) -> Enc
         answers=tuple(turn.input_ids[turn.answer_start :] for turn in turns),
         probes={probe.turn: probe for probe in conversation.probes},
     )
+
+
+def quotations(tokenizer: Tokenizer, conversations: Sequence[EncodedConversation]) -> list[Outcome]:
+    """Return how the rivals that are no models (`memory.quoting`) answer all questions."""
+    said = [
+        UserTurns(
+            one.language, [decode_interaction(tokenizer, query).query for query in one.queries], frozenset(one.probes)
+        )
+        for one in conversations
+    ]
+    questions = {(question.conversation, question.turn): question for question in list_questions(conversations)}
+    outcomes = []
+    for rival, number, turn, answer in quote(said):
+        question = questions[number, turn]
+        outcomes.append(Outcome(question, rival, answer, score(answer, question.probe, question.language)))
+    return outcomes

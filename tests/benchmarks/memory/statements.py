@@ -27,10 +27,17 @@ ARMS = {
     ("rxt", "free-running"): "RxT, live memory",
     ("zeroed", "free-running"): "RxT, memory zeroed (control)",
     ("shuffled", "free-running"): "RxT, memory of another conversation (control)",
+    ("last", "free-running"): "RxT, memory of the last turn alone (control)",
     ("no_history", "free-running"): "baseline without history (floor)",
+    ("window", "free-running"): "baseline with a window of as many tokens as slots",
     ("full_history", "free-running"): "baseline with full history (rival)",
     ("rxt", "teacher-forced"): "RxT, reference answers written (diagnostic)",
     ("full_history", "teacher-forced"): "full history, reference answers written",
+}
+QUOTING = {
+    "nearest_turn": "no model: quotes the turn that shares most words",
+    "last_turn": "no model: quotes the last turn",
+    "all_turns": "no model: quotes all turns",
 }
 
 
@@ -40,7 +47,8 @@ def answers(by: str = "distance", group: str = "1-4", arm: str = "rxt", writes: 
 
 @statement
 def recall() -> str:
-    found = {name: answers(arm=arm, writes=writes) for (arm, writes), name in ARMS.items()}
+    arms = ARMS | {(arm, "user turns"): name for arm, name in QUOTING.items()}
+    found = {name: answers(arm=arm, writes=writes) for (arm, writes), name in arms.items()}
     own = found["RxT, live memory"]
     rows = [
         (name, percent(line["accuracy"], 1), interval(line, 1), str(line["n"]),
@@ -58,9 +66,13 @@ def recall() -> str:
 @statement
 def recall_headline() -> str:
     own = {name: answers("generator", name) for name in ("template", "broad")}
-    zeroed, rival = (
-        " and ".join(percent(answers("generator", name, arm)["accuracy"]) for name in own)
-        for arm in ("zeroed", "full_history")
+    zeroed, rival, nearest = (
+        " and ".join(percent(answers("generator", name, arm, writes)["accuracy"]) for name in own)
+        for arm, writes in (
+            ("zeroed", "free-running"),
+            ("full_history", "free-running"),
+            ("nearest_turn", "user turns"),
+        )
     )
     return (
         f"The model that `make demo` trains is asked for values that no training conversation tells. In sentences that "
@@ -68,7 +80,8 @@ def recall_headline() -> str:
         f"its memory (95 % interval {interval(own['template'])}); in new sentences, about other things, "
         f"{percent(own['broad']['accuracy'])} of {own['broad']['n']} ({interval(own['broad'])}). When that memory is "
         f"emptied, it answers {zeroed}. A stateless model of the same active size, which reads the whole conversation "
-        f"again, answers {rival} {source('recall', own['template'])}."
+        f"again, answers {rival}. A program without a model, which keeps all sentences and quotes the one that shares "
+        f"most words with the question, answers {nearest} {source('recall', own['template'])}."
     )
 
 
@@ -151,9 +164,11 @@ def own_words() -> str:
 def scenes() -> str:
     names = {arm: name for (arm, writes), name in ARMS.items() if writes == "free-running"}
     found = {arm: of_seeds("scenes", arm=arm) for arm in names}
+    found |= {arm: [newest("scenes", arm=arm)] for arm in QUOTING}
+    names |= QUOTING
     own = found["rxt"]
     rows = [
-        (names[arm], str(len(of)),
+        (names[arm], "-" if arm in QUOTING else str(len(of)),
          *(cell for part in ("told", "never_told") for cell in (
              percent(mean(line[part]["accuracy"] for line in of), 1),
              span((100 * line[part]["accuracy"] for line in of), ".1f"))))
@@ -220,13 +235,15 @@ def mrl_reward() -> str:
 
 
 def nearest_turn() -> str:
-    """A sentence about the rival that is no model (`memory.nearest_turn`)."""
+    """Sentences about the rivals that are no models (`memory.quoting`)."""
     found = {
         group: newest("own_words", arm="nearest_turn", by=by, group=group)["accuracy"]
         for by, group in (("all", "all"), ("tier", "plain"), ("tier", "free"), ("tier", "hard"))
     }
     shares = listed(f"{percent(share, 1)} ({group})" for group, share in found.items())
+    everything = percent(newest("own_words", arm="all_turns", by="all", group="all")["accuracy"], 1)
     return (
         "A rival that is no model, keeps all turns and quotes the one that shares most words with the question "
-        f"(`tests/benchmarks/memory/nearest_turn.py`) is right in {shares}"
+        f"(`tests/benchmarks/memory/quoting.py`) is right in {shares}. One that quotes all turns is right in "
+        f"{everything}, since many questions forbid no value"
     )
