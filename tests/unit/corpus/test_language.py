@@ -99,4 +99,21 @@ def test_what_is_too_short_to_tell_goes_with_the_rest_of_its_document():
     ],
 )
 def test_vulgar_words_are_found_as_words_and_names_are_spared(text, expected):
-    assert is_vulgar(text) is expected
+    assert is_vulgar(text, "pl") is expected
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "Jebali resigned, and Mr. Jebali, the minister, left. Jebaliya is a camp.", False),
+        ("en", "Jebal Barkal is a mountain in Sudan.", False),
+        ("en", "Kutas is a village in Somogy county, Hungary.", False),
+        ("en", "Fucking cold here, she said.", True),
+        ("en", "They call it KURWA there, or kurwa.", True),
+        ("pl", "Jebali podał się do dymisji, a dr. Kutas i prof. Kutas milczeli.", False),
+        ("pl", "Kutas z ciebie.", True),
+        ("pl", "Tamci jebali się z tym cały dzień.", True),
+    ],
+)
+def test_names_that_begin_a_sentence_or_follow_a_title_are_not_vulgar(language, text, expected):
+    assert is_vulgar(text, language) is expected
