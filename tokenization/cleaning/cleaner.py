@@ -113,7 +113,7 @@ class Cleaner:
     def _flaw(self, paragraph: str) -> Removal | None:
         if is_misread(paragraph):
             return "damaged letters"
-        if "vulgar" not in self.skip and is_vulgar(paragraph):
+        if "vulgar" not in self.skip and is_vulgar(paragraph, self.language):
             return "vulgar"
         if "repeated" in self.skip or len(paragraph) < REPEATED_FROM:
             return None

@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Literal
 
 from tokenization.cleaning.removals import Removal
-from tokenization.cleaning.signs import own_signs, signs_of_relatives, words
+from tokenization.cleaning.signs import own_signs, signs_of_relatives, without_shared, words
 from tokenization.records import Language
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def verdict(paragraph: str, language: Language) -> LanguageVerdict:
     if sum(word[0].islower() for word in found) < _LEAST_WORDS:
         return "unsure"
     short = len(paragraph) <= _SHORT
-    if short and own:
+    if short and own_signs(without_shared(lower, language), language):
         return "own"
     likely, winner = probability(paragraph, language)
     if likely >= (_LIKELY_IF_SHORT if short else _LIKELY):

@@ -21,11 +21,16 @@ _CONTROL = re.compile(r"[\x80-\x84\x86-\x9f]")
 _FTFY = ftfy.TextFixerConfig(explain=False, fix_c1_controls=False)
 _READ_AS = ("cp1252", "latin-1", "cp1250", "iso8859-2", "cp852", "mac_roman")
 # What Polish letters become if one of their one-byte encodings is read as another or as a Western one.
-_SIGN = "¹³¿±¶¼ŸˇĽŒœ\x8c\x8f\x9c\x9f£¯¥†©ˆ¢˜¾"
-_LETTER = f"a-zA-Z{POLISH}"
-_ONE_SIGN = re.compile(rf"(?<=[{_LETTER}])[{_SIGN}](?=[a-z{POLISH.lower()}])|(?<=[a-z]{{2}})±(?=[\s.,;:!?)]|$)")
+# Without ligatures and powers: "manœuvre" and "x³y" are what they seem.
+_SIGN = "¿±¶¼ŸˇĽ\x8c\x8f\x9c\x9f£¯¥†©ˆ¢˜¾"
+_LETTER, _SMALL = f"a-zA-Z{POLISH}", f"a-z{POLISH.lower()}"
+_ONE_SIGN = re.compile(
+    rf"(?<=[{_LETTER}])[{_SIGN}](?=[{_SMALL}])|(?<=[a-z]{{2}})±(?=[\s.,;:!?)]|$)"
+    rf"|(?<=[{_LETTER}])[¹³](?=[{_SMALL}{_SIGN}]{{2}})|(?<=[{_LETTER}]{{2}})[¹³](?=[{_SMALL}{_SIGN}])"
+)
 _AT_THE_END = re.compile(r"(?<=[a-z]{2})[¹³¿±¶¼êñæ]")
-_SIGNS = re.compile(rf"[{_SIGN}¡¦æêñäšÆÊÑ]")
+_NO_LETTERS_ALONE = frozenset("¹³æ")  # notes, and plurals such as "formulæ"
+_SIGNS = re.compile(rf"[{_SIGN}¹³Œœ¡¦æêñäšÆÊÑ]")
 _PAIRS = tuple((wrong, right) for right in ("cp1250", "iso8859-2", "cp852")
                for wrong in ("cp1252", "latin-1", "cp1250", "iso8859-2") if wrong != right)  # fmt: skip
 
@@ -70,7 +75,8 @@ def _from_utf8(line: str) -> str:
 
 def _shows_signs(line: str) -> bool:
     """Whether there is a sign inside a word, or two signs that stand for letters at the ends of words."""
-    return bool(_ONE_SIGN.search(line)) or len(set(_AT_THE_END.findall(line))) > 1
+    ends = set(_AT_THE_END.findall(line))
+    return bool(_ONE_SIGN.search(line)) or (len(ends) > 1 and not ends <= _NO_LETTERS_ALONE)
 
 
 def _from_one_byte(lines: list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 Signs of a language are those that its neighbours do not have: Dutch, Norwegian and Indonesian also know "in", "is" and
 "over"; Czech, Slovak, Croatian and Serbian also know "na", "za", "po", "ć" and "ó". Scots, Silesian and Kashubian are
-so near that identifiers take them for English and Polish: their own signs speak against it.
+so near that identifiers take them for English and Polish: their own signs speak against it. What is also a rare word
+of the language itself ("hale", "podle") counts beside another sign only.
 """
 
 from __future__ import annotations
@@ -24,33 +25,42 @@ _POLISH = frozenset(
     też każdy wszystko ktoś coś sobie siebie swój swoje albo lecz ponieważ podczas należy wybierz kliknij wtedy teraz
     dlaczego dlatego dobrze nie czy już ich jej jego pod nad przed bez dla jak we ze""".split()
 )
+_SHARED: dict[Language, frozenset[str]] = {  # German has "so" and "will", Polish "to" and "my", Slovak "nie" and "pod"
+    "en": frozenset("to my so will her or may some over out".split()),
+    "pl": frozenset("nie jak jako bez pod nad ze we ich jej teraz tej".split()),
+}
 _POLISH_LETTER = re.compile("[ąęłśźż]")
 
 _SCOTS = re.compile(
-    r"""\b(tae|intae|wi|wioot|fae|frae|yer|yersel|oot|aboot|doon|noo|roon|toun|toon|hoose|moose|soond|hae|haein|haes|
-    mair|maist|micht|richts?|nicht|licht|sicht|thocht|brocht|eneuch|acause|anither|onie|onybody|ither|ithers|wis|wes|
-    wull|cud|shuid|whit|whan|whaur|wha|whase|whilk|jist|anely|aifter|efter|atween|amang|ablow|forby|dae|daein|nae|aw|
-    mak|makkit|tak|gie|gied|gaed|gaun|gangin|twa|thae|thir|thon|thay|thaim|thair|thare|oor|siccar|siccarness|unkent|
-    kythe|wirk|wirkin|warld|wark|pairt|pairties|stairt|stert|chynge\w*|maun|hale|hame|muckle|gey|unco|guid|heid|deid|
+    r"""\b(tae(?! kwon)|intae|wi|wioot|fae|frae|yer|yersel|oot|aboot|doon|noo|roon|toun|hoose|soond|hae|haein|haes|
+    mair|maist|micht|richts?|nicht|licht|sicht|thocht|brocht|eneuch|acause|anither|onie|onybody|ither|ithers|wis|
+    wull|shuid|whan|whaur|wha|whase|whilk|jist|anely|aifter|efter|atween|amang|ablow|forby|dae|daein|nae|
+    makkit|tak|gie|gied|gaed|gaun|gangin|twa|thae|thir|thon|thay|thaim|thair|thare|oor|siccar|siccarness|unkent|
+    kythe|wirk|wirkin|warld|wark|pairt|pairties|stairt|stert|chynge\w*|maun|hame|muckle|gey|unco|guid|heid|deid|
     leid|luik|tuik|buik|wrang|strang|haud|forrit|ilka|awbodie|awbody|naebody|naebodie|naething|bodie|bairns?|lairn|
-    lairnin|weel|aff|bygane|wabsteid|mishanter|ettle\w*|yaise\w*|yaisin|yaisage|remuiv\w*|follae\w*|windae\w*|fund|
-    needit|haun\w+|staun\w*|\w{2,}nae|(?!bandit|pundit)\w{2,}(?:ct|ck|kk|rt|nt|sk|pt|nk|mp|wn|nd|st|ff)it)\b(?!['’])""",
+    lairnin|weel|bygane|wabsteid|mishanter|ettle\w*|yaise\w*|yaisin|yaisage|remuiv\w*|follae\w*|windae\w*|
+    needit|haun(?!t|ch)\w+|staun(?!ch)\w*|(?:(?:ca|[dw]i)n|\w*[dstv]|are|were|hae)nae|
+    (?!bandit|pundit)\w{2,}(?:ct|ck|kk|rt|nt|sk|pt|nk|mp|wn|nd|st|ff)it)\b(?!['’-])""",
     re.VERBOSE,
 )
-# "fur", "o" and "settins" are no proof alone: there are furs, and there is "settin' o' the sun".
+# No proof alone: there are furs and funds, and there is "settin' o' the sun".
 _PERHAPS_SCOTS = re.compile(
-    r"\b(fur|o(?!['’])|(?!plug|log|orig|marg|beg|cous|adm|virg|rob|cab|bas|bullet|lat|mart|viol|res)"
-    r"\w{2,}[bdgklmnprstvwz]ins?)\b"
+    r"""\b(fur|o(?!['’])|fund|moose|toon|hale|cud|whit|wes|mak|aff|aw|
+    (?!plug|log|orig|marg|beg|cous|adm|virg|rob|cab|bas|bullet|lat|sat|mart|viol|res|gob|pump|nap|vitam|insul|rais|
+    assass|mandar|jave|pop)\w{2,}[bdgklmnprstvwz]ins?)\b""",
+    re.VERBOSE,
 )
 _SILESIAN = re.compile(
-    r"""\b(niy\w*|abo|dlo|tyj|przi\w*|jeźli|ino|yno|tyn|ker[yoe]|kerego|keryj|kery[cm]h?|skuli|tyż|żodn\w+|teroz\w*|
-    coby|bydzie|iże|inksz\w+|miyndzy|wiyncyj|podle|podug|wszyjsk\w+|wszysk\w+|zaroz|miano|werta|werty|jejich|pokoż|
-    zicher|cug|szymel|szymlu|swroco|wkludź|zorta|tabula|durkowan\w+|
+    r"""\b(niy\w*|dlo|tyj|przi\w*|jeźli|yno|tyn|ker[yoe]|kerego|keryj|kery[cm]h?|tyż|żodn\w+|teroz\w*|
+    coby|bydzie|iże|inksz\w+|miyndzy|wiyncyj|podug|wszyjsk\w+|wszysk\w+|zaroz|werta|werty|jejich|pokoż|
+    zicher|szymel|szymlu|swroco|wklud[zź]\w*|nowyj|dalij|myńsz\w+|istniyj\w*|zorta|durkowan\w+|
     \w*(?:okumy[nń]|ymy[nń]|spamiy|rozszyrz|nasztal|sztart|plikacyj|wersyj|funkcyj|formacyj|pozycyj|wiyr[cs]|piyrsz|
     zawiyr|dziy[nń])\w*)\b""",
     re.VERBOSE,
 )
-_LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭěřůčšž]")  # of Silesian and Kashubian, of Sorbian and Czech
+_PERHAPS_SILESIAN = re.compile(r"\b(abo|ino|skuli|podle|miano|cug|tabula)\b")
+_LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭěřůčšžýľťďň]")  # of Silesian, Kashubian, Sorbian, Czech and Slovak
+_CAPITALISED_WITHIN = re.compile(r"(?<=[\w,;’] )[A-ZÀ-ÖØ-ÞĄĆĘŁŃÓŚŹŻ][\w-]*")
 
 
 def words(paragraph: str) -> list[str]:
@@ -65,15 +75,19 @@ def own_signs(lower: list[str], language: Language) -> int:
     return sum(1 for word in lower if word in _POLISH or (not word.isascii() and _POLISH_LETTER.search(word)))
 
 
+def without_shared(lower: list[str], language: Language) -> list[str]:
+    """Leave out the words that other languages have, too, which say little if there are no others."""
+    return [word for word in lower if word not in _SHARED[language]]
+
+
 def signs_of_relatives(paragraph: str, found: list[str], language: Language) -> int:
-    """Count the signs of Scots if the language is English, of Silesian, Kashubian, Sorbian and Czech if it is Polish.
-    `found` are the words of the paragraph. Names such as Zoë are no signs."""
-    lower = paragraph.lower()
-    if language == "en":
-        sure = len(_SCOTS.findall(lower))
-        perhaps = len({*_PERHAPS_SCOTS.findall(lower)})
-        return sure + (perhaps if sure or perhaps > 1 else 0)
-    letters = 0
-    if _LETTER_OF_RELATIVES.search(paragraph):
-        letters = sum(1 for word in found if word[0].islower() and _LETTER_OF_RELATIVES.search(word))
-    return len(_SILESIAN.findall(lower)) + letters
+    """Count the signs of Scots if the language is English, of Silesian, Kashubian, Sorbian, Czech and Slovak if it is
+    Polish. `found` are the words of the paragraph. Names such as Zoë and Kim Tae-hyung are no signs."""
+    is_title = 2 * sum(word[0].islower() for word in found) <= len(found)
+    lower = (paragraph if is_title else _CAPITALISED_WITHIN.sub("", paragraph)).lower()
+    sure_ones, perhaps_ones = (_SCOTS, _PERHAPS_SCOTS) if language == "en" else (_SILESIAN, _PERHAPS_SILESIAN)
+    sure = len(sure_ones.findall(lower))
+    if language == "pl" and _LETTER_OF_RELATIVES.search(paragraph):
+        sure += sum(1 for word in found if word[0].islower() and _LETTER_OF_RELATIVES.search(word))
+    perhaps = len({*perhaps_ones.findall(lower)})
+    return sure + (perhaps if sure or perhaps > 1 else 0)

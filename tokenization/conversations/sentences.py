@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from choppa import SrxDocument
 
 # The rules also cut before a small letter ("Oh! no") and inside names of files: no sentences that one would answer.
-_BEGINNING = re.compile(r"[\"“„‘«(\[—–-]*\s*[A-ZĄĆĘŁŃÓŚŹŻ0-9]")
+_BEGINNING = re.compile(r"[\"“„‘’'«(\[—–-]*\s*(\w)")
+# Abbreviations that the rules do not know.
+_ABBREVIATED: dict[Language, re.Pattern[str]] = {
+    "en": re.compile(r"\b(?:Adm|Blvd|Abp)\.\s$"),
+    "pl": re.compile(r"\b(?:[Aa]dm|[Aa]bp|[Ww]yd|[Oo]s|[Rr]ozdz)\.\s$"),
+}
 
 
 def sentences(paragraph: str, language: Language) -> Iterator[str]:
@@ -27,7 +32,13 @@ def sentences(paragraph: str, language: Language) -> Iterator[str]:
 
     sentence = ""
     for part in SrxTextIterator(_rules(), f"{language}_two", paragraph):
-        if sentence.endswith(" ") and _BEGINNING.match(part):
+        begins = _BEGINNING.match(part)
+        if (
+            sentence.endswith(" ")
+            and begins
+            and not begins[1].islower()
+            and not _ABBREVIATED[language].search(sentence)
+        ):
             yield sentence.rstrip()
             sentence = ""
         sentence += part

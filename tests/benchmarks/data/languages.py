@@ -123,7 +123,7 @@ def _translated(line: str) -> bool:
 
 def rule(document: str, language: Language) -> int:
     """How many paragraphs the corpus keeps."""
-    return len(list(filter(None, Cleaner(language, 1, skip=("vulgar", "repeated"))(document).split("\n"))))
+    return len(list(filter(None, Cleaner(language, 1, skip=("vulgar", "repeated"))(document).text.split("\n"))))
 
 
 def py3langid(line: str, language: Language) -> bool:

@@ -86,6 +86,20 @@ def test_signs_that_stand_for_themselves_stay():
     assert repair(text) == text and not is_misread(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The manœuvre hurt the fœtus, and the hors d'œuvre was cold. Œuvres complètes stood on the shelf.",
+        "Bazylika Sacré-Cœur stoi na wzgórzu w Paryżu i jest biała.",
+        "The treaty was signed in Paris¹ and later ratified³ by both.",
+        "The old formulæ, and those of Paris¹, stay.",
+        "We add x³y and ab³ to 2 cm³.",
+    ],
+)
+def test_ligatures_notes_and_powers_are_no_misread_letters(text):
+    assert repair(text) == text and not is_misread(text)
+
+
 def test_repairs_are_counted_by_kind_once_per_document_with_what_was_restored():
     clean = TextCleaner("pl", 1, skip=("language",))
     for text in (POLISH, f"{POLISH} \n", "gÄ™Å›, gÄ™Å› i gÄ™Å›", "so\u0301l\x07 i\x07 ko\u0301ra\u00a0i\r\nsól", "gęś"):

@@ -43,6 +43,15 @@ TRUE = {
         "Zagrali: Jan Müller, Zoë Dupont i André Noël.",
         "Dyrygowali Jiří Bělohlávek i Václav Neumann.",
         "Cisza. Potem trzask i znowu cisza.",
+        "Zyskał miano najlepszego zawodnika.",
+        "Policjanci skuli napastnika kajdankami.",
+        "Policjanci skuli je kajdankami.",
+        "Tabula rasa to pojęcie z filozofii.",
+        "Usiadł podle drogi.",
+        "Ino mi nie płacz, mówił dziadek.",
+        "Wczoraj do domu wrócił późno pan Werta i jego brat.",
+        "Nie ma sprawy.",
+        "To nie tak, jak myślisz.",
     ],
     "en": [
         "The old miller opened the window every morning and watched the water in the brook rise after the rain.",
@@ -53,6 +62,18 @@ TRUE = {
         "Dr. Kasi Ananthanarayanan, Department of Physics",
         "Silence. Then a crack, and silence again.",
         "A fur coat hung behind the door of the cabin: fur, and no faux fur.",
+        "The fund was set up in 1990.",
+        "The investment fund bought shares, and the pension fund sold them to another fund in the same week.",
+        "A moose is a large deer.",
+        "The house was haunted.",
+        "He is a staunch ally of the king.",
+        "Wes Anderson directed the film.",
+        "Kim Tae-hyung is a singer and actor.",
+        "Moths have antennae.",
+        "The goblins ate pumpkins.",
+        "Will he come?",
+        "To be continued",
+        "If so, go home.",
         "Nobody gave permits to the bandits, and the culprit hid in a transit van.",
     ],
 }
@@ -68,6 +89,25 @@ def test_relatives_are_foreign(language, name):
 @pytest.mark.parametrize(("language", "text"), [(language, text) for language, found in TRUE.items() for text in found])
 def test_the_language_itself_is_not(language, text):
     assert verdict(text, language) in ("own", "unsure")
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "To jest mój dom."),
+        ("en", "My tu mieszkamy od lat."),
+        ("en", "To nie jest drogie."),
+        ("en", "Ich will nach Hause gehen."),
+        ("en", "Es ist so kalt."),
+        ("en", "Open Link in New Private Windae"),
+        ("pl", "Nie som si istý."),
+        ("pl", "Dobrý den, jak se máte dnes?"),
+        ("pl", "Pod mostom stojí dom."),
+        ("pl", "Podej miano nowyj zorty danych:"),
+    ],
+)
+def test_short_lines_of_other_languages_go(language, text):
+    assert verdict(text, language) not in ("own", "unsure")
 
 
 def test_what_is_too_short_to_tell_goes_with_the_rest_of_its_document():
@@ -99,4 +139,21 @@ def test_what_is_too_short_to_tell_goes_with_the_rest_of_its_document():
     ],
 )
 def test_vulgar_words_are_found_as_words_and_names_are_spared(text, expected):
-    assert is_vulgar(text) is expected
+    assert is_vulgar(text, "pl") is expected
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "Jebali resigned, and Mr. Jebali, the minister, left. Jebaliya is a camp.", False),
+        ("en", "Jebal Barkal is a mountain in Sudan.", False),
+        ("en", "Kutas is a village in Somogy county, Hungary.", False),
+        ("en", "Fucking cold here, she said.", True),
+        ("en", "They call it KURWA there, or kurwa.", True),
+        ("pl", "Jebali podał się do dymisji, a dr. Kutas i prof. Kutas milczeli.", False),
+        ("pl", "Kutas z ciebie.", True),
+        ("pl", "Tamci jebali się z tym cały dzień.", True),
+    ],
+)
+def test_names_that_begin_a_sentence_or_follow_a_title_are_not_vulgar(language, text, expected):
+    assert is_vulgar(text, language) is expected

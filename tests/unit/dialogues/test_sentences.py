@@ -13,6 +13,7 @@ PARAGRAPHS = {
         ["See e.g. Fig. 3 for details.", "It cost $3.50 vs. $4.00 at Smith & Co. Ltd.", "That was all."],
         ["J. R. R. Tolkien wrote it.", "No. 5 was the best!", "Was it?", '"Oh! dear, no."'],
         ["I left in Jan. 1999.", "Capt. Wentworth, Lt. Col. Jones and Sgt. Pepper stayed."],
+        ["Adm. Nelson lived at 12 Sunset Blvd. Apartment 5.", "Élan was all he had.", "Örebro is a town.", "'Yes.'"],
         ["The field Book.Table.Field is set.", "Press Ctrl+S."],
     ],
     "pl": [
@@ -21,6 +22,7 @@ PARAGRAPHS = {
         ["Pan inż. Nowak i płk. Zawada wyszli.", "Czy wrócą?", "Nie wiadomo..."],
         ["Adam M. został zatrzymany o godz. 15.30.", "Ks. Józef i św. Jan byli tam wcześniej."],
         ["Kupił m.in. chleb, mleko itp.", "Stało się to dn. 3 maja br. w Warszawie, tj. na wiosnę."],
+        ["Abp. Gądecki mieszka na os. Słonecznym.", "Zob. rozdz. III książki, Wyd. Literackie.", "Élan wygrał."],
         ["„Idź!” powiedział.", "— Dokąd? — zapytała.", "Nie odpowiedział."],
     ],
 }
