@@ -22,16 +22,16 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                    "text", data, deterministic=True, version=2)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True, version=11)
+                           deterministic=True, version=12)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True, version=11)
+                            deterministic=True, version=12)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
-                       version=11)
+                       version=12)
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
                           "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
-                          version=7)
+                          version=8)
     trained = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text, "tokenizer": tok}, begins=True, version=8),
