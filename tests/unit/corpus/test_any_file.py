@@ -185,3 +185,35 @@ def test_an_array_of_texts_is_one_document_each(tmp_path, name):
     (tmp_path / name).write_text(json.dumps([POLISH, "drugi", 3]))
     texts, rejected, kinds = reads(tmp_path / name)
     assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] and kinds == {"json": 1}
+
+
+TABLES = [
+    ("a.tsv", 'id\ttext\n1\t"To be\n2\tThat is\n3\t"Who? he\n', ['"To be', "That is", '"Who? he'], []),
+    ("a.tsv", 'id\ttext\n1\t"To be,\n2\tor not"\n3\t"Quo vadis" is\n', ['"To be,', 'or not"', '"Quo vadis" is'], []),
+    ("a.tsv", 'id\ttext\n1\t"a ""b""\n\tc"\n2\td\n', ['a "b"\n\tc', "d"], []),
+    ("a.tsv", 'text\nHello, you\n"To\nbe"\n', ["Hello, you", "To\nbe"], []),
+    ("a.csv", 'id,text\n2,"Good\n3,Third\n4,"x\ny"\n5,"Quo" is\n', ["Third", "x\ny", '"Quo" is'], ["line 2"]),
+    ("a.csv", 'id,text\n2,"Good\n3,Third row\n4,Fourth\n', ["Third row", "Fourth"], ["line 2"]),
+    ("a.csv", 'id, text\n1, "Hello, my friend"\n2, a\rb\n', ["Hello, my friend", " a\rb"], []),
+    ("a.csv", '"id,text\n1,a\n', [], ["the whole"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "texts", "rejected"), TABLES)
+def test_quotes_of_tables_never_merge_rows(tmp_path, name, content, texts, rejected):
+    (tmp_path / name).write_bytes(content.encode())
+    source = Source(name="mine", kind="files", language="en", licence="MIT", path=str(tmp_path))
+    found = [one for piece in pieces(source) for one in read(source, piece)]
+    assert [one for one in found if isinstance(one, str)] == texts
+    assert [one.place for one in found if isinstance(one, Rejected)] == rejected
+
+
+def test_the_names_of_columns_are_in_the_encoding_of_their_file(tmp_path):
+    (tmp_path / "a.csv").write_bytes(f"id;treść\r\n1;{POLISH}\r\n".encode("cp1250"))
+    assert reads(tmp_path, columns={"text": "treść"}) == ([POLISH], [], {"csv in cp1250": 1})
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_what_is_no_archive_is_told_from_its_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\0" * 10_240)
+    assert reads(tmp_path) == ([], ["unknown format"], {})
