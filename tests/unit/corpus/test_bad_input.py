@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import time
 import tracemalloc
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tokenization.files.storage import write_json
 from tokenization.quarantine import MOST_BYTES, Quarantine, Rejected
 from tokenization.sources.source import Source
 from tokenization.sources.texts import pieces, read
@@ -149,6 +151,18 @@ def test_quarantine_is_json_lines_with_counts(tmp_path):
     assert lines[0] == {"source": "web", "file": "f.jsonl", "place": "byte 7", "reason": "not JSON", "detail": "why",
                         "excerpt": 'ź "\n'}  # fmt: skip
     assert quarantine.counts == {"not JSON": 1, "gone": 1} and quarantine.gone == ["g.jsonl"]
+
+
+def test_bytes_and_names_of_files_that_are_not_utf_8_are_escaped_in_records(tmp_path):
+    name = os.fsdecode(b"z\xb3y.csv")
+    (tmp_path / name).write_bytes("id,text\n1,Zażółć\n".encode() + b"2,\xb3\xf3w, dwa\n")
+    texts, [bad] = found(tmp_path)
+    with open(tmp_path / "q", "w+b") as file:
+        Quarantine("web", file).add(bad)
+    write_json(f"{tmp_path}/report.json", {"left_out": [bad.file]})
+    assert texts == ["Zażółć"] and bad.excerpt == "2,\\udcb3\\udcf3w,dwa"
+    assert json.loads((tmp_path / "q").read_text())["file"] == bad.file == f"file://{tmp_path}/{name}"
+    assert json.loads((tmp_path / "report.json").read_text()) == {"left_out": [bad.file]}
 
 
 def test_many_tiny_documents_are_read_fast(tmp_path):
