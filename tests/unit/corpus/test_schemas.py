@@ -34,6 +34,9 @@ USER, ASSISTANT = {"role": "user", "content": ASKED}, {"role": "assistant", "con
         {"inputs": ASKED, "targets": TOLD, "language": "Polish"},
         {"question": ASKED, "answers": {"text": [TOLD, "nie"], "answer_start": [0, 1]}},
         {"question": ASKED, "answers": [TOLD]},
+        {"question": ASKED, "answer": [TOLD, "nad morzem"]},
+        {"prompt": [USER], "completion": [TOLD]},
+        {"question": ASKED, "answer": TOLD, "toxic": "False", "redacted": float("nan"), "label": "True"},
         {"Question": ASKED, "Answer": TOLD},
         {"pytanie": ASKED, "odpowiedź": TOLD},
         {"instrukcja": ASKED, "wejście": "", "wyjście": TOLD},
@@ -99,6 +102,12 @@ def test_speakers_have_one_name_each_after_a_preamble_and_with_an_input():
 def test_a_text_that_is_no_chat_is_refused(text):
     with pytest.raises(RowError, match="text is no transcript of a chat"):
         chat({"text": text})
+
+
+@pytest.mark.parametrize(("flag", "reason"), [({"label": "False"}, "a rejected answer"), ({"toxic": "True"}, "toxic")])
+def test_flags_in_tables_are_text(flag, reason):
+    with pytest.raises(RowError, match=reason):
+        chat({"question": ASKED, "answer": TOLD, **flag})
 
 
 def test_earlier_turns_and_instructions_beside_a_question():
