@@ -64,7 +64,7 @@ class Rejected:
 
 def flaw(value: object) -> tuple[Reason, str] | None:
     """Return why a value cannot be a document, with a detail, or None if it can."""
-    if value is None:
+    if value is None or value != value:  # NaN, where a table has nothing
         return "null", ""
     if not isinstance(value, str):
         return "not text", f"{type(value).__name__}"

@@ -217,3 +217,21 @@ def test_the_names_of_columns_are_in_the_encoding_of_their_file(tmp_path):
 def test_what_is_no_archive_is_told_from_its_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\0" * 10_240)
     assert reads(tmp_path) == ([], ["unknown format"], {})
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_numbers_that_json_does_not_have_are_null(size):
+    rows = [{"text": 'NaN, "NaN": NaN\\\\', "n": float("nan")}, {"text": '\\"', "n": [float("-inf"), -1]}] * 20
+    counted = json_items._Counted(io.BufferedReader(io.BytesIO(json.dumps(rows).encode())))
+    read = b"".join(iter(lambda: counted.read(size), b""))
+    assert json.loads(read) == json.loads(json.dumps(rows), parse_constant=lambda _: None)
+
+
+def test_rows_with_nan_and_after_a_mark_are_read(tmp_path):
+    rows = [{"n": float("nan"), "text": POLISH}, {"text": float("nan")}, {"n": float("inf"), "text": "drugi"}]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "b.jsonl").write_text(
+        "".join("\ufeff" * (n == 2) + json.dumps(row) + "\n" for n, row in enumerate(rows))
+    )
+    (tmp_path / "c.parquet").write_bytes(parquet([{"text": POLISH}]))
+    assert reads(tmp_path)[:2] == ([POLISH, "drugi"] * 2 + [POLISH], ["null"] * 2)

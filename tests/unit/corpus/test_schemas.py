@@ -40,6 +40,7 @@ USER, ASSISTANT = {"role": "user", "content": ASKED}, {"role": "assistant", "con
         {"Question": ASKED, "Answer": TOLD},
         {"pytanie": ASKED, "odpowiedź": TOLD},
         {"instrukcja": ASKED, "wejście": "", "wyjście": TOLD},
+        {"instruction": ASKED, "input": float("nan"), "output": TOLD},
         {"instruction": ASKED, "response": TOLD, "text": f"### Human: {ASKED}### Assistant: something else"},
     ],
 )  # fmt: skip
