@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.quarantine import Rejected
-from tokenization.sources import growth
+from tokenization.sources import growth, listing
 from tokenization.sources.formats import json_items
 from tokenization.sources.seen import Seen
 from tokenization.sources.source import Source
@@ -235,3 +235,17 @@ def test_rows_with_nan_and_after_a_mark_are_read(tmp_path):
     )
     (tmp_path / "c.parquet").write_bytes(parquet([{"text": POLISH}]))
     assert reads(tmp_path)[:2] == ([POLISH, "drugi"] * 2 + [POLISH], ["null"] * 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1250", "utf-16"])
+def test_lines_may_end_in_a_carriage_return_alone(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(listing, "PIECE_BYTES", 40)
+    rows = [json.dumps(row, ensure_ascii=False) for row in ROWS]
+    for name, lines in {
+        "a.csv": ["id,text", f'1,"{POLISH}"', "2,drugi"],
+        "b.jsonl": rows,
+        "c.txt": [POLISH, "drugi"],
+    }.items():
+        (tmp_path / name).write_bytes("".join(f"{line}\r" for line in lines).encode(encoding))
+    texts, rejected, _ = reads(tmp_path, split_by="line")
+    assert [text.strip() for text in texts] == [POLISH, "drugi"] * 3 and rejected == []
