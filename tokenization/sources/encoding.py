@@ -2,7 +2,8 @@
 
 Bytes that are ASCII need no decision. At the first others, those ahead are looked at: they are UTF-8 if most lines are,
 else in one of the encodings that the language was written in before UTF-8. Of these, the one that shows the fewest
-characters which the language does not use, and of equals the one that the library `chardet` names.
+characters which the language does not use. Of equals, it is Windows-1252 in English, and in Polish the one that the
+library `chardet` names.
 
 Measured on lines of real Polish text of 60 bytes to 30 kB, in Windows-1250 and ISO 8859-2: this is right for all,
 `chardet` alone for 90 to 99 %, charset-normalizer for 21 to 100 %.
@@ -109,7 +110,7 @@ def _encoding_of(sample: bytes, language: Language) -> str:
         return UTF8
     text = b"\n".join(other)[:_ENOUGH]
     names = _BEFORE_UTF8[language]
-    named = _detected(text, names)
+    named = names[0] if language == "en" else _detected(text, names)
     unused, _, name = min((_unused(text, name, language), name != named, name) for name in names)
     if unused > _MOST_UNUSED:
         raise EncodingError(f"not text in {', '.join((UTF8, *names))}; `encoding` of the source states another")

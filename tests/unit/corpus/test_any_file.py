@@ -154,6 +154,13 @@ def test_encodings_are_told_or_stated(tmp_path, encoding):
     assert reads(tmp_path / "a.txt", split_by="line")[:2] == (lines, [])
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman"])
+def test_short_english_texts_are_read_in_their_encoding(tmp_path, encoding):
+    text = "It’s a café, isn’t it?"
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert reads(tmp_path, language="en")[0] == [text]
+
+
 REFUSED = {
     "notes": b"Some prose without an ending.",
     "a.pdf": b"%PDF-1.4 and more",
