@@ -37,7 +37,7 @@ def test_bad_json_lines(tmp_path):
     ]  # fmt: skip
     (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines))
     texts, bad = found(tmp_path / "x.jsonl")
-    assert texts == ["first", "🚀 ok", "last"]
+    assert texts == ["first", "\ufffd", "\ufffd", "🚀 ok", "last"]
     assert [each.reason for each in bad] == [
         "not UTF-8", "NUL", "not JSON", "not JSON", "no column", "null", "empty", "not text", "not UTF-8", "not JSON",
         "not JSON", "not JSON",
@@ -60,13 +60,21 @@ def test_a_document_with_bad_bytes_says_where_the_first_is_and_marks_them_all(tm
     assert texts == ["żółw\ngęś\nlis \ufffd\n\ufffd\nend"] and brief(bad) == [("byte 18", "not UTF-8")]
 
 
+def test_a_nul_or_half_a_letter_costs_no_document(tmp_path):
+    (tmp_path / "1.txt").write_text("one\n\ntw\0o\n\nthree")
+    (tmp_path / "2.jsonl").write_text('{"text": "one\\n\\ntw\\ud800o"}\n')
+    texts, bad = found(tmp_path)
+    assert texts == ["one\n\ntw\ufffdo\n\nthree", "one\n\ntw\ufffdo"]
+    assert brief(bad) == [("the whole", "NUL"), ("byte 0", "not UTF-8")]
+
+
 def test_bad_values_in_parquet(tmp_path):
     values = [b"good", b"\xb1\xe6", None, b"", b"a\0b", "żółć".encode(), b"\xed\xa0\x80"]
     binary = pa.array(values, pa.binary())
     text = pa.StringArray.from_buffers(len(values), *binary.buffers()[1:], binary.buffers()[0])
     pq.write_table(pa.table({"text": text}), tmp_path / "x.parquet")
     texts, bad = found(tmp_path / "x.parquet")
-    assert texts == ["good", "żółć"]
+    assert texts == ["good", "a\ufffdb", "żółć"]
     assert brief(bad) == [("row 1", "not UTF-8"), ("row 2", "null"), ("row 3", "empty"), ("row 4", "NUL"),
                           ("row 6", "not UTF-8")]  # fmt: skip
 
