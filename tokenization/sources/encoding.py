@@ -18,7 +18,7 @@ from typing import Any
 
 from tokenization.records import Language
 
-Decoder = codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
+AnyDecoder = codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
 
 UTF8 = "utf-8"
 _SIGNS = "„”“’‘–—…«»°§©®™€\u00a0·•×é"
@@ -146,14 +146,14 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)()
 
 
-def _recoded(stream: io.BufferedReader, decoder: Decoder, encoding: str = UTF8) -> io.BufferedReader:
+def _recoded(stream: io.BufferedReader, decoder: AnyDecoder, encoding: str = UTF8) -> io.BufferedReader:
     return io.BufferedReader(_Recoded(stream, decoder, encoding), 1 << 20)
 
 
 class _Recoded(io.RawIOBase):
     """Text of a decoder, read in another encoding."""
 
-    def __init__(self, stream: io.BufferedReader, decoder: Decoder, encoding: str) -> None:
+    def __init__(self, stream: io.BufferedReader, decoder: AnyDecoder, encoding: str) -> None:
         self._stream, self._decoder, self._encoding = stream, decoder, encoding
         self._left = b""
 
