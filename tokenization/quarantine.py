@@ -3,11 +3,12 @@ silently."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
+
+from tokenization.files.storage import encoded
 
 MOST_BYTES = 16 << 20  # of one text: a longer one is no document, and reading it must not fill the memory
 _EXCERPT = 80  # characters
@@ -63,7 +64,7 @@ class Rejected:
 
 def flaw(value: object) -> tuple[Reason, str] | None:
     """Return why a value cannot be a document, with a detail, or None if it can."""
-    if value is None:
+    if value is None or value != value:  # NaN, where a table has nothing
         return "null", ""
     if not isinstance(value, str):
         return "not text", f"{type(value).__name__}"
@@ -104,7 +105,7 @@ class Quarantine:
     def add(self, rejected: Rejected) -> None:
         """Write one line: source, file, place, reason, detail, excerpt."""
         line = {"source": self._source, **vars(rejected)}
-        self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._file.write(encoded(line) + b"\n")
         self.counts[rejected.reason] += 1
         if rejected.reason == "gone" and rejected.file not in self.gone:
             self.gone.append(rejected.file)

@@ -40,7 +40,7 @@ def chat(row: Struct) -> list[Interaction]:
     """
     row = {name[:1].lower() + name[1:]: value for name, value in row.items()}
     refuse_flagged(row, "")
-    if row.get("label") is False:
+    if str(row.get("label")).strip().casefold() == "false":  # tables hold text
         raise RowError("a rejected answer", "label")
     messages = [*_system(row), *_history(row)]
     column = next((name for name in MESSAGES if _is_list(row.get(name))), None)
@@ -96,12 +96,17 @@ def _single(row: Struct) -> Iterator[Message]:
         parts = [text_of(row, question, "")]
         parts += [text_of(row, name, "") for name in _MATERIAL if name != question]
         yield Message("user", question, "\n\n".join(filter(None, parts)))
-    if answer == "answers":
+    if answer and (answer == "answers" or _are_texts(row[answer])):
         yield Message("assistant", answer, _first_of(row[answer]))
     elif answer and isinstance(row[answer], list):
         yield from read_messages(row[answer], answer)
     elif answer:
         yield from read_messages([_answer(row[answer])], answer)
+
+
+def _are_texts(value: object) -> bool:
+    """Whether it is a list of texts and not of messages."""
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
 
 
 def _answer(value: object) -> Struct:

@@ -25,6 +25,7 @@ LANGUAGE_NAMES: dict[str, Language] = {
 QUERY_PART = frozenset({"query", "internal", "tool_response", "tool_use"})
 ANSWER_PART = frozenset({"think", "answer", "tool_call"})
 _FLAGS = ("toxic", "redacted")
+_NOT_SET = ("", "0", "0.0", "false", "no", "none", "null", "nan")  # as tables write it
 _REGION = re.compile(r"[-_.@ (]")
 
 
@@ -154,5 +155,5 @@ def text_of(struct: Struct, name: str, where: str) -> str:
 def refuse_flagged(struct: Struct, where: str) -> None:
     """Raise RowError for what is flagged as toxic or redacted."""
     for flag in _FLAGS:
-        if struct.get(flag):
+        if str(struct.get(flag) or "").strip().casefold() not in _NOT_SET:
             raise RowError(flag, where)

@@ -1,47 +1,75 @@
 """Read chats that stand in one text, as they were rendered for a model or written down by hand.
 
 Known are the templates of ChatML, Llama 2 and 3, Zephyr and Alpaca, and lines that begin with `Human:`, `### User:` and
-the like, as in HH-RLHF, Guanaco and Vicuna.
+the like, as in HH-RLHF, Guanaco and Vicuna. An answer may quote another chat, so a text has one style, that of its
+first mark, and each of its speakers has one name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _INST = re.compile(r"(<s>)?\s*\[INST\]\s*(?:<<SYS>>(.*?)<</SYS>>)?(.*?)\[/INST\]", re.DOTALL)
-_SPOKEN = "human|user|assistant|system|instruction|input|response|bot|gpt|użytkownik|asystent"
+_USUAL = {"human": "assistant", "user": "assistant", "instruction": "response", "użytkownik": "asystent"}
+_ASKING = (*_USUAL, "input")
+_ANSWERING = ("assistant", "asystent", "response", "bot", "gpt")
+_NAMES = "|".join((*_ASKING, *_ANSWERING, "system"))
 _MARK = re.compile(
     rf"""<\|im_start\|>[ ]*(?P<chatml>\w+)[ ]*\n
     | <\|start_header_id\|>[ ]*(?P<llama>\w+)[ ]*<\|end_header_id\|>\s*
     | (?:^|\n)<\|(?P<zephyr>system|user|assistant)\|>[ ]*\n
-    | (?:^|\n)[ ]*(?:\#\#\#[ ]*)?(?P<spoken>{_SPOKEN})[ ]*:[ ]*
-    | (?<=.)\#\#\#[ ]*(?P<glued>human|assistant)[ ]*:[ ]*""",
+    | (?:^|\n|(?<=.)(?=\#\#\#[ ]*(?:human|assistant)\b))[ ]*\#\#\#[ ]*(?P<hashes>{_NAMES})[ ]*:[ ]*
+    | (?:^|\n)[ ]*(?P<words>{_NAMES})[ ]*:[ ]*""",
     re.IGNORECASE | re.VERBOSE,
 )
 _END = re.compile(r"<\|(?:im_end|eot_id|end_of_text|begin_of_text|endoftext|end)\|>|</?s>")
-_ROLES = {"instruction": "user", "input": "user", "response": "assistant"}
+_ROLES = dict.fromkeys(_ASKING, "user") | dict.fromkeys(_ANSWERING, "assistant")
 Said = tuple[str, str]
+Mark = re.Match[str]
 
 
 def transcript(text: str) -> list[Said]:
     """Return the role and the words of each message in the text, in order; nothing if it is no transcript of at least
     two roles. What stands before the first message, such as a preamble, is left out."""
-    text = _INST.sub(_as_chatml, text)
-    said = list(_messages(_END.sub("", text)))
+    text = _END.sub("", text)
+    mark, inst = _MARK.search(text), _INST.search(text)
+    if inst and not (mark and mark.start() < inst.start()):
+        text = _INST.sub(_as_chatml, text)
+    said = list(_messages(text))
     return said if len({role for role, _ in said}) > 1 else []
 
 
-def _as_chatml(match: re.Match[str]) -> str:
+def _as_chatml(match: Mark) -> str:
     system = f"<|im_start|>system\n{match[2].strip()}\n" if match[2] else ""
     return f"\n{system}<|im_start|>user\n{match[3].strip()}\n<|im_start|>assistant\n"
 
 
 def _messages(text: str) -> Iterator[Said]:
     marks = list(_MARK.finditer(text))
+    marks = [mark for mark in marks if mark.lastgroup == marks[0].lastgroup]
+    if marks and marks[0].lastgroup in ("hashes", "words"):
+        marks = list(_of_two_speakers(marks))
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     for mark, end in zip(marks, ends, strict=False):  # a text without marks has an end
-        role = next(filter(None, mark.groups())).lower()
         words = text[mark.end() : end].strip()
         if words:
-            yield _ROLES.get(role, role), words
+            yield _ROLES.get(_name(mark), _name(mark)), words
+
+
+def _of_two_speakers(marks: Sequence[Mark]) -> Iterator[Mark]:
+    """The marks of the first user that has an assistant, where possible the one that usually belongs to it. A system
+    prompt stands at the beginning, and an input after its instruction."""
+    names = list(dict.fromkeys(map(_name, marks)))
+    pairs = [(one, other) for one in names if one in _ASKING for other in names if other in _ANSWERING]
+    pair = next((pair for pair in pairs if _USUAL.get(pair[0]) == pair[1]), next(iter(pairs), ()))
+    last = "system"
+    for mark in marks:
+        name = _name(mark)
+        if name in pair or (name, last) in (("system", "system"), ("input", "instruction")):
+            yield mark
+            last = name
+
+
+def _name(mark: Mark) -> str:
+    return mark[mark.lastgroup or 0].lower()

@@ -79,7 +79,12 @@ def write(url: str, data: bytes) -> None:
 
 def write_json(url: str, value: Mapping[Any, Any]) -> None:
     """Write a small file of canonical JSON, over what was there."""
-    write(url, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    write(url, encoded(value, indent=1, sort_keys=True) + b"\n")
+
+
+def encoded(value: Mapping[Any, Any], **layout: Any) -> bytes:
+    """Return JSON in UTF-8. Names of files that are not UTF-8 have half surrogate pairs, which JSON can only escape."""
+    return json.dumps(value, ensure_ascii=False, **layout).encode("utf-8", "backslashreplace")
 
 
 def replace(fs: AbstractFileSystem, path: str, data: bytes) -> None:

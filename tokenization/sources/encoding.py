@@ -2,7 +2,8 @@
 
 Bytes that are ASCII need no decision. At the first others, those ahead are looked at: they are UTF-8 if most lines are,
 else in one of the encodings that the language was written in before UTF-8. Of these, the one that shows the fewest
-characters which the language does not use, and of equals the one that the library `chardet` names.
+characters which the language does not use. Of equals, it is Windows-1252 in English, and in Polish the one that the
+library `chardet` names.
 
 Measured on lines of real Polish text of 60 bytes to 30 kB, in Windows-1250 and ISO 8859-2: this is right for all,
 `chardet` alone for 90 to 99 %, charset-normalizer for 21 to 100 %.
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tokenization.records import Language
+
+AnyDecoder = codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
 
 UTF8 = "utf-8"
 _SIGNS = "„”“’‘–—…«»°§©®™€\u00a0·•×é"
@@ -40,13 +43,9 @@ class TextDecoder:
     def __init__(self, language: Language, stated: str = "") -> None:
         self.language = language
         self._wide = ""
+        self.is_recoded = False  # whether bytes of the stream are not those of the file
         self.mark = 0  # bytes of a byte order mark before the first line
         self.name = codecs.lookup(stated).name if stated else ""
-
-    @property
-    def is_recoded(self) -> bool:
-        """Whether bytes of the stream are not those of the file."""
-        return bool(self._wide)
 
     @property
     def found(self) -> str:
@@ -67,7 +66,15 @@ class TextDecoder:
 
     def narrow(self, stream: io.BufferedReader) -> io.BufferedReader:
         """Return the stream, which is at its beginning, without a byte order mark, and in UTF-8 if it was in UTF-16 or
-        UTF-32, so that its lines end with one byte."""
+        UTF-32, and with `\\n` if its lines end in `\\r` alone, so that its lines end with one byte."""
+        stream = self._without_mark(stream)
+        head = stream.peek(_ENOUGH)[:_ENOUGH]
+        if b"\r" in head[:-1] and b"\n" not in head:
+            stream = _recoded(stream, io.IncrementalNewlineDecoder(_decoder("latin-1"), translate=True), "latin-1")
+            self.is_recoded = True
+        return stream
+
+    def _without_mark(self, stream: io.BufferedReader) -> io.BufferedReader:
         head = stream.peek(_ENOUGH)[:_ENOUGH]
         wide = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "")
         if self.name:
@@ -75,8 +82,8 @@ class TextDecoder:
         elif not wide and head.count(0) > _NULS * len(head):
             wide = _detected(head[: len(head) // 4 * 4], _WIDE)
         if wide:
-            self._wide, self.name = wide, UTF8
-            return _recoded(stream, wide)
+            self._wide, self.name, self.is_recoded = wide, UTF8, True
+            return _recoded(stream, _decoder(wide))
         if head.startswith(codecs.BOM_UTF8):
             self.mark = len(stream.read(len(codecs.BOM_UTF8)))
             self.name = self.name or UTF8
@@ -87,7 +94,7 @@ class TextDecoder:
         head = stream.peek(_ENOUGH)[:_ENOUGH]
         if not self.name and not head.isascii():
             self.name = _encoding_of(head if len(head) < _ENOUGH else _cut(head), self.language)
-        return stream if self.name in ("", UTF8) else _recoded(stream, self.name)
+        return stream if self.name in ("", UTF8) else _recoded(stream, _decoder(self.name))
 
 
 def _cut(sample: bytes) -> bytes:
@@ -103,7 +110,7 @@ def _encoding_of(sample: bytes, language: Language) -> str:
         return UTF8
     text = b"\n".join(other)[:_ENOUGH]
     names = _BEFORE_UTF8[language]
-    named = _detected(text, names)
+    named = names[0] if language == "en" else _detected(text, names)
     unused, _, name = min((_unused(text, name, language), name != named, name) for name in names)
     if unused > _MOST_UNUSED:
         raise EncodingError(f"not text in {', '.join((UTF8, *names))}; `encoding` of the source states another")
@@ -135,15 +142,19 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _recoded(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
-    return io.BufferedReader(_Recoded(stream, encoding), 1 << 20)
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(encoding)()
+
+
+def _recoded(stream: io.BufferedReader, decoder: AnyDecoder, encoding: str = UTF8) -> io.BufferedReader:
+    return io.BufferedReader(_Recoded(stream, decoder, encoding), 1 << 20)
 
 
 class _Recoded(io.RawIOBase):
-    """Text in another encoding, read as UTF-8."""
+    """Text of a decoder, read in another encoding."""
 
-    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
-        self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)()
+    def __init__(self, stream: io.BufferedReader, decoder: AnyDecoder, encoding: str) -> None:
+        self._stream, self._decoder, self._encoding = stream, decoder, encoding
         self._left = b""
 
     def readable(self) -> bool:
@@ -152,7 +163,7 @@ class _Recoded(io.RawIOBase):
     def readinto(self, into: Any) -> int:
         while not self._left:
             block = self._stream.read(1 << 18)
-            self._left = self._decoder.decode(block, final=not block).encode("utf-8", "surrogatepass")
+            self._left = self._decoder.decode(block, final=not block).encode(self._encoding, "surrogatepass")
             if not block:
                 break
         taken, self._left = self._left[: len(into)], self._left[len(into) :]

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import fsspec
 
@@ -29,8 +30,8 @@ from tokenization.sources.source import Columns, Files, Format, Row
 from tokenization.sources.streams import opened, seekable, unpacked
 
 _READERS = {
-    "jsonl": json_lines, "json": json_items, "csv": table, "tsv": table, "parquet": parquet, "arrow": arrow,
-    "text": plain_text, "html": html_page, "warc": warc_records,
+    "jsonl": json_lines, "json": json_items, "csv": table, "tsv": partial(table, default="\t"),
+    "parquet": parquet, "arrow": arrow, "text": plain_text, "html": html_page, "warc": warc_records,
 }  # fmt: skip
 _BINARY = ("parquet", "arrow", "warc")
 _OF_PLAIN_TEXT = ("text", "html", "warc")
@@ -129,7 +130,7 @@ class _File:
         kind = self._stated or binary_format(_head(stream))
         if kind not in _BINARY:
             stream = decoder.narrow(stream)
-            kind = kind or text_format(name, _head(stream), columns)
+            kind = kind or text_format(name, _head(stream), columns, decoder)
         if kind in _OF_PLAIN_TEXT and not columns.plain:
             raise FormatError(f"it is {kind}, which has no columns {', '.join(sorted(columns.required))}")
         lines = kind == "jsonl" or (kind == "text" and columns.split_by != "document")

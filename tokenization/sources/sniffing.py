@@ -6,7 +6,9 @@ import csv
 import json
 import re
 from collections.abc import Iterable
+from copy import copy
 
+from tokenization.sources.encoding import EncodingError, TextDecoder
 from tokenization.sources.source import Columns, Format
 
 HEAD_BYTES = 1 << 16  # of the content, to look at
@@ -65,7 +67,7 @@ def binary_format(head: bytes) -> Format | None:
     return None
 
 
-def text_format(name: str, head: bytes, columns: Columns) -> Format:
+def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) -> Format:
     """Return the format of text that begins like this. Raises FormatError if neither content nor name tell it."""
     promised = ending_format(name)
     if b"\0" in head and promised is None:
@@ -79,20 +81,26 @@ def text_format(name: str, head: bytes, columns: Columns) -> Format:
             return "jsonl"
         if promised in (None, "json"):
             return "json"
+    if promised in ("zip", "tar"):
+        raise FormatError(f"it is no {promised}, which its name promises")
     if promised not in (None, "text", "csv", "tsv"):
         return promised
-    if delimiter := delimiter_of(head, columns.required):
+    if delimiter := delimiter_of(head, columns.required, decoder):
         return "tsv" if delimiter == "\t" else "csv"
     if promised is None:
         raise FormatError("neither its content nor its name tell the format; `format` of the source states it")
     return promised
 
 
-def delimiter_of(head: bytes, required: Iterable[str]) -> str:
+def delimiter_of(head: bytes, required: Iterable[str], decoder: TextDecoder) -> str:
     """Return the delimiter of a table whose first line names all these columns and at least one other, else ''."""
-    lines = head.decode("utf-8", "replace").splitlines()[:1]
+    first, _, rest = head.partition(b"\n")
+    try:
+        line = copy(decoder)(first, lambda: rest)  # what was found out from a part of the file is forgotten
+    except (EncodingError, UnicodeDecodeError):
+        line = first.decode("utf-8", "replace")
     for delimiter in DELIMITERS:
-        for names in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+        for names in csv.reader([line], delimiter=delimiter, skipinitialspace=True):
             if len(names) > 1 and set(required) <= {name.strip() for name in names}:
                 return delimiter
     return ""

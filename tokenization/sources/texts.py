@@ -6,6 +6,7 @@ stable order, and rejected input in its place. Cleaning, splitting and writing a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tokenization.packages.parsing import parser_of
@@ -15,6 +16,8 @@ from tokenization.sources.listing import Piece, pieces_of_files
 from tokenization.sources.reading import read_rows
 from tokenization.sources.seen import Seen
 from tokenization.sources.source import Row, Source
+
+_DAMAGED = re.compile("[\0\ud800-\udfff]")
 
 
 def pieces(source: Source, left_out: list[str] | None = None) -> list[Piece]:
@@ -30,10 +33,14 @@ def read(source: Source, piece: Piece, package: bytes = b"", seen: Seen | None =
     """Yield every text of one piece in order, and a `Rejected` in the place of bad input. `package` is the content of
     the source's package. `seen` learns the formats and encodings of files.
 
-    Whatever can be read is kept: damage ends with the row, line, row group or file that it is in.
+    Whatever can be read is kept: damage ends with the row, line, row group or file that it is in. In a text, U+FFFD
+    stands for a NUL or half a surrogate pair; cleaning drops the paragraphs that have it.
     """
     for row in _package(source, package) if source.kind == "package" else read_rows(source, piece, seen):
-        yield row if isinstance(row, Rejected) else _text(row)
+        if isinstance(row, Rejected):
+            yield row
+        else:
+            yield from _texts(row)
 
 
 def _package(source: Source, package: bytes) -> Iterator[Row]:
@@ -41,8 +48,14 @@ def _package(source: Source, package: bytes) -> Iterator[Row]:
         yield Row(source.name, f"text {number}", {"text": text})
 
 
-def _text(row: Row) -> str | Rejected:
+def _texts(row: Row) -> Iterator[str | Rejected]:
+    """The text of a row, or why there is none; both if U+FFFD can stand where its damage is."""
     if "text" not in row.values:
-        return Rejected(row.file, row.place, *missing("text", row.values))
+        yield Rejected(row.file, row.place, *missing("text", row.values))
+        return
     text = row.values["text"]
-    return Rejected(row.file, row.place, *bad, excerpt(text)) if (bad := flaw(text)) else text
+    if bad := flaw(text):
+        yield Rejected(row.file, row.place, *bad, excerpt(text))
+        text = _DAMAGED.sub("\ufffd", text) if isinstance(text, str) else text
+    if not flaw(text):
+        yield text

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.quarantine import Rejected
-from tokenization.sources import growth
+from tokenization.sources import growth, listing
 from tokenization.sources.formats import json_items
 from tokenization.sources.seen import Seen
 from tokenization.sources.source import Source
@@ -154,6 +154,13 @@ def test_encodings_are_told_or_stated(tmp_path, encoding):
     assert reads(tmp_path / "a.txt", split_by="line")[:2] == (lines, [])
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman"])
+def test_short_english_texts_are_read_in_their_encoding(tmp_path, encoding):
+    text = "It’s a café, isn’t it?"
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert reads(tmp_path, language="en")[0] == [text]
+
+
 REFUSED = {
     "notes": b"Some prose without an ending.",
     "a.pdf": b"%PDF-1.4 and more",
@@ -185,3 +192,67 @@ def test_an_array_of_texts_is_one_document_each(tmp_path, name):
     (tmp_path / name).write_text(json.dumps([POLISH, "drugi", 3]))
     texts, rejected, kinds = reads(tmp_path / name)
     assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] and kinds == {"json": 1}
+
+
+TABLES = [
+    ("a.tsv", 'id\ttext\n1\t"To be\n2\tThat is\n3\t"Who? he\n', ['"To be', "That is", '"Who? he'], []),
+    ("a.tsv", 'id\ttext\n1\t"To be,\n2\tor not"\n3\t"Quo vadis" is\n', ['"To be,', 'or not"', '"Quo vadis" is'], []),
+    ("a.tsv", 'id\ttext\n1\t"a ""b""\n\tc"\n2\td\n', ['a "b"\n\tc', "d"], []),
+    ("a.tsv", 'text\nHello, you\n"To\nbe"\n', ["Hello, you", "To\nbe"], []),
+    ("a.csv", 'id,text\n2,"Good\n3,Third\n4,"x\ny"\n5,"Quo" is\n', ["Third", "x\ny", '"Quo" is'], ["line 2"]),
+    ("a.csv", 'id,text\n2,"Good\n3,Third row\n4,Fourth\n', ["Third row", "Fourth"], ["line 2"]),
+    ("a.csv", 'id, text\n1, "Hello, my friend"\n2, a\rb\n', ["Hello, my friend", " a\rb"], []),
+    ("a.csv", '"id,text\n1,a\n', [], ["the whole"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "texts", "rejected"), TABLES)
+def test_quotes_of_tables_never_merge_rows(tmp_path, name, content, texts, rejected):
+    (tmp_path / name).write_bytes(content.encode())
+    source = Source(name="mine", kind="files", language="en", licence="MIT", path=str(tmp_path))
+    found = [one for piece in pieces(source) for one in read(source, piece)]
+    assert [one for one in found if isinstance(one, str)] == texts
+    assert [one.place for one in found if isinstance(one, Rejected)] == rejected
+
+
+def test_the_names_of_columns_are_in_the_encoding_of_their_file(tmp_path):
+    (tmp_path / "a.csv").write_bytes(f"id;treść\r\n1;{POLISH}\r\n".encode("cp1250"))
+    assert reads(tmp_path, columns={"text": "treść"}) == ([POLISH], [], {"csv in cp1250": 1})
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_what_is_no_archive_is_told_from_its_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\0" * 10_240)
+    assert reads(tmp_path) == ([], ["unknown format"], {})
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_numbers_that_json_does_not_have_are_null(size):
+    rows = [{"text": 'NaN, "NaN": NaN\\\\', "n": float("nan")}, {"text": '\\"', "n": [float("-inf"), -1]}] * 20
+    counted = json_items._Counted(io.BufferedReader(io.BytesIO(json.dumps(rows).encode())))
+    read = b"".join(iter(lambda: counted.read(size), b""))
+    assert json.loads(read) == json.loads(json.dumps(rows), parse_constant=lambda _: None)
+
+
+def test_rows_with_nan_and_after_a_mark_are_read(tmp_path):
+    rows = [{"n": float("nan"), "text": POLISH}, {"text": float("nan")}, {"n": float("inf"), "text": "drugi"}]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "b.jsonl").write_text(
+        "".join("\ufeff" * (n == 2) + json.dumps(row) + "\n" for n, row in enumerate(rows))
+    )
+    (tmp_path / "c.parquet").write_bytes(parquet([{"text": POLISH}]))
+    assert reads(tmp_path)[:2] == ([POLISH, "drugi"] * 2 + [POLISH], ["null"] * 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1250", "utf-16"])
+def test_lines_may_end_in_a_carriage_return_alone(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(listing, "PIECE_BYTES", 40)
+    rows = [json.dumps(row, ensure_ascii=False) for row in ROWS]
+    for name, lines in {
+        "a.csv": ["id,text", f'1,"{POLISH}"', "2,drugi"],
+        "b.jsonl": rows,
+        "c.txt": [POLISH, "drugi"],
+    }.items():
+        (tmp_path / name).write_bytes("".join(f"{line}\r" for line in lines).encode(encoding))
+    texts, rejected, _ = reads(tmp_path, split_by="line")
+    assert [text.strip() for text in texts] == [POLISH, "drugi"] * 3 and rejected == []

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import time
 import tracemalloc
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tokenization.files.storage import write_json
 from tokenization.quarantine import MOST_BYTES, Quarantine, Rejected
 from tokenization.sources.source import Source
 from tokenization.sources.texts import pieces, read
@@ -35,7 +37,7 @@ def test_bad_json_lines(tmp_path):
     ]  # fmt: skip
     (tmp_path / "x.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines))
     texts, bad = found(tmp_path / "x.jsonl")
-    assert texts == ["first", "🚀 ok", "last"]
+    assert texts == ["first", "\ufffd", "\ufffd", "🚀 ok", "last"]
     assert [each.reason for each in bad] == [
         "not UTF-8", "NUL", "not JSON", "not JSON", "no column", "null", "empty", "not text", "not UTF-8", "not JSON",
         "not JSON", "not JSON",
@@ -58,13 +60,21 @@ def test_a_document_with_bad_bytes_says_where_the_first_is_and_marks_them_all(tm
     assert texts == ["żółw\ngęś\nlis \ufffd\n\ufffd\nend"] and brief(bad) == [("byte 18", "not UTF-8")]
 
 
+def test_a_nul_or_half_a_letter_costs_no_document(tmp_path):
+    (tmp_path / "1.txt").write_text("one\n\ntw\0o\n\nthree")
+    (tmp_path / "2.jsonl").write_text('{"text": "one\\n\\ntw\\ud800o"}\n')
+    texts, bad = found(tmp_path)
+    assert texts == ["one\n\ntw\ufffdo\n\nthree", "one\n\ntw\ufffdo"]
+    assert brief(bad) == [("the whole", "NUL"), ("byte 0", "not UTF-8")]
+
+
 def test_bad_values_in_parquet(tmp_path):
     values = [b"good", b"\xb1\xe6", None, b"", b"a\0b", "żółć".encode(), b"\xed\xa0\x80"]
     binary = pa.array(values, pa.binary())
     text = pa.StringArray.from_buffers(len(values), *binary.buffers()[1:], binary.buffers()[0])
     pq.write_table(pa.table({"text": text}), tmp_path / "x.parquet")
     texts, bad = found(tmp_path / "x.parquet")
-    assert texts == ["good", "żółć"]
+    assert texts == ["good", "a\ufffdb", "żółć"]
     assert brief(bad) == [("row 1", "not UTF-8"), ("row 2", "null"), ("row 3", "empty"), ("row 4", "NUL"),
                           ("row 6", "not UTF-8")]  # fmt: skip
 
@@ -149,6 +159,18 @@ def test_quarantine_is_json_lines_with_counts(tmp_path):
     assert lines[0] == {"source": "web", "file": "f.jsonl", "place": "byte 7", "reason": "not JSON", "detail": "why",
                         "excerpt": 'ź "\n'}  # fmt: skip
     assert quarantine.counts == {"not JSON": 1, "gone": 1} and quarantine.gone == ["g.jsonl"]
+
+
+def test_bytes_and_names_of_files_that_are_not_utf_8_are_escaped_in_records(tmp_path):
+    name = os.fsdecode(b"z\xb3y.csv")
+    (tmp_path / name).write_bytes("id,text\n1,Zażółć\n".encode() + b"2,\xb3\xf3w, dwa\n")
+    texts, [bad] = found(tmp_path)
+    with open(tmp_path / "q", "w+b") as file:
+        Quarantine("web", file).add(bad)
+    write_json(f"{tmp_path}/report.json", {"left_out": [bad.file]})
+    assert texts == ["Zażółć"] and bad.excerpt == "2,\\udcb3\\udcf3w,dwa"
+    assert json.loads((tmp_path / "q").read_text())["file"] == bad.file == f"file://{tmp_path}/{name}"
+    assert json.loads((tmp_path / "report.json").read_text()) == {"left_out": [bad.file]}
 
 
 def test_many_tiny_documents_are_read_fast(tmp_path):

@@ -34,9 +34,13 @@ USER, ASSISTANT = {"role": "user", "content": ASKED}, {"role": "assistant", "con
         {"inputs": ASKED, "targets": TOLD, "language": "Polish"},
         {"question": ASKED, "answers": {"text": [TOLD, "nie"], "answer_start": [0, 1]}},
         {"question": ASKED, "answers": [TOLD]},
+        {"question": ASKED, "answer": [TOLD, "nad morzem"]},
+        {"prompt": [USER], "completion": [TOLD]},
+        {"question": ASKED, "answer": TOLD, "toxic": "False", "redacted": float("nan"), "label": "True"},
         {"Question": ASKED, "Answer": TOLD},
         {"pytanie": ASKED, "odpowiedź": TOLD},
         {"instrukcja": ASKED, "wejście": "", "wyjście": TOLD},
+        {"instruction": ASKED, "input": float("nan"), "output": TOLD},
         {"instruction": ASKED, "response": TOLD, "text": f"### Human: {ASKED}### Assistant: something else"},
     ],
 )  # fmt: skip
@@ -66,12 +70,45 @@ def test_a_chat_in_one_text(text, turns):
     assert chat({"chosen": text, "rejected": text}) == turns
 
 
+QUOTED = "Tak:\nUser: Hello\nBot: Hi there\nsystem: linux\nInput: 3 4\nOutput: 7"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>",
+        "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n{}<|eot_id|>",
+        "<s>[INST] {} [/INST] {} </s>",
+        "<|user|>\n{}</s>\n<|assistant|>\n{}</s>",
+        "### Instruction:\n{}\n\n### Response:\n{}",
+        "\n\nHuman: {}\n\nAssistant: {}",
+    ],
+)
+def test_a_chat_in_an_answer_stays_in_it(text):
+    assert chat({"text": text.format(ASKED, QUOTED)}) == [Interaction(ASKED, QUOTED)]
+    assert chat({"text": text.format(QUOTED, TOLD)}) == [Interaction(QUOTED, TOLD)]
+
+
+def test_speakers_have_one_name_each_after_a_preamble_and_with_an_input():
+    assert chat({"text": f"Instruction: talk\n\nHuman: {ASKED}\n\nAssistant: {TOLD}"}) == [TURN]
+    text = f"### Instruction:\nSkróć.\n\n### Input:\nA.\n\n### Response:\n{TOLD}\n### Input:\nB."
+    assert chat({"text": text}) == [Interaction("Skróć.\n\nA.", f"{TOLD}\n### Input:\nB.")]
+    assert chat({"text": f"System: Bądź miły.\nUser: {ASKED}\nBot: {QUOTED[:4]}"})[0] == SYSTEM
+
+
 @pytest.mark.parametrize(
     "text", ["Latarnia stoi nad morzem.", "User: I am alone.", "He said: the user: nobody", "12: a"]
 )
 def test_a_text_that_is_no_chat_is_refused(text):
     with pytest.raises(RowError, match="text is no transcript of a chat"):
         chat({"text": text})
+
+
+@pytest.mark.parametrize(("flag", "reason"), [({"label": "False"}, "a rejected answer"), ({"toxic": "True"}, "toxic")])
+def test_flags_in_tables_are_text(flag, reason):
+    with pytest.raises(RowError, match=reason):
+        chat({"question": ASKED, "answer": TOLD, **flag})
 
 
 def test_earlier_turns_and_instructions_beside_a_question():

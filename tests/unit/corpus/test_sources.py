@@ -180,6 +180,10 @@ def test_plain_text_is_a_document_or_cut_at_lines_or_at_empty_lines_and_where_it
     assert texts(files(f"{tmp_path}/*.txt")) == ["one\ntwo\n\n \nthree"]
     assert texts(files(f"{tmp_path}/*.txt", split_by="line")) == ["one\n", "two\n", "three"]
     assert texts(files(f"{tmp_path}/*.txt", split_by="paragraph")) == ["one\ntwo\n", "three"]
+    (tmp_path / "x.txt").write_text("First.\n\u00a0\nSecond.\n\u00a0\u2003\nThird.\n")
+    for split_by in ("line", "paragraph"):
+        source = files(f"{tmp_path}/x.txt", split_by=split_by)
+        assert texts(source) == ["First.\n", "Second.\n", "Third.\n"] and rejected(source) == []
     (tmp_path / "x.txt").write_text("ten bytes\n" * 300_000)
     cut = texts(files(f"{tmp_path}/x.txt", split_by="paragraph"))
     assert len(cut) == 3 and "".join(cut) == "ten bytes\n" * 300_000 and len(cut[0]) <= 1 << 20

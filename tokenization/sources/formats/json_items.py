@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Rejected
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
+
+_TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity', re.DOTALL)
+_OF_NUMBERS = b"-INafinty"  # the letters of NaN and -Infinity
 
 
 def json_items(
@@ -50,16 +54,34 @@ class _TooLongError(ValueError):
 
 
 class _Counted:
-    """Ends a stream where an item is longer than a text may be; the parser would take hours and all memory for it."""
+    """Ends a stream where an item is longer than a text may be; the parser would take hours and all memory for it.
+    Numbers that JSON does not have, such as `NaN`, become null."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
+        self._kept, self._in_text = b"", False
         self.since_item = 0
 
     def read(self, size: int) -> bytes:
-        """Read at most `size` bytes."""
-        content = self._stream.read(size)
-        self.since_item += len(content)
-        if self.since_item > MOST_BYTES:
-            raise _TooLongError
-        return content
+        """Read about `size` bytes."""
+        content = b""
+        while not content and (part := self._stream.read(size)):
+            self.since_item += len(part)
+            if self.since_item > MOST_BYTES:
+                raise _TooLongError
+            content = self._kept + part
+            whole = content.rstrip(_OF_NUMBERS).rstrip(b"\\")  # the rest may be half an escape or such a number
+            content, self._kept = whole, content[len(whole) :]
+        if size and not content:  # the end
+            content, self._kept = self._kept, b""
+        return self._with_nulls(content)
+
+    def _with_nulls(self, content: bytes) -> bytes:
+        def replaced(match: re.Match[bytes]) -> bytes:
+            if match[1] is None:
+                return b"null"
+            self._in_text = not match[1]
+            return match[0]
+
+        opened = b'"' * self._in_text
+        return _TEXT_OR_NUMBER.sub(replaced, opened + content)[len(opened) :]

@@ -50,7 +50,7 @@ def _object(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> dict
     if bad:
         return *bad, excerpt(line.content)
     try:
-        row = json.loads(text)
+        row = json.loads(text.lstrip("\ufeff"), parse_constant=lambda _: None)  # a mark from a file that was appended
     except (ValueError, RecursionError) as error:
         return "not JSON", str(error), excerpt(line.content)
     return row if isinstance(row, dict) else ("not JSON", "not an object", excerpt(line.content))

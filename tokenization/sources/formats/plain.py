@@ -51,9 +51,9 @@ def _lines(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Text
     for line in lines(part, stream, decoder):
         if part.stop is not None and line.offset >= part.stop:
             return
-        if not line.blank:
+        text, bad = decoded(line, stream, decoder)
+        if bad or not _is_blank(text):
             place = f"byte {line.offset}"
-            text, bad = decoded(line, stream, decoder)
             yield place, Rejected(part.url, place, *bad, excerpt(line.content)) if bad else text
 
 
@@ -75,7 +75,8 @@ def _paragraphs(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) ->
         size, trouble = 0, None
 
     for line in lines(part, stream, decoder):
-        if line.blank:
+        text, bad = decoded(line, stream, decoder)
+        if not bad and _is_blank(text):
             yield from taken()
             if part.stop is not None and line.offset >= part.stop:
                 return
@@ -83,7 +84,6 @@ def _paragraphs(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) ->
         elif inside:
             if size + line.size > BLOCK_BYTES:
                 yield from taken()
-            text, bad = decoded(line, stream, decoder)
             bad = bad or flaw(text)
             if bad and not trouble:
                 trouble = f"byte {line.offset}", bad, line.content
@@ -91,3 +91,8 @@ def _paragraphs(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) ->
             block.append(text)
             size += line.size
     yield from taken()
+
+
+def _is_blank(text: str) -> bool:
+    """Whether a line shows nothing: word processors leave a no-break space in empty ones."""
+    return not text.strip()
