@@ -19,21 +19,20 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from pydantic import BaseModel
 
 from jobs.stage.context import Discard, Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
+from pipelines.records import BeginningForm, FailureForm, LeaseForm, ManifestForm, RunForm, fault
 from tokenization.files import storage
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
 FAILURE, RUN, METRICS, LOG = "failure.json", "run.json", "metrics.jsonl", "log.txt"
 SCHEMA = 1  # of the records in a store: raise it when this code cannot read those that were written before
-MANIFEST_KEYS = (
-    "schema", "stage", "artifact_id", "attempt", "fingerprint", "payload", "inputs", "outputs", "content_digest",
-    "result", "metrics", "provenance", "mlflow_run_id", "seconds", "finished",
-)  # fmt: skip
-MANIFEST_MEMBERS = {"provenance": ("code",), "payload": ("stage", "version", "config", "inputs")}
-MANIFEST_ENTRIES = {"inputs": ("stage", "artifact_id", "content_digest"), "outputs": ("size", "sha256")}
+_FORMS: dict[str, type[BaseModel]] = {
+    MANIFEST: ManifestForm, RESOLVED: BeginningForm, FAILURE: FailureForm, RUN: RunForm, "lease-": LeaseForm,
+}  # fmt: skip
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _TOMBSTONE = "discarded-"
@@ -180,22 +179,8 @@ class ArtifactStore:
         return self._attempt(stage, artifact_id)
 
     def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
-        """The manifest of an attempt, None while it is not complete. Raises OtherSchema if its schema is another one,
-        and RecordDamaged if a part is missing."""
-        manifest = self.read_json(attempt, MANIFEST)
-        if manifest is None:
-            return None
-        schema = manifest.setdefault("schema", 1)  # the first manifests did not name it
-        if schema != SCHEMA:
-            raise OtherSchema(attempt, schema)
-        try:
-            missing = _missing(manifest)
-        except (AttributeError, TypeError) as error:
-            raise RecordDamaged(self, attempt, MANIFEST, str(error)) from error
-        if missing:
-            reason = f"it has no {', '.join(missing[:3])}; another version of this code may have written it"
-            raise RecordDamaged(self, attempt, MANIFEST, reason)
-        return manifest
+        """The manifest of an attempt, None while it is not complete. Raises RecordUnreadable."""
+        return self.read_json(attempt, MANIFEST)
 
     def names(self, attempt: Attempt) -> list[str]:
         """The names in the attempt's folder, without a cache."""
@@ -209,23 +194,29 @@ class ArtifactStore:
             return None
 
     def read_json(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record, None if there is none. Raises RecordDamaged."""
+        """A record, None if there is none. Raises OtherSchema for a manifest of another schema, and RecordDamaged for
+        what is no JSON, or has not the form of such a record."""
         text = self.read_text(attempt, name)
         if text is None:
             return None
         try:
             record = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
             raise RecordDamaged(self, attempt, name, str(error)) from error
         if not isinstance(record, dict):
             raise RecordDamaged(self, attempt, name, f"{text.strip()[:40]} is no object")
+        if name == MANIFEST and record.setdefault("schema", 1) != SCHEMA:  # the first manifests did not name it
+            raise OtherSchema(attempt, record["schema"])
+        form = next((form for beginning, form in _FORMS.items() if name.startswith(beginning)), None)
+        if form and (reason := fault(record, form)):
+            raise RecordDamaged(self, attempt, name, reason)
         return record
 
     def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record that nothing depends on. A damaged one counts as absent."""
+        """A record that nothing depends on. One that cannot be read counts as absent."""
         try:
             return self.read_json(attempt, name)
-        except RecordDamaged:
+        except RecordUnreadable:
             return None
 
     @_reaching
@@ -351,17 +342,6 @@ class ArtifactStore:
 def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
     """One digest of a whole result: of the names, sizes and bytes of its files."""
     return digest_of(outputs)
-
-
-def _missing(manifest: dict[str, Any]) -> list[str]:
-    """The keys that a manifest lacks, with dots for those inside of it."""
-    missing = [key for key in MANIFEST_KEYS if key not in manifest]
-    if missing:
-        return missing
-    parts = [(key, manifest[key], members) for key, members in MANIFEST_MEMBERS.items()]
-    for key, members in MANIFEST_ENTRIES.items():
-        parts += [(f"{key}.{name}", entry, members) for name, entry in manifest[key].items()]
-    return [f"{path}.{member}" for path, part, members in parts for member in members if member not in part]
 
 
 def _json(value: Any) -> bytes:
