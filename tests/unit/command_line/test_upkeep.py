@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -72,6 +73,31 @@ def test_gc_takes_a_chain_that_only_itself_needs(tmp_path):
     assert run(chain, store) == run(chain, store, fresh=["first", "next"]) == 0
     found = [(g.attempt.stage, g.attempt.number, g.entries) for g in find_garbage(store, print)]
     assert found == [("first", 1, ()), ("next", 1, ())]
+
+
+@pytest.mark.parametrize("content", ["", '{"schema": 1, "inp', '{"schema": 2}', "{}"])
+def test_gc_keeps_the_good_attempt_while_a_newer_one_cannot_be_read(store, content):
+    (good,) = store.attempts("last")
+    newer = Path(store.uri(good)).with_name(f"{good.short}-2")
+    shutil.copytree(store.uri(good), newer)
+    (newer / "manifest.json").write_text(content)
+    told: list[str] = []
+    found = find_garbage(store, told.append)
+    assert {garbage.attempt.stage for garbage in found} == {"steps"} and all(garbage.entries for garbage in found)
+    (said,) = told
+    assert said.startswith(f"last {good.short}-2 stays, and so does what others replaced: ")
+
+
+@pytest.mark.parametrize("record", ["manifest.json", "attempt.json"])
+@pytest.mark.parametrize("content", ["", '{"inputs": []}'])
+def test_gc_keeps_what_an_attempt_may_need_whose_records_cannot_be_read(tmp_path, record, content):
+    store = ArtifactStore(str(tmp_path / "another"))
+    chain = [FIRST, toy("next", FIRST, deterministic=True)]
+    assert run(chain, store) == run(chain, store, targets=[FIRST], fresh=["first"]) == 0
+    (reader,) = store.attempts("next")
+    store.remove(reader, "manifest.json")
+    Path(store.uri(reader), record).write_text(content)
+    assert [garbage for garbage in find_garbage(store, print) if not garbage.entries] == []
 
 
 def test_gc_leaves_what_is_under_way_and_finishes_an_interrupted_discard(store):
