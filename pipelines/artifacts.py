@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from jobs.stage.context import Discard, Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
+from pipelines.guard.addresses import masked_address
 from pipelines.records import BeginningForm, FailureForm, LeaseForm, ManifestForm, RunForm, fault
 from tokenization.files import storage
 
@@ -70,7 +71,7 @@ class RecordDamaged(RecordUnreadable):
     """A record is not what was written, or lacks a part that this code needs."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, name: str, reason: str) -> None:
-        super().__init__(attempt, f"{store.uri(attempt)}/{name} is damaged: {reason}")
+        super().__init__(attempt, f"{masked_address(store.uri(attempt))}/{name} is damaged: {reason}")
 
 
 class OtherSchema(RecordUnreadable):
@@ -100,8 +101,8 @@ def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except Exception as error:  # every filesystem has exceptions of its own
             if isinstance(error, OSError) and error.errno in storage.NO_SPACE:
-                raise StoreError(f"no space is left for store {self.url}: {error}", storage.MAKE_ROOM) from error
-            raise StoreError(f"store {self.url} cannot be used: {error}", NEXT_COMMAND) from error
+                raise StoreError(f"no space is left for store {self.shown}: {error}", storage.MAKE_ROOM) from error
+            raise StoreError(f"store {self.shown} cannot be used: {error}", NEXT_COMMAND) from error
 
     return wrapped
 
@@ -113,16 +114,17 @@ class ArtifactStore:
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise StoreError(f"store {url}: {error}", NEXT_COMMAND) from error
+            raise StoreError(f"store {masked_address(url)}: {error}", NEXT_COMMAND) from error
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = self._url(self.root)
+        self.shown = masked_address(self.url)
 
     def check_readable(self) -> None:
         """Looks once. Raises StoreError with what the filesystem said. A store that does not exist yet is empty."""
         self._names(self.root)
         if self._is_file(self.root):
-            raise StoreError(f"store {self.url} is a file, not a folder", NEXT_COMMAND)
+            raise StoreError(f"store {self.shown} is a file, not a folder", NEXT_COMMAND)
 
     @_reaching
     def check_writable(self) -> None:
@@ -134,8 +136,8 @@ class ArtifactStore:
         self.fs.rm_file(probe)
         if sum(created) != 1:
             raise StoreError(
-                f"store {self.url} ignores conditional writes: {sum(created)} of {RACERS} writers created one file, so"
-                " two runs could write one attempt. Use a folder, or an object store that honours `If-None-Match`",
+                f"store {self.shown} ignores conditional writes: {sum(created)} of {RACERS} writers created one file,"
+                " so two runs could write one attempt. Use a folder, or an object store that honours `If-None-Match`",
                 NEXT_COMMAND,
             )
 

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.stage.context import StageError
-from pipelines.guard.addresses import has_secret, masked
+from pipelines.guard.addresses import has_secret, masked_address
 from pipelines.guard.token import Token
 from pipelines.guard.transport import protect
 
@@ -136,7 +136,9 @@ def _checked(address: str) -> str:
     if not address.startswith(("http://", "https://")):
         raise _unusable(address, "not an http URL")
     if has_secret(address):
-        raise _unusable(masked(address), "a login in an address would be seen by everybody: name the token's file")
+        raise _unusable(
+            masked_address(address), "a login in an address would be seen by everybody: name the token's file"
+        )
     try:
         place = urlsplit(address)
         usable = bool(place.hostname) and place.port != 0 and address.isprintable() and " " not in address

@@ -136,7 +136,7 @@ class Lease:
         asked, patience = self._asked, self._times.expiry - self._times.heartbeat
         if self._lost is None and asked is not None and time.monotonic() - asked > patience:
             self._lost = StoreError(
-                f"store {self._store.url} has not answered for {patience:g} s: another process may write "
+                f"store {self._store.shown} has not answered for {patience:g} s: another process may write "
                 f"{self._attempt.stage} {self._attempt.artifact_id} now",
                 Look(),
             )

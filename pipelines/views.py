@@ -13,6 +13,7 @@ from pipelines.advice import back_lines, closing_lines, way_on
 from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordUnreadable
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import plain
+from pipelines.guard.addresses import masked_address
 from pipelines.guard.terminal import say
 from pipelines.lease import DEFAULT_TIMES, holder_of, living_holder, take
 from pipelines.overrides import settings
@@ -128,7 +129,7 @@ def _discard(session: Session, attempt: Attempt, as_json: bool, confirm: Callabl
     if readers := _being_read_by(session, attempt, lambda text: say(text, out)):
         raise StageError(f"{name} {artifact_id} is being read by {'; '.join(readers)}", Look())
     users = _built_from(session, attempt)
-    say(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", out)
+    say(f"{session.header}\n{name} {artifact_id}: {masked_address(session.store.uri(attempt))}", out)
     for user in users:
         say(f"  {user} was built from it", out)
     if confirm is not None and not confirm("delete it?"):
@@ -185,7 +186,7 @@ def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:
     return {
         "artifact_id": attempt.artifact_id,
         "state": "unreadable" if unreadable else "complete" if manifest else "running" if running else "not complete",
-        "uri": session.store.uri(attempt),
+        "uri": masked_address(session.store.uri(attempt)),
         "took": duration(manifest["seconds"]) if manifest else "-",
         "result": manifest["result"] if manifest else unreadable,
         "finished": time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest["finished"])) if manifest else "-",

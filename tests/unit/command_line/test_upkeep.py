@@ -187,6 +187,20 @@ def test_doctor_finds_what_is_wrong_and_says_the_command(store, monkeypatch):
     }  # fmt: skip
 
 
+def test_no_login_is_printed(store, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://bob:hunter22@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:hunter22@127.0.0.1:1")
+    monkeypatch.setenv("RXT_STORE", "memory://bob:hunter22@b/x")
+    for words in (["doctor"], ["doctor", "--json"], ["gc", "--json"], ["verify", "--json"], ["status"],
+                  ["status", "--json"]):  # fmt: skip
+        told = rxt(*words).output
+        assert "memory:///bob:***@b/x" in told and "hunter22" not in told, words
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:it'sPW9@127.0.0.1:1/db")
+    for words in (["status"], ["status", "--json"], ["doctor"]):
+        told = rxt(*words).output
+        assert "postgresql://u:***@127.0.0.1:1/db" in told and "PW9" not in told
+
+
 def test_doctor_asks_torch_where_a_driver_has_a_device(store, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "DEVICES", tmp_path)
     assert [finding.found.split(";")[0] for finding in doctor.examine_machine() if finding.check == "GPUs"] == ["none"]
