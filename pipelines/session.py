@@ -43,8 +43,8 @@ class Session:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
             raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
         found = Path(os.environ.get(JOB_CONFIG, file)) if file else None
-        config = overrides.resolve(PRESETS[preset](), found, sets)
-        changed = overrides.read(found, sets)
+        changed = overrides.read(found, sets)  # once: it may be a pipe
+        config = overrides.laid_over(PRESETS[preset](), changed)
         stages = curriculum(config)
         _check_read(config, stages, changed)
         store = ArtifactStore(store_url())

@@ -192,6 +192,8 @@ def _config_file(command: list[str]) -> Path | None:
     keys or values that do not fit, or a path that means nothing elsewhere."""
     files, sets = _values(command, "--config"), _values(command, "--set")
     file = Path(files[-1]) if files else None
+    if file and file.exists() and not file.is_file():
+        raise SubmitError(f"--config {file}: a job can be given a file, not a pipe or a folder", "rxt submit --help")
     settings = dict(flatten(plain(overrides.resolve(PRESETS[_preset(command)](), file, sets))))
     for key, path in settings.items():
         group, _, name = key.rpartition(".")
