@@ -5,6 +5,7 @@ An attempt is complete when its `manifest.json` exists. That file is written las
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -36,6 +37,7 @@ _FORMS: dict[str, type[BaseModel]] = {
 }  # fmt: skip
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 NEXT_COMMAND = "RXT_STORE=URL rxt status"
+_STAGE = re.compile(r"^\w[\w-]*$")  # else it is of somebody else, such as lost+found
 _TOMBSTONE = "discarded-"
 RACERS = 4  # writers of the probe
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
@@ -113,9 +115,11 @@ class ArtifactStore:
     def __init__(self, url: str) -> None:
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
+        except Exception as error:  # every filesystem has exceptions of its own
             raise StoreError(f"store {masked_address(url)}: {error}", NEXT_COMMAND) from error
         self.root = root.rstrip("/")
+        if not self.root:
+            raise StoreError(f"store {masked_address(url)} names no folder", NEXT_COMMAND)
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = self._url(self.root)
         self.shown = masked_address(self.url)
@@ -147,7 +151,8 @@ class ArtifactStore:
 
     def stages(self) -> list[str]:
         """The names of all stages that have an attempt, of whatever preset."""
-        return [name for name in self._names(self.root) if any(map(_NAME.match, self._names(f"{self.root}/{name}")))]
+        names = filter(_STAGE.match, self._names(self.root))
+        return [name for name in names if any(map(_NAME.match, self._names(f"{self.root}/{name}")))]
 
     def attempts(self, stage: str) -> list[Attempt]:
         """All attempts that were not discarded, sorted by fingerprint and number."""
@@ -264,7 +269,8 @@ class ArtifactStore:
 
     @_reaching
     def outputs(self, attempt: Attempt) -> dict[str, dict[str, Any]]:
-        """The files of the result as {relative path: {size, sha256}}, without records and checkpoints."""
+        """The files of the result as {relative path: {size, sha256}}, without records, checkpoints, and links that lead
+        nowhere."""
         base = self._path(attempt)
         self.fs.invalidate_cache(base)
         found = {}
@@ -272,8 +278,12 @@ class ArtifactStore:
             name = path.removeprefix(base).lstrip("/")
             parts = name.split("/")
             if not _PRIVATE_TOP.search(parts[0]) and not any(map(_PRIVATE.search, parts)):
-                with self.fs.open(path, "rb") as file:
-                    found[name] = {"size": info["size"], "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+                try:
+                    with self.fs.open(path, "rb") as file:
+                        found[name] = {"size": info["size"], "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+                except OSError as error:
+                    if not _leads_nowhere(error):
+                        raise
         return found
 
     @_reaching
@@ -329,7 +339,9 @@ class ArtifactStore:
         self.fs.invalidate_cache(path)
         try:
             return sorted(name.rstrip("/").rpartition("/")[2] for name in self.fs.ls(path, detail=False))
-        except FileNotFoundError:
+        except OSError as error:
+            if not _leads_nowhere(error):
+                raise
             return []
 
     @_reaching
@@ -344,6 +356,11 @@ class ArtifactStore:
 def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
     """One digest of a whole result: of the names, sizes and bytes of its files."""
     return digest_of(outputs)
+
+
+def _leads_nowhere(error: OSError) -> bool:
+    """Whether there is nothing of that name, or a link in a circle."""
+    return isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
 
 
 def _json(value: Any) -> bytes:

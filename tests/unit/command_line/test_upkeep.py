@@ -127,6 +127,31 @@ def test_verify_names_the_file_and_the_way_out(store, harm):
     assert json.loads(rxt("verify", "--json").stdout)["damaged"] == 1
 
 
+def test_what_is_no_stage_or_leads_nowhere_stops_no_command(store):
+    (attempt,) = store.attempts("first")
+    file = Path(store.uri(attempt), "out.txt")
+    for name in ("loop", "nowhere"):
+        Path(store.root, name).symlink_to(name if name == "loop" else "missing")
+        file.with_name(name).symlink_to(name if name == "loop" else "missing")
+    Path(store.root, "lost+found", attempt.artifact_id).mkdir(parents=True)
+    assert store.stages() == ["first", "last", "steps"]
+    assert rxt("gc").exit_code == rxt("status").exit_code == rxt("verify").exit_code == 0
+    file.unlink()
+    file.symlink_to("missing")
+    shown = rxt("verify")
+    assert shown.exit_code == 1 and f"first {attempt.artifact_id}: DAMAGED missing: out.txt" in shown.stdout
+
+
+def test_what_verify_proposes_works_for_a_stage_of_another_preset(store, monkeypatch):
+    (attempt,) = store.attempts("first")
+    Path(store.uri(attempt), "out.txt").unlink()
+    shown = rxt("verify")
+    monkeypatch.setattr(session, "curriculum", lambda config: [toy("other")])
+    done = rxt(*shown.stdout.rpartition("or rxt ")[2].split(), "--yes")
+    assert done.exit_code == 0 and "  steps " in done.stdout and "was built from it" in done.stdout
+    assert rxt("stage", "discard", "absent", attempt.artifact_id).exit_code == 2
+
+
 def test_verify_of_a_stage_that_is_not_there(store):
     shown = rxt("verify", "sft")
     assert shown.exit_code == 2 and "no stage sft; there are: first, last, steps" in shown.stderr
