@@ -102,7 +102,7 @@ class LeaseForm(_Form):
     seconds: float = 0.0
 
 
-def fault(record: Mapping[str, Any], form: type[_Form]) -> str:
+def fault(record: Mapping[str, Any], form: type[BaseModel]) -> str:
     """What of a record has another form, empty if nothing has."""
     try:
         form.model_validate(record)

@@ -70,10 +70,10 @@ def test_the_other_port_of_ray_takes_no_jobs(monkeypatch):
 
 def test_a_job_is_given_no_pipe():
     reading, writing = os.pipe()
+    os.close(writing)
     with pytest.raises(SubmitError, match=f"/dev/fd/{reading}: a job can be given a file"):
         submit._config_file(["run", "--config", f"/dev/fd/{reading}"])
     os.close(reading)
-    os.close(writing)
 
 
 def test_only_our_packages_and_the_named_file_are_packed(tmp_path, monkeypatch):
