@@ -5,6 +5,7 @@ An attempt is complete when its `manifest.json` exists. That file is written las
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -19,23 +20,24 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from pydantic import BaseModel
 
 from jobs.stage.context import Discard, Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
+from pipelines.guard.addresses import masked_address
+from pipelines.records import BeginningForm, FailureForm, LeaseForm, ManifestForm, RunForm, fault
 from tokenization.files import storage
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
 FAILURE, RUN, METRICS, LOG = "failure.json", "run.json", "metrics.jsonl", "log.txt"
 SCHEMA = 1  # of the records in a store: raise it when this code cannot read those that were written before
-MANIFEST_KEYS = (
-    "schema", "stage", "artifact_id", "attempt", "fingerprint", "payload", "inputs", "outputs", "content_digest",
-    "result", "metrics", "provenance", "mlflow_run_id", "seconds", "finished",
-)  # fmt: skip
-MANIFEST_MEMBERS = {"provenance": ("code",), "payload": ("stage", "version", "config", "inputs")}
-MANIFEST_ENTRIES = {"inputs": ("stage", "artifact_id", "content_digest"), "outputs": ("size", "sha256")}
+_FORMS: dict[str, type[BaseModel]] = {
+    MANIFEST: ManifestForm, RESOLVED: BeginningForm, FAILURE: FailureForm, RUN: RunForm, "lease-": LeaseForm,
+}  # fmt: skip
 _NAME = re.compile(r"^(?P<short>[0-9a-f]{12})-(?P<number>[1-9][0-9]*)$")
 NEXT_COMMAND = "RXT_STORE=URL rxt status"
+_STAGE = re.compile(r"^\w[\w-]*$")  # else it is of somebody else, such as lost+found
 _TOMBSTONE = "discarded-"
 RACERS = 4  # writers of the probe
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
@@ -71,7 +73,7 @@ class RecordDamaged(RecordUnreadable):
     """A record is not what was written, or lacks a part that this code needs."""
 
     def __init__(self, store: ArtifactStore, attempt: Attempt, name: str, reason: str) -> None:
-        super().__init__(attempt, f"{store.uri(attempt)}/{name} is damaged: {reason}")
+        super().__init__(attempt, f"{masked_address(store.uri(attempt))}/{name} is damaged: {reason}")
 
 
 class OtherSchema(RecordUnreadable):
@@ -101,8 +103,8 @@ def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except Exception as error:  # every filesystem has exceptions of its own
             if isinstance(error, OSError) and error.errno in storage.NO_SPACE:
-                raise StoreError(f"no space is left for store {self.url}: {error}", storage.MAKE_ROOM) from error
-            raise StoreError(f"store {self.url} cannot be used: {error}", NEXT_COMMAND) from error
+                raise StoreError(f"no space is left for store {self.shown}: {error}", storage.MAKE_ROOM) from error
+            raise StoreError(f"store {self.shown} cannot be used: {error}", NEXT_COMMAND) from error
 
     return wrapped
 
@@ -113,17 +115,20 @@ class ArtifactStore:
     def __init__(self, url: str) -> None:
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise StoreError(f"store {url}: {error}", NEXT_COMMAND) from error
+        except Exception as error:  # every filesystem has exceptions of its own
+            raise StoreError(f"store {masked_address(url)}: {error}", NEXT_COMMAND) from error
         self.root = root.rstrip("/")
+        if not self.root:
+            raise StoreError(f"store {masked_address(url)} names no folder", NEXT_COMMAND)
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self.url = self._url(self.root)
+        self.shown = masked_address(self.url)
 
     def check_readable(self) -> None:
         """Looks once. Raises StoreError with what the filesystem said. A store that does not exist yet is empty."""
         self._names(self.root)
         if self._is_file(self.root):
-            raise StoreError(f"store {self.url} is a file, not a folder", NEXT_COMMAND)
+            raise StoreError(f"store {self.shown} is a file, not a folder", NEXT_COMMAND)
 
     @_reaching
     def check_writable(self) -> None:
@@ -135,8 +140,8 @@ class ArtifactStore:
         self.fs.rm_file(probe)
         if sum(created) != 1:
             raise StoreError(
-                f"store {self.url} ignores conditional writes: {sum(created)} of {RACERS} writers created one file, so"
-                " two runs could write one attempt. Use a folder, or an object store that honours `If-None-Match`",
+                f"store {self.shown} ignores conditional writes: {sum(created)} of {RACERS} writers created one file,"
+                " so two runs could write one attempt. Use a folder, or an object store that honours `If-None-Match`",
                 NEXT_COMMAND,
             )
 
@@ -146,7 +151,8 @@ class ArtifactStore:
 
     def stages(self) -> list[str]:
         """The names of all stages that have an attempt, of whatever preset."""
-        return [name for name in self._names(self.root) if any(map(_NAME.match, self._names(f"{self.root}/{name}")))]
+        names = filter(_STAGE.match, self._names(self.root))
+        return [name for name in names if any(map(_NAME.match, self._names(f"{self.root}/{name}")))]
 
     def attempts(self, stage: str) -> list[Attempt]:
         """All attempts that were not discarded, sorted by fingerprint and number."""
@@ -180,22 +186,8 @@ class ArtifactStore:
         return self._attempt(stage, artifact_id)
 
     def manifest(self, attempt: Attempt) -> dict[str, Any] | None:
-        """The manifest of an attempt, None while it is not complete. Raises OtherSchema if its schema is another one,
-        and RecordDamaged if a part is missing."""
-        manifest = self.read_json(attempt, MANIFEST)
-        if manifest is None:
-            return None
-        schema = manifest.setdefault("schema", 1)  # the first manifests did not name it
-        if schema != SCHEMA:
-            raise OtherSchema(attempt, schema)
-        try:
-            missing = _missing(manifest)
-        except (AttributeError, TypeError) as error:
-            raise RecordDamaged(self, attempt, MANIFEST, str(error)) from error
-        if missing:
-            reason = f"it has no {', '.join(missing[:3])}; another version of this code may have written it"
-            raise RecordDamaged(self, attempt, MANIFEST, reason)
-        return manifest
+        """The manifest of an attempt, None while it is not complete. Raises RecordUnreadable."""
+        return self.read_json(attempt, MANIFEST)
 
     def names(self, attempt: Attempt) -> list[str]:
         """The names in the attempt's folder, without a cache."""
@@ -209,23 +201,29 @@ class ArtifactStore:
             return None
 
     def read_json(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record, None if there is none. Raises RecordDamaged."""
+        """A record, None if there is none. Raises OtherSchema for a manifest of another schema, and RecordDamaged for
+        what is no JSON, or has not the form of such a record."""
         text = self.read_text(attempt, name)
         if text is None:
             return None
         try:
             record = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
             raise RecordDamaged(self, attempt, name, str(error)) from error
         if not isinstance(record, dict):
             raise RecordDamaged(self, attempt, name, f"{text.strip()[:40]} is no object")
+        if name == MANIFEST and record.setdefault("schema", 1) != SCHEMA:  # the first manifests did not name it
+            raise OtherSchema(attempt, record["schema"])
+        form = next((form for beginning, form in _FORMS.items() if name.startswith(beginning)), None)
+        if form and (reason := fault(record, form)):
+            raise RecordDamaged(self, attempt, name, reason)
         return record
 
     def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record that nothing depends on. A damaged one counts as absent."""
+        """A record that nothing depends on. One that cannot be read counts as absent."""
         try:
             return self.read_json(attempt, name)
-        except RecordDamaged:
+        except RecordUnreadable:
             return None
 
     @_reaching
@@ -271,7 +269,8 @@ class ArtifactStore:
 
     @_reaching
     def outputs(self, attempt: Attempt) -> dict[str, dict[str, Any]]:
-        """The files of the result as {relative path: {size, sha256}}, without records and checkpoints."""
+        """The files of the result as {relative path: {size, sha256}}, without records, checkpoints, and links that lead
+        nowhere."""
         base = self._path(attempt)
         self.fs.invalidate_cache(base)
         found = {}
@@ -279,8 +278,12 @@ class ArtifactStore:
             name = path.removeprefix(base).lstrip("/")
             parts = name.split("/")
             if not _PRIVATE_TOP.search(parts[0]) and not any(map(_PRIVATE.search, parts)):
-                with self.fs.open(path, "rb") as file:
-                    found[name] = {"size": info["size"], "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+                try:
+                    with self.fs.open(path, "rb") as file:
+                        found[name] = {"size": info["size"], "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+                except OSError as error:
+                    if not _leads_nowhere(error):
+                        raise
         return found
 
     @_reaching
@@ -336,7 +339,9 @@ class ArtifactStore:
         self.fs.invalidate_cache(path)
         try:
             return sorted(name.rstrip("/").rpartition("/")[2] for name in self.fs.ls(path, detail=False))
-        except FileNotFoundError:
+        except OSError as error:
+            if not _leads_nowhere(error):
+                raise
             return []
 
     @_reaching
@@ -353,15 +358,9 @@ def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
     return digest_of(outputs)
 
 
-def _missing(manifest: dict[str, Any]) -> list[str]:
-    """The keys that a manifest lacks, with dots for those inside of it."""
-    missing = [key for key in MANIFEST_KEYS if key not in manifest]
-    if missing:
-        return missing
-    parts = [(key, manifest[key], members) for key, members in MANIFEST_MEMBERS.items()]
-    for key, members in MANIFEST_ENTRIES.items():
-        parts += [(f"{key}.{name}", entry, members) for name, entry in manifest[key].items()]
-    return [f"{path}.{member}" for path, part, members in parts for member in members if member not in part]
+def _leads_nowhere(error: OSError) -> bool:
+    """Whether there is nothing of that name, or a link in a circle."""
+    return isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
 
 
 def _json(value: Any) -> bytes:

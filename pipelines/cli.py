@@ -176,7 +176,9 @@ def stage_discard(
 
     session = _open(preset, config, sets)
     try:
-        return views.discard(session, stage, artifact, as_json, confirm=None if yes else typer.confirm)
+        return views.discard(
+            session, stage, artifact, as_json, None if yes else functools.partial(typer.confirm, err=as_json)
+        )
     except typer.Abort as error:  # end of input, or Ctrl-C
         again = session.invocation.stage("discard", stage, artifact, "--yes")
         raise StageError("nobody said yes: nothing was deleted", again) from error

@@ -13,14 +13,15 @@ import os
 import shlex
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.stage.context import StageError
-from pipelines.guard.addresses import has_secret, masked
+from pipelines.guard.addresses import has_secret, masked_address
 from pipelines.guard.token import Token
 from pipelines.guard.transport import protect
 
@@ -66,12 +67,15 @@ class Cluster:
     def nodes(self) -> int:
         """How many machines are alive; a head that has just started may not have registered itself yet."""
         answer = self._get("/api/v0/nodes?limit=1000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE")
-        return answer["data"]["result"]["total"]
+        with self._understood():
+            return answer["data"]["result"]["total"]
 
     def jobs(self) -> list[SubmittedJob]:
         """All jobs that were submitted, oldest first."""
-        found = [job for job in self._get("/api/jobs/") if job["submission_id"]]
-        return sorted(map(SubmittedJob.of, found), key=lambda job: job.started)
+        answer = self._get("/api/jobs/")
+        with self._understood():
+            found = [SubmittedJob.of(job) for job in answer if job["submission_id"]]
+        return sorted(found, key=lambda job: job.started)
 
     def job(self, beginning: str) -> SubmittedJob:
         """The one job whose name begins so. Raises SubmitError if there are none or several."""
@@ -113,9 +117,19 @@ class Cluster:
                 "RAY_AUTH_MODE=token ray start --head   (infra/README.md), or rxt submit --address URL …",
             ) from error
         except ValueError as error:
-            raise SubmitError(
-                f"{self.address} answers, but is no Ray dashboard", f"rxt submit --address {DEFAULT_ADDRESS} …"
-            ) from error
+            raise self._no_dashboard() from error
+
+    @contextmanager
+    def _understood(self) -> Generator[None]:
+        """Raise SubmitError if an answer has another form than Ray's."""
+        try:
+            yield
+        except (LookupError, TypeError, AttributeError) as error:
+            raise self._no_dashboard() from error
+
+    def _no_dashboard(self) -> SubmitError:
+        message = f"{self.address} answers, but is no Ray dashboard"
+        return SubmitError(message, f"rxt submit --address {DEFAULT_ADDRESS} …")
 
     def _refusal(self, error: urllib.error.HTTPError) -> tuple[str, str]:
         fix = "RAY_AUTH_TOKEN_PATH=FILE rxt submit …   where FILE holds what the head's `ray get-auth-token` prints"
@@ -136,7 +150,9 @@ def _checked(address: str) -> str:
     if not address.startswith(("http://", "https://")):
         raise _unusable(address, "not an http URL")
     if has_secret(address):
-        raise _unusable(masked(address), "a login in an address would be seen by everybody: name the token's file")
+        raise _unusable(
+            masked_address(address), "a login in an address would be seen by everybody: name the token's file"
+        )
     try:
         place = urlsplit(address)
         usable = bool(place.hostname) and place.port != 0 and address.isprintable() and " " not in address

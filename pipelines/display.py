@@ -190,7 +190,10 @@ def short_path(url: str) -> str:
     path = url.removeprefix("sqlite:///")
     if "://" in path:
         return url
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except FileNotFoundError:  # somebody deleted the current folder
+        return path
     return path if relative.startswith("..") else relative
 
 

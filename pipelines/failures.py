@@ -14,18 +14,12 @@ from tokenization.files.storage import MAKE_ROOM, NO_SPACE
 
 OUR_PACKAGES = ("rxt_model", "tokenization", "jobs", "pipelines")
 LOSSES = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError")
-KEYS = (
-    "stage", "rank", "failed_ranks", "workers", "step", "type", "message", "next_command", "repeats", "rerun",
-    "traceback", "time",
-)  # fmt: skip
 
 
 def failure_record(
     error: BaseException, stage: str, step: int | None, workers: int, invocation: Invocation
 ) -> dict[str, Any]:
-    """The content of failure.json (`KEYS`). `rank`, one of `workers`, is None if the failure belongs to no rank.
-    `repeats` is true if the attempt would fail again as it is. `rerun` names the stage that must be made again first,
-    if any.
+    """The content of failure.json (`FailureForm`).
 
     A remedy that says `look at all stages` becomes `look at this stage`: the table of all stages would tell nothing
     new.

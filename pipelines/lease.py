@@ -40,7 +40,6 @@ class LeaseTimes:
 
 
 DEFAULT_TIMES = LeaseTimes()
-KEYS = {"host", "processes", "pid", "started", "job", "beat", "time", "released"}  # of a record, at least
 _NAME = re.compile(r"^lease-(\d{6})\.json$")
 
 
@@ -102,7 +101,7 @@ def holder_of(store: ArtifactStore, attempt: Attempt) -> Holder | None:
         return None
     record = store.read_note(attempt, _name(numbers[-1]))
     # a holder that lives would write its record again, and finds that it lost the lease if somebody else came first
-    return Holder(numbers[-1], record if record and record.keys() >= KEYS else {"released": True})
+    return Holder(numbers[-1], record or {"released": True})
 
 
 def living_holder(
@@ -137,7 +136,7 @@ class Lease:
         asked, patience = self._asked, self._times.expiry - self._times.heartbeat
         if self._lost is None and asked is not None and time.monotonic() - asked > patience:
             self._lost = StoreError(
-                f"store {self._store.url} has not answered for {patience:g} s: another process may write "
+                f"store {self._store.shown} has not answered for {patience:g} s: another process may write "
                 f"{self._attempt.stage} {self._attempt.artifact_id} now",
                 Look(),
             )

@@ -16,28 +16,35 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.stage.context import StageError
 from pipelines.config import PipelineConfig
-from pipelines.fingerprint import plain
-from pipelines.guard.addresses import has_secret
+from pipelines.fingerprint import flatten, plain
+from pipelines.guard.addresses import masked
 
 _ADD = ".add"  # after the key of a list: what follows goes to its end
 SHOW_KEYS = "rxt run --dry-run     shows every key"
 
 
 def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str] = ()) -> PipelineConfig:
-    """The preset with the keys of `file` replaced, then those of `sets`. Raises StageError.
+    """The preset with the keys of `file` replaced, then those of `sets`. Raises StageError."""
+    return laid_over(preset, read(file, sets))
+
+
+def laid_over(preset: PipelineConfig, overrides: Mapping[str, Any]) -> PipelineConfig:
+    """The preset with what `read` found. Raises StageError.
 
     Every configuration goes through here, changed or not, so that equal values have equal fingerprints: a preset may
     say 1 where a file says 1.0.
     """
     tree = plain(preset)
-    for key, value in read(file, sets).items():
+    for key, value in overrides.items():
         *path, last = key.removesuffix(_ADD).split(".")
         node = tree
         for part in path:
             if not isinstance(node.get(part), dict):  # None: an optional group that the preset leaves out
                 node[part] = {}
             node = node[part]
-        node[last] = [*(node.get(last) or []), *_list(key, value)] if key.endswith(_ADD) else value
+        node[last] = (
+            [*_list(key.removesuffix(_ADD), node.get(last) or []), *_list(key, value)] if key.endswith(_ADD) else value
+        )
     try:
         return PipelineConfig.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
@@ -52,9 +59,19 @@ def read(file: Path | None, sets: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise StageError(f"--set {text}: not KEY=VALUE", "rxt run --set pretrain.optimizer.lr=0.0003")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise StageError(f"--set {key}: its value is no UTF-8", SHOW_KEYS) from error
         found |= _leaves({key.strip(): _value(value.strip())})
     for key, value in found.items():
-        if has_secret(json.dumps(value, default=str)):
+        try:
+            json.dumps(value)
+        except TypeError as error:
+            raise StageError(f"{key}: no setting takes a date or a time; a text stands in quotes", SHOW_KEYS) from error
+        except (ValueError, RecursionError) as error:  # thousands of digits, lists in lists in lists
+            raise StageError(f"{key}: {error}", SHOW_KEYS) from error
+        if any(masked(text) != text for pair in flatten(value) for text in map(str, pair)):
             raise StageError(
                 f"{key} holds a login, and artifacts and MLflow record every setting",
                 "give the login in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -112,10 +129,10 @@ def _members(annotation: Any) -> dict[str, Any]:
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
-        return _leaves(tomllib.loads(file.read_text(encoding="utf-8")))
+        return _leaves(tomllib.loads(file.read_text(encoding="utf-8-sig")))
     except FileNotFoundError as error:
         raise StageError(f"--config {file}: no such file", "rxt run --config FILE") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise StageError(f"--config {file}: {error}", "rxt run --config FILE") from error
 
 
@@ -138,7 +155,7 @@ def _is_leaf(key: str) -> bool:
 
 def _list(key: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise StageError(f"{key} = {_toml(value)}: expected a list of what is added", SHOW_KEYS)
+        raise StageError(f"{key} = {_toml(value)}: expected a list", SHOW_KEYS)
     return value
 
 
@@ -160,7 +177,7 @@ def _checked(key: str) -> str:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -193,6 +210,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     """One line for a pydantic error: the key, the value, what was expected."""
     parts = [str(part) for part in problem["loc"]]
     message = problem["msg"]
+    if problem["type"] == "json_invalid":  # lists in lists in lists
+        return message
     if problem["type"] == "value_error":  # raised by the model's own checks, which name field, value and rule
         rule = str(problem["ctx"]["error"])
         if parts and rule.startswith(f"{parts[-1]}."):

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from jobs.stage.context import Artifact, StageError
 from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt, OtherSchema
 from pipelines.code_digest import changed_files, code_digest
-from pipelines.failures import KEYS, summary
+from pipelines.failures import summary
 from pipelines.fingerprint import diff, fingerprint, plain
 from pipelines.lease import DEFAULT_TIMES, holder_of
 from pipelines.stage import Stage
@@ -190,8 +190,8 @@ def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity
 def _with_failure(
     status: StageStatus, attempt: Attempt, upstream: Mapping[str, StageStatus], store: ArtifactStore
 ) -> StageStatus:
-    failure = store.read_note(attempt, FAILURE) or {}
-    if not set(KEYS) <= failure.keys():
+    failure = store.read_note(attempt, FAILURE)
+    if failure is None:
         return status
     # a deterministic stage made again has the same content, so that the failed attempt is still the one to go on with
     again = upstream.get(failure["rerun"])

@@ -17,7 +17,7 @@ from pipelines.artifacts import RUN, ArtifactStore, Attempt
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
-from pipelines.guard.addresses import masked
+from pipelines.guard.addresses import masked_address
 from pipelines.invocation import JOB_CONFIG, Invocation
 from pipelines.planner import StageStatus, artifact_of, downstream, named, plan
 from pipelines.presets import PRESETS
@@ -43,8 +43,8 @@ class Session:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
             raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
         found = Path(os.environ.get(JOB_CONFIG, file)) if file else None
-        config = overrides.resolve(PRESETS[preset](), found, sets)
-        changed = overrides.read(found, sets)
+        changed = overrides.read(found, sets)  # once: it may be a pipe
+        config = overrides.laid_over(PRESETS[preset](), changed)
         stages = curriculum(config)
         _check_read(config, stages, changed)
         store = ArtifactStore(store_url())
@@ -58,8 +58,8 @@ class Session:
         typed."""
         options = self.invocation.options
         changed = "".join(f"   {name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True))
-        places = f"store {masked(short_path(self.store.url))}   mlflow {masked(short_path(self.tracking_uri))}"
-        return f"{places}   preset {self.invocation.preset}{changed}"
+        store, tracker = (masked_address(short_path(url)) for url in (self.store.url, self.tracking_uri))
+        return f"store {store}   mlflow {tracker}   preset {self.invocation.preset}{changed}"
 
     def plan(self) -> dict[str, StageStatus]:
         return plan(self.stages, self.store)
@@ -105,8 +105,8 @@ class Session:
     def as_object(self, statuses: Mapping[str, StageStatus]) -> dict[str, Any]:
         """The states of all stages, as `--json` prints them."""
         return self.identity | {
-            "store": masked(self.store.url),
-            "tracking_uri": masked(self.tracking_uri),
+            "store": masked_address(self.store.url),
+            "tracking_uri": masked_address(self.tracking_uri),
             "stages": [self._stage_object(status) for status in statuses.values()],
         }
 
@@ -122,7 +122,7 @@ class Session:
             "stage": status.stage.name,
             "state": status.state,
             "artifact_id": attempt.artifact_id if attempt else None,
-            "uri": self.store.uri(attempt) if attempt else None,
+            "uri": masked_address(self.store.uri(attempt)) if attempt else None,
             "fingerprint": status.fingerprint,
             "attempt": attempt.number if attempt else None,
             "mlflow_run_id": self.mlflow_run(attempt) if attempt else None,

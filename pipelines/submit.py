@@ -16,7 +16,7 @@ from pipelines import overrides
 from pipelines.cluster import Cluster, SubmitError
 from pipelines.code_digest import ROOT
 from pipelines.fingerprint import flatten, plain
-from pipelines.guard.addresses import has_secret, masked, without_user
+from pipelines.guard.addresses import has_secret, masked_address, without_user
 from pipelines.guard.secrets import redacted
 from pipelines.guard.terminal import printable, say
 from pipelines.invocation import DEFAULT_PRESET, JOB_CONFIG
@@ -151,7 +151,7 @@ def _check_secrets(store: str, tracking_uri: str) -> None:
     ):
         if has_secret(url):
             raise SubmitError(
-                f"{name}={masked(url)} holds a login, and everybody who sees the cluster sees a job's environment",
+                f"{name}={masked_address(url)} holds a login, and who sees the cluster sees a job's environment",
                 f"{name}={without_user(url)} rxt submit …   with {instead} in the environment of every machine",
             )
 
@@ -192,6 +192,8 @@ def _config_file(command: list[str]) -> Path | None:
     keys or values that do not fit, or a path that means nothing elsewhere."""
     files, sets = _values(command, "--config"), _values(command, "--set")
     file = Path(files[-1]) if files else None
+    if file and file.exists() and not file.is_file():
+        raise SubmitError(f"--config {file}: a job can be given a file, not a pipe or a folder", "rxt submit --help")
     settings = dict(flatten(plain(overrides.resolve(PRESETS[_preset(command)](), file, sets))))
     for key, path in settings.items():
         group, _, name = key.rpartition(".")

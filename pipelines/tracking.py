@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from jobs.stage.context import StageError
-from pipelines.guard.addresses import masked, without_user
+from pipelines.guard.addresses import masked_address, without_user
 from pipelines.guard.secrets import redacted
 from pipelines.guard.transport import has_mlflow_login, protect
 from pipelines.processes import this_process
@@ -73,7 +73,7 @@ def absolute_uri(uri: str) -> str:
 
 def _unusable(uri: str, reason: str) -> TrackingError:
     return TrackingError(
-        f"tracking URI {masked(uri)!r}: {reason}; use sqlite:////absolute/mlflow.db or http://host:port",
+        f"tracking URI {masked_address(uri)!r}: {reason}; use sqlite:////absolute/mlflow.db or http://host:port",
         "unset MLFLOW_TRACKING_URI   to use .rxt/mlflow.db",
     )
 
@@ -83,7 +83,7 @@ class Tracking:
 
     def __init__(self, uri: str, preset: str) -> None:
         self.uri = absolute_uri(uri)
-        self.shown = masked(self.uri)
+        self.shown = masked_address(self.uri)
         self.preset = preset
         self._samplers: dict[str, SystemMetrics] = {}
         self._dataset_lock = threading.Lock()  # MLflow looks a dataset up, then inserts it: a race of parallel stages
@@ -186,7 +186,7 @@ class Tracking:
             "mlflow.parentRunId": parent,
             "rxt.stage": stage,
             "rxt.artifact_id": artifact_id,
-            "rxt.artifact_uri": masked(uri),
+            "rxt.artifact_uri": masked_address(uri),
             "rxt.fingerprint": fingerprint,
             "rxt.attempt": str(attempt),
             **{f"rxt.upstream.{name}": upstream for name, (upstream, _) in inputs.items()},

@@ -10,14 +10,16 @@ from typing import Any
 
 from jobs.stage.context import Look, StageError
 from pipelines.advice import back_lines, closing_lines, way_on
-from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordUnreadable
+from pipelines.artifacts import MANIFEST, RESOLVED, Attempt, RecordUnreadable, StoreError
 from pipelines.display import console_on, duration, print_table, stage_table, table_of
 from pipelines.fingerprint import plain
+from pipelines.guard.addresses import masked_address
 from pipelines.guard.terminal import say
 from pipelines.lease import DEFAULT_TIMES, holder_of, living_holder, take
 from pipelines.overrides import settings
-from pipelines.planner import StageStatus, downstream, named
+from pipelines.planner import StageStatus, named
 from pipelines.session import Session
+from tokenization.files.storage import MAKE_ROOM
 
 
 def table(session: Session, statuses: Mapping[str, StageStatus], header: bool = True) -> None:
@@ -111,12 +113,18 @@ def stage_show(session: Session, name: str, as_json: bool) -> None:
 def discard(session: Session, name: str, artifact_id: str, as_json: bool, confirm: Callable[[str], bool] | None) -> int:
     """Deletes one attempt, after saying what was built from it. Returns 2 if the user says no. Takes the lease of one
     that is not complete first, and so waits for a holder that cannot be seen."""
-    named(session.stages, name)
+    if name not in session.store.stages():  # which may be a stage of another preset
+        named(session.stages, name)
     attempt = session.store.find(name, artifact_id)
     out = sys.stderr if as_json else sys.stdout
     if MANIFEST in session.store.names(attempt):  # a damaged one, too, must be possible to discard
         return _discard(session, attempt, as_json, confirm)
-    lease = take(session.store, attempt, lambda text: say(text, out))
+    try:
+        lease = take(session.store, attempt, lambda text: say(text, out))
+    except StoreError as error:
+        if error.remedy != MAKE_ROOM or living_holder(session.store, attempt, lambda text: say(text, out)):
+            raise
+        return _discard(session, attempt, as_json, confirm)  # a full disk has no room for a lease
     try:
         return _discard(session, attempt, as_json, confirm)
     finally:
@@ -128,7 +136,7 @@ def _discard(session: Session, attempt: Attempt, as_json: bool, confirm: Callabl
     if readers := _being_read_by(session, attempt, lambda text: say(text, out)):
         raise StageError(f"{name} {artifact_id} is being read by {'; '.join(readers)}", Look())
     users = _built_from(session, attempt)
-    say(f"{session.header}\n{name} {artifact_id}: {session.store.uri(attempt)}", out)
+    say(f"{session.header}\n{name} {artifact_id}: {masked_address(session.store.uri(attempt))}", out)
     for user in users:
         say(f"  {user} was built from it", out)
     if confirm is not None and not confirm("delete it?"):
@@ -144,27 +152,27 @@ def _discard(session: Session, attempt: Attempt, as_json: bool, confirm: Callabl
 
 def _built_from(session: Session, attempt: Attempt) -> list[str]:
     found = []
-    for stage in session.stages:
-        for other in session.store.attempts(stage.name):
+    for stage in session.store.stages():
+        for other in session.store.attempts(stage):
             try:
                 manifest = session.store.manifest(other)
             except RecordUnreadable:  # whoever needs that one will say so
                 continue
             if manifest and _reads(manifest, attempt):
-                found.append(f"{stage.name} {other.artifact_id}")
+                found.append(f"{stage} {other.artifact_id}")
     return found
 
 
 def _being_read_by(session: Session, attempt: Attempt, say: Callable[[str], None]) -> list[str]:
     """The attempts under way that read this one, each with the process that makes it."""
     found = []
-    for stage in downstream(session.stages, attempt.stage):
-        for other in session.store.attempts(stage.name):
+    for stage in session.store.stages():
+        for other in session.store.attempts(stage):
             reads = _reads(session.store.read_note(other, RESOLVED), attempt)
             if not reads or MANIFEST in session.store.names(other):
                 continue
             if holder := living_holder(session.store, other, say):
-                found.append(f"{stage.name} {other.artifact_id}, which {holder} makes")
+                found.append(f"{stage} {other.artifact_id}, which {holder} makes")
     return found
 
 
@@ -185,7 +193,7 @@ def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:
     return {
         "artifact_id": attempt.artifact_id,
         "state": "unreadable" if unreadable else "complete" if manifest else "running" if running else "not complete",
-        "uri": session.store.uri(attempt),
+        "uri": masked_address(session.store.uri(attempt)),
         "took": duration(manifest["seconds"]) if manifest else "-",
         "result": manifest["result"] if manifest else unreadable,
         "finished": time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest["finished"])) if manifest else "-",

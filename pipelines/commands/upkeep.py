@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.arguments import ConfigFile, Json, PresetOption, Sets, StageName, complete_stage
+from pipelines.guard.addresses import masked_address
 from pipelines.guard.terminal import say
 
 DAMAGED = 1
@@ -37,7 +38,7 @@ def gc(
             {"stage": g.attempt.stage, "artifact_id": g.attempt.artifact_id, "reason": g.reason, "bytes": g.size}
             for g in found
         ]
-        print(json.dumps({"store": store.url, "deleted": yes, "bytes": total, "garbage": entries}, indent=2))
+        print(json.dumps({"store": store.shown, "deleted": yes, "bytes": total, "garbage": entries}, indent=2))
         return
     rows = [(g.attempt.stage, g.attempt.artifact_id, g.reason, byte_size(g.size)) for g in found]
     if rows:
@@ -80,12 +81,13 @@ def verify(
         entries = [
             {"stage": v.attempt.stage, "artifact_id": v.attempt.artifact_id, "damage": v.damage} for v in examined
         ]
-        print(json.dumps({"store": store.url, "damaged": len(damaged), "artifacts": entries}, indent=2))
+        print(json.dumps({"store": store.shown, "damaged": len(damaged), "artifacts": entries}, indent=2))
     else:
         say(f"{len(examined)} complete artifacts, {len(damaged)} of them damaged")
         for verified in damaged:
             attempt = verified.attempt
-            say(f"next: copy {store.uri(attempt)} again, or rxt stage discard {attempt.stage} {attempt.artifact_id}")
+            discard = f"rxt stage discard {attempt.stage} {attempt.artifact_id}"
+            say(f"next: copy {masked_address(store.uri(attempt))} again, or {discard}")
     return DAMAGED if damaged else 0
 
 

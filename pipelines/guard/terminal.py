@@ -84,10 +84,12 @@ def patient(stream: TextIO) -> Generator[None]:
 
 def prepare_streams() -> None:
     """Make standard output and standard error a `StandardStream`. What was closed before this process began goes
-    nowhere."""
+    nowhere, and gives nothing to read."""
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would be standard output
         os.set_inheritable(free, True)
     os.close(free)
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), encoding="utf-8")
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         raw = stream.detach() if stream else io.BufferedWriter(io.FileIO(number, "wb", closefd=False))

@@ -6,7 +6,7 @@ import os
 import sys
 from urllib.parse import urlsplit
 
-from pipelines.guard.addresses import has_secret, is_loopback, masked, reach_directly, without_user
+from pipelines.guard.addresses import has_secret, is_loopback, masked_address, reach_directly, without_user
 from pipelines.guard.terminal import say
 
 _warned: set[str] = set()
@@ -31,4 +31,4 @@ def protect(url: str, secret: str) -> None:
     reach_directly(place.hostname)
     if not is_loopback(place.geturl()) and url not in _warned:
         _warned.add(url)
-        say(f"warning: {secret} goes to {masked(url)} in clear text: use https, or a tunnel of ssh", sys.stderr)
+        say(f"warning: {secret} goes to {masked_address(url)} in clear text: use https, or a tunnel of ssh", sys.stderr)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.guard.addresses import masked
+from pipelines.guard.addresses import masked_address
 from pipelines.guard.secrets import redacted
 from pipelines.tracker.environment import prepare_environment
 from pipelines.tracker.errors import TrackingError
@@ -81,17 +81,19 @@ def _engine(uri: str) -> Engine:
     except ModuleNotFoundError as error:
         package = PACKAGES.get(error.name or "", error.name or "")
         raise TrackingError(
-            f"MLflow at {masked(uri)} cannot be used: the driver {error.name} is not installed",
+            f"MLflow at {masked_address(uri)} cannot be used: the driver {error.name} is not installed",
             f"pip install '{package}'",
         ) from error
     except (ArgumentError, ValueError) as error:
-        raise TrackingError(f"MLflow at {masked(uri)} cannot be used: {redacted(str(error))}", ANOTHER) from error
+        raise TrackingError(
+            f"MLflow at {masked_address(uri)} cannot be used: {redacted(str(error))}", ANOTHER
+        ) from error
     try:
         engine.connect().close()
     except Exception as error:  # each driver has its own
         engine.dispose()
         reason = redacted(" ".join(str(getattr(error, "orig", None) or error).split()))[:300]
-        raise TrackingError(f"MLflow at {masked(uri)} cannot be used: {reason}", ANOTHER) from error
+        raise TrackingError(f"MLflow at {masked_address(uri)} cannot be used: {reason}", ANOTHER) from error
     return engine
 
 
@@ -124,7 +126,7 @@ def _other_version(uri: str, found: str) -> TrackingError:
 
     script = ScriptDirectory.from_config(utils._get_alembic_config(""))
     expected = utils._get_latest_schema_revision()
-    told = f"MLflow at {masked(uri)} has the schema {found}, and MLflow {__version__} needs {expected}"
+    told = f"MLflow at {masked_address(uri)} has the schema {found}, and MLflow {__version__} needs {expected}"
     try:
         script.get_revision(found)
     except CommandError:
@@ -148,7 +150,9 @@ def _make_current(engine: Engine, uri: str) -> None:
         remedy = f"mv {path} {path}.broken   and run again: a new one is made, and results do not depend on it"
         if not uri.startswith("sqlite"):
             remedy = "restore the copy that was made before the upgrade, or give MLflow an empty database"
-        raise TrackingError(f"MLflow at {masked(uri)} is half migrated: the creation of its schema was cut off", remedy)
+        raise TrackingError(
+            f"MLflow at {masked_address(uri)} is half migrated: the creation of its schema was cut off", remedy
+        )
     if state == "empty" and uri.startswith("sqlite"):
         _create_sqlite(sqlite_path(uri))
     elif state == "empty":

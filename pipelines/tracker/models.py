@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipelines.guard.addresses import masked
+from pipelines.guard.addresses import masked_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +39,7 @@ def show_lineage(client: MlflowClient, run: Run, experiments: Sequence[str], mad
     if known := _find(client, experiments, name):
         return known
     tags = {f"rxt.{key}": str(made.manifest[key]) for key in ("stage", "artifact_id", "content_digest", "result")}
-    tags["rxt.artifact_uri"] = masked(made.uri)
+    tags["rxt.artifact_uri"] = masked_address(made.uri)
     model = client.create_logged_model(run.info.experiment_id, name, made.run_id, tags, model_type="RxT")
     client.log_outputs(made.run_id, [LoggedModelOutput(model.model_id, 0)])
     client.finalize_logged_model(model.model_id, "READY")
@@ -60,7 +60,7 @@ def register(client: MlflowClient, name: str, model_id: str, made: Shown, text: 
         return
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    tags = {"rxt.artifact_id": made.manifest["artifact_id"], "rxt.artifact_uri": masked(made.uri)}
+    tags = {"rxt.artifact_id": made.manifest["artifact_id"], "rxt.artifact_uri": masked_address(made.uri)}
     mlflow.set_tracking_uri(client.tracking_uri)  # the registry looks for the model where this global says
     client.create_model_version(
         name, source, made.run_id, tags, description=text, model_id=model_id, await_creation_for=0

@@ -23,6 +23,8 @@ from jobs.stage import ray_folder
 from jobs.stage.background import in_background
 from jobs.stage.context import StageError
 from pipelines.code_digest import ROOT
+from pipelines.guard.addresses import masked_address
+from pipelines.guard.secrets import redacted
 
 PROJECT = "rxt-pipeline"
 PATIENCE_SECONDS = 20
@@ -52,7 +54,7 @@ def examine_machine() -> list[Finding]:
         except TimeoutError:
             found.append(Finding(name, "bad", f"no answer within {PATIENCE_SECONDS} s", "rxt doctor"))
         except Exception as error:  # whatever is wrong with a machine, the other checks go on
-            found.append(Finding(name, "bad", f"{type(error).__name__}: {error}"))
+            found.append(Finding(name, "bad", redacted(f"{type(error).__name__}: {error}")))
     return found
 
 
@@ -162,11 +164,12 @@ def _cluster() -> Iterator[Finding]:
         yield Finding("Ray", "ok", f"{version('ray')}, started by each run on this machine")
         return
     host, _, port = address.rpartition(":")
+    shown = masked_address(address)
     try:
         socket.create_connection((host, int(port)), timeout=3).close()
-        yield Finding("Ray", "ok", f"RAY_ADDRESS={address} answers")
+        yield Finding("Ray", "ok", f"RAY_ADDRESS={shown} answers")
     except (OSError, ValueError) as error:
-        yield Finding("Ray", "bad", f"RAY_ADDRESS={address}: {error}", "unset RAY_ADDRESS")
+        yield Finding("Ray", "bad", f"RAY_ADDRESS={shown}: {redacted(str(error))}", "unset RAY_ADDRESS")
 
 
 def _store() -> Iterator[Finding]:
@@ -177,7 +180,7 @@ def _store() -> Iterator[Finding]:
         store = ArtifactStore(store_url())
         store.check_readable()
         store.check_writable()
-        return f"{store.url}: {len(store.stages())} stages have results"
+        return f"{store.shown}: {len(store.stages())} stages have results"
 
     yield _reached("store", look)
 
@@ -190,9 +193,9 @@ def _tracking() -> Iterator[Finding]:
     def look() -> str:
         uri = absolute_uri(tracking_uri())
         if uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists():
-            return f"{uri}: the first run makes it"
+            return f"{masked_address(uri)}: the first run makes it"
         Tracking(uri, DEFAULT_PRESET).check()
-        return uri
+        return masked_address(uri)
 
     yield _reached("tracking", look)
 
@@ -201,7 +204,7 @@ def _reached(check: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(check, "ok", look())
     except StageError as error:
-        return Finding(check, "bad", str(error), error.remedy if isinstance(error.remedy, str) else "")
+        return Finding(check, "bad", redacted(str(error)), error.remedy if isinstance(error.remedy, str) else "")
 
 
 def _local_store() -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.stage.context import StageError
 from pipelines.advice import way_on
 from pipelines.artifacts import FAILURE, LOG, METRICS, Attempt
+from pipelines.guard.addresses import masked_address
 from pipelines.guard.terminal import say
 from pipelines.planner import named
 from pipelines.session import Session
@@ -19,7 +20,7 @@ def print_logs(session: Session, name: str, artifact_id: str | None) -> None:
     attempt = session.store.find(name, artifact_id) if artifact_id else status.attempt or _last(session, name)
     if attempt is None:
         raise StageError(f"{name} is {status.state}: nothing was made yet", way_on(session.invocation, statuses, name))
-    say(f"{session.header}\n{name} {attempt.artifact_id}: {session.store.uri(attempt)}")
+    say(f"{session.header}\n{name} {attempt.artifact_id}: {masked_address(session.store.uri(attempt))}")
     for line in (session.store.read_text(attempt, LOG) or "it has no log\n").splitlines():
         say(line)
     failure = session.store.read_note(attempt, FAILURE)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from jobs.stage import ray_folder
 from jobs.stage.context import StageError
-from pipelines.artifacts import FAILURE, LOG, MANIFEST, METRICS, RESOLVED, RUN, Attempt
+from pipelines.artifacts import FAILURE, LOG, MANIFEST, METRICS, RESOLVED, RUN, Attempt, RecordUnreadable
 from pipelines.fingerprint import plain
-from pipelines.guard.secrets import redacted
+from pipelines.guard.secrets import redacted, shown_setting
 from pipelines.guard.token import Token
 from pipelines.revision import commit
 from pipelines.session import Session
@@ -33,13 +33,12 @@ def write_bundle(session: Session, file: Path) -> list[str]:
     """Writes the archive, readable for this user alone, and returns the names in it."""
     with suppress(StageError):
         Token.find()  # so that it is known, and hidden
+    files = [(name, redacted(text)) for name, text in (*_machine(), *_pipeline(session), *_ray_logs())]
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    names = []
     with open(handle, "wb") as opened, zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in (*_machine(), *_pipeline(session), *_ray_logs()):
-            archive.writestr(name, redacted(text))
-            names.append(name)
-    return names
+        for name, text in files:
+            archive.writestr(name, text)
+    return [name for name, _ in files]
 
 
 def _machine() -> Iterator[tuple[str, str]]:
@@ -55,16 +54,22 @@ def _machine() -> Iterator[tuple[str, str]]:
     yield "about.json", json.dumps(about, indent=2)
     yield "doctor.json", json.dumps([asdict(finding) for finding in examine_machine()], indent=2)
     settings = sorted((name, value) for name, value in os.environ.items() if SETTINGS.search(name))
-    yield "environment.txt", "".join(f"{name}={value}\n" for name, value in settings)
+    yield "environment.txt", "".join(f"{shown_setting(name, value)}\n" for name, value in settings)
 
 
 def _pipeline(session: Session) -> Iterator[tuple[str, str]]:
     yield "config.json", json.dumps(plain(session.config), indent=2)
-    statuses = session.plan()
-    yield "status.json", json.dumps(session.as_object(statuses), indent=2)
-    for status in statuses.values():
-        if status.attempt is not None:
-            yield from _records(session, status.attempt)
+    try:
+        statuses = session.plan()
+    except RecordUnreadable as error:
+        yield "status.json", json.dumps(session.identity | {"error": str(error)}, indent=2)
+        made = [session.store.attempts(stage.name) for stage in session.stages]
+        attempts = [max(found, key=lambda attempt: attempt.number) for found in made if found]
+    else:
+        yield "status.json", json.dumps(session.as_object(statuses), indent=2)
+        attempts = [status.attempt for status in statuses.values() if status.attempt]
+    for attempt in attempts:
+        yield from _records(session, attempt)
 
 
 def _records(session: Session, attempt: Attempt) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ def read_own_words(url: str) -> OwnWords:
     try:
         with fsspec.open(url, "rb") as file:
             content = file.read()
-    except (OSError, ValueError, ImportError) as error:  # ValueError and ImportError: no such protocol, or no client
+    except Exception as error:  # every filesystem has exceptions of its own
         raise StageError(f"{url}: cannot be read: {error}") from error
     lines: dict[str, int] = {}
     dialogues = []

@@ -341,8 +341,10 @@ def test_usage_shows_what_can_be_left_out_once(rxt):
 
 
 def test_unknown_and_unwritable_stores(rxt, tmp_path, monkeypatch):
-    monkeypatch.setenv("RXT_STORE", "nosuch://bucket")
-    assert rxt("status").exit_code == 2
+    for url in ("nosuch://bucket", "/", "zip://x", "github://x", "reference://x"):
+        monkeypatch.setenv("RXT_STORE", url)
+        result = rxt("status")
+        assert result.exit_code == 2 and f"error: store {url}" in result.stderr
     (tmp_path / "file").touch()
     monkeypatch.setenv("RXT_STORE", str(tmp_path / "file/store"))
     result = rxt("run")

@@ -28,10 +28,21 @@ def test_one_object_with_the_outcome_the_reason_and_all_states(session, tmp_path
     assert heard["preset"] == "tiny" and {stage["state"] for stage in heard["stages"]} == {"missing", "blocked"}
 
 
+def test_a_run_that_a_damaged_manifest_ends_is_told(session, tmp_path, monkeypatch):
+    attempt = session.store.next_attempt("corpus", session.plan()["corpus"].fingerprint)
+    session.store.write_json(attempt, "manifest.json", {})
+    monkeypatch.setenv("RXT_NOTIFY", f"cat > {tmp_path}/heard")
+    notify(session, 2, 1.0, "manifest.json is damaged")
+    heard = json.loads((tmp_path / "heard").read_text())
+    assert heard["text"].endswith(": manifest.json is damaged") and heard["stages"] == []
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         ("echo oops >&2; exit 7", "warning: the command in RXT_NOTIFY ended with exit code 7: oops\n"),
+        (r"printf 'caf\351' >&2; exit 7", "warning: the command in RXT_NOTIFY ended with exit code 7: caf\ufffd\n"),
+        (r"printf '\351'; printf '\351' >&2", ""),
         ("exec sleep 9", "warning: the command in RXT_NOTIFY did not end within 0.3 s\n"),
         ("true", ""),
         ("", ""),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from jobs.stage.context import StageError
 from pipelines.fingerprint import diff, fingerprint, flatten, plain
 from pipelines.overrides import known_keys, read, resolve, settings, shown
 from pipelines.presets import PRESETS
+from pipelines.session import Session
 
 TINY = PRESETS["tiny"]()  # tuned now and then: what it says is read from it
 BEFORE = {key: json.dumps(value).strip('"') for key, value in flatten(plain(TINY))}
@@ -142,6 +145,48 @@ def test_what_is_shown_can_be_set(sets, tmp_path):
     one_by_one = dict(entry.split(" = ", 1) for entry in re.split(r"\n(?![ \]])", entries))
     assert resolve(TINY, file) == resolve(TINY, None, [f"{key}={value}" for key, value in one_by_one.items()]) == config
     assert {"corpus.sources", "smat.phases", "pretrain.optimizer.betas", "text.weights"} <= one_by_one.keys()
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["pretrain.steps=12:30:00"], "pretrain.steps: no setting takes a date or a time"),
+        (["pretrain.optimizer.lr=2024-01-01"], "pretrain.optimizer.lr: no setting takes a date or a time"),
+        (["corpus.sources=5", 'corpus.sources.add=[{name="x"}]'], "corpus.sources = 5: expected a list"),
+        ([f"pretrain.steps={'9' * 5000}"], "pretrain.steps = .*expected a valid integer"),
+        ([f"pretrain.steps=0x{'9' * 5000}"], "pretrain.steps: Exceeds the limit"),
+        ([f"corpus.sources={'[' * 3000}"], "corpus.sources = "),
+        ([f"corpus.sources={'[' * 250}{']' * 250}"], "recursion limit exceeded"),
+        (["export.name=\udcff"], "--set export.name: its value is no UTF-8"),
+    ],
+)
+def test_a_value_that_no_setting_takes_is_one_clear_line(sets, message):
+    with pytest.raises(StageError, match=message):
+        resolve(TINY, None, sets)
+
+
+@pytest.mark.parametrize("text", [f"[pretrain]\nsteps = {'9' * 5000}\n", f"[corpus]\nsources = {'[' * 3000}\n"])
+def test_a_file_that_no_parser_takes(tmp_path, text):
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    with pytest.raises(StageError, match="--config .*my.toml: "):
+        resolve(TINY, file)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text('[export]\nname = "x"\n', encoding="utf-8-sig")
+    assert shown(read(file, [])) == ("export.name=x",)
+
+
+def test_a_pipe_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "store"))
+    reading, writing = os.pipe()
+    os.write(writing, b'[export]\nname = "x"\n')
+    os.close(writing)
+    session = Session.open("tiny", Path(f"/dev/fd/{reading}"), [])
+    os.close(reading)
+    assert session.config.export.name == "x" and session.invocation.overrides == ("export.name=x",)
 
 
 def test_a_mapping_with_names_of_the_users_own_is_one_value():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
 from pathlib import Path
 
@@ -16,14 +17,15 @@ from tests.support.processes import free_port
 
 
 @pytest.fixture
-def web_page():
-    """Give the address of a server that answers every path with a page."""
+def web_page(request):
+    """Give the address of a server that answers every path with a page, or with what a test names."""
+    answer = getattr(request, "param", b"<html>")
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"<html>")
+            self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -46,6 +48,16 @@ def test_something_else_on_the_port_is_told_apart(web_page):
         Cluster(web_page)
 
 
+@pytest.mark.parametrize(
+    "web_page", [b"[1]", b"5", b'[{"submission_id": "a"}]', b'{"data": null}', b'{"data": {}}'], indirect=True
+)
+def test_other_json_on_the_port_is_told_apart(web_page):
+    found = Cluster(web_page)
+    for ask in (found.jobs, found.nodes):
+        with pytest.raises(SubmitError, match=f"{web_page} answers, but is no Ray dashboard"):
+            ask()
+
+
 def test_the_other_port_of_ray_takes_no_jobs(monkeypatch):
     with pytest.raises(SubmitError, match="ray://127.0.0.1:10001: not an http URL"):
         Cluster("ray://127.0.0.1:10001")
@@ -54,6 +66,14 @@ def test_the_other_port_of_ray_takes_no_jobs(monkeypatch):
     monkeypatch.setattr(cluster, "DEFAULT_ADDRESS", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(SubmitError, match=cluster.DEFAULT_ADDRESS):
         Cluster(None)
+
+
+def test_a_job_is_given_no_pipe():
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(SubmitError, match=f"/dev/fd/{reading}: a job can be given a file"):
+        submit._config_file(["run", "--config", f"/dev/fd/{reading}"])
+    os.close(reading)
 
 
 def test_only_our_packages_and_the_named_file_are_packed(tmp_path, monkeypatch):

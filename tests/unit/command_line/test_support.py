@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,8 @@ PLANTED = {
     "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
     "PGPASSWORD": "planted-database-password",
     "HF_TOKEN": "planted-hub-token",
+    "MLFLOW_CRYPTO_KEK_PASSPHRASE": "planted-passphrase",
+    "RXT_NOTIFY": "curl -u bob:planted-login https://chat.example",
 }
 UNKNOWN_HERE = ("Authorization: Bearer planted-elsewhere", "hf_plantedplantedplantedplanted", "AKIAPLANTEDPLANTED12")
 
@@ -60,6 +63,34 @@ def test_records_and_logs_are_there_and_no_secret(place):
     log = texts[f"{records}/log.txt"]
     assert log.startswith("[the end of 200,") and "the end ***" in log and len(log) < 101_000
     assert [name for name, text in texts.items() if "lanted" in text or "PLANTED" in text] == []
+
+
+def test_a_secret_that_is_too_short_to_be_found_elsewhere_is_not_in_the_environment(place, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pw9")
+    monkeypatch.setenv("RXT_STORE", "memory://bob:p'9@b/x")
+    assert CliRunner().invoke(cli.app, ["support", "--output", "bundle.zip"]).exit_code == 0
+    with zipfile.ZipFile(place / "bundle.zip") as archive:
+        environment = archive.read("environment.txt").decode().splitlines()
+    assert {"MLFLOW_TRACKING_PASSWORD=***", "RXT_STORE=memory://bob:***@b/x", "RXT_NOTIFY=***"} <= {*environment}
+
+
+def test_a_damaged_manifest_is_in_the_archive(place):
+    session = Session.open("tiny", None, [])
+    attempt = session.store.next_attempt("corpus", session.plan()["corpus"].fingerprint)
+    Path(session.store.uri(attempt)).mkdir(parents=True)
+    Path(session.store.uri(attempt), "manifest.json").write_text("{ cut")
+    assert CliRunner().invoke(cli.app, ["support", "--output", "bundle.zip"]).exit_code == 0
+    with zipfile.ZipFile(place / "bundle.zip") as archive:
+        assert "manifest.json is damaged" in json.loads(archive.read("status.json"))["error"]
+        assert archive.read(f"stages/corpus/{attempt.artifact_id}/manifest.json") == b"{ cut"
+
+
+def test_an_archive_that_fails_leaves_no_empty_file(place, monkeypatch):
+    session = Session.open("tiny", None, [])
+    monkeypatch.setattr(support, "examine_machine", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        support.write_bundle(session, place / "bundle.zip")
+    assert not (place / "bundle.zip").exists()
 
 
 def test_a_place_that_cannot_be_written(place):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -74,6 +75,31 @@ def test_gc_takes_a_chain_that_only_itself_needs(tmp_path):
     assert found == [("first", 1, ()), ("next", 1, ())]
 
 
+@pytest.mark.parametrize("content", ["", '{"schema": 1, "inp', '{"schema": 2}', "{}"])
+def test_gc_keeps_the_good_attempt_while_a_newer_one_cannot_be_read(store, content):
+    (good,) = store.attempts("last")
+    newer = Path(store.uri(good)).with_name(f"{good.short}-2")
+    shutil.copytree(store.uri(good), newer)
+    (newer / "manifest.json").write_text(content)
+    told: list[str] = []
+    found = find_garbage(store, told.append)
+    assert {garbage.attempt.stage for garbage in found} == {"steps"} and all(garbage.entries for garbage in found)
+    (said,) = told
+    assert said.startswith(f"last {good.short}-2 stays, and so does what others replaced: ")
+
+
+@pytest.mark.parametrize("record", ["manifest.json", "attempt.json"])
+@pytest.mark.parametrize("content", ["", '{"inputs": []}'])
+def test_gc_keeps_what_an_attempt_may_need_whose_records_cannot_be_read(tmp_path, record, content):
+    store = ArtifactStore(str(tmp_path / "another"))
+    chain = [FIRST, toy("next", FIRST, deterministic=True)]
+    assert run(chain, store) == run(chain, store, targets=[FIRST], fresh=["first"]) == 0
+    (reader,) = store.attempts("next")
+    store.remove(reader, "manifest.json")
+    Path(store.uri(reader), record).write_text(content)
+    assert [garbage for garbage in find_garbage(store, print) if not garbage.entries] == []
+
+
 def test_gc_leaves_what_is_under_way_and_finishes_an_interrupted_discard(store):
     (attempt,) = store.attempts("last")
     Path(store.root, "last", f"discarded-{attempt.artifact_id}").touch()
@@ -99,6 +125,31 @@ def test_verify_names_the_file_and_the_way_out(store, harm):
     assert f"rxt stage discard first {attempt.artifact_id}" in shown.stdout
     assert rxt("verify", "last").exit_code == 0
     assert json.loads(rxt("verify", "--json").stdout)["damaged"] == 1
+
+
+def test_what_is_no_stage_or_leads_nowhere_stops_no_command(store):
+    (attempt,) = store.attempts("first")
+    file = Path(store.uri(attempt), "out.txt")
+    for name in ("loop", "nowhere"):
+        Path(store.root, name).symlink_to(name if name == "loop" else "missing")
+        file.with_name(name).symlink_to(name if name == "loop" else "missing")
+    Path(store.root, "lost+found", attempt.artifact_id).mkdir(parents=True)
+    assert store.stages() == ["first", "last", "steps"]
+    assert rxt("gc").exit_code == rxt("status").exit_code == rxt("verify").exit_code == 0
+    file.unlink()
+    file.symlink_to("missing")
+    shown = rxt("verify")
+    assert shown.exit_code == 1 and f"first {attempt.artifact_id}: DAMAGED missing: out.txt" in shown.stdout
+
+
+def test_what_verify_proposes_works_for_a_stage_of_another_preset(store, monkeypatch):
+    (attempt,) = store.attempts("first")
+    Path(store.uri(attempt), "out.txt").unlink()
+    shown = rxt("verify")
+    monkeypatch.setattr(session, "curriculum", lambda config: [toy("other")])
+    done = rxt(*shown.stdout.rpartition("or rxt ")[2].split(), "--yes")
+    assert done.exit_code == 0 and "  steps " in done.stdout and "was built from it" in done.stdout
+    assert rxt("stage", "discard", "absent", attempt.artifact_id).exit_code == 2
 
 
 def test_verify_of_a_stage_that_is_not_there(store):
@@ -159,6 +210,20 @@ def test_doctor_finds_what_is_wrong_and_says_the_command(store, monkeypatch):
     assert found["store"] == {
         "check": "store", "state": "ok", "found": f"{store.url}: 3 stages have results", "next": ""
     }  # fmt: skip
+
+
+def test_no_login_is_printed(store, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://bob:hunter22@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:hunter22@127.0.0.1:1")
+    monkeypatch.setenv("RXT_STORE", "memory://bob:hunter22@b/x")
+    for words in (["doctor"], ["doctor", "--json"], ["gc", "--json"], ["verify", "--json"], ["status"],
+                  ["status", "--json"]):  # fmt: skip
+        told = rxt(*words).output
+        assert "memory:///bob:***@b/x" in told and "hunter22" not in told, words
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:it'sPW9@127.0.0.1:1/db")
+    for words in (["status"], ["status", "--json"], ["doctor"]):
+        told = rxt(*words).output
+        assert "postgresql://u:***@127.0.0.1:1/db" in told and "PW9" not in told
 
 
 def test_doctor_asks_torch_where_a_driver_has_a_device(store, monkeypatch, tmp_path):

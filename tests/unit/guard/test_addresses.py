@@ -10,7 +10,16 @@ import urllib.request
 import pytest
 
 from pipelines.guard import transport
-from pipelines.guard.addresses import LOOPBACK, has_secret, is_loopback, masked, reach_directly, without_user
+from pipelines.guard.addresses import (
+    LOOPBACK,
+    has_secret,
+    is_loopback,
+    masked,
+    masked_address,
+    passwords,
+    reach_directly,
+    without_user,
+)
 from pipelines.guard.transport import protect
 
 PASSWORD = "s3cr3tPW"
@@ -24,17 +33,58 @@ PASSWORD = "s3cr3tPW"
         ("postgresql://u:a/b#s3cr3tPW@h/db", "postgresql://u:***@h/db"),
         ("https://s3cr3tPW@h/x", "https://***@h/x"),
         ("postgresql:///db?host=h&password=s3cr3tPW&x=1", "postgresql:///db?host=h&password=***&x=1"),
-        ("MLflow at http://u:s3cr3tPW@h:1/x failed", "MLflow at http://u:***@h:1/x failed"),
+        ("memory:///u:s3cr3tPW@b/x", "memory:///u:***@b/x"),
+        ("http://u:s3cr3tPW@h:5/a@b", "http://u:***@b"),
     ],
 )
 def test_a_secret_in_an_address_is_hidden(url, shown):
-    assert masked(url) == shown and has_secret(url) and PASSWORD not in shown
-    assert masked(shown) == shown
+    assert masked(url) == masked_address(url) == shown and has_secret(url) and PASSWORD not in shown
+    assert masked(shown) == masked_address(shown) == shown
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a@b", "http://host:5000/a@b", "sqlite:////a/b@c.db", "http://[::1]:5/@"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "it's3cr3tPW",
+        's3"cr3tPW',
+        "<s3cr3tPW>",
+        "my s3cr3tPW",
+        "12/s3cr3tPW",
+        "12#s@3/c",
+        "/s3cr3tPW",
+        "'",
+        " s3 ",
+        "12",
+    ],
+)
+def test_a_password_of_any_characters_is_hidden(password):
+    for scheme in ("postgresql", "mysql+pymysql"):
+        url = f"{scheme}://u:{password}@h:1/db"
+        assert masked_address(url) == f"{scheme}://u:***@h:1/db" and has_secret(url) and passwords(url) == {password}
+        assert without_user(url) == f"{scheme}://h:1/db"
+        told = f"error: '{url}', or \"{url}\" failed"
+        assert password.startswith(" ") or masked(told) == told.replace(f":{password}@", ":***@")
+
+
+def test_a_message_about_an_address_with_a_port_stays():
+    for told in ("http://host:5000: write to a@b", "'http://host:5000' and a@b", "http://host:5000/x, http://h:1. a@b"):
+        assert masked(told) == told
+    assert masked("MLflow at http://u:s3cr3tPW@h:1/x failed") == "MLflow at http://u:***@h:1/x failed"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a@b",
+        "http://host:5000/a@b",
+        "sqlite:////a/b@c.db",
+        "http://[::1]:5/@",
+        "sqlite:///a@b.db",
+        "/a:b@c",
+    ],
+)
 def test_an_address_without_a_secret_stays(url):
-    assert masked(url) == without_user(url) == url and not has_secret(url)
+    assert masked(url) == masked_address(url) == without_user(url) == url and not has_secret(url)
 
 
 def test_an_address_for_a_job_has_no_login():

@@ -4,6 +4,7 @@ encoding."""
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,23 @@ def shell(line, environment):
 def test_with_nobody_to_print_to_a_command_runs(environment, closed):
     done = shell(f"rxt status {closed}", environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_who_cannot_be_asked_said_nothing(environment, tmp_path, option):
+    attempt = tmp_path / "tokenizer" / "0123456789ab-1"
+    attempt.mkdir(parents=True)
+    (attempt / "manifest.json").write_text("{}")
+    done = shell(f"rxt stage discard tokenizer {attempt.name} {option} <&-", environment)
+    assert done.returncode == 2 and b"error: nobody said yes: nothing was deleted" in done.stderr and attempt.exists()
+    assert not option or json.loads(done.stdout)["exit_code"] == 2
+
+
+def test_a_working_folder_that_was_deleted_stops_no_look_at_the_store(environment, tmp_path):
+    gone = tmp_path / "gone"
+    line = f"mkdir {gone} && cd {gone} && rmdir {gone} && {RXT} status"
+    done = subprocess.run(line, shell=True, env=environment, capture_output=True, timeout=SECONDS)
+    assert done.returncode == 0 and f"store {tmp_path}".encode() in done.stdout, done.stderr
 
 
 def test_a_file_that_is_opened_later_does_not_become_a_closed_output(environment, tmp_path):

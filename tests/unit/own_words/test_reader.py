@@ -28,6 +28,15 @@ def test_all_that_a_file_says_is_read(tmp_path):
     assert read_own_words(f"file://{path}") == own
 
 
+@pytest.mark.parametrize("url", ["zip://a.jsonl::{}", "s3://bucket/a.jsonl", "github://x", "nonsense://x"])
+def test_a_file_that_no_filesystem_gives_is_named(tmp_path, monkeypatch, url):
+    for name, value in (("HOME", str(tmp_path)), ("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_MAX_ATTEMPTS", "1")):
+        monkeypatch.setenv(name, value)
+    (tmp_path / "broken.zip").write_text("no archive")
+    with pytest.raises(StageError, match="cannot be read: "):
+        read_own_words(url.format(tmp_path / "broken.zip"))
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -10,9 +10,12 @@ from typer.testing import CliRunner
 
 from jobs.stage.context import Discard, StageError
 from pipelines import cli, session
-from pipelines.artifacts import MANIFEST, MANIFEST_KEYS, ArtifactStore
+from pipelines.artifacts import MANIFEST, SCHEMA, ArtifactStore
+from pipelines.failures import failure_record
+from pipelines.invocation import Invocation
 from pipelines.lease import take
 from pipelines.planner import plan
+from pipelines.records import ManifestForm
 from tests.support.toy_graph import QUICK, MemoryTracking, run, toy
 
 WORDS = ("--set", "execution.train.workers=1")
@@ -58,12 +61,41 @@ def test_a_damaged_manifest_is_named_and_the_suggested_command_gets_rid_of_it(st
 def test_a_manifest_without_a_part_says_which(store):
     (attempt,) = store.attempts("sft")
     manifest = store.manifest(attempt)
-    assert set(manifest) == set(MANIFEST_KEYS)
+    assert set(manifest) == {"schema", *ManifestForm.model_fields}
     del manifest["provenance"], manifest["finished"]
     store.write_json(attempt, MANIFEST, manifest)
     with pytest.raises(StageError, match="it has no provenance, finished") as caught:
         plan(stages(), store)
     assert caught.value.remedy == Discard("sft", attempt.artifact_id)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seconds", None), ("result", 5), ("finished", "now"), ("inputs", []), ("outputs", {"a": 1}), ("payload", []),
+     ("provenance", {"code": None}), ("metrics", None), ("schema", SCHEMA + 1)],
+)  # fmt: skip
+def test_a_manifest_with_a_part_of_another_type_is_named(store, key, value):
+    (attempt,) = store.attempts("sft")
+    store.write_json(attempt, MANIFEST, store.manifest(attempt) | {key: value})
+    for words in (["status"], ["stage", "show", "sft"], ["verify"], ["gc"]):
+        told = rxt(*words) if words[0] in ("status", "stage") else CliRunner().invoke(cli.app, words)
+        assert isinstance(told.exception, SystemExit | None) and key in told.output, (words, told.exc_info)
+    assert store.read_note(attempt, MANIFEST) is None
+
+
+def test_a_record_that_no_parser_takes_is_damaged(store):
+    (attempt,) = store.attempts("sft")
+    for content in (f'{{"a": {"9" * 5000}}}', '{"a": ' * 100_000):
+        Path(store.uri(attempt), MANIFEST).write_text(content)
+        assert rxt("status").exit_code == 2 and store.read_note(attempt, MANIFEST) is None
+
+
+def test_a_beginning_with_no_payload_has_no_difference_to_show(store):
+    (attempt,) = store.attempts("smat")
+    store.remove(attempt, MANIFEST)
+    Path(store.uri(attempt), "attempt.json").write_text("{}")
+    told = rxt("stage", "show", "smat", "--diff", attempt.artifact_id, attempt.artifact_id)
+    assert told.exit_code == 2 and "attempt.json is damaged: it has no stage" in told.stderr
 
 
 def test_a_damaged_manifest_does_not_keep_another_artifact_from_being_discarded(store):
@@ -82,6 +114,29 @@ def test_the_record_of_the_tracker_run_is_not_needed(store, content):
     tracking = MemoryTracking()
     assert run([*stages(), toy("more")], store, tracking=tracking) == 0
     assert len(tracking.of("smat")) == 1  # it was sent again
+
+
+@pytest.mark.parametrize("change", [{}, {"message": None}, {"rerun": ["a"]}, {"time": "now"}, {"type": 5}])
+def test_a_record_of_a_failure_with_a_part_of_another_type_is_damaged(store, change):
+    (attempt,) = store.attempts("smat")
+    store.remove(attempt, MANIFEST)
+    failure = failure_record(ValueError("no"), "smat", None, 1, Invocation("rxt run"))
+    store.write_json(attempt, "failure.json", failure | change)
+    reason = "failure.json is damaged" if change else "ValueError: no"
+    assert plan(stages(), store)["smat"].reason == reason and rxt("status").exit_code == 0
+
+
+@pytest.mark.parametrize("change", [{"pid": "x"}, {"pid": -1}, {"monotonic": None}, {"host": None}, {"time": "now"}])
+def test_a_lease_with_a_part_of_another_type_holds_nobody_up(store, change):
+    (attempt,) = store.attempts("smat")
+    store.remove(attempt, MANIFEST)
+    lease = take(store, attempt, print, times=QUICK)
+    lease.release()
+    (name,) = [name for name in store.names(attempt) if name.startswith("lease-000002")]
+    store.write_json(attempt, name, store.read_json(attempt, name) | {"released": False})
+    assert plan(stages(), store)["smat"].state == "running"
+    store.write_json(attempt, name, store.read_json(attempt, name) | change)
+    assert plan(stages(), store)["smat"].state == "interrupted" and rxt("status").exit_code == 0
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]"])

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from jobs.stage.context import Interrupted, StageError
+from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 from pipelines.lease import take
 from pipelines.planner import plan
@@ -63,6 +65,22 @@ def test_a_full_disk_is_told_with_the_next_command_by_every_stage_that_meets_it(
     assert plan(stages, store)["left"].state == "interrupted"  # though its lease could not be written
     assert not list(Path(store.root).rglob("*.tmp"))
     assert tracking.parents[-1]["status"] == "FAILED" and toy_graph.calls == []
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_an_incomplete_attempt_can_be_discarded_from_a_full_disk(store, monkeypatch, is_held):
+    monkeypatch.setenv("RXT_STORE", store.root)
+    monkeypatch.setattr(session, "curriculum", lambda config: [toy("pretrain")])
+    store.write_json(ATTEMPT, "attempt.json", {})
+    lease = take(store, ATTEMPT, print)
+    if not is_held:
+        lease.release()
+    with disk_that_fills() as fill:
+        fill()
+        done = CliRunner().invoke(cli.app, ["stage", "discard", "pretrain", ATTEMPT.artifact_id, "--yes"])
+    lease.release()
+    assert done.exit_code == (2 if is_held else 0), done.output
+    assert store.attempts("pretrain") == ([ATTEMPT] if is_held else [])
 
 
 def test_an_error_of_the_runner_stops_and_awaits_what_runs(store, monkeypatch):
