@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines import cli, first_rows
-from tests.support.recorded import outputs
+from tests.support.recorded import manifest
 from tokenization.bpe.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train(["what is the code of my locker it is 4182"] * 5, 300)
@@ -39,7 +39,7 @@ def with_tokenizer(tmp_path):
         folder = tmp_path / "store" / "tokenizer" / f"{short}-1"
         folder.mkdir(parents=True)
         tokenizer.save(str(folder / "tokenizer.json"))
-        made = {"outputs": outputs(str(folder)), "finished": finished}
+        made = manifest("tokenizer", short, str(folder), finished=float(finished))
         (folder / "manifest.json").write_text(json.dumps(made))
 
 
