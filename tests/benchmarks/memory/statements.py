@@ -121,6 +121,9 @@ def recall_by_seed() -> str:
         name: {line["training_seed"]: percent(line["accuracy"], 1) for line in found} for name, found in by_seed.items()
     }
     rows = [(name, *(found.get(seed, "-") for seed in trained)) for name, found in shares.items()]
+    for name, group in (("in template", "template"), ("held out", "broad")):
+        nearest = answers("generator", group, "nearest_turn", "user turns")
+        rows.append((f"{name}, no model", percent(nearest["accuracy"], 1), *["-"] * (len(trained) - 1)))
     measured = source("recall", *by_seed["in template"])
     return f"Trainings by seed {measured}:\n\n" + table(
         ("recall of all that was told", *(f"seed {seed}" for seed in trained)), rows
