@@ -28,7 +28,8 @@ def test_lines_are_appended_per_arm_mode_and_group_of_questions(tmp_path, monkey
     earlier, *lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert earlier == {"case": "earlier"}
     headline = [(line["arm"], line["writes"]) for line in lines if line["group"] == "1-4"]
-    assert len(headline) == len(set(headline)) == 10
+    assert len(headline) == len(set(headline)) == 13
+    assert {("nearest_turn", "user turns"), ("last_turn", "user turns"), ("all_turns", "user turns")} <= set(headline)
     groups = {"distance", "facts", "language", "kind", "generator", "headline"}
     assert {line["by"] for line in lines if line["arm"] == "rxt"} == groups
     assert all(line["low"] <= line["accuracy"] <= line["high"] and line["n"] > 0 for line in lines)
