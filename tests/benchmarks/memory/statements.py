@@ -76,8 +76,9 @@ def recall_headline() -> str:
     )
     return (
         f"The model of `make demo`, trained by the code of `{own['template']['artifact_commit'][:7]}`, is asked for "
-        f"values that no training conversation tells. In sentences that it has seen it answers {percent(own['template']['accuracy'])} of {own['template']['n']} "
-        f"questions right from its memory (95 % interval {interval(own['template'])}); in new sentences, about other things, "
+        f"values that no training conversation tells. In sentences that it has seen it answers "
+        f"{percent(own['template']['accuracy'])} of {own['template']['n']} questions right from its memory "
+        f"(95 % interval {interval(own['template'])}); in new sentences, about other things, "
         f"{percent(own['broad']['accuracy'])} of {own['broad']['n']} ({interval(own['broad'])}). When that memory is "
         f"emptied, it answers {zeroed}. A stateless model of the same active size, which reads the whole conversation "
         f"again, answers {rival}. A program without a model, which keeps all sentences and quotes the one that shares "
