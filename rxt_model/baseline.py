@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from rxt_model.check import check_selected
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput
 from rxt_model.initialise import initialise, start_copying
@@ -29,13 +30,21 @@ class StatelessDecoder(TokenModel):
         if config.copy_start:
             start_copying(self.embedding, self.decoder)
 
-    def decode(self, ids: Tensor, *, mask: Tensor | None = None, documents: Tensor | None = None) -> DecoderOutput:
-        """Decode ids [B, T] with teacher forcing. mask and documents are as in `ReactiveTransformer.decode`."""
+    def decode(
+        self,
+        ids: Tensor,
+        *,
+        mask: Tensor | None = None,
+        documents: Tensor | None = None,
+        selected: Tensor | None = None,
+    ) -> DecoderOutput:
+        """Decode ids [B, T] with teacher forcing. The other arguments are as in `ReactiveTransformer.decode`."""
         if not len(ids):
             row = self._idle_row(ids)
             return self.decode(row, mask=torch.zeros_like(row, dtype=torch.bool)).at(slice(0, 0))
         tokens = self._tokens(ids, mask, documents)
-        return self.decoder(self.embedding(tokens.ids), tokens, [], rows=self._rows(tokens.ids))
+        check_selected(selected, ids)
+        return self.decoder(self.embedding(tokens.ids), tokens, [], rows=self._rows(tokens.ids), selected=selected)
 
 
 def matching_config(config: ModelConfig) -> ModelConfig:

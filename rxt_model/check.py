@@ -43,6 +43,12 @@ def check_mask(field: str, mask: Tensor, shape: Sequence[int], meaning: str) -> 
     _check_form(field, mask, shape, (torch.bool,), f"torch.bool, {meaning}")
 
 
+def check_selected(selected: Tensor | None, ids: Tensor) -> None:
+    """Check that selected tokens are those of ids [B, T] before the last."""
+    if selected is not None:
+        check_mask("selected", selected, (len(ids), ids.shape[1] - 1), "as ids without the last column")
+
+
 def check_padding(mask: Tensor) -> None:
     """Check that the real tokens of every row of mask [B, T] come first. A token's place is its position, and only the
     causal order hides padding."""

@@ -13,6 +13,7 @@ from rxt_model.layers.copying import Copying, CopySource, Pointers, SlotTokens
 from rxt_model.layers.layout import Layout
 from rxt_model.layers.matching import Matching
 from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
+from rxt_model.layers.places import Places
 from rxt_model.moe.layer import MoELayer, Routing
 
 if TYPE_CHECKING:  # slow to import, and only needed on a GPU
@@ -63,9 +64,10 @@ class DecoderLayer(nn.Module):
 
 
 class DecoderOutput(NamedTuple):
-    """`hidden` [B, T, d] is the output of the head norm, zero at padding. `routing` has an entry per expert layer. A
-    decoder that copies also returns its `pointers`, and how well the interactions of memory or, without memory, of the
-    history match, `matched` (`matching.Matches`)."""
+    """`hidden` [B, T, d] is the output of the head norm, zero at padding, or [n, d] if only n tokens were selected.
+    `routing` has an entry per expert layer. A decoder that copies also returns the `pointers` of these tokens, and how
+    well the interactions of memory or, without memory, of the history match all tokens [B, T], `matched`
+    (`matching.Matches`)."""
 
     hidden: Tensor
     routing: list[Routing]
@@ -73,7 +75,7 @@ class DecoderOutput(NamedTuple):
     matched: Tensor | None = None
 
     def at(self, *place: Tensor | slice | int) -> DecoderOutput:
-        """Return the output at some places of [B, T]."""
+        """Return the output at some places of [B, T], if no tokens were selected before."""
         pointers = None if self.pointers is None else self.pointers.at(place)
         matched = None if self.matched is None else self.matched[place]
         return self._replace(hidden=self.hidden[place], pointers=pointers, matched=matched)
@@ -130,14 +132,18 @@ class Decoder(nn.Module):
         memory_mask: Tensor | BlockMask | None = None,
         source: CopySource | None = None,
         rows: Tensor | None = None,
+        selected: Tensor | None = None,
     ) -> DecoderOutput:
         """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
-        decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory."""
+        decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory. `selected`
+        [B, T - 1] says at which tokens the output is wanted (None: at all)."""
         x, matches = self._with_neighbours(x, tokens), None
+        layout = tokens.layout
+        places = Places.of((layout.rows, layout.length), selected, x.device)
         if self.matching is not None and rows is not None:
-            matches = self.matching(rows, tokens, source)
+            matches = self.matching(rows, tokens, source, places)
             if matches.matched is not None:
-                x = x + tokens.layout.pack(self.matching.evidence(matches.matched))
+                x = x + layout.pack(self.matching.evidence(matches.matched))
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
         reads = [None] * len(self.initial) + middle + [None] * len(self.final)
@@ -146,10 +152,14 @@ class Decoder(nn.Module):
             if load is not None:
                 routing.append(load)
         hidden = self.norm(x)
+        padded = layout.pad(hidden)
+        wanted = padded if selected is None else places.take(padded)
         if self.copying is None or matches is None:
-            return DecoderOutput(tokens.layout.pad(hidden), routing)
-        pointers = self.copying(hidden, tokens, matches, source)
-        return DecoderOutput(tokens.layout.pad(hidden), routing, pointers, matches.matched)
+            return DecoderOutput(wanted, routing)
+        pointers = self.copying(hidden, tokens, matches, source, places)
+        if selected is None:
+            pointers = Pointers(*(part.unflatten(0, padded.shape[:2]) for part in pointers))
+        return DecoderOutput(wanted, routing, pointers, matches.matched)
 
     def _with_neighbours(self, x: Tensor, tokens: Tokens) -> Tensor:
         if self.neighbours is None:

@@ -56,20 +56,27 @@ def cross_entropy(
 def following(
     head: nn.Linear, output: DecoderOutput, ids: Tensor, selected: Tensor, z_weight: float = 0.0
 ) -> TokenLoss:
-    """Score the decoder's output at ids [B, T] by the token after each, where `selected` [B, T - 1] is True."""
-    if output.pointers is None:
-        return cross_entropy(head, output.hidden[:, :-1], ids[:, 1:], selected, z_weight)
+    """Score the decoder's output at ids [B, T] by the token after each, where `selected` [B, T - 1] is True. The output
+    may be that of these tokens alone."""
     row, column = selected.nonzero(as_tuple=True)
-    return _mixed_cross_entropy(head, output.at(row, column), ids[row, column + 1], z_weight)
+    labels = ids[row, column + 1]
+    if output.hidden.dim() == 3:
+        output = output.at(row, column)
+    if output.pointers is None:
+        return cross_entropy(head, output.hidden, labels, torch.ones_like(labels, dtype=torch.bool), z_weight)
+    return _mixed_cross_entropy(head, output, labels, z_weight)
 
 
 def next_tokens(
     head: nn.Linear, output: DecoderOutput, ids: Tensor, documents: Tensor, z_weight: float = 0.0
 ) -> TokenLoss:
-    """Score the decoder's output at ids [B, T] by the next token of the same document; documents [B, T] are -1 at
-    padding."""
-    selected = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
-    return following(head, output, ids, selected, z_weight)
+    """Score the decoder's output at ids [B, T] by the next token of the same document."""
+    return following(head, output, ids, goes_on(documents), z_weight)
+
+
+def goes_on(documents: Tensor) -> Tensor:
+    """Say after which tokens another of the same document follows, [B, T - 1]; documents [B, T] are -1 at padding."""
+    return (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
 
 
 def _mixed_cross_entropy(head: nn.Linear, output: DecoderOutput, labels: Tensor, z_weight: float) -> TokenLoss:

@@ -22,6 +22,7 @@ from rxt_model.check import (
     check_memory,
     check_padding,
     check_readable,
+    check_selected,
 )
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
@@ -210,8 +211,10 @@ class ReactiveTransformer(TokenModel):
         documents: Tensor | None = None,
         memory_documents: Tensor | None = None,
         memory_ids: Tensor | None = None,
+        selected: Tensor | None = None,
     ) -> DecoderOutput:
-        """Run the decoder over known ids (teacher forcing).
+        """Run the decoder over known ids (teacher forcing). `selected` [B, T - 1] says at which tokens, of which the
+        next is scored, the output is wanted (None: at all). So nothing is computed for others that they do not need.
 
         `memory` [L, B, M, w] may hold slots or raw encoder states. With fewer rows, [L, B / N, M, w], each row serves N
         consecutive rows of ids. `mask` [B, T] marks real tokens, with padding on the right. `memory_mask` [B, M] marks
@@ -229,6 +232,7 @@ class ReactiveTransformer(TokenModel):
             return self.decode(row, held, mask=torch.zeros_like(row, dtype=torch.bool)).at(slice(0, 0))
         tokens = self._tokens(ids, mask, documents)
         check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)
+        check_selected(selected, ids)
         visible, readable = None, (ids.shape[0], memory.shape[2])
         if memory_documents is not None:
             if documents is None:
@@ -246,7 +250,8 @@ class ReactiveTransformer(TokenModel):
             visible = memory_mask[:, None, None, :]
         source = None if memory_documents is not None else self.source(memory, memory_ids, memory_mask)
         x = self.embedding(tokens.ids)
-        return self.decoder(x, tokens, self.decoder.read_projections(memory), visible, source, self._rows(tokens.ids))
+        read, rows = self.decoder.read_projections(memory), self._rows(tokens.ids)
+        return self.decoder(x, tokens, read, visible, source, rows, selected)
 
     def slot_ids(self, memory: Tensor) -> Tensor | None:
         """Return the token that each slot of the last layer holds, [B, S], and -1 for slots that were never written.

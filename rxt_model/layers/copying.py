@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
-from rxt_model.layers.matching import NEVER, Matches, against
+from rxt_model.layers.matching import NEVER, Matches
 from rxt_model.layers.parts import norm, wide
+from rxt_model.layers.places import Places
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
@@ -29,8 +30,8 @@ NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 class CopySource(NamedTuple):
     """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + 5 + t + 2] of G
-    conversations, which of them may be copied, `usable` [G, M] or [B, M], and which interactions correct which, `links`
-    [G, M, M] (`layers.corrections`)."""
+    conversations, which of them may be copied, `usable` [G, M] or [B, M], and which of N interactions correct which,
+    `links` [G, N, N] (`layers.corrections`)."""
 
     keys: Tensor
     ids: Tensor
@@ -95,31 +96,29 @@ class Copying(nn.Module):
         self.share = nn.Linear(config.dim, 1)
         self.follow = nn.Parameter(torch.zeros(1))
 
-    def forward(self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None) -> Pointers:
-        """Return the pointers [B, T] of tokens from their states after the head norm, `hidden` [R, d], and what they
-        match. A token can copy itself and earlier tokens of its document, those in the cache included."""
+    def forward(
+        self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None, places: Places
+    ) -> Pointers:
+        """Return the pointers [n] of the tokens at `places` from the states after the head norm, `hidden` [R, d], and
+        what they match. A token can copy itself and earlier tokens of its document, those in the cache included."""
         layout, cache = tokens.layout, tokens.cache
         keys, held = layout.pad(self.own_key(hidden)), layout.pad(tokens.ids)
         if cache is not None:
             keys, held = (part[:, 0] for part in cache.extend(self, keys[:, None], held[:, None, :, None]))
             held = held[..., 0]
-        queries = layout.pad(self.query(hidden)) / math.sqrt(hidden.shape[-1])
-        scores = (wide(queries @ keys.transpose(1, 2)) + matches.own).masked_fill(~matches.visible, NEVER)
+        states = places.take(layout.pad(hidden))
+        queries = self.query(states) / math.sqrt(hidden.shape[-1])
+        scores = (wide(places.products(queries, keys)) + matches.own).masked_fill(~matches.visible, NEVER)
+        ids = held.index_select(0, places.row)
         if source is not None:
             assert matches.memory is not None
-            scores, held = self._beside(source, matches.memory, queries, scores, held)
-        share = wide(layout.pad(self.share(hidden)).squeeze(-1)) + self.follow * matches.run
+            usable, named = (
+                part.repeat_interleave(places.rows // len(part), 0).index_select(0, places.row)
+                for part in (source.usable, source.ids)
+            )
+            of_memory = wide(places.products(queries, source.keys)) + matches.memory
+            scores = torch.cat((of_memory.masked_fill(~usable, NEVER), scores), -1)
+            ids = torch.cat((named, ids), -1)
+        share = wide(self.share(states)).squeeze(-1) + self.follow * matches.run
         shares = scores.log_softmax(-1) + F.logsigmoid(share)[..., None]
-        return Pointers(F.logsigmoid(-share), shares, held[:, None].expand_as(shares))
-
-    @staticmethod
-    def _beside(
-        source: CopySource, match: Tensor, queries: Tensor, scores: Tensor, held: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Put the scores and tokens of memory before those of the interaction."""
-        rows, groups = len(queries), len(source.keys)
-        of_memory = wide(against(queries, source.keys))
-        repeat = rows // len(source.usable)
-        usable, tokens = source.usable.repeat_interleave(repeat, 0), source.ids.repeat_interleave(rows // groups, 0)
-        of_memory = (of_memory + match).masked_fill(~usable[:, None], NEVER)
-        return torch.cat((of_memory, scores), -1), torch.cat((tokens, held), -1)
+        return Pointers(F.logsigmoid(-share), shares, ids)

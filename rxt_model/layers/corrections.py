@@ -41,14 +41,12 @@ class Corrections(nn.Module):
         said, and the `number` of their interaction; and from what its words weigh, `telling` [G, N]. Interactions of
         different `documents` [G, M] do not correct each other."""
         interactions = telling.shape[1]
-        runs = _shared_runs(ids, worded, number).to(telling.dtype)
-        of_earlier = _largest(runs, number, interactions)
-        longest = _largest(of_earlier.transpose(1, 2), number, interactions).transpose(1, 2)
+        longest = _longest_shared(ids, worded, number, interactions).to(telling.dtype)
         index = torch.arange(interactions, device=ids.device)
         between = index[:, None] - index
         scores = self.length * longest - self.ageing * (between - 1) - self.least
-        said = _largest(worded[:, None].to(telling.dtype), number, interactions) > 0
-        earlier = said & (between > 0)
+        said = longest.diagonal(dim1=1, dim2=2) > 0
+        earlier = said[:, None] & (between > 0)
         if documents is not None:
             belongs = documents.new_zeros(len(ids), interactions).scatter(1, number, documents)
             earlier = earlier & (belongs[:, :, None] == belongs[:, None])
@@ -64,21 +62,25 @@ def corrected(covered: Tensor, links: Tensor) -> Tensor:
     return covered.maximum(of_others.flatten(0, 1) - 1)
 
 
-def _largest(values: Tensor, number: Tensor, interactions: int) -> Tensor:
-    """Return the largest of values [G, S, M], 0 or more, of the sources of each interaction: [G, S, N]."""
-    index = number[:, None].expand_as(values)
-    return values.new_zeros(*values.shape[:2], interactions).scatter_reduce(2, index, values, "amax")
-
-
-def _shared_runs(ids: Tensor, worded: Tensor, number: Tensor) -> Tensor:
-    """Return the length of the run of words that ends at source i and at source j of an earlier interaction, [G, M, M],
-    at most `LONGEST`."""
-    both = worded[:, :, None] & worded[:, None]
-    run = equal = (ids[:, :, None] == ids[:, None]) & both & (number[:, :, None] > number[:, None])
-    joined = F.pad(number[:, 1:] == number[:, :-1], (1, 0))
-    on = equal & joined[:, :, None] & joined[:, None]
-    length = torch.zeros_like(equal, dtype=torch.uint8)
+def _longest_shared(ids: Tensor, worded: Tensor, number: Tensor, interactions: int) -> Tensor:
+    """Return the length of the longest run of words that two of N interactions share, at most `LONGEST`: [G, N, N].
+    They share a run of k words if they share a k-gram, so it is the number of lengths at which they share one."""
+    follows = F.pad(worded[:, :-1] & (number[:, 1:] == number[:, :-1]), (1, 0))
+    gram, there, size = ids, worded, ids.amax() + 1
+    longest = torch.zeros(len(ids), interactions, interactions, device=ids.device)
     for _ in range(LONGEST):
-        length += run
-        run = on & F.pad(run, (1, 0, 1, 0))[:, :-1, :-1]
-    return length
+        rank = _ranks(gram.where(there, -1))
+        holds = longest.new_zeros(len(ids), interactions * ids.shape[1])
+        holds = holds.scatter_reduce(1, number * ids.shape[1] + rank, there.to(holds.dtype), "amax")
+        holds = holds.unflatten(1, (interactions, -1))
+        longest += holds @ holds.transpose(1, 2) > 0
+        gram = F.pad(rank, (1, 0))[:, :-1] * size + ids  # the k-gram that ends before, and the word
+        there = there & follows & F.pad(there, (1, 0))[:, :-1]
+    return longest
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return numbers below M that are equal where values of a row [G, M] are."""
+    ordered, place = values.sort(dim=1)
+    rank = F.pad((ordered[:, 1:] != ordered[:, :-1]).long(), (1, 0)).cumsum(1)
+    return torch.empty_like(rank).scatter_(1, place, rank)

@@ -13,7 +13,8 @@ from rxt_model.layers.corrections import Corrections, corrected
 from rxt_model.layers.coverage import covering, shares_of, unit, weighing
 from rxt_model.layers.marks import EDGES, QueryWords, signatures, words
 from rxt_model.layers.parts import wide
-from rxt_model.layers.runs import LONGEST, runs
+from rxt_model.layers.places import Places
+from rxt_model.layers.runs import ending, runs
 from rxt_model.layers.stems import share
 
 if TYPE_CHECKING:
@@ -29,18 +30,18 @@ FOLLOW = 1.0  # score of each token of a run before, at the start
 
 
 class Matches(NamedTuple):
-    """How well tokens match sources. `visible` [B or 1, T, S] says which tokens of the sequence a token sees.
+    """How well tokens match sources. `matched` [B, T, M or S] are the scores of the interactions of sources: of those
+    in memory or, for a model without memory, of earlier ones. It is NEVER if a source is not usable.
 
-    Two scores are added to those of a pointer: `memory` [B, T, M], None without slots to copy from, and `own` [B, T, S]
-    of the sequence. `matched` [B, T, M or S] are the scores of the interactions of sources: of those in memory or, for
-    a model without memory, of earlier ones. It is NEVER if a source is not usable. `run` [B, T] is the longest run that
-    a word of a query follows.
+    The rest is about n places (`layers.places`). `visible` [n, S] says which tokens of the sequence they see. Two
+    scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
+    sequence. `run` [n] is the longest run that a word of a query follows.
     """
 
+    matched: Tensor | None
     visible: Tensor
     memory: Tensor | None
     own: Tensor
-    matched: Tensor | None
     run: Tensor
 
 
@@ -77,48 +78,55 @@ class Matching(nn.Module):
         self.corrections = Corrections()
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
-    def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None) -> Matches:
+    def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None, places: Places) -> Matches:
         """Compare tokens, of which `rows` [R, s + t + 2 + 6 + 3] are the rows (`layers.marks`), with what can be
         copied from memory, and with the tokens of the sequence itself."""
         seen, ids, positions, place, visible = self._seen(rows, tokens)
         opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
         before, said = seen[..., : self.width], words(seen[..., self.width :], opens)
-        asked = _at(signatures(before, positions, 0), place) @ self.weight
-        first = 0 if self.stateful or tokens.cache is None else _first(opens, place)
-        repeated = _at(runs(ids[:, first:], ids, torch.ones_like(opens), ~opens), place - first) * visible
-        own = wide(asked @ signatures(before, positions, 1).transpose(1, 2)) + self.follow * repeated
-        own_run = (repeated * said.said[:, None]).amax(-1)
+        row, at = places.row, places.take(place)
+        asked = signatures(before, positions, 0)[row, at] @ self.weight
+        last, sees = ending(ids, row, at), places.take(visible.expand(*place.shape, -1))
+        repeated = runs(last, row, ids, torch.ones_like(opens), ~opens) * sees
+        own = wide(places.products(asked, signatures(before, positions, 1))) + self.follow * repeated
+        own_run = (repeated * said.said.index_select(0, row)).amax(-1)
         if not self.stateful:
+            first = 0 if tokens.cache is None else _first(opens, place)
             found = self._history(ids, said, opens.cumsum(-1), place, visible, first, tokens)
-            return Matches(visible, None, own + found.masked_fill(found == NEVER, 0), found, own_run)
+            score = places.take(found)
+            return Matches(found, sees, None, own + score.masked_fill(score == NEVER, 0), own_run)
         if source is None:
-            return Matches(visible, None, own, None, own_run)
-        signature, stem, term, told, number = self._marked(source.marks)
+            return Matches(None, sees, None, own, own_run)
+        signature, stem, term, told, number = self._marked(source.marks, source.usable)
         usable, held, worded, stem, told, number = (
-            part.repeat_interleave(len(asked) // len(part), 0)
+            part.repeat_interleave(len(place) // len(part), 0)
             for part in (source.usable, source.ids, term.any(-1), stem, told, number)
         )
+        interactions = source.links.shape[1]
         cosines = self._alike(against(unit(said.term), unit(term)), said.stem, stem)
         products = cosines.masked_fill(~(usable & worded)[:, None], -1.0)
-        covered, shares = covering(products, number, number.shape[1]), shares_of(said, visible)
-        telling = weighing(told, usable & worded, number, number.shape[1])
+        covered, shares = covering(products, number, interactions), shares_of(said, visible)
+        telling = weighing(told, usable & worded, number, interactions)
         found = self._scores(shares @ corrected(covered, source.links), telling, number, usable[:, None])
-        copied = _at(runs(ids, held, usable, _joined(number, usable)), place)
-        run = (copied * worded[:, None]).amax(-1).maximum(own_run)
-        return Matches(visible, found + wide(against(asked, signature)) + self.follow * copied, own, found, run)
+        copied = runs(last, row, held, usable, _joined(number, usable))
+        run = (copied * worded.index_select(0, row)).amax(-1).maximum(own_run)
+        score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
+        return Matches(found, sees, score, own, run)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
-        """Return how far interactions of sources correct earlier ones, [G, M, M], from ids [G, M], marks [G, M, w], and
-        which sources queries can use, `usable` [G or B, M]. What one query of a conversation can use counts for all of
-        its queries. So a query that uses an interaction must be able to use all words of it, and all earlier ones."""
-        _, _, term, told, number = self._marked(marks)
-        worded = term.any(-1) & usable.unflatten(0, (len(ids), -1)).any(1)
-        return self.corrections(ids, worded, number, weighing(told, worded, number, number.shape[1]))
+        """Return how far the N interactions of sources correct earlier ones, [G, N, N], from ids [G, M], marks
+        [G, M, w], and which sources queries can use, `usable` [G or B, M]. What one query of a conversation can use
+        counts for all of its queries. So a query that uses an interaction must be able to use all words of it, and all
+        earlier ones."""
+        _, _, term, told, number = self._marked(marks, usable)
+        worded = term.any(-1) & _used(usable, len(ids))
+        interactions = int(number.amax()) + 1  # far fewer than sources
+        return self.corrections(ids, worded, number, weighing(told, worded, number, interactions))
 
-    def _marked(self, marks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _marked(self, marks: Tensor, usable: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return signatures, stems, terms, what words weigh where they are told, and the numbers of interactions."""
         signature, stem, term, told, age = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 1, 1), -1)
-        return signature, stem, term, told.squeeze(-1), _numbers(age.squeeze(-1))
+        return signature, stem, term, told.squeeze(-1), _numbers(age.squeeze(-1), _used(usable, len(marks)))
 
     def _alike(self, cosines: Tensor, stem: Tensor, other: Tensor) -> Tensor:
         """Raise cosines [B, S, M] of words whose stems [B, S, 5] and [B, M, 5] share their first letters."""
@@ -185,11 +193,9 @@ class Matching(nn.Module):
 
 
 def _first(opens: Tensor, place: Tensor) -> int:
-    """Return where what tokens at `place` [B, T] depend on begins: their interaction, of which `opens` [B, S] marks the
-    first token, or the longest run that they can end."""
+    """Return where the first interaction of tokens at `place` [B, T] begins; `opens` [B, S] marks first tokens."""
     index = torch.arange(opens.shape[1], device=opens.device)
-    opened = (opens * index).cummax(-1).values.gather(1, place)
-    return max(0, int(torch.minimum(opened, place - LONGEST).min()))
+    return int((opens * index).cummax(-1).values.gather(1, place).min())
 
 
 def _joined(number: Tensor, usable: Tensor) -> Tensor:
@@ -197,14 +203,15 @@ def _joined(number: Tensor, usable: Tensor) -> Tensor:
     return F.pad((number[:, 1:] == number[:, :-1]) & usable[:, 1:], (1, 0))
 
 
-def _numbers(ages: Tensor) -> Tensor:
-    """Number the interactions of slots in the order of the text, from their ages: [G, M] -> [G, M]."""
-    return F.pad((ages[:, 1:] != ages[:, :-1]).long(), (1, 0)).cumsum(-1)
+def _used(usable: Tensor, groups: int) -> Tensor:
+    """Say which sources any query of a conversation can use: [G or B, M] -> [G, M]."""
+    return usable.unflatten(0, (groups, -1)).any(1)
 
 
-def _at(rows: Tensor, place: Tensor) -> Tensor:
-    """Return the rows [B, T, w] at `place` [B, T] of rows [B, S, w]."""
-    return rows.gather(1, place[..., None].expand(-1, -1, rows.shape[2]))
+def _numbers(ages: Tensor, used: Tensor) -> Tensor:
+    """Number the interactions of slots in the order of the text, from their ages: [G, M] -> [G, M]. A slot that is not
+    `used` [G, M] begins no interaction."""
+    return F.pad(((ages[:, 1:] != ages[:, :-1]) & used[:, 1:]).long(), (1, 0)).cumsum(-1)
 
 
 def against(queries: Tensor, keys: Tensor) -> Tensor:

@@ -66,13 +66,15 @@ def importance_loss(
     predicted importance and the labels.
 
     `readable` [B, K, S + M] says what each of K turns may read: S slots, then the states. `supervised` [B * K, T - 1]
-    says where the next token is predicted. `counted` [B, M] says which states any turn may read.
+    says at which n tokens the next is predicted, and `pointers` [n] are theirs. `counted` [B, M] says which states any
+    turn may read.
     """
     asking = F.pad(supervised, (0, 1))
     labels = torch.stack([_most_read(read, readable, asking) for read in reads])
     if pointers is not None:
-        copied = pointers.shares.detach()[..., : readable.shape[2]].exp() * asking[..., None]
-        labels[-1] = copied.flatten(0, 1).unflatten(0, (len(readable), -1)).amax(1)
+        copied = pointers.shares.detach()[:, : readable.shape[2]].exp()
+        conversation = (supervised.nonzero()[:, 0] // readable.shape[1])[:, None].expand_as(copied)
+        labels[-1] = torch.zeros_like(labels[-1]).scatter_reduce(0, conversation, copied, "amax")
     labels = (STRETCH * labels[:, :, -states.shape[2] :]).clamp(max=1)
     logits = write.importance(states.detach()).float()
     each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")

@@ -51,8 +51,10 @@ class JointLM(Objective[ReactiveTransformer]):
         kept = context.draw(torch.rand, batch, "masking", length, 1) >= masking
         drawn = context.draw(torch.randn, batch, "noise", len(states), length, states.shape[3]).transpose(0, 1)
         memory = states * kept + noise * drawn
-        output = model.decode(ids, memory, mask=real, documents=documents, memory_documents=documents)
         supervised = batch.get("loss_mask", real)[:, 1:] & (documents[:, 1:] == documents[:, :-1])
+        output = model.decode(
+            ids, memory, mask=real, documents=documents, memory_documents=documents, selected=supervised
+        )
         lm = following(model.decoder.head, output, ids, supervised, self.config.head_z_weight)
 
         routing, routing_metrics = routing_loss(output.routing, self.config)

@@ -11,7 +11,7 @@ from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.matching import matching_loss
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.losses import following, next_tokens
+from rxt_model.losses import following, goes_on
 
 
 class NextToken(Objective[StatelessDecoder]):
@@ -26,12 +26,9 @@ class NextToken(Objective[StatelessDecoder]):
         ids = batch["input_ids"]
         real = ids != self.model.config.tokens.pad
         documents = batch.get("documents")
-        output = self.model.decode(ids, mask=real, documents=documents)
-        head, z_weight = self.model.decoder.head, self.config.head_z_weight
-        if documents is None:
-            lm = following(head, output, ids, batch["loss_mask"][:, 1:], z_weight)
-        else:
-            lm = next_tokens(head, output, ids, documents, z_weight)
+        supervised = batch["loss_mask"][:, 1:] if documents is None else goes_on(documents)
+        output = self.model.decode(ids, mask=real, documents=documents, selected=supervised)
+        lm = following(self.model.decoder.head, output, ids, supervised, self.config.head_z_weight)
         routing, routing_metrics = routing_loss(output.routing, self.config)
         loss, metrics = lm.loss / global_count(lm.count) + routing, {**token_metrics(lm), **routing_metrics}
         if output.matched is not None and TOLD in batch:

@@ -63,6 +63,7 @@ def reading_loss(
             mask=flat_real,
             memory_mask=readable.flatten(0, 1),
             memory_ids=F.pad(held, (start.shape[2], 0), value=-1),
+            selected=supervised,
         )
     lm = following(model.decoder.head, output, flat, supervised, config.head_z_weight)
     of_row = torch.arange(conversations, device=ids.device)[:, None].expand_as(held)

@@ -65,9 +65,9 @@ class Smat(Objective[ReactiveTransformer]):
         start = model.initial_memories(context.generators(batch, "memory"))
         memories, states = unroll(model, ids, present, start, self.config.horizon)
         asked, asked_real = ids.flatten(0, 1)[decoded], real.flatten(0, 1)[decoded]
-        output = model.decode(asked, memories.flatten(1, 2)[:, decoded], mask=asked_real)
-
         supervised = loss_mask.flatten(0, 1)[decoded, 1:]
+        output = model.decode(asked, memories.flatten(1, 2)[:, decoded], mask=asked_real, selected=supervised)
+
         lm = following(model.decoder.head, output, asked, supervised, self.config.head_z_weight)
         of_row = (rows // present.shape[1])[:, None].expand_as(flat)
         naming, named = naming_loss(model, states[flat_real], flat[flat_real], of_row[flat_real], batch, context)

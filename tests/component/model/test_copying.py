@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import STEM_LETTERS, ConfigError, MemoryConfig
 from rxt_model.generate import Decoding
 from rxt_model.layers import linear_cross_entropy
-from rxt_model.losses import following, next_tokens
+from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.reference.matching import log_odds
 from tests.reference.runs import longest_run
@@ -169,11 +170,45 @@ def test_the_loss_is_that_of_the_probabilities_in_one_chunk_or_many(monkeypatch)
     assert {"decoder.copying.query.weight", "decoder.slot_tokens.key.weight"} <= set(found[0])
 
 
+SELECTED = torch.tensor([[True, False, True, True, False], [False, False, False, True, True]])
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+def test_the_output_at_selected_tokens_is_the_whole_output_there(stateful):
+    """Also its gradients are: of three tokens of the first row, and of two of the second, which is padded."""
+    mask = torch.tensor([[True] * 6, [True] * 5 + [False]])
+    model = model_of() if stateful else seeded(lambda: StatelessDecoder(CONFIG), 0).double()
+    found = []
+    for selected in (None, SELECTED):
+        if isinstance(model, StatelessDecoder):
+            output = model.decode(IDS, mask=mask, selected=selected)
+        else:  # both rows read the same states
+            output = model.decode(IDS, states(rows=1), memory_ids=HELD[:1], mask=mask, selected=selected)
+        loss = following(model.decoder.head, output, IDS, SELECTED)
+        loss.loss.backward()
+        logits = model.logits(output if selected is not None else output.at(*SELECTED.nonzero(as_tuple=True)))
+        found.append((logits, {name: part.grad for name, part in model.named_parameters() if part.grad is not None}))
+        model.zero_grad()
+    (whole, of_whole), (there, of_there) = found
+    assert there.shape == (5, whole.shape[-1])
+    torch.testing.assert_close(there, whole, rtol=1e-6, atol=1e-6)
+    assert of_there.keys() == of_whole.keys()
+    for name, part in of_there.items():
+        torch.testing.assert_close(part, of_whole[name], rtol=1e-6, atol=1e-9)
+
+
+def test_selected_tokens_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"selected = \(2, 6\) of torch.bool: must be \(2, 5\)"):
+        model_of().decode(IDS, states(), selected=torch.ones_like(IDS, dtype=torch.bool))
+
+
 def test_no_selected_token_gives_no_loss():
     model = model_of()
-    loss = next_tokens(model.decoder.head, model.decode(IDS, states()), IDS, torch.full_like(IDS, -1))
-    assert loss.loss == 0 and loss.right.numel() == 0
-    loss.loss.backward()
+    nothing = torch.zeros_like(SELECTED)
+    for output in (model.decode(IDS, states()), model.decode(IDS, states(), selected=nothing)):
+        loss = following(model.decoder.head, output, IDS, nothing)
+        assert loss.loss == 0 and loss.right.numel() == 0
+        loss.loss.backward()
 
 
 def test_a_width_without_quarters_is_refused():

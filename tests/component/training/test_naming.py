@@ -53,11 +53,11 @@ def test_a_copied_state_counts_as_read_in_the_last_layer_alone(monkeypatch):
     monkeypatch.setattr(importance, "_most_read", lambda read, readable, asking: torch.zeros(1, 3))
     write = model_of().memory_attention
     states = torch.randn(2, 1, 3, 32, generator=torch.Generator().manual_seed(1))
-    shares = torch.full((2, 4, 5), 1e-6)
-    shares[1, 2, 1] = 0.6  # token 2 of turn 1 copies state 1, and is asked for
-    shares[0, 3, 2] = 0.9  # this token is not asked for
+    shares = torch.full((3, 5), 1e-6)
+    shares[2, 1] = 0.6  # the last token that is asked for copies state 1
+    shares[1, 4] = 0.9  # this one copies a word of its own turn
     asked = torch.tensor([[True, True, False], [False, False, True]])
-    pointers = Pointers(torch.zeros(2, 4), shares.log(), torch.zeros(2, 4, 5, dtype=torch.long))
+    pointers = Pointers(torch.zeros(3), shares.log(), torch.zeros(3, 5, dtype=torch.long))
 
     def loss(given: Pointers | None) -> Tensor:
         readable, counted = torch.ones(1, 2, 3, dtype=torch.bool), torch.ones(1, 3, dtype=torch.bool)

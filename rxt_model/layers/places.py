@@ -1,0 +1,51 @@
+"""The tokens of a batch whose next token is scored. Only they need pointers, and most tokens of a training batch do not
+count: they belong to questions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rxt_model.layers.layout import Layout
+
+
+class Places(NamedTuple):
+    """The places of n tokens in a batch of `rows` rows: the `row` and the `column` of each [n], row after row. If
+    `every` is set, these are all places of the batch."""
+
+    rows: int
+    row: Tensor
+    column: Tensor
+    every: bool
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], selected: Tensor | None, device: torch.device) -> Places:
+        """Return the places of a batch [B, T] whose next token is `selected` [B, T - 1], or all."""
+        if selected is not None:
+            row, column = selected.nonzero(as_tuple=True)
+            return cls(shape[0], row, column, every=False)
+        index = torch.arange(shape[0] * shape[1], device=device)
+        return cls(shape[0], index // shape[1], index % shape[1], every=True)
+
+    def take(self, x: Tensor) -> Tensor:
+        """Take what stands there: [B, T, ..] -> [n, ..]."""
+        flat = x.flatten(0, 1)
+        return flat if self.every else flat.index_select(0, self.row * x.shape[1] + self.column)
+
+    def products(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return products [n, M] of queries [n, w] there and keys [G, M, w], each row of which serves B / G rows."""
+        layout = self._grouped(len(keys))
+        return layout.pack(layout.pad(queries) @ keys.transpose(1, 2))
+
+    def _grouped(self, groups: int) -> Layout:
+        """Return the layout that puts the places of each of G groups of rows to the front of a row of its own."""
+        if self.every:
+            return Layout(groups, len(self.row) // groups, None)
+        group = self.row // (self.rows // groups)
+        counts = torch.bincount(group, minlength=groups)
+        most = max(1, int(counts.max()))
+        before = counts.cumsum(0) - counts
+        index = group * most + torch.arange(len(group), device=group.device) - before[group]
+        return Layout(groups, most, index)
