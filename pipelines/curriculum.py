@@ -57,7 +57,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     eva = dag.add("evaluate", "perplexity, recall against controls, latency", "jobs.evaluation.stage:evaluate",
                   "evaluate",
                   {"model": trained[-1], "baseline": base, "text": text, "shards": conversations, "tokenizer": tok,
-                   **{f"after-{stage.name}": stage for stage in trained[:-1]}}, version=3)
+                   **{f"after-{stage.name}": stage for stage in trained[:-1]}}, version=4)
     dag.add("export", "hand-over folder with model card", "jobs.export.stage:export",
             "export", {"model": trained[-1], "tokenizer": tok, "evaluation": eva})
     return dag.stages

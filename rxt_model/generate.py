@@ -70,6 +70,7 @@ class Sampling:
 
 
 GREEDY = Sampling()
+CIRCLE, PERIOD = 24, 16  # tokens: the shortest end of an answer that only repeats itself, and its longest period
 
 
 class Decoding:
@@ -138,7 +139,7 @@ def answer(
     stop: Collection[int] = (),
 ) -> list[list[int]]:
     """Return the generated ids of each row, with the [EOS] or other `stop` token that ended them. A row that ends in
-    none of these reached its own `max_tokens`.
+    none of these reached its own `max_tokens`, or is greedy and goes in circles (`in_circles`).
 
     Each row has its own limit and seed, so it gets the same answer alone and in a batch. Raises ValueError as
     `Decoding` does.
@@ -154,7 +155,11 @@ def answer(
     while True:
         for row, token in zip(running, ids.tolist(), strict=True):
             rows[row].append(token)
-        kept = [i for i, row in enumerate(running) if rows[row][-1] not in ends and len(rows[row]) < max_tokens[row]]
+        kept = [
+            i
+            for i, row in enumerate(running)
+            if len(rows[row]) < max_tokens[row] and not _ended(rows[row], ends, sampling)
+        ]
         if not kept:
             return rows
         if len(kept) < len(running):
@@ -182,14 +187,27 @@ def stream(
     """
     ends = {model.config.tokens.eos, *stop}
     steps = _steps(Decoding(model, memory, [query], [max_tokens]), sampling, [seed], mode)
-    return _until(ends, max_tokens, steps)
+    return _until(ends, max_tokens, steps, sampling)
 
 
-def _until(ends: Collection[int], most: int, steps: Iterator[list[int]]) -> Iterator[int]:
-    """Yield the ids of one row up to the first of `ends`, at most `most` of them."""
+def in_circles(ids: Sequence[int]) -> bool:
+    """Say whether the last tokens repeat a run of at most `PERIOD` tokens three times or more, `CIRCLE` tokens in all.
+    Greedy decoding hardly ever leaves such a circle."""
+    sizes = ((period, max(CIRCLE, 3 * period)) for period in range(1, PERIOD + 1))
+    return any(len(ids) >= size and ids[-size + period :] == ids[-size:-period] for period, size in sizes)
+
+
+def _ended(ids: Sequence[int], ends: Collection[int], sampling: Sampling) -> bool:
+    return ids[-1] in ends or (sampling.temperature == 0 and in_circles(ids))
+
+
+def _until(ends: Collection[int], most: int, steps: Iterator[list[int]], sampling: Sampling) -> Iterator[int]:
+    """Yield the ids of one row up to the one that ends it, at most `most` of them."""
+    said: list[int] = []
     for (token,) in islice(steps, most):
+        said.append(token)
         yield token
-        if token in ends:
+        if _ended(said, ends, sampling):
             return
 
 
