@@ -13,6 +13,7 @@ from rxt_model.encoder import Encoder
 from rxt_model.flops import Flops, attention_core, weights
 from rxt_model.layers.attention import CrossAttention
 from rxt_model.layers.copying import SlotTokens
+from rxt_model.layers.runs import LONGEST
 from rxt_model.layers.parts import parts_of
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
@@ -109,8 +110,9 @@ def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots
     dim, vocabulary, signature = decoder.head.in_features, decoder.head.out_features, len(decoder.matching.weight)
     of_slots = (slots - length) * weights(slot_tokens) + slots * dim * vocabulary
     compared = 2 * length * (dim + signature) * ((length + 1) / 2 + slots)
-    # words with slots, corrections among interactions (at most as many as slots), and a sum over a query
-    words = 2 * length * slots * (decoder.matching.term_dim + slots + (length + 1) / 2)
+    # words with slots, a sum over a query, and runs that interactions share; for a memory of one interaction, since the
+    # work for others is small beside the rest
+    words = 2 * length * (slots * decoder.matching.term_dim + 1 + (length + 1) / 2) + 2 * LONGEST * slots
     return Flops(2 * (of_slots + length * signature**2), compared + words)
 
 
