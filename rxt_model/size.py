@@ -13,8 +13,8 @@ from rxt_model.encoder import Encoder
 from rxt_model.flops import Flops, attention_core, weights
 from rxt_model.layers.attention import CrossAttention
 from rxt_model.layers.copying import SlotTokens
-from rxt_model.layers.runs import LONGEST
 from rxt_model.layers.parts import parts_of
+from rxt_model.layers.runs import LONGEST
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
 
