@@ -31,7 +31,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                        version=12)
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
                           "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
-                          version=8)
+                          version=9)
     trained = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text, "tokenizer": tok}, begins=True, version=8),
