@@ -14,7 +14,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     """The stages of a preset, each after those it reads. Those that train stand in the order of `c.curriculum`."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
-                   deterministic=True, version=8)
+                   deterministic=True, version=9)
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
                   "tokenizer", {"corpus": docs}, deterministic=True, version=5)
     data = {"corpus": docs, "tokenizer": tok}
@@ -31,7 +31,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                        version=12)
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
                           "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
-                          version=8)
+                          version=9)
     trained = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text, "tokenizer": tok}, begins=True, version=8),

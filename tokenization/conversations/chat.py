@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tokenization.conversations.messages import ANSWERS, QUESTIONS, ROLE_FIELDS, Message, read_messages
+from tokenization.conversations.messages import ANSWERS, QUESTIONS, ROLE_FIELDS, THINK_FIELDS, Message, read_messages
 from tokenization.conversations.messages import FIELDS as MESSAGE_FIELDS
 from tokenization.conversations.rows import MESSAGES, RowError, Struct, refuse_flagged, text_of
-from tokenization.conversations.transcripts import transcript
+from tokenization.conversations.transcripts import prompt_transcript, transcript, without_ends
 from tokenization.records import Interaction
 
 _MATERIAL = ("input", "context", "wejście")  # what an instruction is about
@@ -24,7 +24,7 @@ def _both(*names: str) -> frozenset[str]:
 
 COLUMNS = _both(*MESSAGES, *ANSWERS, "text")  # a row of this schema has one of them
 FIELDS = MESSAGE_FIELDS | _both(
-    *MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang", "label"
+    *MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang", "label", *THINK_FIELDS
 )
 
 
@@ -67,8 +67,9 @@ def _system(row: Struct) -> Iterator[Message]:
             yield from read_messages([{"role": "system", **row[name]}], name)
         elif text := text_of(row, name, ""):
             yield Message("system", name, text)
-    if (tools := row.get("tools")) and tools != "[]":
-        yield Message("system", "tools", tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False))
+    for name in ("tools", "functions"):
+        if (tools := row.get(name)) and tools != "[]":
+            yield Message("system", name, tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False))
 
 
 def _history(row: Struct) -> Iterator[Message]:
@@ -90,12 +91,19 @@ def _single(row: Struct) -> Iterator[Message]:
     if not (question and answer) and (said := list(_written_down(row))):
         yield from said
         return
-    if question and isinstance(row[question], list):  # messages that lead to an answer in messages
+    if question and answer and isinstance(row[question], str) and (led := prompt_transcript(row[question])):
+        yield from read_messages([{"role": role, "content": words} for role, words in led], question)
+        if isinstance(row[answer], str):
+            row = {**row, answer: without_ends(row[answer])}
+    elif question and isinstance(row[question], list):  # messages that lead to an answer in messages
         yield from read_messages(row[question], question)
     elif question:
         parts = [text_of(row, question, "")]
         parts += [text_of(row, name, "") for name in _MATERIAL if name != question]
         yield Message("user", question, "\n\n".join(filter(None, parts)))
+    thoughts = (row[name] for name in THINK_FIELDS if isinstance(row.get(name), str))
+    if answer and (think := next(filter(None, thoughts), "")):
+        yield Message("assistant", answer, think=text_of({"think": think}, "think", ""))
     if answer and (answer == "answers" or _are_texts(row[answer])):
         yield Message("assistant", answer, _first_of(row[answer]))
     elif answer and isinstance(row[answer], list):
@@ -129,8 +137,9 @@ def _written_down(row: Struct) -> Iterator[Message]:
 def _first_of(answers: object) -> str:
     """The first of several right answers: a list of texts, or a struct that holds it under `text`."""
     found = answers.get("text") if isinstance(answers, Mapping) else answers
-    first = found[0] if isinstance(found, list | tuple) and found else found
-    return text_of({"answers": first}, "answers", "")
+    if isinstance(found, list | tuple):
+        found = next(iter(found), None)
+    return text_of({"answers": found}, "answers", "")
 
 
 @dataclass
@@ -163,7 +172,7 @@ def _turns(messages: Iterable[Message]) -> Iterator[Interaction]:
         if message.role == "assistant":
             if not turn.is_opened or not asked:
                 continue
-            turn.think += filter(None, [message.think])
+            turn.think += [message.think] if message.think and message.think not in turn.think else []
             turn.answer += filter(None, [message.text])
             turn.tool_call += filter(None, [message.call])
             continue
@@ -173,7 +182,7 @@ def _turns(messages: Iterable[Message]) -> Iterator[Interaction]:
         elif turn.think:
             raise RowError("thoughts without an answer", message.where)
         if message.role == "system":
-            turn.internal.append(message.text)
+            turn.internal += [message.text] if message.text not in turn.internal else []
             continue
         if turn.internal and not asked:
             yield turn.interaction

@@ -35,18 +35,21 @@ _CALLS = ("function_call", "tool_call")  # roles of an assistant that calls a to
 
 ROLE_FIELDS = ("role", "from", "speaker", "author", "sender")
 _CONTENT_FIELDS = ("content", "value", "text", "message", "utterance", "parts")
-_THINK_FIELDS = ("reasoning_content", "thinking", "reasoning", "think")
+THINK_FIELDS = ("reasoning_content", "thinking", "reasoning", "think")
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_GEMINI = ("functionCall", "functionResponse")
 # Everything below these is read, since tools have arguments of any name.
-WHOLE = frozenset({"arguments", "parameters", "input", "tools"})
+WHOLE = frozenset({"arguments", "parameters", "input", "tools", "functions", "functionCall", "functionResponse"})
 FIELDS = (
     WHOLE
-    | {*QUESTIONS, *ANSWERS, "system", *ROLE_FIELDS, *_CONTENT_FIELDS, *_THINK_FIELDS, "language", "toxic", "redacted"}
+    | {*QUESTIONS, *ANSWERS, "system", *ROLE_FIELDS, *_CONTENT_FIELDS, *THINK_FIELDS, "language", "toxic", "redacted"}
     | {"type", "tool_calls", "function_call", "function", "name"}
     | {"element", "item"}  # Parquet's names for the values of a list
 )
 
-_THOUGHT = re.compile(r"\s*<think(?:ing)?>(.*?)</think(?:ing)?>\s*", re.DOTALL)
+_THOUGHT = re.compile(r"\s*<think(?:ing)?>(.*?)(?:</think(?:ing)?>\s*|$)", re.DOTALL)
+# Some templates put the opening tag into the prompt.
+_UNOPENED = re.compile(r"((?:(?!<think).)*?)(?:\n\s*</think(?:ing)?>\s*|</think(?:ing)?>[ ]*\n\s*)", re.DOTALL)
 _CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>\s*", re.DOTALL)
 _RESULT = re.compile(r"\s*</?tool_response>\s*")
 
@@ -86,22 +89,32 @@ def read_messages(value: object, column: str) -> Iterator[Message]:
             yield from _pair(entry, where)
 
 
-def _message(entry: Struct, where: str) -> Iterator[Message]:
-    refuse_flagged(entry, where)
+def is_result(entry: Struct, name: str) -> bool:
+    """Whether a field of a message holds what a tool returned, as a struct with fields of any name."""
+    return name in _CONTENT_FIELDS and isinstance(entry[name], Mapping) and _role(entry)[1] == "tool"
+
+
+def _role(entry: Struct) -> tuple[str, MessageRole | None]:
+    """The role as it is written, in lower case, and the usual one for it."""
     name = _first(entry, ROLE_FIELDS)
     if isinstance(name, Mapping):  # an author with a name, a role and more
         name = _first(name, ROLE_FIELDS)
     word = re.sub(r"[\s-]+", "_", name.strip().casefold()) if isinstance(name, str) else ""
-    role = ROLES.get(word) or ("assistant" if word.startswith(("gpt", "chatgpt")) else None)
+    return word, ROLES.get(word) or ("assistant" if word.startswith(("gpt", "chatgpt")) else None)
+
+
+def _message(entry: Struct, where: str) -> Iterator[Message]:
+    refuse_flagged(entry, where)
+    word, role = _role(entry)
     if role is None:
-        raise RowError("an unknown role", f"{where}, {name!r}")
+        raise RowError("an unknown role", f"{where}, {_first(entry, ROLE_FIELDS)!r}")
     content = _first(entry, _CONTENT_FIELDS)
     if word in _CALLS:
         yield Message(role, where, call=_as_text(content))
         return
     if role == "tool" and not isinstance(content, str | Sequence):
         content = _as_text(content)
-    think = next(filter(None, (text_of(entry, field, where) for field in _THINK_FIELDS)), "")
+    think = next(filter(None, (text_of(entry, field, where) for field in THINK_FIELDS)), "")
     calls = "\n".join(_calls(entry, where))
     said = list(_said(role, content, where))
     if think or calls:
@@ -134,11 +147,15 @@ def _said(role: MessageRole, content: object, where: str) -> Iterator[Message]:
             continue
         if not isinstance(part, Mapping):
             raise RowError("content that is no text", f"{place} holds {type(part).__name__}")
-        match part.get("type") or "text":
+        match part.get("type") or next((kind for kind in _GEMINI if part.get(kind)), "text"):
+            case "functionCall":
+                yield Message("assistant", place, call=_call(part["functionCall"], place))
+            case "functionResponse":
+                yield Message("tool", place, _as_text(_first(part["functionResponse"], ("response", "output"))))
             case kind if kind in _TEXT_PARTS:
                 yield from _text(role, _first(part, _CONTENT_FIELDS), place)
             case "thinking" | "reasoning":
-                yield Message("assistant", place, think=_as_text(_first(part, (*_THINK_FIELDS, *_CONTENT_FIELDS))))
+                yield Message("assistant", place, think=_as_text(_first(part, (*THINK_FIELDS, *_CONTENT_FIELDS))))
             case "tool_use" | "tool_call" | "function_call":
                 yield Message("assistant", place, call=_call(part, place))
             case "tool_result" | "function_call_output":
@@ -151,7 +168,7 @@ def _text(role: MessageRole, value: object, where: str) -> Iterator[Message]:
     text = text_of({"content": value}, "content", where)
     think, calls = "", ()
     if role == "assistant":
-        if thought := _THOUGHT.match(text):
+        if thought := _THOUGHT.match(text) or ("</think" in text and _UNOPENED.match(text)):
             think, text = thought[1].strip(), text[thought.end() :]
         calls = _CALL.findall(text)
         text = _CALL.sub("\n", text).strip() if calls else text
@@ -180,7 +197,7 @@ def _call(call: object, where: str) -> str:
         call = call.get("function") or call
     if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
         raise RowError("a tool call without a name", where)
-    arguments = _first(call, ("arguments", "input", "parameters"))
+    arguments = _first(call, ("arguments", "input", "parameters", "args"))
     if isinstance(arguments, str):
         with contextlib.suppress(ValueError):  # some models write what is no JSON, and that is what they said
             arguments = json.loads(arguments)

@@ -102,8 +102,9 @@ def language_of(row: Struct, default: Language) -> Language:
     """
     lists = (row[column] for column in MESSAGES if isinstance(row.get(column), list | tuple))
     first = next((messages[0] for messages in lists if messages and isinstance(messages[0], Mapping)), {})
-    name = str(row.get("lang") or row.get("language") or first.get("language") or default)
-    language = LANGUAGE_NAMES.get(_REGION.split(name.strip())[0].casefold())
+    named = (str(value).strip() for value in (row.get("lang"), row.get("language"), first.get("language")) if value)
+    name = next(filter(None, named), default)
+    language = LANGUAGE_NAMES.get(_REGION.split(name)[0].casefold())
     if language is None:
         raise RowError("another language", repr(name))
     return language

@@ -22,6 +22,7 @@ from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.adapters import ADAPTERS, Adapter, detect
 from tokenization.conversations.data_set import ConversationSource
+from tokenization.conversations.messages import is_result
 from tokenization.conversations.rows import RowError, language_of
 from tokenization.conversations.screening import Screen, Survey
 from tokenization.documents import document_id, split_of
@@ -157,7 +158,9 @@ def _repaired(value: Any, adapter: Adapter, note: Note | None) -> Any:
     if isinstance(value, Mapping):
         read = {name: each for name, each in value.items() if name in adapter.fields}
         return {
-            name: each if name in adapter.whole and not isinstance(each, str) else _repaired(each, adapter, note)
+            name: each
+            if (name in adapter.whole and not isinstance(each, str)) or is_result(value, name)
+            else _repaired(each, adapter, note)
             for name, each in read.items()
         }
     if isinstance(value, list):

@@ -1,8 +1,8 @@
 """Read chats that stand in one text, as they were rendered for a model or written down by hand.
 
-Known are the templates of ChatML, Llama 2 and 3, Zephyr and Alpaca, and lines that begin with `Human:`, `### User:` and
-the like, as in HH-RLHF, Guanaco and Vicuna. An answer may quote another chat, so a text has one style, that of its
-first mark, and each of its speakers has one name.
+Known are the templates of ChatML, Llama 2 and 3, Gemma, Zephyr and Alpaca, and lines that begin with `Human:`,
+`### User:` and the like, as in HH-RLHF and Guanaco; Vicuna writes `USER:` and `ASSISTANT:` into one line. An answer may
+quote another chat, so a text has one style, that of its first mark, and each of its speakers has one name.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ _ASKING = (*_USUAL, "input")
 _ANSWERING = ("assistant", "asystent", "response", "bot", "gpt")
 _NAMES = "|".join((*_ASKING, *_ANSWERING, "system"))
 _MARK = re.compile(
-    rf"""<\|im_start\|>[ ]*(?P<chatml>\w+)[ ]*\n
+    rf"""(?:<\|im_start\|>|<start_of_turn>)[ ]*(?P<chatml>\w+)[ ]*\n
     | <\|start_header_id\|>[ ]*(?P<llama>\w+)[ ]*<\|end_header_id\|>\s*
     | (?:^|\n)<\|(?P<zephyr>system|user|assistant)\|>[ ]*\n
     | (?:^|\n|(?<=.)(?=\#\#\#[ ]*(?:human|assistant)\b))[ ]*\#\#\#[ ]*(?P<hashes>{_NAMES})[ ]*:[ ]*
     | (?:^|\n)[ ]*(?P<words>{_NAMES})[ ]*:[ ]*""",
     re.IGNORECASE | re.VERBOSE,
 )
-_END = re.compile(r"<\|(?:im_end|eot_id|end_of_text|begin_of_text|endoftext|end)\|>|</?s>")
-_ROLES = dict.fromkeys(_ASKING, "user") | dict.fromkeys(_ANSWERING, "assistant")
+_END = re.compile(r"<\|(?:im_end|eot_id|end_of_text|begin_of_text|endoftext|end)\|>|</?s>|<end_of_turn>|<[be]os>")
+_IN_ONE_LINE = re.compile(r"\s*\b(USER|ASSISTANT): ")
+_ROLES = dict.fromkeys(_ASKING, "user") | dict.fromkeys((*_ANSWERING, "model"), "assistant")
 Said = tuple[str, str]
 Mark = re.Match[str]
 
@@ -32,12 +33,40 @@ Mark = re.Match[str]
 def transcript(text: str) -> list[Said]:
     """Return the role and the words of each message in the text, in order; nothing if it is no transcript of at least
     two roles. What stands before the first message, such as a preamble, is left out."""
-    text = _END.sub("", text)
+    text = _marked(text)
+    for written in (text, _IN_ONE_LINE.sub(r"\n\1: ", text)):
+        said = list(filter(_words, _messages(written)))
+        if len({role for role, _ in said}) > 1:
+            return said
+    return []
+
+
+def prompt_transcript(text: str) -> list[Said]:
+    """Return the role and the words of each message of a prompt that ends where the assistant is to answer, as
+    `Human: ...`, `Assistant:` does; nothing if it is no such prompt. Without a template, it begins with a speaker."""
+    text = f"{_marked(text).strip()}\n"
+    mark, said = _MARK.search(text), list(_messages(text))
+    if mark is None or said[-1] != ("assistant", "") or (mark.lastgroup == "words" and mark.start()):
+        return []
+    return list(filter(_words, said))
+
+
+def without_ends(text: str) -> str:
+    """Return the text without the signs by which templates end messages."""
+    return _END.sub("", text).strip()
+
+
+def _marked(text: str) -> str:
+    """The text without ends of messages, and with marks of ChatML in place of `[INST]`."""
+    text = _END.sub("\n", text) if _IN_ONE_LINE.search(text) else _END.sub("", text)
     mark, inst = _MARK.search(text), _INST.search(text)
     if inst and not (mark and mark.start() < inst.start()):
         text = _INST.sub(_as_chatml, text)
-    said = list(_messages(text))
-    return said if len({role for role, _ in said}) > 1 else []
+    return text
+
+
+def _words(said: Said) -> str:
+    return said[1]
 
 
 def _as_chatml(match: Mark) -> str:
@@ -52,9 +81,7 @@ def _messages(text: str) -> Iterator[Said]:
         marks = list(_of_two_speakers(marks))
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     for mark, end in zip(marks, ends, strict=False):  # a text without marks has an end
-        words = text[mark.end() : end].strip()
-        if words:
-            yield _ROLES.get(_name(mark), _name(mark)), words
+        yield _ROLES.get(_name(mark), _name(mark)), text[mark.end() : end].strip()
 
 
 def _of_two_speakers(marks: Sequence[Mark]) -> Iterator[Mark]:

@@ -2,8 +2,8 @@
 
 Bytes that are ASCII need no decision. At the first others, those ahead are looked at: they are UTF-8 if most lines are,
 else in one of the encodings that the language was written in before UTF-8. Of these, the one that shows the fewest
-characters which the language does not use. Of equals, it is Windows-1252 in English, and in Polish the one that the
-library `chardet` names.
+characters which the language does not use, or not there: a sign within a word, a capital letter after a small one, a
+letter before a digit. Of equals, it is the first one in English, and in Polish what the library `chardet` names.
 
 Measured on lines of real Polish text of 60 bytes to 30 kB, in Windows-1250 and ISO 8859-2: this is right for all,
 `chardet` alone for 90 to 99 %, charset-normalizer for 21 to 100 %.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +22,14 @@ from tokenization.records import Language
 AnyDecoder = codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
 
 UTF8 = "utf-8"
-_SIGNS = "„”“’‘–—…«»°§©®™€\u00a0·•×é"
-_USED = {"en": f"{_SIGNS}£½ÉàáâäçèêëíîïñóôöúüßÀÂÇÈÑÖÜ", "pl": f"{_SIGNS}ąćęłńóśźżĄĆĘŁŃÓŚŹŻäöüß"}
+_SIGNS = "„”“’‘–—…«»°§©®™€·•×é"
+_USED = {"en": f"{_SIGNS}£½ÉàáâãäçèêëíîïñóôõöúûüßÀÁÂÇÈÑÖÜ", "pl": f"{_SIGNS}ąćęłńóśźżĄĆĘŁŃÓŚŹŻäöüß"}
 _MOST_UNUSED = 0.5  # of the characters that are not ASCII
-_BEFORE_UTF8: dict[Language, tuple[str, ...]] = {"en": ("cp1252", "mac_roman"), "pl": ("cp1250", "iso8859_2", "cp852")}
+_BEFORE_UTF8: dict[Language, tuple[str, ...]] = {
+    "en": ("cp1252", "mac_roman", "cp850"),
+    "pl": ("cp1250", "iso8859_2", "cp852"),
+}
+_OUT_OF_PLACE = re.compile(r"(?<=[^\W\d_])[„”“«»°§©®™€£•×](?=[^\W\d_])|(?<=[a-zß-öø-ÿ])[À-ÖØ-Þ]|[À-ÖØ-öø-ÿ](?=\d)")
 _MARKS = {codecs.BOM_UTF32_LE: "utf_32", codecs.BOM_UTF32_BE: "utf_32", codecs.BOM_UTF16_LE: "utf_16",
           codecs.BOM_UTF16_BE: "utf_16"}  # fmt: skip
 _WIDE = ("utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be")
@@ -111,19 +116,21 @@ def _encoding_of(sample: bytes, language: Language) -> str:
     text = b"\n".join(other)[:_ENOUGH]
     names = _BEFORE_UTF8[language]
     named = names[0] if language == "en" else _detected(text, names)
-    unused, _, name = min((_unused(text, name, language), name != named, name) for name in names)
+    unused, _, _, name = min((_unused(text, name, language), name != named, at, name) for at, name in enumerate(names))
     if unused > _MOST_UNUSED:
         raise EncodingError(f"not text in {', '.join((UTF8, *names))}; `encoding` of the source states another")
     return name
 
 
 def _unused(text: bytes, encoding: str, language: Language) -> float:
-    """The share of characters that the language does not use, among those that are not ASCII."""
+    """The share of characters that the language does not use, or not there, among those that are not ASCII. A no-break
+    space says nothing."""
     try:
-        found = [char for char in text.decode(encoding) if char > "\x7f"]
+        decoded = text.decode(encoding)
     except UnicodeDecodeError:
         return 1
-    return sum(char not in _USED[language] for char in found) / len(found)
+    found = [char for char in _OUT_OF_PLACE.sub("\ufffd", decoded) if char > "\x7f" and char != "\xa0"]
+    return sum(char not in _USED[language] for char in found) / max(1, len(found))
 
 
 def _detected(text: bytes, names: tuple[str, ...]) -> str:

@@ -154,11 +154,19 @@ def test_encodings_are_told_or_stated(tmp_path, encoding):
     assert reads(tmp_path / "a.txt", split_by="line")[:2] == (lines, [])
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman"])
-def test_short_english_texts_are_read_in_their_encoding(tmp_path, encoding):
-    text = "It’s a café, isn’t it?"
-    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
-    assert reads(tmp_path, language="en")[0] == [text]
+@pytest.mark.parametrize(
+    ("text", "encodings"),
+    [
+        ("It’s a café, isn’t it?", ("cp1252", "mac_roman")),
+        ("The café in São Paulo took £5.", ("cp1252", "latin-1", "iso8859_15")),
+        ("The café was full, and the naïve señor paid £5.", ("cp1252", "mac_roman", "cp850", "cp437")),
+        ("Fräulein Müller wrote a résumé.", ("cp1252", "mac_roman", "cp850", "cp437")),
+    ],
+)
+def test_short_english_texts_are_read_in_their_encoding(tmp_path, text, encodings):
+    for encoding in encodings:
+        (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+        assert reads(tmp_path, language="en")[0] == [text], encoding
 
 
 REFUSED = {

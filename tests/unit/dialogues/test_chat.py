@@ -85,10 +85,49 @@ def test_the_same_chat_in_every_schema(name):
         ({"system_prompt": "Be brief.", "question": "Capital of France?", "response": "Paris."}, [BRIEF, CAPITAL]),
         ({"instruction": "Sum up.", "input": "A text.", "output": "T."}, [Interaction("Sum up.\n\nA text.", "T.")]),
         ({"instruction": "Sum up.", "context": "A text.", "response": "T."}, [Interaction("Sum up.\n\nA text.", "T.")]),
+        ({"question": "Sum?", "reasoning": "Easy.", "answer": "7"}, [Interaction("Sum?", "7", think="Easy.")]),
+        ({"prompt": "Sum?", "response": "Easy.\n</think>\n\n7"}, [Interaction("Sum?", "7", think="Easy.")]),
+        (
+            {"prompt": "What closes?", "response": "It is `</think>`."},
+            [Interaction("What closes?", "It is `</think>`.")],
+        ),
     ],
 )
 def test_one_question_with_its_answer(row, expected):
     assert chat(row) == expected
+
+
+RENDERED = [
+    "\n\nHuman: Capital of France?\n\nAssistant: Paris.\n\nHuman: And of Poland?\n\nAssistant:",
+    "<|im_start|>user\nCapital of France?<|im_end|>\n<|im_start|>assistant\nParis.<|im_end|>\n"
+    "<|im_start|>user\nAnd of Poland?<|im_end|>\n<|im_start|>assistant\n",
+    "<s>[INST] Capital of France? [/INST] Paris. </s><s>[INST] And of Poland? [/INST]",
+    "Below is a task.\n\n### Instruction:\nCapital of France?\n\n### Response:\nParis.\n\n"
+    "### Instruction:\nAnd of Poland?\n\n### Response:\n",
+]
+
+
+@pytest.mark.parametrize("prompt", RENDERED)
+def test_a_prompt_that_was_rendered_is_the_chat_before_the_answer(prompt):
+    for names in (("prompt", "completion"), ("prompt", "chosen"), ("instruction", "output")):
+        assert chat(dict(zip(names, (prompt, " Warsaw.</s>"), strict=True))) == [CAPITAL, POLAND]
+
+
+def test_a_prompt_that_quotes_a_chat_stays_as_it_is():
+    for prompt in ("Translate:\nHuman: Hi!\nAssistant: Hello!", "Go on with this:\nHuman: Hi!\nAssistant:"):
+        assert chat({"prompt": prompt, "completion": "Cześć!"}) == [Interaction(prompt, "Cześć!")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A chat. USER: Capital of France? ASSISTANT: Paris.</s>USER: And of Poland? ASSISTANT: Warsaw.</s>",
+        "<bos><start_of_turn>user\nCapital of France?<end_of_turn>\n<start_of_turn>model\nParis.<end_of_turn>\n"
+        "<start_of_turn>user\nAnd of Poland?<end_of_turn>\n<start_of_turn>model\nWarsaw.<end_of_turn>\n",
+    ],
+)
+def test_texts_in_the_templates_of_vicuna_and_gemma(text):
+    assert chat({"text": text}) == [CAPITAL, POLAND]
 
 
 def test_speakers_who_go_on_and_instructions_on_the_way():
@@ -110,7 +149,8 @@ def test_speakers_who_go_on_and_instructions_on_the_way():
         Interaction("And of Poland?", "Warszawa.", internal="Now in Polish."),
         Interaction("", "Pa.", internal="Say goodbye."),
     ]
-    # an empty system message is none
+    # what is said twice counts once, and an empty system message is none
+    assert chat({"system": "Be brief.", "messages": messages})[0] == BRIEF
     assert chat({"messages": [{"role": "system", "content": ""}, *messages[2:5:2]]}) == [CAPITAL]
 
 
@@ -147,6 +187,12 @@ TOOLS = {
         {"from": "observation", "value": '{"sum": 7}'},
         {"from": "gpt", "value": "<think>Easy.</think>It is 7."},
     ],
+    "Gemini": [
+        {"role": "user", "parts": [{"text": "Sum?"}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "sum", "args": CALL["arguments"]}}]},
+        {"role": "function", "parts": [{"functionResponse": {"name": "sum", "response": {"sum": 7}}}]},
+        {"role": "model", "parts": [{"text": "<think>Easy.</think>It is 7."}]},
+    ],
     "tags": [
         {"from": "human", "value": "Sum?"},
         {"from": "gpt", "value": f"<tool_call>\n{CALLED}\n</tool_call>"},
@@ -159,8 +205,16 @@ TOOLS = {
 @pytest.mark.parametrize("name", TOOLS)
 def test_calls_and_results_of_tools(name):
     assert chat({"messages": TOOLS[name]}) == USED
-    told = chat({"messages": TOOLS[name], "tools": [{"name": "sum"}], "system": "Be brief."})
-    assert told == [Interaction("", "", internal='Be brief.\n\n[{"name": "sum"}]'), *USED]
+    for tools in ("tools", "functions"):
+        told = chat({"messages": TOOLS[name], tools: [{"name": "sum"}], "system": "Be brief."})
+        assert told == [Interaction("", "", internal='Be brief.\n\n[{"name": "sum"}]'), *USED]
+
+
+def test_a_result_of_a_tool_may_have_fields_of_any_name(tmp_path):
+    messages = [{**one, "content": {"sum": 7}} if one["role"] == "tool" else one for one in TOOLS["tool_calls"]]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": messages, "lang": " "}) + "\n")
+    (tmp_path / "b.jsonl").write_text(json.dumps({"contents": TOOLS["Gemini"], "language": ""}) + "\n")
+    assert read(tmp_path) == [tuple(USED)] * 2
 
 
 def test_arguments_of_any_name_survive_parquet_and_other_columns_are_not_read(tmp_path):
@@ -182,6 +236,8 @@ def test_arguments_of_any_name_survive_parquet_and_other_columns_are_not_read(tm
         ({"conversation": [], "redacted": True}, "redacted", ""),
         ({"prompt": "?", "completion": "No.", "label": False}, "a rejected answer", "label"),
         ({"messages": "[]", "chosen": "No."}, "no messages", ""),
+        ({"prompt": "?", "response": "<think>\nhm"}, "no answers", ""),
+        ({"question": "?", "answers": {"text": []}}, "no answers", ""),
         ({"messages": [{"role": "user", "content": None}]}, "an empty message", "messages[0]"),
         ({"messages": [{"role": "narrator", "content": "?"}]}, "an unknown role", "messages[0], 'narrator'"),
         ({"messages": [{"content": "?"}]}, "a message without a role", "messages[0]"),
