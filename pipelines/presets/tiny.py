@@ -63,7 +63,7 @@ def tiny() -> PipelineConfig:
         copying=True,
     )
     dialogues = DialogueSpec(turns=(3, 8), facts=(1, 4), distract=0.1, again=0.3, broad=0.6, plain=0.5)
-    harder = replace(dialogues, update=0.3, unknown=0.2, scenes=0.2)
+    harder = replace(dialogues, update=0.3, unknown=0.3, scenes=0.2)
     fast = OptimizerConfig(lr=3e-3, matrices="muon", warmup_steps=40, decay=0.3)
     conversations_as: dict[str, Any] = dict(other_turns=0.3, alike=32, text_batch_size=2, text_every=2)
     return PipelineConfig(
@@ -94,17 +94,17 @@ def tiny() -> PipelineConfig:
             loss=JointLossConfig(noise=(0.2, 0.5), masking=(0.05, 0.3)),
         ),
         memory_pretrain=MemoryPretrainConfig(
-            steps=350,
+            steps=700,
             batch_size=16,
             optimizer=OptimizerConfig(lr=3e-3, matrices="muon", warmup_steps=40, decay=0),
-            importance_from=175,
+            importance_from=350,
             **conversations_as,
         ),
         smat=SmatConfig(
-            steps=350,
+            steps=700,
             batch_size=16,
             optimizer=OptimizerConfig(lr=3e-3, matrices="muon", warmup_steps=20, decay=0.85),
-            phases=(SmatPhase(until=350, turns=14, train=("decoder", "memory", "encoder")),),
+            phases=(SmatPhase(until=700, turns=14, train=("decoder", "memory", "encoder")),),
             reading_every=3,
             **conversations_as,
         ),
@@ -112,7 +112,7 @@ def tiny() -> PipelineConfig:
         baseline=BaselineConfig(
             text=BaselinePhase(steps=80, batch_size=32),
             interactions=BaselinePhase(steps=80, batch_size=64),
-            conversations=BaselinePhase(steps=700, batch_size=16),
+            conversations=BaselinePhase(steps=1400, batch_size=16),
             optimizer=fast,
             **conversations_as,
         ),
