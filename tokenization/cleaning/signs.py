@@ -39,13 +39,16 @@ _SCOTS = re.compile(
     kythe|wirk|wirkin|warld|wark|pairt|pairties|stairt|stert|chynge\w*|maun|hame|muckle|gey|unco|guid|heid|deid|
     leid|luik|tuik|buik|wrang|strang|haud|forrit|ilka|awbodie|awbody|naebody|naebodie|naething|bodie|bairns?|lairn|
     lairnin|weel|bygane|wabsteid|mishanter|ettle\w*|yaise\w*|yaisin|yaisage|remuiv\w*|follae\w*|windae\w*|
+    watter|cauld|fowks?|kintras?|wheen|caipitals?|lairge|mairket|gairdens?|pairk|airmy|naition\w*|[sc]eety|veelages?|
+    toonships?|oreegin\w*|poleetic\w*|releegi\w*|\w*ee(?:tion|cial)\w*|
+    (?:din|win|hin|wad|wid|maun|is|was|wis|has|had|did|does|wouldn?|couldn?|shouldn?|needn?)na|
     needit|haun(?!t|ch)\w+|staun(?!ch)\w*|(?:(?:ca|[dw]i)n|\w*[dstv]|are|were|hae)nae|
     (?!bandit|pundit)\w{2,}(?:ct|ck|kk|rt|nt|sk|pt|nk|mp|wn|nd|st|ff)it)\b(?!['’-])""",
     re.VERBOSE,
 )
 # No proof alone: there are furs and funds, and there is "settin' o' the sun".
 _PERHAPS_SCOTS = re.compile(
-    r"""\b(fur|o(?!['’])|fund|moose|toon|hale|cud|whit|wes|mak|aff|aw|
+    r"""\b(fur|o(?!['’])|fund|canna|moose|toon|hale|cud|whit|wes|mak|aff|aw|
     (?!plug|log|orig|marg|beg|cous|adm|virg|rob|cab|bas|bullet|lat|sat|mart|viol|res|gob|pump|nap|vitam|insul|rais|
     assass|mandar|jave|pop)\w{2,}[bdgklmnprstvwz]ins?)\b""",
     re.VERBOSE,
@@ -55,11 +58,19 @@ _SILESIAN = re.compile(
     coby|bydzie|iże|inksz\w+|miyndzy|wiyncyj|podug|wszyjsk\w+|wszysk\w+|zaroz|werta|werty|jejich|pokoż|
     zicher|szymel|szymlu|swroco|wklud[zź]\w*|nowyj|dalij|myńsz\w+|istniyj\w*|zorta|durkowan\w+|
     \w*(?:okumy[nń]|ymy[nń]|spamiy|rozszyrz|nasztal|sztart|plikacyj|wersyj|funkcyj|formacyj|pozycyj|wiyr[cs]|piyrsz|
-    zawiyr|dziy[nń])\w*)\b""",
+    zawiyr|dziy[nń])\w*|
+    żech|żechmy|[ôŏ]\w+|god(?:ać|oł|ała|ali|ōm|ej|ejcie|ka|ki|kōm)|\w*[aouyó]rzi\w*)\b""",
     re.VERBOSE,
 )
-_PERHAPS_SILESIAN = re.compile(r"\b(abo|ino|skuli|podle|miano|cug|tabula)\b")
-_LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭěřůčšžýľťďň]")  # of Silesian, Kashubian, Sorbian, Czech and Slovak
+_KASHUBIAN = re.compile(r"\b(jidz\w+|\w+(?<!re)(?<!d)żi(?!ng|o)\w*)\b")
+_UKRAINIAN = re.compile(
+    r"""\b(shch[eoy]\w*|yak(?:yi|ykh|shcho)?|duzhe|tsei|von[aoy]|moi[aey]|moya|tvoi[aey]|tvoya|nashoho|yoho|yii|
+    budutʹ?|zavzhdy|znai?[ju]u?|mov[iyu]|narodu?iv|spravy)\b(?!-)""",
+    re.VERBOSE,
+)
+_PERHAPS_SILESIAN = re.compile(r"\b(abo|ino|kaj|zawdy|skuli|podle|miano|cug|tabula)\b")
+# Of Silesian, Kashubian, Sorbian, Czech and Slovak, and of Ukrainian in Latin script.
+_LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭěřůčšžýľťďňʹ]")
 _CAPITALISED_WITHIN = re.compile(r"(?<=[\w,;’] )[A-ZÀ-ÖØ-ÞĄĆĘŁŃÓŚŹŻ][\w-]*")
 
 
@@ -81,12 +92,14 @@ def without_shared(lower: list[str], language: Language) -> list[str]:
 
 
 def signs_of_relatives(paragraph: str, found: list[str], language: Language) -> int:
-    """Count the signs of Scots if the language is English, of Silesian, Kashubian, Sorbian, Czech and Slovak if it is
-    Polish. `found` are the words of the paragraph. Names such as Zoë and Kim Tae-hyung are no signs."""
+    """Count the signs of Scots if the language is English, of Silesian, Kashubian, Sorbian, Czech, Slovak and Ukrainian
+    if it is Polish. `found` are the words of the paragraph. Names such as Zoë and Kim Tae-hyung are no signs."""
     is_title = 2 * sum(word[0].islower() for word in found) <= len(found)
     lower = (paragraph if is_title else _CAPITALISED_WITHIN.sub("", paragraph)).lower()
     sure_ones, perhaps_ones = (_SCOTS, _PERHAPS_SCOTS) if language == "en" else (_SILESIAN, _PERHAPS_SILESIAN)
     sure = len(sure_ones.findall(lower))
+    if language == "pl":
+        sure += len(_KASHUBIAN.findall(lower)) + len(_UKRAINIAN.findall(lower))
     if language == "pl" and _LETTER_OF_RELATIVES.search(paragraph):
         sure += sum(1 for word in found if word[0].islower() and _LETTER_OF_RELATIVES.search(word))
     perhaps = len({*perhaps_ones.findall(lower)})

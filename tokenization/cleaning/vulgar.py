@@ -13,16 +13,17 @@ _WORDS = re.compile(
     {_PREFIX}kurw(?:a|y|o|ę|ą|om|ami|ach|i\w*|ysyn\w*) | kurew\w* | {_PREFIX}pierd(?:[oa]l|ziel)\w* |
     pizd(?:a|y|o|ę|ą|u|zie|om|ami|ach|ziel\w*|usi\w*) |
     {_PREFIX}z?jeb(?:a[ćlłn]\w*|ie\w*|ią\w*|i(?:[moś]|st)\w*|n[ąęi]\w*|ak\w*) |
-    cip(?:a|y|ę|ą|k[aięąo]\w*) | ch?uj(?:a|e|u|em|om|ami|ach|ow\w*|ni\w*)? |
+    cip(?:a|y|ę|ą|k[aięąo]\w*) | c?huj(?:a|e|u|em|om|ami|ach|ow\w*|ni\w*)? |
     kutas(?:a|y|em|ie|om|ami|ach|ów|iarz\w*)? | dup(?:a|y|o|ę|ą|ie|om|ami|ach|sk\w*) | gówn(?:o|a|em|u|ie\w*|iar\w*) |
-    sra[ćł]\w* | {_PREFIX}rucha[ćłn]\w* | cyck(?:i|a|u|ów|ami|ach)) |
-    (?:mother)?fuck\w* | (?:bull|horse)?shit(?:s|ty)? | cunts? | niggers? | whor(?:e\w*|ing)
+    (?:(?:na|o|ob|po|u|wy|za|ze)?sra[ćł]|(?:o|ob|po|u|za)sran)\w* | {_PREFIX}rucha[ćłn]\w* | cyck(?:i|a|u|ów|ami|ach)) |
+    \w*fuck\w* | (?:bull|horse|dip|chicken|bat)?shit(?:s|ty|t(?:ed|ing)|(?:head|hole|load|show|storm)s?)? | cunts? |
+    (?:ass|arse)holes? | cocksuck\w* | nigg(?:er|a)s? | whor(?:e\w*|ing)
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 # The expression is slow. Whatever it matches contains one of these.
 _PARTS = ("kur", "pierd", "pizd", "jeb", "cip", "kutas", "fuck", "shit", "huj", "dup", "gówn", "sra", "rucha", "cyck",
-          "cunt", "nigger", "whor")  # fmt: skip
+          "cunt", "nigg", "whor", "asshole", "arsehole", "cocksuck")  # fmt: skip
 _JEBALI = re.compile(r"Jebal\w*")
 # The points of titles and initials end no sentence.
 _TITLES = "".join(rf"(?<!\b{title})" for title in ("Mr", "Mrs", "Ms", "[DdŚśSs][rwt]", "[Pp]rof", "ul", "im", r"\w"))

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 _BEGINNING = re.compile(r"[\"“„‘’'«(\[—–-]*\s*(\w)")
 # Abbreviations that the rules do not know.
 _ABBREVIATED: dict[Language, re.Pattern[str]] = {
-    "en": re.compile(r"\b(?:Adm|Blvd|Abp)\.\s$"),
-    "pl": re.compile(r"\b(?:[Aa]dm|[Aa]bp|[Ww]yd|[Oo]s|[Rr]ozdz)\.\s$"),
+    "en": re.compile(r"\b(?:Adm|Blvd|Abp|Cpl|Pvt|Ens|Pres|Supt|Mme|Mlle|[Cc]f|Art|Sec)\.\s$"),
+    "pl": re.compile(
+        r"\b(?:[Aa]dm|[Aa]bp|[Ww]yd|[Oo]s|[Rr]ozdz|[Pp]p|[Pp]rez|[Mm]jr|[Ss]ierż|[Tt]el|[Gg]odz|Łac|Gr|Pot)\.\s$"
+    ),
 }
+# Of a number or a letter alone, as before an item of a list, a sentence has not ended.
+_WORD = re.compile(r"[^\W\d_]{2}")
 
 
 def sentences(paragraph: str, language: Language) -> Iterator[str]:
@@ -37,6 +41,7 @@ def sentences(paragraph: str, language: Language) -> Iterator[str]:
             sentence.endswith(" ")
             and begins
             and not begins[1].islower()
+            and _WORD.search(sentence)
             and not _ABBREVIATED[language].search(sentence)
         ):
             yield sentence.rstrip()

@@ -14,6 +14,9 @@ PARAGRAPHS = {
         ["J. R. R. Tolkien wrote it.", "No. 5 was the best!", "Was it?", '"Oh! dear, no."'],
         ["I left in Jan. 1999.", "Capt. Wentworth, Lt. Col. Jones and Sgt. Pepper stayed."],
         ["Adm. Nelson lived at 12 Sunset Blvd. Apartment 5.", "Élan was all he had.", "Örebro is a town.", "'Yes.'"],
+        ["Cpl. Jones and Pvt. Ryan met Mme. Bovary and Mlle. Rouge.", "Pres. Lincoln came, cf. Art. 5 and Sec. 7."],
+        ["She studied art.", "He did not."],
+        ["1. The first point is here.", "2. The second one follows.", "A. It is the last."],
         ["The field Book.Table.Field is set.", "Press Ctrl+S."],
     ],
     "pl": [
@@ -23,6 +26,9 @@ PARAGRAPHS = {
         ["Adam M. został zatrzymany o godz. 15.30.", "Ks. Józef i św. Jan byli tam wcześniej."],
         ["Kupił m.in. chleb, mleko itp.", "Stało się to dn. 3 maja br. w Warszawie, tj. na wiosnę."],
         ["Abp. Gądecki mieszka na os. Słonecznym.", "Zob. rozdz. III książki, Wyd. Literackie.", "Élan wygrał."],
+        ["Mjr. Hubal i sierż. Nowak byli tam w maju br.", "Zlał go pot.", "Wyszli."],
+        ["Łac. Homo sapiens to człowiek.", "Godz. 15 to nie pora dla pp. Kowalskich."],
+        ["1. Pierwszy punkt jest tutaj.", "2. Drugi jest dalej.", "Tel. 123 nie działa, ani prez. Duda."],
         ["„Idź!” powiedział.", "— Dokąd? — zapytała.", "Nie odpowiedział."],
     ],
 }
