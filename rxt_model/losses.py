@@ -99,6 +99,7 @@ def _mixed_part(head: nn.Linear, output: DecoderOutput, labels: Tensor) -> tuple
     normaliser = logits.logsumexp(-1)
     own = logits.gather(-1, labels[:, None]).squeeze(-1) - normaliser + pointers.vocabulary
     copied = pointers.shares.masked_fill(pointers.ids != labels[:, None], NEVER).logsumexp(-1)
-    with torch.no_grad():
-        right = pointers.mixed(logits).argmax(-1) == labels
-    return -torch.logaddexp(own, copied), normaliser.square(), right
+    nats, z = -torch.logaddexp(own, copied), normaliser.square()
+    with torch.no_grad():  # last: the backward pass makes only what it needs again, and that stands above
+        right = pointers.likeliest(logits - normaliser[:, None]) == labels
+    return nats, z, right

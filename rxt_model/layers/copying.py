@@ -58,6 +58,11 @@ class Pointers(NamedTuple):
         copied = torch.zeros_like(own).scatter_add(-1, self.ids, self.shares.exp())
         return torch.logaddexp(own, copied.clamp(min=torch.finfo(own.dtype).tiny).log())
 
+    def likeliest(self, log_softmax: Tensor) -> Tensor:
+        """Return the likeliest token of the mixture, [..], given the log-probabilities [.., V] of the vocabulary."""
+        own = (wide(log_softmax) + self.vocabulary[..., None]).exp()
+        return own.scatter_add_(-1, self.ids, self.shares.exp()).argmax(-1)
+
 
 class SlotTokens(nn.Module):
     """Says which token a slot holds, and makes the key with which it is copied. A slot of a selective write is the

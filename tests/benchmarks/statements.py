@@ -86,6 +86,19 @@ def joint_step() -> str:
 
 
 @statement
+def reading_step() -> str:
+    every, selected, kept = (
+        newest("reading_step", case=case, freed_memory_kept=kept)
+        for case, kept in (("every", False), ("selected", False), ("selected", True))
+    )
+    return (
+        f"A step takes {every['median_ms']:.0f} ms with the output at all {every['tokens']:,} tokens, "
+        f"{selected['median_ms']:.0f} ms with that at the {every['scored']} that are scored, and "
+        f"{kept['median_ms']:.0f} ms if freed memory is kept {source('reading_step', every)}."
+    )
+
+
+@statement
 def kernel_report() -> str:
     found = {line["kernel"]: line for line in lines("kernel_report")}.values()
     broken = [line["kernel"] for line in found if line["broken"]]
