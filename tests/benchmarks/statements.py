@@ -87,14 +87,11 @@ def joint_step() -> str:
 
 @statement
 def reading_step() -> str:
-    every, selected, kept = (
-        newest("reading_step", case=case, freed_memory_kept=kept)
-        for case, kept in (("every", False), ("selected", False), ("selected", True))
-    )
+    every, selected = (newest("reading_step", case=case) for case in ("every", "selected"))
     return (
-        f"A step takes {every['median_ms']:.0f} ms with the output at all {every['tokens']:,} tokens, "
-        f"{selected['median_ms']:.0f} ms with that at the {every['scored']} that are scored, and "
-        f"{kept['median_ms']:.0f} ms if freed memory is kept {source('reading_step', every)}."
+        f"A step takes {every['median_ms']:.0f} ms with the output at all {every['tokens']:,} tokens, and "
+        f"{selected['to_every']:.2f} times that at the {every['scored']} that are scored alone "
+        f"{source('reading_step', every)}."
     )
 
 

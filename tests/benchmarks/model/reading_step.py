@@ -4,8 +4,8 @@
 
 16 conversations of 400 states each, 4 turns of 48 tokens that ask, of which 14 tokens are scored. Forward and backward
 of the decoder in fp32 on one thread. The peer (`every`) computes the output at all tokens and takes the scored ones
-from it. CPU seconds, since machines are shared; both take turns, from the same weights. Then the same two with freed
-memory kept (`rxt_model/training/freed_memory.py`). One JSON line per case is appended to results/reading_step.jsonl.
+from it. CPU seconds, since machines are shared; both take turns, from the same weights. One JSON line per case is
+appended to results/reading_step.jsonl.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch import Tensor
 from pipelines.presets.tiny import tiny
 from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer, seeded
-from rxt_model.training.freed_memory import keep_freed_memory
 from tests.benchmarks.model.allocator import as_by_default
 from tests.benchmarks.record import RESULTS, append, environment
 
@@ -62,35 +61,31 @@ def main() -> None:
     arguments = parser.parse_args()
     allocator = as_by_default()
     torch.set_num_threads(1)
+    cases = {"every": Reading(every=True), "selected": Reading(every=False)}
+    for _ in range(arguments.rounds + 1):
+        for case in cases.values():
+            case.step()
+    torch.testing.assert_close(cases["selected"].losses[0], cases["every"].losses[0], rtol=1e-5, atol=0)
+    peer = median(cases["every"].milliseconds[1:])
     lines = []
-    for kept in (False, True):
-        if kept:
-            keep_freed_memory()
-        cases = {"every": Reading(every=True), "selected": Reading(every=False)}
-        for _ in range(arguments.rounds + 1):
-            for case in cases.values():
-                case.step()
-        torch.testing.assert_close(cases["selected"].losses[0], cases["every"].losses[0], rtol=1e-5, atol=0)
-        for name, case in cases.items():
-            turns = case.milliseconds[1:]
-            lines.append({
-                "benchmark": "reading_step",
-                **environment("torch"),
-                "threads": torch.get_num_threads(),
-                "allocator": allocator,
-                "freed_memory_kept": kept,
-                "case": name,
-                "scored": int(case.selected.sum()),
-                "tokens": case.ids.numel(),
-                "states": STATES,
-                "turns": len(turns),
-                "median_ms": round(median(turns), 1),
-                "min_ms": round(min(turns), 1),
-                "max_ms": round(max(turns), 1),
-                "to_every": round(median(turns) / median(cases["every"].milliseconds[1:]), 3),
-                "to_first": round(median(turns) / (lines[0]["median_ms"] if lines else median(turns)), 3),
-            })  # fmt: skip
-            print(f"{name:8} kept {kept!s:5} {lines[-1]['median_ms']:8.1f} ms [{min(turns):.1f}, {max(turns):.1f}]")
+    for name, case in cases.items():
+        turns = case.milliseconds[1:]
+        lines.append({
+            "benchmark": "reading_step",
+            **environment("torch"),
+            "threads": torch.get_num_threads(),
+            "allocator": allocator,
+            "case": name,
+            "scored": int(case.selected.sum()),
+            "tokens": case.ids.numel(),
+            "states": STATES,
+            "turns": len(turns),
+            "median_ms": round(median(turns), 1),
+            "min_ms": round(min(turns), 1),
+            "max_ms": round(max(turns), 1),
+            "to_every": round(median(turns) / peer, 3),
+        })  # fmt: skip
+        print(f"{name:8} {lines[-1]['median_ms']:8.1f} ms [{min(turns):.1f}, {max(turns):.1f}]")
     append(RESULTS / "reading_step.jsonl", lines)
 
 
