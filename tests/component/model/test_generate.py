@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
-from rxt_model.generate import Decoding, Sampling, answer, in_circles, stream
+from rxt_model.generate import Decoding, Sampling, answer, stream
 from rxt_model.layers.attention import CrossAttention
 from rxt_model.layers.cache import KeyValueCache
 from rxt_model.model import seeded
@@ -385,21 +385,3 @@ def test_padding_that_does_not_stand_on_the_right_is_refused(row, place):
         model.write(memory, torch.zeros(2, 2, 4, 32), mask)
     nothing = torch.tensor([[True] * 4, [False] * 4])
     assert not model.decode(ids, memory, mask=nothing).hidden[1].any()
-
-
-@pytest.mark.parametrize("temperature", [0.0, 1e-3])
-def test_a_greedy_answer_that_goes_in_circles_ends(temperature):
-    """The head says one token for ever. A drawn answer may leave a circle, so it goes on to its limit."""
-    model = small_model(2, length=96).eval()
-    model.decoder.head.bias.data[40] += 1e4
-    found = answer(model, start(model, 1), [[2, 5, 20]], [40], Sampling(temperature))[0]
-    streamed = list(stream(model, start(model, 1), [2, 5, 20], 40, Sampling(temperature)))
-    assert found == streamed == [40] * (24 if temperature == 0 else 40)
-
-
-def test_only_an_end_that_repeats_itself_three_times_or_more_goes_in_circles():
-    circle, number = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16], [1, 1, 1, 2, 2, 2]
-    assert in_circles([5, 6] + 3 * circle) and in_circles(4 * number)
-    assert not in_circles([5, 6] + 2 * circle + circle[:-1] + [99])
-    assert not in_circles(2 * circle) and not in_circles([0] * 23) and in_circles([0] * 24)
-    assert not in_circles(3 * list(range(17))) and in_circles(3 * list(range(16)))

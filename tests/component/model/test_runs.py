@@ -1,10 +1,12 @@
-"""Runs against a search token by token."""
+"""Runs against a search token by token, and answers that repeat themselves."""
 
 import pytest
 import torch
 
+from rxt_model.generate import Sampling, answer, in_circles, stream
 from rxt_model.layers.runs import ending, runs
 from tests.reference.runs import longest_run
+from tests.support.models import small_model
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -29,3 +31,22 @@ def test_a_repeated_word_is_followed_where_the_sentence_goes_on():
     first, last = torch.tensor([0]), torch.tensor([4])
     found = runs(ending(torch.tensor([[9, 7, 1, 2, 7]]), first, last), first, held, every, joined)
     assert found.tolist() == [[0, 1, 0, 0, 4, 0]]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-3])
+def test_a_greedy_answer_that_goes_in_circles_ends(temperature):
+    """The head says one token for ever. A drawn answer may leave a circle, so it goes on to its limit."""
+    model = small_model(2, length=96).eval()
+    model.decoder.head.bias.data[40] += 1e4
+    memory = model.initial_memory(1, torch.Generator().manual_seed(0))
+    found = answer(model, memory, [[2, 5, 20]], [40], Sampling(temperature))[0]
+    streamed = list(stream(model, memory, [2, 5, 20], 40, Sampling(temperature)))
+    assert found == streamed == [40] * (24 if temperature == 0 else 40)
+
+
+def test_only_an_end_that_repeats_itself_three_times_or_more_goes_in_circles():
+    circle, number = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16], [1, 1, 1, 2, 2, 2]
+    assert in_circles([5, 6] + 3 * circle) and in_circles(4 * number)
+    assert not in_circles([5, 6] + 2 * circle + circle[:-1] + [99])
+    assert not in_circles(2 * circle) and not in_circles([0] * 23) and in_circles([0] * 24)
+    assert not in_circles(3 * list(range(17))) and in_circles(3 * list(range(16)))
