@@ -217,6 +217,11 @@ class ArtifactStore:
         form = next((form for beginning, form in _FORMS.items() if name.startswith(beginning)), None)
         if form and (reason := fault(record, form)):
             raise RecordDamaged(self, attempt, name, reason)
+        if name in (MANIFEST, RESOLVED) and (record["stage"], record["artifact_id"]) != (
+            attempt.stage,
+            attempt.artifact_id,
+        ):
+            raise RecordDamaged(self, attempt, name, f"it is that of {record['stage']} {record['artifact_id']}")
         return record
 
     def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
