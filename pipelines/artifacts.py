@@ -20,6 +20,7 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import BaseModel
 
 from jobs.stage.context import Discard, Look, StageError
@@ -144,6 +145,11 @@ class ArtifactStore:
                 " so two runs could write one attempt. Use a folder, or an object store that honours `If-None-Match`",
                 NEXT_COMMAND,
             )
+
+    def check_shared(self) -> None:
+        """Raises StoreError for a store that no other process sees: Ray's workers would write to one of their own."""
+        if isinstance(self.fs, MemoryFileSystem):
+            raise StoreError(f"store {self.shown} is in the memory of one process, and ends with it", NEXT_COMMAND)
 
     def uri(self, attempt: Attempt) -> str:
         """The absolute local path, or the URL, of the attempt's folder."""
