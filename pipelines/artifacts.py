@@ -20,6 +20,7 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import BaseModel
 
 from jobs.stage.context import Discard, Look, StageError
@@ -145,6 +146,11 @@ class ArtifactStore:
                 NEXT_COMMAND,
             )
 
+    def check_shared(self) -> None:
+        """Raises StoreError for a store that no other process sees: Ray's workers would write to one of their own."""
+        if isinstance(self.fs, MemoryFileSystem):
+            raise StoreError(f"store {self.shown} is in the memory of one process, and ends with it", NEXT_COMMAND)
+
     def uri(self, attempt: Attempt) -> str:
         """The absolute local path, or the URL, of the attempt's folder."""
         return self._url(self._path(attempt))
@@ -217,6 +223,11 @@ class ArtifactStore:
         form = next((form for beginning, form in _FORMS.items() if name.startswith(beginning)), None)
         if form and (reason := fault(record, form)):
             raise RecordDamaged(self, attempt, name, reason)
+        if name in (MANIFEST, RESOLVED) and (record["stage"], record["artifact_id"]) != (
+            attempt.stage,
+            attempt.artifact_id,
+        ):
+            raise RecordDamaged(self, attempt, name, f"it is that of {record['stage']} {record['artifact_id']}")
         return record
 
     def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:

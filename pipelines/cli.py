@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pipelines.commands import jobs, plan, upkeep
 from pipelines.commands.arguments import ConfigFile, Json, Preset, PresetOption, Sets, StageName
@@ -271,13 +273,14 @@ def submit(
     from jobs.stage.context import StageError
     from pipelines.artifacts import ArtifactStore
     from pipelines.session import store_url, tracking_uri
-    from pipelines.submit import check_order
+    from pipelines.submit import check_arguments, check_order
     from pipelines.submit import submit as submit_job
     from pipelines.tracking import absolute_uri
 
     if command[:1] != ["run"] and command[:2] != ["stage", "rerun"]:
         raise StageError(f"{' '.join(command)}: only `run` and `stage rerun` are submitted", "rxt submit run")
     check_order(command, address, no_wait)
+    check_arguments(_parsed(command))
     store, tracking = ArtifactStore(store_url()).url, absolute_uri(tracking_uri())
     return submit_job(address, command, not no_wait, store=store, tracking_uri=tracking)
 
@@ -305,6 +308,14 @@ for command in (jobs.follow, jobs.stop):
     jobs_app.command()(reporting_errors(command))
 for command in (plan.plan, upkeep.gc, upkeep.verify, upkeep.logs, upkeep.doctor, upkeep.support):
     app.command()(reporting_errors(command))
+
+
+def _parsed(words: list[str]) -> dict[str, Any]:
+    """The arguments of a command. Wrong ones, and `--help`, end this process as they would end the command."""
+    found, rest = typer.main.get_command(app), list(words)
+    while isinstance(found, TyperGroup):
+        found = found.commands[rest.pop(0)]
+    return found.make_context(shlex.join(["rxt", *words[: len(words) - len(rest)]]), rest).params
 
 
 def _show_version(asked: bool) -> None:

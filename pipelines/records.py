@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _NAMED = 3  # faults of one kind that a message names
+_Moment = Annotated[float, Field(ge=0, lt=2**40)]  # seconds since the epoch, as a calendar can show them
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class _Payload(_Form):
@@ -58,7 +59,7 @@ class ManifestForm(BeginningForm):
     provenance: _Provenance
     mlflow_run_id: str | None
     seconds: float
-    finished: float
+    finished: _Moment
 
 
 class FailureForm(_Form):
@@ -76,7 +77,7 @@ class FailureForm(_Form):
     repeats: bool
     rerun: str | None
     traceback: str
-    time: float
+    time: _Moment
 
 
 class RunForm(_Form):

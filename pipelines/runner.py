@@ -26,6 +26,7 @@ from pipelines.attempt import Build, StageFailed, Surroundings
 from pipelines.display import Board, byte_size, duration, short_path, training_share
 from pipelines.failures import headline, summary
 from pipelines.feed import catch_up
+from pipelines.guard.token import Token
 from pipelines.invocation import Invocation
 from pipelines.lease import DEFAULT_TIMES, LeaseHeld, LeaseTimes, holder_of
 from pipelines.peak_memory import PeakMemory
@@ -81,13 +82,18 @@ class Runner:
                 self._say_reused(self._statuses[target.name])
             return DONE
         self._check(work, wait)
+        with self._signals():
+            return self._make(targets, fresh, started)
+
+    def _make(self, targets: list[Stage], fresh: set[str], started: float) -> int:
+        """Begins, records and ends the run in the tracker, and runs the targets. Returns the exit code."""
         parent = self.tracking.start_run(self.invocation.command, self.invocation.overrides)
         code = FAILED
         try:
             around = Surroundings(
                 self.store, self.execution, self.tracking, self.board, self.invocation, parent, self._stop, self.times
             )
-            with self._signals(), PeakMemory() as memory:
+            with PeakMemory() as memory:
                 self._link_reused(parent, fresh)
                 code = self._loop(around, {target.name: target for target in targets}, fresh)
             self._show_results(targets, parent)
@@ -114,9 +120,11 @@ class Runner:
                 continue
             if holder.is_seen_alive(self.times) or not (wait_for_lease or holder.has_ended):
                 raise LeaseHeld(attempt, holder)
+        self.store.check_shared()
         self.store.check_writable()
         self.tracking.check()
         ray_setup.prepare_environment()
+        Token.find()  # of one that no header takes, Ray's client would abort this process
         try:
             if os.environ.get("RAY_ADDRESS"):
                 ray_setup.ensure_ray(self.execution)

@@ -38,13 +38,10 @@ class Session:
     @classmethod
     def open(cls, preset: str, file: Path | None, sets: Sequence[str]) -> Session:
         """Raises StageError for an unknown preset, a key or value that does not fit, or a store that nothing serves."""
-        if preset not in PRESETS:
-            near = difflib.get_close_matches(preset, PRESETS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
-            raise StageError(f"{preset}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
+        known = preset_named(preset)
         found = Path(os.environ.get(JOB_CONFIG, file)) if file else None
         changed = overrides.read(found, sets)  # once: it may be a pipe
-        config = overrides.laid_over(PRESETS[preset](), changed)
+        config = overrides.laid_over(known, changed)
         stages = curriculum(config)
         _check_read(config, stages, changed)
         store = ArtifactStore(store_url())
@@ -144,11 +141,25 @@ def _check_read(config: PipelineConfig, stages: Sequence[Stage], keys: Iterable[
                 )
 
 
+def preset_named(name: str) -> PipelineConfig:
+    """The configuration of a preset. Raises StageError, which suggests the nearest name."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
+        raise StageError(f"{name}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
+    return PRESETS[name]()
+
+
 def store_url() -> str:
     """Where artifacts go: `RXT_STORE`, or `artifacts` in our own folder."""
-    return os.environ.get("RXT_STORE") or str(own_folder() / "artifacts")
+    return _address("RXT_STORE") or str(own_folder() / "artifacts")
 
 
 def tracking_uri() -> str:
     """Where curves go: `MLFLOW_TRACKING_URI`, or a database in our own folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own_folder() / 'mlflow.db'}"
+    return _address("MLFLOW_TRACKING_URI") or f"sqlite:///{own_folder() / 'mlflow.db'}"
+
+
+def _address(name: str) -> str:
+    """A variable without white space around its value, such as the end of the line of a file that it came from."""
+    return os.environ.get(name, "").strip()

@@ -10,18 +10,23 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines import overrides
 from pipelines.cluster import Cluster, SubmitError
 from pipelines.code_digest import ROOT
+from pipelines.curriculum import curriculum
 from pipelines.fingerprint import flatten, plain
 from pipelines.guard.addresses import has_secret, masked_address, without_user
 from pipelines.guard.secrets import redacted
 from pipelines.guard.terminal import printable, say
 from pipelines.invocation import DEFAULT_PRESET, JOB_CONFIG
+from pipelines.planner import named
 from pipelines.presets import PRESETS
 from pipelines.revision import commit
+from pipelines.session import preset_named
 
 MAX_UPLOAD_BYTES = 50_000_000
 UPLOADED = ("pipelines", "jobs", "tokenization", "rxt_model", "pyproject.toml")
@@ -185,6 +190,15 @@ def check_order(command: list[str], address: str | None, no_wait: bool) -> None:
             f"{own[0]} belongs to submit and stands before the command",
             shlex.join(["rxt", "submit", *before, *own, *rest]),
         )
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Raises StageError for what the job itself would refuse: a preset, a key, a value or a stage that is not there."""
+    preset, file = preset_named(arguments["preset"]), arguments["config"]
+    if file is None or file.is_file() or not file.exists():  # what else it may be can be read once, or not at all
+        stages = curriculum(overrides.resolve(preset, file, arguments["sets"] or ()))
+        if name := arguments.get("stage") or arguments.get("until"):
+            named(stages, name)
 
 
 def _config_file(command: list[str]) -> Path | None:

@@ -58,7 +58,9 @@ def absolute_uri(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.partition("+")[0] not in SCHEMES:
         raise _unusable(uri, "not a database or a server")
-    if scheme == "sqlite":
+    if scheme.startswith("sqlite"):
+        if scheme not in ("sqlite", "sqlite+pysqlite"):
+            raise _unusable(uri, "not the driver of SQLite that Python has")
         path = rest.removeprefix("/")
         if path in ("", ":memory:") or "?" in path:
             raise _unusable(uri, "names no file")

@@ -242,14 +242,14 @@ def _authentication() -> dict[str, str]:
     """Variables that turn on token authentication, since Ray sends a cluster's token only then.
 
     A Ray on this machine gets a fresh token, because its ports are open to all users of this machine. Ray itself would
-    make one token for all runs and leave it in the home folder.
+    make one token for all runs and leave it in the home folder. What lies there already is the token of some cluster.
     """
     if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
         return {}
     named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if named or token_file():
-        return {"RAY_AUTH_MODE": "token"}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if _starts_here() else {}
+    if not named and _starts_here():
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {"RAY_AUTH_MODE": "token"} if named or token_file() else {}
 
 
 def _starts_here() -> bool:

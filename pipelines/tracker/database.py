@@ -33,6 +33,7 @@ LOCKS = {
     "mysql": "SELECT GET_LOCK('rxt-mlflow', 600)",
     "mssql": "EXEC sp_getapplock @Resource = 'rxt-mlflow', @LockMode = 'Exclusive', @LockOwner = 'Session'",
 }
+FIRST_TABLE = "experiments"  # that MLflow creates
 ANOTHER = "MLFLOW_TRACKING_URI=sqlite:////another/mlflow.db rxt run"
 
 
@@ -43,11 +44,15 @@ def prepare(uri: str) -> None:
     if uri.startswith("sqlite"):
         _probe_sqlite(sqlite_path(uri), uri)
     engine = _engine(uri)
+    from sqlalchemy.exc import DBAPIError
+
     try:
         if _state(engine, uri) != "current":
             with _alone(engine, uri):
                 engine.dispose()  # the file that it has open may have been replaced meanwhile
                 _make_current(engine, uri)
+    except DBAPIError as error:  # it can be opened, and what is in it cannot be read
+        raise _unusable(uri, error.orig or error) from error
     finally:
         engine.dispose()
 
@@ -61,6 +66,8 @@ def _probe_sqlite(path: Path, uri: str) -> None:
     """Raises at once where MLflow would retry for a minute: no folder, no database, locked, read-only."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise OSError("that is no file")
         connection = sqlite3.connect(path, timeout=PROBE_SECONDS)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -68,7 +75,19 @@ def _probe_sqlite(path: Path, uri: str) -> None:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
-        raise TrackingError(f"MLflow at {uri} cannot be used: {error}", ANOTHER) from error
+        raise _unusable(uri, error) from error
+
+
+def _unusable(uri: str, error: BaseException) -> TrackingError:
+    """What to say of an error of a driver."""
+    reason = redacted(" ".join(str(error).split()))[:300]
+    is_damaged = uri.startswith("sqlite") and "malformed" in reason
+    remedy = _put_aside(sqlite_path(uri)) if is_damaged else ANOTHER
+    return TrackingError(f"MLflow at {masked_address(uri)} cannot be used: {reason}", remedy)
+
+
+def _put_aside(path: Path) -> str:
+    return f"mv {path} {path}.broken   and run again: a new one is made, and results do not depend on it"
 
 
 def _engine(uri: str) -> Engine:
@@ -85,21 +104,18 @@ def _engine(uri: str) -> Engine:
             f"pip install '{package}'",
         ) from error
     except (ArgumentError, ValueError) as error:
-        raise TrackingError(
-            f"MLflow at {masked_address(uri)} cannot be used: {redacted(str(error))}", ANOTHER
-        ) from error
+        raise _unusable(uri, error) from error
     try:
         engine.connect().close()
     except Exception as error:  # each driver has its own
         engine.dispose()
-        reason = redacted(" ".join(str(getattr(error, "orig", None) or error).split()))[:300]
-        raise TrackingError(f"MLflow at {masked_address(uri)} cannot be used: {reason}", ANOTHER) from error
+        raise _unusable(uri, getattr(error, "orig", None) or error) from error
     return engine
 
 
 def _state(engine: Engine, uri: str) -> str:
     """`empty`, `current`, or `half` if the creation of the schema was cut off. Raises TrackingError for the schema of
-    another version."""
+    another version, and for a database of another program."""
     import sqlalchemy
     from mlflow.store.db import utils
 
@@ -111,6 +127,11 @@ def _state(engine: Engine, uri: str) -> str:
             revisions += connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalars()
     if not ours and not revisions:
         return "empty"
+    if ours and FIRST_TABLE not in ours:
+        told = (
+            f"MLflow at {masked_address(uri)} cannot be used: that is the database of another program, with the tables"
+        )
+        raise TrackingError(f"{told} {', '.join(sorted(ours)[:3])}", ANOTHER)
     if len(revisions) != 1 or any(name.startswith("_alembic_tmp_") for name in tables):
         return "half"
     if revisions[0] == utils._get_latest_schema_revision():
@@ -146,15 +167,14 @@ def _make_current(engine: Engine, uri: str) -> None:
     while (state := _state(engine, uri)) == "half" and time.monotonic() - since < PATIENCE_SECONDS:
         time.sleep(0.5)
     if state == "half":
-        path = sqlite_path(uri)
-        remedy = f"mv {path} {path}.broken   and run again: a new one is made, and results do not depend on it"
+        remedy = _put_aside(sqlite_path(uri))
         if not uri.startswith("sqlite"):
             remedy = "restore the copy that was made before the upgrade, or give MLflow an empty database"
         raise TrackingError(
             f"MLflow at {masked_address(uri)} is half migrated: the creation of its schema was cut off", remedy
         )
     if state == "empty" and uri.startswith("sqlite"):
-        _create_sqlite(sqlite_path(uri))
+        _create_sqlite(sqlite_path(uri).resolve())  # a link stays, and leads to the new one
     elif state == "empty":
         utils._initialize_tables(engine)
 
@@ -190,7 +210,7 @@ def _alone(engine: Engine, uri: str) -> Generator[None]:
     import sqlalchemy
 
     if uri.startswith("sqlite"):
-        folder = os.open(sqlite_path(uri).parent, os.O_RDONLY)
+        folder = os.open(sqlite_path(uri).resolve().parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
             yield

@@ -25,6 +25,7 @@ from jobs.stage.context import StageError
 from pipelines.code_digest import ROOT
 from pipelines.guard.addresses import masked_address
 from pipelines.guard.secrets import redacted
+from pipelines.guard.token import Token, TokenError
 
 PROJECT = "rxt-pipeline"
 PATIENCE_SECONDS = 20
@@ -160,6 +161,10 @@ def _ports() -> Iterator[Finding]:
 def _cluster() -> Iterator[Finding]:
     """The cluster that `rxt run` would join. Without RAY_ADDRESS it starts its own."""
     address = os.environ.get("RAY_ADDRESS", "")
+    try:
+        Token.find()
+    except TokenError as error:
+        yield Finding("token of a cluster", "note", str(error), str(error.remedy))
     if address in ("", "local"):
         yield Finding("Ray", "ok", f"{version('ray')}, started by each run on this machine")
         return
@@ -178,6 +183,7 @@ def _store() -> Iterator[Finding]:
 
     def look() -> str:
         store = ArtifactStore(store_url())
+        store.check_shared()
         store.check_readable()
         store.check_writable()
         return f"{store.shown}: {len(store.stages())} stages have results"

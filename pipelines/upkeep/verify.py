@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.artifacts import ArtifactStore, Attempt, RecordUnreadable
+from pipelines.artifacts import ArtifactStore, Attempt, RecordUnreadable, StoreError
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,18 @@ class Verified:
 
 
 def verify(store: ArtifactStore, attempt: Attempt) -> Verified | None:
-    """Reads every file of a complete attempt. None if the attempt is not complete."""
+    """Reads every file of a complete attempt. None if the attempt is not complete. Raises StoreError if the store
+    itself cannot be read."""
     try:
         manifest = store.manifest(attempt)
+        if manifest is None:
+            return None
+        recorded, found = manifest["outputs"], store.outputs(attempt)
     except RecordUnreadable as error:
         return Verified(attempt, 0, 0, str(error))
-    if manifest is None:
-        return None
-    recorded, found = manifest["outputs"], store.outputs(attempt)
+    except StoreError as error:
+        store.check_readable()  # else the store is away, and every other attempt with it
+        return Verified(attempt, 0, 0, f"cannot be read: {error.__cause__}")
     missing = sorted(recorded.keys() - found.keys())
     changed = sorted(name for name in recorded.keys() & found.keys() if recorded[name] != found[name])
     added = sorted(found.keys() - recorded.keys())

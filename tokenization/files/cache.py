@@ -22,7 +22,7 @@ def own_folder() -> Path:
 
 def cache_folder() -> Path:
     """Return `RXT_CACHE`, or `cache` in our own folder if it is not set."""
-    return Path(os.environ.get("RXT_CACHE") or own_folder() / "cache").resolve()
+    return Path(os.environ.get("RXT_CACHE", "").strip() or own_folder() / "cache").resolve()
 
 
 def local_copy(url: str, recorded: FileRecord, folder: str) -> str:

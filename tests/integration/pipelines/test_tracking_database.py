@@ -73,6 +73,50 @@ def test_a_half_migrated_database_is_named_with_the_way_out(copy, cut, monkeypat
     assert error.value.remedy.startswith(f"mv {copy} {copy}.broken")
 
 
+@pytest.mark.parametrize("page", [100, 4096])
+def test_a_damaged_database_is_named_with_the_way_out(copy, page):
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:page] + b"\xff" * (len(whole) - page))
+    with pytest.raises(TrackingError, match=f"MLflow at sqlite:///{copy} cannot be used: .*malformed$") as error:
+        Tracking(f"sqlite:///{copy}", "tiny").check()
+    assert error.value.remedy.startswith(f"mv {copy} {copy}.broken")
+
+
+def test_the_database_of_another_program_stays_where_it_is(tmp_path):
+    change(tmp_path / "shop.db", "CREATE TABLE orders (number)")
+    with pytest.raises(TrackingError, match="the database of another program, with the tables orders$") as error:
+        prepare(f"sqlite:///{tmp_path}/shop.db")
+    assert error.value.remedy == database.ANOTHER
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ""):
+        with pytest.raises(TrackingError, match="cannot be used: that is no file"):
+            prepare(f"sqlite:///{tmp_path}/{name}")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("target", ["there", "absent"])
+def test_a_link_to_a_database_stays_and_the_database_is_made_where_it_leads(tmp_path, target):
+    place, link = tmp_path / "disk" / "m.db", tmp_path / "m.db"
+    place.parent.mkdir()
+    if target == "there":
+        place.touch()
+    link.symlink_to(place)
+    prepare(f"sqlite:///{link}")
+    assert link.is_symlink() and os.listdir(place.parent) == ["m.db"]
+    prepare(f"sqlite:///{place}")
+
+
+def test_the_driver_of_a_file_may_be_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Tracking("sqlite+pysqlite:///named.db", "tiny").check()
+    assert sorted(os.listdir()) == ["named.db"]
+    with pytest.raises(TrackingError, match=r"'sqlite\+other:///x\.db': not the driver of SQLite that Python has"):
+        Tracking("sqlite+other:///x.db", "tiny")
+
+
 @pytest.mark.parametrize(
     ("uri", "reason", "remedy"),
     [

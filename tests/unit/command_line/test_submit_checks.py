@@ -76,6 +76,31 @@ def test_a_job_is_given_no_pipe():
     os.close(reading)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run --nope", "No such option: --nope"),
+        ("run tiny more", "unexpected extra argument"),
+        ("run tny", "error: tny: unknown preset; did you mean tiny?"),
+        ("run --until sfd", "error: sfd: unknown stage; did you mean sft?"),
+        ("run --set sft.stps=1", "error: sft.stps: unknown; did you mean sft.steps?"),
+        ("run --config absent.toml", "error: --config absent.toml: no such file"),
+        ("stage rerun", "Missing argument 'STAGE'"),
+        ("stage rerun mrl", "error: mrl: unknown stage"),
+    ],
+)
+def test_what_the_job_would_refuse_is_refused_before_a_cluster_is_asked(monkeypatch, words, told):
+    monkeypatch.setattr(submit, "Cluster", lambda address: pytest.fail("the cluster was asked"))
+    done = CliRunner().invoke(cli.app, ["submit", *words.split()])
+    assert done.exit_code == 2 and told in done.output
+
+
+def test_help_of_a_submitted_command_is_printed_here(monkeypatch):
+    monkeypatch.setattr(submit, "Cluster", lambda address: pytest.fail("the cluster was asked"))
+    done = CliRunner().invoke(cli.app, ["submit", "stage", "rerun", "--help"])
+    assert done.exit_code == 0 and "rxt stage rerun" in done.output and "--downstream" in done.output
+
+
 def test_only_our_packages_and_the_named_file_are_packed(tmp_path, monkeypatch):
     config = tmp_path / "a b.toml"
     config.write_text("sft.steps = 7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,13 +10,15 @@ import socket
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from typer.testing import CliRunner
 
 from pipelines import cli, session
-from pipelines.artifacts import ArtifactStore
+from pipelines.artifacts import ArtifactStore, StoreError
 from pipelines.planner import plan
 from pipelines.upkeep import doctor
 from pipelines.upkeep.gc import find_garbage
+from pipelines.upkeep.verify import verify
 from tests.support.toy_graph import run, toy
 
 FIRST = toy("first", text="a", deterministic=True)
@@ -125,6 +128,26 @@ def test_verify_names_the_file_and_the_way_out(store, harm):
     assert f"rxt stage discard first {attempt.artifact_id}" in shown.stdout
     assert rxt("verify", "last").exit_code == 0
     assert json.loads(rxt("verify", "--json").stdout)["damaged"] == 1
+
+
+def test_verify_goes_on_behind_what_cannot_be_read(store, monkeypatch):
+    (attempt,) = store.attempts("first")
+    cannot = f"{store.uri(attempt)}/out.txt"
+
+    def opens(self, path, *args, **options):
+        if path == cannot:
+            raise OSError(errno.EIO, "Input/output error", path)
+        return opened(self, path, *args, **options)
+
+    opened = LocalFileSystem.open
+    monkeypatch.setattr(LocalFileSystem, "open", opens)
+    shown = rxt("verify")
+    told = f"first {attempt.artifact_id}: DAMAGED cannot be read: [Errno 5] Input/output error: '{cannot}'\n"
+    assert shown.exit_code == 1 and told in shown.stdout and "3 complete artifacts, 1 of them damaged" in shown.stdout
+    shutil.rmtree(store.root)
+    Path(store.root).touch()  # the store itself is gone
+    with pytest.raises(StoreError):
+        verify(store, attempt)
 
 
 def test_what_is_no_stage_or_leads_nowhere_stops_no_command(store):

@@ -21,6 +21,8 @@ from pipelines.guard.addresses import (
     without_user,
 )
 from pipelines.guard.transport import protect
+from pipelines.session import store_url, tracking_uri
+from tokenization.files.cache import cache_folder
 
 PASSWORD = "s3cr3tPW"
 
@@ -64,6 +66,21 @@ def test_a_password_of_any_characters_is_hidden(password):
         assert without_user(url) == f"{scheme}://h:1/db"
         told = f"error: '{url}', or \"{url}\" failed"
         assert password.startswith(" ") or masked(told) == told.replace(f":{password}@", ":***@")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", " "])
+def test_the_end_of_the_line_from_which_an_address_came_is_no_part_of_it(monkeypatch, tmp_path, end):
+    monkeypatch.setenv("RXT_STORE", f"{tmp_path}/store{end}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://host:5000{end}")
+    monkeypatch.setenv("RXT_CACHE", f"{tmp_path}/cache{end}")
+    assert (store_url(), tracking_uri(), cache_folder()) == (
+        f"{tmp_path}/store",
+        "http://host:5000",
+        tmp_path / "cache",
+    )
+    for name in ("RXT_STORE", "MLFLOW_TRACKING_URI", "RXT_CACHE"):
+        monkeypatch.setenv(name, end)
+    assert "\n" not in f"{store_url()}{tracking_uri()}{cache_folder()}" and store_url().endswith("/artifacts")
 
 
 def test_a_message_about_an_address_with_a_port_stays():

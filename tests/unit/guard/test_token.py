@@ -58,6 +58,15 @@ def test_without_a_home_that_may_be_read_there_is_no_token(monkeypatch, error):
     assert ray_setup._authentication()["RAY_AUTH_MODE"] == "token"  # of a private Ray
 
 
+@pytest.mark.parametrize(("address", "is_used"), [("", False), ("local", False), ("127.0.0.1:6379", True)])
+def test_a_private_ray_takes_no_token_of_a_cluster(monkeypatch, tmp_path, address, is_used):
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_bytes(b"\xef\xbb\xbfa-token")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray_setup, "sys", type("Fresh", (), {"modules": {}}))
+    assert ("RAY_AUTH_TOKEN" not in ray_setup._authentication()) == is_used
+
+
 def test_a_file_that_may_not_be_read_is_none_of_ours(monkeypatch, tmp_path):
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("token-of-another")

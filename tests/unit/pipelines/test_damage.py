@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,7 @@ def test_a_manifest_without_a_part_says_which(store):
 @pytest.mark.parametrize(
     ("key", "value"),
     [("seconds", None), ("result", 5), ("finished", "now"), ("inputs", []), ("outputs", {"a": 1}), ("payload", []),
+     ("seconds", math.nan), ("seconds", math.inf), ("finished", math.nan), ("finished", 1e300), ("finished", -1e300),
      ("provenance", {"code": None}), ("metrics", None), ("schema", SCHEMA + 1)],
 )  # fmt: skip
 def test_a_manifest_with_a_part_of_another_type_is_named(store, key, value):
@@ -81,6 +84,14 @@ def test_a_manifest_with_a_part_of_another_type_is_named(store, key, value):
         told = rxt(*words) if words[0] in ("status", "stage") else CliRunner().invoke(cli.app, words)
         assert isinstance(told.exception, SystemExit | None) and key in told.output, (words, told.exc_info)
     assert store.read_note(attempt, MANIFEST) is None
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "attempt.json"])
+def test_the_record_of_another_artifact_is_damaged(store, name):
+    (base,), (other,) = store.attempts("sft"), store.attempts("smat")
+    shutil.copy(Path(store.uri(other), name), store.uri(base))
+    with pytest.raises(StageError, match=f"sft/{base.artifact_id}/{name} is damaged: it is that of smat {other.short}"):
+        store.read_json(base, name)
 
 
 def test_a_record_that_no_parser_takes_is_damaged(store):

@@ -4,8 +4,10 @@ lacks what it should have."""
 from __future__ import annotations
 
 import io
+import os
 import resource
 import shutil
+import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 from jobs.stage.context import Interrupted, StageError
 from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore, Attempt, StoreError
+from pipelines.guard.token import TokenError
 from pipelines.lease import take
 from pipelines.planner import plan
 from tests.support import toy_graph
@@ -106,6 +109,41 @@ def test_an_error_of_the_runner_stops_and_awaits_what_runs(store, monkeypatch):
         run(stages, store, tracking=tracking, parallel=2)
     assert seen == [True] and tracking.parents[-1]["status"] == "FAILED"
     assert tracking.of("right")[0]["status"] == "KILLED"
+
+
+def test_a_store_that_ends_with_the_process_is_refused():
+    store, tracking = ArtifactStore("memory://trouble/store"), MemoryTracking()
+    with pytest.raises(StoreError, match="store memory:///trouble/store is in the memory of one process"):
+        run([toy("alone")], store, tracking=tracking)
+    assert tracking.parents == [] and toy_graph.calls == []
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa-token", b"\x00\xff", b""])
+def test_a_token_of_which_ray_would_abort_is_refused(store, monkeypatch, tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    tracking = MemoryTracking()
+    with pytest.raises(TokenError, match=f"RAY_AUTH_TOKEN_PATH={tmp_path}/token: "):
+        run([toy("alone")], store, tracking=tracking)
+    assert tracking.parents == []
+
+
+@pytest.mark.parametrize("moment", ["start_run", "describe", "end_run"])
+def test_a_signal_while_mlflow_is_told_leaves_no_run_open(store, monkeypatch, moment):
+    tracking = MemoryTracking()
+    told = getattr(tracking, moment)
+
+    def tell(*words):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return told(*words)
+
+    monkeypatch.setattr(tracking, moment, tell)
+    before = signal.getsignal(signal.SIGTERM)
+    assert run([toy("alone")], store, tracking=tracking) == (130 if moment == "start_run" else 0)
+    assert tracking.parents[-1]["status"] == ("KILLED" if moment == "start_run" else "FINISHED")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_the_heartbeat_outlives_a_store_that_is_away_for_a_while(store):
