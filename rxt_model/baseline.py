@@ -12,7 +12,7 @@ from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput
 from rxt_model.initialise import initialise, start_copying
 from rxt_model.layers.marks import mark_table, no_spelling
-from rxt_model.model import ReactiveTransformer, TokenModel
+from rxt_model.model import ReactiveTransformer, TokenModel, nothing_of
 from rxt_model.size import active_parameters
 
 
@@ -39,11 +39,12 @@ class StatelessDecoder(TokenModel):
         selected: Tensor | None = None,
     ) -> DecoderOutput:
         """Decode ids [B, T] with teacher forcing. The other arguments are as in `ReactiveTransformer.decode`."""
+        check_selected(selected, ids)
         if not len(ids):
             row = self._idle_row(ids)
-            return self.decode(row, mask=torch.zeros_like(row, dtype=torch.bool)).at(slice(0, 0))
+            hidden, nothing = torch.zeros_like(row, dtype=torch.bool), nothing_of(selected)
+            return self.decode(row, mask=hidden, selected=nothing).of_no_rows()
         tokens = self._tokens(ids, mask, documents)
-        check_selected(selected, ids)
         return self.decoder(self.embedding(tokens.ids), tokens, [], rows=self._rows(tokens.ids), selected=selected)
 
 

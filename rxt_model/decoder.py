@@ -75,10 +75,16 @@ class DecoderOutput(NamedTuple):
     matched: Tensor | None = None
 
     def at(self, *place: Tensor | slice | int) -> DecoderOutput:
-        """Return the output at some places of [B, T], if no tokens were selected before."""
+        """Return the output at some places of [B, T], or of n if n tokens were selected. `matched` is always [B, T]."""
         pointers = None if self.pointers is None else self.pointers.at(place)
         matched = None if self.matched is None else self.matched[place]
         return self._replace(hidden=self.hidden[place], pointers=pointers, matched=matched)
+
+    def of_no_rows(self) -> DecoderOutput:
+        """Return the output of no rows [0, T], or of no selected token, from that of one row."""
+        matched = None if self.matched is None else self.matched[:0]
+        output = self._replace(matched=None) if self.hidden.dim() == 2 else self.at(slice(0, 0))
+        return output._replace(matched=matched)
 
 
 class Decoder(nn.Module):
@@ -136,7 +142,7 @@ class Decoder(nn.Module):
     ) -> DecoderOutput:
         """Decode embedded real tokens x [R, d]. `memory` comes from `read_projections` and is empty for a stateless
         decoder; `memory_mask` broadcasts to [B, 1, T, S]. `source` is what can be copied from memory. `selected`
-        [B, T - 1] says at which tokens the output is wanted (None: at all)."""
+        [B, T - 1] says at which tokens the output is wanted (None: at every token)."""
         x, matches = self._with_neighbours(x, tokens), None
         layout = tokens.layout
         places = Places.of((layout.rows, layout.length), selected, x.device)

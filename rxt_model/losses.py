@@ -57,11 +57,13 @@ def following(
     head: nn.Linear, output: DecoderOutput, ids: Tensor, selected: Tensor, z_weight: float = 0.0
 ) -> TokenLoss:
     """Score the decoder's output at ids [B, T] by the token after each, where `selected` [B, T - 1] is True. The output
-    may be that of these tokens alone."""
+    may be that of the same selected tokens alone. Raises ValueError if it is that of more or fewer."""
     row, column = selected.nonzero(as_tuple=True)
-    labels = ids[row, column + 1]
+    labels, output = ids[row, column + 1], output._replace(matched=None)
     if output.hidden.dim() == 3:
         output = output.at(row, column)
+    if len(output.hidden) != len(labels):
+        raise ValueError(f"selected: has {len(labels)} tokens, must have the {len(output.hidden)} of the output")
     if output.pointers is None:
         return cross_entropy(head, output.hidden, labels, torch.ones_like(labels, dtype=torch.bool), z_weight)
     return _mixed_cross_entropy(head, output, labels, z_weight)

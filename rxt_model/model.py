@@ -213,8 +213,8 @@ class ReactiveTransformer(TokenModel):
         memory_ids: Tensor | None = None,
         selected: Tensor | None = None,
     ) -> DecoderOutput:
-        """Run the decoder over known ids (teacher forcing). `selected` [B, T - 1] says at which tokens, of which the
-        next is scored, the output is wanted (None: at all). So nothing is computed for others that they do not need.
+        """Run the decoder over known ids (teacher forcing). `selected` [B, T - 1] says at which tokens the output is
+        wanted (None: at every token). Pointers are computed for these alone.
 
         `memory` [L, B, M, w] may hold slots or raw encoder states. With fewer rows, [L, B / N, M, w], each row serves N
         consecutive rows of ids. `mask` [B, T] marks real tokens, with padding on the right. `memory_mask` [B, M] marks
@@ -227,12 +227,13 @@ class ReactiveTransformer(TokenModel):
         Raises ValueError for ids beyond the vocabulary, for other shapes or types, for padding elsewhere, and for a row
         that may read nothing.
         """
+        check_selected(selected, ids)
         if not len(ids):
             row, held = self._idle_row(ids), memory.new_zeros(memory.shape[0], 1, *memory.shape[2:])
-            return self.decode(row, held, mask=torch.zeros_like(row, dtype=torch.bool)).at(slice(0, 0))
+            hidden, nothing = torch.zeros_like(row, dtype=torch.bool), nothing_of(selected)
+            return self.decode(row, held, mask=hidden, selected=nothing).of_no_rows()
         tokens = self._tokens(ids, mask, documents)
         check_memory(memory, self.config, ids.shape[0], shared=memory_documents is None)
-        check_selected(selected, ids)
         visible, readable = None, (ids.shape[0], memory.shape[2])
         if memory_documents is not None:
             if documents is None:
@@ -282,6 +283,11 @@ def _positions(documents: Tensor) -> Tensor:
     starts = torch.ones_like(documents, dtype=torch.bool)
     starts[:, 1:] = documents[:, 1:] != documents[:, :-1]
     return index - torch.where(starts, index, 0).cummax(1).values
+
+
+def nothing_of(selected: Tensor | None) -> Tensor | None:
+    """Return selected tokens [0, T - 1] of no row as those of one row, of which none is selected."""
+    return None if selected is None else selected.new_zeros(1, selected.shape[1])
 
 
 def seeded(build: Callable[[], Built], seed: int) -> Built:

@@ -210,8 +210,11 @@ def _used(usable: Tensor, groups: int) -> Tensor:
 
 def _numbers(ages: Tensor, used: Tensor) -> Tensor:
     """Number the interactions of slots in the order of the text, from their ages: [G, M] -> [G, M]. A slot that is not
-    `used` [G, M] begins no interaction."""
-    return F.pad(((ages[:, 1:] != ages[:, :-1]) & used[:, 1:]).long(), (1, 0)).cumsum(-1)
+    `used` [G, M] begins no interaction, and has the number of the one before."""
+    index = torch.arange(ages.shape[1], device=ages.device).expand_as(ages)
+    before = F.pad(index.where(used, -1).cummax(1).values, (1, 0), value=-1)[:, :-1]  # the last used slot before
+    begins = used & ((before < 0) | (ages != ages.gather(1, before.clamp(min=0))))
+    return (begins.cumsum(1) - 1).clamp(min=0)
 
 
 def against(queries: Tensor, keys: Tensor) -> Tensor:

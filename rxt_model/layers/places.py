@@ -1,5 +1,5 @@
-"""The tokens of a batch whose next token is scored. Only they need pointers, and most tokens of a training batch do not
-count: they belong to questions."""
+"""The tokens of a batch whose next token is scored. Only they need pointers. In conversations most others belong to
+questions."""
 
 from __future__ import annotations
 

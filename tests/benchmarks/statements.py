@@ -90,7 +90,9 @@ def reading_step() -> str:
     every, selected = (newest("reading_step", case=case) for case in ("every", "selected"))
     return (
         f"A step takes {every['median_ms']:.0f} ms with the output at all {every['tokens']:,} tokens, and "
-        f"{selected['to_every']:.2f} times that at the {every['scored']} that are scored alone "
+        f"{selected['to_every']:.2f} times that at the {every['scored']} that are scored alone; medians of "
+        f"{every['turns']} turns, of {every['min_ms']:.0f} to {every['max_ms']:.0f} ms and "
+        f"{selected['min_ms']:.0f} to {selected['max_ms']:.0f} ms "
         f"{source('reading_step', every)}."
     )
 

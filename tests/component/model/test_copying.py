@@ -230,3 +230,36 @@ def test_a_new_model_copies_what_followed_the_same_words():
     output = model.decode(torch.tensor([[31, 41, 42]]), memory, memory_ids=told)
     copied = output.pointers.shares[0, -1, : told.shape[1]]
     assert told[0, copied.argmax()] == 44
+
+
+@torch.no_grad()
+def test_an_interaction_whose_first_state_cannot_be_used_stays_one_of_its_own():
+    """Left out by its id or by a mask, the first state of the second interaction changes nothing for the others but
+    that it is gone."""
+    model, memory = model_of(), states(rows=1, width=6)
+    memory[..., -1] = torch.tensor([1, 1, 1, 0, 0, 0])
+    held = torch.tensor([[41, 42, 22, 43, 44, 45]])
+    there = torch.tensor([0, 1, 2, 4, 5])
+    without = model.decode(IDS[:1], memory[:, :, there], memory_ids=held[:, there])
+    by_id = model.decode(IDS[:1], memory, memory_ids=held.where(torch.arange(6) != 3, -1))
+    mask = (torch.arange(6) != 3)[None]
+    by_mask = model.decode(IDS[:1], memory, memory_ids=held, memory_mask=mask)
+    assert torch.allclose(by_mask.matched[..., there], without.matched)
+    assert torch.allclose(by_id.matched[..., there], without.matched)
+    assert torch.allclose(by_mask.pointers.shares[..., [*there, *range(6, 12)]].exp().sum(-1).log(),
+                          by_mask.pointers.shares.exp().sum(-1).log())  # fmt: skip
+
+
+def test_no_rows_have_outputs_of_no_selected_tokens():
+    model, none = model_of(), torch.zeros(0, 6, dtype=torch.long)
+    output = model.decode(none, states(rows=0), selected=torch.zeros(0, 5, dtype=torch.bool))
+    assert output.hidden.shape == (0, CONFIG.dim) and output.matched.shape[:2] == (0, 6)
+    with pytest.raises(ValueError, match="selected"):
+        model.decode(none, states(rows=0), selected=torch.zeros(0, 6, dtype=torch.bool))
+
+
+def test_an_output_of_other_tokens_than_those_that_are_scored_is_refused():
+    model = model_of()
+    output = model.decode(IDS, states(), selected=SELECTED)
+    with pytest.raises(ValueError, match="selected: has 10 tokens, must have the 5 of the output"):
+        following(model.decoder.head, output, IDS, torch.ones_like(SELECTED))
