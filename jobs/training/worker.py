@@ -32,7 +32,6 @@ from jobs.training.recipe import Inputs
 from rxt_model.config import ConfigError
 from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.model import TokenModel
-from rxt_model.training.freed_memory import keep_freed_memory
 from tokenization.files import storage
 
 NOT_FINITE = "not-finite"  # the folder of batches that no step could be taken with
@@ -67,8 +66,6 @@ def run_stage(
     rank = dist.get_rank()
     place = ray.train.torch.get_device() if device == "cuda" else torch.device("cpu")
     torch.set_num_threads(execution.threads)
-    if device == "cpu":
-        keep_freed_memory()
 
     channel = Channel(monitor) if rank == 0 else None
     try:
