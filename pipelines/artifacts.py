@@ -370,7 +370,9 @@ def content_digest(outputs: dict[str, dict[str, Any]]) -> str:
 
 
 def _leads_nowhere(error: OSError) -> bool:
-    """Whether there is nothing of that name, or a link in a circle."""
+    """Whether there is nothing of that name, or a link in a circle. A missing bucket is an error of the place."""
+    if storage.error_code(error) == "NoSuchBucket":
+        return False
     return isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
 
 

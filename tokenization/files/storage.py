@@ -114,17 +114,17 @@ def create(fs: AbstractFileSystem, path: str, data: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if not _precondition_failed(error):
+        # s3fs says FileExistsError only of servers that name the condition in their answer, as that of AWS does
+        if error_code(error) not in ("PreconditionFailed", "412"):
             raise
         return False
     return True
 
 
-def _precondition_failed(error: OSError) -> bool:
-    """Whether a conditional PUT was refused because the object exists. s3fs says FileExistsError only of servers that
-    name the condition in their answer, as that of AWS does."""
+def error_code(error: OSError) -> str:
+    """The code in the answer of an S3 server that made s3fs raise this, empty if there was none."""
     answer = getattr(error.__cause__, "response", None) or {}
-    return answer.get("Error", {}).get("Code") in ("PreconditionFailed", "412")
+    return answer.get("Error", {}).get("Code", "")
 
 
 def read(url: str) -> bytes | None:

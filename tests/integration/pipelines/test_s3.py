@@ -147,8 +147,11 @@ def test_a_store_that_ignores_conditional_writes_is_refused_with_the_reason(care
 
 
 def test_a_bucket_that_is_not_there(url):
-    with pytest.raises(StageError, match="no-such-bucket"):
-        ArtifactStore("s3://no-such-bucket-here/x").check_writable()
+    store = ArtifactStore("s3://no-such-bucket-here/x")
+    for check in (store.check_readable, store.check_writable, store.stages):
+        with pytest.raises(StageError, match="no-such-bucket.*: The specified bucket does not exist"):
+            check()
+    ArtifactStore(f"{url}/nothing-there-yet").check_readable()
 
 
 def test_a_server_that_does_not_answer_is_a_store_error_though_no_os_error(url, monkeypatch):
