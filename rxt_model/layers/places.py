@@ -3,7 +3,7 @@ questions."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,14 +11,16 @@ from torch import Tensor
 from rxt_model.layers.layout import Layout
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Places:
     """The places of n tokens in a batch of `rows` rows: the `row` and the `column` of each [n], row after row. If
-    `every` is set, these are all places of the batch."""
+    `every` is set, these are all places of the batch. `layouts` are those that were asked for, by groups."""
 
     rows: int
     row: Tensor
     column: Tensor
     every: bool
+    layouts: dict[int, Layout] = field(default_factory=dict)
 
     @classmethod
     def of(cls, shape: tuple[int, int], selected: Tensor | None, device: torch.device) -> Places:
@@ -36,7 +38,10 @@ class Places(NamedTuple):
 
     def products(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Return products [n, M] of queries [n, w] there and keys [G, M, w], each row of which serves B / G rows."""
-        layout = self._grouped(len(keys))
+        groups = len(keys)
+        if groups not in self.layouts:  # a layout waits for the device once
+            self.layouts[groups] = self._grouped(groups)
+        layout = self.layouts[groups]
         return layout.pack(layout.pad(queries) @ keys.transpose(1, 2))
 
     def _grouped(self, groups: int) -> Layout:
