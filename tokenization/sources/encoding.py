@@ -124,9 +124,9 @@ def _encoding_of(sample: bytes, language: Language) -> str:
 
 def _unused(text: bytes, encoding: str, language: Language) -> float:
     """The share of characters that the language does not use, or not there, among those that are not ASCII. A no-break
-    space says nothing."""
+    space says nothing, but for the byte FF, which is one in DOS: it stands in what is no text."""
     try:
-        decoded = text.decode(encoding)
+        decoded = text.replace(b"\xff", b"").decode(encoding) + "\ufffd" * text.count(b"\xff")
     except UnicodeDecodeError:
         return 1
     found = [char for char in _OUT_OF_PLACE.sub("\ufffd", decoded) if char > "\x7f" and char != "\xa0"]

@@ -169,6 +169,15 @@ def test_short_english_texts_are_read_in_their_encoding(tmp_path, text, encoding
         assert reads(tmp_path, language="en")[0] == [text], encoding
 
 
+@pytest.mark.parametrize("language", ["en", "pl"])
+def test_the_byte_ff_alone_makes_no_text_of_dos(tmp_path, language):
+    """There it is a no-break space, but it stands in what is no text: in a line of a text or of JSON."""
+    (tmp_path / "a.txt").write_bytes(b"Some prose.\n\xff\n")
+    assert reads(tmp_path / "a.txt", language=language)[:2] == ([], ["unknown encoding"])
+    (tmp_path / "b.jsonl").write_bytes(b'{"text": "Some prose."}\n\xff\n')
+    assert reads(tmp_path / "b.jsonl", language=language)[:2] == (["Some prose."], ["not UTF-8"])
+
+
 REFUSED = {
     "notes": b"Some prose without an ending.",
     "a.pdf": b"%PDF-1.4 and more",
