@@ -1,17 +1,14 @@
 """What a stage asks of the machines is compared with what they have, before it starts."""
 
-import time
-
 import pytest
 
 from jobs.configs.base import Config
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.configs.execution import Execution, RlExecution, TrainExecution
 from jobs.configs.rl import MrlConfig
-from jobs.stage import resources
 from jobs.stage.context import Change, StageError
-from jobs.stage.resources import Machines, choose_device, demand_of, device_on
-from tests.support.training_data import pretrain_config, training_context
+from jobs.stage.resources import Machines, demand_of, device_on
+from tests.support.training_data import pretrain_config
 
 LAPTOP, BOX, CLUSTER = Machines((4,), (0,)), Machines((32,), (1,)), Machines((16, 16), (2, 2))
 
@@ -104,16 +101,3 @@ def test_experts_divide_among_workers():
         TrainExecution(workers=4, replicas=3)
     with pytest.raises(ValueError, match="expert_parallel = 4: must divide workers = 4 / replicas = 2"):
         TrainExecution(workers=4, expert_parallel=4, replicas=2)
-
-
-def test_a_real_cluster_is_asked_and_waited_for_no_longer_than_said(ray_session, tmp_path, monkeypatch):
-    """The session's Ray has four CPUs, and takes us for users of a cluster."""
-    monkeypatch.setattr(resources, "WAIT_SECONDS", 1)
-    ctx = training_context("pretrain", tmp_path, {}, threads=2)
-    assert choose_device(ctx, pretrain_config()) == "cpu"
-    began = time.monotonic()
-    with pytest.raises(
-        StageError, match="2 workers want 3 CPUs each, and there is room for 1: this machine has 4 CPUs"
-    ):
-        choose_device(training_context("pretrain", tmp_path, {}, threads=3), pretrain_config())
-    assert 1 <= time.monotonic() - began < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,11 @@ def test_children_hear_ctrl_c_where_the_suite_was_told_to_ignore_it(tmp_path):
     """This is the case with `nohup make test &` or cron, where processes inherit that SIGINT is ignored."""
     told = run_planted(tmp_path, IN_THE_BACKGROUND, before=("sh", "-c", 'trap "" INT; exec "$@"', "sh"))
     assert "failed" not in told and "100%" in told, told
+
+
+def test_tests_with_the_ray_of_the_session_run_in_one_process():
+    """Elsewhere each process of `pytest -n` would start a Ray for itself."""
+    asks = re.compile(r"\bdef \w+\([^)]*\bray_session\b")
+    tests = ROOT / "tests"
+    asked = {path.relative_to(tests).parts[0] for path in tests.rglob("test_*.py") if asks.search(path.read_text())}
+    assert asked == {"integration"}
