@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,11 @@ os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):  # every process of a test would compile the project again
+    sys.dont_write_bytecode = False
 
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # begun with nohup; what a test starts must not inherit that
     signal.signal(signal.SIGHUP, lambda *_: None)
