@@ -157,8 +157,12 @@ def _start_local(execution: Execution) -> None:
     workers *= execution.parallel_stages
     helpers = 2  # a controller and a task run beside the workers, also on a machine with two cores
     num_cpus = max(os.cpu_count() or 1, workers + helpers)
-    # Otherwise Ray starts only as many processes at a time as the machine has cores, and stages wait for each other.
-    at_once = {"RAY_worker_maximum_startup_concurrency": str(num_cpus)}
+    starting = {
+        # Otherwise Ray starts only as many processes at once as the machine has cores, and stages wait for each other.
+        "RAY_worker_maximum_startup_concurrency": str(num_cpus),
+        # Otherwise a process starts for every CPU, used or not, beside Ray's servers, which have half a minute.
+        "RAY_prestart_worker_first_driver": "0",
+    }
 
     # A terminal that closes sends SIGHUP to all its processes. Ray's inherit that this thread blocks it, so that they
     # live until the stages have saved.
@@ -166,7 +170,7 @@ def _start_local(execution: Execution) -> None:
     earlier = set(psutil.Process().children())
     for start in range(1, STARTS + 1):
         try:
-            with _environment(WORKER_ENVIRONMENT | at_once):
+            with _environment(WORKER_ENVIRONMENT | starting):
                 ray.init(
                     address="local",
                     num_cpus=num_cpus,

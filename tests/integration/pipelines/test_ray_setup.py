@@ -94,7 +94,7 @@ def test_what_the_user_has_set_stays(name, monkeypatch):
     assert os.environ[name] == "as the user said"
 
 
-def test_ray_outlives_the_stage_thread_that_started_it_at_the_second_try_listens_on_loopback_and_leaves_nothing():
+def test_ray_starts_at_the_second_try_outlives_its_thread_stays_on_loopback_has_no_idle_worker_and_leaves_nothing():
     code = """
 import os, subprocess, threading, psutil
 from jobs.stage import ray_setup
@@ -112,6 +112,8 @@ thread = threading.Thread(target=ray_setup.ensure_ray, args=(Execution(),))
 thread.start()
 thread.join()
 import ray
+children = [process for process in psutil.Process().children(recursive=True) if process.name() != "raylet"]
+print(sum("default_worker" in (line := " ".join(child.cmdline())) or "ray::IDLE" in line for child in children))
 print(frozen[0].is_running(), ray.get(ray.remote(lambda: 7).remote(), timeout=60))
 children = psutil.Process().children(recursive=True)
 sockets = [socket for process in (psutil.Process(), *children) for socket in process.net_connections("inet")]
@@ -122,4 +124,4 @@ print(len(children) > 0, len(psutil.wait_procs(children, timeout=10)[1]))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     clean["RAY_gcs_server_port_wait_time_s"] = "1"
     result = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, timeout=SECONDS)
-    assert result.stdout.split() == ["False", "7", "127.0.0.1", "True", "0"], result.stderr
+    assert result.stdout.split() == ["0", "False", "7", "127.0.0.1", "True", "0"], result.stderr
