@@ -11,7 +11,7 @@ from tokenization.sources.source import Source, SourceError
 from tokenization.sources.texts import pieces
 from tokenization.tools.search import Passage, cut
 
-MOST_CHARACTERS = 20_000_000
+MOST_CHARACTERS = 5_000_000
 
 
 def read_documents(path: str) -> list[Passage]:
