@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -76,8 +77,13 @@ def test_a_result_that_is_too_long_is_cut(tools):
 def test_an_interrupt_leaves_no_answer_for_the_next_call(tools, monkeypatch):
     tools.run(SUM)
 
-    def interrupted(*_):
-        raise KeyboardInterrupt
+    real, waits = select.select, []
+
+    def interrupted(*arguments):
+        waits.append(arguments)
+        if len(waits) > 1:  # the call was written, and its answer is on the way
+            raise KeyboardInterrupt
+        return real(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr("jobs.tools.toolbox.select.select", interrupted)
