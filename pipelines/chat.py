@@ -17,13 +17,17 @@ from jobs.stage.context import Artifact, Chat, StageError
 from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
 from jobs.stage.model_input import model_uri, open_model
+from jobs.tools.documents import read_documents
+from jobs.tools.loop import SaidPiece, ToolAnswered, converse
+from jobs.tools.toolbox import Toolbox
 from pipelines.guard.terminal import printable, say
+from pipelines.tool_lines import line_of
 from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
 from rxt_model.state import ConversationState
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.conversations.template import decode_answer, encode_query
+from tokenization.conversations.template import decode_answer, decode_call, encode_query
 from tokenization.dialogues.score import score
 from tokenization.dialogues.wording import example
 from tokenization.records import Interaction, Language
@@ -49,12 +53,13 @@ class ChatError(StageError):
 
 
 class ChatSession:
-    """Turns of one conversation. The state is a promise: each answer starts a write in the background, and whoever
-    needs the memory next waits for it."""
+    """Turns of one conversation, a speaker of `jobs.tools.loop`. The state is a promise: each answer starts a write in
+    the background, and whoever needs the memory next waits for it."""
 
-    def __init__(self, model: ReactiveTransformer, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: ReactiveTransformer, tokenizer: Tokenizer, tools: Toolbox | None = None) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.tools = tools or Toolbox()
         self._writer = ThreadPoolExecutor(1, "memory-write")
         self.reset()
 
@@ -71,18 +76,24 @@ class ChatSession:
     def load(self, path: str) -> None:
         self._become(ConversationState.load(path, self.model))
 
-    def kept_tokens(self, prompt: str) -> tuple[int, int]:
-        """How many tokens of a prompt the model gets to see, and how many it has."""
-        return len(self._query(prompt)) - len(self._query("")), len(self.tokenizer.encode(prompt))
+    @property
+    def call(self) -> str | None:
+        """The text of the tool call that the last answer ended in, or None."""
+        return decode_call(self.tokenizer, self._turns[-1]) if self._turns else None
 
-    def read_part(self, prompt: str) -> str:
-        """The beginning of a prompt that the model gets to see."""
-        return self.tokenizer.decode(self._query(prompt)).rstrip(INCOMPLETE)
+    def kept_tokens(self, said: str | Interaction) -> tuple[int, int]:
+        """How many tokens of a prompt or a tool's result the model gets to see, and how many it has."""
+        text = said if isinstance(said, str) else said.tool_result
+        return len(self._query(said)) - len(self._query("")), len(self.tokenizer.encode(text))
 
-    def answer(self, prompt: str) -> Generator[str]:
-        """Pieces of the answer's text as they are made. Whatever was said until then is written to memory at the end,
-        also when the reader stops early."""
-        before, query = self.state, self._query(prompt)
+    def read_part(self, said: str | Interaction) -> str:
+        """The beginning of a prompt or a tool's result that the model gets to see."""
+        return self.tokenizer.decode(self._query(said)).rstrip(INCOMPLETE)
+
+    def answer(self, said: str | Interaction) -> Generator[str]:
+        """Pieces of the text that answers a prompt, or the query part of an interaction, as they are made. Whatever was
+        said until then is written to memory at the end, also when the reader stops early."""
+        before, query = self.state, self._query(said)
         ids: list[int] = []
         shown = ""
         try:
@@ -118,8 +129,9 @@ class ChatSession:
             rows += [f"  of other turns: {' | '.join(others)}"] if others else []
         return "\n".join(rows)
 
-    def _query(self, prompt: str) -> list[int]:
-        return encode_query(self.tokenizer, Interaction(query=prompt, answer=""), self.model.config.length)
+    def _query(self, said: str | Interaction) -> list[int]:
+        turn = Interaction(query=said, answer="") if isinstance(said, str) else said
+        return encode_query(self.tokenizer, turn, self.model.config.length)
 
     def _become(self, state: ConversationState) -> None:
         self._before = state
@@ -146,31 +158,36 @@ def chat(
     header: str,
     prompts: Sequence[str] = (),
     examples: Sequence[Language] = (),
+    documents: str | None = None,
     seed: int | None = None,
 ) -> int:
     """Talk on the terminal to the model, and return the exit code. Prints `header` first.
 
     `examples` plays a drawn conversation in each language, `prompts` what was given; with neither, standard input is
-    read until it ends. `seed` draws the examples; None draws the seed, which is printed.
+    read until it ends. The model may look things up in the files at `documents`. `seed` draws the examples; None draws
+    the seed, which is printed.
     """
     for standard in (sys.stdin, sys.stdout):
         if isinstance(standard, TextIOWrapper):
             standard.reconfigure(encoding="utf-8", errors="replace")
+    passages = read_documents(documents) if documents else []
     session = open_chat(model, tokenizer)
     memory = session.model.config.memory
     print(
         f"{header}\n{model.stage}/{model.artifact_id}   {parameters(session.model) / 1e6:.1f} M parameters   "
         f"memory {session.model.config.stateful_layers} layers x {memory.slots} slots   /memory /reset /save /load"
+        + (f"\n{documents}: {len(passages):,} passages to look things up in" if passages else "")
     )
     if not examples and not prompts:
         print(f"\n{GREETING}\n")
-    for language in examples:
-        _play(session, language, secrets.randbelow(1_000_000) if seed is None else seed)
-    for prompt in prompts:
-        print(f"you> {prompt}")
-        if not _turn(session, prompt):
-            return 0
-    return 0 if examples or prompts else _listen(session)
+    with Toolbox(passages) as session.tools:
+        for language in examples:
+            _play(session, language, secrets.randbelow(1_000_000) if seed is None else seed)
+        for prompt in prompts:
+            print(f"you> {prompt}")
+            if not _turn(session, prompt):
+                return 0
+        return 0 if examples or prompts else _listen(session)
 
 
 def _listen(session: ChatSession) -> int:
@@ -232,23 +249,35 @@ def _file_command(session: ChatSession, name: str, path: str) -> None:
 
 
 def _say(session: ChatSession, prompt: str) -> str:
-    """Streams one answer to the terminal. Ctrl-C ends the answer, not the conversation."""
-    kept, whole = session.kept_tokens(prompt)
-    if kept < whole:
-        read = session.read_part(prompt)
-        print(f"     (too long: the model reads {kept} of {whole} tokens, up to: … {printable(read[-SHOWN:])})")
+    """Streams one turn to the terminal: the answer, and before it calls of tools. Ctrl-C ends the turn, not the
+    conversation."""
+    _tell_if_cut(session, prompt)
     print("rxt> ", end="", flush=True)
-    pieces = session.answer(prompt)
+    events = converse(session, prompt, session.tools)
     said = []
     try:
-        for piece in pieces:
-            said.append(printable(piece))
-            print(said[-1], end="", flush=True)
+        for event in events:
+            if isinstance(event, SaidPiece):
+                said.append(printable(event.text))
+                print(said[-1], end="", flush=True)
+            else:
+                print(line_of(event), end="", flush=True)
+            if isinstance(event, ToolAnswered):
+                print()
+                _tell_if_cut(session, event.query)
+                print("rxt> ", end="", flush=True)
     except KeyboardInterrupt:
-        pieces.close()
+        events.close()
         print(" …", end="")
     print(flush=True)
     return "".join(said)
+
+
+def _tell_if_cut(session: ChatSession, said: str | Interaction) -> None:
+    kept, whole = session.kept_tokens(said)
+    if kept < whole:
+        read = session.read_part(said)
+        print(f"     (too long: the model reads {kept} of {whole} tokens, up to: … {printable(read[-SHOWN:])})")
 
 
 def _play(session: ChatSession, language: Language, seed: int) -> None:

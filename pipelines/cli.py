@@ -224,6 +224,9 @@ def chat(
     example: Annotated[
         list[str] | None, typer.Option("--example", metavar="LANG", help="Say generated things; repeatable.")
     ] = None,
+    documents: Annotated[
+        str | None, typer.Option("--documents", metavar="PATH", help="Let it look things up there: a file or folder.")
+    ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> int:
@@ -240,7 +243,7 @@ def chat(
     model, tokenizer = session.model(stage)
     from pipelines.chat import chat as start_chat
 
-    return start_chat(model, tokenizer, session.header, prompt or (), examples)
+    return start_chat(model, tokenizer, session.header, prompt or (), examples, documents)
 
 
 @app.command("own-words")

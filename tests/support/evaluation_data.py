@@ -68,10 +68,16 @@ def make_tokenizer() -> Tokenizer:
     return Tokenizer.train(texts, 500)
 
 
-def write_shards(uri: str, kind: Kind, tokenizer: Tokenizer, rows: Mapping[Split, Iterable[Mapping[str, Any]]]) -> str:
+def write_shards(
+    uri: str,
+    kind: Kind,
+    tokenizer: Tokenizer,
+    rows: Mapping[Split, Iterable[Mapping[str, Any]]],
+    length: int = LENGTH,
+) -> str:
     """Write a shard with the rows of each split, and their index. Return `uri`."""
     records = [write_shard(f"{uri}/{split}-00000.arrow", kind, of_split, split) for split, of_split in rows.items()]
-    write_index(uri, ShardIndex(kind, LENGTH, tokenizer.digest, tokenizer.vocab_size, tuple(records)))
+    write_index(uri, ShardIndex(kind, length, tokenizer.digest, tokenizer.vocab_size, tuple(records)))
     return uri
 
 

@@ -120,6 +120,17 @@ def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
     return tokenizer.decode(ids[:stop])
 
 
+def decode_call(tokenizer: Tokenizer, ids: Iterable[int]) -> str | None:
+    """Return the text of the tool call in an answer or a whole interaction, up to the next control token. None if there
+    is none."""
+    ids = list(ids)
+    if TOOL_CALL not in ids:
+        return None
+    ids = ids[ids.index(TOOL_CALL) + 1 :]
+    stop = next((i for i, token in enumerate(ids) if token < len(SPECIAL_TOKENS)), len(ids))
+    return tokenizer.decode(ids[:stop])
+
+
 def decode_interaction(tokenizer: Tokenizer, ids: Iterable[int]) -> Interaction:
     """Return what `encode_interaction` was given, less what was cut. Raises ValueError if ids are out of order."""
     blocks: Blocks = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tokenization.settings import Settings, require, require_fractions
 
@@ -29,6 +29,9 @@ class DialogueSpec(Settings):
     - `scenes`: broad conversations of training and validation that tell a scene (`dialogues.broad.scenes`). They have
       `turns`, if their scene is short enough, at most `unknown` questions without an answer, and at most `characters`
       in a question with its answer.
+    - `tools`: turns after which the user asks for a sum or a look-up. The answer is a call of a tool, and the next turn
+      begins with its result (`dialogues.tools`). Above 0, sums of small talk are worked out in this way, too. These
+      turns come on top of `turns`. With `distances`, they would change the grid, and must be left out.
     - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
       It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
 
@@ -55,6 +58,7 @@ class DialogueSpec(Settings):
     plain: float = 0.0
     scenes: float = 0.0
     characters: int = 130
+    tools: float = field(default=0.0, metadata={"absent_at_default": True})
 
     def __post_init__(self) -> None:
         for name in ("turns", "facts"):
@@ -62,6 +66,8 @@ class DialogueSpec(Settings):
             require(low > 0, name, (low, high), "must be above 0")
             require(low <= high, name, (low, high), "must not fall")
         require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad", "plain", "scenes")
+        require_fractions(self, "tools")
+        require(not (self.tools and self.distances), "tools", self.tools, "must be 0 with distances")
         require(self.characters > 0, "characters", self.characters, "must be above 0")
         require(all(distance > 0 for distance in self.distances), "distances", self.distances, "must be above 0")
         rule = f"one must be below turns = {self.turns[0]}"

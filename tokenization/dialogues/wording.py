@@ -11,6 +11,7 @@ from tokenization.dialogues.phrasebook import Phrasebook, Role, Slot
 from tokenization.dialogues.plan import DialogueAct, ask_again, count_facts, plan
 from tokenization.dialogues.polish import POLISH
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
+from tokenization.dialogues.tools.calls import with_calls
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values
 from tokenization.hashing import stable_hash
@@ -29,6 +30,13 @@ def generate(
 ) -> Conversation:
     """Generate conversation `index` of a split. It depends only on the arguments. Real `distractors`, if given, replace
     a share REAL_TALK of the small talk, except those that contain a value of any slot."""
+    told = _generate(spec, language, split, seed, index, distractors)
+    return with_calls(told, spec.tools) if spec.tools else told
+
+
+def _generate(
+    spec: DialogueSpec, language: Language, split: Split, seed: int, index: int, distractors: Sequence[Interaction]
+) -> Conversation:
     if spec.broad and stable_hash(f"generator/{language}/{split}/{seed}/{index}") < spec.broad * 2**64:
         return generate_broad(spec, language, split, seed, index, distractors)
     rng = Random(stable_hash(f"dialogue/{language}/{split}/{seed}/{index}"))

@@ -213,7 +213,7 @@ def test_a_right_answer_gets_its_mark(say, monkeypatch):
     from tokenization.dialogues.wording import example
 
     answers = iter([i.answer for i in example("pl", 7, "test").interactions])
-    monkeypatch.setattr(ChatSession, "answer", lambda self, prompt: iter([next(answers)]))
+    monkeypatch.setattr(ChatSession, "answer", lambda self, prompt: (text for text in [next(answers)]))
     _, out = say(examples=["pl"], seed=7)
     assert "✗" not in out and out.count("✓") >= 2
 
