@@ -80,7 +80,7 @@ class DeltaConfig(_Strict):
     def __post_init__(self) -> None:
         _require_types(self, "delta.")
         _require(self.heads > 0, "delta.heads", self.heads, "must be positive")
-        _require(self.kernel > 0, "delta.kernel", self.kernel, "must be positive")
+        _require(0 < self.kernel <= 32, "delta.kernel", self.kernel, "must be 1 to 32")
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class DecoderLayer(nn.Module):
         if isinstance(self.attention, SelfAttention):
             return self.attention(x, tokens.rope, tokens.layout, tokens.mask, causal=True, cache=tokens.cache)
         assert tokens.recurrence is not None and drive is not None
-        return self.attention(x, tokens.positions, tokens.layout, tokens.recurrence.sequences, drive, tokens.cache)
+        return self.attention(x, tokens.layout, tokens.recurrence.sequences, drive, tokens.cache)
 
 
 class DecoderOutput(NamedTuple):

@@ -26,7 +26,7 @@ from rxt_model.delta.rule import gated_delta_rule
 from rxt_model.delta.sequences import Sequences
 from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.parts import norm, shifted, wide
+from rxt_model.layers.parts import norm, wide
 
 TINY = 1e-6
 SLOWEST, FASTEST = 1e-3, 0.5  # -log alpha of a new model's heads, for x = 0: they keep half for 700 tokens to 1 token
@@ -116,48 +116,41 @@ class GatedDelta(nn.Module):
     def forward(
         self,
         x: Tensor,
-        positions: Tensor,
         layout: Layout,
         sequences: Sequences,
         drive: Drive,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """Map real tokens x [R, d] at positions [R] to [R, d]. With a cache they go on where its tokens ended."""
+        """Map real tokens x [R, d] to [R, d]. With a cache they go on where its tokens ended."""
         mixed, gate, decay, beta = self.project(x).split(self.widths, -1)
         source, start = sequences.source, drive.start
         if cache is None:
-            mixed = self._convolved(mixed, positions)
+            mixed = self._convolved(sequences.cut(mixed, self.kernel - 1))
         else:
             nothing = x.new_zeros(layout.rows, self.kernel - 1, mixed.shape[-1])
             window, start = cache.state(self) or (nothing, wide(start))
-            mixed, window = self._next(mixed, layout, window)
+            joined = torch.cat((window, layout.pad(mixed)), 1)
+            ends = layout.counts(x)[:, None] + torch.arange(self.kernel - 1, device=x.device)
+            window = joined.gather(1, ends[..., None].expand(-1, -1, joined.shape[-1]))
+            mixed = sequences.cut(layout.pack(self._convolved(joined)))
         with torch.autocast(x.device.type, enabled=False):
             q, k, v = wide(mixed).unflatten(-1, (3, self.heads, -1)).unbind(-3)
             at = source[sequences.owner]
-            decay = -self.rate.exp() * F.softplus(wide(decay) + drive.decay[at])
-            beta = (wide(beta) + drive.beta[at]).sigmoid()
+            decay = sequences.cut(-self.rate.exp() * F.softplus(wide(decay) + drive.decay[at]))
+            beta = sequences.cut((wide(beta) + drive.beta[at]).sigmoid())
             out, end = gated_delta_rule(unit(q), unit(k), v, decay, beta, wide(start)[source], sequences)
         if cache is not None:
             cache.hold(self, window, start.index_copy(0, sequences.rows, end))
         normed = self.norm(out.to(gate.dtype)).flatten(-2)
         return self.out(normed * gate.sigmoid())
 
-    def _convolved(self, x: Tensor, positions: Tensor) -> Tensor:
-        """Convolve x [R, w] with itself, channel by channel, within each sequence."""
-        total = x * self.conv[:, -1]
-        for back in range(1, self.kernel):
-            earlier = shifted(x, back).masked_fill((positions < back)[:, None], 0)
-            total = torch.addcmul(total, earlier, self.conv[:, -1 - back])
+    def _convolved(self, joined: Tensor) -> Tensor:
+        """Convolve tokens [n, T, w] channel by channel. They come after kernel - 1 earlier ones in `joined`."""
+        length = joined.shape[1] - self.kernel + 1
+        total = joined[:, :length] * self.conv[:, 0]
+        for at in range(1, self.kernel):
+            total = torch.addcmul(total, joined[:, at : at + length], self.conv[:, at])
         return F.silu(total)
-
-    def _next(self, x: Tensor, layout: Layout, window: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve new tokens x [R, w] of rows whose last tokens are `window` [B, kernel - 1, w], and return the next
-        window, too."""
-        joined = torch.cat((window, layout.pad(x)), 1)
-        pieces = (joined[:, at : at + layout.length] * column for at, column in enumerate(self.conv.unbind(1)))
-        total = sum(pieces, torch.zeros((), device=x.device))
-        places = layout.counts(x)[:, None] + torch.arange(self.kernel - 1, device=x.device)
-        return F.silu(layout.pack(total)), joined.gather(1, places[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def unit(x: Tensor) -> Tensor:

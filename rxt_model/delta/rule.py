@@ -21,11 +21,11 @@ from rxt_model.delta.sequences import Sequences
 def gated_delta_rule(
     q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, start: Tensor, sequences: Sequences
 ) -> tuple[Tensor, Tensor]:
-    """Return o [R, H, d_v] and the last states [D, H, d_v, d_k], for q and k [R, H, d_k], v [R, H, d_v], log alpha
-    `decay` [R, H], beta [R, H] and the first states `start` [D, H, d_v, d_k]."""
-    q, k, v = (sequences.cut(x).transpose(1, 2) for x in (q, k, v))  # [n, H, C, d]
+    """Return o [R, H, d_v] and the last states [D, H, d_v, d_k], for chunks of q and k [n, C, H, d_k], of v
+    [n, C, H, d_v], of log alpha `decay` and of beta [n, C, H], and the first states `start` [D, H, d_v, d_k]."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # [n, H, C, d]
     # a place without a token changes nothing: alpha = 1, beta = 0
-    decay, beta = ((sequences.cut(x) * sequences.real[..., None]).transpose(1, 2) for x in (decay, beta))
+    decay, beta = ((x * sequences.real[..., None]).transpose(1, 2) for x in (decay, beta))
     total = decay.cumsum(-1)
     later = torch.ones(2 * total.shape[-1:], dtype=torch.bool, device=q.device).triu(1)
     between = (total[..., :, None] - total[..., None, :]).masked_fill(later, -torch.inf).exp()

@@ -65,9 +65,16 @@ class Sequences(NamedTuple):
         rows = _rows(layout, starts)[first]
         return cls(counts, place, real, of, owner, back, lengths, rows, rows)
 
-    def cut(self, x: Tensor) -> Tensor:
-        """Return the chunks [n, C, ..] of tokens x [R, ..]. Places without a token hold some other token's values."""
-        return x.index_select(0, self.place.flatten()).unflatten(0, self.place.shape)
+    def cut(self, x: Tensor, before: int = 0) -> Tensor:
+        """Return the chunks [n, before + C, ..] of tokens x [R, ..], each after so many earlier tokens of its sequence,
+        or zeros where it begins. There may be at most `CHUNK` of these. Places after the end of a sequence hold some
+        other token's values."""
+        place = self.place
+        if before:
+            earlier = place[:, :1] + torch.arange(-before, 0, device=x.device)
+            earlier[: len(self.rows)] = len(x)  # the first chunks have nothing before them
+            place, x = torch.cat((earlier, place), 1), torch.cat((x, x.new_zeros(1, *x.shape[1:])))
+        return x.index_select(0, place.flatten()).unflatten(0, place.shape)
 
     def joined(self, chunks: Tensor) -> Tensor:
         """Return the tokens [R, ..] of chunks [n, C, ..]."""

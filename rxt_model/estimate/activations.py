@@ -55,12 +55,12 @@ def attention_values(config: ModelConfig, own: AttentionConfig) -> int:
 
 
 def delta_bytes(config: ModelConfig, own: DeltaConfig, width: int) -> int:
-    """Count the bytes that a Gated DeltaNet keeps per token: its input, its fused projection, a shifted copy for each
-    place of the convolution, its sum and its result, what the gate needs, and in fp32 what the rule needs: six pairings
-    within a chunk, ten vectors per head, two states per chunk, and numbers of each head."""
+    """Count the bytes that a Gated DeltaNet keeps per token: its input, three times what the convolution maps, what the
+    gate needs, and in fp32 what the rule needs: six pairings within a chunk, thirteen vectors per head, two states per
+    chunk, and numbers of each head."""
     inner = own.heads * config.head_dim
-    passes = config.dim + 4 * inner + 2 * own.heads + 3 * inner * (own.kernel + 1) + 3 * inner
-    rule = 10 * inner + 2 * inner * config.head_dim // CHUNK + own.heads * (6 * CHUNK + 16)
+    passes = config.dim + 3 * 3 * inner + 3 * inner
+    rule = 13 * inner + 2 * inner * config.head_dim // CHUNK + own.heads * (6 * CHUNK + 16)
     return passes * width + rule * SINGLE
 
 

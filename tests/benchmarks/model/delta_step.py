@@ -48,7 +48,7 @@ def steps(length: int, rows: int) -> dict[str, Callable[[], None]]:
 
     def recur() -> None:
         sequences = Sequences.of_documents(layout, positions)
-        delta(x, positions, layout, sequences, drive(slots)).sum().backward()
+        delta(x, layout, sequences, drive(slots)).sum().backward()
 
     return {"attention": attend, "delta": recur}
 

@@ -73,6 +73,15 @@ def test_what_a_row_may_not_read_does_not_drive_it():
     assert_agree(found, expected, leaves_of(of, memory=memory))
 
 
+def test_neighbouring_rows_may_share_a_memory():
+    of = delta_model()
+    rows, memory = rows_and_memory(of)
+    rows = [*rows, rows[0][:5]]
+    ids, mask = pad_rows(rows, 0)
+    found = of.decode(ids, memory[:, :2], mask=mask).hidden
+    assert_agree(found, expected_rows(of, rows, [memory[:, n // 2] for n in range(4)]), leaves_of(of, memory=memory))
+
+
 @pytest.mark.parametrize("raw", [True, False], ids=["own states", "slots"])
 def test_packed_documents_are_rows_of_their_own(raw):
     of = delta_model()

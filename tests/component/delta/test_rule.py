@@ -37,7 +37,7 @@ def test_chunks_of_any_size_are_the_recurrence(chunk):
     given = q, k, v, decay, beta, start = drawn(sum(LENGTHS), len(LENGTHS))
     sequences = Sequences.of_documents(Layout(1, sum(LENGTHS), None), positions_of(LENGTHS), chunk)
     longest_first = [2, 3, 0, 1]
-    found = gated_delta_rule(*given[:-1], start[longest_first], sequences)
+    found = gated_delta_rule(*map(sequences.cut, given[:-1]), start[longest_first], sequences)
     outputs, ends = [], []
     for n, piece in enumerate(torch.arange(sum(LENGTHS)).split(LENGTHS)):
         heads = [
@@ -60,7 +60,9 @@ def test_a_key_that_is_written_again_has_its_second_value(chunk):
     keys, values = torch.stack((key, key))[:, None], torch.stack((first, second))[:, None]
     sequences = Sequences.of_documents(Layout(1, 2, None), torch.arange(2), chunk)
     zero, one = torch.zeros(2, 1), torch.ones(2, 1)
-    out, _ = gated_delta_rule(keys, keys, values, zero, one, torch.zeros(1, 1, VALUES, 3), sequences)
+    out, _ = gated_delta_rule(
+        *map(sequences.cut, (keys, keys, values, zero, one)), torch.zeros(1, 1, VALUES, 3), sequences
+    )
     torch.testing.assert_close(out[:, 0], torch.stack((first, second)))
 
 
@@ -69,7 +71,9 @@ def test_a_long_sequence_of_equal_keys_stays_exact_in_fp32():
     sequences = Sequences.of_documents(Layout(1, 64, None), torch.arange(64))
     keys, values = torch.tensor([1.0, 0.0, 0.0]).expand(64, 1, 3).float(), torch.randn(64, 1, VALUES).float()
     zero, one = torch.zeros(64, 1).float(), torch.ones(64, 1).float()
-    out, _ = gated_delta_rule(keys, keys, values, zero, one, torch.zeros(1, 1, VALUES, 3).float(), sequences)
+    out, _ = gated_delta_rule(
+        *map(sequences.cut, (keys, keys, values, zero, one)), torch.zeros(1, 1, VALUES, 3).float(), sequences
+    )
     torch.testing.assert_close(out, values)
 
 
@@ -86,5 +90,5 @@ def test_rows_with_padding_are_sequences_of_their_own():
 def test_no_tokens_leave_nothing():
     sequences = Sequences.of_documents(Layout.of((1, 3), torch.zeros(1, 3).bool()), torch.arange(0))
     given = drawn(0, 0)
-    out, end = gated_delta_rule(*given, sequences)
+    out, end = gated_delta_rule(*map(sequences.cut, given[:-1]), given[-1], sequences)
     assert out.shape == (0, HEADS, VALUES) and end.shape == (0, HEADS, VALUES, KEYS)
