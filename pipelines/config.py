@@ -87,6 +87,17 @@ class PipelineConfig(Config):
         )
         return self
 
+    @model_validator(mode="after")
+    def _two_shared_experts_have_tasks(self) -> PipelineConfig:
+        """Thinking and fast answers each need a shared expert."""
+        shared = self.model.moe.shared_experts if self.model else 2
+        for name, section in (("sft", self.sft), ("smat", self.smat)):
+            self._require(
+                not (section and section.task_weight) or shared == 2,
+                f"{name}.task_weight: must be 0 with moe.shared_experts = {shared}, as the tasks need two",
+            )
+        return self
+
     @staticmethod
     def _require(condition: bool, rule: str) -> None:
         if not condition:

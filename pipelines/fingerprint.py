@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-ABSENT = "absent_at_default"
-"""Metadata of a dataclass field that is left out while it has its default. A field that came later than results has it
-if its default changes nothing, so that these results stay what they are."""
 
-
-def plain(value: Any, where: str = "value") -> Any:
+def plain(value: Any, where: str = "value", whole: bool = True) -> Any:
     """The value as None, bool, int, float, str, lists and dicts with text keys. Raises TypeError for anything else, as
-    it would not have the same digest in the next process."""
+    it would not have the same digest in the next process.
+
+    If it is not to be `whole`, keys that have their default are missing where a class names them in `left_out`: they
+    came later, and results from before are what the default gives.
+    """
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -26,18 +26,22 @@ def plain(value: Any, where: str = "value") -> Any:
             raise TypeError(f"{where} = {value}: only finite numbers have an identity")
         return value
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{where}.{i}") for i, item in enumerate(value)]
-    if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields}
-    if is_dataclass(value) and not isinstance(value, type):
-        counted = [f for f in fields(value) if not (f.metadata.get(ABSENT) and getattr(value, f.name) == f.default)]
-        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in counted}
+        return [plain(item, f"{where}.{i}", whole) for i, item in enumerate(value)]
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        found = type(value).model_fields.items() if isinstance(value, BaseModel) else _fields(value)
+        late = () if whole else getattr(value, "left_out", ())
+        kept = [name for name, field in found if name not in late or getattr(value, name) != field.default]
+        return {name: plain(getattr(value, name), f"{where}.{name}", whole) for name in kept}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"{where}: key {key!r} is {type(key).__name__}, not str")
-        return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: plain(item, f"{where}.{key}", whole) for key, item in value.items()}
     raise TypeError(f"{where} = {value!r}: {type(value).__name__} is not plain data")
+
+
+def _fields(value: Any) -> Iterator[tuple[str, Any]]:
+    return ((field.name, field) for field in fields(value))
 
 
 def canonical_json(value: Any) -> bytes:

@@ -96,7 +96,7 @@ def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactSt
     payload = {
         "stage": stage.name,
         "version": stage.version,
-        "config": plain(stage.config),
+        "config": plain(stage.config, whole=False),
         "inputs": {name: upstream[source.name].output_id for name, source in stage.inputs.items()},
     }
     identity = {"payload": payload, "fingerprint": fingerprint(payload)}

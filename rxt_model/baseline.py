@@ -51,8 +51,9 @@ class StatelessDecoder(TokenModel):
 def matching_config(config: ModelConfig) -> ModelConfig:
     """Return the baseline's config. First the baseline gets the options of the reactive model that a causal decoder can
     have: at least as many self-attention heads as the memory read, and the encoder's neighbours at positive distances.
-    Then its feed-forward widths grow in steps of 4 until it has as many active parameters as the reactive model's
-    decoder, encoder and memory attention together."""
+    All its layers have self-attention, as nothing drives a Gated DeltaNet without memory. Then its feed-forward widths
+    grow in steps of 4 until it has as many active parameters as the reactive model's decoder, encoder and memory
+    attention together."""
     config, own = _equipped(config), config
     with torch.device("meta"):
         target = active_parameters(ReactiveTransformer(own, mlm_head=False))
@@ -66,7 +67,7 @@ def _equipped(config: ModelConfig) -> ModelConfig:
     if read.query_heads > own.query_heads:
         own = replace(own, query_heads=read.query_heads, kv_heads=read.kv_heads)
     earlier = {k for k in config.encoder_neighbours if k > 0} | set(config.decoder_neighbours)
-    return replace(config, decoder_attention=own, decoder_neighbours=tuple(sorted(earlier)))
+    return replace(config, decoder_attention=own, decoder_neighbours=tuple(sorted(earlier)), delta=None)
 
 
 def _widened(config: ModelConfig, steps: int) -> ModelConfig:

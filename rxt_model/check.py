@@ -62,6 +62,16 @@ def check_documents(field: str, documents: Tensor, shape: Sequence[int]) -> None
     _check_form(field, documents, shape, signed, "signed integers, numbers of documents")
 
 
+def check_same_documents(documents: Tensor | None, memory_documents: Tensor) -> None:
+    """Check that a Gated DeltaNet, whose state starts from the memory of a document, has one memory for each."""
+    if documents is None or documents.shape != memory_documents.shape:
+        raise ValueError(
+            f"memory_documents.shape = {tuple(memory_documents.shape)}: must be that of documents for a model with "
+            "delta: its state starts from the states of the document itself"
+        )
+    refuse(documents != memory_documents, "memory_documents", memory_documents, "must be documents with delta")
+
+
 def _check_form(field: str, value: Tensor, shape: Sequence[int], dtypes: Sequence[torch.dtype], kind: str) -> None:
     if value.dtype not in dtypes or value.shape != tuple(shape):
         found = f"{field} = {tuple(value.shape)} of {value.dtype}"

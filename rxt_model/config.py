@@ -70,6 +70,20 @@ class AttentionConfig(_Strict):
 
 
 @dataclass(frozen=True)
+class DeltaConfig(_Strict):
+    """Memory-driven Gated DeltaNet (arXiv 2412.06464; `rxt_model.delta.layer`). It has `heads` heads, as wide as those
+    of the model. A short convolution over `kernel` tokens precedes it."""
+
+    heads: int
+    kernel: int = 4
+
+    def __post_init__(self) -> None:
+        _require_types(self, "delta.")
+        _require(self.heads > 0, "delta.heads", self.heads, "must be positive")
+        _require(0 < self.kernel <= 32, "delta.kernel", self.kernel, "must be 1 to 32")
+
+
+@dataclass(frozen=True)
 class MoEConfig(_Strict):
     """Mixture of experts. Each token uses `top_k` of `experts` SwiGLU experts and all shared experts.
 
@@ -160,7 +174,9 @@ class Architecture(_Strict):
     (Alpha). `encoder_neighbours` and `decoder_neighbours` list neighbours that are mixed into every token before the
     first layer (`layers.Neighbours`). Distance 1 is the previous token; -1 is the next one, which a decoder must not
     see. Published models have no neighbours. With `copying` the decoder has a copying head (`copying.Copying`), whose
-    slots must each hold one token.
+    slots must each hold one token. With `delta` a Gated DeltaNet that memory drives takes the place of self-attention
+    in the stateful layers of the decoder. A key of `left_out` whose value is its default has no part in `config.json`
+    and fingerprints: it came later than the models that have none.
     """
 
     dim: int
@@ -184,6 +200,9 @@ class Architecture(_Strict):
     encoder_neighbours: tuple[int, ...] = ()
     decoder_neighbours: tuple[int, ...] = ()
     copying: bool = False
+    delta: DeltaConfig | None = None
+
+    left_out = frozenset({"delta"})  # no field: it has no annotation
 
     def __post_init__(self) -> None:
         _require_types(self)
@@ -307,7 +326,8 @@ class ModelConfig(Architecture):
         )
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, sort_keys=True)
+        set_here = {f.name for f in fields(self) if f.name not in self.left_out or getattr(self, f.name) != f.default}
+        return json.dumps({k: v for k, v in asdict(self).items() if k in set_here}, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:

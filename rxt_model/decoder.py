@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
+from rxt_model.delta.layer import Drive, GatedDelta, MemoryDrive, Recurrence
+from rxt_model.delta.sequences import Sequences
 from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import Copying, CopySource, Pointers, SlotTokens
@@ -23,7 +25,8 @@ if TYPE_CHECKING:  # slow to import, and only needed on a GPU
 class Tokens(NamedTuple):
     """Describes the tokens of a batch. `layout` says which are real. These have `ids` [R], `positions` [R] and rotary
     angles `rope` [R, head_dim / 2]. `mask` is for self-attention (None: plain causal). It comes from the numbers of
-    `documents` [B, T], if tokens have any. `cache` is set during generation."""
+    `documents` [B, T], if tokens have any. `cache` is set during generation, `recurrence` for a model with a Gated
+    DeltaNet."""
 
     layout: Layout
     ids: Tensor
@@ -32,15 +35,24 @@ class Tokens(NamedTuple):
     mask: Tensor | BlockMask | None = None
     documents: Tensor | None = None
     cache: KeyValueCache | None = None
+    recurrence: Recurrence | None = None
 
 
 class DecoderLayer(nn.Module):
-    """A pre-norm layer: causal self-attention, memory read (if stateful), dense or mixture-of-experts feed-forward."""
+    """A pre-norm layer: causal self-attention, memory read (if stateful), dense or mixture-of-experts feed-forward.
+
+    In a model with a Gated DeltaNet, this takes the place of the self-attention of stateful layers."""
 
     def __init__(self, config: Architecture, *, stateful: bool, dense: bool) -> None:
         super().__init__()
         self.attention_norm = norm(config.dim, config.norm_eps)
-        self.attention = SelfAttention(config.dim, config.head_dim, config.decoder_attention, config.norm_eps)
+        if stateful and config.delta is not None:
+            self.attention: SelfAttention | GatedDelta = GatedDelta(
+                config.dim, config.head_dim, config.delta, config.norm_eps
+            )
+            self.memory_drive = MemoryDrive(config.dim, config.head_dim, config.delta)
+        else:
+            self.attention = SelfAttention(config.dim, config.head_dim, config.decoder_attention, config.norm_eps)
         if stateful:
             self.memory_query_norm = norm(config.dim, config.norm_eps)
             self.memory_norm = norm(config.dim, config.norm_eps)
@@ -49,11 +61,15 @@ class DecoderLayer(nn.Module):
         self.feed_forward = SwiGLU(config.dim, config.dense_dim) if dense else MoELayer(config.dim, config.moe)
 
     def forward(
-        self, x: Tensor, tokens: Tokens, memory: tuple[Tensor, Tensor] | None, memory_mask: Tensor | BlockMask | None
+        self,
+        x: Tensor,
+        tokens: Tokens,
+        memory: tuple[Tensor, Tensor] | None,
+        memory_mask: Tensor | BlockMask | None,
+        drive: Drive | None = None,
     ) -> tuple[Tensor, Routing | None]:
         """Map real tokens x [R, d] to [R, d], and return the load of the experts, or None for a dense layer."""
-        normed = self.attention_norm(x)
-        x = x + self.attention(normed, tokens.rope, tokens.layout, tokens.mask, causal=True, cache=tokens.cache)
+        x = x + self._self_attention(self.attention_norm(x), tokens, drive)
         if memory is not None:
             x = x + self.memory_read(self.memory_query_norm(x), tokens.layout, memory, memory_mask, tokens.rope)
         normed = self.feed_forward_norm(x)
@@ -61,6 +77,12 @@ class DecoderLayer(nn.Module):
             update, routing = self.feed_forward(normed)
             return x + update, routing
         return x + self.feed_forward(normed), None
+
+    def _self_attention(self, x: Tensor, tokens: Tokens, drive: Drive | None) -> Tensor:
+        if isinstance(self.attention, SelfAttention):
+            return self.attention(x, tokens.rope, tokens.layout, tokens.mask, causal=True, cache=tokens.cache)
+        assert tokens.recurrence is not None and drive is not None
+        return self.attention(x, tokens.layout, tokens.recurrence.sequences, drive, tokens.cache)
 
 
 class DecoderOutput(NamedTuple):
@@ -122,6 +144,22 @@ class Decoder(nn.Module):
             for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)
         ]
 
+    def drives(self, memory: Tensor, mask: Tensor | None = None) -> list[Drive]:
+        """Return what memory [L, B, S, w] tells the Gated DeltaNet of each stateful layer (none without one). They stay
+        valid for a whole answer. `mask` says what each row may read (`MemoryDrive`)."""
+        return [
+            layer.memory_drive(layer.memory_norm(slots[..., : self.dim]), mask)
+            for layer, slots in zip(self.stateful, memory.unbind(0), strict=True)
+            if isinstance(layer.attention, GatedDelta)
+        ]
+
+    def drives_of_documents(self, memory: Tensor, layout: Layout, sequences: Sequences) -> list[Drive]:
+        """Return the same of documents, from the states [L, B, T, w] of their own tokens."""
+        return [
+            layer.memory_drive.of_documents(layer.memory_norm(layout.pack(states[..., : self.dim])), sequences)
+            for layer, states in zip(self.stateful, memory.unbind(0), strict=True)
+        ]
+
     def source(self, states: Tensor, ids: Tensor, usable: Tensor) -> CopySource | None:
         """Return what can be copied from slots or states [G, M, slot_dim] that hold the tokens `ids` [G, M]. `usable`
         [G or B, M] says which. Return None for a decoder that copies nothing from memory."""
@@ -152,9 +190,11 @@ class Decoder(nn.Module):
                 x = x + layout.pack(self.matching.evidence(matches.matched))
         routing: list[Routing] = []
         middle: list[tuple[Tensor, Tensor] | None] = [*memory] or [None] * len(self.stateful)
-        reads = [None] * len(self.initial) + middle + [None] * len(self.final)
-        for layer, read in zip([*self.initial, *self.stateful, *self.final], reads, strict=True):
-            x, load = layer(x, tokens, read, memory_mask)
+        drives = [None] * len(middle) if tokens.recurrence is None else tokens.recurrence.drives
+        before, after = [None] * len(self.initial), [None] * len(self.final)
+        reads, drives = [*before, *middle, *after], [*before, *drives, *after]
+        for layer, read, drive in zip([*self.initial, *self.stateful, *self.final], reads, drives, strict=True):
+            x, load = layer(x, tokens, read, memory_mask, drive)
             if load is not None:
                 routing.append(load)
         hidden = self.norm(x)

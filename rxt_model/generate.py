@@ -101,8 +101,9 @@ class Decoding:
         self.memory = [] if memory is None else model.decoder.read_projections(memory)
         self.cache = KeyValueCache(len(queries), limit, device)
         self.source = model.source(memory) if isinstance(model, ReactiveTransformer) and memory is not None else None
+        self.drives = [] if memory is None else model.decoder.drives(memory)
         read = mask.to(device) if ragged else None
-        output = model.extend(ids.to(device), self.cache, self.memory, read, self.source)
+        output = model.extend(ids.to(device), self.cache, self.memory, read, self.source, self.drives)
         self.logits = model.logits(output.at(torch.arange(len(queries), device=device), self.cache.lengths - 1))
 
     def opening(self, mode: Literal["fast", "thinking", "auto"]) -> Tensor:
@@ -119,11 +120,12 @@ class Decoding:
         self.logits = self.logits[rows]
         self.cache.keep(rows)
         self.memory = [(keys[rows], values[rows]) for keys, values in self.memory]
+        self.drives = [drive.at(rows) for drive in self.drives]
         self.source = None if self.source is None else CopySource(*(part[rows] for part in self.source))
 
     def step(self, ids: Tensor) -> None:
         """Append one id per row, [B], and predict the next."""
-        output = self.model.extend(ids[:, None], self.cache, self.memory, source=self.source)
+        output = self.model.extend(ids[:, None], self.cache, self.memory, source=self.source, drives=self.drives)
         self.logits = self.model.logits(output.at(slice(None), 0))
 
 

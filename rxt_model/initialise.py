@@ -47,6 +47,7 @@ def start_copying(embedding: nn.Embedding, decoder: Decoder) -> None:
     decoder.head.weight.copy_(0.2 * embedding.weight @ rotation)
     for layer in decoder.stateful:
         attention = layer.memory_read if hasattr(layer, "memory_read") else layer.attention
+        assert isinstance(attention, CrossAttention | SelfAttention), "a Gated DeltaNet stands beside a memory read"
         values = _values(attention)
         values.copy_(random_rotation(values.shape[1])[: values.shape[0]])
         heads = values.unflatten(0, (attention.kv_heads, -1))

@@ -22,10 +22,13 @@ from rxt_model.check import (
     check_memory,
     check_padding,
     check_readable,
+    check_same_documents,
     check_selected,
 )
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
+from rxt_model.delta.layer import Drive, Recurrence
+from rxt_model.delta.sequences import Sequences
 from rxt_model.encoder import Encoder
 from rxt_model.initialise import initialise, start_copying
 from rxt_model.layers.cache import KeyValueCache
@@ -69,9 +72,10 @@ class TokenModel(nn.Module):
         memory: list[tuple[Tensor, Tensor]],
         mask: Tensor | None = None,
         source: CopySource | None = None,
+        drives: list[Drive] | None = None,
     ) -> DecoderOutput:
-        """Decode new ids [B, T]; the cache holds the earlier ones. `memory` and `source` are what can be read and
-        copied.
+        """Decode new ids [B, T]; the cache holds the earlier ones. `memory`, `drives` and `source` are what can be read
+        and copied.
 
         `mask` [B, T] marks the ids to keep; None keeps all. Raises ValueError if padding does not stand on the right.
         """
@@ -81,7 +85,8 @@ class TokenModel(nn.Module):
         layout = Layout.of(ids.shape, mask)
         positions = layout.pack(cache.begin(ids.shape[1]))
         packed = layout.pack(ids)
-        tokens = Tokens(layout, packed, positions, self._rope(positions), cache=cache)
+        recurrence = Recurrence(Sequences.of_rows(layout, positions), drives) if drives else None
+        tokens = Tokens(layout, packed, positions, self._rope(positions), cache=cache, recurrence=recurrence)
         output = self.decoder(self.embedding(packed), tokens, memory, source=source, rows=self._rows(packed))
         cache.advance(ids.shape[1] if mask is None else mask.sum(1))
         return output
@@ -250,9 +255,25 @@ class ReactiveTransformer(TokenModel):
             check_readable(memory_mask, readable)
             visible = memory_mask[:, None, None, :]
         source = None if memory_documents is not None else self.source(memory, memory_ids, memory_mask)
+        tokens = tokens._replace(recurrence=self._recurrence(tokens, memory, memory_mask, memory_documents))
         x = self.embedding(tokens.ids)
         read, rows = self.decoder.read_projections(memory), self._rows(tokens.ids)
         return self.decoder(x, tokens, read, visible, source, rows, selected)
+
+    def _recurrence(
+        self, tokens: Tokens, memory: Tensor, mask: Tensor | None, memory_documents: Tensor | None
+    ) -> Recurrence | None:
+        """Return the sequences of the tokens, and what memory tells the Gated DeltaNet of each, if there is one."""
+        if self.config.delta is None:
+            return None
+        sequences = Sequences.of_documents(tokens.layout, tokens.positions)
+        if memory_documents is None:
+            if mask is None:
+                sequences = sequences._replace(source=sequences.rows // (tokens.layout.rows // memory.shape[1]))
+            return Recurrence(sequences, self.decoder.drives(memory, mask))
+        check_same_documents(tokens.documents, memory_documents)
+        sequences = sequences._replace(source=torch.arange(len(sequences.rows), device=memory.device))
+        return Recurrence(sequences, self.decoder.drives_of_documents(memory, tokens.layout, sequences))
 
     def slot_ids(self, memory: Tensor) -> Tensor | None:
         """Return the token that each slot of the last layer holds, [B, S], and -1 for slots that were never written.

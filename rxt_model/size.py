@@ -9,9 +9,10 @@ from torch import nn
 
 from rxt_model.config import ModelConfig
 from rxt_model.decoder import Decoder, DecoderLayer
+from rxt_model.delta.layer import GatedDelta, MemoryDrive
 from rxt_model.encoder import Encoder
-from rxt_model.flops import Flops, attention_core, weights
-from rxt_model.layers.attention import CrossAttention
+from rxt_model.flops import Flops, attention_core, delta_core, drive_flops, weights
+from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.copying import SlotTokens
 from rxt_model.layers.parts import parts_of
 from rxt_model.layers.runs import LONGEST
@@ -47,7 +48,8 @@ class Part:
 class Size:
     """The sizes of a model. The whole is the last of `parts`. `without_routers` counts the decoder's active parameters
     less those of its routers. The others count values: the short-term `memory` of a conversation, the keys and values
-    of an interaction of full length (`cache`), and those of the memory, projected once per turn (`memory_cache`)."""
+    of an interaction of full length with the states of a Gated DeltaNet (`cache`), and those of the memory, projected
+    once per turn (`memory_cache`)."""
 
     parts: list[Part]
     without_routers: int
@@ -84,23 +86,40 @@ def size_of(config: ModelConfig) -> Size:
         Part("whole with MLM head", count, active, decoder + encoder + write + head),
     ]
     routers = sum(parameters(layer.router) for layer in parts_of(model, MoELayer))
-    per_token = sum(2 * layer.attention.kv_heads * config.head_dim for layer in parts_of(model.decoder, DecoderLayer))
+    attentions = [layer.attention for layer in parts_of(model.decoder, DecoderLayer)]
+    per_token = sum(2 * own.kv_heads * config.head_dim for own in attentions if isinstance(own, SelfAttention))
+    states = sum(own.state_values for own in attentions if isinstance(own, GatedDelta))
     per_slot = sum(layer.memory_read.key_value.out_features for layer in model.decoder.stateful)
-    return Size(parts, parts[1].active - routers, memory.numel(), per_token * length, per_slot * slots)
+    return Size(parts, parts[1].active - routers, memory.numel(), per_token * length + states, per_slot * slots)
 
 
 def decoder_flops(decoder: Decoder, length: int, slots: int) -> Flops:
     """Count one pass over `length` tokens. A token attends to itself, to the tokens before it, and to every slot if the
     decoder has a memory. What a stateless decoder copies and matches is not counted."""
     reads = parts_of(decoder, CrossAttention)
-    causal = sum(attention_core(layer.attention, length, (length + 1) / 2) for layer in parts_of(decoder, DecoderLayer))
+    causal = sum(
+        delta_core(layer.attention, length)
+        if isinstance(layer.attention, GatedDelta)
+        else attention_core(layer.attention, length, (length + 1) / 2)
+        for layer in parts_of(decoder, DecoderLayer)
+    )
+    driven = sum((_driven(drive, length, slots) for drive in parts_of(decoder, MemoryDrive)), Flops(0, 0))
     copying = (
         Flops(0, 0) if decoder.slot_tokens is None else _copying_flops(decoder, decoder.slot_tokens, length, slots)
     )
-    return copying + Flops(
-        2 * length * weights(decoder) + _keys_values_of_slots(reads, length, slots),
-        causal + sum(attention_core(read, length, slots) for read in reads),
+    return (
+        copying
+        + driven
+        + Flops(
+            2 * length * weights(decoder) + _keys_values_of_slots(reads, length, slots),
+            causal + sum(attention_core(read, length, slots) for read in reads),
+        )
     )
+
+
+def _driven(drive: MemoryDrive, length: int, slots: int) -> Flops:
+    """Return what memory costs a Gated DeltaNet, less what its weights would cost if every token met them."""
+    return drive_flops(drive, slots) + Flops(-2 * length * weights(drive), 0)
 
 
 def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots: int) -> Flops:

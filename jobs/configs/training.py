@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -112,7 +112,18 @@ class MlmConfig(TrainingConfig):
         return self
 
 
-class SftConfig(TrainingConfig):
+class TaskConfig(TrainingConfig):
+    """Settings of a stage that may give the two shared experts tasks: the first one for thinking and the answers after
+    it, the second one for fast answers. `task_weight` times the loss of `jobs.training.objectives.balance` is added (0:
+    none). The expert of a task aims at a weight of 1 - `task_smoothing`, averaged over the answer."""
+
+    task_weight: Weight = 0.0
+    task_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
+
+    left_out: ClassVar[frozenset[str]] = frozenset({"task_weight", "task_smoothing"})
+
+
+class SftConfig(TaskConfig):
     """Settings of joint fine-tuning on single interactions."""
 
     loss: JointLossConfig = JointLossConfig()
@@ -151,7 +162,7 @@ class SmatPhase(Config):
     train: Annotated[tuple[Literal["decoder", "memory", "encoder"], ...], Field(min_length=1)]
 
 
-class SmatConfig(ConversationTrainingConfig):
+class SmatConfig(ConversationTrainingConfig, TaskConfig):
     """Settings of supervised memory-aware training. A loss flows back through at most `horizon` memory writes (None:
     all). In every `reading_every`-th step the decoder reads raw states, as in `memory-pretrain` (0: never)."""
 

@@ -13,7 +13,8 @@ from functools import cache
 
 import torch
 
-from rxt_model.config import AttentionConfig, ModelConfig
+from rxt_model.config import AttentionConfig, DeltaConfig, ModelConfig
+from rxt_model.delta.sequences import CHUNK
 from rxt_model.estimate.work import Pass
 from rxt_model.memory.attention import write_class
 
@@ -53,6 +54,16 @@ def attention_values(config: ModelConfig, own: AttentionConfig) -> int:
     return config.dim + 2 * (heads + 2 * values) + 2 * heads + gate
 
 
+def delta_bytes(config: ModelConfig, own: DeltaConfig, width: int) -> int:
+    """Count the bytes that a Gated DeltaNet keeps per token: its input, three times what the convolution maps, what the
+    gate needs, and in fp32 what the rule needs: six pairings within a chunk, thirteen vectors per head, two states per
+    chunk, and numbers of each head."""
+    inner = own.heads * config.head_dim
+    passes = config.dim + 3 * 3 * inner + 3 * inner
+    rule = 13 * inner + 2 * inner * config.head_dim // CHUNK + own.heads * (6 * CHUNK + 16)
+    return passes * width + rule * SINGLE
+
+
 def read_values(config: ModelConfig, own: AttentionConfig) -> int:
     """Count the values that a memory read keeps per token: its input, queries packed and padded, and output twice."""
     return config.dim + 4 * own.query_heads * config.head_dim
@@ -74,11 +85,15 @@ def expert_bytes(config: ModelConfig, width: int) -> int:
 
 def decoder_layer_bytes(config: ModelConfig, width: int, *, reads: bool, dense: bool) -> int:
     """Count the bytes that a decoder layer keeps per token, with the inputs of its norms."""
-    values = config.dim + attention_values(config, config.decoder_attention)
-    values += config.dim + read_values(config, config.cross_attention) if reads else 0
+    if reads and config.delta is not None:
+        own, heads = delta_bytes(config, config.delta, width), 0
+    else:
+        heads = config.decoder_attention.query_heads
+        own = attention_values(config, config.decoder_attention) * width
+    values = config.dim + (config.dim + read_values(config, config.cross_attention) if reads else 0)
     values += config.dim + (feed_forward_values(config.dim, config.dense_dim) if dense else 0)
-    heads = config.decoder_attention.query_heads + (config.cross_attention.query_heads if reads else 0)
-    return values * width + SINGLE * heads + (0 if dense else expert_bytes(config, width))
+    heads += config.cross_attention.query_heads if reads else 0
+    return own + values * width + SINGLE * heads + (0 if dense else expert_bytes(config, width))
 
 
 def encoder_layer_bytes(config: ModelConfig, width: int) -> int:
@@ -135,7 +150,9 @@ def _memory(config: ModelConfig, one: Pass, width: int) -> int:
         return layers * one.sequences * _written(config, one.length) * width
     if one.part == "decoder" and one.reads:
         keys_values = 2 * config.cross_attention.kv_heads * config.head_dim
-        return layers * one.memories * one.reads * (2 * config.dim + config.slot_dim + keys_values) * width
+        driving = 0 if config.delta is None else 5 * config.delta.heads * config.head_dim * SINGLE
+        of_row = (2 * config.dim + config.slot_dim + keys_values) * width + driving
+        return layers * one.memories * one.reads * of_row
     return 0
 
 

@@ -25,12 +25,14 @@ class KeyValueCache:
         self.mask: Tensor | None = None
         self._held: dict[object, tuple[Tensor, ...]] = {}
         self._made: dict[object, tuple[tuple[int, ...], Tensor]] = {}
+        self._states: dict[object, tuple[Tensor, ...]] = {}
 
     @property
     def nbytes(self) -> int:
         """The bytes of all that is held."""
         made = (part for _, part in self._made.values())
-        return sum(part.nbytes for parts in (*self._held.values(), made) for part in parts)
+        every = (*self._held.values(), *self._states.values(), made)
+        return sum(part.nbytes for parts in every for part in parts)
 
     def begin(self, tokens: int) -> Tensor:
         """Prepare for `tokens` new tokens per row, and return their positions [B, tokens].
@@ -64,6 +66,14 @@ class KeyValueCache:
             self._made[key] = sizes, make()
         return self._made[key][1]
 
+    def hold(self, layer: object, *parts: Tensor) -> None:
+        """Replace the state [B, ..] of a recurrent layer, whose size does not grow."""
+        self._states[layer] = parts
+
+    def state(self, layer: object) -> tuple[Tensor, ...] | None:
+        """Return what the layer held last, or None at the first call."""
+        return self._states.get(layer)
+
     def advance(self, counts: Tensor | int) -> None:
         """Let each row keep the first `counts` [B] of the tokens just added."""
         self.lengths = self.lengths + counts
@@ -72,6 +82,7 @@ class KeyValueCache:
         """Hold these rows of the batch alone, in this order."""
         self.lengths = self.lengths[rows]
         self._held = {layer: tuple(part[rows] for part in parts) for layer, parts in self._held.items()}
+        self._states = {layer: tuple(part[rows] for part in parts) for layer, parts in self._states.items()}
         self._made = {key: (tuple(sizes[row] for row in rows), made[rows]) for key, (sizes, made) in self._made.items()}
 
     def _roomy(self, held: Tensor) -> Tensor:

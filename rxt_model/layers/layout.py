@@ -32,6 +32,12 @@ class Layout(NamedTuple):
             x = x.new_zeros(self.rows * self.length, *x.shape[1:]).index_copy(0, self.index, x)
         return x.unflatten(0, (self.rows, self.length))
 
+    def counts(self, x: Tensor) -> Tensor:
+        """Return the number of real tokens of each row [rows], on the device of x."""
+        if self.index is None:
+            return torch.full((self.rows,), self.length, device=x.device)
+        return torch.bincount(self.index // self.length, minlength=self.rows)
+
 
 def pad_rows(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
     """Put lists of ids into one batch: ids [B, T] with `pad` on the right, and the mask of real tokens [B, T]."""

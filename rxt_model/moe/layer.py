@@ -17,12 +17,14 @@ from rxt_model.moe.router import router_logits, select
 
 class Routing(NamedTuple):
     """The load of one layer: assignments per expert [E]; sum of router probabilities per expert [E]; tokens routed [];
-    and `z` [], the squared log-sum-exp of the router's logits, summed over the tokens."""
+    and `z` [], the squared log-sum-exp of the router's logits, summed over the tokens. `shared` [tokens, N_s] are the
+    weights of the shared experts, if a gate gives them any."""
 
     assignments: Tensor
     probabilities: Tensor
     tokens: Tensor
     z: Tensor
+    shared: Tensor | None = None
 
 
 class Experts(nn.Module):
@@ -56,14 +58,16 @@ class SharedExperts(nn.Module):
         self.gate = nn.Linear(dim, config.shared_experts, bias=False) if config.shared_experts > 1 else None
         self.bias = None if own else nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map real tokens x [N, d] to [N, d], and return the weights of the experts [N, N_s] if there is a gate."""
+        weights = None
         if self.gate is None:
             y = self.experts[0](x)
         else:
             weights = self.gate(x).softmax(-1)
             first, *others = (expert(x) * weights[:, i : i + 1] for i, expert in enumerate(self.experts))
             y = sum(others, first)
-        return y if self.bias is None else y + self.bias
+        return y if self.bias is None else y + self.bias, weights
 
 
 class MoELayer(nn.Module):
@@ -88,10 +92,12 @@ class MoELayer(nn.Module):
         y, counts, selection = self.routed(x)
         if self.bias is not None:
             y = y + self.bias
+        weights = None
         if self.shared is not None:
-            y = y + self.shared(x)
+            shared, weights = self.shared(x)
+            y = y + shared
         tokens = torch.full((), float(x.shape[0]), device=x.device)
-        return y, Routing(counts.float(), selection.mass, tokens, selection.log_total.square().sum())
+        return y, Routing(counts.float(), selection.mass, tokens, selection.log_total.square().sum(), weights)
 
     def routed(self, x: Tensor) -> tuple[Tensor, Tensor, Selection]:
         """Return the output of the routed experts for x [N, d], the assignments of each [E], and the selection."""

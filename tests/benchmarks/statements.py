@@ -98,6 +98,20 @@ def reading_step() -> str:
 
 
 @statement
+def delta_step() -> str:
+    found = [newest("delta_step", case="delta", length=length) for length in (1024, 8192)]
+    checks = (
+        f"{verdict(line['to_attention'] <= line['target'])}: at {line['length']:,} tokens at most {line['target']} "
+        f"times the attention: {line['to_attention']:.2f}"
+        for line in found
+    )
+    return (
+        "CPU time of a memory-driven Gated DeltaNet, forward and backward, beside that of the gated attention that it "
+        f"replaces {source('delta_step', *found)}:\n\n" + "\n".join(f"- {check}" for check in checks)
+    )
+
+
+@statement
 def kernel_report() -> str:
     found = {line["kernel"]: line for line in lines("kernel_report")}.values()
     broken = [line["kernel"] for line in found if line["broken"]]

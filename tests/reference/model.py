@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rxt_model.config import ModelConfig
 from tests.reference import memory as memory_equations
+from tests.reference.delta import gated_delta
 from tests.reference.layers import (
     Load,
     State,
@@ -62,12 +63,15 @@ def decode(
     for kind, i in layers:
         own = part(state, f"decoder.{kind}.{i}")
         n = rms_norm(part(own, "attention_norm"), h, eps)
-        h = h + self_attention(
-            part(own, "attention"), n, config.decoder_attention, range(len(ids)), config.rope_base, causal=True
-        )
-        if kind == "stateful":
+        slots = rms_norm(part(own, "memory_norm"), memory[i], eps) if kind == "stateful" else None
+        if slots is not None and config.delta is not None:
+            h = h + gated_delta(part(own, "attention"), part(own, "memory_drive"), n, slots, config.delta, eps)
+        else:
+            h = h + self_attention(
+                part(own, "attention"), n, config.decoder_attention, range(len(ids)), config.rope_base, causal=True
+            )
+        if slots is not None:
             n = rms_norm(part(own, "memory_query_norm"), h, eps)
-            slots = rms_norm(part(own, "memory_norm"), memory[i], eps)
             given = (part(own, "memory_read"), n, slots, config.cross_attention, config.rope_base, range(len(ids)))
             h = h + cross_attention(*given)
             if reads is not None:

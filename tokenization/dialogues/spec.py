@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tokenization.settings import Settings, require, require_fractions
 
@@ -58,7 +58,9 @@ class DialogueSpec(Settings):
     plain: float = 0.0
     scenes: float = 0.0
     characters: int = 130
-    tools: float = field(default=0.0, metadata={"absent_at_default": True})
+    tools: float = 0.0
+
+    left_out = frozenset({"tools"})  # no field: it has no annotation; see pipelines.fingerprint
 
     def __post_init__(self) -> None:
         for name in ("turns", "facts"):

@@ -34,7 +34,9 @@ from jobs.training.objectives.global_sums import global_sum
 from jobs.training.optimizers.stage import StageOptimizer
 from jobs.training.passes import forward_backward
 from jobs.training.rank import spread
+from rxt_model.delta.layer import MemoryDrive
 from rxt_model.files.checkpoint import save_pretrained
+from rxt_model.layers.parts import parts_of
 from tokenization.files import storage
 
 
@@ -119,6 +121,7 @@ class Learner:
             encoder = self.model.encoder
             for layer in (*self.model.decoder.stateful, *(encoder.layers if encoder.reads_memory else ())):
                 parts += [layer.memory_read, layer.memory_query_norm, layer.memory_norm]
+            parts += parts_of(self.model.decoder, MemoryDrive)
         return [*parts, self.model.encoder] if passed == 2 else parts
 
     def batches(self, trajectories: Sequence[Trajectory]) -> list[ReplayBatch]:

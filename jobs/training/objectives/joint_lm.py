@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jobs.configs.training import PretrainConfig, SftConfig
-from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.balance import Tasks, routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from rxt_model.losses import cross_entropy, following
 from rxt_model.model import ReactiveTransformer
@@ -57,7 +57,7 @@ class JointLM(Objective[ReactiveTransformer]):
         )
         lm = following(model.decoder.head, output, ids, supervised, self.config.head_z_weight)
 
-        routing, routing_metrics = routing_loss(output.routing, self.config)
+        routing, routing_metrics = routing_loss(output.routing, self.config, Tasks.of(ids, real, tokens))
         loss = (
             weights.decoder_weight * lm.loss / global_count(lm.count)
             + weights.mlm_weight * mlm.loss / global_count(mlm.count)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from jobs.configs.training import SmatConfig, SmatPhase
 from jobs.training.batching.batches import DECODED
-from jobs.training.objectives.balance import routing_loss
+from jobs.training.objectives.balance import Tasks, routing_loss
 from jobs.training.objectives.base import Objective, StepContext, global_count, metric, token_metrics
 from jobs.training.objectives.collapse import rank_metrics
 from jobs.training.objectives.naming import naming_loss
@@ -71,7 +71,8 @@ class Smat(Objective[ReactiveTransformer]):
         lm = following(model.decoder.head, output, asked, supervised, self.config.head_z_weight)
         of_row = (rows // present.shape[1])[:, None].expand_as(flat)
         naming, named = naming_loss(model, states[flat_real], flat[flat_real], of_row[flat_real], batch, context)
-        routing, routing_metrics = routing_loss(output.routing, self.config)
+        tasks = Tasks.of(asked, asked_real, model.config.tokens)
+        routing, routing_metrics = routing_loss(output.routing, self.config, tasks)
         turn = (decoded % present.shape[1]).repeat_interleave(supervised.sum(1))
         hits = torch.stack((lm.right, torch.ones_like(lm.right)), 1).float()
         # one metric per turn of the phase, even if this rank's conversations are shorter: all ranks need the same names

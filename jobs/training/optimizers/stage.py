@@ -125,12 +125,12 @@ def _copies(gradient: Tensor) -> int:
 
 def _kinds(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """The hidden matrices, also stacked; the other matrices, which are heads with a row per token and those with a side
-    of 1; and what does not decay: vectors, scalars, stacks of one vector per slot or expert, and embeddings."""
+    of 1; and what does not decay: vectors, scalars, stacks of one vector per slot, expert or channel, embeddings."""
     embeddings = [part for part in module.modules() if isinstance(part, nn.Embedding)]
     vocabularies = {part.num_embeddings for part in embeddings}
     hidden, other, plain = [], [], []
     for name, parameter in module.named_parameters():
-        vectors = parameter.dim() < 2 or name.endswith(("slot_identity", "b_in", "b_out"))
+        vectors = parameter.dim() < 2 or name.endswith(("slot_identity", "b_in", "b_out", ".conv"))
         if vectors or any(parameter is part.weight for part in embeddings):
             plain.append(parameter)
         elif parameter.shape[0] in vocabularies or 1 in parameter.shape[-2:]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
+from rxt_model.config import AttentionConfig, DeltaConfig, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.estimate.activations import activation_bytes, expert_bytes
 from rxt_model.estimate.work import Pass
 from rxt_model.family import BETA, FAMILY
@@ -98,8 +98,14 @@ def test_an_encoder_pass(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"initial_layers": 0, "dense_dim": 0}, {"moe": MoEConfig(experts=4, top_k=3, expert_dim=32)}],
-    ids=["beta", "stateful", "more-experts"],
+    [
+        {},
+        {"initial_layers": 0, "dense_dim": 0},
+        {"moe": MoEConfig(experts=4, top_k=3, expert_dim=32)},
+        {"delta": DeltaConfig(4)},
+        {"delta": DeltaConfig(8, kernel=2), "heads": 16, "initial_layers": 0, "dense_dim": 0},
+    ],
+    ids=["beta", "stateful", "more-experts", "delta", "delta-alone"],
 )
 def test_a_decoder_pass(changes):
     c = config(**changes)

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from rxt_model.baseline import StatelessDecoder, matching_config
-from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig
+from rxt_model.config import AttentionConfig, DeltaConfig, MemoryConfig, ModelConfig
 from rxt_model.decoder import DecoderLayer
 from rxt_model.family import FAMILY
 from rxt_model.layers.parts import SwiGLU
@@ -146,6 +146,10 @@ def expected_parts(c: ModelConfig) -> dict[str, int]:
     layers = c.initial_layers + c.stateful_layers + c.final_layers
     decoder = layers * (attention(c.decoder_attention) + 2 * d)
     decoder += c.stateful_layers * (attention(c.cross_attention) + 2 * d)
+    if c.delta is not None:
+        h, inner = c.delta.heads, c.delta.heads * dh
+        delta = d * (4 * inner + 2 * h) + 3 * inner * c.delta.kernel + h + dh + inner * d
+        decoder += c.stateful_layers * (delta + 2 * d * inner + 3 * d * h + 2 * h - attention(c.decoder_attention))
     decoder += min(1, c.initial_layers) * swiglu(c.dense_dim, True) + (layers - min(1, c.initial_layers)) * moe
     decoder += c.vocab_size * (d + 1) + d * (2 if c.head_norm == "layer" else 1)
     encoder = attention(c.encoder_attention) + swiglu(c.encoder_dim, True) + 2 * d
@@ -194,6 +198,8 @@ def expected_parts(c: ModelConfig) -> dict[str, int]:
         dict(head_norm="layer"),
         dict(encoder_neighbours=(1, 2, -1)),
         dict(decoder_neighbours=(1,)),
+        dict(delta=DeltaConfig(3)),
+        dict(delta=DeltaConfig(8, kernel=2)),
         *(
             dict(moe=replace(small_config().moe, **changes))
             for changes in (
@@ -238,6 +244,8 @@ VARIANTS = [
     dict(moe=replace(small_config().moe, bias="expert"), initial_layers=0),
     dict(memory=MemoryConfig(slots=6, variant="selective"), encoder_neighbours=(1, 2, -1), decoder_neighbours=(1, 2)),
     dict(memory=MemoryConfig(slots=6, variant="selective"), copying=True),
+    dict(delta=DeltaConfig(3)),
+    dict(delta=DeltaConfig(3), length=140, memory=MemoryConfig(slots=40, variant="simple")),
 ]
 
 
@@ -257,6 +265,7 @@ def test_flops_equal_those_that_torch_counts(changes):
         "MLM head": lambda: model.mlm_head(encoded[-1]),
     }
     layers = c.initial_layers + c.stateful_layers + c.final_layers
+    layers -= 0 if c.delta is None else c.stateful_layers  # these see no token twice
     unseen = 4 * layers * c.decoder_attention.query_heads * c.head_dim * (c.length - 1) / 2
     unseen += (c.dim + 2 * c.signature_dim + 1 if c.copying else 0) * (c.length - 1)
     # output biases of experts are added by a product with the shares of the experts
@@ -295,5 +304,7 @@ def test_what_a_conversation_holds_is_what_the_model_makes():
     assert size.memory == memory.numel()
     assert size.memory_cache == sum(k.numel() + v.numel() for k, v in model.decoder.read_projections(memory))
     assert size.cache == 5 * 2 * c.decoder_attention.kv_heads * c.head_dim * c.length
+    delta = small_config(delta=DeltaConfig(3, kernel=4))
+    assert size_of(delta).cache == 2 * 2 * 8 * delta.length + 2 * (3 * 8 * 8 + 3 * 3 * 24)
     beta = size_of(BETA)
     assert (beta.memory, beta.cache) == (44_040_192, 25 * 2 * 4 * 32 * 8192)

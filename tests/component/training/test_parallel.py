@@ -26,7 +26,8 @@ from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.smat import Smat
 from jobs.training.optimizers.stage import StageOptimizer
 from rxt_model.baseline import StatelessDecoder
-from rxt_model.config import ConfigError, MemoryConfig, MoEConfig
+from rxt_model.config import ConfigError, DeltaConfig, MemoryConfig, MoEConfig
+from rxt_model.memory.registry import WRITES
 from rxt_model.model import seeded
 from rxt_model.moe.expert_parallel import SpreadExperts, check_degree
 from rxt_model.moe.layer import Experts
@@ -51,6 +52,8 @@ CASES = {
         "smat-competitive": ("competitive", BLOCK),
         "smat-gated": ("gated", RECOMPUTED),
         "joint": ("joint", dict(shard="root")),
+        "joint-delta": ("joint-delta", BLOCK),
+        "smat-delta": ("delta", EXPERTS | RECOMPUTED),
         "smat-selective": ("selective", RECOMPUTED),
         "smat-selective-experts": ("selective", EXPERTS),
         "reading": ("reading", BLOCK),
@@ -69,7 +72,7 @@ CASES = {
         "replicas-experts": ("selective", EXPERTS | dict(replicas=2)),
     },
 }
-ROWS = ("joint", "baseline")  # are trained on single interactions
+ROWS = ("joint", "joint-delta", "baseline")  # are trained on single interactions
 # balanced; all rows to the experts of rank 0; one rank without rows; nothing at all for rank 1's experts or from it
 ROUTES = [
     [[2, 2, 2, 2], [1, 3, 2, 2]],
@@ -90,12 +93,15 @@ def objective_of(kind):
     if kind == "baseline":
         return NextToken(seeded(lambda: StatelessDecoder(toy_config()), 0), OptimisationConfig())
     common = dict(steps=99, batch_size=4)
-    if kind == "joint":
-        return JointLM(toy_model(), SftConfig(loss=JointLossConfig(mlm_probability=0.5), **common))
-    written = kind in ("competitive", "gated", "selective")
-    variant = kind if written else kind.partition("-")[2] or "competitive"
+    delta = DeltaConfig(2) if "delta" in kind else None
+    if kind in ROWS:
+        return JointLM(toy_model(delta=delta), SftConfig(loss=JointLossConfig(mlm_probability=0.5), **common))
+    written = kind in ("competitive", "gated", "selective", "delta")
+    variant = kind if kind in WRITES else kind.partition("-")[2] or "competitive"
     names = variant == "selective"
-    model = toy_model(memory=MemoryConfig(slots=4, variant=variant), encoder_neighbours=(1, -1), copying=names)
+    model = toy_model(
+        memory=MemoryConfig(slots=4, variant=variant), encoder_neighbours=(1, -1), copying=names, delta=delta
+    )
     if written:
         parts = ("decoder", "memory", "encoder")
         phases = (SmatPhase(until=1, turns=1, train=parts), SmatPhase(until=99, turns=TURNS, train=parts))

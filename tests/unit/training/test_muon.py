@@ -6,7 +6,7 @@ import torch
 from jobs.configs.training import OptimizerConfig
 from jobs.training.optimizers.muon import Muon, orthogonal
 from jobs.training.optimizers.stage import StageOptimizer
-from rxt_model.config import MemoryConfig, MoEConfig
+from rxt_model.config import DeltaConfig, MemoryConfig, MoEConfig
 from tests.support.training_toys import toy_model
 
 SHAPES = [(6, 6), (5, 12), (12, 5), (3, 8, 4), (3, 4, 8)]
@@ -58,7 +58,8 @@ def test_singular_values_come_near_one_and_zeros_stay():
 def test_muon_gets_the_hidden_matrices_alone():
     moe = MoEConfig(experts=4, top_k=2, expert_dim=8, bias="expert")
     copying = toy_model(memory=MemoryConfig(slots=4, variant="selective"), copying=True)
-    models = torch.nn.ModuleDict({"experts": toy_model(moe=moe), "copying": copying})
+    delta = toy_model(delta=DeltaConfig(2))
+    models = torch.nn.ModuleDict({"experts": toy_model(moe=moe), "copying": copying, "delta": delta})
     optimizer = StageOptimizer(models, OptimizerConfig(matrices="muon"), 1)
     names = {name for name, p in models.named_parameters() if p in optimizer.muon.state}
     others = {name for name, _ in models.named_parameters()} - names
@@ -66,6 +67,7 @@ def test_muon_gets_the_hidden_matrices_alone():
         "copying.encoder.layers.0.attention.project.weight",
         "copying.decoder.stateful.0.memory_read.out.weight",
         "copying.mlm_head.dense.weight",
+        "delta.decoder.stateful.0.memory_drive.key_value.weight",
         "experts.decoder.final.0.feed_forward.experts.w_in",
         "experts.decoder.final.0.feed_forward.router.weight",
     }
@@ -77,6 +79,7 @@ def test_muon_gets_the_hidden_matrices_alone():
         "experts.decoder.final.0.feed_forward.experts.b_in",
         "experts.memory_attention.layers.0.slot_identity",
         "experts.decoder.norm.weight",
+        "delta.decoder.stateful.0.attention.conv",
     }
     assert not StageOptimizer(copying, OptimizerConfig(), 1).muon.state
 
