@@ -224,6 +224,7 @@ def chat(
     example: Annotated[
         list[str] | None, typer.Option("--example", metavar="LANG", help="Say generated things; repeatable.")
     ] = None,
+    long: Annotated[bool, typer.Option("--long", help="Keep all turns; each answer reads those that match.")] = False,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> int:
@@ -240,7 +241,7 @@ def chat(
     model, tokenizer = session.model(stage)
     from pipelines.chat import chat as start_chat
 
-    return start_chat(model, tokenizer, session.header, prompt or (), examples)
+    return start_chat(model, tokenizer, session.header, prompt or (), examples, long=long)
 
 
 @app.command("own-words")

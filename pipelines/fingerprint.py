@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rxt_model.config import is_omitted
+
 
 def plain(value: Any, where: str = "value") -> Any:
     """The value as None, bool, int, float, str, lists and dicts with text keys. Raises TypeError for anything else, as
@@ -26,7 +28,8 @@ def plain(value: Any, where: str = "value") -> Any:
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
+        written = (f for f in fields(value) if not is_omitted(value, f))
+        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in written}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):

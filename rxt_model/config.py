@@ -6,7 +6,7 @@ This module imports no torch, because planning a run reads it.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,6 +14,10 @@ from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
 STEM_LETTERS = 5
 """Letters of a stem (`layers.stems`)."""
+
+LATER = {"omitted": "default"}
+"""Marks a field that came after models were made: it is written down only if it differs from its default. So files and
+fingerprints of models without it stay as they are."""
 
 
 class ConfigError(ValueError):
@@ -102,6 +106,23 @@ class MoEConfig(_Strict):
 
 
 @dataclass(frozen=True)
+class FragmentsConfig(_Strict):
+    """Mixture-of-Memory: every interaction is kept beside the slots, as a fragment of at most `size` tokens per layer.
+    For each query, the slots hold the `recent` newest interactions, and `loaded` others that match the query
+    (`memory.fragments`)."""
+
+    size: int = 48
+    loaded: int = 2
+    recent: int = 1
+
+    def __post_init__(self) -> None:
+        _require_types(self, "memory.fragments.")
+        for name in ("size", "loaded"):
+            _require(getattr(self, name) > 0, f"memory.fragments.{name}", getattr(self, name), "must be positive")
+        _require(self.recent >= 0, "memory.fragments.recent", self.recent, "must not be negative")
+
+
+@dataclass(frozen=True)
 class MemoryConfig(_Strict):
     """Short-term memory. Every stateful layer has `slots` slots and a network that writes them.
 
@@ -113,6 +134,8 @@ class MemoryConfig(_Strict):
     `gate` names the input of the residual gate. `gate_init` is its initial weight (elementwise) or logit (static,
     linear).
     `init_std`: a conversation starts from slots drawn from N(0, init_std^2). The Alpha card has 0.02.
+    `fragments`: how a conversation keeps what its slots do not hold (None: not at all). Weights and training are the
+    same with and without.
     """
 
     slots: int
@@ -124,6 +147,7 @@ class MemoryConfig(_Strict):
     gate_init: float = 3.0
     init_std: float = 0.02
     exclude_self: bool = False
+    fragments: FragmentsConfig | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         _require_types(self, "memory.")
@@ -219,6 +243,15 @@ class Architecture(_Strict):
         _require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
         rule = f"must be false with dim = {self.dim}: copying needs a width that 4 divides"
         _require(not self.copying or self.dim % 4 == 0, "copying", self.copying, rule)
+        rule = "must be null without copying: queries find fragments by the words that slots carry for a copying head"
+        _require(self.memory.fragments is None or self.copying, "memory.fragments", self.memory.fragments, rule)
+        rule = "must be null with encoder_memory_attention: an interaction is encoded alone"
+        _require(
+            self.memory.fragments is None or self.encoder_memory_attention is None,
+            "memory.fragments",
+            self.memory.fragments,
+            rule,
+        )
         _require(
             self.stateful_layers % self.memory.groups == 0,
             "memory.groups",
@@ -307,12 +340,24 @@ class ModelConfig(Architecture):
         )
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, sort_keys=True)
+        return json.dumps(_record(self), indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Read `config.json`. Raises ConfigError if a key is unknown or missing, or if a value has the wrong type."""
         return _build(cls, json.loads(text), "config.json")
+
+
+def is_omitted(value: object, field_: Field) -> bool:
+    """Whether a field of a dataclass is left out where it is written down (`LATER`)."""
+    return field_.metadata.get("omitted") == "default" and getattr(value, field_.name) == field_.default
+
+
+def _record(value: object) -> Any:
+    """Return a dataclass as dicts, with those of its fields that are written down."""
+    if not is_dataclass(value):
+        return value
+    return {f.name: _record(getattr(value, f.name)) for f in fields(value) if not is_omitted(value, f)}
 
 
 def _build(cls: type, values: object, where: str) -> Any:

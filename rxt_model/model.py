@@ -32,7 +32,7 @@ from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.marks import edges, mark_table, no_spelling
+from rxt_model.layers.marks import QueryWords, edges, mark_table, no_spelling, words
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
@@ -253,6 +253,13 @@ class ReactiveTransformer(TokenModel):
         x = self.embedding(tokens.ids)
         read, rows = self.decoder.read_projections(memory), self._rows(tokens.ids)
         return self.decoder(x, tokens, read, visible, source, rows, selected)
+
+    def query_words(self, ids: Tensor) -> QueryWords:
+        """Return the words of one query in each row of ids [B, T] without padding. Only for a model with a copying
+        head."""
+        rows = self._rows(ids)
+        assert rows is not None, "only a model with a copying head knows words"
+        return words(rows[..., self.config.signature_dim :], ids == self.config.tokens.bos)
 
     def slot_ids(self, memory: Tensor) -> Tensor | None:
         """Return the token that each slot of the last layer holds, [B, S], and -1 for slots that were never written.
