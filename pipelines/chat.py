@@ -152,7 +152,7 @@ def open_chat(model_artifact: Artifact, tokenizer_artifact: Artifact, long: bool
             model.config = replace(model.config, memory=memory)
         except ConfigError as error:
             raise ChatError(
-                f"{model_uri(model_artifact)}: this model cannot keep all turns: {error}", Chat()
+                f"{model_uri(model_artifact)}: this model cannot keep all turns: {error}", Chat(model_artifact.stage)
             ) from error
     return ChatSession(model, tokenizer)
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from rxt_model.config import is_omitted
+from rxt_model.files.record import written_fields
 
 
 def plain(value: Any, where: str = "value") -> Any:
@@ -28,8 +28,7 @@ def plain(value: Any, where: str = "value") -> Any:
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):
-        written = (f for f in fields(value) if not is_omitted(value, f))
-        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in written}
+        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in written_fields(value)}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):

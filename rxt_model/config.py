@@ -6,18 +6,15 @@ This module imports no torch, because planning a run reads it.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from rxt_model.files.record import LATER, record
 from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
 STEM_LETTERS = 5
 """Letters of a stem (`layers.stems`)."""
-
-LATER = {"omitted": "default"}
-"""Marks a field that came after models were made: it is written down only if it differs from its default. So files and
-fingerprints of models without it stay as they are."""
 
 
 class ConfigError(ValueError):
@@ -340,24 +337,12 @@ class ModelConfig(Architecture):
         )
 
     def to_json(self) -> str:
-        return json.dumps(_record(self), indent=2, sort_keys=True)
+        return json.dumps(record(self), indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Read `config.json`. Raises ConfigError if a key is unknown or missing, or if a value has the wrong type."""
         return _build(cls, json.loads(text), "config.json")
-
-
-def is_omitted(value: object, field_: Field) -> bool:
-    """Whether a field of a dataclass is left out where it is written down (`LATER`)."""
-    return field_.metadata.get("omitted") == "default" and getattr(value, field_.name) == field_.default
-
-
-def _record(value: object) -> Any:
-    """Return a dataclass as dicts, with those of its fields that are written down."""
-    if not is_dataclass(value):
-        return value
-    return {f.name: _record(getattr(value, f.name)) for f in fields(value) if not is_omitted(value, f)}
 
 
 def _build(cls: type, values: object, where: str) -> Any:
