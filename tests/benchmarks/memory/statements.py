@@ -242,7 +242,7 @@ def long_memory() -> str:
          str(line["n"]))
         for (told, memory, arm), line in found.items()
     ]  # fmt: skip
-    own = newest("long_memory", memory="fragments", by="all", arm="rxt")
+    own = found[max(cells), "fragments", "rxt"]
     return (
         f"A model of `tiny`, trained with seed {own['training_seed']} by the code of `{own['artifact_commit'][:7]}` "
         f"without fragments, has {own['slots']} slots. They are written alone, or loaded from fragments "
