@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from io import TextIOWrapper
 
 from safetensors import SafetensorError
@@ -22,6 +23,7 @@ from jobs.tools.loop import SaidPiece, ToolAnswered, converse
 from jobs.tools.toolbox import Toolbox
 from pipelines.guard.terminal import printable, say
 from pipelines.tool_lines import line_of
+from rxt_model.config import ConfigError, FragmentsConfig
 from rxt_model.generate import stream
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
@@ -97,7 +99,9 @@ class ChatSession:
         ids: list[int] = []
         shown = ""
         try:
-            for token in stream(self.model, before.memory, query, max(1, self.model.config.length - len(query))):
+            for token in stream(
+                self.model, before.read(self.model, query), query, max(1, self.model.config.length - len(query))
+            ):
                 ids.append(token)
                 # The bytes of one character may be spread over tokens: hold back what is not a character yet.
                 text = decode_answer(self.tokenizer, ids).rstrip(INCOMPLETE)
@@ -112,15 +116,19 @@ class ChatSession:
     def describe(self) -> str:
         """A table of the memory: one row per layer. A model that copies also says which words of each turn it holds."""
         state = self.state
-        layers, _, slots, width = state.memory.shape
-        norms, changes = _norms(state.memory), _norms(state.memory - self._before.memory)
+        memory, before = state.read(self.model), self._before.read(self.model)
+        layers, _, slots, width = memory.shape
+        norms, changes = _norms(memory), _norms(memory - before)
+        store = state.fragments
         rows = [
             f"turns {state.turns}   layers {layers}   slots {slots} x {width}",
             "layer     norm   changed by the last write",
         ]
+        if store is not None:
+            rows.insert(1, f"all turns are kept, {store.nbytes / 2**20:.1f} MiB; slots are loaded for each message")
         for layer, (norm, change) in enumerate(zip(norms, changes, strict=True)):
             rows.append(f"{layer:5d} {norm:8.2f}   {change:8.2f}  {change / norm if norm else math.nan:5.0%}")
-        held = self.model.slot_ids(state.memory)
+        held = self.model.slot_ids(memory)
         if held is not None:
             words, others = held_words(self.tokenizer, held[0].tolist(), self._turns)
             rows.append("words that it holds (…: a part of a word that it does not hold)")
@@ -140,15 +148,24 @@ class ChatSession:
         self._state.set_result(state)
 
 
-def open_chat(model_artifact: Artifact, tokenizer_artifact: Artifact) -> ChatSession:
-    """Open the model of a stage and its tokenizer. Raises StageError if one of their files is missing or damaged, if
-    they do not belong together, or if the model has no memory."""
+def open_chat(model_artifact: Artifact, tokenizer_artifact: Artifact, long: bool = False) -> ChatSession:
+    """Open the model of a stage and its tokenizer. A `long` conversation keeps all turns, also if the model's config
+    has no `memory.fragments`. Raises StageError if one of their files is missing or damaged, if they do not belong
+    together, or if the model has no memory, or none that can keep all turns."""
     model, tokenizer = open_model(model_artifact), open_tokenizer(tokenizer_artifact)
     require_tokenizer(model.config.tokenizer_digest, model_uri(model_artifact), tokenizer)
     if not isinstance(model, ReactiveTransformer):
         raise ChatError(
             f"{model_uri(model_artifact)} is a stateless baseline: it has no memory to talk to", Chat("smat")
         )
+    if long and model.config.memory.fragments is None:
+        try:
+            memory = replace(model.config.memory, fragments=FragmentsConfig())
+            model.config = replace(model.config, memory=memory)
+        except ConfigError as error:
+            raise ChatError(
+                f"{model_uri(model_artifact)}: this model cannot keep all turns: {error}", Chat(model_artifact.stage)
+            ) from error
     return ChatSession(model, tokenizer)
 
 
@@ -160,8 +177,10 @@ def chat(
     examples: Sequence[Language] = (),
     documents: str | None = None,
     seed: int | None = None,
+    long: bool = False,
 ) -> int:
-    """Talk on the terminal to the model, and return the exit code. Prints `header` first.
+    """Talk on the terminal to the model, and return the exit code. Prints `header` first. A `long` conversation keeps
+    all turns.
 
     `examples` plays a drawn conversation in each language, `prompts` what was given; with neither, standard input is
     read until it ends. The model may look things up in the files at `documents`. `seed` draws the examples; None draws
@@ -171,7 +190,7 @@ def chat(
         if isinstance(standard, TextIOWrapper):
             standard.reconfigure(encoding="utf-8", errors="replace")
     passages = read_documents(documents) if documents else []
-    session = open_chat(model, tokenizer)
+    session = open_chat(model, tokenizer, long)
     memory = session.model.config.memory
     print(
         f"{header}\n{model.stage}/{model.artifact_id}   {parameters(session.model) / 1e6:.1f} M parameters   "

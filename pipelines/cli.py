@@ -227,6 +227,7 @@ def chat(
     documents: Annotated[
         str | None, typer.Option("--documents", metavar="PATH", help="Let it look things up there: a file or folder.")
     ] = None,
+    long: Annotated[bool, typer.Option("--long", help="Keep all turns; each answer reads those that match.")] = False,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> int:
@@ -243,7 +244,7 @@ def chat(
     model, tokenizer = session.model(stage)
     from pipelines.chat import chat as start_chat
 
-    return start_chat(model, tokenizer, session.header, prompt or (), examples, documents)
+    return start_chat(model, tokenizer, session.header, prompt or (), examples, documents, long=long)
 
 
 @app.command("own-words")

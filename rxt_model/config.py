@@ -6,44 +6,19 @@ This module imports no torch, because planning a run reads it.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
 
+from rxt_model.files.record import ConfigError as ConfigError
+from rxt_model.files.record import Strict, build, record, require, require_types
 from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
 STEM_LETTERS = 5
 """Letters of a stem (`layers.stems`)."""
 
 
-class ConfigError(ValueError):
-    """A configuration is invalid. The message names the field, its value and the rule."""
-
-
-def _require(condition: bool, field_name: str, value: object, rule: str) -> None:
-    if not condition:
-        raise ConfigError(f"{field_name} = {value!r}: {rule}")
-
-
-def _require_types(config: object, prefix: str = "") -> None:
-    """Check each field's type and, where only some words are allowed, its word. A dataclass would accept a typo or 1.5
-    experts."""
-    for name, hint in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if get_origin(hint) is Literal:
-            _require(value in get_args(hint), f"{prefix}{name}", value, f"must be one of {', '.join(get_args(hint))}")
-        else:
-            _require(_fits(hint, value), f"{prefix}{name}", value, f"must be {_type_names(hint)}")
-
-
-class _Strict:
-    """Forbid unknown keys. pydantic reads this attribute when the dataclass is a field of a user's configuration."""
-
-    __pydantic_config__ = {"extra": "forbid"}
-
-
 @dataclass(frozen=True)
-class AttentionConfig(_Strict):
+class AttentionConfig(Strict):
     """Sparse query attention (arXiv 2510.01817). It has at most as many query and key-value heads as the model, and
     its heads are as wide as the model's.
 
@@ -58,10 +33,10 @@ class AttentionConfig(_Strict):
     qk_norm: bool = False
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require(self.query_heads > 0, "query_heads", self.query_heads, "must be positive")
-        _require(self.kv_heads > 0, "kv_heads", self.kv_heads, "must be positive")
-        _require(
+        require_types(self)
+        require(self.query_heads > 0, "query_heads", self.query_heads, "must be positive")
+        require(self.kv_heads > 0, "kv_heads", self.kv_heads, "must be positive")
+        require(
             self.query_heads % self.kv_heads == 0,
             "kv_heads",
             self.kv_heads,
@@ -70,7 +45,7 @@ class AttentionConfig(_Strict):
 
 
 @dataclass(frozen=True)
-class DeltaConfig(_Strict):
+class DeltaConfig(Strict):
     """Memory-driven Gated DeltaNet (arXiv 2412.06464; `rxt_model.delta.layer`). It has `heads` heads, as wide as those
     of the model. A short convolution over `kernel` tokens precedes it."""
 
@@ -78,13 +53,13 @@ class DeltaConfig(_Strict):
     kernel: int = 4
 
     def __post_init__(self) -> None:
-        _require_types(self, "delta.")
-        _require(self.heads > 0, "delta.heads", self.heads, "must be positive")
-        _require(0 < self.kernel <= 32, "delta.kernel", self.kernel, "must be 1 to 32")
+        require_types(self, "delta.")
+        require(self.heads > 0, "delta.heads", self.heads, "must be positive")
+        require(0 < self.kernel <= 32, "delta.kernel", self.kernel, "must be 1 to 32")
 
 
 @dataclass(frozen=True)
-class MoEConfig(_Strict):
+class MoEConfig(Strict):
     """Mixture of experts. Each token uses `top_k` of `experts` SwiGLU experts and all shared experts.
 
     `bias` is `layer` if a layer has one output bias for its routed and one for its shared experts (Beta), and `expert`
@@ -101,13 +76,13 @@ class MoEConfig(_Strict):
     selection_bias: bool = False
 
     def __post_init__(self) -> None:
-        _require_types(self, "moe.")
-        _require(self.experts > 0, "moe.experts", self.experts, "must be positive")
-        _require(0 < self.top_k <= self.experts, "moe.top_k", self.top_k, f"must be 1 to experts = {self.experts}")
-        _require(self.expert_dim > 0, "moe.expert_dim", self.expert_dim, "must be positive")
-        _require(self.shared_experts >= 0, "moe.shared_experts", self.shared_experts, "must not be negative")
-        _require(self.shared_dim >= 0, "moe.shared_dim", self.shared_dim, "must not be negative")
-        _require(
+        require_types(self, "moe.")
+        require(self.experts > 0, "moe.experts", self.experts, "must be positive")
+        require(0 < self.top_k <= self.experts, "moe.top_k", self.top_k, f"must be 1 to experts = {self.experts}")
+        require(self.expert_dim > 0, "moe.expert_dim", self.expert_dim, "must be positive")
+        require(self.shared_experts >= 0, "moe.shared_experts", self.shared_experts, "must not be negative")
+        require(self.shared_dim >= 0, "moe.shared_dim", self.shared_dim, "must not be negative")
+        require(
             (self.shared_experts == 0) == (self.shared_dim == 0),
             "moe.shared_dim",
             self.shared_dim,
@@ -116,7 +91,24 @@ class MoEConfig(_Strict):
 
 
 @dataclass(frozen=True)
-class MemoryConfig(_Strict):
+class FragmentsConfig(Strict):
+    """Mixture-of-Memory: every interaction is kept beside the slots, as a fragment of at most `size` tokens per layer.
+    For each query, the slots hold the `recent` newest interactions, and `loaded` others that match the query
+    (`memory.fragments`)."""
+
+    size: int = 48
+    loaded: int = 2
+    recent: int = 1
+
+    def __post_init__(self) -> None:
+        require_types(self, "memory.fragments.")
+        for name in ("size", "loaded"):
+            require(getattr(self, name) > 0, f"memory.fragments.{name}", getattr(self, name), "must be positive")
+        require(self.recent >= 0, "memory.fragments.recent", self.recent, "must not be negative")
+
+
+@dataclass(frozen=True)
+class MemoryConfig(Strict):
     """Short-term memory. Every stateful layer has `slots` slots and a network that writes them.
 
     `variant` names a write in `rxt_model.memory.registry`, which also lists the other fields that this write takes.
@@ -127,6 +119,8 @@ class MemoryConfig(_Strict):
     `gate` names the input of the residual gate. `gate_init` is its initial weight (elementwise) or logit (static,
     linear).
     `init_std`: a conversation starts from slots drawn from N(0, init_std^2). The Alpha card has 0.02.
+    `fragments`: how a conversation keeps what its slots do not hold (None: not at all). Weights and training are the
+    same with and without.
     """
 
     slots: int
@@ -138,33 +132,36 @@ class MemoryConfig(_Strict):
     gate_init: float = 3.0
     init_std: float = 0.02
     exclude_self: bool = False
+    fragments: FragmentsConfig | None = None
+
+    left_out = frozenset({"fragments"})  # no field: it has no annotation; see files.record
 
     def __post_init__(self) -> None:
-        _require_types(self, "memory.")
-        _require(self.slots > 0, "memory.slots", self.slots, "must be positive")
-        _require(self.init_std > 0, "memory.init_std", self.init_std, "must be positive: equal slots never separate")
+        require_types(self, "memory.")
+        require(self.slots > 0, "memory.slots", self.slots, "must be positive")
+        require(self.init_std > 0, "memory.init_std", self.init_std, "must be positive: equal slots never separate")
         if WRITES.get(self.variant, Registered("")).selects:
             rule = f"must be below {WRITTEN_RMS / 2}, as the {self.variant} write knows unwritten slots by their size"
-            _require(self.init_std < WRITTEN_RMS / 2, "memory.init_std", self.init_std, rule)
-        _require(self.groups > 0, "memory.groups", self.groups, "must be positive")
-        _require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
+            require(self.init_std < WRITTEN_RMS / 2, "memory.init_std", self.init_std, rule)
+        require(self.groups > 0, "memory.groups", self.groups, "must be positive")
+        require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
         for option in OPTIONS:
             if option not in WRITES[self.variant].options:
                 self._require_default(f"the {self.variant} write does not take it", option)
         if self.gate == "none":
             self._require_default("gate = 'none' has no gate", "activation", "gate_init")
         if self.attention is not None:
-            _require(self.attention.gate == "none", "memory.attention.gate", self.attention.gate, "must be none")
+            require(self.attention.gate == "none", "memory.attention.gate", self.attention.gate, "must be none")
 
     def _require_default(self, reason: str, *names: str) -> None:
         """Refuse an option that this write would ignore."""
         for name in names:
             value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
-            _require(value == default, f"memory.{name}", value, f"must be {default!r}, as {reason}")
+            require(value == default, f"memory.{name}", value, f"must be {default!r}, as {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architecture(_Strict):
+class Architecture(Strict):
     """Everything about a model except its vocabulary. The longest interaction has `length` tokens.
 
     `dense_dim` is the feed-forward width of the first stateless layer, or 0 if no layer precedes the stateful ones.
@@ -202,49 +199,58 @@ class Architecture(_Strict):
     copying: bool = False
     delta: DeltaConfig | None = None
 
-    left_out = frozenset({"delta"})  # no field: it has no annotation
+    left_out = frozenset({"delta"})  # as in MemoryConfig
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require(self.dim > 0, "dim", self.dim, "must be positive")
-        _require(
+        require_types(self)
+        require(self.dim > 0, "dim", self.dim, "must be positive")
+        require(
             self.heads > 0 and self.dim % self.heads == 0, "heads", self.heads, f"must divide dim = {self.dim} evenly"
         )
-        _require(self.head_dim % 2 == 0, "heads", self.heads, f"head width dim / heads = {self.head_dim} must be even")
-        _require(self.stateful_layers > 0, "stateful_layers", self.stateful_layers, "must be positive")
+        require(self.head_dim % 2 == 0, "heads", self.heads, f"head width dim / heads = {self.head_dim} must be even")
+        require(self.stateful_layers > 0, "stateful_layers", self.stateful_layers, "must be positive")
         for name in ("initial_layers", "final_layers"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
         least = min(1, self.initial_layers)
         rule = f"must be at least {least} with initial_layers = {self.initial_layers}"
-        _require(self.dense_dim >= least, "dense_dim", self.dense_dim, rule)
+        require(self.dense_dim >= least, "dense_dim", self.dense_dim, rule)
         for name in ("encoder_dim", "rope_base", "norm_eps"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
+            require(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
         for name, used in self._attentions().items():
-            _require(
+            require(
                 used.query_heads <= self.heads and used.kv_heads <= self.heads,
                 name,
                 (used.query_heads, used.kv_heads),
                 f"has more heads than the nominal {self.heads}",
             )
             reads_memory = name in ("cross_attention", "encoder_memory_attention")
-            _require(used.gate == "none" or not reads_memory, f"{name}.gate", used.gate, "must be none")
-        _require(self.length > 1, "length", self.length, "must be at least 2")
+            require(used.gate == "none" or not reads_memory, f"{name}.gate", used.gate, "must be none")
+        require(self.length > 1, "length", self.length, "must be at least 2")
         for name in ("encoder_neighbours", "decoder_neighbours"):
             offsets = getattr(self, name)
-            _require(len({0, *offsets}) == len(offsets) + 1, name, offsets, "must be different distances other than 0")
+            require(len({0, *offsets}) == len(offsets) + 1, name, offsets, "must be different distances other than 0")
         rule = "must be positive, as a decoder sees no later token"
-        _require(min(self.decoder_neighbours, default=1) > 0, "decoder_neighbours", self.decoder_neighbours, rule)
+        require(min(self.decoder_neighbours, default=1) > 0, "decoder_neighbours", self.decoder_neighbours, rule)
         rule = f"must be false with the {self.memory.variant} write: its slots do not hold one token each"
-        _require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
+        require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
         rule = f"must be false with dim = {self.dim}: copying needs a width that 4 divides"
-        _require(not self.copying or self.dim % 4 == 0, "copying", self.copying, rule)
-        _require(
+        require(not self.copying or self.dim % 4 == 0, "copying", self.copying, rule)
+        rule = "must be null without copying: queries find fragments by the words that slots carry for a copying head"
+        require(self.memory.fragments is None or self.copying, "memory.fragments", self.memory.fragments, rule)
+        rule = "must be null with encoder_memory_attention: an interaction is encoded alone"
+        require(
+            self.memory.fragments is None or self.encoder_memory_attention is None,
+            "memory.fragments",
+            self.memory.fragments,
+            rule,
+        )
+        require(
             self.stateful_layers % self.memory.groups == 0,
             "memory.groups",
             self.memory.groups,
             f"must divide stateful_layers = {self.stateful_layers}",
         )
-        _require(
+        require(
             not self.memory.exclude_self or self.stateful_layers > self.memory.groups,
             "memory.exclude_self",
             True,
@@ -282,7 +288,7 @@ class Architecture(_Strict):
 
 
 @dataclass(frozen=True)
-class ControlTokens(_Strict):
+class ControlTokens(Strict):
     """The ids of the control tokens. The tokenizer fixes them."""
 
     pad: int = 0
@@ -297,12 +303,12 @@ class ControlTokens(_Strict):
     internal: int = 10
 
     def __post_init__(self) -> None:
-        _require_types(self, "tokens.")
+        require_types(self, "tokens.")
         taken: dict[int, str] = {}
         for name, value in asdict(self).items():
-            _require(value >= 0, f"tokens.{name}", value, "must not be negative")
+            require(value >= 0, f"tokens.{name}", value, "must not be negative")
             other = taken.setdefault(value, name)
-            _require(other == name, f"tokens.{name}", value, f"must differ from tokens.{other}")
+            require(other == name, f"tokens.{name}", value, f"must differ from tokens.{other}")
 
     @property
     def highest(self) -> int:
@@ -321,61 +327,12 @@ class ModelConfig(Architecture):
     def __post_init__(self) -> None:
         super().__post_init__()
         highest = self.tokens.highest
-        _require(
-            self.vocab_size > highest, "vocab_size", self.vocab_size, f"must exceed the control ids (0..{highest})"
-        )
+        require(self.vocab_size > highest, "vocab_size", self.vocab_size, f"must exceed the control ids (0..{highest})")
 
     def to_json(self) -> str:
-        set_here = {f.name for f in fields(self) if f.name not in self.left_out or getattr(self, f.name) != f.default}
-        return json.dumps({k: v for k, v in asdict(self).items() if k in set_here}, indent=2, sort_keys=True)
+        return json.dumps(record(self), indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Read `config.json`. Raises ConfigError if a key is unknown or missing, or if a value has the wrong type."""
-        return _build(cls, json.loads(text), "config.json")
-
-
-def _build(cls: type, values: object, where: str) -> Any:
-    """Build a dataclass from plain data. It refuses unknown keys: ignoring one could change the model."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} = {values!r}: must be object")
-    known, hints = fields(cls), get_type_hints(cls)
-    unknown = sorted(set(values) - {f.name for f in known})
-    _require(not unknown, where, unknown, f"unknown keys; known are {sorted(f.name for f in known)}")
-    built = {}
-    for f in known:
-        hint, path = hints[f.name], f"{where}: {f.name}"
-        if f.name in values:
-            built[f.name] = _read(hint, values[f.name], path)
-        elif f.default is MISSING and f.default_factory is MISSING:
-            raise ConfigError(f"{path} is missing; must be {_type_names(hint)}")
-    return cls(**built)
-
-
-def _read(hint: Any, value: object, where: str) -> Any:
-    """Read a field from JSON data. An integer may stand for a float, and a list becomes a tuple."""
-    if get_origin(hint) is Literal:
-        return value  # the dataclass refuses other words itself
-    if get_origin(hint) is tuple and isinstance(value, list):
-        value = tuple(value)
-    kinds = get_args(hint) or (hint,)
-    for kind in kinds:
-        if is_dataclass(kind) and isinstance(value, dict):
-            return _build(kind, value, where)
-    _require(_fits(hint, value), where, value, f"must be {_type_names(hint)}")
-    return value
-
-
-def _fits(hint: Any, value: object) -> bool:
-    if get_origin(hint) is tuple:  # of any length
-        return isinstance(value, tuple) and all(_fits(get_args(hint)[0], item) for item in value)
-    kinds = get_args(hint) or (hint,)
-    return type(value) in kinds or (float in kinds and type(value) is int)
-
-
-def _type_names(hint: Any) -> str:
-    if get_origin(hint) is tuple:
-        return f"a list of {_type_names(get_args(hint)[0])}"
-    names = {NoneType: "null"}
-    kinds = get_args(hint) or (hint,)
-    return " or ".join("object" if is_dataclass(k) else names.get(k) or getattr(k, "__name__", repr(k)) for k in kinds)
+        return build(cls, json.loads(text), "config.json")

@@ -35,7 +35,7 @@ from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.marks import edges, mark_table, no_spelling
+from rxt_model.layers.marks import QueryWords, edges, mark_table, no_spelling, words
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
@@ -274,6 +274,13 @@ class ReactiveTransformer(TokenModel):
         check_same_documents(tokens.documents, memory_documents)
         sequences = sequences._replace(source=torch.arange(len(sequences.rows), device=memory.device))
         return Recurrence(sequences, self.decoder.drives_of_documents(memory, tokens.layout, sequences))
+
+    def query_words(self, ids: Tensor) -> QueryWords:
+        """Return the words of one query in each row of ids [B, T] without padding. Only for a model with a copying
+        head."""
+        rows = self._rows(ids)
+        assert rows is not None, "only a model with a copying head knows words"
+        return words(rows[..., self.config.signature_dim :], ids == self.config.tokens.bos)
 
     def slot_ids(self, memory: Tensor) -> Tensor | None:
         """Return the token that each slot of the last layer holds, [B, S], and -1 for slots that were never written.

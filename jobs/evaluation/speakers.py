@@ -14,7 +14,7 @@ from rxt_model.baseline import StatelessDecoder
 from rxt_model.decoder import DecoderOutput
 from rxt_model.layers.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
-from rxt_model.state import remember
+from rxt_model.state import ConversationState, remember
 
 
 class Speaker(Protocol):
@@ -94,6 +94,32 @@ class ReactiveSpeaker:
         updated = memory.clone()
         updated[:, rows] = remember(self.model, before[:, rows], interactions)
         return updated
+
+
+class FragmentSpeaker:
+    """RxT that keeps all interactions (`memory.fragments`). The arm `zeroed` reads a memory of zeros."""
+
+    arms: tuple[str, ...] = ("rxt", "zeroed")
+
+    def __init__(self, model: ReactiveTransformer, seed: int = 0) -> None:
+        self.model = model
+        self.seed = seed
+        self.states: list[ConversationState] = []
+
+    def begin(self, conversations: Sequence[int]) -> None:
+        """Give each conversation an initial memory of its own."""
+        self.states = [ConversationState.new(self.model, self.seed * 1_000_003 + c) for c in conversations]
+
+    def answer(self, arms: Sequence[str], rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
+        """Return greedy answers, each from slots that were loaded for its query."""
+        memories = [self.states[r].read(self.model, q) for r, q in zip(rows, queries, strict=True)]
+        read = [torch.zeros_like(m) if arm == "zeroed" else m for arm, m in zip(arms, memories, strict=True)]
+        return _answer(self.model, torch.cat(read, 1), queries, queries)
+
+    def remember(self, rows: Sequence[int], interactions: list[Ids], telling: Sequence[bool]) -> None:
+        """Keep interactions of these rows."""
+        for row, interaction in zip(rows, interactions, strict=True):
+            self.states[row] = self.states[row].written(self.model, interaction)
 
 
 class StatelessSpeaker:

@@ -103,7 +103,7 @@ class Matching(nn.Module):
             for part in (source.usable, source.ids, term.any(-1), stem, told, number)
         )
         interactions = source.links.shape[1]
-        cosines = self._alike(against(unit(said.term), unit(term)), said.stem, stem)
+        cosines = self.alike(against(unit(said.term), unit(term)), said.stem, stem)
         products = cosines.masked_fill(~(usable & worded)[:, None], -1.0)
         covered, shares = covering(products, number, interactions), shares_of(said, visible)
         telling = weighing(told, usable & worded, number, interactions)
@@ -128,7 +128,7 @@ class Matching(nn.Module):
         signature, stem, term, told, age = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 1, 1), -1)
         return signature, stem, term, told.squeeze(-1), _numbers(age.squeeze(-1), _used(usable, len(marks)))
 
-    def _alike(self, cosines: Tensor, stem: Tensor, other: Tensor) -> Tensor:
+    def alike(self, cosines: Tensor, stem: Tensor, other: Tensor) -> Tensor:
         """Raise cosines [B, S, M] of words whose stems [B, S, 5] and [B, M, 5] share their first letters."""
         least = cosines.new_full((1,), -1.0)
         for letters, cosine in zip(STEM_COSINES, self.stem_cosines, strict=True):
@@ -159,7 +159,7 @@ class Matching(nn.Module):
             return self.corrections(ids, worded, number, telling, tokens.documents)
 
         links = made() if tokens.cache is None else tokens.cache.once(self.corrections, counts, made)
-        cosines = self._alike(term[:, first:] @ term.transpose(1, 2), asks.stem, said.stem)
+        cosines = self.alike(term[:, first:] @ term.transpose(1, 2), asks.stem, said.stem)
         products = cosines.masked_fill(~worded[:, None], -1.0)
         mine = number.gather(1, place)[..., None]
         shares = shares_of(asks, (visible & (mine == number[:, None]))[..., first:])

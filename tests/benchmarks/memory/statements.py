@@ -222,6 +222,70 @@ def turn_cost_targets() -> str:
     )
 
 
+LONG = {
+    ("slots", "rxt"): "slots alone",
+    ("fragments", "rxt"): "the same slots, loaded from fragments",
+    ("fragments", "zeroed"): "memory emptied (control)",
+}
+
+
+@statement
+def long_memory() -> str:
+    cells = {line["interactions"]: line["facts"] for line in lines("long_memory") if line["memory"] == "fragments"}
+    found = {
+        (told, *key): newest("long_memory", interactions=told, memory=key[0], arm=key[1], by="all")
+        for told in sorted(cells)
+        for key in LONG
+    }
+    rows = [
+        (f"{told:,}", f"{line['facts']:,}", LONG[memory, arm], percent(line["accuracy"], 1), interval(line, 1),
+         str(line["n"]))
+        for (told, memory, arm), line in found.items()
+    ]  # fmt: skip
+    own = found[max(cells), "fragments", "rxt"]
+    return (
+        f"A model of `tiny`, trained with seed {own['training_seed']} by the code of `{own['artifact_commit'][:7]}` "
+        f"without fragments, has {own['slots']} slots. They are written alone, or loaded from fragments "
+        f"(`loaded` {own['loaded']}, `recent` {own['recent']}). Facts are told in open sentences of the test "
+        f"split, the user's and the assistant's turns as the generator words them, and asked at the end "
+        f"{source('long_memory', *found.values())}. The target, to hold them all, is "
+        f"{verdict(own['accuracy'] == 1)}:\n\n"
+        + table(("interactions", "facts told, at least", "memory", "recall", "95 %", "n"), rows)
+    )
+
+
+@statement
+def long_memory_cost() -> str:
+    longest = max(line["interactions"] for line in lines("long_memory") if line["memory"] == "fragments")
+    turns = sorted({int(line["group"]) for line in lines("long_memory")
+                    if line["by"] == "cost" and line["interactions"] == longest})  # fmt: skip
+    found = {
+        turn: [newest("long_memory", memory=memory, by="cost", group=str(turn), interactions=longest)
+               for memory in ("slots", "fragments")]
+        for turn in turns
+    }  # fmt: skip
+    rows = [
+        (str(turn), *(f"{1e3 * line['turn_cpu_s']:.0f} ms" for line in pair), f"{1e3 * pair[1]['load_cpu_s']:.1f} ms",
+         f"{pair[1]['slot_bytes'] / 2**10:.0f} KiB", f"{pair[1]['store_bytes'] / 2**20:.1f} MiB")
+        for turn, pair in found.items()
+    ]  # fmt: skip
+    header = (
+        "interactions before",
+        "turn, slots alone",
+        "turn, fragments",
+        "of it loading",
+        "slots",
+        "kept on the host",
+    )
+    used = [line for pair in found.values() for line in pair]
+    return (
+        f"CPU time of a turn (load the slots, answer, write), mean of ten, and bytes of one conversation "
+        f"{source('long_memory', *used)}. Answers have different lengths, and {used[0]['load']:.0f} processes shared "
+        "the two cores, so turns differ by chance. What grows is loading, since a message is compared with the words "
+        "of all fragments, and what the host keeps:\n\n" + table(header, rows)
+    )
+
+
 @statement
 def mrl_reward() -> str:
     seeds = sorted({line["seed"] for line in lines("mrl_reward")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import sys
 import threading
@@ -14,10 +15,11 @@ import torch
 from jobs.stage.context import Artifact, Chat, Rerun, StageError
 from pipelines.chat import ChatError, ChatSession, chat, open_chat
 from rxt_model.config import MemoryConfig
+from rxt_model.files.checkpoint import save_pretrained
 from rxt_model.generate import answer
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
-from tests.support.evaluation_data import ARCHITECTURE, make_conversations, make_tokenizer, save_models
+from tests.support.evaluation_data import ARCHITECTURE, LENGTH, make_conversations, make_tokenizer, save_models
 from tests.support.processes import SECONDS
 from tests.support.recorded import recorded
 from tokenization.bpe.tokenizer import Tokenizer
@@ -164,6 +166,34 @@ def test_memory_shows_the_words_of_each_turn(tokenizer):
     assert others.startswith("  of other turns: ") and "zebra".startswith(others.split(": ")[1].split(" | ")[0])
     session.reset()
     assert "turn 1" not in session.describe()
+
+
+def test_a_long_conversation_keeps_all_turns_in_slots_that_stay_as_many(tokenizer, tmp_path):
+    torch.manual_seed(0)
+    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective"))
+    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
+    save_pretrained(model, tmp_path / "rxt" / "model")
+    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    sources = [recorded(name, "0-1", str(tmp_path / name)) for name in ("rxt", "tokenizer")]
+    long, plain = open_chat(*sources, long=True), open_chat(*sources)
+    for turn in range(5):
+        for session in (long, plain):
+            list(session.answer(f"{PROMPTS[0]} {turn}"))
+    assert len(long.state.fragments) == 5 and plain.state.fragments is None
+    query = encode_query(tokenizer, Interaction(PROMPTS[1], ""), LENGTH)
+    read = long.state.read(long.model, query)
+    assert read.shape == plain.state.memory.shape and not torch.equal(read, plain.state.memory)
+    texts = answer(model, read, [query], [LENGTH - len(query)])[0]
+    long.save(str(tmp_path / "kept"))
+    assert "".join(long.answer(PROMPTS[1])) == decode_answer(tokenizer, texts)
+    assert re.search(r"turns 6 .*\nall turns are kept, \d+\.\d MiB; slots are loaded for each message", long.describe())
+    long.load(str(tmp_path / "kept"))
+    assert "".join(long.answer(PROMPTS[1])) == decode_answer(tokenizer, texts)
+
+
+def test_a_model_that_cannot_keep_all_turns_says_why(sources):
+    with pytest.raises(ChatError, match="rxt/model: this model cannot keep all turns: memory.fragments = .* copying"):
+        open_chat(sources["rxt"], sources["tokenizer"], long=True)
 
 
 def test_input_may_just_end(say):

@@ -6,12 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
 
-from pipelines.fingerprint import canonical_json, diff, fingerprint, flatten
+from pipelines.fingerprint import canonical_json, diff, fingerprint, flatten, plain
 from pipelines.presets import PRESETS
+from rxt_model.config import FragmentsConfig, MemoryConfig
 from tests.support.processes import SECONDS
 
 
@@ -73,3 +75,10 @@ def test_diff_sees_a_change_of_type_and_shortens_digests():
 
 def test_flatten_keeps_empty_containers():
     assert dict(flatten({"a": {"b": []}, "c": [{"d": 1}]})) == {"a.b": [], "c.0.d": 1}
+
+
+def test_a_field_that_came_later_changes_an_identity_only_where_it_is_used():
+    memory = MemoryConfig(slots=8, variant="selective")
+    assert "fragments" not in plain(memory) and plain(memory)["init_std"] == 0.02
+    used = replace(memory, fragments=FragmentsConfig(loaded=3))
+    assert fingerprint(used) != fingerprint(memory) and plain(used)["fragments"]["loaded"] == 3

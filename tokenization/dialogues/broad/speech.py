@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tokenization.dialogues.broad.facts import OPEN, OPEN_IN_PLAIN, Fact, FactDrawer, said_forms
 from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
-from tokenization.dialogues.broad.plan import ScriptTurn, write_script
+from tokenization.dialogues.broad.plan import Script, ScriptTurn, write_script
 from tokenization.dialogues.broad.scene_speech import tell_scene
 from tokenization.dialogues.broad.sentences import closed, fill, joined, quotable
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
@@ -44,8 +44,21 @@ def generate_broad(
         return tell_scene(spec, language, split, rng, name, distractors)
     plain = spec.plain > 0 and rng.random() < spec.plain
     script = write_script(spec, rng, again=split == "train", plain=plain)
-    speech = _Speech(spec, language, split, rng, distractors, script.facts, plain)
-    return speech.conversation(name, script.turns)
+    return tell_script(script, spec, language, split, rng, name, distractors, plain)
+
+
+def tell_script(
+    script: Script,
+    spec: DialogueSpec,
+    language: Language,
+    split: Split,
+    rng: Random,
+    name: str,
+    distractors: Sequence[Interaction] = (),
+    plain: bool = False,
+) -> Conversation:
+    """Put a script into words. What finds no value or sentence becomes small talk."""
+    return _Speech(spec, language, split, rng, distractors, script.facts, plain).conversation(name, script.turns)
 
 
 class Draft(NamedTuple):
