@@ -10,10 +10,9 @@ from dataclasses import replace
 from functools import partial
 from typing import IO
 
-import fsspec
-
 from tokenization.files.storage import NO_SPACE
 from tokenization.quarantine import Reason, Rejected, missing
+from tokenization.sources.addresses import located
 from tokenization.sources.archives import ArchiveError, ArchiveMember, document_in, tar_members, zip_members
 from tokenization.sources.compression import compression_of, decompressed, without_ending
 from tokenization.sources.encoding import EncodingError, TextDecoder
@@ -56,11 +55,11 @@ def read_rows(source: Files, parts: Iterable[Slice], seen: Seen | None = None) -
     If a file is damaged or lost, its slice ends there; what was read before is kept.
     """
     for part in parts:
-        yield from _guarded(part.url, _File(source, part, seen or Seen()).rows())
+        yield from _guarded(part.url, part.url, _File(source, part, seen or Seen()).rows())
 
 
-def _guarded(url: str, found: Iterator[Row | Rejected]) -> Iterator[Row | Rejected]:
-    """Yield rows. An error ends them with a `Rejected`."""
+def _guarded(url: str, file: str, found: Iterator[Row | Rejected]) -> Iterator[Row | Rejected]:
+    """Yield rows of what is at `url`, in a file. An error ends them with a `Rejected`."""
     rows = 0
     try:
         for row in found:
@@ -73,7 +72,7 @@ def _guarded(url: str, found: Iterator[Row | Rejected]) -> Iterator[Row | Reject
         if reason := _REASONS.get(type(error)):
             yield Rejected(url, place, reason, str(error))
         else:
-            reason = "unreadable" if is_there(url) else "gone"
+            reason = "unreadable" if is_there(file) else "gone"
             yield Rejected(url, place, reason, f"{type(error).__name__}: {error}")
 
 
@@ -83,7 +82,7 @@ class _File:
     def __init__(self, source: Files, part: Slice, seen: Seen) -> None:
         self._source, self._part, self._seen = source, part, seen
         self._stated = None if source.format in ("zip", "tar") else source.format
-        self._fs, self._path = fsspec.url_to_fs(part.url)
+        self._fs, self._path = located(part.url)
 
     def rows(self) -> Iterator[Row | Rejected]:
         """Yield the rows that begin in the slice."""
@@ -130,7 +129,9 @@ class _File:
                 else:
                     self._seen.skipped(url)
             else:
-                yield from _guarded(url, self._member(Slice(url), member.path.rpartition("/")[2], member.content))
+                yield from _guarded(
+                    url, self._part.url, self._member(Slice(url), member.path.rpartition("/")[2], member.content)
+                )
 
     def _member(self, part: Slice, name: str, stream: io.BufferedReader) -> Iterator[Row | Rejected]:
         head = _head(stream)
