@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import IO
+from typing import IO, Any
 
 from tokenization.files.storage import NO_SPACE
 from tokenization.quarantine import Reason, Rejected, missing
@@ -36,7 +36,7 @@ from tokenization.sources.sniffing import HEAD_BYTES, ZIPPED, FormatError, Unrea
 from tokenization.sources.source import Columns, Files, Format, Row
 from tokenization.sources.streams import at_its_start, opened, seekable, unpacked
 
-_READERS = {
+_READERS: dict[str, Callable[[Columns, Slice, Any, TextDecoder], Iterator[Row | Rejected]]] = {
     "jsonl": json_lines, "json": json_items, "csv": table, "tsv": partial(table, default="\t"),
     "parquet": parquet, "arrow": arrow, "text": plain_text, "html": html_page, "warc": warc_records, "docx": docx,
     "odt": odt, "epub": epub, "mail": mail, "subtitles": subtitles, "wiki": wiki, "xml": xml,

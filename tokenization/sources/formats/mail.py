@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from email.message import EmailMessage
-from typing import cast
 
 from tokenization.cleaning.repair import without_empty_lines
 from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
@@ -43,7 +42,7 @@ def mail(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Text
         if len(content) > MOST_BYTES:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes", excerpt(content))
             continue
-        message = cast("EmailMessage", email.message_from_bytes(content, policy=email.policy.default))
+        message = email.message_from_bytes(content, policy=email.policy.default)
         body = message.get_body(("plain", "html"))
         attached.update(each.get_content_type() for each in message.iter_attachments())
         text = _own_words(_text(body, decoder)) if isinstance(body, EmailMessage) else ""
@@ -80,7 +79,7 @@ def _messages(stream: io.BufferedReader) -> Iterator[bytes]:
 def _text(body: EmailMessage, decoder: TextDecoder) -> str:
     content = body.get_payload(decode=True)
     content = content if isinstance(content, bytes) else b""
-    stated = str(body.get_content_charset() or "").lower()
+    stated = (body.get_content_charset() or "").lower()
     own = TextDecoder(decoder.language, decoder.name or ("" if stated == "us-ascii" else known_encoding(stated)))
     if body.get_content_subtype() == "html":
         return text_of(content, own, whole=True, without="blockquote, .gmail_quote, .moz-cite-prefix")
