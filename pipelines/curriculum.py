@@ -14,7 +14,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     """The stages of a preset, each after those it reads. Those that train stand in the order of `c.curriculum`."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
-                   deterministic=True, version=9)
+                   deterministic=True, version=10)
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
                   "tokenizer", {"corpus": docs}, deterministic=True, version=5)
     data = {"corpus": docs, "tokenizer": tok}
@@ -22,16 +22,16 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
                    "text", data, deterministic=True, version=2)
     interactions = dag.add("interaction-shards", "single queries with answers",
                            "jobs.shards.dialogue_stage:build_interaction_shards", "interactions", data,
-                           deterministic=True, version=13)
+                           deterministic=True, version=14)
     conversations = dag.add("conversation-shards", "conversations that need memory",
                             "jobs.shards.dialogue_stage:build_conversation_shards", "conversations", data,
-                            deterministic=True, version=13)
+                            deterministic=True, version=14)
     episodes = dag.add("episode-shards", "longer conversations than those of supervised training",
                        "jobs.shards.dialogue_stage:build_conversation_shards", "episodes", data, deterministic=True,
-                       version=13)
+                       version=14)
     preferences = dag.add("preference-shards", "conversations with accepted and rejected answers",
                           "jobs.preferences.shards:build_preference_shards", "preferences", data, deterministic=True,
-                          version=9)
+                          version=10)
     trained = dag.train(c.curriculum, {
         "pretrain": Training("joint language modelling with a leaked context", "jobs.training.pretrain:pretrain",
                              {"shards": text, "tokenizer": tok}, begins=True, version=8),

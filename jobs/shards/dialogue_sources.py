@@ -112,7 +112,8 @@ def report_sources(
     """Return counts of the data sets as metrics, and tell the user what was left out and what was cut. Raises
     StageError for a data set without conversations."""
     metrics = {}
-    for source in add_up(ctx.output_uri, shards, config.sources) if config.sources else ():
+    used = [source for source in config.sources if source.is_used]
+    for source in add_up(ctx.output_uri, shards, used) if used else ():
         name, rejected = source["name"], source["rejected"]
         removed = Counter({reason: entry["documents"] for reason, entry in source["removed"].items()})
         found = sum(counts["conversations"] for counts in source["splits"].values())

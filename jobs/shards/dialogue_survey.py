@@ -30,6 +30,7 @@ def surveyed_partitions(ctx: StageContext, sources: Sequence[ConversationSource]
     A resumed stage does it again, since the content of a data set may have changed. Raises StageError for a data set
     that cannot be read, and for one without conversations.
     """
+    sources = [source for source in sources if source.is_used]
     try:
         partitions = [one for source in sources for one in partitions_of(source)]
     except SourceError as error:

@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Literal
 
 from tokenization.cleaning.removals import Removal
-from tokenization.cleaning.signs import own_signs, signs_of_relatives, without_shared, words
+from tokenization.cleaning.signs import not_capitalised, own_signs, signs_of_relatives, without_shared, words
 from tokenization.records import Language
 
 if TYPE_CHECKING:
@@ -35,22 +35,33 @@ def verdict(paragraph: str, language: Language) -> LanguageVerdict:
     """Say whether a paragraph is in `language` ("own"), or why it is out of place in its source. Names and what is too
     short to tell are "unsure"."""
     found = words(paragraph)
-    lower = [word.lower() for word in found]
-    relatives = signs_of_relatives(paragraph, found, language)
+    lower, small = list(map(str.lower, found)), not_capitalised(found)
+    relatives = signs_of_relatives(paragraph, found, language, small)
     if relatives >= max(1, _RELATIVE_SHARE * len(found)) and (relatives > 1 or len(found) <= _FEW_WORDS):
         return "foreign"
     own = own_signs(lower, language)
     if not relatives and own >= max(_CLEAR, _CLEAR_SHARE * len(found)):
         return "own"
-    if sum(word[0].islower() for word in found) < _LEAST_WORDS:
+    if small < _LEAST_WORDS:
         return "unsure"
     short = len(paragraph) <= _SHORT
     if short and own_signs(without_shared(lower, language), language):
         return "own"
-    likely, winner = probability(paragraph, language)
-    if likely >= (_LIKELY_IF_SHORT if short else _LIKELY):
+    likely, winner = is_likely(paragraph, language, _LIKELY_IF_SHORT if short else _LIKELY)
+    if likely:
         return "unsure" if short and winner != language else "own"
     return "foreign" if winner == language else _REMOVAL.get(winner, "foreign")
+
+
+def is_likely(paragraph: str, language: Language, least: float) -> tuple[bool, str]:
+    """Return whether the language has at least this probability, and which is the likeliest. What another language
+    leaves it is mostly too little, and then the library need not rank them all."""
+    winner, certainty = _identifier().classify(paragraph[:_ENOUGH])
+    if winner == language:
+        return certainty >= least, winner
+    if 1 - certainty < least / 2:
+        return False, winner
+    return probability(paragraph, language)[0] >= least, winner
 
 
 def probability(paragraph: str, language: Language) -> tuple[float, str]:

@@ -83,7 +83,8 @@ def own_signs(lower: list[str], language: Language) -> int:
     """Count the lower-case words that are signs of the language."""
     if language == "en":
         return sum(map(_ENGLISH.__contains__, lower))
-    return sum(1 for word in lower if word in _POLISH or (not word.isascii() and _POLISH_LETTER.search(word)))
+    accented = [word for word in lower if not word.isascii() and word not in _POLISH]
+    return sum(map(_POLISH.__contains__, lower)) + sum(map(bool, map(_POLISH_LETTER.search, accented)))
 
 
 def without_shared(lower: list[str], language: Language) -> list[str]:
@@ -91,10 +92,16 @@ def without_shared(lower: list[str], language: Language) -> list[str]:
     return [word for word in lower if word not in _SHARED[language]]
 
 
-def signs_of_relatives(paragraph: str, found: list[str], language: Language) -> int:
+def not_capitalised(found: list[str]) -> int:
+    """Count the words that begin with a small letter."""
+    return sum(map(str.islower, [word[0] for word in found]))
+
+
+def signs_of_relatives(paragraph: str, found: list[str], language: Language, small: int) -> int:
     """Count the signs of Scots if the language is English, of Silesian, Kashubian, Sorbian, Czech, Slovak and Ukrainian
-    if it is Polish. `found` are the words of the paragraph. Names such as Zoë and Kim Tae-hyung are no signs."""
-    is_title = 2 * sum(word[0].islower() for word in found) <= len(found)
+    if it is Polish. `found` are the words of the paragraph, of which `small` are not capitalised. Names such as Zoë and
+    Kim Tae-hyung are no signs."""
+    is_title = 2 * small <= len(found)
     lower = (paragraph if is_title else _CAPITALISED_WITHIN.sub("", paragraph)).lower()
     sure_ones, perhaps_ones = (_SCOTS, _PERHAPS_SCOTS) if language == "en" else (_SILESIAN, _PERHAPS_SILESIAN)
     sure = len(sure_ones.findall(lower))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from tokenization.conversations import chat, messages
+from tokenization.conversations import chat, exports, messages
 from tokenization.conversations.rows import (
     ANSWER_PART,
     QUERY_PART,
@@ -28,6 +28,8 @@ class Adapter:
     A file must have the columns `required`, and a row one of the columns `one_of`, if there are any. `fields` names
     everything that is read: columns, and fields of the structs in them. Below the names in `whole` all is read. If the
     schema has rejected answers, `rejected` gives for each interaction the one with the rejected answer, or None.
+    `prepare` brings a row of another shape into the one that `convert` reads. If a row `is_message`, those of one tree,
+    which follow one another in a file, are a conversation (`conversations.exports.joined`).
     """
 
     convert: Callable[[Struct], list[Interaction]]
@@ -36,6 +38,8 @@ class Adapter:
     one_of: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
     rejected: Callable[[Struct], list[Interaction | None]] | None = None
+    prepare: Callable[[Struct], Struct] = dict
+    is_message: bool = False
 
     def fits(self, columns: Collection[str]) -> bool:
         """Whether a row with these columns may have the schema."""
@@ -59,7 +63,21 @@ ADAPTERS: dict[str, Adapter] = {
     ),
     "interactions": Adapter(interactions, frozenset({"interactions"}), _OF_ROWS | _PARTS | {"interactions"}),
     "query_answer": Adapter(query_answer, frozenset({"query", "answer"}), _OF_ROWS | _PARTS),
-    "chat": Adapter(chat.chat, frozenset(), _OF_ROWS | chat.FIELDS, chat.COLUMNS, messages.WHOLE),
+    "chat": Adapter(
+        chat.chat,
+        frozenset(),
+        _OF_ROWS | chat.FIELDS | exports.FIELDS,
+        chat.COLUMNS | exports.COLUMNS,
+        messages.WHOLE,
+        prepare=exports.as_chat,
+    ),
+    "message_rows": Adapter(
+        chat.chat,
+        exports.OF_MESSAGES,
+        _OF_ROWS | chat.FIELDS | exports.FIELDS,
+        prepare=exports.as_chat,
+        is_message=True,
+    ),
 }
 FIELDS = frozenset(field for adapter in ADAPTERS.values() for field in adapter.fields)
 WHOLE = frozenset(field for adapter in ADAPTERS.values() for field in adapter.whole)
@@ -79,7 +97,9 @@ def detect(rows: Sequence[Struct]) -> str:
 
 
 def _is_read(adapter: Adapter, row: Struct) -> bool:
+    if adapter.is_message:
+        return True
     try:
-        return bool(adapter.convert(row))
+        return bool(adapter.convert(adapter.prepare(row)))
     except (RowError, RecursionError):
         return False

@@ -18,9 +18,10 @@ class ConversationSource(Files, Settings):
     `kind`: `files` or `hub`. `adapter`: the schema of the rows (`conversations.adapters`); if it is empty, the first
     rows tell. `language`: that of rows which do not name theirs. `split`: either `hash`, which chooses by a hash of the
     conversation, or the one split for the whole data set. `weight`: how often each conversation is trained on; a hash
-    decides which conversations a fraction chooses. `long_answers`: one that does not fit is cut, or goes on in further
-    interactions with the same query (`conversations.template.encode_windows`). `mask` replaces what identifies people
-    (`cleaning.pii`), which is counted in any case.
+    decides which conversations a fraction chooses, and a data set of weight 0 is not read. `long_answers`: one that
+    does not fit is cut, or goes on in further interactions with the same query
+    (`conversations.template.encode_windows`). `mask` replaces what identifies people (`cleaning.pii`), which is counted
+    in any case.
     """
 
     kind: Literal["files", "hub"]
@@ -38,7 +39,12 @@ class ConversationSource(Files, Settings):
         require_fractions(self, "validation_fraction", "test_fraction")
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "validation_fraction + test_fraction", float(f"{held_out:g}"), "must be below 1")
-        require(self.weight > 0, "weight", self.weight, "must be above 0")
+        require(self.weight >= 0, "weight", self.weight, "must not be negative")
+
+    @property
+    def is_used(self) -> bool:
+        """Whether its weight is above 0."""
+        return self.weight > 0
 
     @property
     def wanted(self) -> Columns:

@@ -7,6 +7,7 @@ is yielded as `Rejected` in its place.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
@@ -22,6 +23,7 @@ from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.adapters import ADAPTERS, Adapter, detect
 from tokenization.conversations.data_set import ConversationSource
+from tokenization.conversations.exports import joined
 from tokenization.conversations.messages import is_result
 from tokenization.conversations.rows import RowError, language_of
 from tokenization.conversations.screening import Screen, Survey
@@ -78,13 +80,16 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
             place = f"{rows[0].place} of {rows[0].file}"
             known = f"set `adapter` to one of {', '.join(ADAPTERS)}, or rename the columns"
             raise SourceError(f"source {source.name}: {error.reason} ({place}): {known}") from error
+    if ADAPTERS[source.adapter].is_message:
+        found = slices(source, sys.maxsize)  # a cut would part the messages of a tree
     return [Partition(source, one) for one in found]
 
 
 def read_conversations(partition: Partition, noted: Noted | None = None) -> Iterator[Conversation | Rejected]:
     """Yield every row of a partition as a conversation or as rejected. The rejected have no excerpt, since a row may
     hold anything. `noted` counts what is found in conversations."""
-    for row in read_rows(partition.source, [partition.slice]):
+    rows = read_rows(partition.source, [partition.slice])
+    for row in joined(rows) if ADAPTERS[partition.source.adapter].is_message else rows:
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
             continue
@@ -133,7 +138,7 @@ def key_of(conversation: Conversation) -> int:
 def _conversation(source: ConversationSource, row: Row, noted: Noted | None) -> Conversation:
     adapter, notes = ADAPTERS[source.adapter], {}
     note = None if noted is None else lambda kind, *texts: notes.setdefault(kind, texts)
-    values = _repaired(row.values, adapter, note)
+    values = _repaired(adapter.prepare(row.values), adapter, note)
     language = language_of(values, source.language)
     pii: Counter[Pii] = Counter()
     turns = tuple(_masked(turn, source.mask, pii) for turn in adapter.convert(values))

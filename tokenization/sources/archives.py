@@ -1,4 +1,5 @@
-"""Read the members of zip and tar archives one after another, within limits, without unpacking them to a folder."""
+"""Read the members of zip and tar archives one after another, within limits, without unpacking them to a folder, and
+tell the documents that are zips."""
 
 from __future__ import annotations
 
@@ -11,9 +12,12 @@ from typing import IO, NamedTuple
 
 from tokenization.sources.folders import is_left_out
 from tokenization.sources.growth import Limited
+from tokenization.sources.sniffing import UnreadFormatError
+from tokenization.sources.source import Format
 from tokenization.sources.streams import buffered
 
 MOST_MEMBERS = 1_000_000
+_MIMETYPE, _OPEN_DOCUMENT = "mimetype", "application/vnd.oasis.opendocument."
 
 
 class ArchiveError(ValueError):
@@ -29,25 +33,50 @@ class ArchiveMember(NamedTuple):
     trouble: str = ""
 
 
-def zip_members(file: IO[bytes]) -> Iterator[ArchiveMember]:
-    """Yield the files in a zip, in its order. `file` must be able to seek."""
-    with zipfile.ZipFile(file) as archive:
-        _check_count(len(archive.infolist()))
-        for info in archive.infolist():
-            if info.is_dir():
+def zip_members(archive: zipfile.ZipFile) -> Iterator[ArchiveMember]:
+    """Yield the files in a zip, in its order."""
+    _check_count(len(archive.infolist()))
+    for info in archive.infolist():
+        if info.is_dir():
+            continue
+        if is_left_out(info.filename):
+            yield ArchiveMember(info.filename)
+        elif info.flag_bits & 1:
+            yield ArchiveMember(info.filename, trouble="it is encrypted")
+        else:
+            try:
+                content = archive.open(info)
+            except (zipfile.BadZipFile, NotImplementedError) as error:
+                yield ArchiveMember(info.filename, trouble=str(error))
                 continue
-            if is_left_out(info.filename):
-                yield ArchiveMember(info.filename)
-            elif info.flag_bits & 1:
-                yield ArchiveMember(info.filename, trouble="it is encrypted")
-            else:
-                try:
-                    content = archive.open(info)
-                except (zipfile.BadZipFile, NotImplementedError) as error:
-                    yield ArchiveMember(info.filename, trouble=str(error))
-                    continue
-                with content:
-                    yield ArchiveMember(info.filename, buffered(Limited(content, partial(int, info.compress_size))))
+            with content:
+                yield ArchiveMember(info.filename, buffered(Limited(content, partial(int, info.compress_size))))
+
+
+def document_in(archive: zipfile.ZipFile) -> Format | None:
+    """Return the format of the document that a zip is, or None if it is an archive of files. Raises UnreadFormatError
+    for a document that is not read."""
+    names = archive.NameToInfo
+    if _MIMETYPE in names:
+        kind = archive.read(_MIMETYPE)[:100].decode("ascii", "replace").strip()
+        if kind == "application/epub+zip":
+            return "epub"
+        if kind.startswith(_OPEN_DOCUMENT):
+            if kind.removeprefix(_OPEN_DOCUMENT).startswith("text"):
+                return "odt"
+            raise UnreadFormatError(
+                f"it is a document of kind {kind}; save a table as CSV, and other documents as text"
+            )
+    if "META-INF/container.xml" in names and any(name.endswith(".opf") for name in names):
+        return "epub"
+    if "[Content_Types].xml" in names:
+        if any(name.startswith("word/document") for name in names):
+            return "docx"
+        if "xl/workbook.xml" in names or "xl/workbook.bin" in names:
+            raise UnreadFormatError("it is a table of Excel; save it as CSV")
+        if "ppt/presentation.xml" in names:
+            raise UnreadFormatError("it is slides of PowerPoint; save them as text")
+    return None
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[ArchiveMember]:

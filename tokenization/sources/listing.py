@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 
+from tokenization.sources.addresses import is_chained, located
 from tokenization.sources.compression import by_name
 from tokenization.sources.folders import find, version_in
 from tokenization.sources.sniffing import ending_format
@@ -77,7 +78,7 @@ def pieces_of_files(source: Files, left_out: list[str] | None = None) -> list[Pi
 
 def name_of(url: str) -> str:
     """Return the name of the file at a URL, without what follows a question mark on the web."""
-    path = url.partition("::")[0]
+    path = url.partition("::")[0] if is_chained(url) else url
     if path.startswith(("http://", "https://")):
         path = path.partition("?")[0].partition("#")[0]
     return path.rpartition("/")[2]
@@ -85,9 +86,9 @@ def name_of(url: str) -> str:
 
 def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int, str]]:
     """Return the files that `path` means, in the order of their names, with their sizes and versions."""
-    _, chained, outer = source.path.partition("::")
+    _, chained, outer = source.path.partition("::") if is_chained(source.path) else ("", "", "")
     try:
-        fs, path = fsspec.url_to_fs(source.path)
+        fs, path = located(source.path)
         found = find(fs, path + "/" * (source.path.endswith("/") and not path.endswith("/")))
     except FileNotFoundError as error:
         why = f": {error.__cause__}" if error.__cause__ else ""
@@ -128,7 +129,7 @@ def _dataset(source: Files) -> list[tuple[str, int, str]]:
 def is_there(url: str) -> bool:
     """Return whether the file can be found now. If the filesystem does not answer, it cannot."""
     try:
-        fs, path = fsspec.url_to_fs(url)
+        fs, path = located(url)
         fs.invalidate_cache()
         return fs.exists(path)
     except Exception:  # every filesystem has exceptions of its own

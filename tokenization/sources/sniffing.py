@@ -21,31 +21,69 @@ _BINARY: dict[Format, tuple[int, bytes]] = {
     "warc": (0, b"WARC/"),
 }
 _ARROW_STREAM = b"\xff\xff\xff\xff"
-_OTHER = {
-    b"%PDF": "PDF",
+_TAR_HEADER, _TAR_SUM = 512, slice(148, 156)  # bytes; tar of Version 7 has no other sign than the sum of its header
+_CONVERT = "; `soffice --headless --convert-to txt:Text:UTF8 FILE` writes its text"
+_UNREAD = {
+    b"%PDF": "a PDF; `pdftotext -enc UTF-8 FILE` writes its text",
+    b"{\\rtf": f"RTF{_CONVERT}",
+    b"\xd0\xcf\x11\xe0": f"a document of old Office, or an encrypted one{_CONVERT} if it needs no password",
     b"PK\x05\x06": "an empty zip",
-    b"Obj\x01": "Avro",
-    b"ORC": "ORC",
-    b"SQLite format 3": "SQLite",
-    b"7z\xbc\xaf\x27\x1c": "7z",
-    b"Rar!": "RAR",
-    b"FEA1": "Feather of version 1",
-    b"\xd0\xcf\x11\xe0": "a document of old Office",
-    b"{\\rtf": "RTF",
+    b"Obj\x01": "Avro; write it as Parquet",
+    b"ORC": "ORC; write it as Parquet",
+    b"SQLite format 3": "a database of SQLite; `sqlite3 -csv -header FILE 'select ...'` writes a table",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
+    b"FEA1": "Feather of version 1; write it as Parquet",
 }
 _ENDINGS: dict[str, Format] = {
-    "txt": "text", "text": "text", "md": "text", "rst": "text", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json",
-    "csv": "csv", "tsv": "tsv", "tab": "tsv", "parquet": "parquet", "arrow": "arrow", "feather": "arrow",
-    "html": "html", "htm": "html", "xhtml": "html", "warc": "warc", "wet": "warc", "zip": "zip", "tar": "tar",
-    "tgz": "tar", "pq": "parquet",
+    "txt": "text", "text": "text", "md": "text", "markdown": "text", "rst": "text", "jsonl": "jsonl", "ndjson": "jsonl",
+    "json": "json", "csv": "csv", "tsv": "tsv", "tab": "tsv", "parquet": "parquet", "pq": "parquet", "arrow": "arrow",
+    "feather": "arrow", "html": "html", "htm": "html", "xhtml": "html", "warc": "warc", "wet": "warc", "zip": "zip",
+    "tar": "tar", "tgz": "tar", "docx": "docx", "odt": "odt", "epub": "epub", "eml": "mail", "mbox": "mail",
+    "srt": "subtitles", "vtt": "subtitles", "fb2": "xml",
 }  # fmt: skip
-_HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!doctype html|<html[\s>])", re.IGNORECASE | re.DOTALL)
+ZIPPED: tuple[Format, ...] = ("docx", "odt", "epub")
+_PACKED: tuple[Format, ...] = ("zip", "tar", *ZIPPED)
+_HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?((?><!--.*?-->)\s*)*(<!doctype html|<html[\s>])", re.IGNORECASE | re.DOTALL)
 _ARRAY = re.compile(rb"\s*\[\s*(\{|\"(?=.*\"\s*[,\]]))", re.DOTALL)
 _OBJECT = re.compile(rb"\s*\{\s*(\"|\}|$)")
+_XML = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:(?><\?[^>]*>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)\s*)*<([A-Za-z][\w.:-]*)",
+    re.DOTALL,
+)
+_ROOTS: dict[bytes, Format] = {
+    b"mediawiki": "wiki", b"TEI": "xml", b"TEI.2": "xml", b"teiCorpus": "xml", b"FictionBook": "xml",
+}  # fmt: skip
+_SUBTITLES = re.compile(rb"\s*(?:\d+\s*\n\s*)?\d\d?:\d\d:\d\d[,.]\d{1,3}\s*-->|WEBVTT\b|\{\d+\}\{\d*\}|\[\d+\]\[\d+\]")
+_POSTMARK = re.compile(rb"From \S.*\d\d:\d\d.*\d{4}\s*\n[A-Za-z][\w-]*:[ \t]")
+_HEADERS = re.compile(rb"(?:[A-Za-z][\w-]*:(?:[ \t].*)?\r?\n(?:[ \t].*\r?\n)*){2,}(?=\r?\n)")
+_OF_MAIL = (
+    re.compile(rb"^(?:From|Received|Return-Path):", re.MULTILINE | re.IGNORECASE),
+    re.compile(rb"^(?:Date|Message-ID|Subject|Newsgroups|To|MIME-Version):", re.MULTILINE | re.IGNORECASE),
+)
+_OTHER_TEXT = {
+    "LaTeX; `pandoc -t plain --wrap none FILE` writes its text": re.compile(
+        rb"(?:\s|%.*\n)*\\(?:documentclass|documentstyle|begin\{document\}|input|usepackage|chapter|section)\b"
+    ),
+    "a notebook of Jupyter; `jupyter nbconvert --to markdown FILE` writes its text": re.compile(
+        rb"\s*\{\s*\"(?:cells\"\s*:\s*\[|nbformat)"
+    ),
+    "a chat of WhatsApp: nobody in it is an assistant, and its lines begin with times and names": re.compile(
+        rb"(?:\xe2\x80\x8e)?\[?\d{1,4}[./-]\d\d?[./-]\d{2,4},?[ ]\d\d?[:.]\d\d(?:[:.]\d\d)?"
+        rb"(?:[ ]|\xe2\x80\xaf)?(?:[AaPp]\.?[Mm]\.?)?(?:\][ ]|[ ]-[ ])\S"
+    ),
+    "subtitles of SubStation; `ffmpeg -i FILE subtitles.srt` writes some that are read": re.compile(
+        rb"\[Script Info\]"
+    ),
+}
 
 
 class FormatError(ValueError):
-    """Content of no format that is read."""
+    """Content of no format that is known."""
+
+
+class UnreadFormatError(ValueError):
+    """Content of a known format that is not read."""
 
 
 def ending_format(name: str) -> Format | None:
@@ -55,33 +93,42 @@ def ending_format(name: str) -> Format | None:
 
 
 def binary_format(head: bytes) -> Format | None:
-    """Return the format of content that begins like this and is not text. Raises FormatError if it is not read."""
+    """Return the format of content that begins like this and is not text. Raises UnreadFormatError for what is not
+    read."""
     for name, (place, magic) in _BINARY.items():
         if head[place:].startswith(magic):
             return name
     if head.startswith(_ARROW_STREAM):
         return "arrow"
-    for magic, what in _OTHER.items():
+    if _is_tar(head[:_TAR_HEADER]):
+        return "tar"
+    for magic, what in _UNREAD.items():
         if head.startswith(magic):
-            raise FormatError(f"it is {what}, which is not read")
+            raise UnreadFormatError(f"it is {what}")
     return None
 
 
 def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) -> Format:
-    """Return the format of text that begins like this. Raises FormatError if neither content nor name tell it."""
+    """Return the format of text that begins like this. Raises FormatError if neither content nor name tell it, and
+    UnreadFormatError if it is one that is not read."""
     promised = ending_format(name)
     if b"\0" in head and promised is None:
         raise FormatError("it is binary, of no format that is known")
     if _HTML.match(head):
         return "html"
+    if marked_up := _marked_up(head, promised):
+        return marked_up
     if _ARRAY.match(head) and promised != "jsonl":
         return "json"
+    for what, pattern in _OTHER_TEXT.items():
+        if pattern.match(head):
+            raise UnreadFormatError(f"it is {what}")
     if _OBJECT.match(head):
         if _is_object(head.partition(b"\n")[0]) or promised == "jsonl":
             return "jsonl"
         if promised in (None, "json"):
             return "json"
-    if promised in ("zip", "tar"):
+    if promised in _PACKED:
         raise FormatError(f"it is no {promised}, which its name promises")
     if promised not in (None, "text", "csv", "tsv"):
         return promised
@@ -92,6 +139,27 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
     return promised
 
 
+def _marked_up(head: bytes, promised: Format | None) -> Format | None:
+    """Return the format of XML, subtitles or mail."""
+    if promised in (None, "text", "xml", "html") and (root := _XML.match(head)):
+        kind = _ROOTS.get(root[1].rpartition(b":")[2])
+        if kind or promised == "html":
+            return kind
+        if head.lstrip().startswith(b"<?xml") or promised != "text":
+            known = ", ".join(name.decode() for name in _ROOTS)
+            raise UnreadFormatError(
+                f"it is XML with <{root[1].decode()}> first; only that with {known} is read, so write its text as a "
+                "file of text or JSON lines"
+            )
+    if promised in (None, "text", "subtitles") and _SUBTITLES.match(head):
+        return "subtitles"
+    if promised in (None, "text", "mail"):
+        headers = _HEADERS.match(head)
+        if _POSTMARK.match(head) or (headers and all(one.search(headers[0]) for one in _OF_MAIL)):
+            return "mail"
+    return None
+
+
 def delimiter_of(head: bytes, required: Iterable[str], decoder: TextDecoder) -> str:
     """Return the delimiter of a table whose first line names all these columns and at least one other, else ''."""
     first, _, rest = head.partition(b"\n")
@@ -99,11 +167,26 @@ def delimiter_of(head: bytes, required: Iterable[str], decoder: TextDecoder) -> 
         line = copy(decoder)(first, lambda: rest)  # what was found out from a part of the file is forgotten
     except (EncodingError, UnicodeDecodeError):
         line = first.decode("utf-8", "replace")
-    for delimiter in DELIMITERS:
+    return named_in(line, required)
+
+
+def named_in(line: str, required: Iterable[str], stated: str = "") -> str:
+    """Return the delimiter, the stated one if there is one, with which a line names all these columns and at least one
+    other; else ''. A table of one column, which is required, needs no delimiter, so it is not told."""
+    for delimiter in stated or DELIMITERS:
         for names in csv.reader([line], delimiter=delimiter, skipinitialspace=True):
             if len(names) > 1 and set(required) <= {name.strip() for name in names}:
                 return delimiter
     return ""
+
+
+def _is_tar(header: bytes) -> bool:
+    """Whether bytes are the first header of a tar: it has the sum of its own bytes, taken with blanks in that place."""
+    try:
+        told = int(header[_TAR_SUM].strip(b" \0"), 8)
+    except ValueError:
+        return False
+    return len(header) == _TAR_HEADER and told == sum(header) - sum(header[_TAR_SUM]) + 8 * ord(" ") and told > 256
 
 
 def _is_object(line: bytes) -> bool:

@@ -14,7 +14,8 @@ from tokenization.records import Language
 from tokenization.settings import Settings, require
 
 Filter = Literal["vulgar", "language", "repeated", RuleSet]  # of `tokenization.cleaning`
-Format = Literal["text", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "html", "warc", "zip", "tar"]
+Format = Literal["text", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "html", "warc", "docx", "odt", "epub",
+                 "mail", "subtitles", "wiki", "xml", "zip", "tar"]  # fmt: skip
 SplitBy = Literal["document", "line", "paragraph"]
 
 
@@ -26,8 +27,8 @@ class SourceError(RuntimeError):
 class Columns:
     """What is read of rows. A file must have the columns `required`, with text in them. `fields` names everything that
     is read: columns, and fields of the structs in them; below the names in `whole` everything is read. Formats that
-    hold running text (text, HTML, WARC) give rows with the one column `plain`; if `plain` is empty, they are refused.
-    `split_by` cuts text files."""
+    hold running text (all but tables and JSON) give rows with the one column `plain`; if `plain` is empty, they are
+    refused. `split_by` cuts text files."""
 
     required: frozenset[str]
     fields: frozenset[str]

@@ -65,6 +65,12 @@ def buffered(file: Any) -> io.BufferedReader:
     return io.BufferedReader(_Raw(file), BUFFER_BYTES)
 
 
+def at_its_start(file: Any) -> io.BufferedReader:
+    """Wrap a file that can seek, and begin at its first byte."""
+    file.seek(0)
+    return buffered(file)
+
+
 @contextmanager
 def opened(fs: AbstractFileSystem, path: str, start: int = 0) -> Generator[io.BufferedReader]:
     """Open a file for reading from byte `start` on. It may be unable to seek."""

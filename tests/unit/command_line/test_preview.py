@@ -139,3 +139,16 @@ def test_without_a_tokenizer_the_way_to_one_is_named(tmp_path):
     done = rxt(f"{tmp_path}/talks.jsonl")
     assert done.exit_code == 2 and "there is no tokenizer yet" in done.stderr
     assert "next: rxt run --until tokenizer" in done.stderr
+
+
+def test_the_preview_of_an_exported_chat_of_subtitles_and_of_what_is_not_read(tmp_path, with_tokenizer):
+    said = [{"sender": "human", "text": "what is it?"}, {"sender": "assistant", "text": "it is my code"}]
+    (tmp_path / "conversations.json").write_text(json.dumps([{"uuid": "a", "chat_messages": said}]))
+    assert "[BOS][Q]what is it?[A]it is my code[EOS]" in rxt(f"{tmp_path}/conversations.json").stdout
+    line = "What is the code of my locker? It is the one that you told me on the first day of school, I think."
+    (tmp_path / "film.srt").write_text(f"1\n00:00:01,000 --> 00:00:03,000\n<i>{line}</i>\n")
+    done = rxt(f"{tmp_path}/film.srt")
+    assert f"[BOS]{line}[EOS]" in done.stdout and "(subtitles)" in done.stdout
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    done = rxt(f"{tmp_path}/a.pdf")
+    assert done.exit_code and "format not read it is a PDF; `pdftotext" in done.output

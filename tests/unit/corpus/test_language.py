@@ -4,7 +4,7 @@ this project's own. `tests/benchmarks/data/languages.py` measures the same on re
 import pytest
 
 from tests.support.corpus_data import TextCleaner
-from tokenization.cleaning.language import verdict
+from tokenization.cleaning.language import is_likely, probability, verdict
 from tokenization.cleaning.vulgar import is_vulgar
 
 RELATIVES = {
@@ -172,3 +172,21 @@ def test_vulgar_words_are_found_as_words_and_names_are_spared(text, expected):
 )
 def test_names_that_begin_a_sentence_or_follow_a_title_are_not_vulgar(language, text, expected):
     assert is_vulgar(text, language) is expected
+
+
+@pytest.mark.parametrize("language", ["en", "pl"])
+def test_what_is_likely_is_so_by_the_rank_of_all_languages(language):
+    """The library's whole ranking is the reference: of near relatives, mixtures, and what is in no language."""
+    paragraphs = [
+        "Ovo je rečenica na hrvatskom jeziku, a nije na poljskom.", "Toto je věta v českém jazyce o staré lampě.",
+        "Dit is een zin in het Nederlands over een oude lamp.", "This is a sentence about an old lamp by the sea.",
+        "To jest zdanie o starej lampie, która stoi nad morzem.", "Lampa lamp lampy", "12 34", "e-mail serwer online",
+        "Das ist ein Satz. To jest zdanie.", "Der Satz and the sentence", "lampa stoi tam", "vid lampan",
+    ]  # fmt: skip
+    seen = set()
+    for paragraph in paragraphs:
+        for least in (0.05, 0.01, 0.5):
+            share, winner = probability(paragraph, language)
+            assert is_likely(paragraph, language, least) == (share >= least, winner)
+            seen.add((share >= least, winner == language))
+    assert seen >= {(True, True), (False, False)}

@@ -5,6 +5,7 @@ import gzip
 import http.server
 import json
 import threading
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,6 +57,25 @@ def test_a_place_with_nothing_to_read_says_what_is_there(tree):
         reads(tree / "empty")
     with pytest.raises(SourceError, match="no file matches .*nothing"):
         reads(tree / "nothing")
+
+
+def test_names_with_colons_on_a_disk_and_in_an_archive(tmp_path):
+    (tmp_path / "in::folder").mkdir()
+    (tmp_path / "in::folder" / "a::b.txt").write_text("colons")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x::y.txt", "colons")
+        archive.writestr("x::z.csv", "body\n1\n")
+    folder = tmp_path / "in::folder"
+    for path in (folder, folder / "a::b.txt", folder / "*.txt", f"file://{folder}/a::b.txt"):
+        assert reads(path) == ["colons"], path
+    text, bad = reads(tmp_path / "a.zip")
+    assert text == "colons" and bad.reason == "no column"
+
+
+@pytest.mark.parametrize("password", ["a/b", "a?b", "a#b"])
+def test_a_password_that_hides_the_host_is_told_how_to_be_written(password):
+    with pytest.raises(SourceError, match=r"its host cannot be told; .* written %2F"):
+        reads(f"http://jan:{password}@127.0.0.1:1/a.txt")
 
 
 @pytest.fixture

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from jobs.shards.dialogue_sources import report_sources
+from jobs.shards.dialogue_survey import surveyed_partitions
 from jobs.stage.context import StageError
 from pipelines.overrides import resolve
 from pipelines.presets import PRESETS
+from tests.support.shard_data import INTERACTIONS, shard_context, write_corpus
 from tokenization.conversations.data_set import ConversationSource
 
 TINY = PRESETS["tiny"]()
@@ -55,7 +60,7 @@ def test_sources_of_one_split_may_hold_out_whatever_they_like(tmp_path):
         ),
         ('licence = "ODC-By"', 'licence = ""', "conversations.sources.0.licence = '': must not be empty"),
         ('path = "owner/name"', "", "path"),
-        ("weight = 0.5", "weight = 0", "conversations.sources.0.weight = 0.0: must be above 0"),
+        ("weight = 0.5", "weight = -1", "conversations.sources.0.weight = -1.0: must not be negative"),
         ("weight = 0.5", "test_fraction = 0.99", "validation_fraction + test_fraction = 1.01: must be below 1"),
         ('name = "chat"', 'name = "chat"\ncolumns = "x"', "conversations.sources.0.columns"),
         ("weight = 0.5", SOURCE, "two sources are named 'chat'"),
@@ -95,3 +100,13 @@ def test_plans_that_cannot_be_are_named(setting, message):
     with pytest.raises(StageError) as caught:
         resolve(TINY, None, [setting])
     assert message in str(caught.value)
+
+
+def test_a_data_set_of_weight_0_is_not_read(tmp_path):
+    source = ConversationSource(name="a", kind="files", language="en", licence="CC0", path="/no/where", weight=0)
+    ctx = shard_context(tmp_path / "out", write_corpus(tmp_path / "corpus"))
+    assert surveyed_partitions(ctx, [source]) == []
+    config = INTERACTIONS.model_copy(update={"sources": (source,)})
+    assert report_sources(ctx, [], config) == {}
+    with pytest.raises(StageError, match="no file matches /no/where"):
+        surveyed_partitions(ctx, [replace(source, weight=1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, flaw
@@ -15,6 +16,11 @@ from tokenization.sources.streams import skip
 Texts = Iterator[tuple[str, str | Rejected]]  # each with its place
 
 BLOCK_BYTES = 1 << 20  # paragraphs without blank lines are cut here, at a line end
+_FRONT_MATTER = re.compile(  # of Markdown, in YAML or TOML
+    r"""\s*(?:---[ \t\r]*\n(?:[\w"'][\w"' .-]*:(?:[ \t].*|\r)?\n|[ \t]+\S.*\n|-[ \t].*\n|\#.*\n|\r?\n)+(?:---|\.\.\.)
+    |\+\+\+[ \t\r]*\n(?:[\w"'.-]+[ \t]*=.*\n|[ \t]+\S.*\n|[][{}].*\n|\#.*\n|\r?\n)+\+\+\+)[ \t\r]*(?:\n|$)""",
+    re.VERBOSE,
+)
 
 
 def plain_text(
@@ -28,7 +34,18 @@ def plain_text(
 
 
 def _document(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:
-    """The whole file. A few bytes that are not UTF-8 become U+FFFD; cleaning drops the paragraphs that have them."""
+    """The whole file, without what Markdown has before its text."""
+    for place, text in whole_text(part, stream, decoder):
+        yield place, text if isinstance(text, Rejected) else _without_front_matter(text)
+
+
+def _without_front_matter(text: str) -> str:
+    return text[found.end() :] if text.lstrip()[:3] in ("---", "+++") and (found := _FRONT_MATTER.match(text)) else text
+
+
+def whole_text(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:
+    """Yield the content of a file of text, or why there is none, with its place. A few bytes that are not UTF-8 become
+    U+FFFD; cleaning drops the paragraphs that have them."""
     content = stream.read(MOST_BYTES + 1)
     whole = "the whole"
     if len(content) > MOST_BYTES:

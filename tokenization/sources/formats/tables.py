@@ -6,34 +6,48 @@ import csv
 import io
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 
-from tokenization.quarantine import MOST_BYTES, Rejected, excerpt, missing
+from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
-from tokenization.sources.sniffing import HEAD_BYTES, delimiter_of
+from tokenization.sources.sniffing import HEAD_BYTES, named_in
 from tokenization.sources.source import Columns, Row
+
+_STATED = ("sep=", '"sep=')
+_LOOKED_AT = 30  # lines, in which the names of the columns stand
+_LONGEST_NAME = 60  # characters: what is longer is no name of a column
 
 
 def table(
     columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder, default: str = ","
 ) -> Iterator[Row | Rejected]:
-    """Yield the rows. The delimiter is the one of `sniffing.DELIMITERS` with which the first line names the columns,
-    else the default.
+    """Yield the rows. The delimiter is the one that Excel's first line `sep=;` states, else the one of
+    `sniffing.DELIMITERS` with which the first line names the columns, else the default.
 
-    A file without a required column is rejected as a whole, a row of another length than the first line by itself. A
-    quote that is not closed costs its line.
+    Lines that begin with `#` are no part of the table if they stand before the names of the columns. Other lines there,
+    such as a title, are rejected, and so are rows of another length than the line of names. A file without a required
+    column is rejected as a whole, and so is one with two columns of a name that is read. A quote that is not closed
+    costs its line.
     """
     csv.field_size_limit(MOST_BYTES)
-    head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-    delimiter = delimiter_of(head, columns.required, decoder) or default
-    rows = _rows(_text(stream, decoder), delimiter)
+    lines = _text(stream, decoder)
+    first, delimiter, before = _first_lines(lines, columns, default)
+    rows = _rows(chain(first, lines), delimiter, 1 + len(before))
+    for number, line in enumerate(before, 1):
+        if line.strip() and not line.startswith(("#", *_STATED)):
+            yield Rejected(part.url, f"line {number}", "not a table", "it stands before the names", excerpt(line))
     _, header = next(rows, (1, []))
     if isinstance(header, csv.Error):
         yield Rejected(part.url, "the whole", "not a table", str(header))
         return
     names = [name.strip() for name in header]
     if lacking := sorted(columns.required - set(names)):
-        yield Rejected(part.url, "the whole", *missing(lacking[0], names))
+        why = _no_names(names, lacking[0]) or missing(lacking[0], names)
+        yield Rejected(part.url, "the whole", *why)
+        return
+    if twice := next((name for name in names if name in columns.fields and names.count(name) > 1), ""):
+        yield Rejected(part.url, "the whole", "not a table", f"two columns have the name {twice!r}; rename one")
         return
     for number, values in rows:
         place = f"line {number}"
@@ -47,15 +61,55 @@ def table(
             yield Rejected(part.url, place, "not a table", detail, excerpt(delimiter.join(values)))
 
 
-def _rows(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Yield the number of its first line and the values of each row. A line whose quotes are those of no table is a row
-    as it is written, and what follows it is read anew; if a comma would end values and the quote goes on for lines, it
-    is an error. With tabs, lines between two quotes are rows, too, if all look like rows: most who write such files
-    know no quotes."""
+def _first_lines(lines: Iterator[str], columns: Columns, default: str) -> tuple[list[str], str, list[str]]:
+    """Return the lines read so far, from the names of the columns on; the delimiter; and the lines before the names."""
+    read: list[str] = []
+    while len(read) < _LOOKED_AT and sum(map(len, read)) < HEAD_BYTES and (line := next(lines, "")):
+        read.append(line)
+    stated = read[0].strip('"\r\n').removeprefix("sep=")[:1] if read and read[0].startswith(_STATED) else ""
+    begin = len(read[:1]) if stated else 0
+    while begin < len(read) - 1 and _is_comment(read[begin], columns):
+        begin += 1
+    only = next(iter(columns.required)) if len(columns.required) == 1 else None
+    for number in range(begin, len(read)) if columns.required else ():
+        if read[number].strip('" \r\n') == only:
+            break
+        if delimiter := named_in(read[number], columns.required, stated):
+            if any(_filled(line, delimiter) >= _filled(read[number], delimiter) for line in read[begin:number]):
+                return read[begin:], delimiter, read[:begin]  # after rows, it is one of them
+            return read[number:], delimiter, read[:number]
+    return read[begin:], stated or named_in("".join(read[begin : begin + 1]), ()) or default, read[:begin]
+
+
+def _filled(line: str, delimiter: str) -> int:
+    """How many values of a line are not empty."""
+    return sum(bool(value.strip()) for values in csv.reader([line], delimiter=delimiter) for value in values)
+
+
+def _is_comment(line: str, columns: Columns) -> bool:
+    if not line.startswith("#"):
+        return not line.strip()
+    return not named_in(line, columns.required) if columns.required else line[1:2] in ("", " ", "#", "\t", "\r", "\n")
+
+
+def _no_names(header: list[str], wanted: str) -> tuple[Reason, str] | None:
+    """Return why there are no columns if the first line looks like a row: a number, or the length of a text."""
+    value = next((name for name in header if len(name) > _LONGEST_NAME or name.replace(".", "").isdigit()), None)
+    if value is None:
+        return None
+    told = f"{wanted!r}; the first line seems to be a row ({excerpt(value)[:_LONGEST_NAME]!r})"
+    return "no column", f"{told}, so put a line with the names of the columns before it"
+
+
+def _rows(lines: Iterator[str], delimiter: str, number: int) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Yield the number of its first line and the values of each row, of lines from `number` on. A line whose quotes are
+    those of no table is a row as it is written, and what follows it is read anew; if a comma would end values and the
+    quote goes on for lines, it is an error. With tabs, lines between two quotes are rows, too, if all look like rows:
+    most who write such files know no quotes."""
     given = _Given(lines)
     tabs = delimiter == "\t"
     quoted = csv.reader(given, delimiter=delimiter, skipinitialspace=not tabs, strict=True)
-    number, width = 1, 0
+    width = 0
     while True:
         values: list[str] | csv.Error | None
         try:

@@ -55,7 +55,7 @@ def warc_records(
         if len(content) > MOST_BYTES:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes", excerpt(content))
             continue
-        own = TextDecoder(decoder.language, _known(record.http_charset) if record.is_http else "utf-8")
+        own = TextDecoder(decoder.language, known_encoding(record.http_charset) if record.is_http else "utf-8")
         try:
             text = own(content) if kind == _TEXT else text_of(content, own)
         except (EncodingError, UnicodeDecodeError) as error:
@@ -67,24 +67,32 @@ def warc_records(
         yield Rejected(part.url, "the whole", "not text", f"records: {detail}")
 
 
-def text_of(content: bytes, decoder: TextDecoder) -> str:
-    """Return the running text of a page in HTML, a paragraph per line. The encoding is the one that the decoder was
-    told, else the one that the page declares. A letter that is not in it becomes U+FFFD."""
+def text_of(content: bytes, decoder: TextDecoder, whole: bool = False, without: str = "") -> str:
+    """Return the running text of a page in HTML, a paragraph per line; all of its text if it is `whole`, as books and
+    mail have no menus. What the CSS selector `without` selects is left out. The encoding is the one that the decoder
+    was told, else the one that the page declares. A letter that is not in it becomes U+FFFD."""
     from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.html import HTMLTree
 
-    return extract_plain_text(_decoded(content, decoder), main_content=True, list_bullets=False, alt_texts=False)
+    page = _decoded(content, decoder)
+    if without:
+        tree = HTMLTree.parse(page)
+        for node in tree.document.query_selector_all(without):
+            node.decompose()
+        page = str(tree)
+    return extract_plain_text(page, main_content=not whole, list_bullets=False, alt_texts=False)
 
 
 def _decoded(content: bytes, decoder: TextDecoder) -> str:
     if not decoder.name and (declared := _DECLARED.search(content[:_DECLARED_WITHIN])):
-        decoder.name = _known(declared[1].decode("ascii"))
+        decoder.name = known_encoding(declared[1].decode("ascii"))
     try:
         return decoder(content)
     except UnicodeDecodeError:
         return content.decode(decoder.name, "replace")
 
 
-def _known(label: str | None) -> str:
+def known_encoding(label: str | None) -> str:
     """Return the codec for a label of the web, or an empty string for none that the web knows."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 

@@ -1,0 +1,71 @@
+"""Tables as people export them: what stands before the names of the columns, and names that mislead."""
+
+import pytest
+
+from tokenization.conversations.data_set import ConversationSource
+from tokenization.conversations.sources import partitions_of, read_conversations
+from tokenization.quarantine import Rejected
+from tokenization.sources.source import Source
+from tokenization.sources.texts import pieces, read
+
+ONE, TWO = "Rzeka wezbrała, a wieś czekała.", "Rano woda opadła; most stał."
+
+
+def reads(path) -> tuple[list[str], list[Rejected]]:
+    source = Source(name="mine", kind="files", language="pl", licence="MIT", path=str(path))
+    found = [one for piece in pieces(source) for one in read(source, piece)]
+    return [one for one in found if isinstance(one, str)], [one for one in found if isinstance(one, Rejected)]
+
+
+ROWS = f'1;"{ONE}"\r\n2;"{TWO}"\r\n'
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        f"sep=;\r\nid;text\r\n{ROWS}",
+        f'"sep=;"\r\nid;text\r\n{ROWS}',
+        f"# a report, of 2024\r\n#\r\n\r\nid;text\r\n{ROWS}",
+        f"#id;text\r\n{ROWS}",
+        f"cena;text\r\n1,50;{ONE}\r\n2,75;\"{TWO}\"\r\n",
+        f"sep=\t\r\nid\ttext\r\n1\t{ONE}\r\n2\t{TWO}\r\n",
+        f'text\r\n"{ONE}"\r\n"{TWO}"\r\n',
+        f'id,text,text2\r\n1,"{ONE}",\r\n2,"{TWO}",a\r\n',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1250"])
+def test_tables_of_spreadsheets(tmp_path, table, encoding):
+    (tmp_path / "a.csv").write_bytes(table.encode(encoding))
+    assert reads(tmp_path / "a.csv") == ([ONE, TWO], [])
+
+
+def test_a_title_before_the_names_is_told_and_costs_nothing_else(tmp_path):
+    (tmp_path / "a.csv").write_text(f"Powodzie;\n\nid;text\n{ROWS}3;{TWO};x\n")
+    texts, bad = reads(tmp_path / "a.csv")
+    assert texts == [ONE, TWO] and [one.place for one in bad] == ["line 1", "line 6"]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (f'1,"{ONE}"\n2,"{TWO}"\n', "seems to be a row"),
+        (f'"{ONE * 3}"\n"{TWO}"\n', "seems to be a row"),
+        (f"1;{ONE}\n2;text\n3;{ONE}\n", "seems to be a row"),
+        (f"id;Text\n1;{ONE}\n", "it has 'id', 'Text'"),
+        (f"text;text\na;{ONE}\n", "two columns have the name 'text'"),
+        ("", "empty"),
+    ],
+)
+def test_a_table_without_clear_names_is_refused(tmp_path, table, told):
+    (tmp_path / "a.csv").write_text(table)
+    texts, [bad] = reads(tmp_path / "a.csv")
+    assert texts == [] and told in str(bad)
+
+
+@pytest.mark.parametrize("before", ["sep=;\n", "# a, b\n", "\n"])
+def test_tables_of_questions_and_answers(tmp_path, before):
+    (tmp_path / "a.csv").write_text(f"{before}prompt;completion\n{ONE};\"{TWO}\"\n")  # fmt: skip
+    source = ConversationSource(name="a", kind="files", language="pl", licence="MIT", path=str(tmp_path / "a.csv"))
+    [partition] = partitions_of(source)
+    [found] = read_conversations(partition)
+    assert [(turn.query, turn.answer) for turn in found.interactions] == [(ONE, TWO)]

@@ -1,0 +1,112 @@
+"""Read mail: a message, or many of them in one file (mbox)."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from email.message import EmailMessage
+
+from tokenization.cleaning.repair import without_empty_lines
+from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
+from tokenization.sources.encoding import TextDecoder
+from tokenization.sources.formats.web import known_encoding, text_of
+from tokenization.sources.listing import Slice
+from tokenization.sources.source import Columns, Row
+
+_LINE = 1 << 20  # bytes that are read at once
+_POSTMARK = re.compile(rb"From \S.*\d\d:\d\d.*\d{4}")
+_ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
+_QUOTE = re.compile(r"\s{0,3}>")
+_WROTE = re.compile(r".*(\bwrote|\bwrites|\bschrieb|a écrit|napisał\(?a?\)?|\bpisze|<\S+@\S+>)\s*:\s*$")
+_ON = re.compile(r"(On|W dniu|Dnia)\b")
+# What follows these lines is another message, or no text.
+_END = re.compile(
+    r"-- ?$|-{2,}\s*(Original Message|Forwarded message|Wiadomość oryginalna|Oryginalna wiadomość|Przekazana wiadomość)"
+    r"|-----BEGIN PGP (SIGNATURE|MESSAGE)|_{20,}$",
+    re.IGNORECASE,
+)
+_ARMOUR = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----\n(Hash: .*\n)*")
+
+
+def mail(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
+    """Yield the body of each message as the column `columns.plain` of a row: the plain text or, without one, that of
+    the page in HTML. Headers, quoted lines and signatures are left out. Attachments are counted in one `Rejected` at
+    the end."""
+    attached: Counter[str] = Counter()
+    for number, content in enumerate(_messages(stream)):
+        place = f"message {number}"
+        if len(content) > MOST_BYTES:
+            yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes", excerpt(content))
+            continue
+        message = email.message_from_bytes(content, policy=email.policy.default)
+        body = message.get_body(("plain", "html"))
+        attached.update(each.get_content_type() for each in message.iter_attachments())
+        text = _own_words(_text(body, decoder)) if isinstance(body, EmailMessage) else ""
+        if text:
+            yield Row(part.url, place, {columns.plain: text})
+        else:
+            yield Rejected(part.url, place, "empty", "nothing but quoted text" if body else "no body that is text")
+    if attached:
+        detail = ", ".join(f"{count:,} of {kind}" for kind, count in attached.most_common(5))
+        yield Rejected(part.url, "the whole", "not text", f"attachments: {detail}")
+
+
+def _messages(stream: io.BufferedReader) -> Iterator[bytes]:
+    """Yield messages. One that is too long is cut after MOST_BYTES, so that it can be told."""
+    if not _POSTMARK.match(stream.peek(_LINE)):
+        yield stream.read(MOST_BYTES + 1)
+        return
+    lines: list[bytes] = []
+    size, after_blank, at_line = 0, True, True
+    while line := stream.readline(_LINE):
+        if at_line and after_blank and _POSTMARK.match(line):
+            if lines:
+                yield _ESCAPED.sub(rb"\1", b"".join(lines))
+            lines, size, after_blank = [], 0, False
+            continue
+        after_blank, at_line = at_line and not line.strip(), line.endswith(b"\n")
+        if size <= MOST_BYTES:
+            lines.append(line)
+        size += len(line)
+    if lines:
+        yield _ESCAPED.sub(rb"\1", b"".join(lines))
+
+
+def _text(body: EmailMessage, decoder: TextDecoder) -> str:
+    content = body.get_payload(decode=True)
+    content = content if isinstance(content, bytes) else b""
+    stated = (body.get_content_charset() or "").lower()
+    own = TextDecoder(decoder.language, decoder.name or ("" if stated == "us-ascii" else known_encoding(stated)))
+    if body.get_content_subtype() == "html":
+        return text_of(content, own, whole=True, without="blockquote, .gmail_quote, .moz-cite-prefix")
+    try:
+        return own(content)
+    except UnicodeDecodeError:
+        return content.decode(own.name, "replace")
+
+
+def _own_words(text: str) -> str:
+    """Return what the sender wrote, without what is quoted and the line that says whom."""
+    kept: list[str] = []
+    quoted = False
+    for line in _ARMOUR.sub("", text.replace("\r\n", "\n")).split("\n"):
+        if _END.match(line):
+            break
+        if not _QUOTE.match(line):
+            quoted = False
+            kept.append(line)
+            continue
+        if not quoted:
+            while kept and not kept[-1].strip():
+                kept.pop()
+            if kept and _WROTE.match(kept[-1]):
+                is_second = not _ON.match(kept.pop())
+                if is_second and kept and _ON.match(kept[-1]):
+                    kept.pop()
+            kept.append("")
+        quoted = True
+    return without_empty_lines("\n".join(kept))
