@@ -87,6 +87,8 @@ class ArtifactStore:
     """Every method that reads or writes may raise StoreError. So does a URL that no installed filesystem serves."""
 
     def __init__(self, url: str) -> None:
+        if "::" in url:  # fsspec would take a part of it for the folder
+            raise StoreError(f"store {masked_address(url)}: `::` must not be part of its name", NEXT_COMMAND)
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except Exception as error:  # every filesystem has exceptions of its own

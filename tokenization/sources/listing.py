@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import fsspec
-
+from tokenization.files.chains import filesystem_of, is_chain
 from tokenization.sources.compression import by_name
 from tokenization.sources.folders import find, version_in
 from tokenization.sources.sniffing import ending_format
@@ -77,7 +76,7 @@ def pieces_of_files(source: Files, left_out: list[str] | None = None) -> list[Pi
 
 def name_of(url: str) -> str:
     """Return the name of the file at a URL, without what follows a question mark on the web."""
-    path = url.partition("::")[0]
+    path = url.partition("::")[0] if is_chain(url) else url
     if path.startswith(("http://", "https://")):
         path = path.partition("?")[0].partition("#")[0]
     return path.rpartition("/")[2]
@@ -85,9 +84,9 @@ def name_of(url: str) -> str:
 
 def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int, str]]:
     """Return the files that `path` means, in the order of their names, with their sizes and versions."""
-    _, chained, outer = source.path.partition("::")
+    _, chained, outer = source.path.partition("::") if is_chain(source.path) else ("", "", "")
     try:
-        fs, path = fsspec.url_to_fs(source.path)
+        fs, path = filesystem_of(source.path)
         found = find(fs, path + "/" * (source.path.endswith("/") and not path.endswith("/")))
     except FileNotFoundError as error:
         why = f": {error.__cause__}" if error.__cause__ else ""
@@ -128,7 +127,7 @@ def _dataset(source: Files) -> list[tuple[str, int, str]]:
 def is_there(url: str) -> bool:
     """Return whether the file can be found now. If the filesystem does not answer, it cannot."""
     try:
-        fs, path = fsspec.url_to_fs(url)
+        fs, path = filesystem_of(url)
         fs.invalidate_cache()
         return fs.exists(path)
     except Exception:  # every filesystem has exceptions of its own
@@ -139,7 +138,7 @@ def _listed(urls: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Yield what is known about each file, from one listing per folder instead of one request per file."""
     folders: dict[str, dict[str, Mapping[str, Any]]] = {}
     for url in urls:
-        fs, path = fsspec.url_to_fs(url)
+        fs, path = filesystem_of(url)
         folder, _, name = path.rpartition("/")
         if folder not in folders:
             folders[folder] = {info["name"].rpartition("/")[2]: info for info in fs.ls(folder, detail=True)}

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-import fsspec
-
+from tokenization.files.chains import filesystem_of
 from tokenization.files.storage import NO_SPACE
 from tokenization.quarantine import Reason, Rejected, missing
 from tokenization.sources.archives import ArchiveError, tar_members, zip_members
@@ -72,7 +71,7 @@ class _File:
     def __init__(self, source: Files, part: Slice, seen: Seen) -> None:
         self._source, self._part, self._seen = source, part, seen
         self._stated = None if source.format in ("zip", "tar") else source.format
-        self._fs, self._path = fsspec.url_to_fs(part.url)
+        self._fs, self._path = filesystem_of(part.url)
 
     def rows(self) -> Iterator[Row | Rejected]:
         """Yield the rows that begin in the slice."""

@@ -15,7 +15,7 @@ import pytest
 
 from jobs.stage.context import Interrupted, StageError
 from pipelines import processes
-from pipelines.artifacts import ArtifactStore, Attempt, content_digest
+from pipelines.artifacts import ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.lease import LeaseHeld, holder_of, living_holder, take
 from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import QUICK
@@ -364,3 +364,11 @@ def test_a_process_that_cannot_be_looked_at_is_not_gone(monkeypatch):
     with started([sys.executable, "-c", ""]) as process:
         process.wait(SECONDS)
     assert processes.is_gone(record | {"pid": process.pid})
+
+
+@pytest.mark.parametrize("url", ["{folder}/a::b", "file://{folder}/a::b/c", "s3://bucket/a::b"])
+def test_two_colons_in_the_name_of_a_store_are_refused(tmp_path, url):
+    """fsspec would use the folder `a`."""
+    with pytest.raises(StoreError, match="`::` must not be part of its name"):
+        ArtifactStore(url.format(folder=tmp_path))
+    assert list(tmp_path.iterdir()) == []
