@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 
 def plain(value: Any, where: str = "value") -> Any:
@@ -24,7 +25,9 @@ def plain(value: Any, where: str = "value") -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{where}.{i}") for i, item in enumerate(value)]
     if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields}
+        known = type(value).model_fields.items()
+        found = {name: getattr(value, name) for name, field in known if not _is_left_out(field, getattr(value, name))}
+        return {name: plain(inner, f"{where}.{name}") for name, inner in found.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
     if isinstance(value, Mapping):
@@ -33,6 +36,11 @@ def plain(value: Any, where: str = "value") -> Any:
                 raise TypeError(f"{where}: key {key!r} is {type(key).__name__}, not str")
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
     raise TypeError(f"{where} = {value!r}: {type(value).__name__} is not plain data")
+
+
+def _is_left_out(field: FieldInfo, value: Any) -> bool:
+    """Whether a key that came later has its default."""
+    return field.exclude_if is not None and field.exclude_if(value)
 
 
 def canonical_json(value: Any) -> bytes:
