@@ -50,7 +50,7 @@ def gc(
     rows = [(g.attempt.stage, g.attempt.artifact_id, g.reason, byte_size(g.size)) for g in found]
     if rows:
         print_table(console_on(sys.stdout), table_of(("stage", "artifact", "what goes", "size"), rows))
-    say(f"{byte_size(total)} {'deleted' if yes else 'may go; nothing was deleted'}")
+    say(f"store {store.shown}: {byte_size(total)} {'deleted' if yes else 'may go; nothing was deleted'}")
     if found and not yes:
         print("next: rxt gc --yes")
     return code
@@ -72,6 +72,10 @@ def verify(
     store = ArtifactStore(store_url())
     store.check_readable()
     stages = store.stages()
+    if not stages:  # else a mistyped address would look sound
+        raise StageError(
+            f"store {store.shown} holds no artifacts: there is nothing to verify", "RXT_STORE=URL rxt verify"
+        )
     if stage is not None and stage not in stages:
         raise StageError(f"the store has no stage {stage}; there are: {', '.join(stages) or 'none'}", "rxt stage list")
     attempts = [attempt for name in ([stage] if stage else stages) for attempt in store.attempts(name)]
@@ -91,7 +95,7 @@ def verify(
         ]
         print(json.dumps({"store": store.shown, "damaged": len(damaged), "artifacts": entries}, indent=2))
     else:
-        say(f"{len(examined)} complete artifacts, {len(damaged)} of them damaged")
+        say(f"store {store.shown}: {len(examined)} complete artifacts, {len(damaged)} of them damaged")
         for verified in damaged:
             attempt = verified.attempt
             discard = f"rxt stage discard {attempt.stage} {attempt.artifact_id}"
