@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import BaseModel
 
+from jobs.stage.background import in_background
 from jobs.stage.context import Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
 from pipelines.guard.addresses import masked_address
@@ -43,6 +44,7 @@ NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _STAGE = re.compile(r"^\w[\w-]*$")  # else it is of somebody else, such as lost+found
 _TOMBSTONE = "discarded-"
 RACERS = 4  # writers of the probe
+ANSWER_SECONDS = 30
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
 _PRIVATE_TOP = re.compile(
     r"^(manifest|attempt|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$"
@@ -101,10 +103,12 @@ class ArtifactStore:
         self.shown = masked_address(self.url)
 
     def check_readable(self) -> None:
-        """Looks once. Raises StoreError with what the filesystem said. A store that does not exist yet is empty."""
-        self._names(self.root)
-        if self._is_file(self.root):
-            raise StoreError(f"store {self.shown} is a file, not a folder", NEXT_COMMAND)
+        """Looks once. Raises StoreError with what the filesystem said, or if it says nothing for ANSWER_SECONDS (clients
+        of object stores wait for minutes). A store that does not exist yet is empty."""
+        try:
+            in_background(self._look, "store").result(ANSWER_SECONDS)
+        except TimeoutError:
+            raise StoreError(f"store {self.shown} gave no answer within {ANSWER_SECONDS} s", NEXT_COMMAND) from None
 
     @_reaching
     def check_writable(self) -> None:
@@ -318,6 +322,11 @@ class ArtifactStore:
 
     def _path(self, attempt: Attempt) -> str:
         return f"{self.root}/{attempt.stage}/{attempt.artifact_id}"
+
+    def _look(self) -> None:
+        self._names(self.root)
+        if self._is_file(self.root):
+            raise StoreError(f"store {self.shown} is a file, not a folder", NEXT_COMMAND)
 
     @_reaching
     def _is_file(self, path: str) -> bool:
