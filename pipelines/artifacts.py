@@ -103,8 +103,8 @@ class ArtifactStore:
         self.shown = masked_address(self.url)
 
     def check_readable(self) -> None:
-        """Looks once. Raises StoreError with what the filesystem said, or if it says nothing for ANSWER_SECONDS (clients
-        of object stores wait for minutes). A store that does not exist yet is empty."""
+        """Looks once. Raises StoreError with what the filesystem said, or if it says nothing for ANSWER_SECONDS: a
+        client of an object store would wait for minutes. A store that does not exist yet is empty."""
         try:
             in_background(self._look, "store").result(ANSWER_SECONDS)
         except TimeoutError:

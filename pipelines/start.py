@@ -1,4 +1,4 @@
-"""Where `rxt` begins: Ctrl-C while its modules are loaded ends in one line, too, and in no traceback."""
+"""Where `rxt` begins: a signal that ends it, at whatever moment, ends it in one line and with one exit code."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import signal
 import sys
 
 INTERRUPTED = 130
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill`, a terminal that closes
 
 
 def main() -> None:
-    """Load the command line and run it."""
-    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, as of `rxt … &`
-    if heard:
-        signal.signal(signal.SIGINT, _leave)  # whatever module is being loaded might catch an exception
+    """Load the command line and run it. What a command does not hear itself is a KeyboardInterrupt to it."""
+    heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # as behind nohup, or by `&`
+    for number in heard:
+        signal.signal(number, _leave)  # whatever module is being loaded might catch an exception
     from pipelines import cli
 
-    if heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in heard:
+        signal.signal(number, signal.default_int_handler)
     try:
         cli.main()
     except KeyboardInterrupt:  # before or behind what the command does

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment ends in one line and exit code 130."""
+"""Ctrl-C, SIGTERM and SIGHUP end `rxt` at any moment in one line and with exit code 130."""
 
 from __future__ import annotations
 
@@ -32,13 +32,17 @@ def ended(folder: Path, ignored: bool = False) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("catches", ["", "try:\n    interrupt()\nexcept BaseException:\n    pass\n"])
-def test_while_modules_are_loaded(tmp_path, catches):
-    call = catches or "interrupt()\n"
-    body = f"import os, signal\ndef interrupt():\n    os.kill(os.getpid(), signal.SIGINT)\n    import time\n{call}"
-    (tmp_path / "typer.py").write_text(body + "raise SystemExit(7)\n")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_while_modules_are_loaded(tmp_path, name):
+    """Also where a module catches all exceptions."""
+    sends = f"import os, signal\ntry:\n    os.kill(os.getpid(), signal.{name})\nexcept BaseException:\n    pass\n"
+    (tmp_path / "typer.py").write_text(sends + "raise SystemExit(7)\n")
     assert ended(tmp_path) == (130, "interrupted\n")
-    assert ended(tmp_path, ignored=True) == (7, "")  # as in a shell's background
+
+
+def test_what_is_ignored_as_in_a_shells_background_stays_so(tmp_path):
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)\n")
+    assert ended(tmp_path, ignored=True) == (7, "")
 
 
 def test_while_a_command_works(monkeypatch):
@@ -50,8 +54,17 @@ def test_while_a_command_works(monkeypatch):
     assert (shown.exit_code, shown.stdout, shown.stderr) == (130, "", "interrupted\n")
 
 
-def test_between_commands(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "prepare_home", lambda: signal.raise_signal(signal.SIGINT))
+@pytest.fixture
+def handlers():
+    before = {number: signal.getsignal(number) for number in start.ENDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", start.ENDS)
+def test_before_a_command_hears_signals_itself(monkeypatch, capsys, handlers, number):
+    monkeypatch.setattr(cli, "prepare_home", lambda: signal.raise_signal(number))
     monkeypatch.setattr(cli, "prepare_streams", lambda: None)
     with pytest.raises(SystemExit) as left:
         start.main()

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore
 from pipelines.upkeep.gc import find_garbage
+from tests.support.servers.unprivileged import as_owner, folder_of_nobody
 from tests.support.toy_graph import run, toy
-from tests.support.unprivileged import as_owner, folder_of_nobody
 
 FIRST = toy("first", text="a", deterministic=True)
 STEPS = toy("steps", FIRST, function="count", steps=2)
