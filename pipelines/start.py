@@ -11,19 +11,25 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill`, a termi
 
 
 def main() -> None:
-    """Load the command line and run it. What a command does not hear itself is a KeyboardInterrupt to it."""
+    """Load the command line and run it. To a command that does not hear signals itself, Ctrl-C is a KeyboardInterrupt,
+    and the others are a SystemExit."""
     heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # as behind nohup, or by `&`
     for number in heard:
         signal.signal(number, _leave)  # whatever module is being loaded might catch an exception
     from pipelines import cli
 
     for number in heard:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _end)
     try:
         cli.main()
     except KeyboardInterrupt:  # before or behind what the command does
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _end(*_: object) -> None:
+    os.write(2, b"interrupted\n")
+    raise SystemExit(INTERRUPTED)
 
 
 def _leave(*_: object) -> None:

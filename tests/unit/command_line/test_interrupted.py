@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from pipelines import cli, start
+from pipelines import chat, cli, start
 from pipelines.session import Session
 from tests.support.processes import SECONDS
 
@@ -63,9 +64,25 @@ def handlers():
 
 
 @pytest.mark.parametrize("number", start.ENDS)
-def test_before_a_command_hears_signals_itself(monkeypatch, capsys, handlers, number):
+def test_before_a_command_hears_signals_itself(monkeypatch, capfd, handlers, number):
     monkeypatch.setattr(cli, "prepare_home", lambda: signal.raise_signal(number))
     monkeypatch.setattr(cli, "prepare_streams", lambda: None)
     with pytest.raises(SystemExit) as left:
         start.main()
-    assert left.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+    assert left.value.code == 130 and capfd.readouterr().err == "interrupted\n"
+
+
+def test_a_chat_that_answers_is_ended_and_does_not_go_on_with_the_next_turn(monkeypatch, capfd, handlers):
+    """Ctrl-C stops an answer alone."""
+
+    def answers():
+        yield "a"
+        signal.raise_signal(signal.SIGTERM)
+        yield "b"
+
+    session = SimpleNamespace(answer=lambda prompt: answers(), kept_tokens=lambda prompt: (1, 1))
+    monkeypatch.setattr(cli, "prepare_streams", lambda: None)
+    monkeypatch.setattr(cli, "app", lambda **_: chat._say(session, "Hello"))
+    with pytest.raises(SystemExit) as left:
+        start.main()
+    assert left.value.code == 130 and capfd.readouterr().out == "rxt> a"
