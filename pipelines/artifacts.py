@@ -12,8 +12,9 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import BaseModel
 
-from jobs.stage.context import Discard, Look, StageError
+from jobs.stage.background import in_background
+from jobs.stage.context import Look, StageError
 from pipelines.fingerprint import fingerprint as digest_of
 from pipelines.guard.addresses import masked_address
 from pipelines.records import BeginningForm, FailureForm, LeaseForm, ManifestForm, RunForm, fault
+from pipelines.store_errors import AttemptClosed, OtherSchema, RecordDamaged, RecordUnreadable, StoreError
 from tokenization.files import storage
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
@@ -41,6 +44,7 @@ NEXT_COMMAND = "RXT_STORE=URL rxt status"
 _STAGE = re.compile(r"^\w[\w-]*$")  # else it is of somebody else, such as lost+found
 _TOMBSTONE = "discarded-"
 RACERS = 4  # writers of the probe
+ANSWER_SECONDS = 30
 # Not part of the result: records about the attempt, checkpoints that only a resume reads, half-written files.
 _PRIVATE_TOP = re.compile(
     r"^(manifest|attempt|failure|run|checkpoints|checkpoint_manager_snapshot)\.json$"
@@ -61,35 +65,6 @@ class Attempt:
     @property
     def artifact_id(self) -> str:
         return f"{self.short}-{self.number}"
-
-
-class RecordUnreadable(StageError):
-    """This code cannot use a record of an attempt. The remedy discards the attempt."""
-
-    def __init__(self, attempt: Attempt, message: str) -> None:
-        super().__init__(message, Discard(attempt.stage, attempt.artifact_id))
-
-
-class RecordDamaged(RecordUnreadable):
-    """A record is not what was written, or lacks a part that this code needs."""
-
-    def __init__(self, store: ArtifactStore, attempt: Attempt, name: str, reason: str) -> None:
-        super().__init__(attempt, f"{masked_address(store.uri(attempt))}/{name} is damaged: {reason}")
-
-
-class OtherSchema(RecordUnreadable):
-    """Another version of this code wrote the manifest, in another form."""
-
-    def __init__(self, attempt: Attempt, schema: object) -> None:
-        super().__init__(
-            attempt,
-            f"{attempt.stage} {attempt.artifact_id} was written by another version of this code (store schema {schema},"
-            f" this one reads {SCHEMA}): discard it, or name a new store by RXT_STORE",
-        )
-
-
-class StoreError(StageError):
-    """The store cannot be used: it is full, read-only, gone, unknown, or asks for credentials."""
 
 
 def _reaching(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,6 +89,8 @@ class ArtifactStore:
     """Every method that reads or writes may raise StoreError. So does a URL that no installed filesystem serves."""
 
     def __init__(self, url: str) -> None:
+        if "::" in url:  # fsspec would take a part of it for the folder
+            raise StoreError(f"store {masked_address(url)}: `::` must not be part of its name", NEXT_COMMAND)
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except Exception as error:  # every filesystem has exceptions of its own
@@ -126,10 +103,12 @@ class ArtifactStore:
         self.shown = masked_address(self.url)
 
     def check_readable(self) -> None:
-        """Looks once. Raises StoreError with what the filesystem said. A store that does not exist yet is empty."""
-        self._names(self.root)
-        if self._is_file(self.root):
-            raise StoreError(f"store {self.shown} is a file, not a folder", NEXT_COMMAND)
+        """Looks once. Raises StoreError with what the filesystem said, or if it says nothing for ANSWER_SECONDS: a
+        client of an object store would wait for minutes. A store that does not exist yet is empty."""
+        try:
+            in_background(self._look, "store").result(ANSWER_SECONDS)
+        except TimeoutError:
+            raise StoreError(f"store {self.shown} gave no answer within {ANSWER_SECONDS} s", NEXT_COMMAND) from None
 
     @_reaching
     def check_writable(self) -> None:
@@ -195,14 +174,18 @@ class ArtifactStore:
         """The manifest of an attempt, None while it is not complete. Raises RecordUnreadable."""
         return self.read_json(attempt, MANIFEST)
 
+    @_reaching
     def names(self, attempt: Attempt) -> list[str]:
-        """The names in the attempt's folder, without a cache."""
-        return self._names(self._path(attempt))
+        """The names in the attempt's folder, without a cache. Raises AttemptClosed."""
+        with self._opened(attempt):
+            return self._listed(self._path(attempt))
 
     @_reaching
     def read_text(self, attempt: Attempt, name: str) -> str | None:
+        """A small file, None if there is none. Raises AttemptClosed."""
         try:
-            return self.fs.cat_file(f"{self._path(attempt)}/{name}").decode(errors="replace")
+            with self._opened(attempt):
+                return self.fs.cat_file(f"{self._path(attempt)}/{name}").decode(errors="replace")
         except FileNotFoundError:
             return None
 
@@ -219,7 +202,7 @@ class ArtifactStore:
         if not isinstance(record, dict):
             raise RecordDamaged(self, attempt, name, f"{text.strip()[:40]} is no object")
         if name == MANIFEST and record.setdefault("schema", 1) != SCHEMA:  # the first manifests did not name it
-            raise OtherSchema(attempt, record["schema"])
+            raise OtherSchema(attempt, record["schema"], SCHEMA)
         form = next((form for beginning, form in _FORMS.items() if name.startswith(beginning)), None)
         if form and (reason := fault(record, form)):
             raise RecordDamaged(self, attempt, name, reason)
@@ -231,9 +214,11 @@ class ArtifactStore:
         return record
 
     def read_note(self, attempt: Attempt, name: str) -> dict[str, Any] | None:
-        """A record that nothing depends on. One that cannot be read counts as absent."""
+        """A record that nothing depends on. One that is damaged counts as absent. Raises AttemptClosed."""
         try:
             return self.read_json(attempt, name)
+        except AttemptClosed:  # it may be good
+            raise
         except RecordUnreadable:
             return None
 
@@ -338,6 +323,11 @@ class ArtifactStore:
     def _path(self, attempt: Attempt) -> str:
         return f"{self.root}/{attempt.stage}/{attempt.artifact_id}"
 
+    def _look(self) -> None:
+        self._names(self.root)
+        if self._is_file(self.root):
+            raise StoreError(f"store {self.shown} is a file, not a folder", NEXT_COMMAND)
+
     @_reaching
     def _is_file(self, path: str) -> bool:
         return self.fs.isfile(path)
@@ -345,8 +335,21 @@ class ArtifactStore:
     def _url(self, path: str) -> str:
         return path if self.is_local else self.fs.unstrip_protocol(path)
 
+    @contextmanager
+    def _opened(self, attempt: Attempt) -> Generator[None]:
+        """Tell an attempt that cannot be read from a store that cannot."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, PermissionError) or error.errno == errno.EIO:
+                raise AttemptClosed(self, attempt, error) from error
+            raise
+
     @_reaching
     def _names(self, path: str) -> list[str]:
+        return self._listed(path)
+
+    def _listed(self, path: str) -> list[str]:
         self.fs.invalidate_cache(path)
         try:
             return sorted(name.rstrip("/").rpartition("/")[2] for name in self.fs.ls(path, detail=False))

@@ -22,6 +22,7 @@ from pipelines.guard.secrets import redacted
 from pipelines.guard.terminal import OutputBroken, prepare_streams, say
 
 if TYPE_CHECKING:
+    from jobs.stage.context import StageError
     from pipelines.invocation import Invocation
     from pipelines.session import Session
 
@@ -46,24 +47,31 @@ def reporting_errors(command: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        from jobs.stage.context import StageError
-
         try:
-            code = command(*args, **kwargs)
-        except StageError as error:
-            following = _invocation(kwargs).next(error.remedy, kwargs.get("stage") or "")
-            message = redacted(str(error))
-            say(f"error: {message}", sys.stderr)
-            if following:
-                say(f"next: {following}", sys.stderr)
-            code = REFUSED
-            if kwargs.get("as_json"):
-                print_json({"error": message, "next": following or None, "exit_code": code})
+            from jobs.stage.context import StageError
+
+            try:
+                code = command(*args, **kwargs)
+            except StageError as error:
+                code = _refused(error, kwargs)
         except KeyboardInterrupt:
+            say("interrupted", sys.stderr)
             code = INTERRUPTED
         raise typer.Exit(code or 0)
 
     return wrapped
+
+
+def _refused(error: StageError, arguments: Mapping[str, Any]) -> int:
+    """Print an error with the next command."""
+    following = _invocation(arguments).next(error.remedy, arguments.get("stage") or "")
+    message = redacted(str(error))
+    say(f"error: {message}", sys.stderr)
+    if following:
+        say(f"next: {following}", sys.stderr)
+    if arguments.get("as_json"):
+        print_json({"error": message, "next": following or None, "exit_code": REFUSED})
+    return REFUSED
 
 
 @app.command()

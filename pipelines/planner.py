@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal, NamedTuple
 
 from jobs.stage.context import Artifact, StageError
-from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt, OtherSchema
+from pipelines.artifacts import FAILURE, MANIFEST, ArtifactStore, Attempt, AttemptClosed, OtherSchema
 from pipelines.code_digest import changed_files, code_digest
 from pipelines.failures import summary
 from pipelines.fingerprint import diff, fingerprint, plain
@@ -103,9 +103,13 @@ def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactSt
     attempt = store.newest(stage.name, identity["fingerprint"])
     if attempt is None:
         return _without_attempt(stage, store, identity)
-    status = _with_attempt(stage, store, attempt, identity)
-    if status.state == "failed":
-        status = _with_failure(status, attempt, upstream, store)
+    try:
+        status = _with_attempt(stage, store, attempt, identity)
+        if status.state == "failed":
+            status = _with_failure(status, attempt, upstream, store)
+    except AttemptClosed as error:
+        asks = {"next_command": error.remedy, "repeats": True} if isinstance(error.remedy, str) else None
+        return StageStatus(stage, "failed", str(error), attempt=attempt, failure=asks, **identity)
     if status.state in ("failed", "interrupted"):
         status = replace(status, way_back=_way_back(store, attempt))
     return status
@@ -158,17 +162,22 @@ def _blockers(stage: Stage, upstream: Mapping[str, StageStatus]) -> tuple[str, .
 
 
 def _without_attempt(stage: Stage, store: ArtifactStore, identity: dict[str, Any]) -> StageStatus:
-    manifests = []
+    manifests, closed = [], ""
     for attempt in store.attempts(stage.name):
-        with suppress(OtherSchema):  # nothing of this plan asks for it
+        try:
             manifests.append(store.manifest(attempt))
+        except OtherSchema:  # nothing of this plan asks for it
+            continue
+        except AttemptClosed as error:  # nor for this one, but who made it may not know that it is closed
+            closed = str(error)
     manifests = [manifest for manifest in manifests if manifest is not None]
     if not manifests:
-        return StageStatus(stage, "missing", **identity)
+        return StageStatus(stage, "missing", closed, **identity)
     newest = max(manifests, key=lambda manifest: manifest["finished"])
     changes = tuple(diff(newest["payload"], identity["payload"]))
     more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
-    return StageStatus(stage, "stale", changes[0] + more, changes=changes, **identity)
+    reason = changes[0] + more + (f"; {closed}" if closed else "")
+    return StageStatus(stage, "stale", reason, changes=changes, **identity)
 
 
 def _with_attempt(stage: Stage, store: ArtifactStore, attempt: Attempt, identity: dict[str, Any]) -> StageStatus:
@@ -201,10 +210,11 @@ def _with_failure(
 
 def _way_back(store: ArtifactStore, attempt: Attempt) -> WayBack | None:
     discards = []
-    for other in reversed([a for a in store.attempts(attempt.stage) if a.short == attempt.short]):
-        if MANIFEST in store.names(other):
-            return WayBack(other, tuple(discards))
-        discards.append(other)
+    with suppress(AttemptClosed):  # nobody knows whether that one is complete
+        for other in reversed([a for a in store.attempts(attempt.stage) if a.short == attempt.short]):
+            if MANIFEST in store.names(other):
+                return WayBack(other, tuple(discards))
+            discards.append(other)
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs.configs.texts import CorpusConfig
 from jobs.stage.context import StageError
+from jobs.stage.substitutes import substitutions
 from pipelines.first_rows import LOOKED_AT, SHOWN, Refused, as_text
 from tokenization.bpe.special_tokens import BOS, EOS
 from tokenization.bpe.tokenizer import Tokenizer
@@ -75,7 +76,9 @@ def look_at_texts(found: TextPreview, config: CorpusConfig, tokenizer: Tokenizer
     Raises SourceError if the source cannot be listed, StageError if its package cannot be fetched.
     """
     source = found.source
-    clean = Cleaner(source.language, config.min_characters, source.whole, source.skip, config.mask, found.removed)
+    substitutions("corpus", ("py3langid",), config.without)
+    clean = Cleaner(source.language, config.min_characters, source.whole, source.skip, config.mask, found.removed,
+                    with_py3langid="py3langid" not in config.without)  # fmt: skip
     kept = []
     for raw in islice(_texts(source, found.seen), LOOKED_AT):
         if isinstance(raw, Rejected):

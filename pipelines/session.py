@@ -13,7 +13,7 @@ from jobs.configs.base import Config
 from jobs.stage.context import Artifact, StageError
 from pipelines import overrides
 from pipelines.advice import not_there, way_on
-from pipelines.artifacts import RUN, ArtifactStore, Attempt
+from pipelines.artifacts import RUN, ArtifactStore, Attempt, AttemptClosed
 from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
@@ -110,7 +110,10 @@ class Session:
     def mlflow_run(self, attempt: Attempt) -> str | None:
         """The id of the attempt's MLflow run. The manifest may not know it: if MLflow was away, a later command made
         the run."""
-        record = self.store.read_note(attempt, RUN) or {}
+        try:
+            record = self.store.read_note(attempt, RUN) or {}
+        except AttemptClosed:
+            return None
         return record.get("mlflow_run_id")
 
     def _stage_object(self, status: StageStatus) -> dict[str, Any]:

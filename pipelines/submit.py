@@ -68,7 +68,7 @@ def submit(address: str | None, command: list[str], wait: bool, *, store: str, t
             return asyncio.run(follow(client, cluster, same)) if wait else 0
         try:
             client.submit_job(
-                entrypoint=shlex.join(["python", "-m", "pipelines.cli", *command]),
+                entrypoint=shlex.join(["python", "-m", "pipelines.start", *command]),
                 submission_id=job,
                 runtime_env={"working_dir": folder, "env_vars": {**environment, "RXT_JOB": job}},
                 metadata={**metadata, "commit": commit()},

@@ -188,7 +188,7 @@ def _attempt_object(session: Session, attempt: Attempt) -> dict[str, Any]:
         manifest = session.store.manifest(attempt)
     except RecordUnreadable as error:
         unreadable = str(error)
-    holder = None if manifest else holder_of(session.store, attempt)
+    holder = None if manifest or unreadable else holder_of(session.store, attempt)
     running = holder is not None and holder.looks_alive(DEFAULT_TIMES)
     return {
         "artifact_id": attempt.artifact_id,

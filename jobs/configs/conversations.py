@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
@@ -11,11 +12,14 @@ from jobs.configs.texts import Length, check_names
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
 
+Without = tuple[Literal["choppa-srx"], ...]
+
 
 class InteractionShardsConfig(Config):
     """Single interactions of at most `length` tokens. For both languages together, train has `generated` ones from
     generated dialogues and up to `documents` from the corpus, to which its sources of a language contribute by
-    `weights`, 1 by default. The data sets in `sources` add all their interactions."""
+    `weights`, 1 by default. The data sets in `sources` add all their interactions. `without` names packages that are
+    not used (`jobs.stage.substitutes`)."""
 
     length: Length
     shards: PositiveInt = 4
@@ -25,6 +29,9 @@ class InteractionShardsConfig(Config):
     dialogues: DialogueSpec = DialogueSpec()
     sources: tuple[ConversationSource, ...] = ()
     seed: int = 0
+    without: Without = ()
+
+    left_out: ClassVar[frozenset[str]] = frozenset({"without"})
 
     @model_validator(mode="after")
     def _something_is_written(self) -> InteractionShardsConfig:
@@ -40,7 +47,8 @@ class ConversationShardsConfig(Config):
     `train`, `validation` and `test` are numbers of generated conversations per language. Every second one of the
     training split follows the plan `longer`, if there is one. Real conversations come from the corpus, which gives up
     to `documents` dialogues of both languages together to train on, and from the data sets in `sources`. Those longer
-    than `longest` interactions are cut into several.
+    than `longest` interactions are cut into several. `without` names packages that are not used
+    (`jobs.stage.substitutes`).
     """
 
     length: Length
@@ -54,6 +62,9 @@ class ConversationShardsConfig(Config):
     sources: tuple[ConversationSource, ...] = ()
     longest: PositiveInt = 16
     seed: int = 0
+    without: Without = ()
+
+    left_out: ClassVar[frozenset[str]] = frozenset({"without"})
 
     @model_validator(mode="after")
     def _sources_are_told_apart(self) -> ConversationShardsConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -51,7 +51,7 @@ class CorpusConfig(Config):
     which documents are left out. If documents have the same words, only the first stays. The same holds for documents
     whose sets of 5-word sequences have an estimated Jaccard similarity of `near_duplicates` or more; 1 turns this off.
     Documents that share `benchmark_words` words in a row with a text of `benchmarks` are dropped. Later stages drop
-    such conversations too.
+    such conversations too. `without` names packages that are not used (`jobs.stage.substitutes`).
     """
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
@@ -64,6 +64,9 @@ class CorpusConfig(Config):
     validation_fraction: Fraction = 0.02
     test_fraction: Fraction = 0.02
     least_held_out: NonNegativeInt = 200
+    without: tuple[Literal["py3langid", "rensa"], ...] = ()
+
+    left_out: ClassVar[frozenset[str]] = frozenset({"without"})
 
     @field_validator("sources")
     @classmethod

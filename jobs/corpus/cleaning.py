@@ -43,6 +43,7 @@ from tokenization.sources.seen import Seen
 from tokenization.sources.source import Source
 from tokenization.sources.texts import read
 
+RULES = {"min_characters", "mask", "benchmark_words", "without"}  # settings that the clean texts depend on
 CLEAN = pa.schema([
     *pa.schema({"id": pa.string(), "text": pa.string(), "bytes": pa.int32(), "key": pa.uint64()}),
     *pa.schema({"split_key": pa.uint64(), "words": pa.int32(), **BAND_COLUMNS}),
@@ -76,7 +77,9 @@ class CleanTask:
             "origin": self.origin,
             "sha256": self.sha256,
             "benchmarks": self.benchmarks,
-            "rules": self.corpus.model_dump(mode="json", include={"min_characters", "mask", "benchmark_words"}),
+            "rules": self.corpus.model_dump(
+                mode="json", include={"min_characters", "mask", "benchmark_words", "without"}
+            ),
         }
 
     @property
@@ -186,7 +189,7 @@ class _Piece:
     def _clean_texts(self) -> Iterator[Cleaned]:
         config, rules = self._task.source, self._task.corpus
         clean = Cleaner(config.language, rules.min_characters, config.whole, config.skip, rules.mask,
-                        self._removed, self._repaired)  # fmt: skip
+                        self._removed, self._repaired, with_py3langid="py3langid" not in rules.without)  # fmt: skip
         for raw in read(config, self._task.piece, self._package, self._seen):
             if isinstance(raw, Rejected):
                 self._quarantine.add(raw)
@@ -210,7 +213,7 @@ class _Piece:
             "key": np.array([stable_hash(plain(text)) for text in texts], np.uint64),
             "split_key": words.keys,
             "words": words.counts.astype(np.int32),
-            **signatures(words),
+            **signatures(words, "rensa" not in self._task.corpus.without),
             **{f"tag_{tag}": score for tag, score in scores.items()},
         }
         return pa.RecordBatch.from_pydict(columns, schema=CLEAN)

@@ -27,6 +27,7 @@ from jobs.corpus.plan import CLEAN, CorpusPlan, plan, read_benchmarks
 from jobs.corpus.report import PieceReport, attribution, nothing_from, source_report, totals, write_quarantine
 from jobs.corpus.writing import WriteTask, write_documents
 from jobs.stage.context import Restart, StageContext, StageError
+from jobs.stage.substitutes import substitutions
 from jobs.stage.tasks import Call, run_tasks
 from tokenization.cleaning.benchmark import Benchmark, write_benchmark
 from tokenization.files.storage import remove_leftovers, write, write_json
@@ -45,6 +46,8 @@ def build_corpus(ctx: StageContext, config: CorpusConfig) -> dict[str, float | s
     names the file. Raises StageError for a source that gives nothing, unless it is optional, and for an empty corpus.
     """
     began = time.monotonic()
+    for line in substitutions("corpus", ("py3langid", "rensa"), config.without):
+        ctx.reporter.message(line)
     try:
         benchmark = read_benchmarks(config)
     except SourceError as error:

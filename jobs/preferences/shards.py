@@ -9,7 +9,7 @@ from jobs.configs.preferences import PreferenceShardsConfig
 from jobs.preferences.rows import PreferenceRows
 from jobs.shards.dialogue_manifest import conversation_shards
 from jobs.shards.dialogue_rows import choose_distractors
-from jobs.shards.dialogue_stage import dialogue_inputs, write_dialogue_shards
+from jobs.shards.dialogue_stage import dialogue_inputs, uses_choppa, write_dialogue_shards
 from jobs.shards.dialogue_survey import surveyed_partitions
 from jobs.stage.context import StageContext, StageError
 from tokenization.conversations.sources import Partition
@@ -20,10 +20,11 @@ ADAPTER = "preference_pairs"
 def build_preference_shards(ctx: StageContext, config: PreferenceShardsConfig) -> dict[str, Any]:
     """Write shards of generated conversations with questions, and of those of data sets, in which an answer may have a
     rejected one beside it. Raises StageError for unusable inputs, and for a data set without rejected answers."""
+    with_choppa = uses_choppa(ctx, config.without)
     corpus, catalogue, tokenizer = dialogue_inputs(ctx)
     partitions = surveyed_partitions(ctx, config.sources)
     require_preferences(partitions)
-    distractors = choose_distractors(corpus, catalogue, tokenizer, config.length)
+    distractors = choose_distractors(corpus, catalogue, tokenizer, config.length, with_choppa)
     rows = PreferenceRows(
         corpus, tokenizer, config.length, config.dialogues, config.longer, config.seed, distractors, config.longest
     )

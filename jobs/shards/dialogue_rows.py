@@ -44,6 +44,7 @@ class InteractionRows:
     length: int
     dialogues: DialogueSpec
     seed: int
+    with_choppa: bool = True
 
     def __call__(self, shard: InteractionShard, report: SourceReport, counts: DialogueCounts) -> Iterator[ShardRow]:
         for share in shard.shares:
@@ -53,7 +54,7 @@ class InteractionRows:
             for (told, number), encoded in zip(generated, turns, strict=True):
                 counts.add(told.source, share.language, [encoded])
                 yield _with_origin(_interaction_row(encoded, share.language), told.source, told.id, number)
-            for pair in pairs(self.corpus, share.real, self.tokenizer, self.length):
+            for pair in pairs(self.corpus, share.real, self.tokenizer, self.length, self.with_choppa):
                 counts.add(pair.document.source, share.language, [pair.encoded])
                 row = _interaction_row(pair.encoded, share.language)
                 yield _with_origin(row, pair.document.source, pair.document.id, pair.number)
@@ -169,14 +170,16 @@ def pieces(
         yield replace(conversation, id=name), prompt + turns[start : start + longest]
 
 
-def choose_distractors(corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, length: int) -> Distractors:
+def choose_distractors(
+    corpus: Corpus, catalogue: Catalogue, tokenizer: Tokenizer, length: int, with_choppa: bool = True
+) -> Distractors:
     """Choose up to DISTRACTORS real interactions per split and language, as many from each source. Each is shorter than
     half of `length`, so that it lengthens no batch."""
     chosen = {}
     for split in SPLITS:
         for language in LANGUAGES:
             shares = source_shares(catalogue, split, language, DISTRACTORS, {})
-            found = pairs(corpus, shares, tokenizer, length // 2)
+            found = pairs(corpus, shares, tokenizer, length // 2, with_choppa)
             chosen[split, language] = tuple(pair.interaction for pair in found)
     return chosen
 

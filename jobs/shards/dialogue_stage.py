@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jobs.shards.job import run_manifest, shard_metrics, total, write_shard_inde
 from jobs.stage.context import Look, StageContext, StageError
 from jobs.stage.corpus_input import open_corpus
 from jobs.stage.inputs import open_tokenizer
+from jobs.stage.substitutes import substitutions
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.documents import DIALOGUES
 from tokenization.documents import Catalogue, Corpus
@@ -28,9 +29,10 @@ from tokenization.shards.schema import Kind
 
 def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig) -> dict[str, Any]:
     """Write shards of single interactions, real and generated. Raises StageError for unusable inputs."""
+    with_choppa = uses_choppa(ctx, config.without)
     corpus, catalogue, tokenizer = dialogue_inputs(ctx)
     partitions = surveyed_partitions(ctx, config.sources)
-    rows = InteractionRows(corpus, tokenizer, config.length, config.dialogues, config.seed)
+    rows = InteractionRows(corpus, tokenizer, config.length, config.dialogues, config.seed, with_choppa)
     try:
         shards = interaction_shards(catalogue, config, partitions)
     except MixtureError as error:
@@ -41,6 +43,7 @@ def build_interaction_shards(ctx: StageContext, config: InteractionShardsConfig)
 def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfig) -> dict[str, Any]:
     """Write shards of real conversations and of generated ones with probes. Each split's generated conversations have
     values of their own. Raises StageError for unusable inputs."""
+    with_choppa = uses_choppa(ctx, config.without)
     corpus, catalogue, tokenizer = dialogue_inputs(ctx)
     dialogue_rows = catalogue.rows_of(DIALOGUES) if config.documents else np.empty(0, dtype=np.int64)
     if config.documents and not len(dialogue_rows):
@@ -55,11 +58,18 @@ def build_conversation_shards(ctx: StageContext, config: ConversationShardsConfi
         config.dialogues,
         config.longer,
         config.seed,
-        choose_distractors(corpus, catalogue, tokenizer, config.length),
+        choose_distractors(corpus, catalogue, tokenizer, config.length, with_choppa),
         config.longest,
     )
     shards = conversation_shards(config, catalogue, dialogue_rows, partitions)
     return write_dialogue_shards(ctx, "conversations", tokenizer, shards, rows, config)
+
+
+def uses_choppa(ctx: StageContext, without: Collection[str]) -> bool:
+    """Whether a stage cuts sentences by choppa-srx, which is told if not. Raises StageError if it cannot."""
+    for line in substitutions(ctx.stage.replace("-shards", "s"), ("choppa-srx",), without):
+        ctx.reporter.message(line)
+    return "choppa-srx" not in without
 
 
 def dialogue_inputs(ctx: StageContext) -> tuple[Corpus, Catalogue, Tokenizer]:

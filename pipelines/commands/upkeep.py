@@ -14,24 +14,31 @@ from pipelines.commands.arguments import ConfigFile, Json, PresetOption, Sets, S
 from pipelines.guard.addresses import masked_address
 from pipelines.guard.terminal import say
 
-DAMAGED = 1
+DAMAGED, REFUSED = 1, 2
 
 
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """What of the store nothing needs: checkpoints of complete stages, replaced attempts."""
-    from pipelines.artifacts import ArtifactStore
+    from pipelines.artifacts import ArtifactStore, StoreError
     from pipelines.display import byte_size, console_on, print_table, table_of
     from pipelines.session import store_url
     from pipelines.upkeep.gc import find_garbage, remove
 
     store = ArtifactStore(store_url())
     store.check_readable()
-    found = find_garbage(store, lambda text: say(text, sys.stderr))
-    for garbage in found if yes else ():
-        remove(store, garbage)
+    found, code = find_garbage(store, lambda text: say(text, sys.stderr)), 0
+    for garbage in list(found) if yes else ():
+        try:
+            remove(store, garbage)
+        except StoreError as error:
+            store.check_readable()  # else the store is away, and all the rest with it
+            attempt = garbage.attempt
+            say(f"error: {attempt.stage} {attempt.artifact_id} was not deleted: {error}", sys.stderr)
+            found.remove(garbage)
+            code = REFUSED
     total = sum(garbage.size for garbage in found)
     if as_json:
         entries = [
@@ -39,13 +46,14 @@ def gc(
             for g in found
         ]
         print(json.dumps({"store": store.shown, "deleted": yes, "bytes": total, "garbage": entries}, indent=2))
-        return
+        return code
     rows = [(g.attempt.stage, g.attempt.artifact_id, g.reason, byte_size(g.size)) for g in found]
     if rows:
         print_table(console_on(sys.stdout), table_of(("stage", "artifact", "what goes", "size"), rows))
-    say(f"{byte_size(total)} {'deleted' if yes else 'may go; nothing was deleted'}")
+    say(f"store {store.shown}: {byte_size(total)} {'deleted' if yes else 'may go; nothing was deleted'}")
     if found and not yes:
         print("next: rxt gc --yes")
+    return code
 
 
 def verify(
@@ -64,6 +72,10 @@ def verify(
     store = ArtifactStore(store_url())
     store.check_readable()
     stages = store.stages()
+    if not stages:  # else a mistyped address would look sound
+        raise StageError(
+            f"store {store.shown} holds no artifacts: there is nothing to verify", "RXT_STORE=URL rxt verify"
+        )
     if stage is not None and stage not in stages:
         raise StageError(f"the store has no stage {stage}; there are: {', '.join(stages) or 'none'}", "rxt stage list")
     attempts = [attempt for name in ([stage] if stage else stages) for attempt in store.attempts(name)]
@@ -83,7 +95,7 @@ def verify(
         ]
         print(json.dumps({"store": store.shown, "damaged": len(damaged), "artifacts": entries}, indent=2))
     else:
-        say(f"{len(examined)} complete artifacts, {len(damaged)} of them damaged")
+        say(f"store {store.shown}: {len(examined)} complete artifacts, {len(damaged)} of them damaged")
         for verified in damaged:
             attempt = verified.attempt
             discard = f"rxt stage discard {attempt.stage} {attempt.artifact_id}"

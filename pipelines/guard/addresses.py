@@ -78,14 +78,21 @@ def _masked(match: re.Match[str]) -> str:
         is_path = match["scheme"].endswith(":///")
         return match[0] if is_path else f"{match['scheme']}{HIDDEN}@"
     is_port = re.match(_PORT, match["password"]) and not match["scheme"].startswith(_DATABASES)
-    return match[0] if is_port else f"{match['scheme']}{match['name']}:{HIDDEN}@"
+    is_place = is_port and _is_host(match["name"])
+    return match[0] if is_place else f"{match['scheme']}{match['name']}:{HIDDEN}@"
+
+
+def _is_host(name: str) -> bool:
+    """Whether it is a host for sure. Any other name before a number, a slash and an `@` may be a user's."""
+    return name == "localhost" or bool(re.fullmatch(r"[\d.]+", name))
 
 
 def _split(url: str) -> tuple[str, str, str]:
     """Scheme, login (empty if there is none), and the rest of an address. The login of a memory:// store stands behind
     a third slash.
 
-    A password with a slash, a hash or a question mark in it is against the rules, and must not be shown either.
+    A password with a slash, a hash or a question mark in it is against the rules, and must not be shown either. So
+    `http://a:12/b@c` counts as a login, since it may be one.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -93,7 +100,7 @@ def _split(url: str) -> tuple[str, str, str]:
     place = rest.lstrip("/")
     beginning = url.removesuffix(place)
     first = re.split(r"[/?#]", place, maxsplit=1)[0]
-    _, colon, port = first.rpartition(":")
+    name, colon, port = first.rpartition(":")
     is_path = rest.startswith("/") and not colon
     if is_path or first.startswith("["):
         login = ""
@@ -102,5 +109,5 @@ def _split(url: str) -> tuple[str, str, str]:
     elif "@" in first:
         login = first.rpartition("@")[0]
     else:
-        login = place.rpartition("@")[0] if colon and not port.isdigit() else ""
+        login = place.rpartition("@")[0] if colon and not (port.isdigit() and _is_host(name)) else ""
     return beginning, login, place.removeprefix(f"{login}@") if login else place

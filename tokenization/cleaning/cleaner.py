@@ -56,6 +56,7 @@ class Cleaner:
     whole: bool = False
     skip: Collection[str] = ()
     mask: Collection[Pii] = ()
+    with_py3langid: bool = field(default=True, kw_only=True)
     removed: Removals = field(default_factory=Removals)
     repaired: Repairs = field(default_factory=Repairs)
     _seen: _Recent = field(default_factory=lambda: _Recent(REMEMBERED))
@@ -95,7 +96,8 @@ class Cleaner:
         if "language" in self.skip:
             return [None] * len(paragraphs)
         verdicts: list[LanguageVerdict] = [
-            verdict(paragraph, self.language) if paragraph else "unsure" for paragraph in paragraphs
+            verdict(paragraph, self.language, self.with_py3langid) if paragraph else "unsure"
+            for paragraph in paragraphs
         ]
         sizes: Counter[str] = Counter()
         for paragraph, found in zip(paragraphs, verdicts, strict=True):

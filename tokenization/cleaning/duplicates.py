@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-from rensa import RMinHash
 
+from tokenization.cleaning.minhash import minima
 from tokenization.cleaning.words import Words
 
 PERMUTATIONS = 128
@@ -29,12 +29,19 @@ _SEED = 0
 BAND_COLUMNS = {f"band{band:02d}": _BAND for band in range(BANDS)}
 
 
-def signatures(words: Words) -> dict[str, pa.Array]:
-    """Return one column per band, with the lower 16 bits of its minima over all 5-word shingles of a document."""
+def signatures(words: Words, with_rensa: bool = True) -> dict[str, pa.Array]:
+    """Return one column per band, with the lower 16 bits of its minima over all 5-word shingles of a document. Without
+    the package rensa, the permutations are others, and all is slower."""
     shingles = words.ngrams(SHINGLE)
     offsets = np.concatenate([[0], np.cumsum(shingles.counts)]).astype(np.uint64)
-    rows = RMinHash.digest_matrix_from_flat_token_hashes(shingles.hashes, offsets, PERMUTATIONS, _SEED).to_rows()
-    matrix = np.array(rows, np.uint32).reshape(-1, PERMUTATIONS).astype("<u2")
+    if with_rensa:
+        from rensa import RMinHash
+
+        rows = RMinHash.digest_matrix_from_flat_token_hashes(shingles.hashes, offsets, PERMUTATIONS, _SEED).to_rows()
+        least = np.array(rows, np.uint32).reshape(-1, PERMUTATIONS)
+    else:
+        least = minima(shingles.hashes, offsets, PERMUTATIONS)
+    matrix = least.astype("<u2")
     return {
         name: pa.FixedSizeBinaryArray.from_buffers(_BAND, len(matrix), [None, pa.py_buffer(part.tobytes())])
         for name, part in zip(BAND_COLUMNS, np.split(matrix, BANDS, axis=1), strict=True)

@@ -25,15 +25,17 @@ _RELATIVE_SHARE = 0.05  # of the words: so many signs of a relative speak agains
 _FEW_WORDS = 12  # in a paragraph of so few words, one sign of a relative is enough
 _SHORT = 40  # characters: what is shorter says little
 _LIKELY, _LIKELY_IF_SHORT = 0.05, 0.01  # least probability of the language
+_NEAR, _NEAR_IF_SHORT = 1.05, 1.1  # greatest distance of the language, as a multiple of the least one
+_FAR = 10**9
 _LEAST_WORDS = 2  # that are not capitalised: names have no language
 _ENOUGH = 500  # the library looks at so many characters
 
 _REMOVAL: dict[str, Removal] = {"en": "english", "pl": "polish"}
 
 
-def verdict(paragraph: str, language: Language) -> LanguageVerdict:
+def verdict(paragraph: str, language: Language, with_py3langid: bool = True) -> LanguageVerdict:
     """Say whether a paragraph is in `language` ("own"), or why it is out of place in its source. Names and what is too
-    short to tell are "unsure"."""
+    short to tell are "unsure". Without the package py3langid, resiliparse tells languages."""
     found = words(paragraph)
     lower, small = list(map(str.lower, found)), not_capitalised(found)
     relatives = signs_of_relatives(paragraph, found, language, small)
@@ -47,7 +49,8 @@ def verdict(paragraph: str, language: Language) -> LanguageVerdict:
     short = len(paragraph) <= _SHORT
     if short and own_signs(without_shared(lower, language), language):
         return "own"
-    likely, winner = is_likely(paragraph, language, _LIKELY_IF_SHORT if short else _LIKELY)
+    least = _LIKELY_IF_SHORT if short else _LIKELY
+    likely, winner = is_likely(paragraph, language, least) if with_py3langid else is_near(paragraph, language)
     if likely:
         return "unsure" if short and winner != language else "own"
     return "foreign" if winner == language else _REMOVAL.get(winner, "foreign")
@@ -68,6 +71,16 @@ def probability(paragraph: str, language: Language) -> tuple[float, str]:
     """Return how likely the library holds the language, and which one it holds for the likeliest."""
     ranked = _identifier().rank(paragraph[:_ENOUGH])
     return next(float(likely) for name, likely in ranked if name == language), ranked[0][0]
+
+
+def is_near(paragraph: str, language: Language) -> tuple[bool, str]:
+    """Return whether resiliparse holds the language for about as near as the nearest one, and the nearest one."""
+    from resiliparse.parse.lang import detect_fast, supported_langs
+
+    ranked = detect_fast(paragraph[:_ENOUGH], cutoff=_FAR, n_results=len(supported_langs()))
+    nearest, least = ranked[0]
+    own = next((distance for name, distance in ranked if name == language), _FAR)
+    return own <= least * (_NEAR_IF_SHORT if len(paragraph) <= _SHORT else _NEAR), nearest
 
 
 @functools.cache

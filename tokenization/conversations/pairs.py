@@ -53,10 +53,12 @@ def source_shares(
     ]
 
 
-def pairs(corpus: Corpus, shares: Sequence[SourceShare], tokenizer: Tokenizer, length: int) -> Iterator[Pair]:
+def pairs(
+    corpus: Corpus, shares: Sequence[SourceShare], tokenizer: Tokenizer, length: int, with_choppa: bool = True
+) -> Iterator[Pair]:
     """Yield the wanted pairs that have fewer than `length` tokens uncut. For a source that has too few, the others give
     more, in turn, as long as they have some."""
-    found = [_of_source(corpus, share, tokenizer, length) for share in shares]
+    found = [_of_source(corpus, share, tokenizer, length, with_choppa) for share in shares]
     missing = 0
     for share, mine in zip(shares, found, strict=True):
         taken = 0
@@ -66,16 +68,18 @@ def pairs(corpus: Corpus, shares: Sequence[SourceShare], tokenizer: Tokenizer, l
     yield from islice(filter(None, chain.from_iterable(zip_longest(*found))), missing)
 
 
-def _of_source(corpus: Corpus, share: SourceShare, tokenizer: Tokenizer, length: int) -> Iterator[Pair]:
+def _of_source(
+    corpus: Corpus, share: SourceShare, tokenizer: Tokenizer, length: int, with_choppa: bool
+) -> Iterator[Pair]:
     """Yield the first pair of each document, then the second of each, and so on."""
     limit = 1 + 2 * share.wanted // max(1, len(share.rows))
     documents = dict(zip(sorted(share.rows), corpus.read(share.rows), strict=True))
-    rounds = zip_longest(*(list(_fitting(documents[row], tokenizer, length, limit)) for row in share.rows))
+    rounds = zip_longest(*(list(_fitting(documents[row], tokenizer, length, limit, with_choppa)) for row in share.rows))
     return filter(None, chain.from_iterable(rounds))
 
 
-def _fitting(document: Document, tokenizer: Tokenizer, length: int, limit: int) -> Iterator[Pair]:
-    candidates = list(islice(interactions_of(document), 4 * limit))
+def _fitting(document: Document, tokenizer: Tokenizer, length: int, limit: int, with_choppa: bool) -> Iterator[Pair]:
+    candidates = list(islice(interactions_of(document, with_choppa), 4 * limit))
     encoded = encode_interactions(tokenizer, candidates, length)
     numbered = (Pair(document, number, *both) for number, both in enumerate(zip(candidates, encoded, strict=True)))
     return islice((pair for pair in numbered if len(pair.encoded.input_ids) < length), limit)

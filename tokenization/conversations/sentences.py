@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tokenization.conversations.sentence_ends import parts
 from tokenization.records import Language
 
 if TYPE_CHECKING:
@@ -30,12 +31,11 @@ _ABBREVIATED: dict[Language, re.Pattern[str]] = {
 _WORD = re.compile(r"[^\W\d_]{2}")
 
 
-def sentences(paragraph: str, language: Language) -> Iterator[str]:
-    """Yield the sentences in order, without the spaces between them."""
-    from choppa import SrxTextIterator
-
+def sentences(paragraph: str, language: Language, with_choppa: bool = True) -> Iterator[str]:
+    """Yield the sentences in order, without the spaces between them. Without the package choppa-srx, few rules of this
+    project say where they end."""
     sentence = ""
-    for part in SrxTextIterator(_rules(), f"{language}_two", paragraph):
+    for part in _parts(paragraph, language) if with_choppa else parts(paragraph, language):
         begins = _BEGINNING.match(part)
         if (
             sentence.endswith(" ")
@@ -49,6 +49,12 @@ def sentences(paragraph: str, language: Language) -> Iterator[str]:
         sentence += part
     if sentence.strip():
         yield sentence.strip()
+
+
+def _parts(paragraph: str, language: Language) -> Iterator[str]:
+    from choppa import SrxTextIterator
+
+    return iter(SrxTextIterator(_rules(), f"{language}_two", paragraph))
 
 
 @functools.cache

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import fsspec
-
-from tokenization.sources.addresses import is_chained, located
+from tokenization.files.chains import is_chain
+from tokenization.sources.addresses import located
 from tokenization.sources.compression import by_name
 from tokenization.sources.folders import find, version_in
 from tokenization.sources.sniffing import ending_format
@@ -78,7 +77,7 @@ def pieces_of_files(source: Files, left_out: list[str] | None = None) -> list[Pi
 
 def name_of(url: str) -> str:
     """Return the name of the file at a URL, without what follows a question mark on the web."""
-    path = url.partition("::")[0] if is_chained(url) else url
+    path = url.partition("::")[0] if is_chain(url) else url
     if path.startswith(("http://", "https://")):
         path = path.partition("?")[0].partition("#")[0]
     return path.rpartition("/")[2]
@@ -86,7 +85,7 @@ def name_of(url: str) -> str:
 
 def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int, str]]:
     """Return the files that `path` means, in the order of their names, with their sizes and versions."""
-    _, chained, outer = source.path.partition("::") if is_chained(source.path) else ("", "", "")
+    _, chained, outer = source.path.partition("::") if is_chain(source.path) else ("", "", "")
     try:
         fs, path = located(source.path)
         found = find(fs, path + "/" * (source.path.endswith("/") and not path.endswith("/")))
@@ -140,7 +139,7 @@ def _listed(urls: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Yield what is known about each file, from one listing per folder instead of one request per file."""
     folders: dict[str, dict[str, Mapping[str, Any]]] = {}
     for url in urls:
-        fs, path = fsspec.url_to_fs(url)
+        fs, path = located(url)
         folder, _, name = path.rpartition("/")
         if folder not in folders:
             folders[folder] = {info["name"].rpartition("/")[2]: info for info in fs.ls(folder, detail=True)}

@@ -280,3 +280,12 @@ def test_version_and_completion():
     environment = {"_RXT_COMPLETE": "complete_bash", "COMP_WORDS": "rxt logs sm", "COMP_CWORD": "2"}
     offered = CliRunner().invoke(cli.app, [], env={**os.environ, **environment}, prog_name="rxt")
     assert "smat" in offered.stdout.split()
+
+
+def test_a_store_that_holds_nothing_is_named_and_not_taken_for_a_sound_one(store, monkeypatch, tmp_path):
+    monkeypatch.setenv("RXT_STORE", str(tmp_path / "stroe"))
+    shown = rxt("verify")
+    assert shown.exit_code == 2
+    assert f"error: store {tmp_path}/stroe holds no artifacts: there is nothing to verify" in shown.stderr
+    shown = rxt("gc")
+    assert shown.exit_code == 0 and shown.stdout == f"store {tmp_path}/stroe: 0 B may go; nothing was deleted\n"

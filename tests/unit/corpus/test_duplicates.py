@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.duplicates import BAND_COLUMNS, DUPLICATE, KEEP, NEAR_DUPLICATE, decide, signatures
+from tokenization.cleaning.minhash import minima
 from tokenization.cleaning.policy import FilterPolicy
 from tokenization.cleaning.tags import tags
 from tokenization.cleaning.words import Words, normalised, plain, repeated, text_key
@@ -128,15 +129,16 @@ def test_signs_operators_points_and_marks_make_another_text():
     assert len(set(map(plain, same))) == 1
 
 
-def decided(texts: list[str], threshold: float = 0.8) -> np.ndarray:
+def decided(texts: list[str], threshold: float = 0.8, with_rensa: bool = True) -> np.ndarray:
     words = Words(texts)
     columns = {name: np.frombuffer(column.buffers()[1], "<u2").reshape(-1, 8)
-               for name, column in signatures(words).items()}  # fmt: skip
+               for name, column in signatures(words, with_rensa).items()}  # fmt: skip
     columns |= {"key": np.array([hash(text) & (2**64 - 1) for text in texts], np.uint64), "words": words.counts}
     return decide(columns.__getitem__, threshold)[0]
 
 
-def test_near_duplicates_by_the_similarity_of_their_shingles():
+@pytest.mark.parametrize("with_rensa", [True, False])
+def test_near_duplicates_by_the_similarity_of_their_shingles(with_rensa):
     rng = random.Random(1)
     texts = []
     for _ in range(60):
@@ -152,12 +154,12 @@ def test_near_duplicates_by_the_similarity_of_their_shingles():
     similar = np.zeros(len(texts))
     for i, j in combinations(range(len(texts)), 2):
         similar[j] = max(similar[j], len(shingles[i] & shingles[j]) / len(shingles[i] | shingles[j]))
-    decision = decided(texts)
+    decision = decided(texts, with_rensa=with_rensa)
     near = decision == NEAR_DUPLICATE
     assert not (decision == DUPLICATE).any() and near.sum() > 50
     assert near[similar > 0.9].all() and near[similar > 0.85].mean() > 0.9
     assert not near[similar < 0.65].any() and near[(similar < 0.75)].mean() < 0.1
-    assert not (decided(texts, threshold=1.0) == NEAR_DUPLICATE).any()
+    assert not (decided(texts, 1.0, with_rensa) == NEAR_DUPLICATE).any()
 
 
 def test_exact_duplicates_and_short_documents():
@@ -168,10 +170,20 @@ def test_exact_duplicates_and_short_documents():
     assert decided([]).tolist() == [] and decided(["a"]).tolist() == [KEEP]
 
 
-def test_signatures_do_not_depend_on_what_else_is_in_the_batch():
+@pytest.mark.parametrize("with_rensa", [True, False])
+def test_signatures_do_not_depend_on_what_else_is_in_the_batch(with_rensa):
     rng = random.Random(3)
     texts = [some_text(rng, n) for n in (0, 3, 30, 300, 3_000)]
-    together = signatures(Words(texts))
+    together = signatures(Words(texts), with_rensa)
     for n, text in enumerate(texts):
-        alone = signatures(Words([text]))
+        alone = signatures(Words([text]), with_rensa)
         assert all(alone[name][0] == together[name][n] for name in BAND_COLUMNS)
+
+
+def test_signatures_of_numpy_are_the_least_values_of_their_permutations():
+    hashes = np.array([1, 2**63, 2**64 - 1, 7, 7], np.uint64)
+    found = minima(hashes, np.array([0, 3, 3, 5]), 8)
+    for number in range(8):
+        factor, added = (stable_hash(f"{word} {number}") for word in ("factor", "added"))
+        values = [(int(value) * (factor | 1) + added) % 2**64 >> 32 for value in hashes]
+        assert found[:, number].tolist() == [min(values[:3]), 2**32 - 1, values[3]]

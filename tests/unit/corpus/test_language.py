@@ -102,6 +102,15 @@ def test_the_language_itself_is_not(language, text):
     assert verdict(text, language) in ("own", "unsure")
 
 
+@pytest.mark.parametrize("language", RELATIVES)
+def test_without_py3langid_the_same_is_told_of_whole_sentences(language):
+    for name, text in RELATIVES[language].items():
+        foreign = verdict(text, language, with_py3langid=False) not in ("own", "unsure")
+        assert foreign or len(text) < 60, name
+    for text in TRUE[language]:
+        assert verdict(text, language, with_py3langid=False) in ("own", "unsure"), text
+
+
 @pytest.mark.parametrize(
     ("language", "text"),
     [

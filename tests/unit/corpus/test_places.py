@@ -108,3 +108,20 @@ def test_a_web_server_is_read_as_a_disk_is(web, caplog):
     with pytest.raises(SourceError, match=r"no file matches .*none\.txt: 404"):
         reads(f"{url}/none.txt")
     assert not caplog.records
+
+
+def test_two_colons_in_a_name_are_no_chain(tmp_path):
+    folder = tmp_path / "a::b"
+    folder.mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "other.txt").write_text("of another folder")
+    (folder / "std::vector.txt").write_text("in the folder")
+    (folder / "zip::of.jsonl.gz").write_bytes(gzip.compress(b'{"text": "packed"}'))
+    for path in (folder, folder / "*::*", f"file://{folder}"):
+        assert reads(path) == ["in the folder", "packed"]
+    assert reads(folder / "std::vector.txt") == ["in the folder"]
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("inner.txt", "chained")
+    assert reads(f"zip://inner.txt::{tmp_path}/x.zip") == ["chained"]
+    with pytest.raises(SourceError, match="no file matches"):
+        reads(tmp_path / "a::c")

@@ -34,11 +34,12 @@ PARAGRAPHS = {
 }
 
 
+@pytest.mark.parametrize("with_choppa", [True, False])
 @pytest.mark.parametrize("language", PARAGRAPHS)
-def test_abbreviations_do_not_end_sentences(language):
+def test_abbreviations_do_not_end_sentences(language, with_choppa):
     for expected in PARAGRAPHS[language]:
-        assert list(sentences(" ".join(expected), language)) == expected
-    assert list(sentences("", language)) == []
+        assert list(sentences(" ".join(expected), language, with_choppa)) == expected
+    assert list(sentences("", language, with_choppa)) == []
 
 
 def test_neighbouring_sentences_of_a_paragraph_are_pairs():

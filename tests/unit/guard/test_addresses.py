@@ -37,6 +37,9 @@ PASSWORD = "s3cr3tPW"
         ("postgresql:///db?host=h&password=s3cr3tPW&x=1", "postgresql:///db?host=h&password=***&x=1"),
         ("memory:///u:s3cr3tPW@b/x", "memory:///u:***@b/x"),
         ("http://u:s3cr3tPW@h:5/a@b", "http://u:***@b"),
+        ("http://u:12/s3cr3tPW@h", "http://u:***@h"),
+        ("https://u.v:12?s3cr3tPW@h:5/x", "https://u.v:***@h:5/x"),
+        ("s3://u:1#s3cr3tPW@b/x", "s3://u:***@b/x"),
     ],
 )
 def test_a_secret_in_an_address_is_hidden(url, shown):
@@ -93,7 +96,9 @@ def test_a_message_about_an_address_with_a_port_stays():
     "url",
     [
         "s3://bucket/a@b",
-        "http://host:5000/a@b",
+        "http://127.0.0.1:5000/a@b",
+        "http://localhost:5000/a@b",
+        "http://host:5000/a",
         "sqlite:////a/b@c.db",
         "http://[::1]:5/@",
         "sqlite:///a@b.db",

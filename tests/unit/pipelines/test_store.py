@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 import time
@@ -14,8 +15,8 @@ from dataclasses import replace
 import pytest
 
 from jobs.stage.context import Interrupted, StageError
-from pipelines import processes
-from pipelines.artifacts import ArtifactStore, Attempt, content_digest
+from pipelines import artifacts, processes
+from pipelines.artifacts import ArtifactStore, Attempt, StoreError, content_digest
 from pipelines.lease import LeaseHeld, holder_of, living_holder, take
 from tests.support.processes import SECONDS, started, until
 from tests.support.toy_graph import QUICK
@@ -364,3 +365,21 @@ def test_a_process_that_cannot_be_looked_at_is_not_gone(monkeypatch):
     with started([sys.executable, "-c", ""]) as process:
         process.wait(SECONDS)
     assert processes.is_gone(record | {"pid": process.pid})
+
+
+@pytest.mark.parametrize("url", ["{folder}/a::b", "file://{folder}/a::b/c", "s3://bucket/a::b"])
+def test_two_colons_in_the_name_of_a_store_are_refused(tmp_path, url):
+    """fsspec would use the folder `a`."""
+    with pytest.raises(StoreError, match="`::` must not be part of its name"):
+        ArtifactStore(url.format(folder=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_never_answers_is_an_error_and_no_endless_wait(monkeypatch):
+    monkeypatch.setattr(artifacts, "ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        with pytest.raises(StoreError, match=r"^store s3://bucket/x gave no answer within 0.5 s$"):
+            ArtifactStore("s3://bucket/x").check_readable()
