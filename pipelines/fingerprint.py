@@ -12,6 +12,11 @@ from typing import Any
 from pydantic import BaseModel
 
 
+ABSENT = "absent_at_default"
+"""Metadata of a dataclass field that is left out while it has its default. A field that came later than results has it
+if its default changes nothing, so that these results stay what they are."""
+
+
 def plain(value: Any, where: str = "value") -> Any:
     """The value as None, bool, int, float, str, lists and dicts with text keys. Raises TypeError for anything else, as
     it would not have the same digest in the next process."""
@@ -26,7 +31,8 @@ def plain(value: Any, where: str = "value") -> Any:
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name), f"{where}.{name}") for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields(value)}
+        counted = [f for f in fields(value) if not (f.metadata.get(ABSENT) and getattr(value, f.name) == f.default)]
+        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in counted}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):

@@ -31,7 +31,10 @@ class Document:
 @dataclass(frozen=True)
 class Interaction:
     """One query with its answer. The other parts are optional. It begins with a query or with a tool result, never with
-    both. If only `internal` is set, it is a system prompt. `conversations.template` writes it as ids."""
+    both. If only `internal` is set, it is a system prompt. `conversations.template` writes it as ids.
+
+    With `mode_given`, whoever asks has said whether to think first. So the control token that opens the answer part was
+    not chosen, and is no target of training."""
 
     query: str
     answer: str
@@ -39,6 +42,7 @@ class Interaction:
     tool_result: str = ""
     think: str = ""
     tool_call: str = ""
+    mode_given: bool = False
 
     def __post_init__(self) -> None:
         if self.query and self.tool_result:
