@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-
 ABSENT = "absent_at_default"
 """Metadata of a dataclass field that is left out while it has its default. A field that came later than results has it
 if its default changes nothing, so that these results stay what they are."""

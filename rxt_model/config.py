@@ -113,6 +113,7 @@ class MemoryConfig(_Strict):
     `gate` names the input of the residual gate. `gate_init` is its initial weight (elementwise) or logit (static,
     linear).
     `init_std`: a conversation starts from slots drawn from N(0, init_std^2). The Alpha card has 0.02.
+    `thoughts` says whether what the model thought before an answer is written with it (`memory.thoughts`).
     """
 
     slots: int
@@ -124,6 +125,7 @@ class MemoryConfig(_Strict):
     gate_init: float = 3.0
     init_std: float = 0.02
     exclude_self: bool = False
+    thoughts: bool = field(default=True, metadata={"absent_at_default": True})
 
     def __post_init__(self) -> None:
         _require_types(self, "memory.")

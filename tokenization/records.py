@@ -31,10 +31,7 @@ class Document:
 @dataclass(frozen=True)
 class Interaction:
     """One query with its answer. The other parts are optional. It begins with a query or with a tool result, never with
-    both. If only `internal` is set, it is a system prompt. `conversations.template` writes it as ids.
-
-    With `mode_given`, whoever asks has said whether to think first. So the control token that opens the answer part was
-    not chosen, and is no target of training."""
+    both. If only `internal` is set, it is a system prompt. `conversations.template` writes it as ids."""
 
     query: str
     answer: str
@@ -42,7 +39,6 @@ class Interaction:
     tool_result: str = ""
     think: str = ""
     tool_call: str = ""
-    mode_given: bool = False
 
     def __post_init__(self) -> None:
         if self.query and self.tool_result:
@@ -54,6 +50,12 @@ class Interaction:
         return bool(self.internal) and not (
             self.query or self.answer or self.tool_result or self.think or self.tool_call
         )
+
+
+@dataclass(frozen=True)
+class InteractionInMode(Interaction):
+    """An interaction in which whoever asks has said whether to think first. So the control token that opens the answer
+    part was not chosen, and is no target of training."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ answer part if the mode was given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from tokenization.bpe.special_tokens import (
     ANSWER,
@@ -25,8 +25,9 @@ from tokenization.bpe.special_tokens import (
     TOOL_RESULT,
 )
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.records import Interaction
+from tokenization.records import Interaction, InteractionInMode
 
+FIELDS = tuple(field.name for field in fields(Interaction))
 # The control token that opens each block, and the field of the interaction that the block holds, in template order.
 HEADS = {
     INTERNAL: "internal",
@@ -36,7 +37,6 @@ HEADS = {
     ANSWER: "answer",
     TOOL_CALL: "tool_call",
 }
-FIELDS = tuple(HEADS.values())
 # Which contents keep their tokens when a part is too long: the newest query before the instruction, the answer before
 # the thoughts.
 QUERY_PRIORITY = (QUERY, TOOL_RESULT, INTERNAL)
@@ -197,7 +197,7 @@ def _windows(query: Blocks, answer: Blocks, length: int) -> Iterator[EncodedInte
 
 def _with_mode(encoded: EncodedInteraction, interaction: Interaction) -> EncodedInteraction:
     """Take the first token of the answer part out of the loss if it was given."""
-    if not interaction.mode_given:
+    if not isinstance(interaction, InteractionInMode):
         return encoded
     mask = encoded.loss_mask.copy()
     mask[encoded.answer_start] = False

@@ -15,7 +15,7 @@ from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values
 from tokenization.hashing import stable_hash
-from tokenization.records import Conversation, Interaction, Language, Probe, Split
+from tokenization.records import Conversation, Interaction, InteractionInMode, Language, Probe, Split
 
 PHRASEBOOKS: dict[Language, Phrasebook] = {"en": ENGLISH, "pl": POLISH}
 
@@ -154,13 +154,13 @@ class _Speech:
         return Interaction(question, answer.format(current[-1][0]) if current else self.book.refusal), probe
 
     def _in_a_mode(self, answered: Interaction, act: DialogueAct, name: str) -> Interaction:
-        """Let a share `thinking` of the answers think first. The draw depends on `name` alone, so that whatever the share
-        is, all else stays the same."""
+        """Let a share `thinking` of the answers think first. The draw depends on `name` alone, so all else is the same
+        whatever the share is."""
         if not self.thinking:
             return answered
         if stable_hash(f"thinking/{name}") < self.thinking * 2**64:
             return replace(answered, think=self.acquaintances.thought(act))
-        return replace(answered, mode_given=True)
+        return InteractionInMode(answered.query, answered.answer)
 
     def _join(self, number: int, act: DialogueAct, place: Value) -> Probe:
         return Probe(

@@ -3,11 +3,11 @@
     python -m tests.benchmarks.memory.thinking --model ARTIFACT/model --tokenizer ARTIFACT/tokenizer.json --seed 0
 
 Training goes on from the model for `--steps` steps of `memory-pretrain` on one CPU thread. Every second conversation is
-one of the preset `tiny`; in the others, somebody tells who has which role and where these people live, and asks where
-the person with a role lives. Half of these answers think first. Then the model answers such questions of the test split,
-whose people and places training never has, in conversations with three joins or more: fast, thinking, as it chooses
-(`auto`), and as it chooses with an empty memory (`zeroed`). The answers of its own choice are written to memory. One
-JSON line per arm.
+one of the preset `tiny`. In the others, somebody tells who has which role and where these people live, and asks where
+the person with a role lives. Half of these answers think first. Then the model is asked such questions of the test
+split, whose people and places training never has, in conversations with three joins or more: fast, thinking, as it
+chooses (`auto`), and as it chooses with an empty memory (`zeroed`). Its answers of its own choice are written.
+One JSON line per arm.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def main() -> None:
     tokenizer, model = Tokenizer.load(arguments.tokenizer), load_model(arguments.model)
     require_tokenizer(model.config.tokenizer_digest, arguments.model, tokenizer)
     assert isinstance(model, ReactiveTransformer)
-    values = practise(model, tokenizer, arguments.steps, arguments.seed)
+    schedule = arguments.schedule or arguments.steps
+    values = practise(model, tokenizer, arguments.steps, schedule, arguments.seed)
     outcomes = asked(model.eval(), tokenizer, arguments.conversations)
     common = {
         "case": "thinking",
@@ -65,6 +66,7 @@ def main() -> None:
         "parameters": parameters(model),
         "training_seed": arguments.seed,
         "steps": arguments.steps,
+        "schedule": schedule,
         "loss": values["train/loss"],
     }
     lines = [common | {"arm": arm} | rate(found) for arm, found in outcomes.items()]
@@ -73,8 +75,10 @@ def main() -> None:
         print(f"{line['arm']:9} {100 * line['accuracy']:5.1f} % of {line['n']}")
 
 
-def practise(model: ReactiveTransformer, tokenizer: Tokenizer, steps: int, seed: int) -> dict[str, float]:
-    """Train the model, and return the last values of its metrics."""
+def practise(
+    model: ReactiveTransformer, tokenizer: Tokenizer, steps: int, schedule: int, seed: int
+) -> dict[str, float]:
+    """Train the model for `steps` of the `schedule` steps of its rate, and return the last values of its metrics."""
     config = MemoryPretrainConfig(
         steps=steps,
         batch_size=BATCH,
@@ -83,7 +87,7 @@ def practise(model: ReactiveTransformer, tokenizer: Tokenizer, steps: int, seed:
         seed=seed,
     )
     objective = Reading(model, config)
-    optimizer = StageOptimizer(objective, config.optimizer, steps)
+    optimizer = StageOptimizer(objective, config.optimizer, schedule)
     cadence = Cadence(10, steps)
     return train(
         objective, optimizer, batches(tokenizer, model.config.length, config), config, cadence, log=tell
@@ -156,7 +160,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
     parser.add_argument("--seed", type=int, default=0, help="of the training here")
     parser.add_argument("--steps", type=int, default=240, help="of the training here")
-    parser.add_argument("--conversations", type=int, default=75, help="that are asked, of each language")
+    parser.add_argument("--schedule", type=int, help="steps in which the rate falls (default: as --steps)")
+    parser.add_argument("--conversations", type=int, default=50, help="that are asked, of each language")
     parser.add_argument("--results", type=Path, default=RESULTS / "thinking.jsonl")
     return parser.parse_args()
 

@@ -6,11 +6,12 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import pytest
 from pydantic import BaseModel
 
-from pipelines.fingerprint import canonical_json, diff, fingerprint, flatten
+from pipelines.fingerprint import ABSENT, canonical_json, diff, fingerprint, flatten, plain
 from pipelines.presets import PRESETS
 from tests.support.processes import SECONDS
 
@@ -50,6 +51,23 @@ def test_unstable_values_are_refused(value):
 def test_values_that_differ_have_different_digests():
     values = [0, 0.0, False, None, "", "0", [], {}, [0], {"0": 0}, [[0]], [0, 0], "None"]
     assert len({canonical_json(value) for value in values}) == len(values)
+
+
+def test_a_field_that_came_later_counts_once_it_is_set():
+    @dataclass(frozen=True)
+    class Older:
+        share: float = 0.5
+
+    @dataclass(frozen=True)
+    class Newer(Older):
+        later: float = field(default=0.0, metadata={ABSENT: True})
+
+    assert fingerprint(Newer()) == fingerprint(Older()) and fingerprint(Newer(share=0.4)) != fingerprint(Older())
+    assert plain(Newer(later=0.1)) == {"share": 0.5, "later": 0.1}
+    # of the commit before `thinking` and `memory.thoughts`
+    shards, pretrain = PRESETS["tiny"]().conversations, PRESETS["tiny"]().pretrain
+    assert fingerprint(shards) == "77cabc36fe6b78664d68220b62e385128c6f16e93e01dc2c93815db6aae47e2a"
+    assert fingerprint(pretrain) == "15df067839ff02d439463c103ae0f7a6195dc3b92a9c7c39dbb84779ec6fcd6a"
 
 
 def test_diff_names_key_and_both_values():
