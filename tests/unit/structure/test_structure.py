@@ -32,7 +32,8 @@ MAY_IMPORT = {
 HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplotlib"}
 # their commands import them when they are called
 MAY_START_HEAVY = {
-    "pipelines/chat.py", "pipelines/thinking.py",
+    "pipelines/chat.py",
+    "pipelines/thinking.py",
     "pipelines/estimate/plan.py",
     "pipelines/estimate/report.py",
     "pipelines/own_words.py",
