@@ -22,9 +22,11 @@ from jobs.tools.documents import read_documents
 from jobs.tools.loop import SaidPiece, ToolAnswered, converse
 from jobs.tools.toolbox import Toolbox
 from pipelines.guard.terminal import printable, say
+from pipelines.thinking import HELP as THINKING
+from pipelines.thinking import MODES, Thoughts
 from pipelines.tool_lines import line_of
 from rxt_model.config import ConfigError, FragmentsConfig
-from rxt_model.generate import stream
+from rxt_model.generate import Mode, stream, thinking_limit
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
 from rxt_model.state import ConversationState
@@ -34,9 +36,10 @@ from tokenization.dialogues.score import score
 from tokenization.dialogues.wording import example
 from tokenization.records import Interaction, Language
 
-HELP = """\
+HELP = f"""\
 /memory      what short-term memory holds, and how much the last interaction changed it
 /reset       forget everything: a fresh memory
+{THINKING}
 /save FILE   keep the memory of this conversation
 /load FILE   go on with a kept one
 /quit        leave (so does the end of input)"""
@@ -62,6 +65,7 @@ class ChatSession:
         self.model = model
         self.tokenizer = tokenizer
         self.tools = tools or Toolbox()
+        self.mode: Mode = "auto"
         self._writer = ThreadPoolExecutor(1, "memory-write")
         self.reset()
 
@@ -94,21 +98,26 @@ class ChatSession:
 
     def answer(self, said: str | Interaction) -> Generator[str]:
         """Pieces of the text that answers a prompt, or the query part of an interaction, as they are made. Whatever was
-        said until then is written to memory at the end, also when the reader stops early."""
+        said until then is written to memory at the end, also when the reader stops early. Thoughts before the answer
+        are printed (`pipelines.thinking`)."""
         before, query = self.state, self._query(said)
         ids: list[int] = []
         shown = ""
+        room = max(1, self.model.config.length - len(query))
+        limit = thinking_limit(room)
+        thoughts = Thoughts(self.tokenizer, limit)
         try:
-            for token in stream(
-                self.model, before.read(self.model, query), query, max(1, self.model.config.length - len(query))
-            ):
+            memory = before.read(self.model, query)
+            for token in stream(self.model, memory, query, room, mode=self.mode, thoughts=limit):
                 ids.append(token)
+                thoughts.show(ids)
                 # The bytes of one character may be spread over tokens: hold back what is not a character yet.
                 text = decode_answer(self.tokenizer, ids).rstrip(INCOMPLETE)
                 yield text.removeprefix(shown)
                 shown = text
             yield decode_answer(self.tokenizer, ids).removeprefix(shown)
         finally:
+            thoughts.end()
             self._before = before
             self._turns.append(query + ids)
             self._state = self._writer.submit(before.written, self.model, query + ids)
@@ -248,6 +257,9 @@ def _turn(session: ChatSession, prompt: str) -> bool:
     elif name == "/reset":
         session.reset()
         print("a fresh memory")
+    elif name in MODES:
+        session.mode, told = MODES[name]
+        print(told)
     elif name == "/memory":
         print(session.describe())
     elif name == "/help":

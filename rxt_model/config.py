@@ -121,6 +121,7 @@ class MemoryConfig(Strict):
     `init_std`: a conversation starts from slots drawn from N(0, init_std^2). The Alpha card has 0.02.
     `fragments`: how a conversation keeps what its slots do not hold (None: not at all). Weights and training are the
     same with and without.
+    `thoughts` says whether what the model thought before an answer is written with it (`memory.thoughts`).
     """
 
     slots: int
@@ -133,8 +134,9 @@ class MemoryConfig(Strict):
     init_std: float = 0.02
     exclude_self: bool = False
     fragments: FragmentsConfig | None = None
+    thoughts: bool = True
 
-    left_out = frozenset({"fragments"})  # no field: it has no annotation; see files.record
+    left_out = frozenset({"fragments", "thoughts"})  # no field: it has no annotation; see files.record
 
     def __post_init__(self) -> None:
         require_types(self, "memory.")

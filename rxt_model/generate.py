@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rxt_model.check import check_each, check_ids, check_memory, check_room, check_rows
+from rxt_model.config import ControlTokens
 from rxt_model.layers.cache import KeyValueCache
 from rxt_model.layers.copying import CopySource
 from rxt_model.layers.layout import pad_rows
@@ -70,6 +70,7 @@ class Sampling:
 
 
 GREEDY = Sampling()
+THINKING_SHARE = 2 / 3  # of the tokens that an answer may have: what is left must do for the answer itself
 CIRCLE, PERIOD = 24, 16  # tokens: the shortest end of an answer that only repeats itself, and its longest period
 
 
@@ -139,17 +140,23 @@ def answer(
     seeds: Sequence[int] | None = None,
     mode: Mode = "free",
     stop: Collection[int] = (),
+    thoughts: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Return the generated ids of each row, with the [EOS] or other `stop` token that ended them. A row that ends in
     none of these reached its own `max_tokens`, or is greedy and goes in circles (`in_circles`).
 
-    Each row has its own limit and seed, so it gets the same answer alone and in a batch. Raises ValueError as
-    `Decoding` does.
+    `thoughts` bounds the thinking of each row to so many tokens: then, or when greedy thoughts go in circles or would
+    end without an answer, [A] follows. None sets no bound but `max_tokens`. Each row has its own limits and seed, so it
+    gets the same answer alone and in a batch. Raises ValueError as `Decoding` does.
     """
     seeds = range(len(queries)) if seeds is None else seeds
     check_each("seeds", seeds, queries)
+    if thoughts is not None:
+        check_each("thoughts", thoughts, queries)
     decoding = Decoding(model, memory, queries, max_tokens)
-    ends = {model.config.tokens.eos, *stop}
+    tokens = model.config.tokens
+    ends = {tokens.eos, *stop}
+    bounds = [None] * len(queries) if thoughts is None else list(thoughts)
     rows: list[list[int]] = [[] for _ in queries]
     running = list(range(len(queries)))  # the row of each place in the decoding
     generators = _generators(seeds)
@@ -160,7 +167,7 @@ def answer(
         kept = [
             i
             for i, row in enumerate(running)
-            if len(rows[row]) < max_tokens[row] and not _ended(rows[row], ends, sampling)
+            if len(rows[row]) < max_tokens[row] and not _ended(rows[row], ends, sampling, bounds[row], tokens)
         ]
         if not kept:
             return rows
@@ -169,7 +176,7 @@ def answer(
             decoding.keep(kept)
             running, generators = [running[i] for i in kept], [generators[i] for i in kept]
         decoding.step(ids)
-        ids = sampling.draw(decoding.logits, generators)
+        ids = _following(decoding, sampling, generators, [(rows[row], bounds[row]) for row in running])
 
 
 @torch.no_grad()
@@ -182,14 +189,27 @@ def stream(
     seed: int = 0,
     mode: Mode = "free",
     stop: Collection[int] = (),
+    thoughts: int | None = None,
 ) -> Iterator[int]:
     """Yield the ids of `answer` for one conversation, memory [L, 1, S, d], as they are made.
 
     The call itself reads the query, and raises ValueError as `Decoding` does.
     """
     ends = {model.config.tokens.eos, *stop}
-    steps = _steps(Decoding(model, memory, [query], [max_tokens]), sampling, [seed], mode)
-    return _until(ends, max_tokens, steps, sampling)
+    decoding = Decoding(model, memory, [query], [max_tokens])
+    generators = _generators([seed])
+    first = _first(decoding, sampling, generators, mode)
+    return _one_row(decoding, sampling, generators, first, ends, max_tokens, thoughts)
+
+
+def is_thinking(ids: Sequence[int], tokens: ControlTokens) -> bool:
+    """Say whether an answer began with [T] and has not come to its [A]."""
+    return ids[:1] == [tokens.think] and tokens.answer not in ids
+
+
+def thinking_limit(max_tokens: int) -> int:
+    """Return the most tokens of thinking in an answer of at most `max_tokens`."""
+    return int(THINKING_SHARE * max_tokens)
 
 
 def in_circles(ids: Sequence[int]) -> bool:
@@ -199,24 +219,30 @@ def in_circles(ids: Sequence[int]) -> bool:
     return any(len(ids) >= size and ids[-size + period :] == ids[-size:-period] for period, size in sizes)
 
 
-def _ended(ids: Sequence[int], ends: Collection[int], sampling: Sampling) -> bool:
-    return ids[-1] in ends or (sampling.temperature == 0 and in_circles(ids))
+def _ended(
+    ids: Sequence[int], ends: Collection[int], sampling: Sampling, thoughts: int | None, tokens: ControlTokens
+) -> bool:
+    if ids[-1] in ends:
+        return True
+    bounded = thoughts is not None and is_thinking(ids, tokens)  # then [A] breaks the circle
+    return sampling.temperature == 0 and not bounded and in_circles(ids)
 
 
-def _until(ends: Collection[int], most: int, steps: Iterator[list[int]], sampling: Sampling) -> Iterator[int]:
-    """Yield the ids of one row up to the one that ends it, at most `most` of them."""
-    said: list[int] = []
-    for (token,) in islice(steps, most):
-        said.append(token)
-        yield token
-        if _ended(said, ends, sampling):
-            return
-
-
-def _steps(decoding: Decoding, sampling: Sampling, seeds: Sequence[int], mode: Mode) -> Iterator[list[int]]:
-    """Yield the next id of every row, for as long as somebody asks. The call itself chooses the first ones."""
-    generators = _generators(seeds)
-    return _steps_after(decoding, sampling, generators, _first(decoding, sampling, generators, mode))
+def _following(
+    decoding: Decoding,
+    sampling: Sampling,
+    generators: Sequence[torch.Generator],
+    said: Sequence[tuple[Sequence[int], int | None]],
+) -> Tensor:
+    """Draw the next id of each row, [B], given what it `said` and the bound on its thoughts. [A] takes its place where
+    thinking has to end."""
+    tokens, ids = decoding.model.config.tokens, sampling.draw(decoding.logits, generators)
+    for place, (row, most) in enumerate(said):
+        if most is not None and is_thinking(row, tokens):
+            circles = sampling.temperature == 0 and in_circles(row)
+            if len(row) > most or circles or int(ids[place]) == tokens.eos:
+                ids[place] = tokens.answer
+    return ids
 
 
 def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -228,11 +254,21 @@ def _first(decoding: Decoding, sampling: Sampling, generators: Sequence[torch.Ge
 
 
 @torch.no_grad()
-def _steps_after(
-    decoding: Decoding, sampling: Sampling, generators: Sequence[torch.Generator], ids: Tensor
-) -> Iterator[list[int]]:
-    """Yield these ids of every row, then those that follow."""
+def _one_row(
+    decoding: Decoding,
+    sampling: Sampling,
+    generators: Sequence[torch.Generator],
+    ids: Tensor,
+    ends: Collection[int],
+    most: int,
+    thoughts: int | None,
+) -> Iterator[int]:
+    """Yield the first id of the only row, then those that follow up to the one that ends it, at most `most` of them."""
+    said: list[int] = []
     while True:
-        yield ids.tolist()
+        said += ids.tolist()
+        yield said[-1]
+        if len(said) == most or _ended(said, ends, sampling, thoughts, decoding.model.config.tokens):
+            return
         decoding.step(ids)
-        ids = sampling.draw(decoding.logits, generators)
+        ids = _following(decoding, sampling, generators, [(said, thoughts)])

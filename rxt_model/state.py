@@ -16,6 +16,7 @@ from rxt_model.check import check_ids, check_memory, check_rows
 from rxt_model.files.weights import digest_of, replacing
 from rxt_model.layers.layout import pad_rows
 from rxt_model.memory.fragments import Fragments
+from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
 _MODEL = "model"  # key in the file's metadata for the digest of the weights
@@ -39,7 +40,7 @@ def _encoded(
     check_memory(memory, config, len(interactions), config.memory.slots)
     ids, mask = pad_rows(interactions, config.tokens.pad)
     check_ids(ids, config.vocab_size)
-    ids, mask = ids.to(memory.device), mask.to(memory.device)
+    ids, mask = remembered(ids.to(memory.device), mask.to(memory.device), config)
     return model.encode(ids, mask, memory=memory), mask
 
 

@@ -53,6 +53,12 @@ class Interaction:
 
 
 @dataclass(frozen=True)
+class InteractionInMode(Interaction):
+    """An interaction in which whoever asks has said whether to think first. So the control token that opens the answer
+    part was not chosen, and is no target of training."""
+
+
+@dataclass(frozen=True)
 class Preference:
     """One interaction with two or three answers to choose between, all to the same query part."""
 

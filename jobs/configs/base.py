@@ -11,8 +11,8 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Config(BaseModel):
-    """A frozen section of the configuration. Unknown keys, infinite numbers and NaN are errors. `left_out` names keys that
-    came later: while one has its default it is no part of the fingerprint, so that older results stay."""
+    """A frozen section of the configuration. Unknown keys, infinite numbers and NaN are errors. `left_out` names keys
+    that came later: while one has its default it is no part of the fingerprint, so that older results stay."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     left_out: ClassVar[frozenset[str]] = frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobs.evaluation.hybrid import join_table
 from jobs.evaluation.own_words.tables import write_tables
 from jobs.evaluation.rates import LEAST
 from jobs.evaluation.slots import write_examples
@@ -78,6 +79,7 @@ def write_report(evaluation: dict[str, Any]) -> str:
             "",
             _cells(arms, "by_kind", "kind", KINDS),
             "",
+            *join_table(arms),
             "## Refusals and old values",
             "",
             _errors(arms),

@@ -12,9 +12,12 @@ from jobs.evaluation.conversations import Ids
 from rxt_model import generate
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.decoder import DecoderOutput
+from rxt_model.generate import Mode, thinking_limit
 from rxt_model.layers.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
 from rxt_model.state import ConversationState, remember
+
+FORCED: dict[str, Mode] = {"fast": "fast", "thinking": "thinking"}  # the mode of the arms that do not choose it
 
 
 class Speaker(Protocol):
@@ -43,13 +46,19 @@ class Follower(Speaker, Protocol):
 class ReactiveSpeaker:
     """RxT. Its control arms read other memories: `zeroed` one of zeros, `shuffled` that of another conversation, `last`
     one that holds the last interaction alone, and `unplanted` one to which no turn was written that tells what is asked
-    later."""
+    later.
+
+    A `hybrid` model has learned to think before some answers. Then all these arms let it choose, and the arms `fast`
+    and `thinking`, which read the memory of the main arm, do not."""
 
     arms: tuple[str, ...] = ("rxt", "zeroed", "shuffled", "last", "unplanted")
 
-    def __init__(self, model: ReactiveTransformer, seed: int = 0) -> None:
+    def __init__(self, model: ReactiveTransformer, seed: int = 0, *, hybrid: bool = False) -> None:
         self.model = model
         self.seed = seed
+        self.mode: Mode = "auto" if hybrid else "free"
+        if hybrid:
+            self.arms = (*self.arms, *FORCED)
         self.memory = self.start = self.last = self.unplanted = torch.empty(0)
 
     def begin(self, conversations: Sequence[int]) -> None:
@@ -64,14 +73,21 @@ class ReactiveSpeaker:
             return torch.zeros_like(self.memory)
         return {"last": self.last, "unplanted": self.unplanted}.get(arm, self.memory)
 
-    def generate(self, memory: Tensor, queries: list[Ids]) -> list[Ids]:
+    def generate(self, memory: Tensor, queries: list[Ids], mode: Mode | None = None) -> list[Ids]:
         """Return greedy answers to the queries from `memory` [L, queries, S, d]."""
-        return _answer(self.model, memory, queries, queries)
+        return _answer(self.model, memory, queries, queries, mode or self.mode)
 
     def answer(self, arms: Sequence[str], rows: Sequence[int], queries: list[Ids]) -> list[Ids]:
         """Return greedy answers from the memories that the arms read."""
         memories = {arm: self.read(arm) for arm in set(arms)}
-        return self.generate(torch.stack([memories[a][:, r] for a, r in zip(arms, rows, strict=True)], dim=1), queries)
+        modes = [FORCED.get(arm, self.mode) for arm in arms]
+        found: dict[int, Ids] = {}
+        for mode in dict.fromkeys(modes):
+            places = [place for place, own in enumerate(modes) if own == mode]
+            read = torch.stack([memories[arms[place]][:, rows[place]] for place in places], dim=1)
+            answers = self.generate(read, [queries[place] for place in places], mode)
+            found |= dict(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(arms))]
 
     def expect(self, rows: Sequence[int], queries: list[Ids], answers: list[Ids]) -> list[Ids]:
         """Return the likeliest tokens of the answers, from the memory of the main arm."""
@@ -155,10 +171,13 @@ class StatelessSpeaker:
             self.histories[row] = self.histories[row] + interaction
 
 
-def _answer(model: TokenModel, memory: Tensor | None, prompts: list[Ids], queries: list[Ids]) -> list[Ids]:
-    """Return greedy answers. An answer ends where its interaction would exceed the model's length."""
+def _answer(
+    model: TokenModel, memory: Tensor | None, prompts: list[Ids], queries: list[Ids], mode: Mode = "free"
+) -> list[Ids]:
+    """Return greedy answers. An answer ends where its interaction would exceed the model's length, and thinking before
+    that."""
     rooms = [max(1, model.config.length - len(query)) for query in queries]
-    return generate.answer(model, memory, prompts, rooms)
+    return generate.answer(model, memory, prompts, rooms, mode=mode, thoughts=list(map(thinking_limit, rooms)))
 
 
 def _padded(model: TokenModel, prompts: list[Ids], answers: list[Ids]) -> tuple[Tensor, Tensor]:

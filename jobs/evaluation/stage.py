@@ -16,6 +16,7 @@ import torch
 from jobs.configs.evaluation import EvaluateConfig
 from jobs.evaluation import latency, perplexity, plots
 from jobs.evaluation.conversations import EncodedConversation, load_conversations
+from jobs.evaluation.hybrid import has_thoughts, join_figures
 from jobs.evaluation.own_words.playing import Played, play_own_words
 from jobs.evaluation.own_words.reader import OwnWords, read_own_words
 from jobs.evaluation.own_words.tables import answer_lines, flat_figures, summarise
@@ -24,7 +25,7 @@ from jobs.evaluation.recall import ask
 from jobs.evaluation.report import write_report
 from jobs.evaluation.shared import check_held_out
 from jobs.evaluation.slots import slot_examples
-from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
+from jobs.evaluation.speakers import Follower, ReactiveSpeaker, StatelessSpeaker
 from jobs.evaluation.value_tokens import check_values, value_token_rates
 from jobs.stage.context import Artifact, Change, Interrupted, StageContext, StageError
 from jobs.stage.inputs import open_index, open_reader, open_tokenizer
@@ -146,7 +147,10 @@ def measure(inputs: EvaluationInputs, name: str, config: EvaluateConfig) -> Meas
     model = open_one(getattr(inputs, name), inputs.device)
     require_tokenizer(model.config.tokenizer_digest, f"the {name}", tokenizer)
     conversations, _ = _conversations(inputs, tokenizer, config)
-    speaker = StatelessSpeaker(model) if isinstance(model, StatelessDecoder) else ReactiveSpeaker(model, config.seed)
+    if isinstance(model, StatelessDecoder):
+        speaker: Follower = StatelessSpeaker(model)
+    else:
+        speaker = ReactiveSpeaker(model, config.seed, hybrid=has_thoughts(conversations))
     outcomes, said = ask(speaker, tokenizer, conversations, config.batch_size)
     tokens = value_token_rates(speaker, tokenizer, conversations, config.batch_size)
     text = _text(model, inputs, config)
@@ -233,6 +237,7 @@ def metrics(evaluation: dict[str, Any]) -> dict[str, float | str]:
     flat |= {f"memory/recall_facts_{facts}": c["accuracy"] for facts, c in own["by_facts"].items()}
     flat |= {f"memory/recall_{language}": c["accuracy"] for language, c in own["by_language"].items()}
     flat |= {f"memory/recall_asked_{order}": c["accuracy"] for order, c in own["by_order"].items()}
+    flat |= join_figures(arms)
     flat["memory/facts_per_slot"] = max(c["mean"] * c["accuracy"] for c in own["by_facts"].values()) / memory["slots"]
     flat["memory/questions"] = own["distance_1_to_4"]["n"]
     flat["memory/chance"] = own["distance_1_to_4"]["chance"]

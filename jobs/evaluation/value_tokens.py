@@ -16,7 +16,7 @@ from jobs.evaluation.rates import proportion
 from jobs.evaluation.recall import write
 from jobs.evaluation.speakers import Follower
 from jobs.stage.context import Rerun, StageError
-from tokenization.bpe.special_tokens import SPECIAL_TOKENS
+from tokenization.bpe.special_tokens import ANSWER, SPECIAL_TOKENS
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.records import Probe
 
@@ -30,11 +30,13 @@ class ValueTokenError(ValueError):
 
 def value_places(tokenizer: Tokenizer, answer: Ids, probe: Probe) -> list[list[int]]:
     """The places in `answer` of the tokens of each value that the probe asks for: one value, or two of `two-facts`.
+    Thoughts before the answer do not count.
 
     Raises ValueTokenError if the answer does not hold a value, or if a token holds letters or digits of a value and of
     the words beside it.
     """
-    content = [place for place, token in enumerate(answer) if token >= len(SPECIAL_TOKENS)]
+    begins = answer.index(ANSWER) if ANSWER in answer else 0
+    content = [place for place, token in enumerate(answer) if place >= begins and token >= len(SPECIAL_TOKENS)]
     texts = [tokenizer.decode(answer[place] for place in content[:end]) for end in range(len(content) + 1)]
     ends = [len(text.rstrip(INCOMPLETE)) for text in texts]
     found = []

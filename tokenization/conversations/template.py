@@ -3,13 +3,14 @@
 first token of the answer part says how it is answered: `[A]` at once, `[T]` after thinking.
 
 Control tokens are inserted by id, so the same characters in user text stay text. Truncation shortens contents only. The
-control token after a content that was cut is no target of training, since nothing ended there.
+control token after a content that was cut is no target of training, since nothing ended there. Nor is the first of the
+answer part if the mode was given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from tokenization.bpe.special_tokens import (
     ANSWER,
@@ -24,7 +25,7 @@ from tokenization.bpe.special_tokens import (
     TOOL_RESULT,
 )
 from tokenization.bpe.tokenizer import Tokenizer
-from tokenization.records import Interaction
+from tokenization.records import Interaction, InteractionInMode
 
 FIELDS = tuple(field.name for field in fields(Interaction))
 # The control token that opens each block, and the field of the interaction that the block holds, in template order.
@@ -71,8 +72,8 @@ def encode_interactions(
     tokenizer: Tokenizer, interactions: Sequence[Interaction], length: int
 ) -> Iterator[EncodedInteraction]:
     """Encode many interactions as `encode_interaction` does, tokenized as one batch."""
-    for query, answer in _tokenized(tokenizer, interactions, length):
-        yield _assemble(query, answer, length)
+    for interaction, (query, answer) in zip(interactions, _tokenized(tokenizer, interactions, length), strict=True):
+        yield _with_mode(_assemble(query, answer, length), interaction)
 
 
 def encode_windows(
@@ -84,8 +85,9 @@ def encode_windows(
     begins its answer part with the end of the one before, as context that is not supervised. So each token of the
     answer part is a target once.
     """
-    for query, answer in _tokenized(tokenizer, interactions, length):
-        yield list(_windows(query, answer, length))
+    for interaction, (query, answer) in zip(interactions, _tokenized(tokenizer, interactions, length), strict=True):
+        first, *others = _windows(query, answer, length)
+        yield [_with_mode(first, interaction), *others]
 
 
 def _tokenized(
@@ -202,6 +204,15 @@ def _windows(query: Blocks, answer: Blocks, length: int) -> Iterator[EncodedInte
         mask = [False] * (len(before) + len(context)) + [True] * len(new) + [stop >= len(after)]
         yield EncodedInteraction([*before, *context, *new, EOS], mask, len(before), 0 if start else cut)
         start = stop
+
+
+def _with_mode(encoded: EncodedInteraction, interaction: Interaction) -> EncodedInteraction:
+    """Take the first token of the answer part out of the loss if it was given."""
+    if not isinstance(interaction, InteractionInMode):
+        return encoded
+    mask = encoded.loss_mask.copy()
+    mask[encoded.answer_start] = False
+    return replace(encoded, loss_mask=mask)
 
 
 def _size(blocks: Blocks) -> int:

@@ -24,6 +24,8 @@ class DialogueSpec(Settings):
       memory again.
     - `joins`: questions that need two facts (who has a role, and where that person lives), if there is enough small
       talk to replace.
+    - `thinking`: answers to `joins` that think first: they quote both facts, then answer. The others are to be fast. A
+      question cannot tell which it will be, so only the thinking ones train the choice between the two modes.
     - `plain`: broad conversations in the plainest form: one short statement or question per turn, most about a word
       from a long list, and one form of acknowledgements, refusals, answers that quote, and answers without a quote.
     - `scenes`: broad conversations of training and validation that tell a scene (`dialogues.broad.scenes`). They have
@@ -33,7 +35,7 @@ class DialogueSpec(Settings):
       begins with its result (`dialogues.tools`). Above 0, sums of small talk are worked out in this way, too. These
       turns come on top of `turns`. With `distances`, they would change the grid, and must be left out.
     - `broad`: conversations from the broad generator, with open sentences, attributes and values (`dialogues.broad`).
-      It ignores `echo`, `joins`, `unknown_kinds` and `held_out`.
+      It ignores `echo`, `joins`, `thinking`, `unknown_kinds` and `held_out`.
 
     `distances` are the only distances between a fact and its question (empty: all). Each is equally frequent, as far as
     it fits. `unknown_kinds` are the weights of never telling the fact, of telling it after the question, and of telling
@@ -59,16 +61,17 @@ class DialogueSpec(Settings):
     scenes: float = 0.0
     characters: int = 130
     tools: float = 0.0
+    thinking: float = 0.0
 
-    left_out = frozenset({"tools"})  # no field: it has no annotation; see pipelines.fingerprint
+    left_out = frozenset({"tools", "thinking"})  # no field: it has no annotation; see pipelines.fingerprint
 
     def __post_init__(self) -> None:
         for name in ("turns", "facts"):
             low, high = getattr(self, name)
             require(low > 0, name, (low, high), "must be above 0")
             require(low <= high, name, (low, high), "must not fall")
-        require_fractions(self, "echo", "update", "unknown", "distract", "again", "joins", "broad", "plain", "scenes")
-        require_fractions(self, "tools")
+        shares = "echo update unknown distract again joins thinking broad plain scenes tools"
+        require_fractions(self, *shares.split())
         require(not (self.tools and self.distances), "tools", self.tools, "must be 0 with distances")
         require(self.characters > 0, "characters", self.characters, "must be above 0")
         require(all(distance > 0 for distance in self.distances), "distances", self.distances, "must be above 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from tokenization.dialogues.broad.speech import generate_broad
@@ -15,7 +16,7 @@ from tokenization.dialogues.tools.calls import with_calls
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import PERSON, SPECIAL_SLOTS, mentioned, split_values
 from tokenization.hashing import stable_hash
-from tokenization.records import Conversation, Interaction, Language, Probe, Split
+from tokenization.records import Conversation, Interaction, InteractionInMode, Language, Probe, Split
 
 PHRASEBOOKS: dict[Language, Phrasebook] = {"en": ENGLISH, "pl": POLISH}
 
@@ -45,7 +46,7 @@ def _generate(
         acts = ask_again(spec, acts, rng)
     name = f"dialogue-{language}-{split}-{seed}-{index}"
     unseen = spec.held_out and split == "test"
-    return _Speech(language, split, rng, spec.echo, unseen, distractors).conversation(name, acts)
+    return _Speech(language, split, rng, spec.echo, unseen, distractors, spec.thinking).conversation(name, acts)
 
 
 def example(language: Language, seed: int, split: Split = "test") -> Conversation:
@@ -69,9 +70,10 @@ class _Speech:
         echo: float = 0.0,
         unseen: bool = False,
         distractors: Sequence[Interaction] = (),
+        thinking: float = 0.0,
     ) -> None:
         self.language, self.split, self.rng = language, split, rng
-        self.echo, self.unseen, self.distractors = echo, unseen, distractors
+        self.echo, self.unseen, self.distractors, self.thinking = echo, unseen, distractors, thinking
         self.book = PHRASEBOOKS[language]
         self.slots: list[Slot] = []
         self.told: dict[int, list[Value]] = {}
@@ -97,7 +99,8 @@ class _Speech:
                 interactions.append(self._answered(*self.acquaintances.tell(number, act)))
             elif act.kind == "join":
                 role, place = self.acquaintances.asked(act)
-                interactions.append(Interaction(role.question, role.answer.format(place[0])))
+                answered = Interaction(role.question, role.answer.format(place[0]))
+                interactions.append(self._in_a_mode(answered, act, f"{name}/{number}"))
                 probes.append(self._join(number, act, place))
             else:
                 interaction, probe = self._ask(number, act, later=acts[number:])
@@ -158,6 +161,15 @@ class _Speech:
         )
         return Interaction(question, answer.format(current[-1][0]) if current else self.book.refusal), probe
 
+    def _in_a_mode(self, answered: Interaction, act: DialogueAct, name: str) -> Interaction:
+        """Let a share `thinking` of the answers think first. The draw depends on `name` alone, so all else is the same
+        whatever the share is."""
+        if not self.thinking:
+            return answered
+        if stable_hash(f"thinking/{name}") < self.thinking * 2**64:
+            return replace(answered, think=self.acquaintances.thought(act))
+        return InteractionInMode(answered.query, answered.answer)
+
     def _join(self, number: int, act: DialogueAct, place: Value) -> Probe:
         return Probe(
             turn=number,
@@ -208,6 +220,11 @@ class _Acquaintances:
 
     def asked(self, act: DialogueAct) -> tuple[Role, Value]:
         return self.roles[act.fact], self.places[act.fact]
+
+    def thought(self, act: DialogueAct) -> str:
+        """Return both facts as they were told, who has the role first."""
+        person, place = self.people[act.fact][0], self.places[act.fact][0]
+        return f"{self.roles[act.fact].tell.format(person)} {self.book.residence.tells[0].format(person, place)}"
 
     def since(self, act: DialogueAct) -> int:
         """Return the turn of the earlier of the two statements."""

@@ -10,8 +10,8 @@ from tokenization.files.chains import filesystem_of
 
 
 def located(url: str) -> tuple[AbstractFileSystem, str]:
-    """Return the file system of an address, and the path there. Raises ValueError for a web address whose host cannot be
-    told."""
+    """Return the file system of an address, and the path there. Raises ValueError for a web address whose host
+    cannot be told."""
     if url.startswith(("http://", "https://")):
         _check_host(url)
     return filesystem_of(url)

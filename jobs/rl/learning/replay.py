@@ -17,6 +17,7 @@ from jobs.rl import policy
 from jobs.rl.episodes import Episode
 from jobs.rl.replay_buffer import Trajectory
 from jobs.rl.rewards import PaddedIds
+from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
 
@@ -92,12 +93,13 @@ def rebuild(model: ReactiveTransformer, batch: ReplayBatch, seed: int) -> Memori
     """Encode all interactions at once, then write them turn by turn; an encoder that reads memory encodes those of a
     turn when they are written. Nothing reads the last interaction, so it is left out."""
     rows = PaddedIds.pad([told for turn in batch.told for told in turn], model.embedding.weight.device)
-    mask, sizes = rows.mask, [len(turn) for turn in batch.told]
+    whole, mask = remembered(rows.ids, rows.mask, model.config)
+    sizes = [len(turn) for turn in batch.told]
     in_order = model.encoder.reads_memory
-    projected = [] if in_order else model.project(model.encode(rows.ids, mask), mask).split(sizes, 1)
+    projected = [] if in_order else model.project(model.encode(whole, mask), mask).split(sizes, 1)
     memory = policy.initial_memory(model, batch.started, seed)
     read, before = [], []
-    for turn, (ids, real) in enumerate(zip(rows.ids.split(sizes), mask.split(sizes), strict=True)):
+    for turn, (ids, real) in enumerate(zip(whole.split(sizes), mask.split(sizes), strict=True)):
         held = memory[:, : len(real)]
         taken = model.project(model.encode(ids, real, memory=held), real) if in_order else projected[turn]
         before.append(held)

@@ -18,6 +18,7 @@ from jobs.training.objectives.base import Objective, StepContext, global_count, 
 from jobs.training.objectives.collapse import rank_metrics
 from jobs.training.objectives.reading import reading_loss
 from rxt_model.memory.statistics import memory_statistics
+from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
 
@@ -58,11 +59,12 @@ class SelfSupervised(Objective[ReactiveTransformer]):
         return max(c.write_minimum, c.write_start - c.write_decrease * turn)
 
     def forward(self, batch: dict[str, Tensor], context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        model, ids = self.model, batch["input_ids"]
+        model, whole = self.model, batch["input_ids"]
+        ids, mask = remembered(whole, whole != model.config.tokens.pad, model.config)
         memory = model.initial_memories(context.generators(batch, "memory"))
         similarity, cells = torch.zeros(()), torch.zeros(())
         for turn in range(ids.shape[1]):
-            real = ids[:, turn] != model.config.tokens.pad
+            real = mask[:, turn]
             present = batch["turn_mask"][:, turn].float()
             with torch.no_grad():
                 encoded = model.encode(ids[:, turn], real, memory=memory)
@@ -80,7 +82,7 @@ class SelfSupervised(Objective[ReactiveTransformer]):
             "memory/cosine": metric(similarity, cells),
             "memory/rms": metric(statistics.rms.mean(), one),
             "memory/effective_rank": metric(statistics.effective_rank.mean(), one),
-            "train/tokens": metric((ids != model.config.tokens.pad).sum(), one),
+            "train/tokens": metric(mask.sum(), one),
         }
 
 

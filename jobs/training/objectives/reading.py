@@ -15,6 +15,7 @@ from jobs.training.objectives.matching import matching_loss
 from jobs.training.objectives.naming import naming_loss
 from rxt_model.layers.marks import with_age
 from rxt_model.losses import following
+from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
 
@@ -26,17 +27,21 @@ def reading_loss(
     ids = batch["input_ids"]
     conversations, turns, length = ids.shape
     real = ids != model.config.tokens.pad
-    flat, flat_real = ids.flatten(0, 1), real.flatten(0, 1)
+    written, written_real = remembered(ids, real, model.config)
     start = model.initial_memories(context.generators(batch, "memory"))
     read = start.repeat_interleave(turns, 1) if model.encoder.reads_memory else None  # nothing is written here
-    states = model.encode(flat, flat_real, memory=read).unflatten(1, (conversations, turns)).flatten(2, 3)
+    states = (
+        model.encode(written.flatten(0, 1), written_real.flatten(0, 1), memory=read)
+        .unflatten(1, (conversations, turns))
+        .flatten(2, 3)
+    )
 
     # move the real tokens of each conversation to the front, and drop padding, which is most of it
-    kept, order = _first(real.flatten(1))
+    kept, order = _first(written_real.flatten(1))
     states = states.gather(2, order[None, :, :, None].expand(states.shape[0], -1, -1, states.shape[3]))
     if model.config.copying:
         states = with_age(states, turns - 1 - order // length)
-    held = ids.flatten(1).gather(1, order)
+    held = written.flatten(1).gather(1, order)
 
     # take equally many turns of each conversation, as they share its states; missing turns become padding
     wanted, turn = _first(batch.get(DECODED, torch.ones(conversations, turns, dtype=torch.bool, device=ids.device)))

@@ -18,6 +18,7 @@ from jobs.training.objectives.naming import naming_loss
 from jobs.training.objectives.reading import reading_loss
 from jobs.training.objectives.unroll import unroll
 from rxt_model.losses import following
+from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
 PER_TURN = ("input_ids", "loss_mask", "turn_mask", DECODED)
@@ -60,7 +61,7 @@ class Smat(Objective[ReactiveTransformer]):
         decoded = (present & batch.get(DECODED, present)).flatten().nonzero().squeeze(1)
         real = ids != model.config.tokens.pad
         rows = present.flatten().nonzero().squeeze(1)
-        flat, flat_real = ids.flatten(0, 1)[rows], real.flatten(0, 1)[rows]
+        flat, flat_real = (part.flatten(0, 1)[rows] for part in remembered(ids, real, model.config))
 
         start = model.initial_memories(context.generators(batch, "memory"))
         memories, states = unroll(model, ids, present, start, self.config.horizon)

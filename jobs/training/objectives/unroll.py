@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
 MemoryWriter = Callable[[Tensor, int], Tensor]
@@ -15,7 +16,7 @@ MemoryWriter = Callable[[Tensor, int], Tensor]
 
 class Unrolled(NamedTuple):
     """`memories` [L, B, N, S, d] are what each turn reads. `states` [rows, T, d] are the encoder states of the last
-    layer, of the interactions that are there."""
+    layer, of the interactions that are there (`rxt_model.memory.thoughts`)."""
 
     memories: Tensor
     states: Tensor
@@ -28,9 +29,9 @@ def unroll(model: ReactiveTransformer, ids: Tensor, present: Tensor, start: Tens
     With a horizon k, the memory of turn t is written again from the detached memory k writes earlier. So what turn t
     reads depends on exactly the writes t - k .. t - 1 (None: on all).
     """
+    ids, real = remembered(ids, ids != model.config.tokens.pad, model.config)
     if model.encoder.reads_memory:
         return _in_order(model, ids, present, start, horizon)
-    real = ids != model.config.tokens.pad
     rows = present.flatten().nonzero().squeeze(1)
     flat_real = real.flatten(0, 1)[rows]
     states = model.encode(ids.flatten(0, 1)[rows], flat_real)

@@ -66,7 +66,7 @@ def reference(session: ChatSession, prompts: list[str]) -> tuple[list[str], torc
     memory = ConversationState.new(model).memory
     for prompt in prompts:
         query = encode_query(tokenizer, Interaction(prompt, ""), model.config.length)
-        ids = answer(model, memory, [query], [model.config.length - len(query)])[0]
+        ids = answer(model, memory, [query], [model.config.length - len(query)], mode="auto")[0]
         texts.append(decode_answer(tokenizer, ids))
         row = torch.tensor([query + ids])
         mask = torch.ones_like(row, dtype=torch.bool)
@@ -111,7 +111,7 @@ def test_characters_are_never_torn(session, monkeypatch):
     text = "zażółć gęślą 🦊 jaźń"
     ids = [b for c in text for b in session.tokenizer.encode(c)]
     assert len(ids) > len(text)
-    monkeypatch.setattr("pipelines.chat.stream", lambda *_: iter(ids))
+    monkeypatch.setattr("pipelines.chat.stream", lambda *_, **__: iter(ids))
     pieces = list(session.answer("?"))
     assert "".join(pieces) == text and "\ufffd" not in "".join(pieces)
     assert len([p for p in pieces if p]) == len(text)

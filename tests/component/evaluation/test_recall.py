@@ -43,7 +43,7 @@ class Notebook:
         stateful_layers=1,
         slot_dim=1,
         vocab_size=1000,
-        memory=SimpleNamespace(slots=size),
+        memory=SimpleNamespace(slots=size, thoughts=True),
         tokens=ControlTokens(),
     )
 

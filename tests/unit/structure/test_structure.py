@@ -33,6 +33,7 @@ HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplot
 # their commands import them when they are called
 MAY_START_HEAVY = {
     "pipelines/chat.py",
+    "pipelines/thinking.py",
     "pipelines/estimate/plan.py",
     "pipelines/estimate/report.py",
     "pipelines/own_words.py",
