@@ -80,8 +80,8 @@ def run_stage(
         lambda: {"model": objective.state_dict(), "optimizer": optimizer.moments()},
         keep=execution.keep_checkpoints,
         rank=rank,
-        barrier=_wait_for_all,
         register=_register,
+        on_gpu=device == "cuda",
     )
     start = checkpointer.restore()
     if channel and start:
@@ -107,11 +107,13 @@ def run_stage(
             save_batch=save_batch,
         )
     except NotFinite as error:
+        checkpointer.finish()
         reason = f"{error}; its batch is kept in {output_uri}/{NOT_FINITE}"
         _fail(channel, reason, Change(f"{stage}.optimizer.lr", config.optimizer.lr / 2))
         return
     if not result.interrupted:
         _hand_over(objective.model, f"{output_uri}/model", rank)
+    checkpointer.finish()
     if channel:
         channel.close(_summary(result))
 
@@ -120,10 +122,6 @@ def _fail(channel: Channel | None, reason: str, remedy: Change) -> None:
     """Tell the driver. The same would happen again, so all ranks return without an error and Ray does not retry."""
     if channel:
         channel.close({"state": "failed", "reason": reason, "remedy": remedy})
-
-
-def _wait_for_all() -> None:
-    dist.barrier()
 
 
 def _register(uri: str, step: int) -> None:
