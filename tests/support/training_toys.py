@@ -126,7 +126,7 @@ class Run:
         if self.config.bias_speed:
             add_selection_bias(self.objective.model)
         if world_size:
-            parallelize(self.objective, world_size, shard=shard)
+            parallelize(self.objective, world_size, shard=shard, precision=self.config.precision)
         self.optimizer = StageOptimizer(self.objective, self.config.optimizer, steps)
         self.registered = []
         self.checkpointer = Checkpointer(
