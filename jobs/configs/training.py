@@ -9,6 +9,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from jobs.configs.base import Config, Fraction, Weight
 from rxt_model.config import Architecture
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class OptimizerConfig(Config):
     """Settings of the optimizer. The rate warms up linearly to `lr`. Over the last share `decay` of the stage, it falls
@@ -36,10 +38,13 @@ class OptimisationConfig(Config):
 
     `bias_speed` balances the experts without a loss: selection biases on the router logits move by this much per step.
     With 0, they do not move.
+
+    With `precision` = "bfloat16" passes compute in bf16, and ranks gather weights in bf16. Weights, moments and sums of
+    gradients stay fp32, and so do routers.
     """
 
     optimizer: OptimizerConfig = OptimizerConfig()
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     balance_weight: Weight = 0.01
     router_z_weight: Weight = 0.0
     head_z_weight: Weight = 0.0

@@ -1,4 +1,5 @@
-"""Save a training stage's checkpoints as DCP folders that all ranks write, and record the complete ones.
+"""Save a training stage's checkpoints as DCP folders that all ranks write while they train on, and record the complete
+ones.
 
 Ray Train keeps a snapshot of its own, but overwrites it in place and learns of a checkpoint only some time after it is
 complete. So `checkpoints.json`, which is replaced atomically after each complete checkpoint, decides where a stage goes
@@ -11,10 +12,13 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import fsspec
 
+from jobs.stage.background import in_background
 from jobs.stage.context import Restart, StageError
 from tokenization.files.storage import MAKE_ROOM, NO_SPACE, write_json
 
@@ -105,8 +109,11 @@ def keep_newest(output_uri: str) -> None:
 class Checkpointer:
     """Saves and restores one rank's part of a training state. Every rank must call each method equally often.
 
-    `state` returns the tensors to save; `restore` overwrites them in place. `barrier` waits for all ranks. `register`
-    hands a complete checkpoint (URI, step) to Ray Train, which removes older ones.
+    `state` returns the tensors to save; `restore` overwrites them in place. `register` hands a complete checkpoint
+    (URI, step) to Ray Train, which removes older ones. `on_gpu` says where the tensors are.
+
+    A step waits only until its state is copied to memory of the host, which is kept for the next copy. A thread writes
+    the copy. The ranks' threads have a process group of their own, so that their messages never meet those of a step.
     """
 
     def __init__(
@@ -117,14 +124,46 @@ class Checkpointer:
         *,
         keep: int,
         rank: int,
-        barrier: Callable[[], None],
         register: Callable[[str, int], None],
+        on_gpu: bool = False,
     ) -> None:
+        import torch.distributed as dist
+        from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
         self.output_uri, self.run_folder, self.state = output_uri, run_folder, state
-        self.keep, self.rank, self.barrier, self.register = keep, rank, barrier, register
+        self.keep, self.rank, self.register = keep, rank, register
+        group = dist.new_group(backend="gloo") if dist.is_initialized() else None
+        self._group = cast("dist.ProcessGroup | None", group)
+        self._stager = DefaultStager(
+            StagingOptions(
+                use_pinned_memory=on_gpu,
+                use_shared_memory=False,
+                use_async_staging=False,
+                use_non_blocking_copy=on_gpu,
+            )
+        )
+        self._writing: tuple[int, Future[str]] | None = None
 
     def save(self, step: int) -> None:
-        """Write the state after `step` optimizer steps. When this returns, the checkpoint is complete and recorded."""
+        """Copy the state after `step` optimizer steps and begin to write the copy, once the checkpoint before is
+        complete. Raises as `finish` does, for that checkpoint."""
+        self.finish()
+        copied = self._stager.stage(self.state())
+        self._writing = step, in_background(lambda: self._write(step, copied), f"checkpoint-{step}")
+
+    def finish(self) -> None:
+        """Wait until the checkpoint that is written, if any, is complete and recorded.
+
+        If it could not be written, this raises on all ranks: StageError for a full disk, else what DCP raises.
+        Checkpoints that were complete before stay.
+        """
+        if self._writing is None:
+            return
+        (step, written), self._writing = self._writing, None
+        self.register(written.result(), step)
+
+    def _write(self, step: int, state: Any) -> str:
+        """Write a checkpoint with the other ranks and record it. Returns its URI."""
         import torch.distributed.checkpoint as dcp
 
         folder = f"{self.run_folder}/{step_folder(step)}".lstrip("/")
@@ -132,9 +171,9 @@ class Checkpointer:
         fs, path = fsspec.url_to_fs(uri)
         if self.rank == 0 and fs.exists(path):
             fs.rm(path, recursive=True)  # a run that was killed while it saved left this folder
-        self.barrier()
+        self._wait_for_all()
         try:
-            dcp.save(self.state(), checkpoint_id=uri)
+            dcp.save(state, checkpoint_id=uri, process_group=self._group)
         except dcp.CheckpointException as error:  # all ranks get it
             if not (full := _without_space(error)):
                 raise
@@ -148,8 +187,14 @@ class Checkpointer:
             entries = [old for old in recorded(self.output_uri) if old.step < step] + [entry]
             record = {"checkpoints": [asdict(e) for e in entries[-self.keep :]]}
             write_json(f"{self.output_uri}/{RECORD}", record)
-        self.barrier()
-        self.register(uri, step)
+        self._wait_for_all()
+        return uri
+
+    def _wait_for_all(self) -> None:
+        import torch.distributed as dist
+
+        if self._group is not None:
+            dist.barrier(self._group)
 
     def restore(self) -> int:
         """Read the newest whole checkpoint into the state. Returns its step, or 0 if there is no checkpoint.

@@ -160,7 +160,8 @@ def step_context(config: StageConfig, step: int) -> StepContext:
 
 
 def precision(config: StageConfig, batch: Batch) -> torch.autocast:
-    """The autocast context of the forward pass. Parameters and optimizer stay in fp32, also with bfloat16."""
+    """The autocast context of the forward pass. With bfloat16 it casts what is not bf16 yet: random draws, norms, and
+    weights that FSDP does not gather in bf16. Parameters and optimizer stay in fp32."""
     device = batch["input_ids"].device.type
     return torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16")
 

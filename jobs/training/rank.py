@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 from jobs.configs.execution import LayoutExecution, TrainExecution
-from jobs.configs.training import StageConfig
+from jobs.configs.training import Precision, StageConfig
 from jobs.training.batching.batches import ROW, Batch
 from jobs.training.batching.reader import Prefetched, Share
 from jobs.training.objectives.base import Objective
@@ -38,7 +38,7 @@ def prepare(
     world_size = dist.get_world_size()
     made = build(recipe, config, inputs, Share(dist.get_rank(), world_size))
     objective = made.objective.to(device)
-    spread(objective, execution, world_size, device.type)
+    spread(objective, execution, world_size, device.type, config.precision)
     batch_at = Prefetched(made.batch_at)
     return RankTraining(
         objective,
@@ -48,7 +48,9 @@ def prepare(
     )
 
 
-def spread(module: nn.Module, layout: LayoutExecution, ranks: int, device: str) -> None:
+def spread(
+    module: nn.Module, layout: LayoutExecution, ranks: int, device: str, precision: Precision = "float32"
+) -> None:
     """Shard a module in place over all ranks, as the configuration lays it out. Raises ConfigError if it does not
     fit."""
     parallelize(
@@ -58,6 +60,7 @@ def spread(module: nn.Module, layout: LayoutExecution, ranks: int, device: str) 
         expert_parallel=layout.expert_parallel,
         replicas=layout.replicas,
         activation_checkpointing=layout.activation_checkpointing,
+        precision=precision,
         device=device,
     )
 

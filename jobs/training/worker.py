@@ -15,7 +15,6 @@ import torch.distributed as dist
 from ray.actor import ActorHandle
 from ray.train import Checkpoint, CheckpointUploadMode
 from safetensors.torch import save
-from torch.distributed.tensor import DTensor
 
 from jobs.configs.execution import TrainExecution
 from jobs.configs.training import StageConfig
@@ -80,8 +79,8 @@ def run_stage(
         lambda: {"model": objective.state_dict(), "optimizer": optimizer.moments()},
         keep=execution.keep_checkpoints,
         rank=rank,
-        barrier=_wait_for_all,
         register=_register,
+        on_gpu=device == "cuda",
     )
     start = checkpointer.restore()
     if channel and start:
@@ -107,11 +106,13 @@ def run_stage(
             save_batch=save_batch,
         )
     except NotFinite as error:
+        checkpointer.finish()
         reason = f"{error}; its batch is kept in {output_uri}/{NOT_FINITE}"
         _fail(channel, reason, Change(f"{stage}.optimizer.lr", config.optimizer.lr / 2))
         return
     if not result.interrupted:
-        _hand_over(objective.model, f"{output_uri}/model", rank)
+        _hand_over(objective.model, f"{output_uri}/model")
+    checkpointer.finish()
     if channel:
         channel.close(_summary(result))
 
@@ -120,10 +121,6 @@ def _fail(channel: Channel | None, reason: str, remedy: Change) -> None:
     """Tell the driver. The same would happen again, so all ranks return without an error and Ray does not retry."""
     if channel:
         channel.close({"state": "failed", "reason": reason, "remedy": remedy})
-
-
-def _wait_for_all() -> None:
-    dist.barrier()
 
 
 def _register(uri: str, step: int) -> None:
@@ -162,17 +159,12 @@ def _summary(result: LoopResult) -> dict:
     }
 
 
-def _hand_over(model: TokenModel, uri: str, rank: int) -> None:
-    """Write the model folder at `uri`: all ranks gather the weights, rank 0 writes them."""
-    state = {
-        name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        for name, tensor in model.state_dict().items()
-    }
-    if rank == 0:
-        fs, path = fsspec.url_to_fs(uri)
-        if "file" in fs.protocol:
-            save_pretrained(model, path, state)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            save_pretrained(model, folder, state)
-            upload(Path(folder), uri)
+def _hand_over(model: TokenModel, uri: str) -> None:
+    """Write the model folder at `uri`. All ranks share the work."""
+    fs, path = fsspec.url_to_fs(uri)
+    if "file" in fs.protocol:
+        save_pretrained(model, path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder)
+        upload(Path(folder), uri)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import ModelConfig
-from rxt_model.files.weights import MAX_SHARD_SIZE, ModelFolderError, Tensors, replacing, write_tensors
+from rxt_model.files.weights import MAX_SHARD_SIZE, ModelFolderError, Tensors, ranks_of, replacing, write_tensors
 from rxt_model.model import ReactiveTransformer, TokenModel
 
 CONFIG = "config.json"
@@ -32,14 +32,22 @@ def save_pretrained(
 
     `tokenizer_json` is the content of the tokenizer.json to add. Raises ModelFolderError if the model was made with
     another tokenizer. Weights of more than `max_shard_size` bytes go to several files.
+
+    All ranks of a sharded model must call this together, and share the writing of several files. They have one folder,
+    or an empty one each; what is no weight is written by rank 0.
     """
     folder = Path(folder)
+    state = state or model.state_dict()
+    rank, _ = ranks_of(state)
     if tokenizer_json is not None:
         _require_tokenizer(folder, tokenizer_json.encode(), model.config)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).unlink(missing_ok=True)
-    _drop_stranger(folder / TOKENIZER, model.config)
-    write_tensors(folder, state or model.state_dict(), max_shard_size)
+    if rank == 0:
+        (folder / CONFIG).unlink(missing_ok=True)
+        _drop_stranger(folder / TOKENIZER, model.config)
+    write_tensors(folder, state, max_shard_size)
+    if rank > 0:
+        return
     if tokenizer_json is not None:
         with replacing(folder / TOKENIZER) as temporary:
             temporary.write_bytes(tokenizer_json.encode())

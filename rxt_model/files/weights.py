@@ -10,11 +10,16 @@ import stat
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
+import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+if TYPE_CHECKING:  # the import takes a second, which each chat with a model would wait
+    from torch.distributed.tensor import DTensor
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -29,24 +34,49 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_size: i
     """Write `tensors`, in order, to files of at most `max_shard_size` bytes. A larger tensor gets a file of its own.
 
     Each file appears whole, the index last. Files that an earlier model left there are removed.
+
+    Of sharded tensors all ranks must call this together. Each writes every so-many-th file, and holds at most one file
+    and one tensor more. They have one folder, or an empty one each; rank 0 writes the index.
     """
+    rank, ranks = ranks_of(tensors)
     shards = _split(tensors, max_shard_size)
     names = [WEIGHTS] if len(shards) == 1 else [
         f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
     ]  # fmt: skip
-    earlier = {folder / WEIGHTS, folder / INDEX, *folder.glob("model-[0-9]*-of-[0-9]*.safetensors")}
-    for stale in earlier - {folder / name for name in names}:
-        stale.unlink(missing_ok=True)
-    for name, shard in zip(names, shards, strict=True):
-        with replacing(folder / name) as temporary:
-            on_cpu = {key: tensors[key].detach().cpu().contiguous() for key in shard}
-            save_file(on_cpu, temporary, metadata={"format": "pt"})
-    if len(shards) > 1:
+    if rank == 0:
+        earlier = {folder / WEIGHTS, folder / INDEX, *folder.glob("model-[0-9]*-of-[0-9]*.safetensors")}
+        for stale in earlier - {folder / name for name in names}:
+            stale.unlink(missing_ok=True)
+    for first in range(0, len(shards), ranks):
+        on_cpu: dict[str, Tensor] = {}
+        for writer, shard in enumerate(shards[first : first + ranks]):
+            for key in shard:
+                tensor = tensors[key].detach()
+                whole = cast("DTensor", tensor).full_tensor() if _is_sharded(tensor) else tensor
+                if writer == rank:
+                    on_cpu[key] = whole.cpu().contiguous()
+        if on_cpu:
+            with replacing(folder / names[first + rank]) as temporary:
+                save_file(on_cpu, temporary, metadata={"format": "pt"})
+    if ranks > 1:
+        dist.barrier()
+    if len(shards) > 1 and rank == 0:
         total = sum(tensor.nbytes for tensor in tensors.values())
         places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
         with replacing(folder / INDEX) as temporary:
             index = {"metadata": {"total_size": total}, "weight_map": places}
             temporary.write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def ranks_of(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Return the rank, and how many of them hold these tensors together: one, unless some are sharded."""
+    if any(_is_sharded(tensor) for tensor in tensors.values()):
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _is_sharded(tensor: Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:

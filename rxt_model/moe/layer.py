@@ -12,7 +12,7 @@ from rxt_model.kernels.experts import MainGradients
 from rxt_model.kernels.topk import Selection
 from rxt_model.layers.parts import Layers, SwiGLU
 from rxt_model.moe.experts import routed_experts
-from rxt_model.moe.router import router_logits, select
+from rxt_model.moe.router import Router, select
 
 
 class Routing(NamedTuple):
@@ -80,7 +80,7 @@ class MoELayer(nn.Module):
     def __init__(self, dim: int, config: MoEConfig) -> None:
         super().__init__()
         self.top_k = config.top_k
-        self.router = nn.Linear(dim, config.experts, bias=False)
+        self.router = Router(dim, config.experts)
         self.experts = Experts(dim, config)
         self.bias = nn.Parameter(torch.zeros(dim)) if config.bias == "layer" else None
         self.shared = SharedExperts(dim, config) if config.shared_experts else None
@@ -101,7 +101,7 @@ class MoELayer(nn.Module):
 
     def routed(self, x: Tensor) -> tuple[Tensor, Tensor, Selection]:
         """Return the output of the routed experts for x [N, d], the assignments of each [E], and the selection."""
-        selection = select(router_logits(x, self.router.weight), self.top_k, self.selection_bias)
+        selection = select(self.router(x), self.top_k, self.selection_bias)
         y, counts = self.experts(x, selection.weights, selection.chosen)
         return y, counts, selection
 

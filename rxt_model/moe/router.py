@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rxt_model.kernels import logits as tensor_cores
 from rxt_model.kernels.experts import kernels_run
 from rxt_model.kernels.language import triton
 from rxt_model.kernels.topk import Selection, select_experts
+
+
+class Router(nn.Linear):
+    """The router of one layer: a module of its own, so that FSDP can gather its weight in fp32, whatever the rest."""
+
+    def __init__(self, dim: int, experts: int) -> None:
+        super().__init__(dim, experts, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits [T, E] in fp32 for x [T, d] of any dtype."""
+        return router_logits(x, self.weight)
 
 
 def router_logits(x: Tensor, w: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Train in half precision: the passes use half-precision weights, beside which fp32 masters and gradients are kept.
 
 This serves those who train the model on one GPU with a loop of their own and do not want to cast all experts in every
-pass. The stages of the pipeline do cast: they keep fp32 parameters, which FSDP shards, under autocast.
+pass. In the stages of the pipeline FSDP does this: it keeps fp32 parts and gathers them in bf16 (`parallelize`).
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, cast
 
+import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import Shard
 from torch.utils.checkpoint import checkpoint
 
@@ -15,6 +16,7 @@ from rxt_model.decoder import DecoderLayer
 from rxt_model.encoder import EncoderLayer
 from rxt_model.memory.write import MemoryWrite
 from rxt_model.moe.expert_parallel import check_degree, spread_experts
+from rxt_model.moe.router import Router
 
 
 def parallelize(
@@ -25,6 +27,7 @@ def parallelize(
     expert_parallel: int = 1,
     replicas: int = 1,
     activation_checkpointing: bool = False,
+    precision: Literal["float32", "bfloat16"] = "float32",
     device: str = "cpu",
 ) -> nn.Module:
     """Shard `module` in place over all ranks, and return it. Every rank must hold the same weights.
@@ -34,30 +37,41 @@ def parallelize(
     the ranks form a mesh (efsdp, ep): whole experts are spread over `ep`, and each is sharded over `efsdp`. With
     `replicas` > 1 (HSDP) each of so many groups of neighbouring ranks holds the whole model: weights travel within a
     group alone, and only gradients between groups. With `activation_checkpointing` layers are recomputed in the
-    backward pass (`checkpoint_activations`). Gradients are summed over ranks, never averaged: losses are already
-    divided by global counts. Raises ConfigError for degrees that do not fit (`check_degree`).
+    backward pass (`checkpoint_activations`).
+
+    With `precision="bfloat16"` ranks keep fp32 parts, gather them in bf16, and add up gradients in fp32. Routers are
+    gathered in fp32, since near ties decide which expert computes. Inputs are not cast, so the passes want autocast.
+
+    Gradients are summed over ranks, never averaged: losses are already divided by global counts. Raises ConfigError for
+    degrees that do not fit (`check_degree`).
     """
     check_degree(module, world_size, expert_parallel, replicas)
     group = world_size // replicas
     everyone = _mesh(device, {"replicate": replicas, "fsdp": group})
+    policy = MixedPrecisionPolicy(cast_forward_inputs=False)
+    if precision == "bfloat16":
+        policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
+        for router in _of(module, Router):
+            fully_shard(router, mesh=everyone, reshard_after_forward=False)
+            router.set_reduce_scatter_unused_params(True)  # a rank without tokens takes part in the reduction
     if expert_parallel > 1:
         shape = {"replicate": replicas, "efsdp": group // expert_parallel, "ep": expert_parallel}
         sparse = _mesh(device, shape)
         for experts in spread_experts(module, sparse["ep"]):
             sharing = sparse["replicate", "efsdp"] if replicas > 1 else sparse["efsdp"]
             # dimension 0 is already spread over ep; cutting dimension 1 keeps each rank's part one plain block
-            fully_shard(experts, mesh=sharing, shard_placement_fn=lambda weight: Shard(1))
+            fully_shard(experts, mesh=sharing, shard_placement_fn=lambda weight: Shard(1), mp_policy=policy)
             # a rank whose experts got no token still takes part in the reduction of their gradients
             cast("FSDPModule", experts).set_reduce_scatter_unused_params(True)
     if activation_checkpointing:
         checkpoint_activations(module)
     if shard == "block":
         for block in blocks(module):
-            fully_shard(block, mesh=everyone)
+            fully_shard(block, mesh=everyone, mp_policy=policy)
             if isinstance(block, MemoryWrite):
                 for method in ("project", "importance"):
                     register_fsdp_forward_method(block, method)
-    fully_shard(module, mesh=everyone)
+    fully_shard(module, mesh=everyone, mp_policy=policy)
     for group in _of(module, FSDPModule):
         group.set_gradient_divide_factor(1.0)
         # gloo has no pre-multiplied sum, and a plain sum is exact

@@ -86,6 +86,17 @@ def joint_step() -> str:
 
 
 @statement
+def checkpoint_stall() -> str:
+    line = newest("checkpoint_stall")
+    return (
+        f"For {line['megabytes']:.0f} MB a step waits {line['median_ms']:.0f} ms of the {line['whole_ms']:.0f} ms that "
+        f"the checkpoint takes, which is {line['share']:.2%} of 30 s; median of {line['turns']}, at most "
+        f"{line['max_ms']:.0f} ms, and {line['first_ms']:.0f} ms the first time "
+        f"{source('checkpoint_stall', line)}."
+    )
+
+
+@statement
 def reading_step() -> str:
     every, selected = (newest("reading_step", case=case) for case in ("every", "selected"))
     return (

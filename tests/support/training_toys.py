@@ -1,19 +1,28 @@
-"""A small model, and an objective without random numbers that runs every part several times per step."""
+"""A small model, an objective without random numbers that runs every part several times per step, and its training."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 
 from jobs.configs.training import OptimizerConfig, TrainingConfig
 from jobs.training.batching.batches import ROW
 from jobs.training.batching.reader import Share
+from jobs.training.checkpoints import Checkpointer
+from jobs.training.loop import Cadence, train
 from jobs.training.objectives.balance import routing_loss
 from jobs.training.objectives.base import Objective, global_count, metric
+from jobs.training.optimizers.stage import StageOptimizer
 from rxt_model.config import AttentionConfig, MemoryConfig, ModelConfig, MoEConfig
 from rxt_model.losses import cross_entropy
 from rxt_model.model import ReactiveTransformer, seeded
+from rxt_model.moe.selection_bias import add_selection_bias
+from rxt_model.training.parallelize import parallelize
 
 TURNS = 4
+
+Shard = Literal["root", "block"]
 
 
 def toy_config(**changes):
@@ -103,3 +112,57 @@ def toy_training(steps, **changes):
     optimizer = OptimizerConfig(lr=1e-2, warmup_steps=2, weight_decay=0.1)
     values: dict[str, Any] = dict(steps=steps, batch_size=4, optimizer=optimizer, seed=3)
     return TrainingConfig(**values | changes)
+
+
+class Run:
+    """One attempt at a stage of `steps` steps in `folder`, on one rank or as one of several ranks."""
+
+    def __init__(
+        self, folder, steps, world_size=None, run_folder="", frozen_until=0, shard: Shard = "block", **changes
+    ):
+        self.config = toy_training(steps, **changes)
+        self.rank, self.world_size = (dist.get_rank(), world_size) if world_size else (0, 1)
+        self.objective = ToyObjective(toy_model(), frozen_until)
+        if self.config.bias_speed:
+            add_selection_bias(self.objective.model)
+        if world_size:
+            parallelize(self.objective, world_size, shard=shard, precision=self.config.precision)
+        self.optimizer = StageOptimizer(self.objective, self.config.optimizer, steps)
+        self.registered = []
+        self.checkpointer = Checkpointer(
+            str(folder),
+            run_folder,
+            self.state,
+            keep=2,
+            rank=self.rank,
+            register=lambda uri, step: self.registered.append(step),
+        )
+
+    def state(self):
+        return {"model": self.objective.state_dict(), "optimizer": self.optimizer.moments()}
+
+    def go(self, **options):
+        self.started_at = self.checkpointer.restore()
+        try:
+            return train(
+                self.objective,
+                self.optimizer,
+                lambda step: part_of(toy_batch(step), self.rank, self.world_size),
+                self.config,
+                Cadence(log=1, checkpoint=2),
+                start=self.started_at,
+                save=self.checkpointer.save,
+                **options,
+            )
+        finally:
+            self.checkpointer.finish()
+
+    def weights(self):
+        tensors = self.objective.state_dict().values()
+        return [t.full_tensor() if isinstance(t, DTensor) else t.detach() for t in tensors]
+
+
+def stopping_at(step):
+    """Return True from the given call on: one rank asks to stop."""
+    calls = iter(range(10_000))
+    return lambda: next(calls) >= step

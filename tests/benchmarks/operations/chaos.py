@@ -7,11 +7,11 @@
 The seed draws stages, kinds of faults (faults.py) and moments: a share of the time that the stage takes undisturbed.
 After each fault the same command is begun again, at once. A life has failed if a complete artifact does not hold the
 bytes that its manifest promises, if two commands wrote one attempt at a time, if a command ended in another way than
-its fault allows, if more than three steps were lost (a checkpoint every second step, and one step reported while it is
-written), if MLflow still shows a run as running, or if the files of the end are not those of the undisturbed run, but
-for the times that reports tell. Lines are written when a life has ended well, and say whether each fault struck
-anything. If a life is interrupted, the same command goes on with it. It needs root: the store is a small file system,
-which one fault fills.
+its fault allows, if more than five steps were lost (a checkpoint every second step, written beside the next two, and
+one step reported meanwhile), if MLflow still shows a run as running, or if the files of the end are not those of the
+undisturbed run, but for the times that reports tell. Lines are written when a life has ended well, and say whether each
+fault struck anything. If a life is interrupted, the same command goes on with it. It needs root: the store is a small
+file system, which one fault fills.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.support.processes import SECONDS, until
 RUN = ("run", "tiny", "--config", "nano.toml")
 STORE_MEGABYTES = 400
 FIRST_GROUP = 50_000
-STEPS_AT_RISK = 2 + 1  # a checkpoint every second step, and the step that was reported while it was written
+STEPS_AT_RISK = 2 + 2 + 1  # a checkpoint every second step, written beside the next two, and the step that was reported
 RESUMED = re.compile(r"^(\S+): resumed at step (\d+)", re.MULTILINE)
 
 

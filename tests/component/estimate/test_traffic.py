@@ -61,22 +61,27 @@ class Step(torch.nn.Module):
         return self.model.decode(ids, memory).hidden.sum()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("shard", "writes", "replicas"), [("root", 2, 1), ("block", 1, 1), ("block", 3, 1), ("root", 2, 2), ("block", 3, 2)]
 )
-def test_the_collectives_of_a_step(mesh, shard, writes, replicas):
+def test_the_collectives_of_a_step(mesh, shard, writes, replicas, precision):
     config, layout = toy_config(), ParallelLayout(RANKS, 1, shard, replicas=replicas)
     with torch.device("meta"):
         groups = sharded_groups(ReactiveTransformer(config, mlm_head=False), layout)
     parts = {"encoder": 1, "write": writes, "decoder": 1}
     passes = [Pass(part, ROWS, LENGTH, calls=calls) for part, calls in parts.items()]
-    module = parallelize(seeded(lambda: Step(config, writes), 0), RANKS, shard=shard, replicas=replicas)
+    layout_of = dict(shard=shard, replicas=replicas, precision=precision)
+    module = parallelize(seeded(lambda: Step(config, writes), 0), RANKS, **layout_of)
     for weight in module.parameters():
         weight.detach().to_local().normal_(std=0.02)
     memory = torch.randn(config.stateful_layers, ROWS, config.memory.slots, config.dim)
+    half = precision == "bfloat16"
     with Sent(replicas) as sent:
-        module(torch.full((ROWS, LENGTH), 20), memory).backward()
-    planned = traffic(config, groups, passes, layout, width=MASTER)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            total = module(torch.full((ROWS, LENGTH), 20), memory)
+        total.backward()
+    planned = traffic(config, groups, passes, layout, width=2 if half else MASTER)
     assert planned.sharded == pytest.approx(sent.sharded, rel=0.05)
     assert planned.copied == pytest.approx(sent.copied, rel=0.05) and (planned.copied > 0) == (replicas > 1)
 

@@ -17,7 +17,9 @@ from rxt_model.files.checkpoint import ModelFolderError, from_pretrained, save_p
 from rxt_model.files.weights import MAX_SHARD_SIZE
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
+from rxt_model.training.parallelize import parallelize
 from tests.support.models import small_config, small_model
+from tests.support.ranks import on_ranks
 
 
 @pytest.mark.parametrize("copying", [False, True])
@@ -44,6 +46,26 @@ SHARD = 15_000  # bytes; some tensors are larger and have a file each
 def sharded(tmp_path):
     save_pretrained(small_model(), tmp_path, max_shard_size=SHARD)
     return tmp_path
+
+
+def save_on_two(rank, folder):
+    for most in (SHARD, MAX_SHARD_SIZE):
+        model = parallelize(small_model(), 2, shard="block", expert_parallel=2)
+        for place in (f"shared-{most}", f"own-{most}/{rank}"):
+            save_pretrained(model, f"{folder}/{place}", max_shard_size=most)
+
+
+def test_two_ranks_that_share_a_model_write_the_files_of_one(tmp_path):
+    on_ranks(2, save_on_two, str(tmp_path))
+    for most in (SHARD, MAX_SHARD_SIZE):
+        save_pretrained(small_model(), tmp_path / "alone", max_shard_size=most)
+        alone, shared, first, second = (
+            {path.name: path.read_bytes() for path in (tmp_path / place).iterdir()}
+            for place in ("alone", f"shared-{most}", f"own-{most}/0", f"own-{most}/1")
+        )
+        assert shared == first | second == alone
+        weights = sorted(name for name in alone if name.endswith(".safetensors"))
+        assert sorted(second) == weights[1::2] and first.keys() & second.keys() == set()
 
 
 def test_large_weights_are_sharded_in_the_layout_of_the_ecosystem(sharded):

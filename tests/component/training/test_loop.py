@@ -1,73 +1,17 @@
-"""The loop without Ray: resume, freezing, stopping, losses that are NaN or infinite, damaged checkpoints."""
+"""The loop without Ray: resume, freezing, stopping, losses that are NaN or infinite."""
 
-import json
 import math
-import resource
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch.distributed.tensor import DTensor
 
-from jobs.stage.context import Restart, StageError
-from jobs.training.checkpoints import RECORD, SNAPSHOT, Checkpointer, keep_newest, recorded, resume_point
+from jobs.training.checkpoints import recorded
 from jobs.training.loop import Cadence, NotFinite, evaluate, train
 from jobs.training.optimizers.stage import StageOptimizer, learning_rate
 from rxt_model.config import MoEConfig
-from rxt_model.moe.selection_bias import add_selection_bias
-from rxt_model.training.parallelize import parallelize
 from tests.support.ranks import on_ranks
-from tests.support.training_toys import ToyObjective, part_of, toy_batch, toy_model, toy_training
-
-
-class Run:
-    """One attempt at a stage of `steps` steps in `folder`, on one rank or as one of several ranks."""
-
-    def __init__(self, folder, steps, world_size=None, run_folder="", frozen_until=0, **changes):
-        self.config = toy_training(steps, **changes)
-        self.rank, self.world_size = (dist.get_rank(), world_size) if world_size else (0, 1)
-        self.objective = ToyObjective(toy_model(), frozen_until)
-        if self.config.bias_speed:
-            add_selection_bias(self.objective.model)
-        if world_size:
-            parallelize(self.objective, world_size, shard="block")
-        self.optimizer = StageOptimizer(self.objective, self.config.optimizer, steps)
-        self.registered = []
-        self.checkpointer = Checkpointer(
-            str(folder),
-            run_folder,
-            self.state,
-            keep=2,
-            rank=self.rank,
-            barrier=dist.barrier if world_size else lambda: None,
-            register=lambda uri, step: self.registered.append(step),
-        )
-
-    def state(self):
-        return {"model": self.objective.state_dict(), "optimizer": self.optimizer.moments()}
-
-    def go(self, **options):
-        self.started_at = self.checkpointer.restore()
-        return train(
-            self.objective,
-            self.optimizer,
-            lambda step: part_of(toy_batch(step), self.rank, self.world_size),
-            self.config,
-            Cadence(log=1, checkpoint=2),
-            start=self.started_at,
-            save=self.checkpointer.save,
-            **options,
-        )
-
-    def weights(self):
-        tensors = self.objective.state_dict().values()
-        return [t.full_tensor() if isinstance(t, DTensor) else t.detach() for t in tensors]
-
-
-def stopping_at(step):
-    """Return True from the given call on: one rank asks to stop."""
-    calls = iter(range(10_000))
-    return lambda: next(calls) >= step
+from tests.support.training_toys import Run, part_of, stopping_at, toy_batch, toy_model, toy_training
 
 
 def sharded(rank, folder):
@@ -217,87 +161,6 @@ def test_bfloat16_keeps_weights_and_moments_in_float32(tmp_path):
     assert close["train/loss"] == pytest.approx(reference["train/loss"], rel=2e-2)
     assert close["train/loss"] != reference["train/loss"]
     assert {p.dtype for p in run.objective.parameters()} == {torch.float32}
-
-
-def test_only_whole_checkpoints_count(tmp_path):
-    first = Run(tmp_path, 6)
-    first.go()
-    newest = tmp_path / "step-00000006"
-    assert resume_point(str(tmp_path)).step == 6
-    assert [entry.step for entry in recorded(str(tmp_path))] == [4, 6]
-
-    data = newest / "__0_0.distcp"
-    data.write_bytes(data.read_bytes()[:-1])
-    assert resume_point(str(tmp_path)).step == 4
-    assert Run(tmp_path, 6).checkpointer.restore() == 4
-
-    (tmp_path / "step-00000004" / ".metadata").unlink()
-    with pytest.raises(StageError, match="step-00000004, step-00000006") as caught:
-        resume_point(str(tmp_path))
-    assert caught.value.remedy == Restart()
-
-
-def test_a_checkpoint_with_rotten_content_gives_way_to_the_older_one(tmp_path):
-    Run(tmp_path, 6).go()
-    metadata = tmp_path / "step-00000006" / ".metadata"
-    metadata.write_bytes(bytes(len(metadata.read_bytes())))
-    assert Run(tmp_path, 6).checkpointer.restore() == 4
-
-
-def test_a_full_disk_is_one_message_and_the_checkpoint_before_it_stays(tmp_path):
-    run = Run(tmp_path, 4)
-    run.go()
-    kept = [entry.step for entry in recorded(str(tmp_path))]
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(StageError, match="no space is left for the checkpoint of step 5.*earlier ones are kept"):
-            run.checkpointer.save(5)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [entry.step for entry in recorded(str(tmp_path))] == kept and not (tmp_path / "step-00000005").exists()
-    assert Run(tmp_path, 4).checkpointer.restore() == 4
-
-
-def test_a_snapshot_that_ray_cannot_load_is_left_behind(tmp_path):
-    Run(tmp_path, 4).go()
-    snapshot = tmp_path / SNAPSHOT
-    snapshot.write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000004"}]}))
-    assert resume_point(str(tmp_path)).run_folder == ""
-    snapshot.write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000001"}]}))
-    assert resume_point(str(tmp_path)) == resume_point(str(tmp_path))
-    assert resume_point(str(tmp_path)).run_folder == "ray-1"
-    snapshot.write_text('{"checkpoint_resu')
-    assert (resume_point(str(tmp_path)).run_folder, resume_point(str(tmp_path)).step) == ("ray-1", 4)
-
-    run = Run(tmp_path, 8, run_folder="ray-1")
-    run.go()
-    assert run.started_at == 4
-    assert (tmp_path / "ray-1" / "step-00000008" / ".metadata").exists()
-    keep_newest(str(tmp_path))
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("step-*")] == ["ray-1/step-00000008"]
-    assert resume_point(str(tmp_path)).step == 8
-
-
-def test_a_damaged_or_lost_record_never_means_step_0(tmp_path):
-    Run(tmp_path, 2).go()
-    (tmp_path / SNAPSHOT).write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "step-00000002"}]}))
-    (tmp_path / RECORD).write_text("{")
-    with pytest.raises(StageError, match="checkpoints.json is damaged") as caught:
-        resume_point(str(tmp_path))
-    assert caught.value.remedy == Restart()
-    (tmp_path / RECORD).unlink()
-    with pytest.raises(StageError, match="no checkpoint is both recorded"):
-        resume_point(str(tmp_path))
-
-
-def test_an_unfinished_folder_of_the_same_step_is_replaced(tmp_path):
-    stale = tmp_path / "step-00000002" / "__1_0.distcp"
-    stale.parent.mkdir()
-    stale.write_bytes(b"from a run of two ranks")
-    assert resume_point(str(tmp_path)).step == 0
-    Run(tmp_path, 2).go()
-    assert not stale.exists()
 
 
 def test_the_schedule_warms_up_and_decays():

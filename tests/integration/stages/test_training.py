@@ -57,11 +57,11 @@ def test_killed_and_stopped_training_ends_with_the_same_weights(ray_session, tmp
     stopped = recorded(str(output))[-1].step
     assert EVERY <= stopped < STEPS
 
-    reporter = At(stopped + EVERY + 1, kill_a_worker)
+    reporter = At(stopped + 2 * EVERY + 1, kill_a_worker)
     run(output, shards, reporter, activation_checkpointing=True)
     assert reporter.messages[0] == f"resumed at step {stopped}"
     again = int(reporter.messages[1].removeprefix("resumed at step "))
-    assert again >= stopped // EVERY * EVERY + EVERY  # at most one interval was done twice
+    assert again >= stopped // EVERY * EVERY + EVERY  # complete, as the next checkpoint was begun
 
     names = ("model/model.safetensors", "model/config.json")
     for name in names:
