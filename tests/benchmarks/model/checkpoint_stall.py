@@ -55,6 +55,7 @@ def main() -> None:
         "turns": arguments.rounds,
         "first_ms": round(1e3 * waited[0], 1),
         "median_ms": round(1e3 * median(waited[1:]), 1),
+        "min_ms": round(1e3 * min(waited[1:]), 1),
         "max_ms": round(1e3 * max(waited[1:]), 1),
         "whole_ms": round(1e3 * median(whole[1:]), 1),
         "share": round(median(waited[1:]) / INTERVAL, 5),

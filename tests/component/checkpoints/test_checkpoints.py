@@ -46,7 +46,7 @@ def killed(rank, folder):
 
     def stuck():
         reached.set()
-        threading.Event().wait()
+        threading.Event().wait(60)
 
     def die(done, _values):
         if done == 5 and rank == 0:

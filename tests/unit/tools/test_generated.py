@@ -119,8 +119,8 @@ def test_no_two_splits_share_a_sum():
 
 def test_a_configuration_without_calls_is_what_it_was_before_there_were_any():
     config = ConversationShardsConfig(length=64)
-    assert "tools" not in plain(config)["dialogues"]
-    assert plain(replace(config.dialogues, tools=0.1))["tools"] == 0.1
+    assert "tools" not in plain(config, whole=False)["dialogues"]
+    assert plain(replace(config.dialogues, tools=0.1), whole=False)["tools"] == 0.1
 
 
 @pytest.mark.parametrize(
