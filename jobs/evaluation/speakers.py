@@ -52,13 +52,13 @@ class ReactiveSpeaker:
     and `thinking`, which read the memory of the main arm, do not."""
 
     arms: tuple[str, ...] = ("rxt", "zeroed", "shuffled", "last", "unplanted")
+    mode: Mode = "free"
 
     def __init__(self, model: ReactiveTransformer, seed: int = 0, *, hybrid: bool = False) -> None:
         self.model = model
         self.seed = seed
-        self.mode: Mode = "auto" if hybrid else "free"
         if hybrid:
-            self.arms = (*self.arms, *FORCED)
+            self.arms, self.mode = (*self.arms, *FORCED), "auto"
         self.memory = self.start = self.last = self.unplanted = torch.empty(0)
 
     def begin(self, conversations: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from jobs.evaluation.own_words.reader import OwnWordsDialogue, OwnWordsProbe
 from jobs.evaluation.recall import play
 from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
 from rxt_model.baseline import StatelessDecoder
+from rxt_model.generate import Mode
 from rxt_model.model import ReactiveTransformer
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_answer, encode_query
@@ -46,10 +47,11 @@ class EncodedDialogue:
 
 
 class EmptiedSpeaker(ReactiveSpeaker):
-    """RxT as `rxt chat` talks: each conversation begins with the same memory. Arm `emptied` is a control that gets this
-    memory at every question, so it can only guess."""
+    """RxT as `rxt chat` talks: each conversation begins with the same memory, and the model chooses its mode. Arm
+    `emptied` is a control that gets this memory at every question, so it can only guess."""
 
     arms = ("rxt", "emptied")
+    mode: Mode = "auto"
 
     def begin(self, conversations: Sequence[int]) -> None:
         super().begin([0] * len(conversations))

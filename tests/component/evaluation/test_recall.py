@@ -71,7 +71,7 @@ class Reader(ReactiveSpeaker):
             for question, answer in slot.questions
         }
 
-    def generate(self, memory, queries):
+    def generate(self, memory, queries, mode):
         return [self.reply(memory[0, row, :, 0].int().tolist(), query) for row, query in enumerate(queries)]
 
     def reply(self, held, query):
@@ -299,6 +299,6 @@ def test_the_arms_of_the_rival_read_as_much_of_the_history_as_they_should(tokeni
     speaker.begin([0])
     speaker.remember([0], [list(range(100, 130))], [True])
     read = []
-    monkeypatch.setattr(generate, "answer", lambda model, memory, prompts, rooms: read.extend(prompts))
+    monkeypatch.setattr(generate, "answer", lambda model, memory, prompts, rooms, **modes: read.extend(prompts))
     speaker.answer(("full_history", "window", "no_history"), [0, 0, 0], [[7]] * 3)
     assert read == [[*range(100, 130), 7], [*range(122, 130), 7], [7]]  # eight slots
