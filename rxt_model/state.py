@@ -74,8 +74,8 @@ class ConversationState:
         """Return the state after one whole interaction (query and answer ids). Raises ValueError as `remember`."""
         if self.fragments is None:
             return replace(self, memory=remember(model, self.memory, [interaction]), turns=self.turns + 1)
-        encoded, _ = _encoded(model, self.memory, [interaction])
-        return replace(self, fragments=self.fragments.kept(model, encoded), turns=self.turns + 1)
+        encoded, mask = _encoded(model, self.memory, [interaction])
+        return replace(self, fragments=self.fragments.kept(model, encoded, mask), turns=self.turns + 1)
 
     def save(self, path: str | os.PathLike[str], model: ReactiveTransformer) -> None:
         """Write one safetensors file, whole or not at all. It records the digest of the weights of `model`, to which

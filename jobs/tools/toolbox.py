@@ -63,6 +63,8 @@ class Toolbox:
             self.close()
             if isinstance(error, _NoAnswer):
                 return ToolResult.error(f"{call.name} {error}")
+            if isinstance(error, OSError):
+                return ToolResult.error(f"{call.name} cannot be started: {error.strerror}")
             raise
         if len(result.text) > self.characters:
             return ToolResult(result.text[: self.characters] + CUT, result.source, result.failed)

@@ -136,7 +136,7 @@ class GatedDelta(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             q, k, v = wide(mixed).unflatten(-1, (3, self.heads, -1)).unbind(-3)
             at = source[sequences.owner]
-            decay = sequences.cut(-self.rate.exp() * F.softplus(wide(decay) + drive.decay[at]))
+            decay = sequences.cut(-wide(self.rate).exp() * F.softplus(wide(decay) + drive.decay[at]))
             beta = sequences.cut((wide(beta) + drive.beta[at]).sigmoid())
             out, end = gated_delta_rule(unit(q), unit(k), v, decay, beta, wide(start)[source], sequences)
         if cache is not None:

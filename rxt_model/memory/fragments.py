@@ -63,8 +63,9 @@ class Fragments:
         words = _words(model, states.to(model.embedding.weight.device), 0)
         return cls(Rows(states.cpu()), *(Rows(part) for part in words))
 
-    def kept(self, model: ReactiveTransformer, encoded: Tensor) -> Fragments:
-        """Return the store with one more interaction, of which the encoded data are [L, 1, T, w]."""
+    def kept(self, model: ReactiveTransformer, encoded: Tensor, mask: Tensor) -> Fragments:
+        """Return the store with one more interaction, of which the encoded data are [L, 1, T, w], with mask [1, T]."""
+        encoded = encoded[:, :, mask[0]]
         empty = encoded.new_zeros(len(encoded), 1, self.states.tensor.shape[2], encoded.shape[3])
         states = _written(model, empty, encoded).movedim(1, 0)
         words = _words(model, states, len(self))
@@ -109,7 +110,7 @@ class Fragments:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of what is kept."""
+        """The bytes of what is kept. Its buffers have room for more, up to as much again."""
         return sum(rows.tensor.nbytes for rows in (self.states, self.terms, self.stems, self.number))
 
     def __len__(self) -> int:

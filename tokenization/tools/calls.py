@@ -44,8 +44,10 @@ def read_calls(text: str) -> list[ToolCall]:
     while rest or not calls:
         try:
             value, end = decoder.raw_decode(rest)
-        except (json.JSONDecodeError, RecursionError) as error:
-            why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        except RecursionError as error:
+            raise CallError("the call is not JSON: nested too deeply") from error
+        except ValueError as error:  # also of a number with more digits than Python reads
+            why = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
             raise CallError(f"the call is not JSON: {why}") from error
         calls.append(_call(value))
         rest = rest[end:].lstrip()

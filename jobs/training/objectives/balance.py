@@ -76,7 +76,7 @@ def _task_loss(routing: list[Routing], tasks: Tasks, smoothing: float) -> tuple[
     means = sums[:, :, :OTHER] / counts[:, :OTHER, None].clamp(min=1)
     first = gates.new_tensor([1 - smoothing, smoothing])
     targets = torch.stack((first, first.flip(0)))
-    crossed = -(targets * torch.where(there[..., None], means, 1).log()).sum(-1)
+    crossed = -(targets * torch.where(there[..., None], means, 1).clamp(min=1e-9).log()).sum(-1)
 
     own = torch.cat((sums.sum(1).flatten(), counts.sum(0), there.sum()[None]))
     world = global_sum(own)

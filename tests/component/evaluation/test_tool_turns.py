@@ -52,7 +52,9 @@ class Scripted(ChatSession):
         self.script: list[tuple[str, str | None]] = []
         self.queries: list[list[int]] = []
 
-    def stream(self, model: ReactiveTransformer, memory: Tensor, query: Sequence[int], _most: int) -> Iterator[int]:
+    def stream(
+        self, model: ReactiveTransformer, memory: Tensor, query: Sequence[int], _most: int, **_: object
+    ) -> Iterator[int]:
         self.queries.append(list(query))
         text, call = self.script.pop(0)
         called = [] if call is None else [TOOL_CALL, *self.tokenizer.encode(call)]

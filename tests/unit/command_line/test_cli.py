@@ -324,7 +324,7 @@ def test_with_json_an_error_is_an_object_too(rxt, words):
 def test_every_command_prints_preset_and_overrides(rxt, built, tmp_path, monkeypatch):
     words = ["--set", "sft.seed=0"]
     artifact = plan(built, ArtifactStore(str(tmp_path / "store")))["sft"].attempt.artifact_id
-    monkeypatch.setattr("pipelines.chat.chat", lambda model, tokenizer, title, *_: print(title))
+    monkeypatch.setattr("pipelines.chat.chat", lambda model, tokenizer, title, *_, **__: print(title))
     monkeypatch.setattr("pipelines.session.Session.model", lambda self, stage: ("", ""))
     commands = [["status"], ["status", "--why", "sft"], ["run"], ["stage", "list"], ["stage", "show", "sft"]]
     for command in commands:
