@@ -155,7 +155,7 @@ class Checkpointer:
         """Wait until the checkpoint that is written, if any, is complete and recorded.
 
         If its tensors could not be written, this raises on all ranks: StageError for a full disk, else what DCP raises.
-        If rank 0 cannot record it, rank 0 raises and the others end with it. Checkpoints that were complete before stay.
+        If rank 0 cannot record it, rank 0 raises and the others end with it. Earlier ones stay.
         """
         if self._writing is None:
             return

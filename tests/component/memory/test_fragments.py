@@ -209,9 +209,22 @@ def test_conversations_answer_in_a_batch_as_alone(model):
     assert together == alone
 
 
-def test_what_a_turn_reads_does_not_grow(model):
-    sizes = {told(model, turns).read(model, [BEGIN, QUERY, 12]).nbytes for turns in (1, 4, 20)}
-    assert len(sizes) == 1
+@torch.no_grad()
+def test_what_a_turn_loads_does_not_grow(model):
+    stores = [told(model, turns).fragments for turns in (3, 9, 20)]
+    assert [len(store.chosen(model, [BEGIN, QUERY, 12])) for store in stores] == [3, 3, 3]  # loaded 2, recent 1
+
+
+@torch.no_grad()
+def test_thoughts_that_memory_leaves_out_take_no_place_in_a_fragment():
+    model = model_with(size=16)
+    model.config = replace(model.config, memory=replace(model.config.memory, thoughts=False))
+    tokens, (*query, _, word, _) = model.config.tokens, interaction(0)
+    fast = [*query, tokens.answer, word, tokens.eos]
+    thinking = [*query, tokens.think, *range(20, 32), tokens.answer, word, tokens.eos]
+    kept = [ConversationState.new(model).written(model, ids).fragments.states.tensor for ids in (fast, thinking)]
+    assert kept[0].any(-1).sum(-1).tolist() == [[len(fast)] * 2]
+    torch.testing.assert_close(*kept, rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_without_fragments_is_written_down_as_before():
