@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from copy import copy
 
 from tokenization.sources.encoding import EncodingError, TextDecoder
+from tokenization.sources.signs import is_mail
 from tokenization.sources.source import Columns, Format
 
 HEAD_BYTES = 1 << 16  # of the content, to look at
@@ -55,12 +56,6 @@ _ROOTS: dict[bytes, Format] = {
     b"mediawiki": "wiki", b"TEI": "xml", b"TEI.2": "xml", b"teiCorpus": "xml", b"FictionBook": "xml",
 }  # fmt: skip
 _SUBTITLES = re.compile(rb"\s*(?:\d+\s*\n\s*)?\d\d?:\d\d:\d\d[,.]\d{1,3}\s*-->|WEBVTT\b|\{\d+\}\{\d*\}|\[\d+\]\[\d+\]")
-_POSTMARK = re.compile(rb"From \S.*\d\d:\d\d.*\d{4}\s*\n[A-Za-z][\w-]*:[ \t]")
-_HEADERS = re.compile(rb"(?:[A-Za-z][\w-]*:(?:[ \t].*)?\r?\n(?:[ \t].*\r?\n)*){2,}(?=\r?\n)")
-_OF_MAIL = (
-    re.compile(rb"^(?:From|Received|Return-Path):", re.MULTILINE | re.IGNORECASE),
-    re.compile(rb"^(?:Date|Message-ID|Subject|Newsgroups|To|MIME-Version):", re.MULTILINE | re.IGNORECASE),
-)
 _OTHER_TEXT = {
     "LaTeX; `pandoc -t plain --wrap none FILE` writes its text": re.compile(
         rb"(?:\s|%.*\n)*\\(?:documentclass|documentstyle|begin\{document\}|input|usepackage|chapter|section)\b"
@@ -153,11 +148,7 @@ def _marked_up(head: bytes, promised: Format | None) -> Format | None:
             )
     if promised in (None, "text", "subtitles") and _SUBTITLES.match(head):
         return "subtitles"
-    if promised in (None, "text", "mail"):
-        headers = _HEADERS.match(head)
-        if _POSTMARK.match(head) or (headers and all(one.search(headers[0]) for one in _OF_MAIL)):
-            return "mail"
-    return None
+    return "mail" if promised in (None, "text") and is_mail(head) else None
 
 
 def delimiter_of(head: bytes, required: Iterable[str], decoder: TextDecoder) -> str:
