@@ -21,14 +21,20 @@ _DOCX = Markup(
     blocks=frozenset({"p", "br", "cr"}),
     skipped=frozenset({"Fallback", "moveFrom"}),
     spaces=frozenset({"tab"}),
+    hyphens=frozenset({"noBreakHyphen"}),
     only=frozenset({"t"}),
 )
+_SHAPES = (
+    "frame custom-shape g a rect line ellipse circle polyline polygon regular-polygon path connector caption measure "
+    "control area-rectangle area-circle area-polygon"
+).split()
 _ODT = Markup(
     blocks=frozenset({"p", "h", "line-break"}),
     skipped=frozenset(
         {"note", "annotation", "tracked-changes", "table-of-content", "alphabetical-index", "bibliography",
-         "automatic-styles", "font-face-decls", "scripts", "forms", "sequence-decls", "object"}
-    ),
+         "automatic-styles", "font-face-decls", "scripts", "forms", "sequence-decls", "object",
+         "binary-data", "desc"}
+    ) | {f"{shape}/title" for shape in _SHAPES},
     spaces=frozenset({"s", "tab"}),
 )  # fmt: skip
 
