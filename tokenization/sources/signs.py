@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 
 _DAY, _MONTH = b"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)", b"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -35,6 +34,7 @@ _WEBVTT = re.compile(rb"(?>\s*)WEBVTT(?:[ \t]+-[^\r\n]*)?[ \t]*\r?$", re.MULTILI
 _CUE = re.compile(rb"^" + _TIMES, re.MULTILINE)
 _FRAMES = re.compile(rb"[ \t]*(?:\{(\d{1,9})\}\{(\d{0,9})\}|\[(\d{1,9})\]\[(\d{0,9})\])")
 _CELLS = re.compile(rb"\s*\{\s*\"(?:cells|metadata|nbformat|nbformat_minor)\"\s*:")
+_OF_NOTEBOOK = {"cells", "metadata", "nbformat", "nbformat_minor", "orig_nbformat", "worksheets"}
 _CELL = re.compile(rb"\"cell_type\"\s*:\s*\"")
 _LATEX = re.compile(
     rb"(?:\s|%[^\n]*\n)*\\(?:documentclass|documentstyle|begin|input|usepackage|chapter|section)\*?\s*[\[{]"
@@ -122,10 +122,10 @@ def root_of(head: bytes, is_prose: bool) -> bytes | None:
     return name if has_attribute or not is_prose else None
 
 
-def unread_text(head: bytes, is_prose: bool, required: Iterable[str]) -> str | None:
+def unread_text(head: bytes, is_prose: bool) -> str | None:
     """Return what text of a format that is not read is, and what converts it. What `is_prose` by its name needs more
-    signs. Rows with the `required` columns are no notebook."""
-    if _CELLS.match(head) and _CELL.search(head) and not _is_row(head, required):
+    signs."""
+    if _CELLS.match(head) and _CELL.search(head) and not _is_row(head):
         return "a notebook of Jupyter; `jupyter nbconvert --to markdown FILE` writes its text"
     if (_LATEX_DOCUMENT if is_prose else _LATEX).match(head):
         return "LaTeX; `pandoc -t plain --wrap none FILE` writes its text"
@@ -136,14 +136,14 @@ def unread_text(head: bytes, is_prose: bool, required: Iterable[str]) -> str | N
     return None
 
 
-def _is_row(head: bytes, required: Iterable[str]) -> bool:
-    """Whether content begins with an object that has these columns, in its first line or in all of it."""
+def _is_row(head: bytes) -> bool:
+    """Whether content begins with an object that has more than a notebook has, in its first line or in all of it."""
     for content in (head.partition(b"\n")[0], head):
         try:
             row = json.loads(content)
         except (ValueError, RecursionError):
             continue
-        return isinstance(row, dict) and set(required) <= row.keys()
+        return isinstance(row, dict) and not row.keys() <= _OF_NOTEBOOK
     return False
 
 

@@ -96,7 +96,7 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
         return marked_up
     if _ARRAY.match(head) and promised != "jsonl":
         return "json"
-    if promised in (None, "text", "json") and (what := unread_text(head, promised == "text", columns.required)):
+    if promised in (None, "text", "json") and (what := unread_text(head, promised == "text")):
         raise UnreadFormatError(f"it is {what}")
     if _OBJECT.match(head):
         if _is_object(head.partition(b"\n")[0]) or promised == "jsonl":

@@ -43,7 +43,8 @@ DOCX = {
     "word/document.xml": f"""<?xml version="1.0"?><w:document {W}><w:body>
         <w:p><w:pPr><w:pStyle w:val="x"/></w:pPr><w:r><w:t>{FLOOD[:20]}</w:t></w:r><w:r><w:t>{FLOOD[20:]}</w:t></w:r>
         <w:r><w:t>biało</w:t><w:noBreakHyphen/><w:t>czarny</w:t></w:r>
-        <w:r><w:instrText>PAGE</w:instrText><w:delText>deleted</w:delText></w:r></w:p>
+        <w:r><w:instrText>PAGE</w:instrText><w:delText>deleted</w:delText></w:r><w:del><w:r>
+        <w:delText>a</w:delText><w:noBreakHyphen/></w:r></w:del></w:p>
         <w:p><mc:AlternateContent><mc:Choice><w:t>W ramce.</w:t></mc:Choice><mc:Fallback><w:t>W ramce.</w:t>
         </mc:Fallback></mc:AlternateContent></w:p><w:tbl><w:tc><w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t></w:r></w:p></w:tc>
         </w:tbl></w:body></w:document>""",

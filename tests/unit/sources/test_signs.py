@@ -55,7 +55,7 @@ def test_mail_is_told(tmp_path, head):
 def test_no_content_takes_long(head):
     begin = time.process_time()
     assert not is_mail(head) and not POSTMARK.match(head) and not are_subtitles(head)
-    assert not root_of(head, is_prose=True) and not unread_text(head, True, ()) and not unread_text(head, False, ())
+    assert not root_of(head, is_prose=True) and not unread_text(head, True) and not unread_text(head, False)
     assert time.process_time() - begin < 0.5
 
 

@@ -19,7 +19,7 @@ _DOCX_BODY = re.compile(r"word/document\d*\.xml")
 # Deleted text and codes of fields have elements of their own; a fallback repeats what stands before it.
 _DOCX = Markup(
     blocks=frozenset({"p", "br", "cr"}),
-    skipped=frozenset({"Fallback", "moveFrom"}),
+    skipped=frozenset({"Fallback", "moveFrom", "del"}),
     spaces=frozenset({"tab"}),
     hyphens=frozenset({"noBreakHyphen"}),
     only=frozenset({"t"}),
