@@ -77,9 +77,7 @@ class CleanTask:
             "origin": self.origin,
             "sha256": self.sha256,
             "benchmarks": self.benchmarks,
-            "rules": self.corpus.model_dump(
-                mode="json", include={"min_characters", "mask", "benchmark_words", "without"}
-            ),
+            "rules": self.corpus.model_dump(mode="json", include=RULES),
         }
 
     @property

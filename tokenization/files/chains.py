@@ -11,7 +11,7 @@ _OUTER = ("blockcache", "cached", "dir", "filecache", "libarchive", "reference",
 def is_chain(url: str) -> bool:
     """Whether one filesystem reads from another."""
     first, chained, _ = url.partition("::")
-    return bool(chained) and first.partition("://")[0] in _OUTER
+    return bool(chained) and "://" in url and first.partition("://")[0] in _OUTER
 
 
 def filesystem_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:

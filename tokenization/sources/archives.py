@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from typing import IO, NamedTuple
@@ -18,6 +19,7 @@ from tokenization.sources.streams import buffered
 
 MOST_MEMBERS = 1_000_000
 _MIMETYPE, _OPEN_DOCUMENT = "mimetype", "application/vnd.oasis.opendocument."
+_MAIN_PART = {"docx": "word/document", "odt": "content.xml", "epub": "META-INF/container.xml"}
 
 
 class ArchiveError(ValueError):
@@ -53,12 +55,15 @@ def zip_members(archive: zipfile.ZipFile) -> Iterator[ArchiveMember]:
                 yield ArchiveMember(info.filename, buffered(Limited(content, partial(int, info.compress_size))))
 
 
-def document_in(archive: zipfile.ZipFile) -> Format | None:
-    """Return the format of the document that a zip is, or None if it is an archive of files. Raises UnreadFormatError
-    for a document that is not read."""
+def document_in(archive: zipfile.ZipFile, stated: Format | None) -> Format | None:
+    """Return the format of the document that a zip is, or None if it is an archive of files: of files in the format
+    that is `stated`, if one is. Raises UnreadFormatError for a document that is not read."""
     names = archive.NameToInfo
+    if stated:
+        part = _MAIN_PART.get(stated)
+        return stated if part and any(name.startswith(part) for name in names) else None
     if _MIMETYPE in names:
-        kind = archive.read(_MIMETYPE)[:100].decode("ascii", "replace").strip()
+        kind = _mimetype(archive)
         if kind == "application/epub+zip":
             return "epub"
         if kind.startswith(_OPEN_DOCUMENT):
@@ -77,6 +82,18 @@ def document_in(archive: zipfile.ZipFile) -> Format | None:
         if "ppt/presentation.xml" in names:
             raise UnreadFormatError("it is slides of PowerPoint; save them as text")
     return None
+
+
+def _mimetype(archive: zipfile.ZipFile) -> str:
+    """Return the beginning of the member that states the kind of a document; nothing if it cannot be read."""
+    info = archive.getinfo(_MIMETYPE)
+    if info.flag_bits & 1:
+        return ""
+    try:
+        with archive.open(info) as content:
+            return content.read(100).decode("ascii", "replace").strip()
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError):
+        return ""
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[ArchiveMember]:

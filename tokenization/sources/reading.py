@@ -114,7 +114,7 @@ class _File:
             unpacked(stream) if compressed else seekable(self._fs, self._path) as file,
             zipfile.ZipFile(file) as archive,
         ):
-            document = self._stated or (None if self._source.format == "zip" else document_in(archive))
+            document = None if self._source.format == "zip" else document_in(archive, self._stated)
             if document:
                 yield from self._content(self._part, name, at_its_start(file), is_file=False, kind=document)
             else:
@@ -143,11 +143,13 @@ class _File:
         found = binary_format(_head(stream))
         if found == "zip":
             with unpacked(stream) as file, zipfile.ZipFile(file) as archive:
-                if document := document_in(archive):
+                if document := document_in(archive, self._stated):
                     yield from self._content(part, name, at_its_start(file), is_file=False, kind=document)
                     return
         if found in ("zip", "tar"):
             raise FormatError(f"it is a {found} in an archive; only files in archives are read")
+        if self._stated in ZIPPED:
+            raise FormatError(f"it is no {self._stated}")
         yield from self._content(part, name, stream, is_file=False)
 
     def _content(

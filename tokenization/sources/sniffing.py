@@ -9,32 +9,33 @@ from collections.abc import Iterable
 from copy import copy
 
 from tokenization.sources.encoding import EncodingError, TextDecoder
+from tokenization.sources.signs import are_subtitles, is_mail, root_of, unread_text
 from tokenization.sources.source import Columns, Format
 
 HEAD_BYTES = 1 << 16  # of the content, to look at
 DELIMITERS = ",\t;|"
-_BINARY: dict[Format, tuple[int, bytes]] = {
+_BINARY: dict[Format, tuple[int, bytes | tuple[bytes, ...]]] = {
     "parquet": (0, b"PAR1"),
     "arrow": (0, b"ARROW1\0\0"),
     "zip": (0, b"PK\x03\x04"),
     "tar": (257, b"ustar"),
-    "warc": (0, b"WARC/"),
+    "warc": (0, (b"WARC/0.", b"WARC/1.")),
 }
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 _TAR_HEADER, _TAR_SUM = 512, slice(148, 156)  # bytes; tar of Version 7 has no other sign than the sum of its header
 _CONVERT = "; `soffice --headless --convert-to txt:Text:UTF8 FILE` writes its text"
-_UNREAD = {
-    b"%PDF": "a PDF; `pdftotext -enc UTF-8 FILE` writes its text",
-    b"{\\rtf": f"RTF{_CONVERT}",
-    b"\xd0\xcf\x11\xe0": f"a document of old Office, or an encrypted one{_CONVERT} if it needs no password",
-    b"PK\x05\x06": "an empty zip",
-    b"Obj\x01": "Avro; write it as Parquet",
-    b"ORC": "ORC; write it as Parquet",
-    b"SQLite format 3": "a database of SQLite; `sqlite3 -csv -header FILE 'select ...'` writes a table",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
-    b"Rar!": "a RAR archive; unpack it",
-    b"FEA1": "Feather of version 1; write it as Parquet",
-}
+_UNREAD = [
+    (rb"%PDF-", "a PDF; `pdftotext -enc UTF-8 FILE` writes its text"),
+    (rb"\{\\rtf[\d\\]", f"RTF{_CONVERT}"),
+    (rb"\xd0\xcf\x11\xe0", f"a document of old Office, or an encrypted one{_CONVERT} if it needs no password"),
+    (rb"PK\x05\x06", "an empty zip"),
+    (rb"Obj\x01", "Avro; write it as Parquet"),
+    (rb"ORC[\0-\x08\x0b\x0c\x0e-\x1f]", "ORC; write it as Parquet"),
+    (rb"SQLite format 3\0", "a database of SQLite; `sqlite3 -csv -header FILE 'select ...'` writes a table"),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+    (rb"Rar!\x1a\x07", "a RAR archive; unpack it"),
+    (rb"FEA1\0", "Feather of version 1; write it as Parquet"),
+]
 _ENDINGS: dict[str, Format] = {
     "txt": "text", "text": "text", "md": "text", "markdown": "text", "rst": "text", "jsonl": "jsonl", "ndjson": "jsonl",
     "json": "json", "csv": "csv", "tsv": "tsv", "tab": "tsv", "parquet": "parquet", "pq": "parquet", "arrow": "arrow",
@@ -45,37 +46,12 @@ _ENDINGS: dict[str, Format] = {
 ZIPPED: tuple[Format, ...] = ("docx", "odt", "epub")
 _PACKED: tuple[Format, ...] = ("zip", "tar", *ZIPPED)
 _HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?((?><!--.*?-->)\s*)*(<!doctype html|<html[\s>])", re.IGNORECASE | re.DOTALL)
+_DECLARED = re.compile(rb"\s*<\?xml\s")
 _ARRAY = re.compile(rb"\s*\[\s*(\{|\"(?=.*\"\s*[,\]]))", re.DOTALL)
 _OBJECT = re.compile(rb"\s*\{\s*(\"|\}|$)")
-_XML = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:(?><\?[^>]*>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)\s*)*<([A-Za-z][\w.:-]*)",
-    re.DOTALL,
-)
 _ROOTS: dict[bytes, Format] = {
     b"mediawiki": "wiki", b"TEI": "xml", b"TEI.2": "xml", b"teiCorpus": "xml", b"FictionBook": "xml",
 }  # fmt: skip
-_SUBTITLES = re.compile(rb"\s*(?:\d+\s*\n\s*)?\d\d?:\d\d:\d\d[,.]\d{1,3}\s*-->|WEBVTT\b|\{\d+\}\{\d*\}|\[\d+\]\[\d+\]")
-_POSTMARK = re.compile(rb"From \S.*\d\d:\d\d.*\d{4}\s*\n[A-Za-z][\w-]*:[ \t]")
-_HEADERS = re.compile(rb"(?:[A-Za-z][\w-]*:(?:[ \t].*)?\r?\n(?:[ \t].*\r?\n)*){2,}(?=\r?\n)")
-_OF_MAIL = (
-    re.compile(rb"^(?:From|Received|Return-Path):", re.MULTILINE | re.IGNORECASE),
-    re.compile(rb"^(?:Date|Message-ID|Subject|Newsgroups|To|MIME-Version):", re.MULTILINE | re.IGNORECASE),
-)
-_OTHER_TEXT = {
-    "LaTeX; `pandoc -t plain --wrap none FILE` writes its text": re.compile(
-        rb"(?:\s|%.*\n)*\\(?:documentclass|documentstyle|begin\{document\}|input|usepackage|chapter|section)\b"
-    ),
-    "a notebook of Jupyter; `jupyter nbconvert --to markdown FILE` writes its text": re.compile(
-        rb"\s*\{\s*\"(?:cells\"\s*:\s*\[|nbformat)"
-    ),
-    "a chat of WhatsApp: nobody in it is an assistant, and its lines begin with times and names": re.compile(
-        rb"(?:\xe2\x80\x8e)?\[?\d{1,4}[./-]\d\d?[./-]\d{2,4},?[ ]\d\d?[:.]\d\d(?:[:.]\d\d)?"
-        rb"(?:[ ]|\xe2\x80\xaf)?(?:[AaPp]\.?[Mm]\.?)?(?:\][ ]|[ ]-[ ])\S"
-    ),
-    "subtitles of SubStation; `ffmpeg -i FILE subtitles.srt` writes some that are read": re.compile(
-        rb"\[Script Info\]"
-    ),
-}
 
 
 class FormatError(ValueError):
@@ -102,8 +78,8 @@ def binary_format(head: bytes) -> Format | None:
         return "arrow"
     if _is_tar(head[:_TAR_HEADER]):
         return "tar"
-    for magic, what in _UNREAD.items():
-        if head.startswith(magic):
+    for magic, what in _UNREAD:
+        if re.match(magic, head):
             raise UnreadFormatError(f"it is {what}")
     return None
 
@@ -120,9 +96,8 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
         return marked_up
     if _ARRAY.match(head) and promised != "jsonl":
         return "json"
-    for what, pattern in _OTHER_TEXT.items():
-        if pattern.match(head):
-            raise UnreadFormatError(f"it is {what}")
+    if promised in (None, "text", "json") and (what := unread_text(head, promised == "text")):
+        raise UnreadFormatError(f"it is {what}")
     if _OBJECT.match(head):
         if _is_object(head.partition(b"\n")[0]) or promised == "jsonl":
             return "jsonl"
@@ -141,23 +116,19 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
 
 def _marked_up(head: bytes, promised: Format | None) -> Format | None:
     """Return the format of XML, subtitles or mail."""
-    if promised in (None, "text", "xml", "html") and (root := _XML.match(head)):
-        kind = _ROOTS.get(root[1].rpartition(b":")[2])
+    if promised in (None, "text", "xml", "html") and (root := root_of(head, promised == "text")):
+        kind = _ROOTS.get(root.rpartition(b":")[2])
         if kind or promised == "html":
             return kind
-        if head.lstrip().startswith(b"<?xml") or promised != "text":
+        if _DECLARED.match(head) or promised != "text":
             known = ", ".join(name.decode() for name in _ROOTS)
             raise UnreadFormatError(
-                f"it is XML with <{root[1].decode()}> first; only that with {known} is read, so write its text as a "
+                f"it is XML with <{root.decode()}> first; only that with {known} is read, so write its text as a "
                 "file of text or JSON lines"
             )
-    if promised in (None, "text", "subtitles") and _SUBTITLES.match(head):
+    if promised in (None, "text") and are_subtitles(head):
         return "subtitles"
-    if promised in (None, "text", "mail"):
-        headers = _HEADERS.match(head)
-        if _POSTMARK.match(head) or (headers and all(one.search(headers[0]) for one in _OF_MAIL)):
-            return "mail"
-    return None
+    return "mail" if promised in (None, "text") and is_mail(head) else None
 
 
 def delimiter_of(head: bytes, required: Iterable[str], decoder: TextDecoder) -> str:

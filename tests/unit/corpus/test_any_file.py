@@ -115,6 +115,37 @@ def test_members_of_archives_are_files(tmp_path):
     assert files == {"csv": 1, "jsonl": 1, "parquet": 1, "text": 1}
 
 
+def packed(kind: str, members: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(sink, "w") as file:
+            for name, content in members.items():
+                file.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=sink, mode="w") as file:
+            for name, content in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("archive", ["zip", "tar"])
+@pytest.mark.parametrize(("format", "content"), [("jsonl", LINES), ("csv", TABLE), ("text", POLISH.encode())])
+def test_a_stated_format_is_that_of_the_members_of_an_archive(tmp_path, archive, format, content):
+    (tmp_path / f"a.{archive}").write_bytes(packed(archive, {"1": content, "2.dat": content}))
+    once = [POLISH] if format == "text" else [POLISH, "drugi"]
+    assert reads(tmp_path, format=format) == (once * 2, [], {format: 2})
+
+
+@pytest.mark.parametrize("archive", ["zip", "tar"])
+def test_a_stated_document_may_lie_in_an_archive(tmp_path, archive):
+    document = packed("zip", {"word/document.xml": f'<d xmlns:w="w"><w:p><w:t>{POLISH}</w:t></w:p></d>'.encode()})
+    (tmp_path / "1.docx").write_bytes(document)
+    (tmp_path / f"2.{archive}").write_bytes(packed(archive, {"1.docx": document, "2.docx": document, "3": b"no"}))
+    assert reads(tmp_path, format="docx") == ([POLISH] * 3, ["unknown format"], {"docx": 3})
+
+
 def test_a_member_that_grows_without_measure_is_refused_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "RATIO_FROM", 10_000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:

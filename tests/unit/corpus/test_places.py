@@ -59,17 +59,31 @@ def test_a_place_with_nothing_to_read_says_what_is_there(tree):
         reads(tree / "nothing")
 
 
-def test_names_with_colons_on_a_disk_and_in_an_archive(tmp_path):
-    (tmp_path / "in::folder").mkdir()
-    (tmp_path / "in::folder" / "a::b.txt").write_text("colons")
+def test_two_colons_in_a_name_are_no_chain(tmp_path, monkeypatch):
+    folder = tmp_path / "a::b"
+    folder.mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "other.txt").write_text("of another folder")
+    (folder / "std::vector.txt").write_text("in the folder")
+    (folder / "zip::of.jsonl.gz").write_bytes(gzip.compress(b'{"text": "packed"}'))
+    for path in (folder, folder / "*::*", f"file://{folder}"):
+        assert reads(path) == ["in the folder", "packed"]
+    assert reads(folder / "std::vector.txt") == reads(f"file://{folder}/std::vector.txt") == ["in the folder"]
+    monkeypatch.chdir(folder)
+    assert reads("zip::of.jsonl.gz") == reads("./zip::of.jsonl.gz") == ["packed"]
+    with pytest.raises(SourceError, match="no file matches"):
+        reads(tmp_path / "a::c")
+
+
+def test_members_of_archives_have_any_names_and_chains_are_read(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x::y.txt", "colons")
         archive.writestr("x::z.csv", "body\n1\n")
-    folder = tmp_path / "in::folder"
-    for path in (folder, folder / "a::b.txt", folder / "*.txt", f"file://{folder}/a::b.txt"):
-        assert reads(path) == ["colons"], path
-    text, bad = reads(tmp_path / "a.zip")
-    assert text == "colons" and bad.reason == "no column"
+        archive.writestr("inner.txt", "chained")
+    text, bad, chained = reads(tmp_path / "a.zip")
+    assert (text, bad.reason, chained) == ("colons", "no column", "chained")
+    for path in (f"zip://inner.txt::{tmp_path}/a.zip", f"zip://inner.txt::file://{tmp_path}/a.zip"):
+        assert reads(path) == ["chained"]
 
 
 @pytest.mark.parametrize("password", ["a/b", "a?b", "a#b"])
@@ -108,20 +122,3 @@ def test_a_web_server_is_read_as_a_disk_is(web, caplog):
     with pytest.raises(SourceError, match=r"no file matches .*none\.txt: 404"):
         reads(f"{url}/none.txt")
     assert not caplog.records
-
-
-def test_two_colons_in_a_name_are_no_chain(tmp_path):
-    folder = tmp_path / "a::b"
-    folder.mkdir()
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "other.txt").write_text("of another folder")
-    (folder / "std::vector.txt").write_text("in the folder")
-    (folder / "zip::of.jsonl.gz").write_bytes(gzip.compress(b'{"text": "packed"}'))
-    for path in (folder, folder / "*::*", f"file://{folder}"):
-        assert reads(path) == ["in the folder", "packed"]
-    assert reads(folder / "std::vector.txt") == ["in the folder"]
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        archive.writestr("inner.txt", "chained")
-    assert reads(f"zip://inner.txt::{tmp_path}/x.zip") == ["chained"]
-    with pytest.raises(SourceError, match="no file matches"):
-        reads(tmp_path / "a::c")

@@ -2,8 +2,11 @@
 
 import bz2
 import email.message
+import gzip
 import io
 import mailbox
+import time
+import tracemalloc
 import zipfile
 
 import pytest
@@ -39,7 +42,9 @@ DOCX = {
     "[Content_Types].xml": "<Types/>",
     "word/document.xml": f"""<?xml version="1.0"?><w:document {W}><w:body>
         <w:p><w:pPr><w:pStyle w:val="x"/></w:pPr><w:r><w:t>{FLOOD[:20]}</w:t></w:r><w:r><w:t>{FLOOD[20:]}</w:t></w:r>
-        <w:r><w:instrText>PAGE</w:instrText><w:delText>deleted</w:delText></w:r></w:p>
+        <w:r><w:t>biało</w:t><w:noBreakHyphen/><w:t>czarny</w:t></w:r>
+        <w:r><w:instrText>PAGE</w:instrText><w:delText>deleted</w:delText></w:r><w:del><w:r>
+        <w:delText>a</w:delText><w:noBreakHyphen/></w:r></w:del></w:p>
         <w:p><mc:AlternateContent><mc:Choice><w:t>W ramce.</w:t></mc:Choice><mc:Fallback><w:t>W ramce.</w:t>
         </mc:Fallback></mc:AlternateContent></w:p><w:tbl><w:tc><w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t></w:r></w:p></w:tc>
         </w:tbl></w:body></w:document>""",
@@ -49,7 +54,9 @@ ODT = {
     "mimetype": "application/vnd.oasis.opendocument.text",
     "content.xml": f"""<o:document-content xmlns:o="urn:o" xmlns:t="urn:t"><o:automatic-styles>no</o:automatic-styles>
         <o:body><o:text><t:tracked-changes><t:p>deleted</t:p></t:tracked-changes><t:h>Powódź</t:h><t:p>{FLOOD}<t:note>
-        <t:p>a note</t:p></t:note></t:p><t:p>a<t:s/>b<t:line-break/>c</t:p></o:text></o:body></o:document-content>""",
+        <t:p>a note</t:p></t:note></t:p><t:p>a<t:s/>b<t:line-break/>c<d:frame
+        xmlns:d="urn:d"><d:image><o:binary-data>AAAA</o:binary-data></d:image><d:title>a name</d:title><d:desc>a picture
+        </d:desc></d:frame> <t:title>pole</t:title></t:p></o:text></o:body></o:document-content>""",
 }
 PAGE = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head><body>{}</body></html>'
 EPUB = {
@@ -67,7 +74,7 @@ EPUB = {
 
 def test_documents_of_word_processors_and_books_with_and_without_endings(tmp_path):
     contents = {"docx": zipped(DOCX), "epub": zipped(EPUB), "odt": zipped(ODT)}
-    wanted = [f"{FLOOD}\nW ramce.\na b", f"Jeden\n\n{FLOOD}\n\n{BRIDGE}", f"Powódź\n{FLOOD}\na b\nc"]
+    wanted = [f"{FLOOD}biało-czarny\nW ramce.\na b", f"Jeden\n\n{FLOOD}\n\n{BRIDGE}", f"Powódź\n{FLOOD}\na b\nc pole"]
     for ending, content in contents.items():
         (tmp_path / f"a.{ending}").write_bytes(content)
     assert reads(tmp_path) == (wanted, [], dict.fromkeys(contents, 1))
@@ -185,6 +192,27 @@ def test_wikitext():
     assert without_markup("a {{b} [[c]] &amp; <br/>d\n{{open") == "a {{b} c & d\n{{open"
 
 
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("[[UFO:Enemy Unknown]] is a game", "UFO:Enemy Unknown is a game"),
+        ("see [[Pod:x|a label]], [[sky:High]]", "see a label, sky:High"),
+        ("[[de:Haus]][[zh-min-nan:A]][[FILE:a.jpg|a [[b]]]] house", "house"),
+        ("a <ref>b</REF >c<REF name=d />e<ref>f <math>x</math> g", "a cef g"),
+        ("a <references/>b <ref name='c'>d</ref>e", "a b e"),
+    ],
+)
+def test_links_and_elements_of_wikitext(wikitext, text):
+    assert " ".join(without_markup(wikitext).split()) == text
+
+
+@pytest.mark.parametrize("markup", ["<ref>a ", "<math>a<ref>", "{{a ", "[[a ", "{|\n", "<ref "])
+def test_wikitext_that_does_not_end_takes_no_time(markup):
+    begin = time.process_time()
+    without_markup(markup * 8_000)
+    assert time.process_time() - begin < 1
+
+
 def page(title: str, text: str, namespace=0, more="") -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;")
     return (f"<page><title>{title}</title><ns>{namespace}</ns>{more}<revision><text>old</text></revision><revision>"
@@ -226,9 +254,9 @@ UNREAD = {
     "a.xml": (f"<?xml version='1.0'?><rss><item>{FLOOD}</item></rss>", "<rss>"),
     "b.txt": (f"<?xml version='1.0'?><rss><item>{FLOOD}</item></rss>", "<rss>"),
     "c.tex": (f"% a\n\\documentclass{{book}}\n\\begin{{document}}{FLOOD}", "pandoc"),
-    "d.ipynb": ('{\n "cells": [\n  {"source": ["a"]}]}', "nbconvert"),
-    "e.txt": (f"12.05.2023, 10:15 - Anna: {FLOOD}\n", "WhatsApp"),
-    "f.txt": (f"[12/05/2023, 10:15:30 AM] Anna: {FLOOD}\n", "WhatsApp"),
+    "d.ipynb": ('{\n "cells": [\n  {"cell_type": "code", "source": ["a"]}]}', "nbconvert"),
+    "e.txt": (f"12.05.2023, 10:15 - Anna: {FLOOD}\n" * 2, "WhatsApp"),
+    "f.txt": (f"[12/05/2023, 10:15:30 AM] Anna: {FLOOD}\n" * 2, "WhatsApp"),
     "g.rtf": ("{\\rtf1 a}", "soffice"),
     "h.doc": ("\xd0\xcf\x11\xe0", "soffice"),
     "i.ass": ("[Script Info]\nTitle: a\n", "ffmpeg"),
@@ -246,11 +274,50 @@ def test_what_is_not_read_is_named_with_what_converts_it(tmp_path, name):
 
 
 @pytest.mark.parametrize("matter", ["---\ntitle: a\ntags:\n  - b\n- c\n\n# d\n---\n", '+++\ntitle = "a"\n[b]\n+++\n'])
-def test_front_matter_of_markdown_is_no_text(tmp_path, matter):
+def test_front_matter_of_markdown_is_rejected(tmp_path, matter):
     (tmp_path / "a.md").write_text(f"{matter}\n# Powódź\n\n{FLOOD}\n")
-    (tmp_path / "b.md").write_bytes(f"{matter}{FLOOD}".replace("\n", "\r\n").encode())
+    (tmp_path / "b.md.gz").write_bytes(gzip.compress(f"{matter}{FLOOD}".replace("\n", "\r\n").encode()))
     (tmp_path / "c.md").write_text(f"---\n{FLOOD}\n---\n{BRIDGE}\n")
-    assert reads(tmp_path)[0] == [f"\n# Powódź\n\n{FLOOD}\n", FLOOD, f"---\n{FLOOD}\n---\n{BRIDGE}\n"]
+    (tmp_path / "d.txt").write_text(f"{matter}{FLOOD}")
+    texts, bad, _ = reads(tmp_path)
+    assert texts == [f"\n# Powódź\n\n{FLOOD}\n", FLOOD, f"---\n{FLOOD}\n---\n{BRIDGE}\n", f"{matter}{FLOOD}"]
+    assert [(one.reason, one.detail) for one in bad] == [("not text", "front matter")] * 2 and "title" in bad[0].excerpt
+    assert "".join(reads(tmp_path / "a.md", split_by="paragraph")[0]).startswith(matter[:10])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n# Chapter one\n- Who is there?\n---\nThe curtain falls.\n",
+        "---\nTitle: a poem\n\n# Chapter\nScene: a room\n- Hello, said he.\n---\nThe rest.\n",
+        "---\n\n  A poem between rules.\n\n---\nThe rest.\n",
+        "---\nNote: a scene\n\nShe: where?\nHe: here.\n---\nThen they left.\n",
+        "---\nnote: a scene\n\nshe: where?\n---\nThen they left.\n",
+        "---\nnote: a scene\nThey speak.\n---\nThen they left.\n",
+        "+++\nA = B\n+++\nThe rest.\n",
+    ],
+)
+def test_what_stands_between_rules_is_no_front_matter(tmp_path, text):
+    for name in ("a.md", "b.rst", "c.txt"):
+        (tmp_path / name).write_text(text)
+    assert reads(tmp_path)[:2] == ([text] * 3, [])
+
+
+def test_a_kind_of_document_that_cannot_be_read_costs_no_memory_and_no_members(tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped({"mimetype": b"x" * (64 << 20), "b.txt": FLOOD}))
+    tracemalloc.start()
+    texts = reads(tmp_path)[0]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert texts == [FLOOD] and most < 32 << 20
+
+
+def test_an_archive_with_an_encrypted_kind_of_document_tells_each_member(tmp_path):
+    content = zipped({"mimetype": "application/epub+zip", "b.txt": FLOOD})
+    for header in (b"PK\x03\x04\x14\0", b"PK\x01\x02\x14\x03\x14\0"):
+        content = content.replace(header + b"\0", header + b"\1")
+    (tmp_path / "a.zip").write_bytes(content)
+    assert [one.detail for one in reads(tmp_path)[1]] == ["it is encrypted"] * 2
 
 
 def test_many_comments_before_text_take_no_time(tmp_path):

@@ -52,6 +52,8 @@ def test_a_title_before_the_names_is_told_and_costs_nothing_else(tmp_path):
         (f'"{ONE * 3}"\n"{TWO}"\n', "seems to be a row"),
         (f"1;{ONE}\n2;text\n3;{ONE}\n", "seems to be a row"),
         (f"id;Text\n1;{ONE}\n", "it has 'id', 'Text'"),
+        (f",body\n0,text\n1,{TWO}\n", "it has '', 'body'"),
+        (f"body\n0,text\n1,{TWO}\n", "it has 'body'"),
         (f"text;text\na;{ONE}\n", "two columns have the name 'text'"),
         ("", "empty"),
     ],
@@ -60,6 +62,11 @@ def test_a_table_without_clear_names_is_refused(tmp_path, table, told):
     (tmp_path / "a.csv").write_text(table)
     texts, [bad] = reads(tmp_path / "a.csv")
     assert texts == [] and told in str(bad)
+
+
+def test_a_column_may_be_called_as_the_line_of_excel_is(tmp_path):
+    (tmp_path / "a.csv").write_text(f'sep=,text\n1,"{ONE}"\n')
+    assert reads(tmp_path / "a.csv") == ([ONE], [])
 
 
 @pytest.mark.parametrize("before", ["sep=;\n", "# a, b\n", "\n"])

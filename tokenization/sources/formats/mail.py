@@ -15,10 +15,10 @@ from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.formats.web import known_encoding, text_of
 from tokenization.sources.listing import Slice
+from tokenization.sources.signs import POSTMARK
 from tokenization.sources.source import Columns, Row
 
 _LINE = 1 << 20  # bytes that are read at once
-_POSTMARK = re.compile(rb"From \S.*\d\d:\d\d.*\d{4}")
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _QUOTE = re.compile(r"\s{0,3}>")
 _WROTE = re.compile(r".*(\bwrote|\bwrites|\bschrieb|a écrit|napisał\(?a?\)?|\bpisze|<\S+@\S+>)\s*:\s*$")
@@ -57,13 +57,13 @@ def mail(columns: Columns, part: Slice, stream: io.BufferedReader, decoder: Text
 
 def _messages(stream: io.BufferedReader) -> Iterator[bytes]:
     """Yield messages. One that is too long is cut after MOST_BYTES, so that it can be told."""
-    if not _POSTMARK.match(stream.peek(_LINE)):
+    if not POSTMARK.match(stream.peek(_LINE)):
         yield stream.read(MOST_BYTES + 1)
         return
     lines: list[bytes] = []
     size, after_blank, at_line = 0, True, True
     while line := stream.readline(_LINE):
-        if at_line and after_blank and _POSTMARK.match(line):
+        if at_line and after_blank and POSTMARK.match(line):
             if lines:
                 yield _ESCAPED.sub(rb"\1", b"".join(lines))
             lines, size, after_blank = [], 0, False

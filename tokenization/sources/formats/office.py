@@ -19,16 +19,22 @@ _DOCX_BODY = re.compile(r"word/document\d*\.xml")
 # Deleted text and codes of fields have elements of their own; a fallback repeats what stands before it.
 _DOCX = Markup(
     blocks=frozenset({"p", "br", "cr"}),
-    skipped=frozenset({"Fallback", "moveFrom"}),
+    skipped=frozenset({"Fallback", "moveFrom", "del"}),
     spaces=frozenset({"tab"}),
+    hyphens=frozenset({"noBreakHyphen"}),
     only=frozenset({"t"}),
 )
+_SHAPES = (
+    "frame custom-shape g a rect line ellipse circle polyline polygon regular-polygon path connector caption measure "
+    "control area-rectangle area-circle area-polygon"
+).split()
 _ODT = Markup(
     blocks=frozenset({"p", "h", "line-break"}),
     skipped=frozenset(
         {"note", "annotation", "tracked-changes", "table-of-content", "alphabetical-index", "bibliography",
-         "automatic-styles", "font-face-decls", "scripts", "forms", "sequence-decls", "object"}
-    ),
+         "automatic-styles", "font-face-decls", "scripts", "forms", "sequence-decls", "object",
+         "binary-data", "desc"}
+    ) | {f"{shape}/title" for shape in _SHAPES},
     spaces=frozenset({"s", "tab"}),
 )  # fmt: skip
 

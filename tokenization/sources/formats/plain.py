@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import io
 import re
+import tomllib
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, flaw
+from tokenization.sources.compression import without_ending
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.formats.lines import decoded, lines, undecoded
-from tokenization.sources.listing import Slice
+from tokenization.sources.listing import Slice, name_of
 from tokenization.sources.source import Columns, Row
 from tokenization.sources.streams import skip
 
 Texts = Iterator[tuple[str, str | Rejected]]  # each with its place
 
 BLOCK_BYTES = 1 << 20  # paragraphs without blank lines are cut here, at a line end
-_FRONT_MATTER = re.compile(  # of Markdown, in YAML or TOML
-    r"""\s*(?:---[ \t\r]*\n(?:[\w"'][\w"' .-]*:(?:[ \t].*|\r)?\n|[ \t]+\S.*\n|-[ \t].*\n|\#.*\n|\r?\n)+(?:---|\.\.\.)
-    |\+\+\+[ \t\r]*\n(?:[\w"'.-]+[ \t]*=.*\n|[ \t]+\S.*\n|[][{}].*\n|\#.*\n|\r?\n)+\+\+\+)[ \t\r]*(?:\n|$)""",
-    re.VERBOSE,
+_MARKDOWN = ("md", "markdown", "rst")
+_YAML = re.compile(  # each line is a key in small letters, an item, or stands under one; blank lines before comments
+    r"---[ \t\r]*\n((?:[a-z_][\w-]*|\"[^\"\n]*\"):(?:[ \t][^\n]*|\r)?\n"
+    r"(?:[A-Za-z_\"][\w\" -]*:(?:[ \t][^\n]*|\r)?\n|[ \t]+\S[^\n]*\n|-[ \t][^\n]*\n|(?:\r?\n)*\#[^\n]*\n)*)"
+    r"(?:---|\.\.\.)[ \t\r]*(?:\n|$)"
 )
+_TOML = re.compile(r"\+\+\+[ \t\r]*\n(.*?\n)\+\+\+[ \t\r]*(?:\n|$)", re.DOTALL)
 
 
 def plain_text(
@@ -34,13 +38,27 @@ def plain_text(
 
 
 def _document(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:
-    """The whole file, without what Markdown has before its text."""
+    """The whole file, without the front matter of Markdown, which is rejected."""
+    name = name_of(part.url)
+    is_markdown = without_ending(name).lower().rpartition(".")[2] in _MARKDOWN
     for place, text in whole_text(part, stream, decoder):
-        yield place, text if isinstance(text, Rejected) else _without_front_matter(text)
+        if isinstance(text, Rejected) or not (is_markdown and (end := _front_matter(text))):
+            yield place, text
+            continue
+        yield place, Rejected(part.url, place, "not text", "front matter", excerpt(text[:end]))
+        yield place, text[end:]
 
 
-def _without_front_matter(text: str) -> str:
-    return text[found.end() :] if text.lstrip()[:3] in ("---", "+++") and (found := _FRONT_MATTER.match(text)) else text
+def _front_matter(text: str) -> int:
+    """Return where the front matter in YAML or TOML ends, or 0 if the text begins with none."""
+    if found := _YAML.match(text):
+        return found.end()
+    if found := _TOML.match(text):
+        try:
+            return found.end() if tomllib.loads(found[1].replace("\r\n", "\n")) else 0
+        except ValueError:
+            return 0
+    return 0
 
 
 def whole_text(part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Texts:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
-from tokenization.quarantine import Rejected
+from tokenization.quarantine import Rejected, excerpt
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.formats.plain import whole_text
 from tokenization.sources.listing import Slice
@@ -27,7 +27,12 @@ def subtitles(
     """Yield what is said as the column `columns.plain` of a row, without numbers, times and tags. A line is a sentence,
     also one that several titles show, or what one person says after a dash."""
     for place, text in whole_text(part, stream, decoder):
-        yield text if isinstance(text, Rejected) else Row(part.url, place, {columns.plain: "\n".join(_said(text))})
+        if isinstance(text, Rejected):
+            yield text
+        elif said := "\n".join(_said(text)):
+            yield Row(part.url, place, {columns.plain: said})
+        else:
+            yield Rejected(part.url, place, "empty", "nothing is said in it", excerpt(text))
 
 
 def _said(text: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
@@ -14,7 +15,7 @@ from tokenization.sources.listing import Slice
 from tokenization.sources.sniffing import HEAD_BYTES, named_in
 from tokenization.sources.source import Columns, Row
 
-_STATED = ("sep=", '"sep=')
+_STATED = re.compile(r'("?)sep=([^"\r\n])\1\r?\n?')
 _LOOKED_AT = 30  # lines, in which the names of the columns stand
 _LONGEST_NAME = 60  # characters: what is longer is no name of a column
 
@@ -35,7 +36,7 @@ def table(
     first, delimiter, before = _first_lines(lines, columns, default)
     rows = _rows(chain(first, lines), delimiter, 1 + len(before))
     for number, line in enumerate(before, 1):
-        if line.strip() and not line.startswith(("#", *_STATED)):
+        if line.strip() and not (line.startswith("#") or _STATED.fullmatch(line)):
             yield Rejected(part.url, f"line {number}", "not a table", "it stands before the names", excerpt(line))
     _, header = next(rows, (1, []))
     if isinstance(header, csv.Error):
@@ -66,7 +67,8 @@ def _first_lines(lines: Iterator[str], columns: Columns, default: str) -> tuple[
     read: list[str] = []
     while len(read) < _LOOKED_AT and sum(map(len, read)) < HEAD_BYTES and (line := next(lines, "")):
         read.append(line)
-    stated = read[0].strip('"\r\n').removeprefix("sep=")[:1] if read and read[0].startswith(_STATED) else ""
+    told = _STATED.fullmatch(read[0]) if read else None
+    stated = told[2] if told else ""
     begin = len(read[:1]) if stated else 0
     while begin < len(read) - 1 and _is_comment(read[begin], columns):
         begin += 1
@@ -75,15 +77,26 @@ def _first_lines(lines: Iterator[str], columns: Columns, default: str) -> tuple[
         if read[number].strip('" \r\n') == only:
             break
         if delimiter := named_in(read[number], columns.required, stated):
-            if any(_filled(line, delimiter) >= _filled(read[number], delimiter) for line in read[begin:number]):
+            names = _values(read[number], delimiter)
+            is_row = any(map(_is_number, names)) or any(
+                len(_values(line, delimiter)) >= len([name for name in names if name]) for line in read[begin:number]
+            )
+            if number > begin and is_row:
                 return read[begin:], delimiter, read[:begin]  # after rows, it is one of them
             return read[number:], delimiter, read[:number]
     return read[begin:], stated or named_in("".join(read[begin : begin + 1]), ()) or default, read[:begin]
 
 
-def _filled(line: str, delimiter: str) -> int:
-    """How many values of a line are not empty."""
-    return sum(bool(value.strip()) for values in csv.reader([line], delimiter=delimiter) for value in values)
+def _values(line: str, delimiter: str) -> list[str]:
+    """Return the values of a line, to the last that is not empty."""
+    values = [value.strip() for values in csv.reader([line], delimiter=delimiter) for value in values]
+    while values and not values[-1]:
+        values.pop()
+    return values
+
+
+def _is_number(value: str) -> bool:
+    return value.replace(".", "").isdigit()
 
 
 def _is_comment(line: str, columns: Columns) -> bool:
@@ -94,7 +107,7 @@ def _is_comment(line: str, columns: Columns) -> bool:
 
 def _no_names(header: list[str], wanted: str) -> tuple[Reason, str] | None:
     """Return why there are no columns if the first line looks like a row: a number, or the length of a text."""
-    value = next((name for name in header if len(name) > _LONGEST_NAME or name.replace(".", "").isdigit()), None)
+    value = next((name for name in header if len(name) > _LONGEST_NAME or _is_number(name)), None)
     if value is None:
         return None
     told = f"{wanted!r}; the first line seems to be a row ({excerpt(value)[:_LONGEST_NAME]!r})"

@@ -28,11 +28,13 @@ class XmlError(ValueError):
 @dataclass(frozen=True)
 class Markup:
     """What the elements of one kind of XML mean. `blocks` begin and end a paragraph; what is in `skipped` is no running
-    text (`a/b`: a `b` in an `a`). `spaces` stand for a space. If there are any in `only`, no other text counts."""
+    text (`a/b`: a `b` in an `a`). `spaces` stand for a space, `hyphens` for a hyphen. If there are any in `only`, no
+    other text counts."""
 
     blocks: frozenset[str]
     skipped: frozenset[str]
     spaces: frozenset[str] = frozenset()
+    hyphens: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
 
 
@@ -136,6 +138,8 @@ class Paragraphs:
             self._end_paragraph()
         elif name in markup.spaces:
             self._text.append(" ")
+        elif name in markup.hyphens:
+            self._text.append("-")
 
     def end(self, name: str) -> None:
         """An element ends."""
