@@ -337,11 +337,12 @@ class ArtifactStore:
 
     @contextmanager
     def _opened(self, attempt: Attempt) -> Generator[None]:
-        """Tell an attempt that cannot be read from a store that cannot."""
+        """Tell an attempt on a disk that cannot be read from a store that cannot. An object store that refuses to give
+        a file asks for credentials, and its filesystem makes EIO of answers that it does not know."""
         try:
             yield
         except OSError as error:
-            if isinstance(error, PermissionError) or error.errno == errno.EIO:
+            if self.is_local and (isinstance(error, PermissionError) or error.errno == errno.EIO):
                 raise AttemptClosed(self, attempt, error) from error
             raise
 

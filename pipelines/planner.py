@@ -108,7 +108,7 @@ def examine(stage: Stage, upstream: Mapping[str, StageStatus], store: ArtifactSt
         if status.state == "failed":
             status = _with_failure(status, attempt, upstream, store)
     except AttemptClosed as error:
-        asks = {"next_command": error.remedy, "repeats": True} if isinstance(error.remedy, str) else None
+        asks = {"next_command": error.way_out, "repeats": True}
         return StageStatus(stage, "failed", str(error), attempt=attempt, failure=asks, **identity)
     if status.state in ("failed", "interrupted"):
         status = replace(status, way_back=_way_back(store, attempt))

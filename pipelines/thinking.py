@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipelines.guard.terminal import printable
 from rxt_model.generate import Mode, in_circles
-from tokenization.bpe.special_tokens import ANSWER, THINK
+from tokenization.bpe.special_tokens import ANSWER, SPECIAL_TOKENS, THINK
 from tokenization.bpe.tokenizer import Tokenizer
 
 MODES: dict[str, tuple[Mode, str]] = {
@@ -37,12 +37,13 @@ class Thoughts:
             self._open = True
             print(f"{self._dim}(thinks: ", end="", flush=True)
         elif self._open:
-            thoughts = ids[1:] if ANSWER not in ids else ids[1 : ids.index(ANSWER)]
+            end = next((place for place, token in enumerate(ids[1:], 1) if token < len(SPECIAL_TOKENS)), None)
+            thoughts = ids[1:end]
             text = self._tokenizer.decode(thoughts).rstrip(INCOMPLETE)
             print(printable(text.removeprefix(self._shown)), end="", flush=True)
             self._shown = text
-            if ANSWER in ids:
-                self.end(_why_stopped(thoughts, self._limit))
+            if end is not None:  # an answer, or a call without one
+                self.end(_why_stopped(thoughts, self._limit) if ids[end] == ANSWER else "")
 
     def end(self, why: str = "") -> None:
         """Close the bracket, if it is open."""

@@ -35,8 +35,9 @@ class InteractionShardsConfig(Config):
 
     @model_validator(mode="after")
     def _something_is_written(self) -> InteractionShardsConfig:
-        if not (self.generated or self.documents or self.sources):
-            raise ValueError("generated = 0, documents = 0, sources = []: there must be something to write")
+        if not (self.generated or self.documents or any(source.is_used for source in self.sources)):
+            told = "those of weight 0 alone" if self.sources else "[]"
+            raise ValueError(f"generated = 0, documents = 0, sources = {told}: there must be something to write")
         _check_together(self.sources)
         return self
 

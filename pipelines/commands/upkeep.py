@@ -99,7 +99,7 @@ def verify(
         for verified in damaged:
             attempt = verified.attempt
             discard = f"rxt stage discard {attempt.stage} {attempt.artifact_id}"
-            say(f"next: copy {masked_address(store.uri(attempt))} again, or {discard}")
+            say(f"next: {verified.way_out or f'copy {masked_address(store.uri(attempt))} again, or {discard}'}")
     return DAMAGED if damaged else 0
 
 

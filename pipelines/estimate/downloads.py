@@ -25,10 +25,11 @@ class Downloads:
 
 
 def downloads(config: PipelineConfig) -> Downloads:
-    """Count what the sources of a configuration fetch. Files on this machine are none."""
-    sections = (config.interactions, config.conversations, config.episodes)
+    """Count what the sources of a configuration fetch. Files on this machine are none, and a data set of weight
+    0 is not read."""
+    sections = (config.interactions, config.conversations, config.episodes, config.preferences)
     texts = config.corpus.sources if config.corpus else ()
-    told = [source for section in sections if section for source in section.sources]
+    told = [source for section in sections if section for source in section.sources if source.is_used]
     files = {PACKAGES[source.name].package for source in texts if source.kind == "package"}
     hub = {(source.path, source.subset) for source in (*texts, *told) if source.kind == "hub"}
     return Downloads(len(files), sum(MEGABYTES[name] for name in files), len(hub))

@@ -52,7 +52,8 @@ class Conversations:
     def of(cls, shards: ConversationShardsConfig) -> Conversations:
         plans = [plan.turns for plan in (shards.dialogues, shards.longer) if plan is not None]
         mean = sum(low + high for low, high in plans) / (2 * len(plans))
-        real = shards.longest if shards.sources or shards.documents else 0
+        is_real = shards.documents or any(source.is_used for source in shards.sources)
+        real = shards.longest if is_real else 0
         return cls(shards.length, max(real, *(high for _, high in plans)), mean)
 
     def up_to(self, turns: int) -> Conversations:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.artifacts import ArtifactStore, Attempt, RecordUnreadable, StoreError
+from pipelines.artifacts import ArtifactStore, Attempt, AttemptClosed, RecordUnreadable, StoreError
 
 
 @dataclass(frozen=True)
 class Verified:
-    """`damage` says what is wrong with a complete attempt, and is empty if nothing is. `size` is in bytes."""
+    """`damage` says what is wrong with a complete attempt, and is empty if nothing is. If it could not be read, it may
+    be good, and `way_out` is what to do. `size` is in bytes."""
 
     attempt: Attempt
     files: int
     size: int
     damage: str
+    way_out: str = ""
 
 
 def verify(store: ArtifactStore, attempt: Attempt) -> Verified | None:
@@ -25,11 +27,16 @@ def verify(store: ArtifactStore, attempt: Attempt) -> Verified | None:
         if manifest is None:
             return None
         recorded, found = manifest["outputs"], store.outputs(attempt)
+    except AttemptClosed as error:
+        return Verified(attempt, 0, 0, str(error), error.way_out)
     except RecordUnreadable as error:
         return Verified(attempt, 0, 0, str(error))
     except StoreError as error:
         store.check_readable()  # else the store is away, and every other attempt with it
-        return Verified(attempt, 0, 0, f"cannot be read: {error.__cause__}")
+        cause = error.__cause__
+        on_disk = store.is_local and isinstance(cause, OSError)
+        way_out = AttemptClosed(store, attempt, cause).way_out if on_disk else str(error.remedy)
+        return Verified(attempt, 0, 0, f"cannot be read: {cause}", way_out)
     missing = sorted(recorded.keys() - found.keys())
     changed = sorted(name for name in recorded.keys() & found.keys() if recorded[name] != found[name])
     added = sorted(found.keys() - recorded.keys())

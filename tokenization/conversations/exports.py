@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
+from tokenization.conversations.chat import chat
 from tokenization.conversations.rows import RowError, Struct
 from tokenization.quarantine import Rejected
 from tokenization.sources.source import Row
@@ -28,11 +29,15 @@ _CITATION = re.compile(r"[ ]?\ue200.*?\ue201|[ ]?【[^】\n]{0,40}†[^】\n]*�
 _REASONING = re.compile(r"<details type=\"reasoning\"[^>]*>\s*<summary>.*?</summary>(.*?)</details>\s*", re.DOTALL)
 _QUOTE = re.compile(r"^> ?", re.MULTILINE)
 _NOT_SAID = ("user_editable_context", "model_editable_context", "reasoning_recap", "app_pairing_content")
+_MISSING = ("", "none", "null", "nan")  # as tables write it
+_FALSE = ("false", "0", "0.0", "no")
+_NOT_SET = (*_MISSING, *_FALSE)
 _MOST = 10_000  # messages in one thread, or rows of one tree
 
 
 def as_chat(row: Struct) -> Struct:
-    """Return the row of an export with its conversation in `messages`; any other row as it is. Raises RowError."""
+    """Return the row of an export with its conversation in `messages`; any other row as it is, also if it has columns
+    of these names beside messages or a question with its answer. Raises RowError."""
     try:
         return _as_chat(row)
     except (AttributeError, KeyError, TypeError) as error:
@@ -40,21 +45,49 @@ def as_chat(row: Struct) -> Struct:
 
 
 def _as_chat(row: Struct) -> Struct:
-    if isinstance(nodes := row.get("mapping"), Mapping):
-        return _with(row, _of_chatgpt(nodes, row.get("current_node")))
-    if isinstance(messages := row.get("chat_messages"), Sequence) and not isinstance(messages, str):
-        return _with(row, _of_claude(messages))
-    if isinstance(chat := row.get("chat"), Mapping):
-        return _with(row, _of_open_webui(chat))
-    if isinstance(tree := row.get("prompt"), Mapping) and "replies" in tree:
-        return _with({"lang": tree.get("lang")}, _of_tree(tree))
     messages = row.get("messages")
-    if isinstance(messages, list) and messages and isinstance(messages[0], Mapping):
-        if "versions" in messages[0]:
-            return _with(row, _of_lm_studio(messages))
-        if "isCreatedByUser" in messages[0]:
-            return _with(row, _of_librechat(messages))
-    return row
+    if _is_list_with(messages, "isCreatedByUser") and not messages[0].get("role"):
+        return _with(row, _of_librechat(messages))  # it can be read as another chat: `sender` is the name of a model
+    found = _found(row)
+    return row if found is None or _is_chat(row) else _with(*found)
+
+
+def _found(row: Struct) -> tuple[Struct, Iterator[Struct]] | None:
+    """What tells about the conversation, and its messages; None if nothing in the row has the shape of an export."""
+    if _is_tree(nodes := row.get("mapping")):
+        return row, _of_chatgpt(nodes, row.get("current_node"))
+    if _is_list_with(messages := row.get("chat_messages"), "sender"):
+        return row, _of_claude(messages)
+    told = row.get("chat")
+    if isinstance(told, Mapping) and (isinstance(told.get("history"), Mapping) or _is_list(told.get("messages"))):
+        return row, _of_open_webui(told)
+    if isinstance(tree := row.get("prompt"), Mapping) and "replies" in tree:
+        return {"lang": tree.get("lang")}, _of_tree(tree)
+    if _is_list_with(messages := row.get("messages"), "versions") and _is_list(messages[0]["versions"]):
+        return row, _of_lm_studio(messages)
+    return None
+
+
+def _is_tree(nodes: object) -> TypeGuard[Struct]:
+    """Whether it has nodes of ChatGPT. Where rows have columns, all nodes of other rows are null in it."""
+    found = [node for node in nodes.values() if node is not None] if isinstance(nodes, Mapping) else []
+    return bool(found) and all(isinstance(each, Mapping) and ("message" in each or "parent" in each) for each in found)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_list_with(value: object, name: str) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list of messages, of which the first one has a field of that name."""
+    return _is_list(value) and bool(value) and isinstance(value[0], Mapping) and value[0].get(name) is not None
+
+
+def _is_chat(row: Struct) -> bool:
+    try:
+        return bool(chat(row))
+    except (RowError, RecursionError):
+        return False
 
 
 def _with(row: Struct, messages: Iterable[Struct]) -> Struct:
@@ -152,15 +185,15 @@ def _of_claude(messages: Sequence[Struct]) -> Iterator[Struct]:
             yield {"role": message.get("sender"), "content": [*files, *content]}
 
 
-def _of_open_webui(chat: Struct) -> Iterator[Struct]:
-    history = chat.get("history")
+def _of_open_webui(told: Struct) -> Iterator[Struct]:
+    history = told.get("history")
     nodes = history.get("messages") if isinstance(history, Mapping) else None
     if isinstance(history, Mapping) and isinstance(nodes, Mapping) and nodes:
         messages = thread(nodes, history.get("currentId"))
     else:
-        messages = _threaded(chat.get("messages") or (), "chat.messages")
-    if chat.get("system"):
-        yield {"role": "system", "content": chat["system"]}
+        messages = _threaded(told.get("messages") or (), "chat.messages")
+    if told.get("system"):
+        yield {"role": "system", "content": told["system"]}
     for number, message in enumerate(messages):
         if message.get("files"):
             raise RowError("a file that the export does not hold", f"message {number}")
@@ -205,6 +238,8 @@ def _of_lm_studio(messages: Sequence[Struct]) -> Iterator[Struct]:
 
 def _of_tree(message: Struct) -> Iterator[Struct]:
     """The thread of the replies that were ranked best; of those without ranks, of the first that is answered."""
+    if not is_kept(message):
+        raise RowError("its first message was deleted or rejected")
     for _ in range(_MOST):
         yield {"role": message.get("role"), "content": message.get("text"), "lang": message.get("lang")}
         replies = [each for each in message.get("replies") or () if is_kept(each)]
@@ -216,12 +251,20 @@ def _of_tree(message: Struct) -> Iterator[Struct]:
 
 def is_kept(message: Struct) -> bool:
     """Whether a message of OpenAssistant was neither deleted nor rejected by those who looked at it."""
-    return not message.get("deleted") and message.get("review_result") is not False
+    return _word(message.get("deleted")) in _NOT_SET and _word(message.get("review_result")) not in _FALSE
 
 
 def _place(reply: Struct) -> tuple[float, bool]:
-    rank = reply.get("rank")
-    return (rank if isinstance(rank, int | float) else float("inf"), not reply.get("replies"))
+    rank = _word(reply.get("rank"))
+    try:
+        return (float("inf") if rank in _MISSING else float(rank), not reply.get("replies"))
+    except ValueError:
+        raise RowError("rank is no number", rank) from None
+
+
+def _word(value: object) -> str:
+    """A flag, a rank or an id as the tables of all formats have it: CSV has only text."""
+    return str(value).strip().casefold()
 
 
 def joined(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
@@ -241,7 +284,11 @@ def joined(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
 
 def _begins_a_tree(row: Struct, before: Struct) -> bool:
     tree = row.get("message_tree_id")
-    return row.get("parent_id") is None if tree is None else tree != before.get("message_tree_id")
+    return _is_root(row) if _word(tree) in _MISSING else tree != before.get("message_tree_id")
+
+
+def _is_root(row: Struct) -> bool:
+    return _word(row.get("parent_id")) in _MISSING
 
 
 def _trees(rows: Sequence[Row]) -> Iterator[Row | Rejected]:
@@ -254,7 +301,7 @@ def _trees(rows: Sequence[Row]) -> Iterator[Row | Rejected]:
             messages[row.values.get("message_id")] = dict(row.values) | {"replies": [], "row": row}
     for message in messages.values():
         row, parent = message.pop("row"), message.get("parent_id")
-        if parent is None:
+        if _is_root(message):
             roots.append(row._replace(values={"prompt": message}))
         elif parent in messages:
             messages[parent]["replies"].append(message)

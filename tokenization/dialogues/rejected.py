@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Literal
 
+from tokenization.dialogues.broad.scene_speech import SLOT
 from tokenization.dialogues.broad.value_splits import draw_value
 from tokenization.dialogues.values import REFUSALS, value_table
 from tokenization.dialogues.wording import PHRASEBOOKS
@@ -56,7 +57,10 @@ def wrong_answers(conversation: Conversation, probe: Probe) -> dict[Fault, str]:
 
 
 def _invented(conversation: Conversation, probe: Probe, rng: Random) -> str | None:
-    """A value of the question's kind that was not told, from the values of the conversation's split."""
+    """A value of the question's kind that was not told, from the values of the conversation's split. The values of a
+    scene have no kind: there is None."""
+    if probe.slot == SLOT:
+        return None
     language, split, kind = conversation.language, conversation.split, probe.slot.removeprefix(f"{BROAD}/")
     for _ in range(_DRAWS):
         if probe.generator == BROAD:

@@ -20,7 +20,7 @@ from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
 from tests.support.evaluation_data import ARCHITECTURE, make_tokenizer
 from tests.support.processes import SECONDS
-from tokenization.bpe.special_tokens import ANSWER, EOS, QUERY, TOOL_CALL, TOOL_RESULT
+from tokenization.bpe.special_tokens import ANSWER, EOS, QUERY, THINK, TOOL_CALL, TOOL_RESULT
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_interaction
 from tokenization.records import Interaction
@@ -195,6 +195,46 @@ def test_the_chat_shows_calls_and_results_in_lines_of_their_own(session, capsys)
     assert lines[:2] == ["rxt> [call: {oops]", "tool> error: the call is not JSON: Expecting property name "
                          "enclosed in double quotes"]  # fmt: skip
     assert last == "     (the model calls tools without end, so the turn ends here)"
+
+
+class Thinking(Scripted):
+    """A conversation with a model whose script holds ids; `...` in it is Ctrl-C."""
+
+    def stream(
+        self, model: ReactiveTransformer, memory: Tensor, query: Sequence[int], _most: int, **_
+    ) -> Iterator[int]:
+        self.queries.append(list(query))
+        for token in self.script.pop(0):
+            if token is ...:
+                raise KeyboardInterrupt
+            yield token
+
+
+def test_thoughts_before_a_call_are_closed_and_shown_once_also_if_they_are_interrupted(
+    model, tokenizer, monkeypatch, capsys
+):
+    think, call = [THINK, *tokenizer.encode("Add them.")], [TOOL_CALL, *tokenizer.encode(SUM)]
+    said = [ANSWER, *tokenizer.encode("174."), EOS]
+    thought, called = "rxt> (thinks: Add them.)\n     ", "[calculator: 128 + 46]\ntool> 174\n"
+    played_and_shown = [
+        ([[*think, ANSWER, *call, EOS], said], f"{thought}{called}rxt> 174.\n"),
+        ([[*think, *call, EOS], [*think, *said]], f"{thought}{called}{thought}174.\n"),
+        ([[*think, *call, *said], said], f"{thought}174.{called}rxt> 174.\n"),
+        ([[*think, ...]], f"{thought} …\n"),
+        ([[*think, ANSWER, *call[:4], ...]], f"{thought} …\n"),
+        ([[*think, ANSWER, *call, EOS], [*think, ...]], f"{thought}{called}{thought} …\n"),
+    ]
+    for script, shown in played_and_shown:
+        session = Thinking(model, tokenizer)
+        monkeypatch.setattr(chat_module, "stream", session.stream)
+        session.script = list(script)
+        chat_module._say(session, "?")
+        assert capsys.readouterr().out == shown
+        state = ConversationState.new(model)
+        for query, ids in zip(session.queries, script, strict=True):
+            state = state.written(model, query + [token for token in ids if token is not ...])
+        assert torch.equal(session.state.memory, state.memory) and session.state.turns == len(script)
+        session.tools.close()
 
 
 def test_the_user_sees_where_the_model_stops_reading_a_result(session, capsys):

@@ -1,6 +1,7 @@
 """Rejected answers of generated conversations are wrong, each in the way that it says."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,22 @@ def test_a_rejected_answer_is_wrong_and_as_its_fault_says(language, broad):
     assert {fault for fault, kind in found if kind == "recall"} == {"another", "invented", "refused"}
     assert found["stale", "update"] > 0
     assert broad or found["invented", "unknown"] > 0  # the right answer is a refusal
+
+
+@pytest.mark.parametrize("language", ["en", "pl"])
+def test_a_rejected_answer_to_a_question_about_a_scene_has_another_value_of_it_or_is_a_refusal(language):
+    found = Counter()
+    for index in range(120):
+        conversation = generate(replace(SPEC, broad=1.0, scenes=1.0), language, "train", 0, index)
+        rejected = with_rejected(conversation).rejected
+        for probe in conversation.probes:
+            answer = conversation.interactions[probe.turn].answer
+            for fault, text in wrong_answers(conversation, probe).items():
+                found[fault] += 1
+                assert text != answer and score(text, probe, language) != "correct"
+                assert fault == "refused" or any(value in text for value in probe.forbidden)
+            assert (rejected[probe.turn] is None) == (probe.kind == "unknown")
+    assert set(found) == {"another", "refused"} and min(found.values()) > 50, found
 
 
 def test_the_same_conversation_has_the_same_rejected_answers_and_only_to_questions():

@@ -94,6 +94,11 @@ def test_mistakes_are_named(before, after, message, tmp_path):
             "interactions={generated=0, documents=0}",
             "generated = 0, documents = 0, sources = []: there must be something",
         ),
+        (
+            "interactions={generated=0, documents=0, sources=[{name='a', kind='files', language='en', licence='CC0', "
+            "path='a', weight=0}]}",
+            "generated = 0, documents = 0, sources = those of weight 0 alone: there must be something",
+        ),
     ],
 )
 def test_plans_that_cannot_be_are_named(setting, message):

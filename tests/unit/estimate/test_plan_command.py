@@ -7,11 +7,14 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
+from jobs.configs.preferences import PreferenceShardsConfig
 from pipelines import cli
 from pipelines.code_digest import ROOT
 from pipelines.estimate.downloads import downloads
+from pipelines.estimate.stages import Conversations
 from pipelines.presets import PRESETS
 from rxt_model.estimate.gpus import GPUS
+from tokenization.conversations.data_set import ConversationSource
 from tokenization.packages.sizes import MEGABYTES
 from tokenization.packages.table import PACKAGES
 
@@ -137,3 +140,15 @@ def test_every_package_has_a_size():
 def test_data_sets_of_the_hub_are_counted():
     beta = downloads(PRESETS["beta"]())
     assert (beta.packages, beta.megabytes) == (0, 0) and beta.data_sets > 6
+
+
+def test_a_data_set_that_is_not_read_is_no_part_of_the_plan():
+    tiny = PRESETS["tiny"]()
+    about = {"name": "a", "kind": "hub", "path": "owner/name", "revision": "0" * 40, "language": "en", "licence": "CC0"}
+    for weight in (1, 0):
+        source = ConversationSource(**about, weight=weight)
+        told = tiny.conversations.model_copy(update={"sources": (source,), "longest": 99})
+        assert downloads(tiny.model_copy(update={"conversations": told})).data_sets == weight
+        assert (Conversations.of(told).most == 99) == bool(weight)
+        preferred = PreferenceShardsConfig(length=64, sources=(source,))
+        assert downloads(tiny.model_copy(update={"preferences": preferred})).data_sets == weight

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
 from pipelines import cli, session
-from pipelines.artifacts import ArtifactStore
+from pipelines.artifacts import NEXT_COMMAND, ArtifactStore, Attempt
+from pipelines.store_errors import LOOK_AT_DISK, AttemptClosed, StoreError
 from pipelines.upkeep.gc import find_garbage
 from tests.support.servers.unprivileged import as_owner, folder_of_nobody
 from tests.support.toy_graph import run, toy
@@ -103,8 +107,45 @@ def test_a_run_and_a_check_name_it_too(store):
     folder = closed(store, "last")
     shown = rxt("verify")
     assert shown.exit_code == 1 and f"DAMAGED {folder} cannot be read: Permission denied" in shown.stdout
+    assert shown.stdout.splitlines()[-1] == f"next: chmod -R u+rwX {folder}"
     for words in (["run"], ["logs", "last"], ["stage", "discard", "last", folder.name, "--yes"]):
         told = rxt(*words)
         assert told.exit_code == 2 and f"error: {folder} cannot be read: Permission denied" in told.stderr, words
         assert f"next: chmod -R u+rwX {folder}" in told.stderr
     folder.chmod(0o700)
+
+
+def fails(monkeypatch, filesystem, method, place, number):
+    """Let a method of a filesystem raise an error for every path with `place` in it."""
+    works = getattr(filesystem, method)
+
+    def read(self, path, *arguments, **options):
+        if place in path:
+            raise OSError(number, "it was refused")
+        return works(self, path, *arguments, **options)
+
+    monkeypatch.setattr(filesystem, method, read)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "out.txt"])
+def test_a_disk_that_fails_is_to_be_looked_at_and_nothing_is_discarded(store, monkeypatch, name):
+    (attempt,) = store.attempts("last")
+    fails(monkeypatch, LocalFileSystem, "open", f"{attempt.artifact_id}/{name}", errno.EIO)
+    shown = rxt("verify")
+    assert shown.exit_code == 1 and shown.stdout.splitlines()[-1] == f"next: {LOOK_AT_DISK}"
+    if name == "manifest.json":
+        reason = f"{store.uri(attempt)} cannot be read: it was refused"
+        assert f"DAMAGED {reason}" in shown.stdout
+        shown = rxt("status")
+        assert f"next: {LOOK_AT_DISK}   since last failed" in shown.stdout and "discard" not in shown.output
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])  # an expired token, and what the server does not explain
+def test_an_object_store_that_refuses_a_file_asks_for_credentials(monkeypatch, number):
+    store = ArtifactStore("memory://refusing")
+    attempt = Attempt("first", "0" * 12, 1)
+    store.write_json(attempt, "manifest.json", {})
+    fails(monkeypatch, MemoryFileSystem, "cat_file", attempt.artifact_id, number)
+    with pytest.raises(StoreError, match="^store memory:/.*refusing cannot be used: .*it was refused") as caught:
+        store.manifest(attempt)
+    assert caught.value.remedy == NEXT_COMMAND and not isinstance(caught.value, AttemptClosed)

@@ -1,6 +1,8 @@
 """Chats as programs export them, and trees of OpenAssistant: which thread is read, and what makes one useless."""
 
+import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +103,37 @@ def test_the_thread_of_an_export(program, tmp_path):
     assert list(found.interactions) == TURNS and found.language == "pl"
 
 
+MESSAGES = [
+    {"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD},
+    {"role": "user", "content": MORE}, {"role": "assistant", "content": AGAIN},
+]  # fmt: skip
+ORDINARY = [
+    {"messages": MESSAGES, "mapping": {"PERSON_1": "Bob"}},
+    {"messages": MESSAGES, "mapping": {}},
+    {"messages": MESSAGES, "mapping": CHATGPT},
+    {"messages": MESSAGES, "chat": {"id": 1}},
+    {"messages": MESSAGES, "chat": {"messages": []}},
+    {"messages": MESSAGES, "chat_messages": []},
+    {"messages": MESSAGES, "chat_messages": ["a"]},
+    {"messages": MESSAGES, "chat_messages": [{"sender": "human", "text": "b"}, {"sender": "assistant", "text": "c"}]},
+    {"messages": MESSAGES, "prompt": {"replies": 3}},
+    {"messages": [one | {"versions": 1} for one in MESSAGES]},
+    {"messages": [one | {"versions": ["a"]} for one in MESSAGES]},
+    {"messages": [one | {"isCreatedByUser": None} for one in MESSAGES]},
+]
+
+
+@pytest.mark.parametrize("row", ORDINARY)
+def test_a_chat_with_a_column_that_exports_have_is_read_as_before(row):
+    assert chat(as_chat(row)) == TURNS and detect([row]) == "chat"
+    column, value = (
+        next((name, value) for name, value in row.items() if name != "messages") if len(row) > 1 else ("", 0)
+    )
+    if column not in ("", "prompt"):
+        answered = {"prompt": ASKED, "completion": TOLD, column: value}
+        assert chat(as_chat(answered)) == TURNS[:1] and detect([answered]) == "chat"
+
+
 def test_thoughts_and_tools_of_exports():
     tree = nodes(
         ("1", None, "user", ASKED, {}),
@@ -143,6 +176,10 @@ IMAGE = {"content_type": "multimodal_text", "parts": [{"content_type": "image_as
         ({"chat": {"messages": [{"role": "user", "content": ASKED, "files": [{}]}]}}, "does not hold"),
         ({"chat": {"messages": [{"role": "user", "content": '<details type="tool_calls">'}]}}, "what a tool did"),
         ({"messages": [{"versions": [], "currentlySelected": 0}]}, "without a version"),
+        ({"prompt": said("prompter", ASKED, said("assistant", TOLD), deleted=True)}, "was deleted or rejected"),
+        ({"prompt": said("prompter", ASKED, said("assistant", TOLD), review_result=False)}, "was deleted or rejected"),
+        ({"prompt": said("prompter", ASKED, said("assistant", TOLD, rank="best"))}, "rank is no number"),
+        ({"mapping": {"PERSON_1": "Bob"}}, "no messages"),
     ],
 )
 def test_what_makes_an_export_useless(row, reason):
@@ -166,3 +203,24 @@ def test_messages_one_a_row_are_joined_to_trees_and_orphans_are_told():
         [Interaction("p", "x")],
         [Interaction("q", "z")],
     ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("falsehood", ["False", "false", "0", ""])
+def test_messages_of_a_table_of_text_are_joined_too(ending, falsehood, tmp_path):
+    def row(one, parent, role, text, rank="", deleted=falsehood, review="True"):
+        return [one, parent, "a", role, text, rank, deleted, review, "pl"]
+
+    names = "message_id parent_id message_tree_id role text rank deleted review_result lang".split()
+    rows = [row("1", "", "prompter", ASKED), row("2", "1", "assistant", "Gorsza.", "10.0"),
+            row("3", "1", "assistant", "Usunięta.", "0", "True"), row("4", "1", "assistant", "Zła.", "1", "1"),
+            row("5", "1", "assistant", "Odrzucona.", "1", review="False"), row("6", "1", "assistant", TOLD, "2.0"),
+            row("7", "6", "prompter", MORE, review=""), row("8", "7", "assistant", AGAIN)]  # fmt: skip
+    rows += [["9", "", "b", "prompter", "Usunięte.", "", "true", "", "pl"], ["10", "9", "b", *rows[7][3:]]]
+    with (tmp_path / f"messages.{ending}").open("w", newline="") as file:
+        csv.writer(file, delimiter="," if ending == "csv" else "\t").writerows([names, *rows])
+    source = ConversationSource(name="a", kind="files", language="en", licence="own", path=str(tmp_path))
+    source = replace(source, adapter="message_rows")
+    one, other = [found for partition in partitions_of(source) for found in read_conversations(partition)]
+    assert list(one.interactions) == TURNS and one.language == "pl"
+    assert isinstance(other, Rejected) and other.reason == "its first message was deleted or rejected"

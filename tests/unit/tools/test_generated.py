@@ -110,7 +110,17 @@ def test_a_result_is_read_and_a_call_is_learned():
     assert result.loss_mask == [n >= 2 + len(said) for n in range(len(result.input_ids))]
 
 
-def test_no_two_splits_share_a_sum():
+def test_no_two_splits_share_a_sum_of_a_call(told):
+    found: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for _, conversation in told:
+        for asked, _ in calls(conversation):
+            (call,) = read_calls(asked.tool_call)
+            found[conversation.split] |= {call.argument.replace(",", ".")} if call.name == "calculator" else set()
+    assert min(map(len, found.values())) > 100
+    assert not any(found[a] & found[b] for a, b in (("train", "test"), ("train", "validation"), ("validation", "test")))
+
+
+def test_a_drawn_sum_is_one_of_its_split():
     drawn = {split: {draw_sum("en", split, Random(n)).expression for n in range(300)} for split in SPLITS}
     assert not any(drawn[a] & drawn[b] for a, b in (("train", "test"), ("train", "validation"), ("validation", "test")))
     assert split_of_sum("2,5 + 1") == split_of_sum("2.5 + 1")

@@ -9,7 +9,7 @@ from random import Random
 
 from tokenization.dialogues.broad.book import Exchange
 from tokenization.dialogues.broad.material import material
-from tokenization.dialogues.tools.sums import Sum, draw_sum, sum_of_small_talk
+from tokenization.dialogues.tools.sums import Sum, draw_sum, split_of_sum, sum_of_small_talk
 from tokenization.hashing import stable_hash
 from tokenization.records import Conversation, Interaction, Language, Split
 from tokenization.tools.calculator import CalculatorError, calculate
@@ -41,9 +41,9 @@ TwoTurns = tuple[Interaction, Interaction]
 
 
 def with_calls(conversation: Conversation, share: float) -> Conversation:
-    """Return the conversation with calls. Every sum of its small talk becomes one, and after each turn another follows
-    with probability `share`. It depends on the arguments alone. Questions about facts stay the same, but for their
-    places and distances."""
+    """Return the conversation with calls. Every sum of its small talk becomes one, or gives way to another sum if it
+    belongs to another split. After each turn another call follows with probability `share`. It depends on the arguments
+    alone. Questions about facts stay the same, but for their places and distances."""
     language, split = conversation.language, conversation.split
     rng = Random(stable_hash(f"calls/{conversation.id}"))
     turns: list[Interaction] = []
@@ -51,6 +51,8 @@ def with_calls(conversation: Conversation, share: float) -> Conversation:
     for turn in conversation.interactions:
         places.append(len(turns))
         asked = sum_of_small_talk(turn)
+        if asked and split_of_sum(asked.expression) != split:
+            asked = draw_sum(language, split, rng)
         turns += calculation(asked, language, rng) if asked else (turn,)
         if rng.random() < share:
             turns += draw_call(language, split, rng)

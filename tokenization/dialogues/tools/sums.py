@@ -1,4 +1,5 @@
-"""Sums that a user asks for in words, and how they are written for the calculator. No two splits share a sum."""
+"""Sums that a user asks for in words, and how they are written for the calculator. No two splits share a sum
+of a call."""
 
 from __future__ import annotations
 
