@@ -203,8 +203,8 @@ def stream(
 
 
 def is_thinking(ids: Sequence[int], tokens: ControlTokens) -> bool:
-    """Say whether an answer began with [T] and has not come to its [A]."""
-    return ids[:1] == [tokens.think] and tokens.answer not in ids
+    """Say whether an answer began with [T] and has come neither to its [A] nor to a call."""
+    return ids[:1] == [tokens.think] and tokens.answer not in ids and tokens.tool_call not in ids
 
 
 def thinking_limit(max_tokens: int) -> int:

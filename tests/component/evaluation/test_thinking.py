@@ -15,11 +15,12 @@ from jobs.evaluation.speakers import ReactiveSpeaker
 from jobs.evaluation.value_tokens import value_places
 from pipelines.chat import ChatError, ChatSession, _listen, _turn
 from pipelines.thinking import Thoughts
-from rxt_model.generate import answer, thinking_limit
+from rxt_model.config import ControlTokens
+from rxt_model.generate import answer, is_thinking, thinking_limit
 from rxt_model.model import ReactiveTransformer
 from rxt_model.state import ConversationState
 from tests.support.evaluation_data import ARCHITECTURE, make_shards, make_tokenizer
-from tokenization.bpe.special_tokens import ANSWER, EOS, THINK
+from tokenization.bpe.special_tokens import ANSWER, EOS, THINK, TOOL_CALL
 from tokenization.conversations.template import encode_query
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.records import Interaction, Probe
@@ -114,6 +115,14 @@ def test_commands_come_from_standard_input_too(session, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"/fast\n{QUESTION}\n"))
     assert _listen(session) == 0
     assert session.asked[0]["mode"] == "fast" and "rxt> (thinks: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("said", "thinks"), [((), True), ((20, 21), True), ((20, ANSWER, 21), False), ((20, TOOL_CALL), False)]
+)
+def test_thoughts_end_at_an_answer_or_a_call(said, thinks):
+    assert is_thinking([THINK, *said], ControlTokens()) == thinks
+    assert not is_thinking([ANSWER, *said], ControlTokens())
 
 
 SPEC = DialogueSpec(turns=(7, 9), facts=(2, 3), joins=1.0, distract=0.0, update=0.0, unknown=0.0, thinking=0.5)
