@@ -44,6 +44,8 @@ def read_calls(text: str) -> list[ToolCall]:
     while rest or not calls:
         try:
             value, end = decoder.raw_decode(rest)
+        except CallError:
+            raise
         except RecursionError as error:
             raise CallError("the call is not JSON: nested too deeply") from error
         except ValueError as error:  # also of a number with more digits than Python reads

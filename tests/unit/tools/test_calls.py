@@ -37,6 +37,7 @@ def test_several_calls_stand_one_after_another():
         (GOOD + " done", "the call is not JSON: Expecting value"),
         ("[" * 100_000, "the call is not JSON: nested too deeply"),
         ('{"name": "calculator", "arguments": NaN}', "the call is not JSON: NaN"),
+        (f'{{"name": "calculator", "arguments": {"9" * 5000}}}', "the call is not JSON: a number is too long"),
         ("[]", "a call is an object with name and arguments"),
         ('"calculator"', "a call is an object with name and arguments"),
         ('{"name": "calculator"}', "a call is an object with name and arguments"),
