@@ -74,7 +74,7 @@ def _is_tree(nodes: object) -> TypeGuard[Struct]:
     return bool(found) and all(isinstance(each, Mapping) and ("message" in each or "parent" in each) for each in found)
 
 
-def _is_list(value: object) -> bool:
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
