@@ -30,7 +30,7 @@ from rxt_model.generate import Mode, stream, thinking_limit
 from rxt_model.model import ReactiveTransformer
 from rxt_model.size import parameters
 from rxt_model.state import ConversationState
-from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import INCOMPLETE, Tokenizer
 from tokenization.conversations.template import decode_answer, decode_call, encode_query
 from tokenization.dialogues.score import score
 from tokenization.dialogues.wording import example
@@ -50,7 +50,6 @@ Mów mi fakty krótkimi zdaniami i pytaj o nie później: odpowiadam z pamięci.
 /memory shows the words that I hold (pokazuje słowa, które pamiętam)   /help shows all commands (wszystkie polecenia)"""
 SHOWN = 30  # letters before the place where a long turn is cut
 SILENCE = "     (an empty turn: write a sentence, or /help. Nic nie napisano: napisz zdanie albo /help.)"
-INCOMPLETE = "\ufffd"
 
 
 class ChatError(StageError):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pipelines.guard.terminal import printable
 from rxt_model.generate import Mode, in_circles
 from tokenization.bpe.special_tokens import ANSWER, SPECIAL_TOKENS, THINK
-from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import INCOMPLETE, Tokenizer
 
 MODES: dict[str, tuple[Mode, str]] = {
     "/think": ("thinking", "from now on I think before I answer"),
@@ -17,7 +17,6 @@ MODES: dict[str, tuple[Mode, str]] = {
 }
 HELP = "/think /fast think before each answer, or answer at once; /auto lets the model choose, as at the start"
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
-INCOMPLETE = "\ufffd"
 
 
 class Thoughts:

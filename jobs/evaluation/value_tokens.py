@@ -17,11 +17,10 @@ from jobs.evaluation.recall import write
 from jobs.evaluation.speakers import Follower
 from jobs.stage.context import Rerun, StageError
 from tokenization.bpe.special_tokens import ANSWER, SPECIAL_TOKENS
-from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.bpe.tokenizer import INCOMPLETE, Tokenizer
 from tokenization.records import Probe
 
 PLACES = ("first", "second", "later")
-INCOMPLETE = "\ufffd"
 
 
 class ValueTokenError(ValueError):

@@ -25,6 +25,9 @@ from tokenization.files.storage import write
 
 SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + len(BYTE_ALPHABET)
 
+INCOMPLETE = "\ufffd"
+"""What `decode` gives for the bytes of a character that are not all there."""
+
 
 class TokenizerError(ValueError):
     """This project cannot use a tokenizer.json, or cannot train a tokenizer as requested."""
