@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipelines import cli
+from pipelines import cli, start
 from pipelines import submit as module
 from pipelines.cluster import Cluster, SubmitError
 from pipelines.guard.token import TokenError
@@ -27,20 +28,22 @@ from tests.support.servers import cluster
 TOKEN = "5f" * 32
 CLI = """
 import json, os, sys, time
-print("command", sys.argv[1:])
-print("environment", json.dumps(dict(os.environ)))
-print("here", sorted(os.listdir(".")))
-if "sleep" in sys.argv:
-    try:
-        print("sleeping", flush=True)
-        time.sleep(60)
-    except KeyboardInterrupt:
-        print("saved what it needs", flush=True)
-        sys.exit(130)
-if "RXT_JOB_CONFIG" in os.environ:
-    print("config", open(os.environ["RXT_JOB_CONFIG"]).read())
-print("zażółć gęślą jaźń")
-sys.exit(3)
+
+def main():
+    print("command", sys.argv[1:])
+    print("environment", json.dumps(dict(os.environ)))
+    print("here", sorted(os.listdir(".")))
+    if "sleep" in sys.argv:
+        try:
+            print("sleeping", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("saved what it needs", flush=True)
+            sys.exit(130)
+    if "RXT_JOB_CONFIG" in os.environ:
+        print("config", open(os.environ["RXT_JOB_CONFIG"]).read())
+    print("zażółć gęślą jaźń")
+    sys.exit(3)
 """
 
 
@@ -67,12 +70,13 @@ def workspace(short_folder):
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
-    """Make a repository whose command line is a few lines."""
+    """Make a repository whose command line is a few lines; `pipelines.start` is the real one."""
     root = tmp_path / "clone"
     for package in ("pipelines", "jobs", "tokenization", "rxt_model"):
         (root / package).mkdir(parents=True)
         (root / package / "__init__.py").touch()
     (root / "pipelines" / "cli.py").write_text(CLI)
+    shutil.copy(start.__file__, root / "pipelines" / "start.py")
     (root / "pyproject.toml").touch()
     (root / ".env").write_text("SECRET=1")
     monkeypatch.setattr(module, "ROOT", root)

@@ -13,6 +13,7 @@ import uuid
 from dataclasses import replace
 
 import pytest
+import s3fs
 
 from jobs.stage.context import Interrupted, StageError
 from pipelines import artifacts, processes
@@ -377,6 +378,7 @@ def test_two_colons_in_the_name_of_a_store_are_refused(tmp_path, url):
 
 def test_a_store_that_never_answers_is_an_error_and_no_endless_wait(monkeypatch):
     monkeypatch.setattr(artifacts, "ANSWER_SECONDS", 0.5)
+    s3fs.S3FileSystem.clear_instance_cache()  # else a client of another test, without these keys, may come back
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}.items():
             monkeypatch.setenv(name, value)
