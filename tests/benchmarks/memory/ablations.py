@@ -37,7 +37,7 @@ from tokenization.records import LANGUAGES
 from tokenization.shards.reader import ShardReader
 
 TRAINED = ("pretrain", "sft", "memory_pretrain", "smat")  # sections with a seed
-CONVERSATIONS = 250  # per language and test
+CONVERSATIONS = 100  # per language and test
 PLAN: dict[str, Any] = {"turns": (3, 8), "facts": (1, 4), "distract": 0.1, "update": 0.2, "unknown": 0.2}
 TESTS = {
     "template": DialogueSpec(**PLAN),
