@@ -6,6 +6,7 @@ This module imports no torch, because planning a run reads it.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
 
@@ -122,6 +123,9 @@ class MemoryConfig(Strict):
     `fragments`: how a conversation keeps what its slots do not hold (None: not at all). Weights and training are the
     same with and without.
     `thoughts` says whether what the model thought before an answer is written with it (`memory.thoughts`).
+    A selective write can be trained with fewer slots than it is used with, which costs less: `trained_slots` (None: all
+    of `slots`). Of two equally important tokens it keeps the newer one, if `ageing` is above 0: importance, a logit,
+    falls by that much with each interaction.
     """
 
     slots: int
@@ -135,8 +139,12 @@ class MemoryConfig(Strict):
     exclude_self: bool = False
     fragments: FragmentsConfig | None = None
     thoughts: bool = True
+    trained_slots: int | None = None
+    ageing: float = 0.0
 
-    left_out = frozenset({"fragments", "thoughts"})  # no field: it has no annotation; see files.record
+    left_out = frozenset(
+        {"fragments", "thoughts", "trained_slots", "ageing"}
+    )  # no field: it has no annotation; see files.record
 
     def __post_init__(self) -> None:
         require_types(self, "memory.")
@@ -145,6 +153,9 @@ class MemoryConfig(Strict):
         if WRITES.get(self.variant, Registered("")).selects:
             rule = f"must be below {WRITTEN_RMS / 2}, as the {self.variant} write knows unwritten slots by their size"
             require(self.init_std < WRITTEN_RMS / 2, "memory.init_std", self.init_std, rule)
+        rule = f"must be 1 to slots = {self.slots}"
+        require(0 < self.slots_in_training <= self.slots, "memory.trained_slots", self.trained_slots, rule)
+        require(0 <= self.ageing < math.inf, "memory.ageing", self.ageing, "must be finite and not negative")
         require(self.groups > 0, "memory.groups", self.groups, "must be positive")
         require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
         for option in OPTIONS:
@@ -154,6 +165,11 @@ class MemoryConfig(Strict):
             self._require_default("gate = 'none' has no gate", "activation", "gate_init")
         if self.attention is not None:
             require(self.attention.gate == "none", "memory.attention.gate", self.attention.gate, "must be none")
+
+    @property
+    def slots_in_training(self) -> int:
+        """The slots of a layer while the supervised memory stages train."""
+        return self.slots if self.trained_slots is None else self.trained_slots
 
     def _require_default(self, reason: str, *names: str) -> None:
         """Refuse an option that this write would ignore."""
@@ -237,6 +253,8 @@ class Architecture(Strict):
         require(not self.copying or WRITES[self.memory.variant].selects, "copying", self.copying, rule)
         rule = f"must be false with dim = {self.dim}: copying needs a width that 4 divides"
         require(not self.copying or self.dim % 4 == 0, "copying", self.copying, rule)
+        rule = "must be 0 without copying: the slots carry their age for a copying head"
+        require(self.memory.ageing == 0 or self.copying, "memory.ageing", self.memory.ageing, rule)
         rule = "must be null without copying: queries find fragments by the words that slots carry for a copying head"
         require(self.memory.fragments is None or self.copying, "memory.fragments", self.memory.fragments, rule)
         rule = "must be null with encoder_memory_attention: an interaction is encoded alone"

@@ -147,22 +147,23 @@ class ReactiveTransformer(TokenModel):
         if config.copy_start:
             start_copying(self.embedding, self.decoder)
 
-    def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return random slots N(0, init_std^2), [L, batch, S, d], in the dtype of the weights.
+    def initial_memory(self, batch: int, generator: torch.Generator | None = None, slots: int | None = None) -> Tensor:
+        """Return random slots N(0, init_std^2), [L, batch, S, w], in the dtype of the weights. S is `slots`, by default
+        that of the config.
 
         Equal slots would stay equal for ever.
         """
         c = self.config
-        shape = (c.stateful_layers, batch, c.memory.slots, c.slot_dim)
+        shape = (c.stateful_layers, batch, c.memory.slots if slots is None else slots, c.slot_dim)
         weight = self.embedding.weight
         device = weight.device if generator is None else generator.device
         return torch.randn(shape, generator=generator, device=device).to(weight) * c.memory.init_std
 
-    def initial_memories(self, generators: Sequence[torch.Generator]) -> Tensor:
+    def initial_memories(self, generators: Sequence[torch.Generator], slots: int | None = None) -> Tensor:
         """Return the random memory of conversations [L, B, S, w], each from a generator of its own."""
         if not generators:
-            return self.initial_memory(0)
-        return torch.cat([self.initial_memory(1, generator) for generator in generators], 1)
+            return self.initial_memory(0, slots=slots)
+        return torch.cat([self.initial_memory(1, generator, slots) for generator in generators], 1)
 
     def encode(
         self, ids: Tensor, mask: Tensor, documents: Tensor | None = None, memory: Tensor | None = None
@@ -192,11 +193,12 @@ class ReactiveTransformer(TokenModel):
     def write(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return STM_t from STM_{t-1} and the encoded data [L, B, T, w] of the interaction, with mask [B, T].
 
-        A row that is all padding keeps its memory. Raises ValueError for other shapes and for padding that does not
-        stand on the right.
+        A row that is all padding keeps its memory. A write that selects takes any number of slots. Raises ValueError
+        for other shapes and for padding that does not stand on the right.
         """
         projected = self.project(encoded, mask)
-        check_memory(memory, self.config, mask.shape[0], self.config.memory.slots)
+        slots = None if self.memory_attention.selects else self.config.memory.slots
+        check_memory(memory, self.config, mask.shape[0], slots)
         return self.memory_attention(memory, projected, mask)
 
     def project(self, encoded: Tensor, mask: Tensor) -> Tensor:

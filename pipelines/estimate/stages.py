@@ -20,6 +20,7 @@ from jobs.configs.training import (
     TrainingConfig,
 )
 from pipelines.config import PipelineConfig
+from rxt_model.config import MemoryConfig
 from rxt_model.estimate.work import Pass
 
 NOT_PLANNED = ("mrl", "dmpo", "evaluate")
@@ -83,15 +84,15 @@ def step_kinds(config: PipelineConfig, stage: StageConfig, gpus: int) -> list[St
             rows = _share(stage.batch_size, gpus)
             if stage.objective == "self-supervised":
                 return [StepKind(stage.steps, tuple(_writing(told, rows)))]
-            slots = _slots(config)
+            slots = _memory(config).slots_in_training
             passes = (*_reading(told, rows, slots), *_rehearsal(stage, gpus, text, slots))
             return [StepKind(stage.steps, passes)]
         case SmatConfig():
-            return list(_smat(stage, told, gpus, text, _slots(config)))
+            return list(_smat(stage, told, gpus, text, _memory(config).slots_in_training))
         case BaselineConfig():
             return list(_baseline(stage, told, gpus, text, single))
         case TrainingConfig():  # `lm`
-            rows, slots = _share(stage.batch_size, gpus), _slots(config)
+            rows, slots = _share(stage.batch_size, gpus), _memory(config).slots
             decoded = Pass("decoder", rows, text, reads=slots, memories=rows, scored=text)
             return [StepKind(stage.steps, (decoded,))]
     raise AssertionError(f"{type(stage).__name__} has no plan")
@@ -101,9 +102,9 @@ def _share(rows: int, gpus: int) -> int:
     return -(-rows // gpus)
 
 
-def _slots(config: PipelineConfig) -> int:
+def _memory(config: PipelineConfig) -> MemoryConfig:
     assert config.model, "a preset that trains has a model"
-    return config.model.memory.slots
+    return config.model.memory
 
 
 def _masked(probability: float, rows: int, length: int) -> Iterator[Pass]:

@@ -8,7 +8,7 @@ from jobs.configs.evaluation import ExportConfig
 from jobs.configs.training import BaselinePhase, OptimizerConfig, SmatPhase
 from pipelines.config import PipelineConfig
 from pipelines.presets.tiny import tiny
-from rxt_model.config import AttentionConfig, MemoryConfig
+from rxt_model.config import AttentionConfig
 
 
 def hour() -> PipelineConfig:
@@ -27,7 +27,6 @@ def hour() -> PipelineConfig:
         encoder_attention=replace(whole, gate="elementwise"),
         dense_dim=128,
         encoder_dim=256,
-        memory=MemoryConfig(slots=96, variant="selective"),
     )
     steady = OptimizerConfig(lr=2.5e-3, matrices="muon", warmup_steps=40, decay=0)
     falling = OptimizerConfig(lr=2.5e-3, matrices="muon", warmup_steps=20, decay=0.85)

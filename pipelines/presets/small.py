@@ -12,7 +12,7 @@ from pipelines.config import PipelineConfig
 from pipelines.presets.hour import hour
 from pipelines.presets.micro import POLISH, PROSE
 from pipelines.presets.shared import package
-from rxt_model.config import AttentionConfig, MemoryConfig, MoEConfig
+from rxt_model.config import AttentionConfig, MoEConfig
 
 TEXT = 256  # tokens of a row of text
 BATCH = 32  # conversations
@@ -41,7 +41,6 @@ def small() -> PipelineConfig:
         dense_dim=512,
         encoder_dim=512,
         moe=MoEConfig(experts=12, top_k=2, expert_dim=128, shared_experts=2, shared_dim=128),
-        memory=MemoryConfig(slots=128, variant="selective"),
     )
     text = BaselinePhase(steps=4_000, batch_size=64)
     asked = BaselinePhase(steps=1_500, batch_size=128)

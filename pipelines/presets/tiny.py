@@ -55,7 +55,7 @@ def tiny() -> PipelineConfig:
         dense_dim=96,
         encoder_dim=96,
         moe=MoEConfig(experts=8, top_k=2, expert_dim=24, shared_experts=2, shared_dim=24),
-        memory=MemoryConfig(slots=128, variant="selective"),
+        memory=MemoryConfig(slots=512, variant="selective", trained_slots=128, ageing=0.2),
         length=LENGTH,
         copy_start=True,
         encoder_neighbours=(1, 2, 3, -1),

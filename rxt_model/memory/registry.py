@@ -8,6 +8,7 @@ WRITTEN_RMS = 0.1  # a selective write treats a slot with a smaller root mean sq
 
 GATE = ("attention", "gate", "activation", "gate_init")
 MEAN = ("exclude_self",)
+SELECTION = ("trained_slots", "ageing")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ WRITES = {
     "gated": Registered("rxt_model.memory.gated:GatedWrite", (*GATE, *MEAN)),
     "grouped": Registered("rxt_model.memory.gated:GatedWrite", (*GATE, *MEAN, "groups")),
     "competitive": Registered("rxt_model.memory.competitive:CompetitiveWrite"),
-    "selective": Registered("rxt_model.memory.selective:SelectiveWrite", selects=True),
+    "selective": Registered("rxt_model.memory.selective:SelectiveWrite", SELECTION, selects=True),
 }
 
 OPTIONS = tuple(dict.fromkeys(option for write in WRITES.values() for option in write.options))

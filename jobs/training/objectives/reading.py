@@ -28,7 +28,7 @@ def reading_loss(
     conversations, turns, length = ids.shape
     real = ids != model.config.tokens.pad
     written, written_real = remembered(ids, real, model.config)
-    start = model.initial_memories(context.generators(batch, "memory"))
+    start = model.initial_memories(context.generators(batch, "memory"), model.config.memory.slots_in_training)
     read = start.repeat_interleave(turns, 1) if model.encoder.reads_memory else None  # nothing is written here
     states = (
         model.encode(written.flatten(0, 1), written_real.flatten(0, 1), memory=read)

@@ -51,7 +51,9 @@ class Rehearsal(Objective[ReactiveTransformer | StatelessDecoder]):
         model, ids, documents = self.model, text["input_ids"], text["documents"]
         real = documents >= 0
         if isinstance(model, ReactiveTransformer):
-            memory = model.initial_memories(context.generators(text, "text-memory"))
+            memory = model.initial_memories(
+                context.generators(text, "text-memory"), model.config.memory.slots_in_training
+            )
             output = model.decode(ids, memory, mask=real, documents=documents)
         else:
             output = model.decode(ids, mask=real, documents=documents)

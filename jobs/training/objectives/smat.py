@@ -63,7 +63,7 @@ class Smat(Objective[ReactiveTransformer]):
         rows = present.flatten().nonzero().squeeze(1)
         flat, flat_real = (part.flatten(0, 1)[rows] for part in remembered(ids, real, model.config))
 
-        start = model.initial_memories(context.generators(batch, "memory"))
+        start = model.initial_memories(context.generators(batch, "memory"), model.config.memory.slots_in_training)
         memories, states = unroll(model, ids, present, start, self.config.horizon)
         asked, asked_real = ids.flatten(0, 1)[decoded], real.flatten(0, 1)[decoded]
         supervised = loss_mask.flatten(0, 1)[decoded, 1:]

@@ -80,6 +80,28 @@ def test_writing_turn_by_turn_is_choosing_among_all_turns_at_once():
     assert memory_statistics(memory).effective_rank.min() > 2
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("ageing", [0.0, 2.0])
+def test_in_a_full_memory_importance_falls_with_age(ageing):
+    """Against a choice among all turns at once, from importance and age in fp64."""
+    selective = MemoryConfig(slots=SLOTS, variant="selective", ageing=ageing)
+    model = shaken(small_model(memory=selective, copying=True)).eval()
+    held, turns, age = model.initial_memory(1, torch.Generator().manual_seed(0)), [], []
+    for turn, length in enumerate([4, 2, 6, 3, 1, 5, 2]):
+        ids = torch.randint(11, 64, (1, length), generator=torch.Generator().manual_seed(turn))
+        turns.append(model.encode(ids, ids > 0))
+        held = model.write(held, turns[-1], ids > 0)
+        age += [6 - turn] * length
+    oldest = []
+    for layer, states, slots in zip(model.memory_attention.layers, torch.cat(turns, 2)[:, 0], held[:, 0], strict=True):
+        worth = layer.importance(states).double() - ageing * torch.tensor(age)
+        kept = worth.topk(SLOTS).indices.sort().values
+        assert torch.equal(slots[:, :-1], states[kept, :-1])
+        assert slots[:, -1].tolist() == [age[place] for place in kept]
+        oldest.append(slots[0, -1].item())
+    assert (max(oldest) < 4) == (ageing > 0)  # without ageing, tokens of the first turns stay
+
+
 def test_gradients_flow_to_what_was_kept_and_not_to_the_choice():
     model = small_model(memory=SELECTIVE)
     slots, tokens = states(9, 7, 5, 3, 1).requires_grad_(), states(4, 8, 2, 6).requires_grad_()
@@ -98,3 +120,24 @@ def test_a_start_that_looks_written_is_refused():
         MemoryConfig(slots=4, variant="selective", init_std=1.0)
     with pytest.raises(ConfigError, match="memory.gate_init = 1.0: must be 3.0, as the selective write does not take"):
         MemoryConfig(slots=4, variant="selective", gate_init=1.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({"trained_slots": 5}, "memory.trained_slots = 5: must be 1 to slots = 4"),
+        ({"trained_slots": 0}, "memory.trained_slots = 0: must be 1 to slots = 4"),
+        ({"ageing": -0.1}, "memory.ageing = -0.1: must be finite and not negative"),
+        ({"ageing": float("inf")}, "memory.ageing = inf: must be finite and not negative"),
+        ({"variant": "grouped", "trained_slots": 2}, "memory.trained_slots = 2: must be None, as the grouped write does"),
+        ({"variant": "competitive", "ageing": 0.1}, "memory.ageing = 0.1: must be 0.0, as the competitive write does"),
+    ],
+)  # fmt: skip
+def test_what_no_memory_can_do_is_refused(changed, shown):
+    with pytest.raises(ConfigError, match=shown):
+        MemoryConfig(**{"slots": 4, "variant": "selective"} | changed)
+
+
+def test_slots_that_carry_no_age_do_not_age():
+    with pytest.raises(ConfigError, match="memory.ageing = 0.1: must be 0 without copying"):
+        small_config(memory=MemoryConfig(slots=4, variant="selective", ageing=0.1))

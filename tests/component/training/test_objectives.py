@@ -17,6 +17,7 @@ from jobs.training.objectives.next_token import NextToken
 from jobs.training.objectives.rehearsal import Rehearsal
 from jobs.training.objectives.smat import Smat
 from rxt_model.baseline import StatelessDecoder
+from rxt_model.config import MemoryConfig
 from rxt_model.model import seeded
 from rxt_model.moe.layer import Routing
 from tests.support.training_toys import numbered, start_memory, toy_config, toy_model
@@ -77,6 +78,31 @@ def test_smat_tells_the_accuracy_of_every_turn():
     found = [metrics.pop(f"train/accuracy_turn_{turn}").tolist() for turn in range(1, 6)]
     assert found == [*expected, [0, 0]]  # the fifth is asked nowhere in this batch, and has its name all the same
     assert metrics["train/accuracy"].tolist() == np.sum(expected, 0).tolist()
+
+
+@pytest.mark.parametrize("reading_every", [0, 1])
+def test_fewer_slots_in_training_give_what_a_model_of_so_many_slots_gives(reading_every):
+    """To the bit, with rows of text beside the conversations, whether slots or raw states are read."""
+    phases = (SmatPhase(until=9, turns=5, train=("decoder",)),)
+    config = SmatConfig(
+        steps=9, batch_size=4, phases=phases, reading_every=reading_every, text_batch_size=2, text_weight=0.25
+    )
+    rows = [([12, 15, 3, 20, 21, 22, 3], [0, 3]), ([30, 31, 32, 33, 3], [0])]
+    text = numbered(text_batch([{"input_ids": ids, "document_starts": starts} for ids, starts in rows]))
+    found = []
+    for memory in (
+        MemoryConfig(slots=3, variant="selective"),
+        MemoryConfig(slots=8, variant="selective", trained_slots=3),
+        MemoryConfig(slots=8, variant="selective"),
+    ):
+        model = toy_model(memory=memory)
+        loss, _ = Rehearsal(Smat(model, config), config)(
+            beside(ragged_conversations(), text), StepContext(0, 9, seed=1)
+        )
+        loss.backward()
+        found.append((loss.item(), model.embedding.weight.grad))
+    assert found[0][0] == found[1][0] != found[2][0]
+    assert torch.equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("kind", ["reactive", "stateless"])
