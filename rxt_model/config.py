@@ -123,8 +123,8 @@ class MemoryConfig(Strict):
     `fragments`: how a conversation keeps what its slots do not hold (None: not at all). Weights and training are the
     same with and without.
     `thoughts` says whether what the model thought before an answer is written with it (`memory.thoughts`).
-    A selective write can be trained with fewer slots than it is used with, which costs less: `trained_slots` (None: all
-    of `slots`). Of two equally important tokens it keeps the newer one, if `ageing` is above 0: importance, a logit,
+    A selective write can be trained with fewer slots than it is used with, which costs less: `trained_slots` (0: all of
+    `slots`). Of two equally important tokens it keeps the newer one, if `ageing` is above 0: importance, a logit,
     falls by that much with each interaction.
     """
 
@@ -139,12 +139,11 @@ class MemoryConfig(Strict):
     exclude_self: bool = False
     fragments: FragmentsConfig | None = None
     thoughts: bool = True
-    trained_slots: int | None = None
+    trained_slots: int = 0
     ageing: float = 0.0
 
-    left_out = frozenset(
-        {"fragments", "thoughts", "trained_slots", "ageing"}
-    )  # no field: it has no annotation; see files.record
+    # no field: it has no annotation; see files.record
+    left_out = frozenset({"fragments", "thoughts", "trained_slots", "ageing"})
 
     def __post_init__(self) -> None:
         require_types(self, "memory.")
@@ -153,8 +152,8 @@ class MemoryConfig(Strict):
         if WRITES.get(self.variant, Registered("")).selects:
             rule = f"must be below {WRITTEN_RMS / 2}, as the {self.variant} write knows unwritten slots by their size"
             require(self.init_std < WRITTEN_RMS / 2, "memory.init_std", self.init_std, rule)
-        rule = f"must be 1 to slots = {self.slots}"
-        require(0 < self.slots_in_training <= self.slots, "memory.trained_slots", self.trained_slots, rule)
+        rule = f"must be 0 to slots = {self.slots}"
+        require(0 <= self.trained_slots <= self.slots, "memory.trained_slots", self.trained_slots, rule)
         require(0 <= self.ageing < math.inf, "memory.ageing", self.ageing, "must be finite and not negative")
         require(self.groups > 0, "memory.groups", self.groups, "must be positive")
         require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
@@ -169,7 +168,7 @@ class MemoryConfig(Strict):
     @property
     def slots_in_training(self) -> int:
         """The slots of a layer while the supervised memory stages train."""
-        return self.slots if self.trained_slots is None else self.trained_slots
+        return self.trained_slots or self.slots
 
     def _require_default(self, reason: str, *names: str) -> None:
         """Refuse an option that this write would ignore."""

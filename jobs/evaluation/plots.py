@@ -128,7 +128,8 @@ def forgetting(own: dict[str, Any]) -> Figure:
 
 
 def slots(examples: list[dict[str, Any]]) -> Figure:
-    """Draw, for each example, how much of every token of the answer was copied from which slot."""
+    """Draw, for each example, how much of every token of the answer was copied from which slot. Slots that were never
+    written are left out."""
     height = sum(len(example["tokens"]) for example in examples)
     figure = Figure(figsize=(13, 2.6 * len(examples) + 0.24 * height), layout="constrained")
     figure.suptitle("What the slots hold (below) and which of them an answer (left) was copied from", fontsize=12)
@@ -137,9 +138,10 @@ def slots(examples: list[dict[str, Any]]) -> Figure:
     )[:, 0]
     scale = Normalize(0, 100)
     for axes, example in zip(panels, examples, strict=True):
+        held = [place for place, word in enumerate(example["slots"]) if word]
         shares = 100 * np.array([[*token["slots"], token["interaction"]] for token in example["tokens"]])
-        axes.imshow(shares, norm=scale, cmap="Blues", aspect="auto")
-        words = [*(word.replace("$", r"\$") for word in example["slots"]), "own turn"]
+        axes.imshow(shares[:, [*held, -1]], norm=scale, cmap="Blues", aspect="auto")
+        words = [*(example["slots"][place].replace("$", r"\$") for place in held), "own turn"]
         axes.set_xticks(range(len(words)), words, rotation=90, fontsize=7)
         said = [token["text"].replace(" ", "\u2423").replace("$", r"\$") for token in example["tokens"]]
         axes.set_yticks(range(len(said)), said, fontsize=9)

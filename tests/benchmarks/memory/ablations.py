@@ -47,16 +47,24 @@ TESTS = {
     "distance 16": DialogueSpec(**PLAN | {"turns": (20, 22), "facts": (4, 4), "update": 0.0, "distances": (16,)}),
 }
 MODEL = "pretrain.model."
+BLENDED = (  # a write whose slots are no single tokens
+    f"{MODEL}copying=false",
+    f"{MODEL}memory.ageing=0",
+    f"{MODEL}memory.slots=128",
+    f"{MODEL}memory.trained_slots=0",
+    "smat.reading_every=0",
+)
 ROWS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
     "no neighbours in the encoder": (f"{MODEL}encoder_neighbours=[]",),
     "no neighbours in the decoder": (f"{MODEL}decoder_neighbours=[]",),
-    "no copying head": (f"{MODEL}copying=false",),
+    "no copying head": (f"{MODEL}copying=false", f"{MODEL}memory.ageing=0"),
     "no start that copies": (f"{MODEL}copy_start=false",),
-    "16 slots": (f"{MODEL}memory.slots=16",),
-    "64 slots": (f"{MODEL}memory.slots=64",),
-    "competitive write": (f"{MODEL}copying=false", f'{MODEL}memory.variant="competitive"', "smat.reading_every=0"),
-    "gated write (published)": (f"{MODEL}copying=false", f'{MODEL}memory.variant="gated"', "smat.reading_every=0"),
+    "no ageing": (f"{MODEL}memory.ageing=0",),
+    "64 slots": (f"{MODEL}memory.slots=64", f"{MODEL}memory.trained_slots=0"),
+    "128 slots": (f"{MODEL}memory.slots=128",),
+    "competitive write": (*BLENDED, f'{MODEL}memory.variant="competitive"'),
+    "gated write (published)": (*BLENDED, f'{MODEL}memory.variant="gated"'),
     "importance from the start": ("memory_pretrain.importance_from=0",),
     "no raw states in smat": ("smat.reading_every=0",),
     "horizon 2": ("smat.horizon=2",),

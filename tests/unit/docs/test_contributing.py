@@ -209,8 +209,10 @@ def test_the_example_memory_write_passes_the_tests_of_all_writes(copy):
 
 
 def test_the_model_with_the_example_memory_write_is_counted(copy):
-    command = block("rxt model show").splitlines()[0].split()
-    assert "memory attention" in copy.python("-m", "pipelines.cli", *command[1:])
+    settings, command, _ = block("set -- --set pretrain.model.memory.variant=window").replace("\\\n", "").splitlines()
+    assert command == 'rxt model show tiny "$@"'
+    counted = copy.python("-m", "pipelines.cli", *command.split()[1:-1], *settings.split()[2:])
+    assert "memory attention" in counted
 
 
 def test_recall_is_measured_on_three_seeds_of_every_training(copy):
