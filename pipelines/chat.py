@@ -49,6 +49,7 @@ Mów mi fakty krótkimi zdaniami i pytaj o nie później: odpowiadam z pamięci.
   My cat is called Luna.  ...  What is my cat called?        Mój kot to Luna.  ...  Jak nazywa się mój kot?
 /memory shows the words that I hold (pokazuje słowa, które pamiętam)   /help shows all commands (wszystkie polecenia)"""
 SHOWN = 30  # letters before the place where a long turn is cut
+FULL = "     (memory is full: from now on it cannot keep all that is said; `rxt chat --long` can)"
 SILENCE = "     (an empty turn: write a sentence, or /help. Nic nie napisano: napisz zdanie albo /help.)"
 
 
@@ -121,6 +122,13 @@ class ChatSession:
             self._turns.append(query + ids)
             self._state = self._writer.submit(before.written, self.model, query + ids)
 
+    def fills_up(self) -> bool:
+        """Whether no slot is free any more, and this is told for the first time. A memory whose slots have no names,
+        and one that is loaded for each message, never fill up."""
+        held = None if self._told_full or self.state.fragments is not None else self.model.slot_ids(self.state.memory)
+        self._told_full = self._told_full or (held is not None and bool((held >= 0).all()))
+        return self._told_full and held is not None
+
     def describe(self) -> str:
         """A table of the memory: one row per layer. A model that copies also says which words of each turn it holds."""
         state = self.state
@@ -128,15 +136,16 @@ class ChatSession:
         layers, _, slots, width = memory.shape
         norms, changes = _norms(memory), _norms(memory - before)
         store = state.fragments
+        held = self.model.slot_ids(memory)
+        used = "" if held is None else f"   {int((held >= 0).sum())} of them in use"
         rows = [
-            f"turns {state.turns}   layers {layers}   slots {slots} x {width}",
+            f"turns {state.turns}   layers {layers}   slots {slots} x {width}{used}",
             "layer     norm   changed by the last write",
         ]
         if store is not None:
             rows.insert(1, f"all turns are kept, {store.nbytes / 2**20:.1f} MiB; slots are loaded for each message")
         for layer, (norm, change) in enumerate(zip(norms, changes, strict=True)):
             rows.append(f"{layer:5d} {norm:8.2f}   {change:8.2f}  {change / norm if norm else math.nan:5.0%}")
-        held = self.model.slot_ids(memory)
         if held is not None:
             words, others = held_words(self.tokenizer, held[0].tolist(), self._turns)
             rows.append("words that it holds (…: a part of a word that it does not hold)")
@@ -151,6 +160,7 @@ class ChatSession:
 
     def _become(self, state: ConversationState) -> None:
         self._before = state
+        self._told_full = False
         self._turns: list[list[int]] = []  # what was written since, for the eyes of the user alone
         self._state: Future[ConversationState] = Future()
         self._state.set_result(state)
@@ -282,6 +292,8 @@ def _say(session: ChatSession, prompt: str) -> str:
     """Streams one turn to the terminal: the answer, and before it calls of tools. Ctrl-C ends the turn, not the
     conversation."""
     _tell_if_cut(session, prompt)
+    if session.fills_up():
+        print(FULL)
     print("rxt> ", end="", flush=True)
     events = converse(session, prompt, session.tools)
     said = []

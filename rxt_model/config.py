@@ -123,9 +123,9 @@ class MemoryConfig(Strict):
     `fragments`: how a conversation keeps what its slots do not hold (None: not at all). Weights and training are the
     same with and without.
     `thoughts` says whether what the model thought before an answer is written with it (`memory.thoughts`).
-    A selective write can be trained with fewer slots than it is used with, which costs less: `trained_slots` (0: all of
-    `slots`). Of two equally important tokens it keeps the newer one, if `ageing` is above 0: importance, a logit,
-    falls by that much with each interaction.
+    A selective write can be trained with fewer slots than it is used with, which costs less: `memory-pretrain` and
+    `smat` use at most `trained_slots` (0: all of `slots`). `ageing` is what the importance of a token, a logit, loses
+    with each later interaction.
     """
 
     slots: int
@@ -152,8 +152,7 @@ class MemoryConfig(Strict):
         if WRITES.get(self.variant, Registered("")).selects:
             rule = f"must be below {WRITTEN_RMS / 2}, as the {self.variant} write knows unwritten slots by their size"
             require(self.init_std < WRITTEN_RMS / 2, "memory.init_std", self.init_std, rule)
-        rule = f"must be 0 to slots = {self.slots}"
-        require(0 <= self.trained_slots <= self.slots, "memory.trained_slots", self.trained_slots, rule)
+        require(self.trained_slots >= 0, "memory.trained_slots", self.trained_slots, "must not be negative")
         require(0 <= self.ageing < math.inf, "memory.ageing", self.ageing, "must be finite and not negative")
         require(self.groups > 0, "memory.groups", self.groups, "must be positive")
         require(self.variant in WRITES, "memory.variant", self.variant, f"must be one of {', '.join(WRITES)}")
@@ -167,8 +166,8 @@ class MemoryConfig(Strict):
 
     @property
     def slots_in_training(self) -> int:
-        """The slots of a layer while the supervised memory stages train."""
-        return self.trained_slots or self.slots
+        """The slots of a layer in `memory-pretrain` and `smat`."""
+        return min(self.trained_slots or self.slots, self.slots)
 
     def _require_default(self, reason: str, *names: str) -> None:
         """Refuse an option that this write would ignore."""

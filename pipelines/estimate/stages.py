@@ -83,7 +83,7 @@ def step_kinds(config: PipelineConfig, stage: StageConfig, gpus: int) -> list[St
         case MemoryPretrainConfig():
             rows = _share(stage.batch_size, gpus)
             if stage.objective == "self-supervised":
-                return [StepKind(stage.steps, tuple(_writing(told, rows)))]
+                return [StepKind(stage.steps, tuple(_writing(told, rows, _memory(config).slots)))]
             slots = _memory(config).slots_in_training
             passes = (*_reading(told, rows, slots), *_rehearsal(stage, gpus, text, slots))
             return [StepKind(stage.steps, passes)]
@@ -127,11 +127,11 @@ def _reading(told: Conversations, rows: int, slots: int) -> Iterator[Pass]:
     yield Pass("decoder", turns, told.length, reads=held, memories=rows, scored=told.length, share=share)
 
 
-def _writing(told: Conversations, rows: int) -> Iterator[Pass]:
+def _writing(told: Conversations, rows: int, slots: int) -> Iterator[Pass]:
     """Encode all turns without gradient, and write them one after the other."""
     share = told.mean / told.most
     yield Pass("encoder", rows * told.most, told.length, calls=told.most, trained=False, share=share)
-    yield Pass("write", rows * told.most, told.length, calls=2 * told.most - 1, share=share)
+    yield Pass("write", rows * told.most, told.length, reads=slots, calls=2 * told.most - 1, share=share)
 
 
 def _smat(stage: SmatConfig, told: Conversations, gpus: int, text: int, slots: int) -> Iterator[StepKind]:
@@ -154,7 +154,7 @@ def _remembering(told: Conversations, rows: int, slots: int, horizon: int | None
         min(turn, horizon or turn) if horizon and horizon < told.most - 1 else 1 for turn in range(1, told.most)
     )
     yield Pass("encoder", turns, told.length, share=share)
-    yield Pass("write", rows * writes, told.length, calls=writes, share=share)
+    yield Pass("write", rows * writes, told.length, reads=slots, calls=writes, share=share)
     yield Pass("decoder", turns, told.length, reads=slots, memories=turns, scored=told.length, share=share)
 
 

@@ -147,7 +147,7 @@ def _memory(config: ModelConfig, one: Pass, width: int) -> int:
     if one.part == "encoder":
         return 2 * layers * one.tokens * config.slot_dim * width
     if one.part == "write":
-        return layers * one.sequences * _written(config, one.length) * width
+        return layers * one.sequences * _written(config, one.length, one.reads) * width
     if one.part == "decoder" and one.reads:
         keys_values = 2 * config.cross_attention.kv_heads * config.head_dim
         driving = 0 if config.delta is None else 5 * config.delta.heads * config.head_dim * SINGLE
@@ -157,8 +157,8 @@ def _memory(config: ModelConfig, one: Pass, width: int) -> int:
 
 
 @cache
-def _written(config: ModelConfig, length: int) -> int:
-    """Count the values that one layer keeps of writing an interaction, as the write itself says."""
+def _written(config: ModelConfig, length: int, slots: int) -> int:
+    """Count the values that one layer keeps of writing an interaction to so many slots, as the write itself says."""
     with torch.device("meta"):
         write = write_class(config.memory.variant)(config)
-    return write.kept(length, config.memory.slots)
+    return write.kept(length, slots)

@@ -99,7 +99,7 @@ def _flops(model: ReactiveTransformer | StatelessDecoder, one: Pass) -> tuple[Fl
         return Flops(2 * one.sequences * one.scored * weights(model.mlm_head), 0), 0.0
     if one.part == "write":
         assert isinstance(model, ReactiveTransformer), "only this model has a memory"
-        found = model.memory_attention.flops(one.length, model.config.memory.slots)
+        found = model.memory_attention.flops(one.length, one.reads)
         return _times(one.sequences, found), 0.0
     if one.part == "encoder":
         assert isinstance(model, ReactiveTransformer), "only this model has an encoder"

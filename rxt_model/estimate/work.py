@@ -13,9 +13,9 @@ class Pass:
     """One part of a model runs over `sequences` sequences of `length` tokens, on one GPU.
 
     A decoder pass reads `memories` memories of `reads` rows each; with 0 rows it reads none. `scored` tokens of a
-    sequence have a loss on logits over the vocabulary. A write updates the slots of as many conversations as it has
-    sequences. They are processed in `calls` calls, one after the other. `trained` says whether a backward pass follows.
-    `share` is the share of all this that the mean step has.
+    sequence have a loss on logits over the vocabulary. A write updates `reads` slots of as many conversations as it
+    has sequences. They are processed in `calls` calls, one after the other. `trained` says whether a backward pass
+    follows. `share` is the share of all this that the mean step has.
     """
 
     part: ModelPart

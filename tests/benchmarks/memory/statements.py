@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from statistics import mean
 
+from jobs.evaluation.rates import wilson
 from tests.benchmarks.result_lines import (
     Line,
     interval,
@@ -131,6 +132,40 @@ def recall_by_seed() -> str:
     )
 
 
+RECIPE = {  # what the recipe is asked, and its target
+    "template": ("in template, 1 to 4 facts", 0.99),
+    "eight facts": ("in template, eight facts", 0.95),
+    "distance 16": ("in template, four facts, asked 16 interactions later", 0.95),
+    "plain": ("held out, told plainly", 0.8),
+    "broad": ("held out, told in any words", 0.8),
+}
+
+
+@statement
+def recall_targets() -> str:
+    whole = [line for line in lines("ablations") if line["row"] == "the recipe"
+             and all(change.startswith("execution.") for change in line["changes"])]  # fmt: skip
+    found = list({line["seed"]: line for line in sorted(whole, key=lambda line: line["seed"])}.values())
+    rows = []
+    for name, (shown, target) in RECIPE.items():
+        cells = [line["told"][name] for line in found]
+        met = verdict(min(cell["accuracy"] for cell in cells) >= target)
+        n = span((cell["n"] for cell in cells), ",.0f")
+        rows.append((shown, *(percent(cell["accuracy"], 1) for cell in cells), n, f"{percent(target)}: {met}"))
+    refused = [line["never_told"]["template"] for line in found]
+    met = verdict(min(cell["accuracy"] for cell in refused) >= 0.95)
+    n = span((cell["n"] for cell in refused), ",.0f")
+    rows.append(
+        ("never told, refused (in template)", *(percent(cell["accuracy"], 1) for cell in refused), n, f"95 %: {met}")
+    )
+    text = [line["perplexity"] for line in found]
+    met = verdict(max(max(one.values()) for one in text) < 110)
+    shown = [f"{one['en']:.0f} / {one['pl']:.0f}" for one in text]
+    rows.append(("perplexity of held-out text, English / Polish", *shown, "-", f"under 110: {met}"))
+    header = ("free-running, first attempts", *(f"seed {line['seed']}" for line in found), "n", "target")
+    return f"The targets of `tiny` {source('ablations', *found)}:\n\n" + table(header, rows)
+
+
 def seeds(trained: list[Line]) -> str:
     return f"seed{'s' if len(trained) > 1 else ''} {listed(str(line['training_seed']) for line in trained)}"
 
@@ -251,6 +286,30 @@ def long_memory() -> str:
         f"{source('long_memory', *found.values())}. The target, to hold them all, is "
         f"{verdict(own['accuracy'] == 1)}:\n\n"
         + table(("interactions", "facts told, at least", "memory", "recall", "95 %", "n"), rows)
+    )
+
+
+@statement
+def long_memory_by_distance() -> str:
+    told = 128
+    rows, used = [], []
+    for first, last in ((1, 7), (8, 15), (16, 31), (32, told)):
+        cells = []
+        for memory in ("slots", "fragments"):
+            kind = {"interactions": told, "memory": memory, "arm": "rxt"}
+            run = newest("long_memory", **kind, by="all")
+            kind |= {"by": "distance", **{key: run[key] for key in ("time", "commit", "artifact")}}
+            octaves = [line for line in lines("long_memory") if line.items() >= kind.items()
+                       and first <= int(line["group"].split("-")[0]) <= last]  # fmt: skip
+            correct, n = (sum(line[name] for line in octaves) for name in ("correct", "n"))
+            low, high = wilson(correct, n)
+            cells += [percent(correct / n, 1), f"{100 * low:.1f} to {100 * high:.1f}"]
+            used += octaves
+        rows.append((f"{first} to {last}", *cells, str(n)))
+    header = ("told so many interactions ago", "slots alone", "95 %", "loaded from fragments", "95 %", "n")
+    return (
+        f"The same by how long ago a fact was told, after {told} interactions "
+        f"{source('long_memory', *used)}:\n\n" + table(header, rows)
     )
 
 

@@ -125,7 +125,7 @@ def test_a_memory_write(variant, slots):
     model, (ids, mask) = seeded(lambda: ReactiveTransformer(c), 0), inputs(c)
     encoded = model.encode(ids, mask).detach().requires_grad_()
     memory = model.initial_memory(ROWS).clone().requires_grad_()
-    planned = activation_bytes(c, [Pass("write", ROWS, LENGTH)], SINGLE, recompute=False)
+    planned = activation_bytes(c, [Pass("write", ROWS, LENGTH, reads=c.memory.slots)], SINGLE, recompute=False)
     found = saved_bytes(model, lambda: model.write(memory, encoded, mask), encoded)
     assert planned.memory == pytest.approx(found, rel=CLOSE), f"`kept` of {variant} is not what autograd saves"
 

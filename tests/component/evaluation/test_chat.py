@@ -192,6 +192,24 @@ def test_a_long_conversation_keeps_all_turns_in_slots_that_stay_as_many(tokenize
     assert "".join(long.answer(PROMPTS[1])) == decode_answer(tokenizer, texts)
 
 
+def test_a_memory_that_is_full_says_so_once(tokenizer, tmp_path, capsys):
+    torch.manual_seed(0)
+    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective", ageing=0.1))
+    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
+    save_pretrained(model, tmp_path / "rxt" / "model")
+    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    sources = [recorded(name, "0-1", str(tmp_path / name)) for name in ("rxt", "tokenizer")]
+    turns = ["/fast", *[PROMPTS[0], "/memory"] * 5]
+    assert chat(*sources, "", prompts=[*turns, "/reset", *turns]) == 0
+    out = capsys.readouterr().out
+    for part in out.split("a fresh memory"):
+        used = [int(n) for n in re.findall(r"slots 64 x \d+   (\d+) of them in use", part)]
+        assert 0 < used[0] < 64 and used[-1] == 64 and used == sorted(used)
+        before, told, after = part.partition("     (memory is full: from now on it cannot keep all")
+        assert told and "memory is full" not in after
+        assert before.count("of them in use") == used.index(64) + 1  # in the turn after the one that filled it
+
+
 def test_a_model_that_cannot_keep_all_turns_says_why(sources):
     with pytest.raises(ChatError, match="rxt/model: this model cannot keep all turns: memory.fragments = .* copying"):
         open_chat(sources["rxt"], sources["tokenizer"], long=True)

@@ -21,8 +21,8 @@ SLOTS, SIZE = 24, 6
 BEGIN, QUERY, ANSWER, END = 2, 5, 6, 3
 
 
-def memory(size=SIZE, loaded=2, recent=1, slots=SLOTS):
-    return MemoryConfig(slots=slots, variant="selective", fragments=FragmentsConfig(size, loaded, recent))
+def memory(size=SIZE, loaded=2, recent=1, slots=SLOTS, ageing=0.0):
+    return MemoryConfig(slots, "selective", fragments=FragmentsConfig(size, loaded, recent), ageing=ageing)
 
 
 def model_with(**settings) -> ReactiveTransformer:
@@ -67,10 +67,10 @@ def test_a_conversation_of_no_more_interactions_than_are_loaded_has_plain_memory
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("slots", [10, SLOTS])
-def test_the_slots_hold_what_they_would_hold_if_only_the_chosen_interactions_had_been_told(slots):
+@pytest.mark.parametrize(("slots", "ageing"), [(10, 0.0), (10, 1.0), (SLOTS, 0.0)])
+def test_the_slots_hold_what_they_would_hold_if_only_the_chosen_interactions_had_been_told(slots, ageing):
     """With ages: the newest is 0 old, and the one before it 1, however long ago it was told."""
-    model = model_with(size=16, slots=slots)
+    model = model_with(size=16, slots=slots, ageing=ageing)
     state, query = told(model, 9), [BEGIN, QUERY, *interaction(2)[2:6]]
     assert state.fragments is not None
     chosen = state.fragments.chosen(model, query)

@@ -125,8 +125,7 @@ def test_a_start_that_looks_written_is_refused():
 @pytest.mark.parametrize(
     ("changed", "shown"),
     [
-        ({"trained_slots": 5}, "memory.trained_slots = 5: must be 0 to slots = 4"),
-        ({"trained_slots": -1}, "memory.trained_slots = -1: must be 0 to slots = 4"),
+        ({"trained_slots": -1}, "memory.trained_slots = -1: must not be negative"),
         ({"ageing": -0.1}, "memory.ageing = -0.1: must be finite and not negative"),
         ({"ageing": float("inf")}, "memory.ageing = inf: must be finite and not negative"),
         ({"variant": "grouped", "trained_slots": 2}, "memory.trained_slots = 2: must be 0, as the grouped"),
@@ -141,3 +140,16 @@ def test_what_no_memory_can_do_is_refused(changed, shown):
 def test_slots_that_carry_no_age_do_not_age():
     with pytest.raises(ConfigError, match="memory.ageing = 0.1: must be 0 without copying"):
         small_config(memory=MemoryConfig(slots=4, variant="selective", ageing=0.1))
+
+
+def test_a_selective_write_takes_any_number_of_slots_and_others_their_own():
+    ids = torch.tensor([[11, 12, 13]])
+    for memory, takes in ((SELECTIVE, True), (MemoryConfig(slots=SLOTS), False)):
+        model = small_model(memory=memory)
+        few = model.initial_memory(1, slots=2)
+        if takes:
+            assert model.write(few, model.encode(ids, ids > 0), ids > 0).shape == few.shape
+        else:
+            with pytest.raises(ValueError, match=r"must be \(2, 1, 5, 32\)"):
+                model.write(few, model.encode(ids, ids > 0), ids > 0)
+    assert [MemoryConfig(4, "selective", trained_slots=n).slots_in_training for n in (0, 3, 9)] == [4, 3, 4]

@@ -11,7 +11,7 @@ from jobs.configs.preferences import PreferenceShardsConfig
 from pipelines import cli
 from pipelines.code_digest import ROOT
 from pipelines.estimate.downloads import downloads
-from pipelines.estimate.stages import Conversations
+from pipelines.estimate.stages import Conversations, step_kinds
 from pipelines.presets import PRESETS
 from rxt_model.estimate.gpus import GPUS
 from tokenization.conversations.data_set import ConversationSource
@@ -152,3 +152,14 @@ def test_a_data_set_that_is_not_read_is_no_part_of_the_plan():
         assert (Conversations.of(told).most == 99) == bool(weight)
         preferred = PreferenceShardsConfig(length=64, sources=(source,))
         assert downloads(tiny.model_copy(update={"preferences": preferred})).data_sets == weight
+
+
+def test_the_memory_stages_read_and_write_the_slots_that_they_train_with():
+    """Not those that the model has later. Raw states are read beside them."""
+    config = PRESETS["tiny"]()
+    trained, told = config.pretrain.model.memory.trained_slots, Conversations.of(config.conversations)
+    found = [one for stage in (config.memory_pretrain, config.smat) for kind in step_kinds(config, stage, 1)
+             for one in kind.passes if one.part in ("write", "decoder")]  # fmt: skip
+    assert 0 < trained < config.pretrain.model.memory.slots
+    assert {one.reads for one in found} == {trained, trained + told.most * told.length}
+    assert any(one.part == "write" for one in found)

@@ -68,8 +68,11 @@ def test_a_field_that_came_later_counts_once_it_is_set():
     assert plain(Newer(), whole=False) == plain(Older()) == {"share": 0.5}
     assert plain(Newer()) == {"share": 0.5, "later": 0.0}
     assert plain(Newer(later=0.1), whole=False) == {"share": 0.5, "later": 0.1}
-    # of the commit before `tools`, `thinking`, `delta`, `memory.fragments` and `memory.thoughts`
-    shards, pretrain = (plain(getattr(PRESETS["tiny"](), name), whole=False) for name in ("conversations", "pretrain"))
+    # of the commit before `tools`, `thinking`, `delta` and the later keys of `memory`, with the memory of that commit
+    tiny = PRESETS["tiny"]()
+    memory = replace(tiny.pretrain.model.memory, slots=128, trained_slots=0, ageing=0.0)
+    older = tiny.pretrain.model_copy(update={"model": replace(tiny.pretrain.model, memory=memory)})
+    shards, pretrain = (plain(section, whole=False) for section in (tiny.conversations, older))
     assert fingerprint(shards) == "77cabc36fe6b78664d68220b62e385128c6f16e93e01dc2c93815db6aae47e2a"
     assert fingerprint(pretrain) == "15df067839ff02d439463c103ae0f7a6195dc3b92a9c7c39dbb84779ec6fcd6a"
 
