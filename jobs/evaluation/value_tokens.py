@@ -1,6 +1,7 @@
 """Compare the tokens of told values with what a model expects at their places, given the right answer before them.
 
-The first token of a value shows whether the model finds the right fact, later ones whether it copies the value.
+The first token of a value shows whether the model finds the right fact, if no quoted word of the fact stands before it.
+Later ones show whether it copies the value.
 """
 
 from __future__ import annotations
