@@ -89,8 +89,8 @@ def write_report(evaluation: dict[str, Any]) -> str:
             _tokens(memory["value_tokens"]),
             "",
             "Here memory has the reference answers of earlier turns, which can repeat a value.\n"
-            "Where an answer quotes what was told, the words of the quote before the value are given, too. So the first\n"
-            "token shows whether the fact is found only in answers that begin with the value.",
+            "Where an answer quotes what was told, the words of the quote before the value are given, too.\n"
+            "So the first token shows whether the fact is found only in answers that begin with the value.",
             "",
             *_forgetting(arms["rxt"]),
             *write_examples(memory["examples"]),

@@ -66,7 +66,11 @@ def recall() -> str:
 
 @statement
 def recall_headline() -> str:
-    own = {name: answers("generator", name) for name in ("template", "broad")}
+    own = {
+        name: of_seeds("recall", by="generator", group=name, arm="rxt", writes="free-running")
+        for name in ("template", "broad")
+    }
+    shares = {name: span((100 * line["accuracy"] for line in found), ".0f") for name, found in own.items()}
     zeroed, rival, nearest = (
         " and ".join(percent(answers("generator", name, arm, writes)["accuracy"]) for name in own)
         for arm, writes in (
@@ -75,15 +79,15 @@ def recall_headline() -> str:
             ("nearest_turn", "user turns"),
         )
     )
+    first = own["template"][0]
     return (
-        f"The model of `make demo`, trained by the code of `{own['template']['artifact_commit'][:7]}`, is asked for "
-        f"values that no training conversation tells. In sentences that it has seen it answers "
-        f"{percent(own['template']['accuracy'])} of {own['template']['n']} questions right from its memory "
-        f"(95 % interval {interval(own['template'])}); in new sentences, about other things, "
-        f"{percent(own['broad']['accuracy'])} of {own['broad']['n']} ({interval(own['broad'])}). When that memory is "
-        f"emptied, it answers {zeroed}. A stateless model of the same active size, which reads the whole conversation "
-        f"again, answers {rival}. A program without a model, which keeps all sentences and quotes the one that shares "
-        f"most words with the question, answers {nearest} {source('recall', own['template'])}."
+        f"The model of `make demo`, trained by the code of `{first['artifact_commit'][:7]}` with "
+        f"{seeds(own['broad'])}, is asked for values that no training conversation tells. In sentences that it has "
+        f"seen it answers {shares['template']} % of {first['n']} questions right from its memory; in new sentences, "
+        f"about other things, {shares['broad']} % of {own['broad'][0]['n']}. When that memory is emptied, it answers "
+        f"{zeroed}. A stateless model of the same active size, which reads the whole conversation again, answers "
+        f"{rival} (one seed). A program without a model, which keeps all sentences and quotes the one that shares most "
+        f"words with the question, answers {nearest} {source('recall', *own['template'])}."
     )
 
 
