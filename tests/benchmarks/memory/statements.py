@@ -143,6 +143,7 @@ RECIPE = {  # what the recipe is asked, and its target
     "plain": ("held out, told plainly", 0.8),
     "broad": ("held out, told in any words", 0.8),
 }
+REFUSED = 0.95  # the target of questions about what was never told
 
 
 @statement
@@ -151,17 +152,13 @@ def recall_targets() -> str:
              and all(change.startswith("execution.") for change in line["changes"])]  # fmt: skip
     found = list({line["seed"]: line for line in sorted(whole, key=lambda line: line["seed"])}.values())
     rows = []
-    for name, (shown, target) in RECIPE.items():
-        cells = [line["told"][name] for line in found]
+    asked = [("told", name, shown, target) for name, (shown, target) in RECIPE.items()]
+    asked += [("never_told", name, f"never told, refused: {shown}", REFUSED) for name, (shown, _) in RECIPE.items()]
+    for kind, name, shown, target in asked:
+        cells = [line[kind][name] for line in found]
         met = verdict(min(cell["accuracy"] for cell in cells) >= target)
         n = span((cell["n"] for cell in cells), ",.0f")
         rows.append((shown, *(percent(cell["accuracy"], 1) for cell in cells), n, f"{percent(target)}: {met}"))
-    refused = [line["never_told"]["template"] for line in found]
-    met = verdict(min(cell["accuracy"] for cell in refused) >= 0.95)
-    n = span((cell["n"] for cell in refused), ",.0f")
-    rows.append(
-        ("never told, refused (in template)", *(percent(cell["accuracy"], 1) for cell in refused), n, f"95 %: {met}")
-    )
     text = [line["perplexity"] for line in found]
     met = verdict(max(max(one.values()) for one in text) < 110)
     shown = [f"{one['en']:.0f} / {one['pl']:.0f}" for one in text]
