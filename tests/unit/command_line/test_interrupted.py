@@ -80,7 +80,9 @@ def test_a_chat_that_answers_is_ended_and_does_not_go_on_with_the_next_turn(monk
         signal.raise_signal(signal.SIGTERM)
         yield "b"
 
-    session = SimpleNamespace(answer=lambda said: answers(), kept_tokens=lambda said: (1, 1), call=None, tools=None)
+    session = SimpleNamespace(
+        answer=lambda said: answers(), kept_tokens=lambda said: (1, 1), fills_up=lambda: False, call=None, tools=None
+    )
     monkeypatch.setattr(cli, "prepare_streams", lambda: None)
     monkeypatch.setattr(cli, "app", lambda **_: chat._say(session, "Hello"))
     with pytest.raises(SystemExit) as left:
