@@ -113,26 +113,25 @@ def recall_by_kind() -> str:
 
 @statement
 def recall_by_seed() -> str:
-    by_seed = {
-        name: of_seeds("recall", by="generator", group=group, writes="free-running", arm=arm)
-        for name, group, arm in (
-            ("in template", "template", "rxt"),
-            ("in template, rival", "template", "full_history"),
-            ("held out", "broad", "rxt"),
-            ("held out, rival", "broad", "full_history"),
-        )
+    asked = {
+        "in template": ("generator", "template"),
+        "held out": ("generator", "broad"),
+        "both, told 1 to 4 interactions before": ("distance", "1-4"),
+        "both, changed later": ("kind", "update"),
+        "both, never told, refused": ("kind", "unknown"),
     }
-    trained = [line["training_seed"] for line in by_seed["in template"]]
-    shares = {
-        name: {line["training_seed"]: percent(line["accuracy"], 1) for line in found} for name, found in by_seed.items()
-    }
-    rows = [(name, *(found.get(seed, "-") for seed in trained)) for name, found in shares.items()]
-    for name, group in (("in template", "template"), ("held out", "broad")):
-        nearest = answers("generator", group, "nearest_turn", "user turns")
-        rows.append((f"{name}, no model", percent(nearest["accuracy"], 1), *["-"] * (len(trained) - 1)))
-    measured = source("recall", *by_seed["in template"])
-    return f"Trainings by seed {measured}:\n\n" + table(
-        ("recall of all that was told", *(f"seed {seed}" for seed in trained)), rows
+    own = of_seeds("recall", by="generator", group="template", arm="rxt", writes="free-running")
+    trained, rows = [line["training_seed"] for line in own], []
+    for name, (by, group) in asked.items():
+        for shown, arm in ((name, "rxt"), (f"{name}, rival", "full_history")):
+            found = of_seeds("recall", by=by, group=group, arm=arm, writes="free-running")
+            shares = {line["training_seed"]: percent(line["accuracy"], 1) for line in found}
+            rows.append((shown, *(shares.get(seed, "-") for seed in trained)))
+        quoting = dict(by=by, group=group, arm="nearest_turn", writes="user turns")
+        nearest = [newest("recall", **quoting, training_seed=seed) for seed in trained]
+        rows.append((f"{name}, no model", *(percent(line["accuracy"], 1) for line in nearest)))
+    return f"Trainings by seed {source('recall', *own)}:\n\n" + table(
+        ("right answers", *(f"seed {seed}" for seed in trained)), rows
     )
 
 
