@@ -101,7 +101,8 @@ class Decoding:
         self.model = model
         self.memory = [] if memory is None else model.decoder.read_projections(memory)
         self.cache = KeyValueCache(len(queries), limit, device)
-        self.source = model.source(memory) if isinstance(model, ReactiveTransformer) and memory is not None else None
+        source = model.source(memory) if isinstance(model, ReactiveTransformer) and memory is not None else None
+        self.source = None if source is None else source.trimmed()
         self.drives = [] if memory is None else model.decoder.drives(memory)
         read = mask.to(device) if ragged else None
         output = model.extend(ids.to(device), self.cache, self.memory, read, self.source, self.drives)

@@ -292,7 +292,9 @@ class ReactiveTransformer(TokenModel):
             return None
         slots = memory[-1].detach()
         written = slots.float().square().mean(-1).sqrt() >= WRITTEN_RMS
-        return names.named(slots, self.embedding.weight).where(written, -1)
+        ids = torch.full(written.shape, -1, device=slots.device)
+        ids[written] = names.named(slots[written], self.embedding.weight)
+        return ids
 
     def source(self, memory: Tensor, ids: Tensor | None = None, mask: Tensor | None = None) -> CopySource | None:
         """Return what a copying head can copy from memory [L, B, M, w]: tokens `ids` [B, M] (None: `slot_ids`), except

@@ -39,6 +39,14 @@ class CopySource(NamedTuple):
     usable: Tensor
     links: Tensor
 
+    def trimmed(self) -> CopySource:
+        """Leave out what no conversation may copy, but for one, as there must be some."""
+        kept = self.usable.any(0)
+        kept[-1] = True
+        return self._replace(
+            keys=self.keys[:, kept], ids=self.ids[:, kept], marks=self.marks[:, kept], usable=self.usable[:, kept]
+        )
+
 
 class Pointers(NamedTuple):
     """The parts of the mixture at tokens [..]: the log share of the vocabulary [..], and the log shares [.., N] of N
