@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import psutil
 
-SAMPLE_SECONDS = 3
+SAMPLE_SECONDS = 3  # between two samples, at least
+SAMPLING_SHARE = 0.02  # of a core, at most: to tell shared pages apart, the system walks all pages of all processes
 
 
 class PeakMemory(threading.Thread):
@@ -28,8 +30,10 @@ class PeakMemory(threading.Thread):
     def run(self) -> None:
         last = False
         while not last:
+            before = time.thread_time()
             self.bytes = max(self.bytes, tree_bytes())
-            last = self._left.wait(SAMPLE_SECONDS)
+            spent = time.thread_time() - before
+            last = self._left.wait(max(SAMPLE_SECONDS, spent / SAMPLING_SHARE))
 
 
 def tree_bytes() -> int:

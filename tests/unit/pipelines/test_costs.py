@@ -6,7 +6,11 @@ import io
 import re
 import subprocess
 import sys
+import threading
+import time
 import types
+
+import pytest
 
 from pipelines.artifacts import ArtifactStore
 from pipelines.peak_memory import PeakMemory, tree_bytes
@@ -70,6 +74,27 @@ def test_memory_of_descendants_counts_and_the_peak_stays(monkeypatch):
             child.communicate(b"\n", timeout=SECONDS)
         assert tree_bytes() < before + (100 << 20)
     assert memory.bytes > before + (190 << 20)
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(0.0, 3), (0.05, 3), (0.1, 5)])
+def test_samples_of_memory_take_a_small_share_of_a_core(monkeypatch, seconds, waits):
+    def busy() -> int:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+        return 1
+
+    class Left(threading.Event):
+        def wait(self, timeout=None):
+            waited.append(timeout)
+            return True
+
+    waited = []
+    monkeypatch.setattr("pipelines.peak_memory.tree_bytes", busy)
+    memory = PeakMemory()
+    memory._left = Left()
+    memory.run()
+    assert waits <= waited[0] < waits + 1
 
 
 class NVMLError(Exception):
