@@ -258,8 +258,10 @@ def test_flops_equal_those_that_torch_counts(changes):
     ids, memory = torch.randint(11, 64, (1, c.length)), model.initial_memory(1)
     real = torch.ones_like(ids, dtype=torch.bool)
     encoded = model.encode(ids, real, memory=memory)
+    full = memory / c.memory.init_std
+    full[..., -1] = 0  # of one interaction
     runs = {
-        "decoder": lambda: model.logits(model.decode(ids, memory)),
+        "decoder": lambda: model.logits(model.decode(ids, full)),
         "encoder": lambda: model.encode(ids, real, memory=memory),
         "memory attention": lambda: model.write(memory, encoded, real),
         "MLM head": lambda: model.mlm_head(encoded[-1]),
