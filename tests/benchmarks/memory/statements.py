@@ -170,6 +170,10 @@ def seeds(trained: list[Line]) -> str:
     return f"seed{'s' if len(trained) > 1 else ''} {listed(str(line['training_seed']) for line in trained)}"
 
 
+def its_rival(trained: list[Line]) -> str:
+    return f"its rival with {seeds(trained)}" if trained else "without its rival"
+
+
 @statement
 def own_words() -> str:
     """All trainings of each preset by the code of its newest one."""
@@ -184,13 +188,14 @@ def own_words() -> str:
                 for arm in ("rxt", "emptied", "full_history")
             )
             used += own
+            rival = [line for line in rival if line["artifact_commit"] == own[0]["artifact_commit"]]
             shares = [line["accuracy"] for line in own]
             rows.append(
                 (f"`{preset}`, {group}", percent(mean(shares), 1), span((100 * x for x in shares), ".1f"),
                  interval(own[0], 1), str(own[0]["n"]),
-                 *(percent(mean(line["accuracy"] for line in found), 1) for found in (emptied, rival)))
+                 *(percent(mean(line["accuracy"] for line in of), 1) if of else "-" for of in (emptied, rival)))
             )  # fmt: skip
-        trainings.append(f"`{preset}` trained with {seeds(own)} (its rival with {seeds(rival)})")
+        trainings.append(f"`{preset}` trained with {seeds(own)} ({its_rival(rival)})")
     return (
         f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)} "
         f"{source('own_words', *used)}. The share of RxT is the mean over seeds, and `seeds` is its range. The "
