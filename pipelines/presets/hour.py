@@ -1,4 +1,4 @@
-"""The curriculum of `tiny` with a larger model and about four times its training: about an hour on two cores."""
+"""The curriculum of `tiny` with a larger model and about four times its computation: some hours on two cores."""
 
 from __future__ import annotations
 
