@@ -8,7 +8,7 @@ import time
 import psutil
 
 SAMPLE_SECONDS = 3  # between two samples, at least
-SAMPLING_SHARE = 0.02  # of a core, at most: to tell shared pages apart, the system walks all pages of all processes
+SAMPLING_SHARE = 0.02  # of a core, at most: to tell shared pages apart, the system walks all pages of a process
 
 
 class PeakMemory(threading.Thread):

@@ -40,12 +40,11 @@ class CopySource(NamedTuple):
     links: Tensor
 
     def trimmed(self) -> CopySource:
-        """Leave out what no conversation may copy, but for one, as there must be some."""
-        kept = self.usable.any(0)
-        kept[-1] = True
-        return self._replace(
-            keys=self.keys[:, kept], ids=self.ids[:, kept], marks=self.marks[:, kept], usable=self.usable[:, kept]
-        )
+        """Leave out the sources before the first that any conversation may copy. A selective write has the slots that
+        were never written there."""
+        first = int(self.usable.any(0).int().argmax())
+        keys, ids, marks, usable = (part[:, first:] for part in self[:4])
+        return CopySource(keys, ids, marks, usable, self.links)
 
 
 class Pointers(NamedTuple):

@@ -124,11 +124,11 @@ def test_a_token_copies_no_later_token_and_no_other_document():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("unwritten", [[], [1, 4], [0, 1, 2, 3, 4]], ids=["full", "partly-written", "empty"])
+@pytest.mark.parametrize("unwritten", [[], [0, 1], [1, 4], [0, 1, 2, 3, 4]])
 def test_generation_copies_from_the_cache_as_from_the_whole_interaction(unwritten):
     model, memory = model_of(), states()
     memory[:, :, unwritten] *= 0.01
-    memory[:, 1, :3] *= 0.01  # written in no other conversation, or in another
+    memory[:, 1, :3] *= 0.01
     rows = [[2, 5, 20, 21], [2, 5, 22, 23, 24, 25, 26]]
     decoding = Decoding(model, memory, rows, [4, 4])
     for token in (30, 31, 32):
