@@ -124,8 +124,8 @@ def _driven(drive: MemoryDrive, length: int, slots: int) -> Flops:
 
 def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots: int) -> Flops:
     """Count what a copying head adds. A token points at the tokens up to it and at every slot, and compares its mark
-    with theirs. Slots, not tokens, get keys and names, and the names are logits of the vocabulary. All
-    slots count, as in a full memory."""
+    with theirs. Slots, not tokens, get keys and names, and the names are logits of the vocabulary. All slots count, as
+    in a full memory."""
     assert decoder.matching is not None
     dim, vocabulary, signature = decoder.head.in_features, decoder.head.out_features, len(decoder.matching.weight)
     of_slots = (slots - length) * weights(slot_tokens) + slots * dim * vocabulary

@@ -1,4 +1,4 @@
-"""The curriculum of `tiny` with a larger model and twice its steps: some hours on two cores."""
+"""The curriculum of `tiny` with a larger model and about twice its steps: some hours on two cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rxt_model.config import AttentionConfig
 
 
 def hour() -> PipelineConfig:
-    """Train 2.9 M parameters with the recipe of `tiny`, for twice the steps."""
+    """Train 2.9 M parameters with the recipe of `tiny`, for about twice the steps."""
     c = tiny()
     assert c.tokenizer and c.interactions and c.conversations and c.pretrain and c.sft
     assert c.memory_pretrain and c.smat and c.baseline
