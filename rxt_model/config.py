@@ -298,7 +298,7 @@ class Architecture(Strict):
     @property
     def slot_dim(self) -> int:
         """The width of encoder states and slots. With a copying head they carry a mark beside the state."""
-        return self.dim + (2 * self.signature_dim + STEM_LETTERS + self.term_dim + 2 if self.copying else 0)
+        return self.dim + (2 * self.signature_dim + STEM_LETTERS + self.term_dim + 3 if self.copying else 0)
 
     def with_vocabulary(self, vocab_size: int, tokenizer_digest: str = "") -> ModelConfig:
         own = {f.name: getattr(self, f.name) for f in fields(Architecture)}

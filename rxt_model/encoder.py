@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         """Encode embedded real tokens x [R, d] to [L, B, T, w], zero at padding.
 
         `positions` [R] count within each interaction or document. `rope` is [R, head_dim / 2]. `mask` broadcasts to
-        [B, 1, T, T] and comes from the numbers of `documents` [B, T]. `rows` [R, s + t + 2 + 6 + 3] are those of the
+        [B, 1, T, T] and comes from the numbers of `documents` [B, T]. `rows` [R, s + t + 3 + 6 + 3] are those of the
         tokens (`layers.marks`), if the model has any; then the mark of each token follows its state, and w is
         `slot_dim`. An encoder without memory attention ignores `memory` [L, B, S, w]; one with it raises ValueError if
         `memory` is None.

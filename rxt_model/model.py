@@ -101,7 +101,7 @@ class TokenModel(nn.Module):
         return ids.new_full((1, ids.shape[1]), self.config.tokens.pad)
 
     def _rows(self, ids: Tensor) -> Tensor | None:
-        """Return the rows of the mark table, of the spelling, and the edges of ids [R], [R, s + t + 2 + 6 + 3], or None
+        """Return the rows of the mark table, of the spelling, and the edges of ids [R], [R, s + t + 3 + 6 + 3], or None
         for a model that has no such table."""
         if self.mark_table is None or self.spelling is None:
             return None

@@ -25,11 +25,12 @@ from rxt_model.layers.places import Places
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
 
+END = 4.0  # at the start
 NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
 class CopySource(NamedTuple):
-    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + 5 + t + 2] of G
+    """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + 5 + t + 3] of G
     conversations, which of them may be copied, `usable` [G, M] or [B, M], and which of N interactions correct which,
     `links` [G, N, N] (`layers.corrections`)."""
 
@@ -100,13 +101,15 @@ class SlotTokens(nn.Module):
 class Copying(nn.Module):
     """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
     the interaction, or from the history that a stateless model has before it. The share that is copied also depends on
-    the longest run that a word follows (`follow`, learned, 0 at the start)."""
+    the longest run that a word follows (`follow`, learned, 0 at the start), and falls as what is pointed at goes astray
+    (`end`, learned; `layers.clauses`): so a quote ends with its clause."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
         self.share = nn.Linear(config.dim, 1)
         self.follow = nn.Parameter(torch.zeros(1))
+        self.end = nn.Parameter(torch.full((1,), END))
 
     def forward(
         self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None, places: Places
@@ -131,6 +134,8 @@ class Copying(nn.Module):
             of_memory = wide(places.products(queries, source.keys)) + matches.memory
             scores = torch.cat((of_memory.masked_fill(~usable, NEVER), scores), -1)
             ids = torch.cat((named, ids), -1)
+        pointed = scores.log_softmax(-1)
         share = wide(self.share(states)).squeeze(-1) + self.follow * matches.run
-        shares = scores.log_softmax(-1) + F.logsigmoid(share)[..., None]
-        return Pointers(F.logsigmoid(-share), shares, ids)
+        if matches.astray is not None:  # of the first sources
+            share = share - self.end * (pointed[:, : matches.astray.shape[1]].exp() * matches.astray).sum(-1)
+        return Pointers(F.logsigmoid(-share), pointed + F.logsigmoid(share)[..., None], ids)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import STEM_LETTERS, Architecture
+from rxt_model.layers.clauses import astray, reaching
 from rxt_model.layers.corrections import Corrections, corrected
 from rxt_model.layers.coverage import covering, shares_of, unit, weighing
 from rxt_model.layers.marks import EDGES, QueryWords, signatures, words
@@ -27,6 +28,7 @@ FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of 
 GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
 STEM_COSINES = {3: 0.2, 4: 0.6, 5: 1.0}  # cosine of words that share so many letters, at least, at the start
 FOLLOW = 1.0  # score of each token of a run before, at the start
+COST = 4.0  # of a source that goes astray, at the start
 
 
 class Matches(NamedTuple):
@@ -35,7 +37,8 @@ class Matches(NamedTuple):
 
     The rest is about n places (`layers.places`). `visible` [n, S] says which tokens of the sequence they see. Two
     scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
-    sequence. `run` [n] is the longest run that a word of a query follows.
+    sequence. `run` [n] is the longest run that a word of a query follows. `astray` tells how far the sources of
+    `matched` go astray, [n, M or S] (`layers.clauses`).
     """
 
     matched: Tensor | None
@@ -43,6 +46,7 @@ class Matches(NamedTuple):
     memory: Tensor | None
     own: Tensor
     run: Tensor
+    astray: Tensor | None = None
 
 
 class Matching(nn.Module):
@@ -60,7 +64,8 @@ class Matching(nn.Module):
     one. QueryWords that share 3, 4 or 5 letters of their stems (`layers.stems`) have at least a learned cosine.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
-    a source follows (`layers.runs`) adds a learned constant. Sources stand in the order in which they were written.
+    a source follows (`layers.runs`) adds a learned constant. How far a source goes astray (`layers.clauses`), times a
+    learned cost, is subtracted. Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)
@@ -71,15 +76,15 @@ class Matching(nn.Module):
         scale = MATCH * (config.signature_dim + config.term_dim + 2) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
         self.stem_cosines = nn.Parameter(torch.tensor(list(STEM_COSINES.values())))
-        start = (GAIN, THRESHOLD, RECENCY, FOLLOW)
-        self.gain, self.threshold, self.recency, self.follow = (
+        start = (GAIN, THRESHOLD, RECENCY, FOLLOW, COST)
+        self.gain, self.threshold, self.recency, self.follow, self.cost = (
             nn.Parameter(torch.full((1,), value)) for value in start
         )
         self.corrections = Corrections()
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None, places: Places) -> Matches:
-        """Compare tokens, of which `rows` [R, s + t + 2 + 6 + 3] are the rows (`layers.marks`), with what can be
+        """Compare tokens, of which `rows` [R, s + t + 3 + 6 + 3] are the rows (`layers.marks`), with what can be
         copied from memory, and with the tokens of the sequence itself."""
         seen, ids, positions, place, visible = self._seen(rows, tokens)
         opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
@@ -92,15 +97,17 @@ class Matching(nn.Module):
         own_run = (repeated * said.said.index_select(0, row)).amax(-1)
         if not self.stateful:
             first = 0 if tokens.cache is None else _first(opens, place)
-            found = self._history(ids, said, opens.cumsum(-1), place, visible, first, tokens)
+            found, lost = self._history(ids, said, opens.cumsum(-1), places, place, visible, first, tokens)
             score = places.take(found)
-            return Matches(found, sees, None, own + score.masked_fill(score == NEVER, 0), own_run)
+            lost = lost * (score != NEVER)
+            own = own + score.masked_fill(score == NEVER, 0) - self.cost * lost
+            return Matches(found, sees, None, own, own_run, lost)
         if source is None:
             return Matches(None, sees, None, own, own_run)
-        signature, stem, term, told, number = self._marked(source.marks, source.usable)
-        usable, held, worded, stem, told, number = (
+        signature, stem, term, told, stands, number = self._marked(source.marks, source.usable)
+        usable, held, worded, stem, told, stands, number = (
             part.repeat_interleave(len(place) // len(part), 0)
-            for part in (source.usable, source.ids, term.any(-1), stem, told, number)
+            for part in (source.usable, source.ids, term.any(-1), stem, told, stands, number)
         )
         interactions = source.links.shape[1]
         cosines = self.alike(against(unit(said.term), unit(term)), said.stem, stem)
@@ -110,23 +117,27 @@ class Matching(nn.Module):
         found = self._scores(shares @ corrected(covered, source.links), telling, number, usable[:, None])
         copied = runs(last, row, held, usable, _joined(number, usable))
         run = (copied * worded.index_select(0, row)).amax(-1).maximum(own_run)
-        score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
-        return Matches(found, sees, score, own, run)
+        lost = _astray(products, shares, stands, usable & worded, number, places)
+        score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied - self.cost * lost
+        return Matches(found, sees, score, own, run, lost)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
         """Return how far the N interactions of sources correct earlier ones, [G, N, N], from ids [G, M], marks
         [G, M, w], and which sources queries can use, `usable` [G or B, M]. What one query of a conversation can use
         counts for all of its queries. So a query that uses an interaction must be able to use all words of it, and all
         earlier ones."""
-        _, _, term, told, number = self._marked(marks, usable)
+        _, _, term, told, _, number = self._marked(marks, usable)
         worded = term.any(-1) & _used(usable, len(ids))
         interactions = int(number.amax()) + 1  # far fewer than sources
         return self.corrections(ids, worded, number, weighing(told, worded, number, interactions))
 
-    def _marked(self, marks: Tensor, usable: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return signatures, stems, terms, what words weigh where they are told, and the numbers of interactions."""
-        signature, stem, term, told, age = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 1, 1), -1)
-        return signature, stem, term, told.squeeze(-1), _numbers(age.squeeze(-1), _used(usable, len(marks)))
+    def _marked(self, marks: Tensor, usable: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return signatures, stems, terms, what words weigh where they are told, their places among clauses, and the
+        numbers of interactions."""
+        *parts, weights = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 3), -1)
+        told, stands, age = weights.unbind(-1)
+        signature, stem, term = parts
+        return signature, stem, term, told, wide(stands), _numbers(age, _used(usable, len(marks)))
 
     def alike(self, cosines: Tensor, stem: Tensor, other: Tensor) -> Tensor:
         """Raise cosines [B, S, M] of words whose stems [B, S, 5] and [B, M, 5] share their first letters."""
@@ -144,13 +155,14 @@ class Matching(nn.Module):
         ids: Tensor,
         said: QueryWords,
         number: Tensor,
+        places: Places,
         place: Tensor,
         visible: Tensor,
         first: int,
         tokens: Tokens,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Score tokens at `place` [B, T] of all that is seen by the words of earlier interactions: [B, T, S]. What
-        these tokens ask stands from `first` on."""
+        these tokens ask stands from `first` on. Also return how far these go astray at `places`, [n, S]."""
         term, worded, asks = unit(said.term), said.said, said.since(first)
         counts = tuple((number.amax(-1) + 1).tolist())
         telling = weighing(said.told, worded, number, max(counts))
@@ -164,7 +176,8 @@ class Matching(nn.Module):
         mine = number.gather(1, place)[..., None]
         shares = shares_of(asks, (visible & (mine == number[:, None]))[..., first:])
         covered = corrected(covering(products, number, max(counts)), links[:, : max(counts), : max(counts)])
-        return self._scores(shares @ covered, telling, number, visible & (mine > number[:, None]))
+        lost = _astray(products, shares, wide(said.place), worded, number, places)
+        return self._scores(shares @ covered, telling, number, visible & (mine > number[:, None])), lost
 
     def _scores(self, matched: Tensor, telling: Tensor, number: Tensor, usable: Tensor) -> Tensor:
         """Score the interaction of each source, [B, T, M], from how well interactions match, [B, T, N], and from what
@@ -176,7 +189,7 @@ class Matching(nn.Module):
         return (of_sources - self.recency * newer).masked_fill(~usable, NEVER)
 
     def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return of all tokens, cached ones included, the rows (`layers.marks`), [B, S, s + t + 2 + 6 + 3], their ids
+        """Return of all tokens, cached ones included, the rows (`layers.marks`), [B, S, s + t + 3 + 6 + 3], their ids
         and positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
         layout, cache = tokens.layout, tokens.cache
         rows, ids = layout.pad(rows), layout.pad(tokens.ids)
@@ -190,6 +203,16 @@ class Matching(nn.Module):
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
+
+
+def _astray(
+    products: Tensor, shares: Tensor, stands: Tensor, worded: Tensor, number: Tensor, places: Places
+) -> Tensor:
+    """Return how far sources go astray at n places, [n, M], for products [B, S, M] of words and sources, the shares of
+    words [B, T, S], the places of sources among clauses, `stands` [B, M], and which of them hold words [B, M]."""
+    reached = reaching(products, stands, number)
+    covered = wide(places.products(places.take(shares), reached.transpose(1, 2)))
+    return astray(covered, worded.index_select(0, places.row), number.index_select(0, places.row))
 
 
 def _first(opens: Tensor, place: Tensor) -> int:

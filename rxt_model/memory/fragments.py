@@ -122,7 +122,7 @@ def _words(model: ReactiveTransformer, states: Tensor, first: int) -> tuple[Tens
     the first has the number `first`."""
     config = model.config
     mark = states[:, -1, :, config.dim + 2 * config.signature_dim :]
-    stem, term, _ = mark.split((STEM_LETTERS, config.term_dim, 2), -1)
+    stem, term, _ = mark.split((STEM_LETTERS, config.term_dim, 3), -1)
     worded = term.any(-1)
     return unit(term[worded]), stem[worded], worded.nonzero()[:, 0] + first
 

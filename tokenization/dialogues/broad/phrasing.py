@@ -11,6 +11,7 @@ from tokenization.dialogues.broad.facts import Fact
 from tokenization.dialogues.broad.material import Material
 from tokenization.dialogues.broad.sentences import (
     AS_WRITTEN,
+    as_said,
     clause,
     closed,
     fill,
@@ -40,7 +41,8 @@ IN_A_SENTENCE = 0.3  # share of the acknowledgements with a value that use an an
 
 
 class Saying(NamedTuple):
-    """The text of a turn that tells a fact, and the sentence in it that does, if an answer can quote it."""
+    """The text of a turn that tells a fact, and the sentence in it that does, if an answer can quote it, as it stands
+    there (`sentences.as_said`)."""
 
     text: str
     quote: str
@@ -105,8 +107,7 @@ class Phrasing:
             opener = rng.choice(phrases["opener"] + phrases["opener_statement"])
         opener = opener if opener and takes_opener(sentence, opener, self.language) else ""
         said = self.said(fact, sentence, value, inside=bool(opener))
-        said = f"{opener} {said}" if opener else said
-        before = ""
+        before = f"{opener} " if opener else ""
         if not bare and not opener and rng.random() < FILLED:
             before, said = f"{self.phrase('filler')} ", said[0].upper() + said[1:]
         text = f"{before}{said}"
@@ -115,7 +116,7 @@ class Phrasing:
             text = f"{text.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
         if not bare and rng.random() < FOLLOWED:
             text = f"{closed(text)} {self.phrase('after')}"
-        return Saying(text, quotable(said))
+        return Saying(text, as_said(text, quotable(said)))
 
     def question(self, fact: Fact, bare: bool) -> str:
         rng, sentence = self.rng, self.rng.choice(fact.attribute.ask)
@@ -143,7 +144,7 @@ class Phrasing:
         """Name the old and the new value. An answer can quote the clause with the new one (`sentences.clause`)."""
         as_written = fact.attribute.kind in AS_WRITTEN
         text = fill(self.phrase("correction"), {"old": old[0], "new": new[0]}, as_written=as_written)
-        return Saying(text, clause(text, new[0], old[0]))
+        return Saying(text, as_said(text, clause(text, new[0], old[0])))
 
     def refusal(self, fact: Fact | None = None) -> str:
         if self.plain or self.rng.random() < PLAIN_REFUSED:

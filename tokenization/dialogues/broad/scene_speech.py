@@ -8,7 +8,7 @@ from random import Random
 from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.scenes import Asked, scenes
-from tokenization.dialogues.broad.sentences import quoted
+from tokenization.dialogues.broad.sentences import as_said, quoted
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.values import words
 from tokenization.records import BROAD, Conversation, Interaction, Language, Probe, ProbeKind, ProbeTag, Split
@@ -71,8 +71,9 @@ class _SceneSpeech:
 
     def _ask(self, number: int, asked: Asked) -> tuple[Interaction, Probe] | None:
         """Ask for a value, unless no wording leaves room for the answer."""
-        begins = self.scene.turns[asked.told].startswith(asked.quote)
-        answer = quoted((self._sentence if begins else self._filled)(asked.quote), self.language)
+        turn = self.scene.turns[asked.told]
+        quote = (self._sentence if turn.startswith(asked.quote) else self._filled)(asked.quote)
+        answer = quoted(as_said(self._sentence(turn), quote), self.language)
         fits = [text for say in asked.say if len(text := self._sentence(say)) + len(answer) <= self.spec.characters]
         if not fits:
             return None

@@ -84,6 +84,13 @@ def quotable(sentence: str) -> str:
     return "" if sentence.endswith("?") else sentence
 
 
+def as_said(text: str, sentence: str) -> str:
+    """Return a sentence of a text with the blank before it, if it has one there."""
+    words = sentence.removesuffix(".")
+    inside = not text.startswith(words) and f" {words}" in text
+    return f" {sentence}" if sentence and inside else sentence
+
+
 def clause(text: str, value: str, old: str) -> str:
     """Return the clause of a text that holds a value, without a word like "but" before it; or the value alone if the
     clause holds the `old` value too."""
@@ -100,7 +107,7 @@ def clause(text: str, value: str, old: str) -> str:
 
 def quoted(sentence: str, language: Language) -> str:
     """Return an answer that quotes a sentence of the user, on a line of its own. Without quotation marks its tokens are
-    those of the user, if the sentence begins the turn and has an end mark."""
+    those of the user, if the sentence has an end mark, and begins the turn or keeps its blank (`as_said`)."""
     return f"{_QUOTES[language]}\n{closed(sentence)}"
 
 

@@ -1,0 +1,51 @@
+"""A turn may tell several things: `My tutor is Ewa, and the hall is on Mill Street.` Its words cover the question about
+the hall, but only its second clause should be quoted.
+
+How far word k of an interaction counts at its word j, is its cosine less what stands between both:
+
+    p_j = sum_i w_i max(-1, max_k cos(x_i, y_k) - |b_j - b_k|)
+
+w_i and x_i are the shares and the terms of the words that are asked (`layers.matching`). b_j is the sum of the borders
+of all words of the interaction up to j. A border is learned for each token. At the start it is large for a word behind
+a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
+answers the question, and large in others.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PLAIN, SIGN = -4.0, 5.0  # of a border before softplus, at the start: of any word, and more behind a sign
+
+
+def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> Tensor:
+    """Return b_j of words [B, S], from the weights of their tokens `borders` [B, S] and their spelling [B, S, 6]. `said`
+    [B, S] says which tokens are words of a query, `opens` [B, S] where interactions begin. It is 0 outside queries."""
+    letters = (spelled[..., 1:] > 0).any(-1)
+    signs = F.pad(said & ~letters, (1, 0))[:, :-1]
+    begins = signs & letters & (spelled[..., 0] > 0) & ~opens
+    sums = (F.softplus(borders + PLAIN + SIGN * begins) * said).cumsum(-1)
+    index = torch.arange(opens.shape[1], device=opens.device)
+    opened = (index * opens).cummax(-1).values
+    return (sums - sums.gather(1, opened)) * said
+
+
+def reaching(products: Tensor, places: Tensor, number: Tensor) -> Tensor:
+    """Return how far the words of interactions count at each source: [B, S, M] of products [B, S, M], -1 where a source
+    holds no word. `places` [B, M] are b_j, and `number` [B, M], which never falls, is that of the interaction."""
+    places, number = places[:, None], number[:, None].to(places.dtype)
+    room = 2 + places.detach().amax()  # what lifts an interaction above all that is before, or behind, it
+    lifted = places + room * number
+    before = (products + lifted).cummax(-1).values - lifted
+    behind = (products - lifted).flip(-1).cummax(-1).values.flip(-1) + lifted
+    return before.maximum(behind).clamp(min=-1)
+
+
+def astray(covered: Tensor, worded: Tensor, number: Tensor) -> Tensor:
+    """Return how far sources go astray, [n, M], from p_j [n, M]. It is 0 for sources that hold no word, `worded`
+    [n, M]; `number` [n, M] is that of the interaction."""
+    covered = covered.masked_fill(~worded, -1)
+    best = torch.full_like(covered, -1).scatter_reduce(1, number, covered, "amax").gather(1, number)
+    return (best - covered) * worded
