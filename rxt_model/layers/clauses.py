@@ -32,12 +32,14 @@ def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> 
     return (sums - sums.gather(1, opened)) * said
 
 
-def reaching(products: Tensor, places: Tensor, number: Tensor) -> Tensor:
-    """Return how far the words of interactions count at each source: [B, S, M] of products [B, S, M], -1 where a source
-    holds no word. `places` [B, M] are b_j, and `number` [B, M], which never falls, is that of the interaction."""
+def reaching(products: Tensor, worded: Tensor, places: Tensor, number: Tensor) -> Tensor:
+    """Return how far the words of interactions, cosines [B, S, M], count at each source, [B, S, M]. `worded` [B, M]
+    says which sources hold words. `places` [B, M] are b_j, and `number` [B, M], which never falls, is that of the
+    interaction."""
     places, number = places[:, None], number[:, None].to(places.dtype)
     room = 2 + places.detach().amax()  # what lifts an interaction above all that is before, or behind, it
-    lifted = places + room * number
+    products = products.masked_fill(~worded[:, None], -room)
+    lifted = places + 2 * room * number
     before = (products + lifted).cummax(-1).values - lifted
     behind = (products - lifted).flip(-1).cummax(-1).values.flip(-1) + lifted
     return before.maximum(behind).clamp(min=-1)

@@ -210,7 +210,7 @@ def _astray(
 ) -> Tensor:
     """Return how far sources go astray at n places, [n, M], for products [B, S, M] of words and sources, the shares of
     words [B, T, S], the places of sources among clauses, `stands` [B, M], and which of them hold words [B, M]."""
-    reached = reaching(products, stands, number)
+    reached = reaching(products, worded, stands, number)
     covered = wide(places.products(places.take(shares), reached.transpose(1, 2)))
     return astray(covered, worded.index_select(0, places.row), number.index_select(0, places.row))
 

@@ -50,7 +50,7 @@ def corrects(matching, telling: float, interactions: Sequence[Words], n: int) ->
 def log_odds(
     matching, asked: torch.Tensor, stems: Sequence[str], interactions: Sequence[Words], n: int, newer: float
 ) -> float:
-    """Score interaction n for the words that are asked, [W, t + 2], the rows of the table without the signature, and
+    """Score interaction n for the words that are asked, [W, t + 3], the rows of the table without the signature, and
     their stems."""
     told, t = [word[1] for word in interactions[n] if word], matching.term_dim
     telling = sum(row[t].item() for row in told) / math.sqrt(max(1, len(told)))
@@ -64,9 +64,34 @@ def log_odds(
     return math.exp(gain) * (covered - threshold) + telling - recency * newer
 
 
+def astray(
+    matching, asked: torch.Tensor, stems: Sequence[str], words: Words, places: Sequence[float], at: int
+) -> float:
+    """Return how far source `at` of an interaction goes astray. Its words stand at `places` among clauses."""
+    if not words[at]:
+        return 0.0
+    weighed = list(zip(shares(asked, matching.term_dim), stems, strict=True))
+
+    def covered(there: float) -> float:
+        return sum(
+            share
+            * max(
+                [-1.0]
+                + [
+                    largest(matching, term, stem, [word]) - abs(there - place)
+                    for word, place in zip(words, places, strict=True)
+                    if word
+                ]
+            )
+            for (share, term), stem in weighed
+        )
+
+    return max(covered(place) for word, place in zip(words, places, strict=True) if word) - covered(places[at])
+
+
 def shares(asked: torch.Tensor, t: int) -> list[tuple[float, torch.Tensor]]:
     """Return the share and the term of each word that is asked."""
-    weights = [row[:t].norm().item() * math.exp(row[-1].item()) for row in asked]
+    weights = [row[:t].norm().item() * math.exp(row[t + 1].item()) for row in asked]
     return [(weight / sum(weights), row[:t]) for weight, row in zip(weights, asked, strict=True)]
 
 

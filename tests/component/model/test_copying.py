@@ -12,7 +12,7 @@ from rxt_model.generate import Decoding
 from rxt_model.layers import linear_cross_entropy
 from rxt_model.losses import following
 from rxt_model.model import ReactiveTransformer, seeded
-from tests.reference.matching import log_odds
+from tests.reference.matching import astray, log_odds
 from tests.reference.runs import longest_run
 from tests.support.models import small_config
 
@@ -41,7 +41,7 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     nothing = torch.zeros(s, dtype=torch.float64)
     asked = torch.cat((before[place], before[place - 1] if place else nothing)) @ matching.weight.detach()
     words = table[[int(token) for token in ids[: place + 1] if token > CONFIG.tokens.highest], s:]
-    ages, marks = memory[:, -1].tolist(), memory[:, CONFIG.dim + 2 * s + STEM_LETTERS : -1]
+    ages, marks = memory[:, -1].tolist(), memory[:, CONFIG.dim + 2 * s + STEM_LETTERS : -2]
     said = [(int(token), mark, "") for token, mark in zip(held, marks, strict=True)]
     interactions = [
         [word for word, its in zip(said, ages, strict=True) if its == age] for age in sorted(set(ages), reverse=True)
@@ -50,16 +50,19 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     joined = [number > 0 and ages[number] == ages[number - 1] for number in range(len(memory))]
     behind = [number > 0 and token != CONFIG.tokens.bos for number, token in enumerate(spoken)]
     longest = 0
-    scores, tokens = [], []
+    scores, tokens, lost = [], [], []
     for number, (slot, token) in enumerate(zip(memory, held, strict=True)):
-        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, STEM_LETTERS + CONFIG.term_dim + 1, 1))
+        state, signature, _, age = slot.split((CONFIG.dim, 2 * s, STEM_LETTERS + CONFIG.term_dim + 2, 1))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
         newer = (len(memory) - 1 - number) / len(memory)
         n = sorted(set(ages), reverse=True).index(age.item())
         match = log_odds(matching, words, [""] * len(words), interactions, n, newer)
         run = longest_run(spoken, held.tolist(), every, joined, place, number)
         longest = max(longest, run)
-        of_signature = asked @ signature + follow * run
+        beside = [other for other in range(len(memory)) if ages[other] == ages[number]]
+        places = [memory[other, -2].item() for other in beside]
+        lost.append(astray(matching, words, [""] * len(words), interactions[n], places, beside.index(number)))
+        of_signature = asked @ signature + follow * run - matching.cost.item() * lost[-1]
         scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match)
         tokens.append(int(token))
     for earlier in range(place + 1):
@@ -68,11 +71,13 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         longest = max(longest, run if spoken[earlier] > CONFIG.tokens.highest else 0)
         scores.append(query @ (weights["own_key"] @ hidden[earlier]) / scale + asked @ told + follow * run)
         tokens.append(int(ids[earlier]))
+    total = sum(math.exp(score) for score in scores)
+    of_lost = sum(math.exp(score) / total * far for score, far in zip(scores, lost, strict=False))
     drawn = weights["share"] @ hidden[place] + head.share.bias.detach() + head.follow.detach() * longest
+    drawn = drawn - head.end.item() * of_lost
     share = 1 / (1 + math.exp(-drawn.item()))
     logits = model.decoder.head.weight.detach() @ hidden[place] + model.decoder.head.bias.detach()
     found = (1 - share) * logits.exp() / logits.exp().sum()
-    total = sum(math.exp(score) for score in scores)
     for score, token in zip(scores, tokens, strict=True):
         found[token] += share * math.exp(score) / total
     return found
@@ -82,6 +87,7 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
 def test_probabilities_are_those_of_the_equation():
     model, memory = model_of(), states()
     memory[..., -1] = torch.tensor([1, 1, 0, 0, 0])
+    memory[..., -2] = torch.tensor([0.2, 0.3, 0.1, 0.9, 1.3])
     model.decoder.copying.follow.fill_(0.3)
     ids = IDS.clone()
     ids[0] = torch.tensor([21, 42, 23, CONFIG.tokens.bos, 42, 23])  # what stands before a border is said again
@@ -241,6 +247,7 @@ def test_an_interaction_whose_first_state_cannot_be_used_stays_one_of_its_own():
     that it is gone."""
     model, memory = model_of(), states(rows=1, width=6)
     memory[..., -1] = torch.tensor([1, 1, 1, 0, 0, 0])
+    memory[..., -2] = torch.tensor([0.1, 0.5, 0.9, 0.1, 0.5, 0.9])
     held = torch.tensor([[41, 42, 22, 43, 44, 45]])
     there = torch.tensor([0, 1, 2, 4, 5])
     without = model.decode(IDS[:1], memory[:, :, there], memory_ids=held[:, there])

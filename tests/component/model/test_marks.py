@@ -104,17 +104,18 @@ def said_of(model, interactions, told):
 
 
 @torch.no_grad()
-def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_and_no_age():
+def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_its_place_and_no_age():
     model = reactive()
     ids, documents = torch.tensor([[21, 22, 23, BOS, 25, ANSWER, 21, 0]]), torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1]])
     encoded = model.encode(ids, ids > 0, documents)
-    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + 5 + T + 2
+    assert encoded.shape[-1] == CONFIG.slot_dim == CONFIG.dim + 2 * S + 5 + T + 3
     table, zero = model.mark_table.weight, torch.zeros(1)
     stem = torch.tensor([*b"lampa"]) / 256
-    expected = torch.cat((table[22, :S], table[21, :S], stem, table[23, S:-1], zero))
+    place = sum((table[token, -1] - 4).exp().log1p() for token in (22, 23))
+    expected = torch.cat((table[22, :S], table[21, :S], stem, table[23, S:-2], place[None], zero))
     for layer in encoded:
         assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
-    second = torch.cat((table[BOS, :S], torch.zeros(S), torch.zeros(5), table[25, S:-1], zero)).double()
+    second = torch.cat((table[BOS, :S], torch.zeros(S), torch.zeros(5), table[25, S:-2], (table[25, -1] - 4).exp().log1p()[None], zero)).double()
     assert torch.allclose(encoded[0, 0, 4, CONFIG.dim :], second)  # nothing of the document before
     control_and_answer = encoded[0, 0, [3, 5, 6], CONFIG.dim + 2 * S :]
     assert not control_and_answer.any()
@@ -255,7 +256,7 @@ def test_what_a_word_weighs_where_it_is_told_has_the_gradient_of_the_formula():
             memory = (
                 with_age(model.encode(told, told > 0), torch.tensor([[4], [2], [1]])).flatten(1, 2)[:, None].clone()
             )
-        memory[-1, 0, 8, -2] = weight
+        memory[-1, 0, 8, -3] = weight
         return model.decode(ids, memory, memory_ids=told.flatten()[None]).matched[0, -1, -1]
 
     assert torch.autograd.gradcheck(score, torch.tensor(0.3, dtype=torch.float64, requires_grad=True))

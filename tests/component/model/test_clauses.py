@@ -1,0 +1,164 @@
+"""Clauses against their equations, word by word in fp64, and what they are for: the clause that is quoted."""
+
+import math
+
+import pytest
+import torch
+
+from rxt_model.baseline import StatelessDecoder
+from rxt_model.config import MemoryConfig
+from rxt_model.layers.clauses import astray, places_of, reaching
+from rxt_model.layers.marks import with_age
+from rxt_model.layers.stems import SPELLED
+from rxt_model.model import ReactiveTransformer, seeded
+from tests.reference.matching import astray as astray_by_hand
+from tests.support.models import small_config
+
+CONFIG = small_config(copying=True, memory=MemoryConfig(slots=16, variant="selective"))
+S = CONFIG.signature_dim
+BOS, QUERY, ANSWER = CONFIG.tokens.bos, CONFIG.tokens.query, CONFIG.tokens.answer
+COMMA, REST = 60, 61  # a sign; a token that goes on a word
+# two things told at once, and each asked by its noun
+TOLD = torch.tensor([[BOS, QUERY, 21, 22, 23, COMMA, 24, 25, 26, COMMA, ANSWER, 51]])
+FIRST, SECOND = slice(2, 5), slice(6, 9)
+
+
+def spelling() -> torch.Tensor:
+    rows = torch.tensor([[1, *bytes([token] * 2), 0, 0, 0] for token in range(CONFIG.vocab_size)])
+    rows[COMMA, 1:] = 0
+    rows[REST, 0] = 0
+    assert rows.shape[1] == SPELLED
+    return rows
+
+
+def spelled(model):
+    model.spell(spelling())
+    return model.eval().double()
+
+
+def softplus(x: float) -> float:
+    return math.log(1 + math.exp(x))
+
+
+def test_places_count_the_borders_since_the_interaction_began_and_a_sign_sets_a_large_one():
+    ids = torch.tensor([[BOS, QUERY, 21, COMMA, 22, COMMA, REST, 23, ANSWER, 24, BOS, QUERY, 25, 26]])
+    said = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1]]).bool()
+    borders = torch.linspace(-1, 1, 14, dtype=torch.float64)[None]
+    found = places_of(borders, spelling()[ids], said, ids == BOS)[0].tolist()
+    signs = {4: 5.0}  # the word behind the second comma goes on, and begins no clause
+    expected, place = [], 0.0
+    for number, (token, is_said) in enumerate(zip(ids[0].tolist(), said[0].tolist(), strict=True)):
+        place = 0.0 if token == BOS else place
+        place += softplus(borders[0, number].item() - 4 + signs.get(number, 0)) if is_said else 0
+        expected.append(place if is_said else 0.0)
+    assert found == pytest.approx(expected)
+
+
+def test_a_word_counts_at_another_less_what_stands_between_and_never_in_another_interaction():
+    draw = torch.Generator().manual_seed(0)
+    products = torch.rand(2, 3, 9, generator=draw, dtype=torch.float64) * 2 - 1
+    number = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 2, 2], [0, 0, 1, 1, 1, 1, 1, 1, 1]])
+    borders = torch.rand(2, 9, generator=draw, dtype=torch.float64)
+    same = number[:, :, None] == number[:, None]
+    worded = torch.tensor([[1, 1, 0, 0, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1, 0, 1, 0]]).bool()
+    places = (borders[:, None] * (same & torch.ones(9, 9).tril().bool())).sum(-1) * worded
+    found = reaching(products, worded, places, number)
+    for row, at, source in ((r, a, s) for r in range(2) for a in range(3) for s in range(9) if worded[r, s]):
+        counted = [
+            (products[row, at, k] - (places[row, source] - places[row, k]).abs()).item()
+            for k in range(9)
+            if same[row, source, k] and worded[row, k]
+        ]
+        assert found[row, at, source].item() == pytest.approx(max(-1.0, *counted))
+    inputs = [part.clone().requires_grad_() for part in (products, places)]
+    assert torch.autograd.gradcheck(lambda one, other: reaching(one, worded, other, number), inputs)
+
+
+def test_a_source_without_a_word_never_goes_astray():
+    covered = torch.tensor([[0.5, -0.2, 0.9, 0.1]], dtype=torch.float64)
+    worded, number = torch.tensor([[True, True, False, True]]), torch.tensor([[0, 0, 0, 1]])
+    assert astray(covered, worded, number)[0].tolist() == pytest.approx([0, 0.7, 0, 0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("asked", [22, 25])
+def test_a_new_model_points_into_the_clause_that_has_the_words_of_the_question(asked):
+    """Nothing else tells the clauses apart: pointers have no query, no run, no signature and no recency."""
+    model = spelled(seeded(lambda: ReactiveTransformer(CONFIG), 0))
+    decoder, ids = model.decoder, torch.tensor([[BOS, QUERY, asked, ANSWER]])
+    matching = decoder.matching
+    for weight in (decoder.copying.query.weight, matching.weight, matching.follow, matching.recency):
+        weight.zero_()
+    memory = model.encode(TOLD, TOLD > 0)
+    output = model.decode(ids, memory, memory_ids=TOLD)
+    shares = output.pointers.shares[0, -1, : TOLD.shape[1]].exp()
+    answers, other = (FIRST, SECOND) if asked == 22 else (SECOND, FIRST)
+    assert shares[answers].min() > 3 * shares[other].max()
+    matching.cost.zero_()
+    shares = model.decode(ids, memory, memory_ids=TOLD).pointers.shares[0, -1, : TOLD.shape[1]].exp()
+    assert torch.allclose(shares[answers], shares[other])
+
+
+@torch.no_grad()
+def test_less_is_copied_where_a_quote_leaves_its_clause():
+    model = spelled(seeded(lambda: ReactiveTransformer(CONFIG), 0))
+    head, memory = model.decoder.copying, model.encode(TOLD, TOLD > 0)
+    end, shares = head.end.item(), []
+    for weight in (end, 0.0):
+        head.end.fill_(weight)
+        ids = torch.tensor([[BOS, QUERY, 22, ANSWER, 21, 22, 23, COMMA]])
+        shares.append(model.decode(ids, memory, memory_ids=TOLD).pointers.vocabulary[0, [4, 7]].exp())
+    more = shares[0] - shares[1]
+    assert more[1] > 0.1 and more[1] > 3 * more[0] >= 0
+
+
+@torch.no_grad()
+def test_a_model_without_memory_goes_astray_by_the_same_equation():
+    """The rival has the same part. What stands in its own interaction never goes astray."""
+    model, s = spelled(seeded(lambda: StatelessDecoder(CONFIG), 0)), CONFIG.signature_dim
+    model.mark_table.weight[:, -1] += 2  # borders within clauses, too
+    ids = torch.cat((TOLD, torch.tensor([[BOS, QUERY, 25, 22, ANSWER]])), 1)
+    rows = model.mark_table.weight[:, s:]
+    _, places = model_words(model, TOLD)
+    words = [
+        (int(token), rows[token], "") if 2 <= at < 10 else None for at, token in enumerate(TOLD[0].tolist())
+    ]
+    lost = matches_of(model, ids).astray.view(ids.shape[1], -1)
+    for source in range(ids.shape[1]):
+        expected = 0.0
+        if source < len(words):
+            expected = astray_by_hand(model.decoder.matching, rows[[25, 22]], ["", ""], words, places, source)
+        assert lost[-1, source].item() == pytest.approx(expected, abs=1e-9)
+    assert lost[-1].max() > 0.1
+
+
+@torch.no_grad()
+def test_slots_carry_their_places_and_a_lost_word_moves_no_other():
+    model = spelled(seeded(lambda: ReactiveTransformer(CONFIG), 0))
+    memory = with_age(model.encode(TOLD, TOLD > 0), torch.zeros(1, 1))
+    assert (memory[-1, 0, 2:10, -2].diff() > 0).all() and not memory[-1, 0, [0, 1, 10, 11], -2].any()
+    ids = torch.tensor([[BOS, QUERY, 22, ANSWER]])
+    kept = [at for at in range(12) if at != 5]  # the comma is lost
+    whole = matches_of(model, ids, memory, memory_ids=TOLD).astray[-1, kept]
+    left = matches_of(model, ids, memory[:, :, kept], memory_ids=TOLD[:, kept]).astray[-1]
+    assert torch.allclose(whole, left) and left[5:8].min() > left[2:5].max() + 0.5
+
+
+def model_words(model, ids):
+    """The stems and the places of words, by the equation."""
+    places, place = [], 0.0
+    for at, token in enumerate(ids[0].tolist()):
+        begins = at and ids[0, at - 1] == COMMA and token != COMMA
+        word = 2 <= at < 10
+        place += softplus(model.mark_table.weight[token, -1].item() - 4 + 5 * bool(begins)) if word else 0
+        places.append(place if word else 0.0)
+    return [""] * len(places), places
+
+
+def matches_of(model, *given, **named):
+    """What the decoder's matching returns."""
+    found = []
+    handle = model.decoder.matching.register_forward_hook(lambda part, given, output: found.append(output))
+    model.decode(*given, **named)
+    handle.remove()
+    return found[0]
