@@ -205,9 +205,7 @@ class Matching(nn.Module):
         return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
 
 
-def _astray(
-    products: Tensor, shares: Tensor, stands: Tensor, worded: Tensor, number: Tensor, places: Places
-) -> Tensor:
+def _astray(products: Tensor, shares: Tensor, stands: Tensor, worded: Tensor, number: Tensor, places: Places) -> Tensor:
     """Return how far sources go astray at n places, [n, M], for products [B, S, M] of words and sources, the shares of
     words [B, T, S], the places of sources among clauses, `stands` [B, M], and which of them hold words [B, M]."""
     reached = reaching(products, worded, stands, number)

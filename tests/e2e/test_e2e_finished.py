@@ -84,7 +84,7 @@ def test_chat_answers_what_it_is_told_and_plays_examples(nano):
     header, title = said.splitlines()[:2]
     assert header.endswith("preset tiny   config nano.toml") and title.startswith(f"export/{export}   ")
     assert re.search(r"^you> The code of my locker is 4182\.\n(.*\n)?rxt> ", said, re.MULTILINE)
-    assert "turns 1   layers 2   slots 4 x 87" in said
+    assert "turns 1   layers 2   slots 4 x 88" in said
     played = nano.nano("chat", "--example", "en", "--example", "pl", "--stage", "smat")
     assert played.splitlines()[1].startswith(f"smat/{nano.status()['smat']['artifact_id']}   ")
     assert re.findall(r"^example (..), seed \d+", played, re.MULTILINE) == ["en", "pl"]

@@ -120,9 +120,7 @@ def test_a_model_without_memory_goes_astray_by_the_same_equation():
     ids = torch.cat((TOLD, torch.tensor([[BOS, QUERY, 25, 22, ANSWER]])), 1)
     rows = model.mark_table.weight[:, s:]
     _, places = model_words(model, TOLD)
-    words = [
-        (int(token), rows[token], "") if 2 <= at < 10 else None for at, token in enumerate(TOLD[0].tolist())
-    ]
+    words = [(int(token), rows[token], "") if 2 <= at < 10 else None for at, token in enumerate(TOLD[0].tolist())]
     lost = matches_of(model, ids).astray.view(ids.shape[1], -1)
     for source in range(ids.shape[1]):
         expected = 0.0

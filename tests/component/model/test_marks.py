@@ -115,7 +115,9 @@ def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_i
     expected = torch.cat((table[22, :S], table[21, :S], stem, table[23, S:-2], place[None], zero))
     for layer in encoded:
         assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
-    second = torch.cat((table[BOS, :S], torch.zeros(S), torch.zeros(5), table[25, S:-2], (table[25, -1] - 4).exp().log1p()[None], zero)).double()
+    second = torch.cat(
+        (table[BOS, :S], torch.zeros(S), torch.zeros(5), table[25, S:-2], (table[25, -1] - 4).exp().log1p()[None], zero)
+    ).double()
     assert torch.allclose(encoded[0, 0, 4, CONFIG.dim :], second)  # nothing of the document before
     control_and_answer = encoded[0, 0, [3, 5, 6], CONFIG.dim + 2 * S :]
     assert not control_and_answer.any()

@@ -13,7 +13,7 @@ import pytest
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
-from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE
+from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE, material
 from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS, Phrasing
 from tokenization.dialogues.broad.sentences import clause, closed, quotable, quoted, without_verb
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
@@ -88,8 +88,8 @@ def test_sentences_are_whole(conversations):
     for conversation in conversations:
         for turn in conversation.interactions:
             for text in (turn.query, turn.answer):
-                lines = [" ".join(line.split()) for line in text.split("\n")]  # a quote has a line of its own
-                assert not placeholders(text) and text == "\n".join(lines)
+                lines = [" ".join(line.split()) for line in text.replace("\n ", "\n").split("\n")]  # lines of quotes
+                assert not placeholders(text) and text.replace("\n ", "\n") == "\n".join(lines)
                 assert not re.search(r"[.,;:!?]{2}(?<!\.\.)| [.,;!?]|\b(a|an) (a|an|the)\b", text), text
             assert (
                 turn.answer[0].isupper()
@@ -97,6 +97,28 @@ def test_sentences_are_whole(conversations):
                 or turn.answer.islower()
                 or conversation.probes
             )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_quote_begins_like_the_turn_or_with_the_blank_that_it_has_there(language):
+    """So its first token is one that the turn has. Openers are no part of it."""
+    lead = quoted("", language).removesuffix(".")
+    opener = re.compile("|".join(re.escape(one) for one in material(language, "train").phrases["opener"]))
+    counts: Counter[str] = Counter()
+    for index in range(600):
+        conversation = generate(SPEC, language, "train", 3, index)
+        for probe in conversation.probes:
+            answer = conversation.interactions[probe.turn].answer
+            if not answer.startswith(lead) or probe.kind == "unknown" or probe.tag == "two-facts":
+                continue
+            told = conversation.interactions[probe.turn - probe.distance].query
+            quote = answer.removeprefix(lead).removesuffix(".")
+            assert quote in told and not opener.match(quote.strip())
+            inside = quote.startswith(" ")
+            assert inside or told.startswith(quote) or f" {quote}" not in told
+            counts["inside" if inside else "at the start"] += 1
+            counts["behind an opener"] += bool(opener.match(told)) and inside
+    assert min(counts.values()) > 30 and len(counts) == 3
 
 
 def test_gold_stands_in_the_answer_and_was_told_where_the_distance_says(conversations):
@@ -214,7 +236,7 @@ def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(
                 assert turn.answer == quote
                 kinds["quoted"] += 1
             elif turn.answer != frame.format(value=probe.gold[0]):
-                part = turn.answer.removeprefix(quoted("", language).removesuffix("."))
+                part = turn.answer.removeprefix(quoted("", language).removesuffix(".")).strip()
                 assert part.rstrip(".!") in told.query and probe.kind == "update" and not stale(part, probe)
                 kinds["clause"] += 1
             assert probe.tag in ("", "never-told", "told-later", "somebody-else")
