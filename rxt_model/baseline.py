@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from rxt_model.check import check_selected
 from rxt_model.config import ModelConfig
+from rxt_model.copying.marks import mark_table, no_spelling
 from rxt_model.decoder import Decoder, DecoderOutput
 from rxt_model.initialise import initialise, start_copying
-from rxt_model.layers.marks import mark_table, no_spelling
 from rxt_model.model import ReactiveTransformer, TokenModel, nothing_of
 from rxt_model.size import active_parameters
 

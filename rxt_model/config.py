@@ -15,7 +15,7 @@ from rxt_model.files.record import Strict, build, record, require, require_types
 from rxt_model.memory.registry import OPTIONS, WRITES, WRITTEN_RMS, Registered
 
 STEM_LETTERS = 5
-"""Letters of a stem (`layers.stems`)."""
+"""Letters of a stem (`copying.stems`)."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Architecture(Strict):
     With None, the encoder reads only the interaction. `head_norm` is the decoder's last norm: RMS (Beta) or layer norm
     (Alpha). `encoder_neighbours` and `decoder_neighbours` list neighbours that are mixed into every token before the
     first layer (`layers.Neighbours`). Distance 1 is the previous token; -1 is the next one, which a decoder must not
-    see. Published models have no neighbours. With `copying` the decoder has a copying head (`copying.Copying`), whose
+    see. Published models have no neighbours. With `copying` the decoder has a copying head (`copying.head`), whose
     slots must each hold one token. With `delta` a Gated DeltaNet that memory drives takes the place of self-attention
     in the stateful layers of the decoder. A key of `left_out` whose value is its default has no part in `config.json`
     and fingerprints: it came later than the models that have none.
@@ -287,12 +287,12 @@ class Architecture(Strict):
 
     @property
     def signature_dim(self) -> int:
-        """The columns of the mark table that tell tokens apart (`layers.marks`)."""
+        """The columns of the mark table that tell tokens apart (`copying.marks`)."""
         return self.dim // 4 if self.copying else 0
 
     @property
     def term_dim(self) -> int:
-        """The columns of the mark table that compare the words of queries (`layers.marks`)."""
+        """The columns of the mark table that compare the words of queries (`copying.marks`)."""
         return self.dim if self.copying else 0
 
     @property

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
+from rxt_model.copying.head import Copying, CopySource, Pointers, SlotTokens
+from rxt_model.copying.matching import Matching
+from rxt_model.copying.places import Places
 from rxt_model.delta.layer import Drive, GatedDelta, MemoryDrive, Recurrence
 from rxt_model.delta.sequences import Sequences
 from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.cache import KeyValueCache
-from rxt_model.layers.copying import Copying, CopySource, Pointers, SlotTokens
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.matching import Matching
 from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
-from rxt_model.layers.places import Places
 from rxt_model.moe.layer import MoELayer, Routing
 
 if TYPE_CHECKING:  # slow to import, and only needed on a GPU

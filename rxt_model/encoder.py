@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
+from rxt_model.copying.marks import marks
 from rxt_model.layers.attention import CrossAttention, SelfAttention
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.marks import marks
 from rxt_model.layers.parts import Layers, Neighbours, SwiGLU, norm
 
 if TYPE_CHECKING:  # slow to import, and only needed on a GPU
@@ -70,7 +70,7 @@ class Encoder(nn.Module):
 
         `positions` [R] count within each interaction or document. `rope` is [R, head_dim / 2]. `mask` broadcasts to
         [B, 1, T, T] and comes from the numbers of `documents` [B, T]. `rows` [R, s + t + 3 + 6 + 3] are those of the
-        tokens (`layers.marks`), if the model has any; then the mark of each token follows its state, and w is
+        tokens (`copying.marks`), if the model has any; then the mark of each token follows its state, and w is
         `slot_dim`. An encoder without memory attention ignores `memory` [L, B, S, w]; one with it raises ValueError if
         `memory` is None.
         """

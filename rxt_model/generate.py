@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rxt_model.check import check_each, check_ids, check_memory, check_room, check_rows
 from rxt_model.config import ControlTokens
+from rxt_model.copying.head import CopySource
 from rxt_model.layers.cache import KeyValueCache
-from rxt_model.layers.copying import CopySource
 from rxt_model.layers.layout import pad_rows
 from rxt_model.model import ReactiveTransformer, TokenModel
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rxt_model.copying.matching import NEVER
 from rxt_model.decoder import DecoderOutput
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.linear_cross_entropy import CHUNK_LOGITS, LARGE_CHUNK, linear_cross_entropy
-from rxt_model.layers.matching import NEVER
 from rxt_model.layers.parts import wide
 
 

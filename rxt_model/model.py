@@ -26,16 +26,16 @@ from rxt_model.check import (
     check_selected,
 )
 from rxt_model.config import ModelConfig
+from rxt_model.copying.head import CopySource
+from rxt_model.copying.marks import QueryWords, edges, mark_table, no_spelling, words
 from rxt_model.decoder import Decoder, DecoderOutput, Tokens
 from rxt_model.delta.layer import Drive, Recurrence
 from rxt_model.delta.sequences import Sequences
 from rxt_model.encoder import Encoder
 from rxt_model.initialise import initialise, start_copying
 from rxt_model.layers.cache import KeyValueCache
-from rxt_model.layers.copying import CopySource
 from rxt_model.layers.heads import MLMHead
 from rxt_model.layers.layout import Layout
-from rxt_model.layers.marks import QueryWords, edges, mark_table, no_spelling, words
 from rxt_model.layers.parts import rope
 from rxt_model.layers.visibility import same_document
 from rxt_model.memory.attention import MemoryAttention
@@ -54,8 +54,8 @@ class TokenModel(nn.Module):
     decoder: Decoder
 
     def spell(self, spelling: Tensor) -> None:
-        """Take the spelling of the vocabulary, [V, 6] uint8 (`layers.stems`). A model that has none knows no stems, and
-        one without a copying head needs none."""
+        """Take the spelling of the vocabulary, [V, 6] uint8 (`copying.stems`). A model that has none knows no stems.
+        One without a copying head needs none."""
         if self.spelling is not None:
             self.spelling.copy_(spelling)
 

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from rxt_model.config import ModelConfig
+from rxt_model.copying.head import SlotTokens
+from rxt_model.copying.runs import LONGEST
 from rxt_model.decoder import Decoder, DecoderLayer
 from rxt_model.delta.layer import GatedDelta, MemoryDrive
 from rxt_model.encoder import Encoder
 from rxt_model.flops import Flops, attention_core, delta_core, drive_flops, weights
 from rxt_model.layers.attention import CrossAttention, SelfAttention
-from rxt_model.layers.copying import SlotTokens
 from rxt_model.layers.parts import parts_of
-from rxt_model.layers.runs import LONGEST
 from rxt_model.model import ReactiveTransformer
 from rxt_model.moe.layer import MoELayer
 

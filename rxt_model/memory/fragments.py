@@ -6,7 +6,7 @@ the memory of the host. Before an answer the slots are written anew, in one writ
     STM(query) = write(STM_0, [fragments of the `recent` newest interactions, and of the `loaded` best of the others])
 
 So they hold what they would hold if only these interactions had been told; and as long as these are all, a conversation
-has plain short-term memory. How well fragment n of N answers a query is told by late interaction, as `layers.matching`
+has plain short-term memory. How well fragment n of N answers a query is told by late interaction, as `copying.matching`
 does it for slots: each word of the query looks for its most similar word. In a large store, words that many fragments
 have tell little, so a word counts the less (as in tf-idf), the more fragments d_i have it, with a cosine of `HELD`:
 
@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from rxt_model.config import STEM_LETTERS
-from rxt_model.layers.coverage import covering, shares_of, unit
-from rxt_model.layers.marks import with_age
+from rxt_model.copying.coverage import covering, shares_of, unit
+from rxt_model.copying.marks import with_age
 from rxt_model.memory.registry import WRITTEN_RMS
 from rxt_model.memory.rows import Rows
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
+from rxt_model.copying.marks import with_age
 from rxt_model.flops import Flops, weights
-from rxt_model.layers.marks import with_age
 from rxt_model.layers.parts import norm
 from rxt_model.memory.registry import WRITTEN_RMS
 from rxt_model.memory.write import MemoryWrite

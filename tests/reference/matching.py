@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from rxt_model.layers.matching import STEM_COSINES
-from rxt_model.layers.runs import LONGEST
+from rxt_model.copying.matching import STEM_COSINES
+from rxt_model.copying.runs import LONGEST
 from tests.reference.stems import shared_letters
 
 # the sources of one interaction: a word's id, its term and weight where told, and its stem, empty if it has none; None

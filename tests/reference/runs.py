@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rxt_model.layers.runs import LONGEST
+from rxt_model.copying.runs import LONGEST
 
 
 def longest_run(

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jobs.training.objectives.base import global_count, metric
+from rxt_model.copying.head import Pointers
 from rxt_model.decoder import Decoder
 from rxt_model.layers.attention import CrossAttention
-from rxt_model.layers.copying import Pointers
 from rxt_model.layers.layout import Layout
 from rxt_model.memory.attention import MemoryAttention
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jobs.training.batching.batches import NEVER_TOLD
 from jobs.training.objectives.base import global_count, metric
-from rxt_model.layers.matching import NEVER
+from rxt_model.copying.matching import NEVER
 
 
 def matching_loss(scores: Tensor, turn_of: Tensor, told: Tensor, turns: int) -> tuple[Tensor, dict[str, Tensor]]:

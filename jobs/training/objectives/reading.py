@@ -13,7 +13,7 @@ from jobs.training.objectives.base import StepContext, global_count, metric, tok
 from jobs.training.objectives.importance import importance_loss, watched_reads
 from jobs.training.objectives.matching import matching_loss
 from jobs.training.objectives.naming import naming_loss
-from rxt_model.layers.marks import with_age
+from rxt_model.copying.marks import with_age
 from rxt_model.losses import following
 from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer

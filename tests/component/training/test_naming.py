@@ -7,7 +7,7 @@ from jobs.training.objectives import importance
 from jobs.training.objectives.base import StepContext
 from jobs.training.objectives.naming import naming_loss
 from rxt_model.config import MemoryConfig
-from rxt_model.layers.copying import Pointers
+from rxt_model.copying.head import Pointers
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.support.models import small_config
 from tests.support.training_toys import numbered

@@ -1,4 +1,4 @@
-"""Matching compares the marks of a decoder's tokens with those of what can be copied (`layers.marks`)."""
+"""Matching compares the marks of a decoder's tokens with those of what can be copied (`copying.marks`)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import STEM_LETTERS, Architecture
-from rxt_model.layers.clauses import astray, reaching
-from rxt_model.layers.corrections import Corrections, corrected
-from rxt_model.layers.coverage import covering, shares_of, unit, weighing
-from rxt_model.layers.marks import EDGES, QueryWords, signatures, words
+from rxt_model.copying.clauses import astray, reaching
+from rxt_model.copying.corrections import Corrections, corrected
+from rxt_model.copying.coverage import covering, shares_of, unit, weighing
+from rxt_model.copying.marks import EDGES, QueryWords, signatures, words
+from rxt_model.copying.places import Places
+from rxt_model.copying.runs import ending, runs
+from rxt_model.copying.stems import share
 from rxt_model.layers.parts import wide
-from rxt_model.layers.places import Places
-from rxt_model.layers.runs import ending, runs
-from rxt_model.layers.stems import share
 
 if TYPE_CHECKING:
+    from rxt_model.copying.head import CopySource
     from rxt_model.decoder import Tokens
-    from rxt_model.layers.copying import CopySource
 
 NEVER = -1e4  # score of a source that is never used; finite, so that rows without any other have a gradient
 MATCH = 4.0  # score of an equal token before, at the start
@@ -35,10 +35,10 @@ class Matches(NamedTuple):
     """How well tokens match sources. `matched` [B, T, M or S] are the scores of the interactions of sources: of those
     in memory or, for a model without memory, of earlier ones. It is NEVER if a source is not usable.
 
-    The rest is about n places (`layers.places`). `visible` [n, S] says which tokens of the sequence they see. Two
+    The rest is about n places (`copying.places`). `visible` [n, S] says which tokens of the sequence they see. Two
     scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
     sequence. `run` [n] is the longest run that a word of a query follows. `astray` tells how far the sources of
-    `matched` go astray, [n, M or S] (`layers.clauses`).
+    `matched` go astray, [n, M or S] (`copying.clauses`).
     """
 
     matched: Tensor | None
@@ -59,12 +59,12 @@ class Matching(nn.Module):
     x_i are the terms of the query's words, y_j those of the n words that the source's interaction still has among the
     sources. The weights w_i are |x_i| e^a_i, divided by their sum; a_i and v_j are learned for each token. v_j lets a
     correction ("Actually, ...") win over what it corrects. Where interaction n corrects others by c_nm
-    (`layers.corrections`), its largest cosine is at least sum_m c_nm (the largest of m + 1) - 1. A score of 0 is as
+    (`copying.corrections`), its largest cosine is at least sum_m c_nm (the largest of m + 1) - 1. A score of 0 is as
     likely as "nothing matches". Each word of the query counts once, so a long statement is found as easily as a short
-    one. QueryWords that share 3, 4 or 5 letters of their stems (`layers.stems`) have at least a learned cosine.
+    one. QueryWords that share 3, 4 or 5 letters of their stems (`copying.stems`) have at least a learned cosine.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
-    a source follows (`layers.runs`) adds a learned constant. How far a source goes astray (`layers.clauses`), times a
+    a source follows (`copying.runs`) adds a learned constant. How far a source goes astray (`copying.clauses`), times a
     learned cost, is subtracted. Sources stand in the order in which they were written.
     """
 
@@ -84,7 +84,7 @@ class Matching(nn.Module):
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None, places: Places) -> Matches:
-        """Compare tokens, of which `rows` [R, s + t + 3 + 6 + 3] are the rows (`layers.marks`), with what can be
+        """Compare tokens, of which `rows` [R, s + t + 3 + 6 + 3] are the rows (`copying.marks`), with what can be
         copied from memory, and with the tokens of the sequence itself."""
         seen, ids, positions, place, visible = self._seen(rows, tokens)
         opens = _opens(seen[..., -EDGES] > 0, tokens.documents)
@@ -189,7 +189,7 @@ class Matching(nn.Module):
         return (of_sources - self.recency * newer).masked_fill(~usable, NEVER)
 
     def _seen(self, rows: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return of all tokens, cached ones included, the rows (`layers.marks`), [B, S, s + t + 3 + 6 + 3], their ids
+        """Return of all tokens, cached ones included, the rows (`copying.marks`), [B, S, s + t + 3 + 6 + 3], their ids
         and positions [B, S]; of each token its place among them [B, T], and which of them it sees [B or 1, T, S]."""
         layout, cache = tokens.layout, tokens.cache
         rows, ids = layout.pad(rows), layout.pad(tokens.ids)

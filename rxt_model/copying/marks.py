@@ -3,10 +3,10 @@ stem and its term), how much this word weighs where it is told, where it stands 
 place), and how many interactions ago it was said (its age).
 
 Marks are made of a table with one row per token. A row has `signature` columns, `term` columns, and three weights: that
-of the word where it is told, that where it is asked, and that of the border before it (`layers.clauses`). Beside it
-stand the token's spelling (`layers.stems`) and its edges (`edges`). Only words of a query have a stem, a term, weights
+of the word where it is told, that where it is asked, and that of the border before it (`copying.clauses`). Beside it
+stand the token's spelling (`copying.stems`) and its edges (`edges`). Only words of a query have a stem, a term, weights
 and a place. A query is all before thinking and answer. The encoder puts a token's mark beside its state, so every slot
-carries one. `layers.matching` compares marks. So a new model finds, from its first step on, what was said in the same
+carries one. `copying.matching` compares marks. So a new model finds, from its first step on, what was said in the same
 words. Attention alone takes long to learn this in a small model.
 """
 
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture, ControlTokens
-from rxt_model.layers.clauses import places_of
-from rxt_model.layers.stems import SPELLED, stems
+from rxt_model.copying.clauses import places_of
+from rxt_model.copying.stems import SPELLED, stems
 
 EDGES = 3  # columns that `edges` adds to a row of the table
 
@@ -31,7 +31,7 @@ def mark_table(config: Architecture, vocab_size: int) -> nn.Embedding | None:
 
 
 def no_spelling(config: Architecture, vocab_size: int) -> Tensor | None:
-    """Return the spelling of a vocabulary that is not known, for a model with a copying head (`layers.stems`)."""
+    """Return the spelling of a vocabulary that is not known, for a model with a copying head (`copying.stems`)."""
     return torch.zeros(vocab_size, SPELLED, dtype=torch.uint8) if config.copying else None
 
 
@@ -55,8 +55,8 @@ def edges(ids: Tensor, tokens: ControlTokens) -> Tensor:
 
 class QueryWords(NamedTuple):
     """Tokens as words of queries: their `stem` [B, S, 5], `term` [B, S, t], what they weigh where they are `told` and
-    where they are `asked` [B, S], and their `place` among the clauses [B, S] (`layers.clauses`). All are 0 outside words
-    of queries."""
+    where they are `asked` [B, S], and their `place` among the clauses [B, S] (`copying.clauses`). All are 0
+    outside words of queries."""
 
     stem: Tensor
     term: Tensor

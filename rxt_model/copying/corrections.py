@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rxt_model.layers.runs import LONGEST
+from rxt_model.copying.runs import LONGEST
 
 LENGTH, LEAST, AGEING, TELLING, PLAIN = 1.0, 3.0, 0.3, 2.0, -1.0  # at the start
 

@@ -1,7 +1,7 @@
 """How many tokens in a row, up to the token just said, stand before a source that can be copied.
 
 Copying a sentence means to go on with the source after the one that was copied last. Two equal tokens before a source
-(`layers.marks`) do not tell which of several places that is; the longest run does.
+(`copying.marks`) do not tell which of several places that is; the longest run does.
 """
 
 from __future__ import annotations

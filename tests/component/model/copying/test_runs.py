@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from rxt_model.copying.runs import ending, runs
 from rxt_model.generate import Sampling, answer, in_circles, stream
-from rxt_model.layers.runs import ending, runs
 from tests.reference.runs import longest_run
 from tests.support.models import small_model
 

@@ -13,11 +13,11 @@ from jobs.training.objectives.matching import matching_loss
 from jobs.training.objectives.reading import reading_loss
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
+from rxt_model.copying.marks import with_age
+from rxt_model.copying.matching import NEVER
+from rxt_model.copying.stems import SPELLED, share, stems
 from rxt_model.generate import Decoding
 from rxt_model.layers.cache import KeyValueCache
-from rxt_model.layers.marks import with_age
-from rxt_model.layers.matching import NEVER
-from rxt_model.layers.stems import SPELLED, share, stems
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.reference.matching import log_odds
 from tests.reference.stems import shared_letters, stems_of

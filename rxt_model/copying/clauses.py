@@ -5,7 +5,7 @@ How far word k of an interaction counts at its word j, is its cosine less what s
 
     p_j = sum_i w_i max(-1, max_k cos(x_i, y_k) - |b_j - b_k|)
 
-w_i and x_i are the shares and the terms of the words that are asked (`layers.matching`). b_j is the sum of the borders
+w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
 of all words of the interaction up to j. A border is learned for each token. At the start it is large for a word behind
 a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
 answers the question, and large in others.
@@ -21,8 +21,8 @@ PLAIN, SIGN = -4.0, 5.0  # of a border before softplus, at the start: of any wor
 
 
 def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> Tensor:
-    """Return b_j of words [B, S], from the weights of their tokens `borders` [B, S] and their spelling [B, S, 6]. `said`
-    [B, S] says which tokens are words of a query, `opens` [B, S] where interactions begin. It is 0 outside queries."""
+    """Return b_j of words [B, S], from the weights of their tokens `borders` [B, S] and their spelling [B, S, 6]. It
+    is 0 outside queries: `said` [B, S] says which tokens are words of one, `opens` [B, S] where interactions begin."""
     letters = (spelled[..., 1:] > 0).any(-1)
     signs = F.pad(said & ~letters, (1, 0))[:, :-1]
     begins = signs & letters & (spelled[..., 0] > 0) & ~opens

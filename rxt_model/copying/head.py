@@ -5,7 +5,7 @@
 Sources are the slots (or raw encoder states) of the last stateful layer, and the tokens of the interaction so far.
 `a` is one softmax over all sources, `c` a learned share. A slot holds embeddings alone, no ids: the head itself names
 the token that it holds (`SlotTokens`). Beside its state it carries a mark, made of learned vectors and of the spelling
-of the tokens around it (`layers.marks`).
+of the tokens around it (`copying.marks`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import Architecture
-from rxt_model.layers.matching import NEVER, Matches
+from rxt_model.copying.matching import NEVER, Matches
+from rxt_model.copying.places import Places
 from rxt_model.layers.parts import norm, wide
-from rxt_model.layers.places import Places
 
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
@@ -32,7 +32,7 @@ NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 class CopySource(NamedTuple):
     """What can be copied from memory: keys [G, M, d], tokens `ids` [G, M] and marks [G, M, 2 s + 5 + t + 3] of G
     conversations, which of them may be copied, `usable` [G, M] or [B, M], and which of N interactions correct which,
-    `links` [G, N, N] (`layers.corrections`)."""
+    `links` [G, N, N] (`copying.corrections`)."""
 
     keys: Tensor
     ids: Tensor
@@ -102,7 +102,7 @@ class Copying(nn.Module):
     """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
     the interaction, or from the history that a stateless model has before it. The share that is copied also depends on
     the longest run that a word follows (`follow`, learned, 0 at the start), and falls as what is pointed at goes astray
-    (`end`, learned; `layers.clauses`): so a quote ends with its clause."""
+    (`end`, learned; `copying.clauses`): so a quote ends with its clause."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()

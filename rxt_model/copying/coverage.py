@@ -1,4 +1,4 @@
-"""How far the words of interactions cover the words of a query, and what words weigh (`layers.matching`)."""
+"""How far the words of interactions cover the words of a query, and what words weigh (`copying.matching`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rxt_model.layers.marks import QueryWords
+from rxt_model.copying.marks import QueryWords
 from rxt_model.layers.parts import wide
 
 SMALLEST = 1e-6  # sum of weights, at least: a token that no word stands before matches as words of cosine 0 do

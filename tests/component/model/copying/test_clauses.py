@@ -7,9 +7,9 @@ import torch
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
-from rxt_model.layers.clauses import astray, places_of, reaching
-from rxt_model.layers.marks import with_age
-from rxt_model.layers.stems import SPELLED
+from rxt_model.copying.clauses import astray, places_of, reaching
+from rxt_model.copying.marks import with_age
+from rxt_model.copying.stems import SPELLED
 from rxt_model.model import ReactiveTransformer, seeded
 from tests.reference.matching import astray as astray_by_hand
 from tests.support.models import small_config
