@@ -28,7 +28,7 @@ _PREPOSITIONS = frozenset(
 )
 # words that begin a clause, or need the words around them
 _CLAUSES = re.compile(r"\b(?:because|so|and|but|when|that|thanks|city|town|class|bo|gdy|że|któr\w+|jeśli|i)\b")
-_CLAUSE_END = re.compile(r"[,;:.!?…]+(?:\s+|$)")
+_CLAUSE_END = re.compile(r"[,;:.!?…]+(?:\s+|$)|\s+[-–—]\s+")
 _LEADING = re.compile(r"^(?:(?:but|please note|ale|lecz|tylko|jednak|a) )+")
 _END = (".", "!", "?", "…")
 _MARKS = '"„”'
@@ -82,6 +82,13 @@ def closed(sentence: str) -> str:
 def quotable(sentence: str) -> str:
     """Return the sentence, or nothing if it is a question."""
     return "" if sentence.endswith("?") else sentence
+
+
+def up_to(sentence: str, value: str) -> str:
+    """Cut a sentence at the first sign behind a value that it holds. So a quote ends where it has said the value."""
+    start = sentence.casefold().rfind(value.casefold())
+    end = _CLAUSE_END.search(sentence, start + len(value)) if start >= 0 else None
+    return sentence[: end.start()] if end and end.end() < len(sentence) else sentence
 
 
 def as_said(text: str, sentence: str) -> str:

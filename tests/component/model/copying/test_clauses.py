@@ -49,7 +49,7 @@ def test_places_count_the_borders_since_the_interaction_began_and_a_sign_sets_a_
     expected, place = [], 0.0
     for number, (token, is_said) in enumerate(zip(ids[0].tolist(), said[0].tolist(), strict=True)):
         place = 0.0 if token == BOS else place
-        place += softplus(borders[0, number].item() - 4 + signs.get(number, 0)) if is_said else 0
+        place += softplus(8 * borders[0, number].item() - 4 + signs.get(number, 0)) if is_said else 0
         expected.append(place if is_said else 0.0)
     assert found == pytest.approx(expected)
 
@@ -116,7 +116,7 @@ def test_less_is_copied_where_a_quote_leaves_its_clause():
 def test_a_model_without_memory_goes_astray_by_the_same_equation():
     """The rival has the same part. What stands in its own interaction never goes astray."""
     model, s = spelled(seeded(lambda: StatelessDecoder(CONFIG), 0)), CONFIG.signature_dim
-    model.mark_table.weight[:, -1] += 2  # borders within clauses, too
+    model.mark_table.weight[:, -1] += 0.25  # borders within clauses, too
     ids = torch.cat((TOLD, torch.tensor([[BOS, QUERY, 25, 22, ANSWER]])), 1)
     rows = model.mark_table.weight[:, s:]
     _, places = model_words(model, TOLD)
@@ -148,7 +148,7 @@ def model_words(model, ids):
     for at, token in enumerate(ids[0].tolist()):
         begins = at and ids[0, at - 1] == COMMA and token != COMMA
         word = 2 <= at < 10
-        place += softplus(model.mark_table.weight[token, -1].item() - 4 + 5 * bool(begins)) if word else 0
+        place += softplus(8 * model.mark_table.weight[token, -1].item() - 4 + 5 * bool(begins)) if word else 0
         places.append(place if word else 0.0)
     return [""] * len(places), places
 
