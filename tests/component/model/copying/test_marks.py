@@ -116,7 +116,14 @@ def test_the_encoder_puts_beside_a_state_what_stands_before_its_token_its_term_i
     for layer in encoded:
         assert torch.allclose(layer[0, 2, CONFIG.dim :], expected)
     second = torch.cat(
-        (table[BOS, :S], torch.zeros(S), torch.zeros(5), table[25, S:-2], (8 * table[25, -1] - 4).exp().log1p()[None], zero)
+        (
+            table[BOS, :S],
+            torch.zeros(S),
+            torch.zeros(5),
+            table[25, S:-2],
+            (8 * table[25, -1] - 4).exp().log1p()[None],
+            zero,
+        )
     ).double()
     assert torch.allclose(encoded[0, 0, 4, CONFIG.dim :], second)  # nothing of the document before
     control_and_answer = encoded[0, 0, [3, 5, 6], CONFIG.dim + 2 * S :]
