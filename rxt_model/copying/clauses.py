@@ -8,17 +8,33 @@ How far word k of an interaction counts at its word j, is its cosine less what s
 w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
 of all words of the interaction up to j. A border is learned for each token. At the start it is large for a word behind
 a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
-answers the question, and large in others.
+answers the question, and large in others. Times a learned cost, it is subtracted from the score of the source. A source
+that goes on with what was just said has another cost than one to which a pointer jumps: quotes begin in the best
+clause, and what ends them is the share that is copied (`copying.head`).
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 PLAIN, SIGN = -4.0, 5.0  # of a border before softplus, at the start: of any word, and more behind a sign
 RATE = 8.0  # what a token's weight is multiplied by, so that it is learned in a small model's few steps
+JUMP, GO_ON = 8.0, 2.0  # costs at the start
+
+
+class Clauses(nn.Module):
+    """What it costs to point at sources that go astray."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jump, self.go_on = (nn.Parameter(torch.full((1,), cost)) for cost in (JUMP, GO_ON))
+
+    def forward(self, lost: Tensor, run: Tensor) -> Tensor:
+        """Return the costs [n, M] from how far sources go astray, `lost`, and the runs that they follow
+        (`copying.runs`)."""
+        return lost * torch.where(run > 0, self.go_on, self.jump)
 
 
 def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> Tensor:

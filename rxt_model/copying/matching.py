@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import STEM_LETTERS, Architecture
-from rxt_model.copying.clauses import astray, reaching
+from rxt_model.copying.clauses import Clauses, astray, reaching
 from rxt_model.copying.corrections import Corrections, corrected
 from rxt_model.copying.coverage import covering, shares_of, unit, weighing
 from rxt_model.copying.marks import EDGES, QueryWords, signatures, words
@@ -28,7 +28,6 @@ FOUND = 0.5  # size of what tells the decoder of a match, at the start: that of 
 GAIN, THRESHOLD, RECENCY = 2.5, 0.6, 0.5  # at the start
 STEM_COSINES = {3: 0.2, 4: 0.6, 5: 1.0}  # cosine of words that share so many letters, at least, at the start
 FOLLOW = 1.0  # score of each token of a run before, at the start
-COST = 4.0  # of a source that goes astray, at the start
 
 
 class Matches(NamedTuple):
@@ -64,8 +63,8 @@ class Matching(nn.Module):
     one. QueryWords that share 3, 4 or 5 letters of their stems (`copying.stems`) have at least a learned cosine.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
-    a source follows (`copying.runs`) adds a learned constant. How far a source goes astray (`copying.clauses`), times a
-    learned cost, is subtracted. Sources stand in the order in which they were written.
+    a source follows (`copying.runs`) adds a learned constant. What it costs to go astray is subtracted
+    (`copying.clauses`). Sources stand in the order in which they were written.
     """
 
     own_start = ("weight",)
@@ -76,11 +75,11 @@ class Matching(nn.Module):
         scale = MATCH * (config.signature_dim + config.term_dim + 2) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
         self.stem_cosines = nn.Parameter(torch.tensor(list(STEM_COSINES.values())))
-        start = (GAIN, THRESHOLD, RECENCY, FOLLOW, COST)
-        self.gain, self.threshold, self.recency, self.follow, self.cost = (
+        start = (GAIN, THRESHOLD, RECENCY, FOLLOW)
+        self.gain, self.threshold, self.recency, self.follow = (
             nn.Parameter(torch.full((1,), value)) for value in start
         )
-        self.corrections = Corrections()
+        self.corrections, self.clauses = Corrections(), Clauses()
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None, places: Places) -> Matches:
@@ -100,7 +99,7 @@ class Matching(nn.Module):
             found, lost = self._history(ids, said, opens.cumsum(-1), places, place, visible, first, tokens)
             score = places.take(found)
             lost = lost * (score != NEVER)
-            own = own + score.masked_fill(score == NEVER, 0) - self.cost * lost
+            own = own + score.masked_fill(score == NEVER, 0) - self.clauses(lost, repeated)
             return Matches(found, sees, None, own, own_run, lost)
         if source is None:
             return Matches(None, sees, None, own, own_run)
@@ -118,7 +117,8 @@ class Matching(nn.Module):
         copied = runs(last, row, held, usable, _joined(number, usable))
         run = (copied * worded.index_select(0, row)).amax(-1).maximum(own_run)
         lost = _astray(products, shares, stands, usable & worded, number, places)
-        score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied - self.cost * lost
+        score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
+        score = score - self.clauses(lost, copied)
         return Matches(found, sees, score, own, run, lost)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:

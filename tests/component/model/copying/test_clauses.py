@@ -94,7 +94,7 @@ def test_a_new_model_points_into_the_clause_that_has_the_words_of_the_question(a
     shares = output.pointers.shares[0, -1, : TOLD.shape[1]].exp()
     answers, other = (FIRST, SECOND) if asked == 22 else (SECOND, FIRST)
     assert shares[answers].min() > 3 * shares[other].max()
-    matching.cost.zero_()
+    matching.clauses.jump.zero_()
     shares = model.decode(ids, memory, memory_ids=TOLD).pointers.shares[0, -1, : TOLD.shape[1]].exp()
     assert torch.allclose(shares[answers], shares[other])
 

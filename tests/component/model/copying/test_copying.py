@@ -62,7 +62,8 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         beside = [other for other in range(len(memory)) if ages[other] == ages[number]]
         places = [memory[other, -2].item() for other in beside]
         lost.append(astray(matching, words, [""] * len(words), interactions[n], places, beside.index(number)))
-        of_signature = asked @ signature + follow * run - matching.cost.item() * lost[-1]
+        cost = matching.clauses.go_on if run else matching.clauses.jump
+        of_signature = asked @ signature + follow * run - cost.item() * lost[-1]
         scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match)
         tokens.append(int(token))
     for earlier in range(place + 1):
