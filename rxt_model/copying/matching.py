@@ -16,6 +16,7 @@ from rxt_model.copying.marks import EDGES, QueryWords, signatures, words
 from rxt_model.copying.places import Places
 from rxt_model.copying.runs import ending, runs
 from rxt_model.copying.stems import share
+from rxt_model.copying.superseding import Superseding
 from rxt_model.layers.parts import wide
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Matching(nn.Module):
     arXiv 2004.12832):
 
         e^gain (sum_i w_i max_j cos(x_i, y_j) - threshold) + sum_j v_j / sqrt(n)
+            - what it loses to newer interactions (`copying.superseding`)
             - recency * (share of the usable sources that are newer)
 
     x_i are the terms of the query's words, y_j those of the n words that the source's interaction still has among the
@@ -79,7 +81,7 @@ class Matching(nn.Module):
         self.gain, self.threshold, self.recency, self.follow = (
             nn.Parameter(torch.full((1,), value)) for value in start
         )
-        self.corrections, self.clauses = Corrections(), Clauses()
+        self.corrections, self.clauses, self.superseding = Corrections(), Clauses(), Superseding()
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None, places: Places) -> Matches:
@@ -184,7 +186,10 @@ class Matching(nn.Module):
         their words weigh where they are told [B, N]."""
         counted = wide(usable.to(matched.dtype))
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
-        of_interactions = self.gain.exp() * (matched - self.threshold) + telling[:, None]
+        index = number[:, None].expand(-1, usable.shape[1], -1)
+        seen = usable.new_zeros((*usable.shape[:2], matched.shape[2])).scatter_reduce(2, index, usable, "amax")
+        lost = self.superseding(matched, seen)
+        of_interactions = self.gain.exp() * (matched - self.threshold) + telling[:, None] - lost
         of_sources = of_interactions.gather(2, number[:, None].expand(-1, matched.shape[1], -1))
         return (of_sources - self.recency * newer).masked_fill(~usable, NEVER)
 

@@ -50,18 +50,32 @@ def corrects(matching, telling: float, interactions: Sequence[Words], n: int) ->
 def log_odds(
     matching, asked: torch.Tensor, stems: Sequence[str], interactions: Sequence[Words], n: int, newer: float
 ) -> float:
-    """Score interaction n for the words that are asked, [W, t + 3], the rows of the table without the signature, and
-    their stems."""
-    told, t = [word[1] for word in interactions[n] if word], matching.term_dim
-    telling = sum(row[t].item() for row in told) / math.sqrt(max(1, len(told)))
-    links = corrects(matching, telling, interactions, n)
+    """Score interaction n of those that can be used, for the words that are asked, [W, t + 3], the rows of the table
+    without the signature, and their stems."""
     gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
-    covered = 0.0
-    for (share, term), stem in zip(shares(asked, t), stems, strict=True):
+    mine = covered(matching, asked, stems, interactions, n)
+    later = [covered(matching, asked, stems, interactions, m) for m in range(n + 1, len(interactions))]
+    part = {name: value.item() for name, value in matching.superseding.named_parameters()}
+    lost = part["weight"] / (1 + math.exp(-part["slope"] * (max(later) - mine) - part["shift"])) if later else 0.0
+    telling = telling_of(matching, interactions, n)
+    return math.exp(gain) * (mine - threshold) + telling - lost - recency * newer
+
+
+def telling_of(matching, interactions: Sequence[Words], n: int) -> float:
+    """Sum what the words of an interaction weigh where they are told."""
+    told = [word[1] for word in interactions[n] if word]
+    return sum(row[matching.term_dim].item() for row in told) / math.sqrt(max(1, len(told)))
+
+
+def covered(matching, asked: torch.Tensor, stems: Sequence[str], interactions: Sequence[Words], n: int) -> float:
+    """Return how far interaction n covers the words that are asked, what it corrects included."""
+    links = corrects(matching, telling_of(matching, interactions, n), interactions, n)
+    total = 0.0
+    for (share, term), stem in zip(shares(asked, matching.term_dim), stems, strict=True):
         best = [largest(matching, term, stem, said) for said in interactions[: n + 1]]
         of_others = sum(link * (there + 1) for link, there in zip(links, best, strict=False)) - 1
-        covered += share * max(best[n], of_others)
-    return math.exp(gain) * (covered - threshold) + telling - recency * newer
+        total += share * max(best[n], of_others)
+    return total
 
 
 def astray(

@@ -286,7 +286,8 @@ def test_a_model_without_memory_matches_its_earlier_interactions_alone():
                 assert found[token, source] == NEVER
                 continue
             newer = (len(earlier) - 1 - earlier.index(source)) / len(earlier)
-            expected = odds_of(model, words_of(mine), interactions, int(number[source]) - 1, newer)
+            before = interactions[: int(number[token]) - 1]
+            expected = odds_of(model, words_of(mine), before, int(number[source]) - 1, newer)
             assert found[token, source].item() == pytest.approx(expected, rel=1e-5)
 
 
