@@ -9,8 +9,8 @@ w_i and x_i are the shares and the terms of the words that are asked (`copying.m
 of all words of the interaction up to j. A border is learned for each token. At the start it is large for a word behind
 a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
 answers the question, and large in others. Times a learned cost, it is subtracted from the score of the source. A source
-that goes on with what was just said has another cost than one to which a pointer jumps: quotes begin in the best
-clause, and what ends them is the share that is copied (`copying.head`).
+that goes on with what was just said has another cost than one to which a pointer jumps. So quotes begin in the best
+clause, where a pointer prefers large borders, and what ends them is the share that is copied (`copying.head`).
 """
 
 from __future__ import annotations
@@ -47,6 +47,18 @@ def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> 
     index = torch.arange(opens.shape[1], device=opens.device)
     opened = (index * opens).cummax(-1).values
     return (sums - sums.gather(1, opened)) * said
+
+
+def borders_of(places: Tensor, worded: Tensor, number: Tensor) -> Tensor:
+    """Return the border before each source that holds a word, 0 at others, from their places [B, M], which hold words,
+    `worded` [B, M], and the numbers of their interactions [B, M]. The first word of an interaction has that of a word
+    behind a sign."""
+    index = torch.arange(places.shape[1], device=places.device).expand_as(number)
+    last = F.pad(index.where(worded, -1).cummax(1).values, (1, 0), value=-1)[:, :-1]  # the word before
+    before = last.clamp(min=0)
+    inside = (last >= 0) & (number.gather(1, before) == number)
+    first = F.softplus(places.new_tensor(PLAIN + SIGN))
+    return (places - places.gather(1, before)).where(inside, first) * worded
 
 
 def reaching(products: Tensor, worded: Tensor, places: Tensor, number: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import STEM_LETTERS, Architecture
-from rxt_model.copying.clauses import Clauses, astray, reaching
+from rxt_model.copying.clauses import Clauses, astray, borders_of, reaching
 from rxt_model.copying.corrections import Corrections, corrected
 from rxt_model.copying.coverage import covering, shares_of, unit, weighing
 from rxt_model.copying.marks import EDGES, QueryWords, signatures, words
@@ -37,8 +37,9 @@ class Matches(NamedTuple):
 
     The rest is about n places (`copying.places`). `visible` [n, S] says which tokens of the sequence they see. Two
     scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
-    sequence. `run` [n] is the longest run that a word of a query follows. `astray` tells how far the sources of
-    `matched` go astray, [n, M or S] (`copying.clauses`).
+    sequence. `run` [n] is the longest run that a word of a query follows. Of the sources of
+    `matched`, [n, M or S], `astray` tells how far they go astray, and `border` what border stands before them
+    (`copying.clauses`).
     """
 
     matched: Tensor | None
@@ -47,6 +48,7 @@ class Matches(NamedTuple):
     own: Tensor
     run: Tensor
     astray: Tensor | None = None
+    border: Tensor | None = None
 
 
 class Matching(nn.Module):
@@ -102,7 +104,8 @@ class Matching(nn.Module):
             score = places.take(found)
             lost = lost * (score != NEVER)
             own = own + score.masked_fill(score == NEVER, 0) - self.clauses(lost, repeated)
-            return Matches(found, sees, None, own, own_run, lost)
+            border = borders_of(wide(said.place), said.said, opens.cumsum(-1)).index_select(0, row) * (score != NEVER)
+            return Matches(found, sees, None, own, own_run, lost, border)
         if source is None:
             return Matches(None, sees, None, own, own_run)
         signature, stem, term, told, stands, number = self._marked(source.marks, source.usable)
@@ -120,8 +123,8 @@ class Matching(nn.Module):
         run = (copied * worded.index_select(0, row)).amax(-1).maximum(own_run)
         lost = _astray(products, shares, stands, usable & worded, number, places)
         score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
-        score = score - self.clauses(lost, copied)
-        return Matches(found, sees, score, own, run, lost)
+        border = borders_of(stands, usable & worded, number).index_select(0, row)
+        return Matches(found, sees, score - self.clauses(lost, copied), own, run, lost, border)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
         """Return how far the N interactions of sources correct earlier ones, [G, N, N], from ids [G, M], marks

@@ -29,7 +29,6 @@ _PREPOSITIONS = frozenset(
 # words that begin a clause, or need the words around them
 _CLAUSES = re.compile(r"\b(?:because|so|and|but|when|that|thanks|city|town|class|bo|gdy|że|któr\w+|jeśli|i)\b")
 _CLAUSE_END = re.compile(r"[,;:.!?…]+(?:\s+|$)|\s+[-–—]\s+")
-_LEADING = re.compile(r"^(?:(?:but|please note|ale|lecz|tylko|jednak|a) )+")
 _END = (".", "!", "?", "…")
 _MARKS = '"„”'
 _QUOTES: Mapping[Language, str] = {"en": "You told me:", "pl": "Twoje słowa:"}
@@ -99,8 +98,7 @@ def as_said(text: str, sentence: str) -> str:
 
 
 def clause(text: str, value: str, old: str) -> str:
-    """Return the clause of a text that holds a value, without a word like "but" before it; or the value alone if the
-    clause holds the `old` value too."""
+    """Return the clause of a text that holds a value, or the value alone if the clause holds the `old` value too."""
     start = text.casefold().rindex(value.casefold())
     end = start + len(value)
     marked = re.sub(re.escape(old), lambda found: "_" * len(found[0]), text, flags=re.IGNORECASE)
@@ -109,13 +107,19 @@ def clause(text: str, value: str, old: str) -> str:
     left, right = before[-1] if before else 0, after.start() if after else len(text)
     if "_" * len(old) in marked[left:right]:
         return text[start:end]
-    return _LEADING.sub("", text[left:start]) + text[start:right]
+    return text[left:right]
 
 
 def quoted(sentence: str, language: Language) -> str:
     """Return an answer that quotes a sentence of the user, on a line of its own. Without quotation marks its tokens are
     those of the user, if the sentence has an end mark, and begins the turn or keeps its blank (`as_said`)."""
     return f"{_QUOTES[language]}\n{closed(sentence)}"
+
+
+def joint(pattern: str) -> str:
+    """Return the words of a pattern that joins {a} and {b} which belong to the clause of {b}: ", and " -> "and "."""
+    between = pattern[pattern.index("{a}") + 3 : pattern.index("{b}")]
+    return re.split(r"[,;:.!?…]|\s[-–—]\s", between)[-1].lstrip()
 
 
 def joined(pattern: str, first: str, second: str) -> str | None:

@@ -11,7 +11,7 @@ from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.plan import Script, ScriptTurn, write_script
 from tokenization.dialogues.broad.scene_speech import tell_scene
-from tokenization.dialogues.broad.sentences import as_said, closed, fill, joined, quotable, up_to
+from tokenization.dialogues.broad.sentences import as_said, closed, fill, joined, joint, quotable, up_to
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import words
@@ -153,17 +153,20 @@ class _Speech:
 
     def _pair(self, told: list[tuple[Fact, Value]]) -> Draft:
         if self.rng.random() < CONTRASTED and (both := self.phrasing.contrast(told)):
-            text = joined(self.rng.choice(CONTRASTS[self.language]), *both)
+            pattern = self.rng.choice(CONTRASTS[self.language])
+            text = joined(pattern, *both)
             if text:
-                return self._both_told(told, text, *both)
+                return self._both_told(told, text, both[0], joint(pattern) + both[1])
         patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
         first = self.phrasing.said(told[0][0], patterns[0], told[0][1])
-        second = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
-        text = joined(self.phrasing.phrase("join"), first, second) if self.rng.random() < IN_ONE else None
-        if text is None:
-            second = self.phrasing.said(told[1][0], patterns[1], told[1][1])
-            text = f"{closed(first)} {second}"
-        return self._both_told(told, text, first, second)
+        if self.rng.random() < IN_ONE:
+            second = self.phrasing.said(told[1][0], patterns[1], told[1][1], inside=True)
+            pattern = self.phrasing.phrase("join")
+            text = joined(pattern, first, second)
+            if text:
+                return self._both_told(told, text, first, joint(pattern) + second)
+        second = self.phrasing.said(told[1][0], patterns[1], told[1][1])
+        return self._both_told(told, f"{closed(first)} {second}", first, second)
 
     def _both_told(self, told: list[tuple[Fact, Value]], text: str, *said: str) -> Draft:
         quotes = (

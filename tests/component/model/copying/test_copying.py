@@ -64,6 +64,9 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         lost.append(astray(matching, words, [""] * len(words), interactions[n], places, beside.index(number)))
         cost = matching.clauses.go_on if run else matching.clauses.jump
         of_signature = asked @ signature + follow * run - cost.item() * lost[-1]
+        at = beside.index(number)
+        border = places[at] - places[at - 1] if at else math.log(1 + math.e)
+        of_signature += border * (head.begin.weight.detach() @ hidden[place] + head.begin.bias.detach()).item()
         scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match)
         tokens.append(int(token))
     for earlier in range(place + 1):
