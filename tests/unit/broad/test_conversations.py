@@ -15,7 +15,7 @@ from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE, material
 from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS, Phrasing
-from tokenization.dialogues.broad.sentences import as_said, clause, closed, quotable, quoted, up_to, without_verb
+from tokenization.dialogues.broad.sentences import as_said, clause, closed, joint, quotable, quoted, up_to, without_verb
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
@@ -307,9 +307,9 @@ def test_a_quote_is_the_sentence_with_an_end_mark(sentence, english, polish):
         ("Not 8:50: 4 Mill Lane, Leeds", "4 Mill Lane, Leeds", "4 Mill Lane, Leeds"),
         ("Blue tea, I mean, not 8:50", "blue tea", "Blue tea"),
         ("Było „8:50”, jest „6:50”.", "6:50", "jest „6:50”"),
-        ("I said 8:50, but please note 6:50.", "6:50", "6:50"),
+        ("I said 8:50, but please note 6:50.", "6:50", "but please note 6:50"),
         ("Correction: a cook, not 8:50.", "a cook", "a cook"),
-        ("Sprawdziłem i to nie 8:50, a 6:50", "6:50", "6:50"),
+        ("Sprawdziłem i to nie 8:50, a 6:50", "6:50", "a 6:50"),
     ],
 )
 def test_a_clause_tells_the_new_value_without_the_old_one(text, new, quote):
@@ -334,6 +334,20 @@ def test_a_mark_inside_a_value_ends_no_clause():
 )
 def test_a_quote_ends_at_the_first_sign_behind_its_value(sentence, value, quote):
     assert up_to(sentence, value) == quote
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("{a}, and {b}.", "and "),
+        ("{a} i {b}.", "i "),
+        ("{a}, and besides, {b}.", ""),
+        ("{a} - {b}.", ""),
+        ("{a}, {b}.", ""),
+    ],
+)
+def test_a_conjunction_belongs_to_the_clause_behind_it(pattern, words):
+    assert joint(pattern) == words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
-from rxt_model.copying.clauses import astray, places_of, reaching
+from rxt_model.copying.clauses import astray, borders_of, places_of, reaching
 from rxt_model.copying.marks import with_age
 from rxt_model.copying.stems import SPELLED
 from rxt_model.model import ReactiveTransformer, seeded
@@ -74,6 +74,15 @@ def test_a_word_counts_at_another_less_what_stands_between_and_never_in_another_
     assert torch.autograd.gradcheck(lambda one, other: reaching(one, worded, other, number), inputs)
 
 
+def test_the_border_before_a_word_is_what_its_place_adds_and_large_where_a_query_begins():
+    places = torch.tensor([[0.0, 0.1, 0.4, 0.0, 1.0, 0.0, 0.2, 0.5]], dtype=torch.float64)
+    worded = torch.tensor([[0, 1, 1, 0, 1, 0, 1, 1]]).bool()
+    number = torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1]])
+    first = softplus(1)
+    found = borders_of(places, worded, number)[0].tolist()
+    assert found == pytest.approx([0, first, 0.3, 0, 0.6, 0, first, 0.3])
+
+
 def test_a_source_without_a_word_never_goes_astray():
     covered = torch.tensor([[0.5, -0.2, 0.9, 0.1]], dtype=torch.float64)
     worded, number = torch.tensor([[True, True, False, True]]), torch.tensor([[0, 0, 0, 1]])
@@ -83,11 +92,12 @@ def test_a_source_without_a_word_never_goes_astray():
 @torch.no_grad()
 @pytest.mark.parametrize("asked", [22, 25])
 def test_a_new_model_points_into_the_clause_that_has_the_words_of_the_question(asked):
-    """Nothing else tells the clauses apart: pointers have no query, no run, no signature and no recency."""
+    """Nothing else tells the clauses apart: pointers have no query, no beginning, no run, no signature and no recency."""
     model = spelled(seeded(lambda: ReactiveTransformer(CONFIG), 0))
     decoder, ids = model.decoder, torch.tensor([[BOS, QUERY, asked, ANSWER]])
     matching = decoder.matching
-    for weight in (decoder.copying.query.weight, matching.weight, matching.follow, matching.recency):
+    head = decoder.copying
+    for weight in (head.query.weight, *head.begin.parameters(), matching.weight, matching.follow, matching.recency):
         weight.zero_()
     memory = model.encode(TOLD, TOLD > 0)
     output = model.decode(ids, memory, memory_ids=TOLD)
