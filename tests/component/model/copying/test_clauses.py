@@ -92,7 +92,7 @@ def test_a_source_without_a_word_never_goes_astray():
 @torch.no_grad()
 @pytest.mark.parametrize("asked", [22, 25])
 def test_a_new_model_points_into_the_clause_that_has_the_words_of_the_question(asked):
-    """Nothing else tells the clauses apart: pointers have no query, no beginning, no run, no signature and no recency."""
+    """Nothing else tells clauses apart: pointers have no query, no beginning, no run, no signature and no recency."""
     model = spelled(seeded(lambda: ReactiveTransformer(CONFIG), 0))
     decoder, ids = model.decoder, torch.tensor([[BOS, QUERY, asked, ANSWER]])
     matching = decoder.matching
