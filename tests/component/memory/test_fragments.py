@@ -193,7 +193,7 @@ def test_a_kept_conversation_and_one_of_slots_are_not_confused(model, tmp_path):
         ConversationState.load(tmp_path / "short", model)
     small = model_with(size=SIZE - 1)
     small.load_state_dict(model.state_dict())
-    with pytest.raises(ValueError, match=r"long: fragments.shape = \(2, 2, 6, 87\): must be \(any, 2, 5, 87\)"):
+    with pytest.raises(ValueError, match=r"long: fragments.shape = \(2, 2, 6, 88\): must be \(any, 2, 5, 88\)"):
         ConversationState.load(tmp_path / "long", small)
     with pytest.raises(ValueError, match="memory.fragments = None: this model keeps no fragments"):
         Fragments.of(slots)
