@@ -132,7 +132,7 @@ def _copying_flops(decoder: Decoder, slot_tokens: SlotTokens, length: int, slots
     compared = 2 * length * (dim + signature) * ((length + 1) / 2 + slots)
     # words with slots, sums over a query for an interaction and for each slot, and runs that interactions share; for a
     # memory of one interaction, since the work for others is small beside the rest
-    asked = slots * (decoder.matching.term_dim + length) + 1 + (length + 1) / 2
+    asked = slots * (decoder.matching.term_dim + (length + 1) / 2) + 1 + (length + 1) / 2
     words = 2 * length * asked + 2 * LONGEST * slots
     return Flops(2 * (of_slots + length * signature**2), compared + words)
 

@@ -6,7 +6,7 @@ How far word k of an interaction counts at its word j, is its cosine less what s
     p_j = sum_i w_i max(-1, max_k cos(x_i, y_k) - |b_j - b_k|)
 
 w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
-of all words of the interaction up to j. A border is learned for each token. At the start it is large for a word behind
+of the words of the interaction up to j; only differences of it count. A border is learned for each token. At the start it is large for a word behind
 a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
 answers the question, and large in others. Times a learned cost, it is subtracted from the score of the source. A source
 that goes on with what was just said has another cost than one to which a pointer jumps. So quotes begin in the best
@@ -15,12 +15,15 @@ clause, where a pointer prefers large borders, and what ends them is the share t
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 PLAIN, SIGN = -4.0, 5.0  # of a border before softplus, at the start: of any word, and more behind a sign
 RATE = 8.0  # what a token's weight is multiplied by, so that it is learned in a small model's few steps
+FIRST = math.log1p(math.exp(PLAIN + SIGN))  # border before the first word of an interaction
 JUMP, GO_ON = 8.0, 2.0  # costs at the start
 
 
@@ -51,23 +54,22 @@ def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> 
 
 def borders_of(places: Tensor, worded: Tensor, number: Tensor) -> Tensor:
     """Return the border before each source that holds a word, 0 at others, from their places [B, M], which hold words,
-    `worded` [B, M], and the numbers of their interactions [B, M]. The first word of an interaction has that of a word
-    behind a sign."""
+    `worded` [B, M], and the numbers of their interactions [B, M]. The first word that is left of an interaction has
+    `FIRST`, that of a word behind a sign at the start of training."""
     index = torch.arange(places.shape[1], device=places.device).expand_as(number)
     last = F.pad(index.where(worded, -1).cummax(1).values, (1, 0), value=-1)[:, :-1]  # the word before
     before = last.clamp(min=0)
     inside = (last >= 0) & (number.gather(1, before) == number)
-    first = F.softplus(places.new_tensor(PLAIN + SIGN))
-    return (places - places.gather(1, before)).where(inside, first) * worded
+    return (places - places.gather(1, before)).where(inside, FIRST) * worded
 
 
 def reaching(products: Tensor, worded: Tensor, places: Tensor, number: Tensor) -> Tensor:
     """Return how far the words of interactions, cosines [B, S, M], count at each source, [B, S, M]. `worded` [B, M]
-    says which sources hold words. `places` [B, M] are b_j, and `number` [B, M], which never falls, is that of the
-    interaction."""
-    places, number = places[:, None], number[:, None].to(places.dtype)
-    room = 2 + places.detach().amax()  # what lifts an interaction above all that is before, or behind, it
-    products = products.masked_fill(~worded[:, None], -room)
+    says which sources hold words. `places` [B, M] are b_j, which do not fall within an interaction, and `number` [B, M],
+    which never falls, is that of the interaction."""
+    places, number = (places * worded)[:, None], number[:, None].to(places.dtype)
+    room = 2 + places.detach().amax(-1, keepdim=True)  # what lifts an interaction above all before, or behind, it
+    products = products.where(worded[:, None], -room)
     lifted = places + 2 * room * number
     before = (products + lifted).cummax(-1).values - lifted
     behind = (products - lifted).flip(-1).cummax(-1).values.flip(-1) + lifted

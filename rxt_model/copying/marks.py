@@ -25,9 +25,14 @@ from rxt_model.copying.stems import SPELLED, stems
 EDGES = 3  # columns that `edges` adds to a row of the table
 
 
+def mark_columns(config: Architecture) -> int:
+    """Return the columns of the table: a signature, a term, and three weights."""
+    return config.signature_dim + config.term_dim + 3
+
+
 def mark_table(config: Architecture, vocab_size: int) -> nn.Embedding | None:
-    """Make the table of a model with a copying head: rows of `signature_dim` + `term_dim` + 3 columns."""
-    return nn.Embedding(vocab_size, config.signature_dim + config.term_dim + 3) if config.copying else None
+    """Make the table of a model with a copying head."""
+    return nn.Embedding(vocab_size, mark_columns(config)) if config.copying else None
 
 
 def no_spelling(config: Architecture, vocab_size: int) -> Tensor | None:

@@ -12,7 +12,7 @@ from rxt_model.config import STEM_LETTERS, Architecture
 from rxt_model.copying.clauses import Clauses, astray, borders_of, reaching
 from rxt_model.copying.corrections import Corrections, corrected
 from rxt_model.copying.coverage import covering, shares_of, unit, weighing
-from rxt_model.copying.marks import EDGES, QueryWords, signatures, words
+from rxt_model.copying.marks import EDGES, QueryWords, mark_columns, signatures, words
 from rxt_model.copying.places import Places
 from rxt_model.copying.runs import ending, runs
 from rxt_model.copying.stems import share
@@ -64,7 +64,7 @@ class Matching(nn.Module):
     correction ("Actually, ...") win over what it corrects. Where interaction n corrects others by c_nm
     (`copying.corrections`), its largest cosine is at least sum_m c_nm (the largest of m + 1) - 1. A score of 0 is as
     likely as "nothing matches". Each word of the query counts once, so a long statement is found as easily as a short
-    one. QueryWords that share 3, 4 or 5 letters of their stems (`copying.stems`) have at least a learned cosine.
+    one. Words that share 3, 4 or 5 letters of their stems (`copying.stems`) have at least a learned cosine.
 
     Signatures are scored by a bilinear form, which starts as a multiple of the dot product. Each token of the run that
     a source follows (`copying.runs`) adds a learned constant. What it costs to go astray is subtracted
@@ -76,7 +76,7 @@ class Matching(nn.Module):
     def __init__(self, config: Architecture, *, stateful: bool) -> None:
         super().__init__()
         self.width, self.term_dim, self.stateful = config.signature_dim, config.term_dim, stateful
-        scale = MATCH * (config.signature_dim + config.term_dim + 2) / config.signature_dim
+        scale = MATCH * mark_columns(config) / config.signature_dim
         self.weight = nn.Parameter(scale * torch.eye(2 * self.width))
         self.stem_cosines = nn.Parameter(torch.tensor(list(STEM_COSINES.values())))
         start = (GAIN, THRESHOLD, RECENCY, FOLLOW)
@@ -190,7 +190,7 @@ class Matching(nn.Module):
         counted = wide(usable.to(matched.dtype))
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
         index = number[:, None].expand(-1, usable.shape[1], -1)
-        seen = usable.new_zeros((*usable.shape[:2], matched.shape[2])).scatter_reduce(2, index, usable, "amax")
+        seen = counted.new_zeros(*usable.shape[:2], matched.shape[2]).scatter_add(2, index, counted) > 0
         lost = self.superseding(matched, seen)
         of_interactions = self.gain.exp() * (matched - self.threshold) + telling[:, None] - lost
         of_sources = of_interactions.gather(2, number[:, None].expand(-1, matched.shape[1], -1))
@@ -216,8 +216,9 @@ class Matching(nn.Module):
 def _astray(products: Tensor, shares: Tensor, stands: Tensor, worded: Tensor, number: Tensor, places: Places) -> Tensor:
     """Return how far sources go astray at n places, [n, M], for products [B, S, M] of words and sources, the shares of
     words [B, T, S], the places of sources among clauses, `stands` [B, M], and which of them hold words [B, M]."""
-    reached = reaching(products, worded, stands, number)
-    covered = wide(places.products(places.take(shares), reached.transpose(1, 2)))
+    asked = (shares > 0).flatten(0, 1).any(0)  # most words of long sequences ask nothing
+    reached = reaching(products[:, asked], worded, stands, number)
+    covered = wide(places.products(places.take(shares[..., asked]), reached.transpose(1, 2)))
     return astray(covered, worded.index_select(0, places.row), number.index_select(0, places.row))
 
 

@@ -9,7 +9,6 @@ answer part if the mode was given.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -44,7 +43,6 @@ QUERY_PRIORITY = (QUERY, TOOL_RESULT, INTERNAL)
 ANSWER_PRIORITY = (ANSWER, TOOL_CALL, THINK)
 SMALLEST_LENGTH = 2 + 2 + len(ANSWER_PRIORITY)  # [BOS], [EOS], two blocks before the answer, every block of the answer
 
-_ONE_BLANK = re.compile(r"(?<=\n) (?=\S)")
 CONTEXT = 4  # a 4th of the room for an answer repeats the end of the window before it
 
 Blocks = dict[int, list[int]]
@@ -116,13 +114,12 @@ def encode_query(tokenizer: Tokenizer, interaction: Interaction, length: int) ->
 def decode_answer(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
     """Return the answer's text, up to the next control token: from [A] on if the ids begin with a control token, else
     from the start, because generation began after a forced [A]. Empty while there is no answer, as in thinking that
-    never ended. A line that quotes the middle of a turn begins with the blank that stands there
-    (`dialogues.broad.sentences.as_said`), which the text leaves out."""
+    never ended."""
     ids = list(ids)
     if ANSWER in ids and ids[0] < len(SPECIAL_TOKENS):
         ids = ids[ids.index(ANSWER) + 1 :]
     stop = next((i for i, token in enumerate(ids) if token < len(SPECIAL_TOKENS)), len(ids))
-    return _ONE_BLANK.sub("", tokenizer.decode(ids[:stop]))
+    return tokenizer.decode(ids[:stop])
 
 
 def decode_call(tokenizer: Tokenizer, ids: Iterable[int]) -> str | None:

@@ -269,7 +269,7 @@ def test_flops_equal_those_that_torch_counts(changes):
     layers = c.initial_layers + c.stateful_layers + c.final_layers
     layers -= 0 if c.delta is None else c.stateful_layers  # these see no token twice
     unseen = 4 * layers * c.decoder_attention.query_heads * c.head_dim * (c.length - 1) / 2
-    unseen += (c.dim + 2 * c.signature_dim + 1 if c.copying else 0) * (c.length - 1)
+    unseen += (c.dim + 2 * c.signature_dim + 1 + c.memory.slots if c.copying else 0) * (c.length - 1)
     # output biases of experts are added by a product with the shares of the experts
     stacks = [layer.experts for layer in model.decoder.modules() if isinstance(layer, MoELayer)]
     biases = sum(2 * experts.b_out.numel() for experts in stacks if experts.b_out is not None)

@@ -151,11 +151,6 @@ def test_decode_answer_wherever_generation_began(tokenizer):
     assert decode_answer(tokenizer, said) == decode_answer(tokenizer, [*said[:-1], ANSWER, 30]) == "it is 4182"
     assert decode_answer(tokenizer, tokenizer.encode("it is 4182") + [EOS, EOS]) == "it is 4182"
     assert decode_answer(tokenizer, [THINK, *tokenizer.encode("hm")]) == ""
-
-
-def test_decode_answer_leaves_out_the_one_blank_before_a_quote(tokenizer):
-    said = "You told me:\n it is 4182.\n  two blanks stay\n\n \n4182"
-    assert decode_answer(tokenizer, tokenizer.encode(said)) == said.replace("\n it", "\nit")
     assert decode_answer(tokenizer, []) == ""
 
 

@@ -84,9 +84,10 @@ def quotable(sentence: str) -> str:
 
 
 def up_to(sentence: str, value: str) -> str:
-    """Cut a sentence at the first sign behind a value that it holds. So a quote ends where it has said the value."""
-    start = sentence.casefold().rfind(value.casefold())
-    end = _CLAUSE_END.search(sentence, start + len(value)) if start >= 0 else None
+    """Cut a sentence at the first sign behind a value that it holds, and behind a quotation that the value stands in.
+    So a quote ends where it has said the value."""
+    found = re.search(rf"(?<!\w){re.escape(value)}(?!\w)(?P<quotation>[^„“”\"]*[”\"])?", sentence, re.IGNORECASE)
+    end = _CLAUSE_END.search(sentence, found.end()) if found else None
     return sentence[: end.start()] if end and end.end() < len(sentence) else sentence
 
 
