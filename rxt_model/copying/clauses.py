@@ -10,7 +10,7 @@ of the words of the interaction up to j; only differences of it count. A border 
 a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
 answers the question, and large in others. Times a learned cost, it is subtracted from the score of the source. A source
 that goes on with what was just said has another cost than one to which a pointer jumps. So quotes begin in the best
-clause, where a pointer prefers large borders, and what ends them is the share that is copied (`copying.head`).
+clause, where a pointer prefers large borders (`copying.head`).
 """
 
 from __future__ import annotations

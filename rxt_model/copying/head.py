@@ -25,7 +25,6 @@ from rxt_model.layers.parts import norm, wide
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
 
-END = 4.0  # at the start
 NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
@@ -101,8 +100,7 @@ class SlotTokens(nn.Module):
 class Copying(nn.Module):
     """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
     the interaction, or from the history that a stateless model has before it. The share that is copied also depends on
-    the longest run that a word follows (`follow`, learned, 0 at the start), and falls as what is pointed at goes astray
-    (`end`, learned; `copying.clauses`): so a quote ends with its clause. Where a quote begins, a token that wants it
+    the longest run that a word follows (`follow`, learned, 0 at the start). Where a quote begins, a token that wants it
     (`begin`) points the more at a source, the larger the border before it is."""
 
     def __init__(self, config: Architecture) -> None:
@@ -110,7 +108,6 @@ class Copying(nn.Module):
         self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
         self.share, self.begin = nn.Linear(config.dim, 1), nn.Linear(config.dim, 1)
         self.follow = nn.Parameter(torch.zeros(1))
-        self.end = nn.Parameter(torch.full((1,), END))
 
     def forward(
         self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None, places: Places
@@ -140,6 +137,4 @@ class Copying(nn.Module):
             scores = scores + F.pad(begins, (0, scores.shape[1] - begins.shape[1]))
         pointed = scores.log_softmax(-1)
         share = wide(self.share(states)).squeeze(-1) + self.follow * matches.run
-        if matches.astray is not None:
-            share = share - self.end * (pointed[:, : matches.astray.shape[1]].exp() * matches.astray).sum(-1)
         return Pointers(F.logsigmoid(-share), pointed + F.logsigmoid(share)[..., None], ids)

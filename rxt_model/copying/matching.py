@@ -16,7 +16,6 @@ from rxt_model.copying.marks import EDGES, QueryWords, mark_columns, signatures,
 from rxt_model.copying.places import Places
 from rxt_model.copying.runs import ending, runs
 from rxt_model.copying.stems import share
-from rxt_model.copying.superseding import Superseding
 from rxt_model.layers.parts import wide
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ class Matches(NamedTuple):
 
     The rest is about n places (`copying.places`). `visible` [n, S] says which tokens of the sequence they see. Two
     scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
-    sequence. `run` [n] is the longest run that a word of a query follows. Of the sources of
-    `matched`, [n, M or S], `astray` tells how far they go astray, and `border` what border stands before them
-    (`copying.clauses`).
+    sequence. `run` [n] is the longest run that a word of a query follows. `border` tells what border stands
+    before the sources of `matched`, [n, M or S] (`copying.clauses`).
     """
 
     matched: Tensor | None
@@ -47,7 +45,6 @@ class Matches(NamedTuple):
     memory: Tensor | None
     own: Tensor
     run: Tensor
-    astray: Tensor | None = None
     border: Tensor | None = None
 
 
@@ -56,7 +53,6 @@ class Matching(nn.Module):
     arXiv 2004.12832):
 
         e^gain (sum_i w_i max_j cos(x_i, y_j) - threshold) + sum_j v_j / sqrt(n)
-            - what it loses to newer interactions (`copying.superseding`)
             - recency * (share of the usable sources that are newer)
 
     x_i are the terms of the query's words, y_j those of the n words that the source's interaction still has among the
@@ -83,7 +79,7 @@ class Matching(nn.Module):
         self.gain, self.threshold, self.recency, self.follow = (
             nn.Parameter(torch.full((1,), value)) for value in start
         )
-        self.corrections, self.clauses, self.superseding = Corrections(), Clauses(), Superseding()
+        self.corrections, self.clauses = Corrections(), Clauses()
         self.found = nn.Parameter(FOUND * torch.randn(config.dim))
 
     def forward(self, rows: Tensor, tokens: Tokens, source: CopySource | None, places: Places) -> Matches:
@@ -105,7 +101,7 @@ class Matching(nn.Module):
             lost = lost * (score != NEVER)
             own = own + score.masked_fill(score == NEVER, 0) - self.clauses(lost, repeated)
             border = borders_of(wide(said.place), said.said, opens.cumsum(-1)).index_select(0, row) * (score != NEVER)
-            return Matches(found, sees, None, own, own_run, lost, border)
+            return Matches(found, sees, None, own, own_run, border)
         if source is None:
             return Matches(None, sees, None, own, own_run)
         signature, stem, term, told, stands, number = self._marked(source.marks, source.usable)
@@ -124,7 +120,7 @@ class Matching(nn.Module):
         lost = _astray(products, shares, stands, usable & worded, number, places)
         score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
         border = borders_of(stands, usable & worded, number).index_select(0, row)
-        return Matches(found, sees, score - self.clauses(lost, copied), own, run, lost, border)
+        return Matches(found, sees, score - self.clauses(lost, copied), own, run, border)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
         """Return how far the N interactions of sources correct earlier ones, [G, N, N], from ids [G, M], marks
@@ -189,10 +185,7 @@ class Matching(nn.Module):
         their words weigh where they are told [B, N]."""
         counted = wide(usable.to(matched.dtype))
         newer = (counted.flip(-1).cumsum(-1).flip(-1) - counted) / counted.sum(-1, keepdim=True).clamp(min=1)
-        index = number[:, None].expand(-1, usable.shape[1], -1)
-        seen = counted.new_zeros(*usable.shape[:2], matched.shape[2]).scatter_add(2, index, counted) > 0
-        lost = self.superseding(matched, seen)
-        of_interactions = self.gain.exp() * (matched - self.threshold) + telling[:, None] - lost
+        of_interactions = self.gain.exp() * (matched - self.threshold) + telling[:, None]
         of_sources = of_interactions.gather(2, number[:, None].expand(-1, matched.shape[1], -1))
         return (of_sources - self.recency * newer).masked_fill(~usable, NEVER)
 

@@ -18,7 +18,6 @@ from tokenization.dialogues.broad.sentences import (
     quotable,
     quoted,
     takes_opener,
-    up_to,
     without_verb,
 )
 from tokenization.dialogues.english import ENGLISH
@@ -117,7 +116,7 @@ class Phrasing:
             text = f"{text.removesuffix('.')}{'' if tail.startswith(',') else ' '}{tail}."
         if not bare and rng.random() < FOLLOWED:
             text = f"{closed(text)} {self.phrase('after')}"
-        return Saying(text, as_said(text, up_to(quotable(said), value[0])))
+        return Saying(text, as_said(text, quotable(said)))
 
     def question(self, fact: Fact, bare: bool) -> str:
         rng, sentence = self.rng, self.rng.choice(fact.attribute.ask)

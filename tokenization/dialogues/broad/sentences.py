@@ -83,14 +83,6 @@ def quotable(sentence: str) -> str:
     return "" if sentence.endswith("?") else sentence
 
 
-def up_to(sentence: str, value: str) -> str:
-    """Cut a sentence at the first sign behind a value that it holds, and behind a quotation that the value stands in.
-    So a quote ends where it has said the value."""
-    found = re.search(rf"(?<!\w){re.escape(value)}(?!\w)(?P<quotation>[^„“”\"]*[”\"])?", sentence, re.IGNORECASE)
-    end = _CLAUSE_END.search(sentence, found.end()) if found else None
-    return sentence[: end.start()] if end and end.end() < len(sentence) else sentence
-
-
 def as_said(text: str, sentence: str) -> str:
     """Return a sentence of a text with the blank before it, if it has one there."""
     words = sentence.removesuffix(".")

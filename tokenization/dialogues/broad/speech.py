@@ -11,7 +11,7 @@ from tokenization.dialogues.broad.material import material
 from tokenization.dialogues.broad.phrasing import Phrasing
 from tokenization.dialogues.broad.plan import Script, ScriptTurn, write_script
 from tokenization.dialogues.broad.scene_speech import tell_scene
-from tokenization.dialogues.broad.sentences import as_said, closed, fill, joined, joint, quotable, up_to
+from tokenization.dialogues.broad.sentences import as_said, closed, fill, joined, joint, quotable
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
 from tokenization.dialogues.value_lists import Value
 from tokenization.dialogues.values import words
@@ -156,7 +156,7 @@ class _Speech:
             pattern = self.rng.choice(CONTRASTS[self.language])
             text = joined(pattern, *both)
             if text:
-                return self._both_told(told, text, both[0], joint(pattern) + both[1])
+                return self._both_told(text, both[0], joint(pattern) + both[1])
         patterns = [self.rng.choice(fact.attribute.tell) for fact, _ in told]
         first = self.phrasing.said(told[0][0], patterns[0], told[0][1])
         if self.rng.random() < IN_ONE:
@@ -164,15 +164,13 @@ class _Speech:
             pattern = self.phrasing.phrase("join")
             text = joined(pattern, first, second)
             if text:
-                return self._both_told(told, text, first, joint(pattern) + second)
+                return self._both_told(text, first, joint(pattern) + second)
         second = self.phrasing.said(told[1][0], patterns[1], told[1][1])
-        return self._both_told(told, f"{closed(first)} {second}", first, second)
+        return self._both_told(f"{closed(first)} {second}", first, second)
 
-    def _both_told(self, told: list[tuple[Fact, Value]], text: str, *said: str) -> Draft:
-        quotes = (
-            as_said(text, up_to(quotable(sentence), value[0])) for sentence, (_, value) in zip(said, told, strict=True)
-        )
-        return Draft(Interaction(text, self.phrasing.phrase("acknowledge")), tuple(quotes))
+    def _both_told(self, text: str, first: str, second: str) -> Draft:
+        quotes = (quotable(first), as_said(text, quotable(second)))
+        return Draft(Interaction(text, self.phrasing.phrase("acknowledge")), quotes)
 
     def _corrected(self, fact: Fact, wrong: Value, right: Value) -> Draft:
         first = self.phrasing.said(fact, self.rng.choice(fact.attribute.tell), wrong)
