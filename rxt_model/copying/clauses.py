@@ -6,11 +6,11 @@ How far word k of an interaction counts at its word j, is its cosine less what s
     p_j = sum_i w_i max(-1, max_k cos(x_i, y_k) - |b_j - b_k|)
 
 w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
-of the words of the interaction up to j; only differences of it count. A border is learned for each token. At the start it is large for a word behind
-a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k - p_j: near 0 in the clause that
-answers the question, and large in others. Times a learned cost, it is subtracted from the score of the source. A source
-that goes on with what was just said has another cost than one to which a pointer jumps. So quotes begin in the best
-clause, where a pointer prefers large borders (`copying.head`).
+of the words of the interaction up to j; only differences of it count. A border is learned for each token. At the start
+it is large for a word behind a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k -
+p_j: near 0 in the clause that answers the question, and large in others. Times a learned cost, it is subtracted from
+the score of the source. A source that goes on with what was just said has another cost than one to which a pointer
+jumps. So quotes begin in the best clause, where a pointer prefers large borders (`copying.head`).
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def borders_of(places: Tensor, worded: Tensor, number: Tensor) -> Tensor:
 
 def reaching(products: Tensor, worded: Tensor, places: Tensor, number: Tensor) -> Tensor:
     """Return how far the words of interactions, cosines [B, S, M], count at each source, [B, S, M]. `worded` [B, M]
-    says which sources hold words. `places` [B, M] are b_j, which do not fall within an interaction, and `number` [B, M],
-    which never falls, is that of the interaction."""
+    says which sources hold words. `places` [B, M] are b_j, which do not fall within an interaction. `number` [B, M] is
+    that of the interaction and never falls."""
     places, number = (places * worded)[:, None], number[:, None].to(places.dtype)
     room = 2 + places.detach().amax(-1, keepdim=True)  # what lifts an interaction above all before, or behind, it
     products = products.where(worded[:, None], -room)

@@ -50,15 +50,12 @@ def corrects(matching, telling: float, interactions: Sequence[Words], n: int) ->
 def log_odds(
     matching, asked: torch.Tensor, stems: Sequence[str], interactions: Sequence[Words], n: int, newer: float
 ) -> float:
-    """Score interaction n of those that can be used, for the words that are asked, [W, t + 3], the rows of the table
+    """Score interaction n for the words that are asked, [W, t + 3], the rows of the table
     without the signature, and their stems."""
     gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
     mine = covered(matching, asked, stems, interactions, n)
-    later = [covered(matching, asked, stems, interactions, m) for m in range(n + 1, len(interactions))]
-    part = {name: value.item() for name, value in matching.superseding.named_parameters()}
-    lost = part["weight"] / (1 + math.exp(-part["slope"] * (max(later) - mine) - part["shift"])) if later else 0.0
     telling = telling_of(matching, interactions, n)
-    return math.exp(gain) * (mine - threshold) + telling - lost - recency * newer
+    return math.exp(gain) * (mine - threshold) + telling - recency * newer
 
 
 def telling_of(matching, interactions: Sequence[Words], n: int) -> float:

@@ -15,7 +15,7 @@ from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE, material
 from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS, Phrasing
-from tokenization.dialogues.broad.sentences import as_said, clause, closed, joint, quotable, quoted, up_to, without_verb
+from tokenization.dialogues.broad.sentences import as_said, clause, closed, joint, quotable, quoted, without_verb
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
 from tokenization.dialogues.score import contains
 from tokenization.dialogues.spec import REAL_TALK, DialogueSpec
@@ -230,16 +230,8 @@ def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(
             told = conversation.interactions[probe.turn - probe.distance]
             quote = quoted(told.query, language)
             room = len(quote) < SPEC.characters // 2  # a longer one is quoted if the question is short
-            held = [form.casefold() for form in probe.gold if form.casefold() in told.query.casefold()]
-            behind = told.query.casefold().rpartition(held[0])[2] if held else ""
-            goes_on = re.search(r"[,;:.!?…] | [-–—] ", behind)
             if probe.kind == "unknown":
                 assert turn.answer == REFUSALS[language]
-            elif goes_on and turn.answer != frame.format(value=probe.gold[0]):
-                part = turn.answer.removeprefix(quoted("", language).removesuffix(".")).strip().removesuffix(".")
-                assert part in told.query and held[0] in part.casefold()
-                assert not re.search(r"[,;:.!?…] ", part.casefold().rpartition(held[0])[2])
-                kinds["cut"] += 1
             elif quotable(told.query) and (room or turn.answer == quote) and not stale(told.query, probe):
                 assert turn.answer == quote
                 kinds["quoted"] += 1
@@ -251,8 +243,7 @@ def test_a_plain_conversation_says_one_fact_per_turn_and_replies_in_one_wording(
             assert probe.kind == "unknown" or told.answer == acknowledgement
             kinds[probe.kind] += 1
     assert min(kinds[kind] for kind in ("recall", "update", "unknown")) > 50
-    answered = kinds["quoted"] + kinds["clause"] + kinds["cut"]
-    assert answered > 0.9 * (kinds["recall"] + kinds["update"]) and min(kinds["clause"], kinds["cut"]) > 15
+    assert kinds["quoted"] + kinds["clause"] > 0.9 * (kinds["recall"] + kinds["update"]) and kinds["clause"] > 20
 
 
 def stale(text, probe):
@@ -319,21 +310,6 @@ def test_a_clause_tells_the_new_value_without_the_old_one(text, new, quote):
 def test_a_mark_inside_a_value_ends_no_clause():
     text = "Skreśl „ul. Wiązowa 31” i wpisz „ul. Jarzębinowa 123”."
     assert clause(text, "ul. Jarzębinowa 123", "ul. Wiązowa 31") == "ul. Jarzębinowa 123"
-
-
-@pytest.mark.parametrize(
-    ("sentence", "value", "quote"),
-    [
-        ("The ballet begins at 6:50, doors open earlier.", "6:50", "The ballet begins at 6:50"),
-        ("By 6:50, on Monday, it is done!", "6:50", "By 6:50"),
-        ("The ballet begins at 6:50!", "6:50", "The ballet begins at 6:50!"),
-        ("Naples it is - or Rome.", "naples", "Naples it is"),
-        ("Call the 6:50-train.", "6:50", "Call the 6:50-train."),
-        ("", "6:50", ""),
-    ],
-)
-def test_a_quote_ends_at_the_first_sign_behind_its_value(sentence, value, quote):
-    assert up_to(sentence, value) == quote
 
 
 @pytest.mark.parametrize(

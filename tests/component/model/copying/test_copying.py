@@ -76,9 +76,7 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         scores.append(query @ (weights["own_key"] @ hidden[earlier]) / scale + asked @ told + follow * run)
         tokens.append(int(ids[earlier]))
     total = sum(math.exp(score) for score in scores)
-    of_lost = sum(math.exp(score) / total * far for score, far in zip(scores, lost, strict=False))
     drawn = weights["share"] @ hidden[place] + head.share.bias.detach() + head.follow.detach() * longest
-    drawn = drawn - head.end.item() * of_lost
     share = 1 / (1 + math.exp(-drawn.item()))
     logits = model.decoder.head.weight.detach() @ hidden[place] + model.decoder.head.bias.detach()
     found = (1 - share) * logits.exp() / logits.exp().sum()
