@@ -267,7 +267,7 @@ def test_model_show_of_a_preset_is_the_model_that_it_trains(rxt):
     config = PRESETS["tiny"]()
     found = json.loads(rxt("model", "show", "tiny", "--json").stdout)
     assert found["config"]["vocab_size"] == config.tokenizer.vocab_size and found["card"] == ""
-    assert found["parts"][-1]["parameters"] == 1_686_224  # with the head of training
+    assert found["parts"][-1]["parameters"] == 1_688_883  # with the head of training
 
 
 def test_model_show_of_a_changed_preset_is_the_changed_model(rxt, tmp_path):
