@@ -81,7 +81,7 @@ def test_writing_turn_by_turn_is_choosing_among_all_turns_at_once():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("ageing", [0.0, 2.0])
+@pytest.mark.parametrize("ageing", [0.0, 4.0])
 def test_in_a_full_memory_importance_falls_with_age(ageing):
     """Against a choice among all turns at once, from importance and age in fp64."""
     selective = MemoryConfig(slots=SLOTS, variant="selective", ageing=ageing)
