@@ -36,8 +36,8 @@ class Matches(NamedTuple):
 
     The rest is about n places (`copying.places`). `visible` [n, S] says which tokens of the sequence they see. Two
     scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
-    sequence. `run` [n] is the longest run that a word of a query follows. `border` tells what border stands
-    before the sources of `matched`, [n, M or S] (`copying.clauses`).
+    sequence. `run` [n] is the longest run that a word of a query follows. `border` is that before each
+    source of `matched`, [n, M or S] (`copying.clauses`).
     """
 
     matched: Tensor | None
@@ -135,9 +135,8 @@ class Matching(nn.Module):
     def _marked(self, marks: Tensor, usable: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return signatures, stems, terms, what words weigh where they are told, their places among clauses, and the
         numbers of interactions."""
-        *parts, weights = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 3), -1)
+        signature, stem, term, weights = marks.split((2 * self.width, STEM_LETTERS, self.term_dim, 3), -1)
         told, stands, age = weights.unbind(-1)
-        signature, stem, term = parts
         return signature, stem, term, told, wide(stands), _numbers(age, _used(usable, len(marks)))
 
     def alike(self, cosines: Tensor, stem: Tensor, other: Tensor) -> Tensor:

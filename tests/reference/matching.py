@@ -50,8 +50,8 @@ def corrects(matching, telling: float, interactions: Sequence[Words], n: int) ->
 def log_odds(
     matching, asked: torch.Tensor, stems: Sequence[str], interactions: Sequence[Words], n: int, newer: float
 ) -> float:
-    """Score interaction n for the words that are asked, [W, t + 3], the rows of the table
-    without the signature, and their stems."""
+    """Score interaction n for the words that are asked, [W, t + 3], the rows of the table without the signature, and
+    their stems."""
     gain, threshold, recency = (getattr(matching, name).item() for name in ("gain", "threshold", "recency"))
     mine = covered(matching, asked, stems, interactions, n)
     telling = telling_of(matching, interactions, n)

@@ -112,7 +112,7 @@ def quoted(sentence: str, language: Language) -> str:
 def joint(pattern: str) -> str:
     """Return the words of a pattern that joins {a} and {b} which belong to the clause of {b}: ", and " -> "and "."""
     between = pattern[pattern.index("{a}") + 3 : pattern.index("{b}")]
-    return re.split(r"[,;:.!?…]|\s[-–—]\s", between)[-1].lstrip()
+    return _CLAUSE_END.split(between)[-1].lstrip()
 
 
 def joined(pattern: str, first: str, second: str) -> str | None:

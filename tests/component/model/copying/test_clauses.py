@@ -116,7 +116,7 @@ def test_a_model_without_memory_goes_astray_by_the_same_equation():
     model.mark_table.weight[:, -1] += 0.25  # borders within clauses, too
     ids = torch.cat((TOLD, torch.tensor([[BOS, QUERY, 25, 22, ANSWER]])), 1)
     rows = model.mark_table.weight[:, s:]
-    _, places = model_words(model, TOLD)
+    places = places_by_hand(model, TOLD)
     words = [(int(token), rows[token], "") if 2 <= at < 10 else None for at, token in enumerate(TOLD[0].tolist())]
     lost = lost_of(model, ids)
     for source in range(ids.shape[1]):
@@ -139,15 +139,15 @@ def test_slots_carry_their_places_and_a_lost_word_moves_no_other():
     assert torch.allclose(whole, left) and left[5:8].min() > left[2:5].max() + 0.5
 
 
-def model_words(model, ids):
-    """The stems and the places of words, by the equation."""
+def places_by_hand(model, ids):
+    """The places of words, by the equation."""
     places, place = [], 0.0
     for at, token in enumerate(ids[0].tolist()):
         begins = at and ids[0, at - 1] == COMMA and token != COMMA
         word = 2 <= at < 10
         place += softplus(8 * model.mark_table.weight[token, -1].item() - 4 + 5 * bool(begins)) if word else 0
         places.append(place if word else 0.0)
-    return [""] * len(places), places
+    return places
 
 
 def lost_of(model, *given, **named):

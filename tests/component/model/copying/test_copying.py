@@ -50,7 +50,7 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
     joined = [number > 0 and ages[number] == ages[number - 1] for number in range(len(memory))]
     behind = [number > 0 and token != CONFIG.tokens.bos for number, token in enumerate(spoken)]
     longest = 0
-    scores, tokens, lost = [], [], []
+    scores, tokens = [], []
     for number, (slot, token) in enumerate(zip(memory, held, strict=True)):
         state, signature, _, age = slot.split((CONFIG.dim, 2 * s, STEM_LETTERS + CONFIG.term_dim + 2, 1))
         normed = state / (state.square().mean() + CONFIG.norm_eps).sqrt() * slots.norm.weight.detach()
@@ -61,10 +61,10 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         longest = max(longest, run)
         beside = [other for other in range(len(memory)) if ages[other] == ages[number]]
         places = [memory[other, -2].item() for other in beside]
-        lost.append(astray(matching, words, [""] * len(words), interactions[n], places, beside.index(number)))
-        cost = matching.clauses.go_on if run else matching.clauses.jump
-        of_signature = asked @ signature + follow * run - cost.item() * lost[-1]
         at = beside.index(number)
+        lost = astray(matching, words, [""] * len(words), interactions[n], places, at)
+        cost = matching.clauses.go_on if run else matching.clauses.jump
+        of_signature = asked @ signature + follow * run - cost.item() * lost
         border = places[at] - places[at - 1] if at else math.log(1 + math.e)
         of_signature += border * (head.begin.weight.detach() @ hidden[place] + head.begin.bias.detach()).item()
         scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match)
@@ -75,11 +75,11 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         longest = max(longest, run if spoken[earlier] > CONFIG.tokens.highest else 0)
         scores.append(query @ (weights["own_key"] @ hidden[earlier]) / scale + asked @ told + follow * run)
         tokens.append(int(ids[earlier]))
-    total = sum(math.exp(score) for score in scores)
     drawn = weights["share"] @ hidden[place] + head.share.bias.detach() + head.follow.detach() * longest
     share = 1 / (1 + math.exp(-drawn.item()))
     logits = model.decoder.head.weight.detach() @ hidden[place] + model.decoder.head.bias.detach()
     found = (1 - share) * logits.exp() / logits.exp().sum()
+    total = sum(math.exp(score) for score in scores)
     for score, token in zip(scores, tokens, strict=True):
         found[token] += share * math.exp(score) / total
     return found
