@@ -45,7 +45,7 @@ def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> 
     is 0 outside queries: `said` [B, S] says which tokens are words of one, `opens` [B, S] where interactions begin."""
     letters = (spelled[..., 1:] > 0).any(-1)
     signs = F.pad(said & ~letters, (1, 0))[:, :-1]
-    begins = signs & letters & (spelled[..., 0] > 0) & ~opens
+    begins = signs & (spelled[..., 0] > 0) & ~opens
     sums = (F.softplus(RATE * borders + PLAIN + SIGN * begins) * said).cumsum(-1)
     index = torch.arange(opens.shape[1], device=opens.device)
     opened = (index * opens).cummax(-1).values

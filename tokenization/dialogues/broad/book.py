@@ -20,9 +20,9 @@ from tokenization.records import Language
 
 FOLDER = Path(__file__).with_name("phrasebook")
 KINDS = frozenset(
-    "animal band book_title brand city code colour company country date dish distance drink duration email fabric "
+    "age animal band book_title brand city code colour company country date dish distance drink duration email fabric "
     "film_title first_name flight food full_name game hobby instrument invented_word job language material medicine "
-    "month number object password_words period pet_name phone place_in plant price room school size song_title sport "
+    "month number object password_words period pet_name phone place_in plant price room school size small_number song_title sport "
     "street_address subject surname team time username vehicle website weekday weight year".split()
 )
 # the placeholders that every sentence of a list has; if there are several sets, a sentence has one of them
@@ -52,7 +52,7 @@ class Attribute:
     """One attribute of a person. `noun` holds its forms by placeholder (`noun`; Polish also `noun_gen`, `noun_acc`). If
     the value is a name, `gender` is the gender of its bearer. Attributes of other persons (`of_person`) have no
     `change` sentences. An attribute of a schema has the `word` that it is about, and
-    belongs to nobody."""
+    belongs to nobody. People speak of a `common` one more often than of others."""
 
     name: str
     kind: str
@@ -63,6 +63,7 @@ class Attribute:
     answer: tuple[str, ...]
     change: tuple[str, ...] = ()
     of_person: bool = field(default=False, kw_only=True)
+    common: bool = field(default=False, kw_only=True)
     word: str = field(default="", kw_only=True)
 
 
@@ -218,7 +219,8 @@ def _attribute(file: str, entry: Mapping[str, Any], of_person: bool = False) -> 
             fits = rest == ([] if key == "ask" else ["value"]) and len(owners) == of_person
             require(fits, where, f"{key}: placeholders in {sentence!r}")
     noun = {key: entry[key] for key in ("noun", "noun_gen", "noun_acc") if key in entry}
-    return Attribute(entry["name"], entry["value"], noun, entry.get("gender", ""), *lists, of_person=of_person)
+    gender, common = entry.get("gender", ""), entry.get("common", False)
+    return Attribute(entry["name"], entry["value"], noun, gender, *lists, of_person=of_person, common=common)
 
 
 def _schema(entry: Mapping[str, Any], lists: Mapping[str, Any]) -> Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -18,6 +18,7 @@ from tokenization.records import Language, Split
 ALIKE, DENSE, ONE_SCHEMA, ONE_WORD = 0.08, 0.1, 0.34, 0.1
 OPEN, OPEN_IN_PLAIN = 0.45, 0.6  # shares of the facts in other conversations that come from a schema
 OF_PERSONS = 0.3  # share of the facts in other conversations that belong to somebody else
+COMMON = 0.4  # share of the common attributes in both of these
 _DRAWS = 30
 _PARTNERS = frozenset(
     "wife husband girlfriend boyfriend fiancé fiancée partner ex-wife ex-husband żona mąż dziewczyna chłopak "
@@ -95,7 +96,7 @@ class FactDrawer:
                 facts += [fact] if fact else []
                 continue
             of_person = rng.random() < OF_PERSONS
-            attribute = rng.choice(self.material.person_attributes if of_person else self.material.attributes)
+            attribute = self._any(self.material.person_attributes if of_person else self.material.attributes)
             fact = self._new(attribute, rng.choice(self.relations) if of_person else None)
             facts += [fact] if fact else []
         rng.shuffle(facts)
@@ -140,6 +141,11 @@ class FactDrawer:
         self.about.add(attribute.word)
         self.said.append(text)
         return self._new(attribute)
+
+    def _any(self, attributes: Sequence[Attribute]) -> Attribute:
+        """Draw an attribute. People speak of some more often than of others."""
+        common = [attribute for attribute in attributes if attribute.common]
+        return self.rng.choice(common if common and self.rng.random() < COMMON else attributes)
 
     def _new(self, attribute: Attribute, owner: Relation | None = None) -> Fact | None:
         key = (attribute.name, owner.word if owner else "")

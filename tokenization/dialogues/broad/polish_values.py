@@ -140,6 +140,10 @@ class PolishValues(ValueMaker):
     def period(self, rng: Random) -> Value:
         return (_count(rng, rng.choice(("days", "weeks", "months"))),)
 
+    def age(self, rng: Random) -> Value:
+        (years,) = super().age(rng)
+        return (f"{years} {_agreeing_with(int(years), ('lata', 'lat'))}", years)
+
     def distance(self, rng: Random) -> Value:
         return (f"{decimal(rng, 2, 60, ',')} km" if rng.random() < 0.8 else f"{50 * rng.randint(2, 19)} m",)
 
@@ -161,5 +165,10 @@ def agreeing(adjective: str, gender: str) -> str:
 
 def _count(rng: Random, unit: str) -> str:
     count = rng.randint(2, MOST[unit])
+    return f"{count} {_agreeing_with(count, UNITS[unit])}"
+
+
+def _agreeing_with(count: int, forms: tuple[str, str]) -> str:
+    """Return the form of a unit after a number above 1: that after 2 to 4, or that after other numbers."""
     few = count % 10 in (2, 3, 4) and count % 100 // 10 != 1
-    return f"{count} {UNITS[unit][0 if few else 1]}"
+    return forms[0 if few else 1]

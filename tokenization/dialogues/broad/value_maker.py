@@ -94,6 +94,12 @@ class ValueMaker:
     def number(self, rng: Random) -> Value:
         return (str(one_of(rng, rng.randint(2, 60), rng.randint(2, 400))),)
 
+    def small_number(self, rng: Random) -> Value:
+        return (str(rng.randint(2, 9)),)
+
+    def age(self, rng: Random) -> Value:
+        return (str(rng.randint(16, 95)),)
+
     def year(self, rng: Random) -> Value:
         return (str(rng.randint(1930, 2045)),)
 

@@ -1,8 +1,8 @@
 """Draw values that a split may use.
 
 The text of its shortest form decides the split of a value, so splits share no value across kinds, languages or forms.
-Weekdays and months have too few values for this and occur only in training. A value of the template generator is in the
-same split as there.
+Weekdays, months and small numbers have too few values for this and occur only in training. A value of the template
+generator is in the same split as there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tokenization.dialogues.values import VALUES, split_values, words
 from tokenization.hashing import stable_hash
 from tokenization.records import LANGUAGES, SPLITS, Language, Split
 
-TOO_FEW_VALUES = ("month", "weekday")
+TOO_FEW_VALUES = ("month", "small_number", "weekday")
 _MAKERS: dict[Language, Callable[[], ValueMaker]] = {"en": EnglishValues, "pl": PolishValues}
 _MOST_DRAWS = 2_000
 
