@@ -7,10 +7,11 @@ How far word k of an interaction counts at its word j, is its cosine less what s
 
 w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
 of the words of the interaction up to j; only differences of it count. A border is learned for each token. At the start
-it is large for a word behind a sign, as a comma is, and small for others. How far a source goes astray is max_k p_k -
-p_j: near 0 in the clause that answers the question, and large in others. Times a learned cost, it is subtracted from
-the score of the source. A source that goes on with what was just said has another cost than one to which a pointer
-jumps. So quotes begin in the best clause, where a pointer prefers large borders (`copying.head`).
+it is large behind a sign, as a comma is, for a word or for the blank before it, and small for others. How far a source
+goes astray is max_k p_k - p_j: near 0 in the clause that answers the question, and large in others. Times a learned
+cost, it is subtracted from the score of the source. A source that goes on with what was just said has another cost than
+one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers large borders
+(`copying.head`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from tests.benchmarks.result_lines import lines, listed, newest, source, span, statement, table, verdict
+from tests.benchmarks.result_lines import lines, listed, newest, percent, source, span, statement, table, verdict
 
 COLLAPSED_AT_MOST = 1.3  # times balanced routing, on a GPU
 
@@ -157,4 +157,40 @@ def chaos() -> str:
         f"{source('chaos', *found)}. Each run ended with the files of an undisturbed one, but "
         "for the times that reports tell:\n\n"
         + table(("fault", "what it does", "times", "most steps done again"), rows)
+    )
+
+
+@statement
+def turn_cost() -> str:
+    turns = sorted({line["turn"] for line in lines("time_to_first_token")})
+    pairs = [[newest("time_to_first_token", model=m, turn=turn) for m in ("rxt", "stateless")] for turn in turns]
+    rows = [
+        (str(turn), f"{rival['prompt_tokens']:,}", *(f"{1e3 * line['median_s']:,.1f} ms" for line in (own, rival)),
+         *(f"{line['bytes'] / 2**20:,.1f} MiB" for line in (own, rival)))
+        for turn, (own, rival) in zip(turns, pairs, strict=True)
+    ]  # fmt: skip
+    header = ("turn", "tokens of history and query", "RxT", "stateless", "RxT holds", "stateless holds")
+    own = pairs[0][0]
+    return (
+        f"Time from a query of {own['query_tokens']} tokens to the first token of the answer, and bytes that the "
+        f"conversation keeps alive then: an RxT of {own['parameters'] / 1e6:.1f} M parameters beside a stateless "
+        f"decoder of the same active size, both untrained, in fp32 on one thread "
+        f"{source('time_to_first_token', own)}:\n\n"
+        + table(header, rows)
+    )  # fmt: skip
+
+
+@statement
+def turn_cost_targets() -> str:
+    own = [line for line in lines("time_to_first_token") if line["model"] == "rxt" and line["turn"] > 1]
+    last = max(own, key=lambda line: line["turn"])
+    rival = newest("time_to_first_token", model="stateless", turn=last["turn"])
+    return (
+        f"The target, at most {percent(own[0]['target'])} from the first turn in time, live bytes and peak memory, is "
+        f"{verdict(all(line['met'] for line in own))}: later turns of RxT take "
+        f"{span((line['time_by_first_turn'] for line in own), '.3f')} times the time of turn 1, "
+        f"{span((line['bytes_by_first_turn'] for line in own), '.3f')} times its live bytes and "
+        f"{span((line['peak_by_first_turn'] for line in own), '.3f')} times its peak. The stateless decoder takes "
+        f"{rival['time_by_first_turn']:.0f} times its first turn at turn {last['turn']} "
+        f"{source('time_to_first_token', *own)}."
     )

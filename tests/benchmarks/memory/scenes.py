@@ -9,18 +9,14 @@ and no other value that was told, but for those of the clause to quote.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 
 from jobs.evaluation.rates import Outcome, rate
-from jobs.evaluation.recall import ask
-from tests.benchmarks.memory.quoting import RIVALS
-from tests.benchmarks.memory.speaking import encode, load_speaker, quotations
+from tests.benchmarks.memory.speaking import of_arms, parse_models
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.dialogues.broad.scene_speech import tell_scene
@@ -32,7 +28,7 @@ SPEC = DialogueSpec(turns=(3, 8), unknown=0.25)
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = parse_models(__doc__, 500, RESULTS / "scenes.jsonl")
     torch.set_num_threads(1)
     tokenizer, conversations = Tokenizer.load(arguments.tokenizer), told(arguments.conversations)
     common = {
@@ -41,18 +37,8 @@ def main() -> None:
         "training_seed": arguments.training_seed,
         "conversations": len(conversations),
     }
-    lines = []
-    for uri in filter(None, (arguments.model, arguments.baseline)):
-        speaker, model = load_speaker(uri, tokenizer, 0)
-        length = speaker.model.config.length
-        encoded = [encode(tokenizer, conversation, length) for conversation in conversations]
-        outcomes, _ = ask(speaker, tokenizer, encoded, 64, teacher_forced=False, controls=True)
-        lines += [
-            common | model | {"arm": arm} | of_both(outcome for outcome in outcomes if outcome.arm == arm)
-            for arm in speaker.arms
-        ]
-    found = quotations(tokenizer, encoded)
-    lines += [common | {"arm": arm} | of_both(outcome for outcome in found if outcome.arm == arm) for arm in RIVALS]
+    uris = filter(None, (arguments.model, arguments.baseline))
+    lines = [common | about | of_both(outcomes) for about, outcomes in of_arms(uris, tokenizer, conversations)]
     append(arguments.results, lines)
     for line in lines:
         told_share, refused = (100 * line[name]["accuracy"] for name in ("told", "never_told"))
@@ -74,17 +60,6 @@ def of_both(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     for outcome in outcomes:
         parts["never_told" if outcome.question.probe.kind == "unknown" else "told"].append(outcome)
     return {name: rate(found) for name, found in parts.items()}
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
-    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
-    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
-    parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
-    parser.add_argument("--conversations", type=int, default=500, help="of each language")
-    parser.add_argument("--results", type=Path, default=RESULTS / "scenes.jsonl")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import fsspec
 
 from jobs.evaluation.conversations import EncodedConversation, list_questions
 from jobs.evaluation.rates import Outcome
+from jobs.evaluation.recall import ask
 from jobs.evaluation.speakers import ReactiveSpeaker, StatelessSpeaker
 from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
-from tests.benchmarks.memory.quoting import UserTurns, quote
+from tests.benchmarks.memory.quoting import RIVALS, UserTurns, quote
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_interaction, encode_interactions
 from tokenization.dialogues.score import score
@@ -51,6 +54,36 @@ def encode(tokenizer: Tokenizer, conversation: Conversation, length: int) -> Enc
         answers=tuple(turn.input_ids[turn.answer_start :] for turn in turns),
         probes={probe.turn: probe for probe in conversation.probes},
     )
+
+
+def of_arms(
+    uris: Iterable[str], tokenizer: Tokenizer, conversations: Sequence[Conversation]
+) -> Iterator[tuple[dict[str, Any], list[Outcome]]]:
+    """Ask all questions of conversations, with greedy answers. Yield what a line says of an arm, and its outcomes: the
+    arms of the models in folders `uris`, then the rivals that are no models. Models of one training read interactions
+    of equal length."""
+    encoded: list[EncodedConversation] = []
+    for uri in uris:
+        speaker, about = load_speaker(uri, tokenizer, 0)
+        encoded = [encode(tokenizer, conversation, speaker.model.config.length) for conversation in conversations]
+        outcomes, _ = ask(speaker, tokenizer, encoded, 64, teacher_forced=False, controls=True)
+        for arm in speaker.arms:
+            yield about | {"arm": arm}, [outcome for outcome in outcomes if outcome.arm == arm]
+    quoted = quotations(tokenizer, encoded)
+    for arm in RIVALS:
+        yield {"arm": arm}, [outcome for outcome in quoted if outcome.arm == arm]
+
+
+def parse_models(description: str | None, conversations: int, results: Path) -> argparse.Namespace:
+    """Parse the arguments of a benchmark that asks models of one training about made conversations."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
+    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
+    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
+    parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
+    parser.add_argument("--conversations", type=int, default=conversations, help="of each language")
+    parser.add_argument("--results", type=Path, default=results)
+    return parser.parse_args()
 
 
 def quotations(tokenizer: Tokenizer, conversations: Sequence[EncodedConversation]) -> list[Outcome]:

@@ -6,6 +6,7 @@ the folder of results.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import mean
 
 from jobs.evaluation.rates import wilson
@@ -206,60 +207,46 @@ def own_words() -> str:
 
 @statement
 def scenes() -> str:
+    own = of_seeds("scenes", arm="rxt")
+    return (
+        f"{own[0]['told']['n']:,} questions about what was told and {own[0]['never_told']['n']} about what was not, in "
+        + _made("scenes", own)
+        + _by_arm("scenes", {"told": "right", "never_told": "never told, refused"})
+    )
+
+
+@statement
+def pairs() -> str:
+    own = of_seeds("pairs", arm="rxt")
+    return (
+        f"{own[0]['alone']['n']:,} questions, in "
+        + _made("pairs", own)
+        + _by_arm("pairs", {"value": "has the value", "alone": "and not the other one"})
+    )
+
+
+def _made(case: str, own: list[Line]) -> str:
+    """Say how many conversations were asked, and of which models."""
+    return (
+        f"{own[0]['conversations']:,} conversations, `tiny` trained with {seeds(own)} by the code of "
+        f"`{own[0]['artifact_commit'][:7]}` {source(case, *own)}. Means over seeds, and their range:\n\n"
+    )
+
+
+def _by_arm(case: str, parts: Mapping[str, str]) -> str:
+    """Return a table of the rates of a line, by its keys and their headings, for each arm that answers greedily."""
     names = {arm: name for (arm, writes), name in ARMS.items() if writes == "free-running"}
-    found = {arm: of_seeds("scenes", arm=arm) for arm in names}
-    found |= {arm: [newest("scenes", arm=arm)] for arm in QUOTING}
+    found = {arm: of_seeds(case, arm=arm) for arm in names}
+    found |= {arm: [newest(case, arm=arm)] for arm in QUOTING}
     names |= QUOTING
-    own = found["rxt"]
     rows = [
         (names[arm], "-" if arm in QUOTING else str(len(of)),
-         *(cell for part in ("told", "never_told") for cell in (
+         *(cell for part in parts for cell in (
              percent(mean(line[part]["accuracy"] for line in of), 1),
              span((100 * line[part]["accuracy"] for line in of), ".1f"))))
         for arm, of in found.items()
     ]  # fmt: skip
-    return (
-        f"{own[0]['told']['n']:,} questions about what was told and {own[0]['never_told']['n']} about what was not, in "
-        f"{own[0]['conversations']:,} conversations, `tiny` trained with {seeds(own)} by the code of "
-        f"`{own[0]['artifact_commit'][:7]}` {source('scenes', *own)}. Means over seeds, and their range:\n\n"
-        + table(("who answers", "seeds", "right", "of seeds", "never told, refused", "of seeds"), rows)
-    )
-
-
-@statement
-def turn_cost() -> str:
-    turns = sorted({line["turn"] for line in lines("time_to_first_token")})
-    pairs = [[newest("time_to_first_token", model=m, turn=turn) for m in ("rxt", "stateless")] for turn in turns]
-    rows = [
-        (str(turn), f"{rival['prompt_tokens']:,}", *(f"{1e3 * line['median_s']:,.1f} ms" for line in (own, rival)),
-         *(f"{line['bytes'] / 2**20:,.1f} MiB" for line in (own, rival)))
-        for turn, (own, rival) in zip(turns, pairs, strict=True)
-    ]  # fmt: skip
-    header = ("turn", "tokens of history and query", "RxT", "stateless", "RxT holds", "stateless holds")
-    own = pairs[0][0]
-    return (
-        f"Time from a query of {own['query_tokens']} tokens to the first token of the answer, and bytes that the "
-        f"conversation keeps alive then: an RxT of {own['parameters'] / 1e6:.1f} M parameters beside a stateless "
-        f"decoder of the same active size, both untrained, in fp32 on one thread "
-        f"{source('time_to_first_token', own)}:\n\n"
-        + table(header, rows)
-    )  # fmt: skip
-
-
-@statement
-def turn_cost_targets() -> str:
-    own = [line for line in lines("time_to_first_token") if line["model"] == "rxt" and line["turn"] > 1]
-    last = max(own, key=lambda line: line["turn"])
-    rival = newest("time_to_first_token", model="stateless", turn=last["turn"])
-    return (
-        f"The target, at most {percent(own[0]['target'])} from the first turn in time, live bytes and peak memory, is "
-        f"{verdict(all(line['met'] for line in own))}: later turns of RxT take "
-        f"{span((line['time_by_first_turn'] for line in own), '.3f')} times the time of turn 1, "
-        f"{span((line['bytes_by_first_turn'] for line in own), '.3f')} times its live bytes and "
-        f"{span((line['peak_by_first_turn'] for line in own), '.3f')} times its peak. The stateless decoder takes "
-        f"{rival['time_by_first_turn']:.0f} times its first turn at turn {last['turn']} "
-        f"{source('time_to_first_token', *own)}."
-    )
+    return table(("who answers", "seeds", *(cell for name in parts.values() for cell in (name, "of seeds"))), rows)
 
 
 LONG = {

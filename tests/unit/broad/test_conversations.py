@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
+from tokenization.dialogues.broad.facts import FactDrawer
 from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE, material
 from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS, Phrasing
 from tokenization.dialogues.broad.sentences import as_said, clause, closed, joint, quotable, quoted, without_verb
@@ -199,6 +201,18 @@ def test_real_interactions_take_their_share_of_the_small_talk_and_hold_no_value(
             told_before = [v for v in values if any(contains(t.query, v) for t in conversation.interactions[:number])]
             assert turn not in real or not any(contains(turn.answer, value) for value in told_before)
     assert 0.05 * turns < taken < REAL_TALK * turns  # the rest of the turns tells facts
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_people_say_most_often_is_told_more_often_and_only_in_training(language):
+    shares = {}
+    for split in ("train", "test"):
+        found = material(language, split, "m" if language == "pl" else "")
+        drawers = (FactDrawer(language, split, "", found, Random(seed), open_share=0.0) for seed in range(600))
+        facts = [fact for drawer in drawers for fact in drawer.draw(1) if not fact.attribute.word]
+        shares[split] = sum(fact.attribute.common for fact in facts) / len(facts)
+    named = [attribute.common for attribute in material(language, "train", "m").attributes]
+    assert sum(named) / len(named) < 0.15 and shares["train"] > 0.3 and shares["test"] == 0
 
 
 def test_the_tail_of_short_conversations_is_no_error():

@@ -22,8 +22,8 @@ FOLDER = Path(__file__).with_name("phrasebook")
 KINDS = frozenset(
     "age animal band book_title brand city code colour company country date dish distance drink duration email fabric "
     "film_title first_name flight food full_name game hobby instrument invented_word job language material medicine "
-    "month number object password_words period pet_name phone place_in plant price room school size small_number song_title sport "
-    "street_address subject surname team time username vehicle website weekday weight year".split()
+    "month number object password_words period pet_name phone place_in plant price room school size small_number "
+    "song_title sport street_address subject surname team time username vehicle website weekday weight year".split()
 )
 # the placeholders that every sentence of a list has; if there are several sets, a sentence has one of them
 _PHRASES: Mapping[str, tuple[frozenset[str], ...]] = {

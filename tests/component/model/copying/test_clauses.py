@@ -17,7 +17,7 @@ from tests.support.models import small_config
 CONFIG = small_config(copying=True, memory=MemoryConfig(slots=16, variant="selective"))
 S = CONFIG.signature_dim
 BOS, QUERY, ANSWER = CONFIG.tokens.bos, CONFIG.tokens.query, CONFIG.tokens.answer
-COMMA, REST = 60, 61  # a sign; a token that goes on a word
+COMMA, REST, BLANK = 60, 61, 62  # a sign; a token that goes on a word; a blank before a rare capital
 # two things told at once, and each asked by its noun
 TOLD = torch.tensor([[BOS, QUERY, 21, 22, 23, COMMA, 24, 25, 26, COMMA, ANSWER, 51]])
 FIRST, SECOND = slice(2, 5), slice(6, 9)
@@ -25,7 +25,7 @@ FIRST, SECOND = slice(2, 5), slice(6, 9)
 
 def spelling() -> torch.Tensor:
     rows = torch.tensor([[1, *bytes([token] * 2), 0, 0, 0] for token in range(CONFIG.vocab_size)])
-    rows[COMMA, 1:] = 0
+    rows[[COMMA, BLANK], 1:] = 0
     rows[REST, 0] = 0
     assert rows.shape[1] == SPELLED
     return rows
@@ -41,11 +41,12 @@ def softplus(x: float) -> float:
 
 
 def test_places_count_the_borders_since_the_interaction_began_and_a_sign_sets_a_large_one():
-    ids = torch.tensor([[BOS, QUERY, 21, COMMA, 22, COMMA, REST, 23, ANSWER, 24, BOS, QUERY, 25, 26]])
-    said = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1]]).bool()
-    borders = torch.linspace(-1, 1, 14, dtype=torch.float64)[None]
+    spoken, answer, query = [21, COMMA, 22, COMMA, REST, 23, COMMA, BLANK, REST], [ANSWER, 24], [25, BLANK, REST]
+    ids = torch.tensor([[BOS, QUERY, *spoken, *answer, BOS, QUERY, *query]])
+    said = torch.tensor([[0] * 2 + [1] * 9 + [0] * 4 + [1] * 3]).bool()
+    borders = torch.linspace(-1, 1, 18, dtype=torch.float64)[None]
     found = places_of(borders, spelling()[ids], said, ids == BOS)[0].tolist()
-    signs = {4: 5.0}  # the word behind the second comma goes on, and begins no clause
+    signs = {4: 5.0, 9: 5.0}  # the word behind the second comma goes on, and begins no clause
     expected, place = [], 0.0
     for number, (token, is_said) in enumerate(zip(ids[0].tolist(), said[0].tolist(), strict=True)):
         place = 0.0 if token == BOS else place

@@ -1,0 +1,81 @@
+"""Questions about one of two facts that were told in one turn: one JSON line per arm.
+
+    python -m tests.benchmarks.memory.pairs --model ARTIFACT/model --baseline ARTIFACT/model \
+        --tokenizer ARTIFACT/tokenizer.json --training-seed 0
+
+Attributes, sentences and values are those of the test split. Small talk stands between the turn and the question. An
+answer is right if it has the value that is asked for, and not the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import torch
+
+from jobs.evaluation.rates import Outcome, proportion, rate
+from tests.benchmarks.memory.speaking import of_arms, parse_models
+from tests.benchmarks.record import RESULTS, append, environment
+from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.dialogues.broad.plan import Script, ScriptTurn
+from tokenization.dialogues.broad.speech import tell_script
+from tokenization.dialogues.score import contains
+from tokenization.dialogues.spec import DialogueSpec
+from tokenization.hashing import stable_hash
+from tokenization.records import LANGUAGES, Conversation
+
+SPEC = DialogueSpec(turns=(3, 3), broad=1.0)
+
+
+def main() -> None:
+    arguments = parse_models(__doc__, 300, RESULTS / "pairs.jsonl")
+    torch.set_num_threads(1)
+    tokenizer, conversations = Tokenizer.load(arguments.tokenizer), told(arguments.conversations)
+    common = {
+        "case": "pairs",
+        **environment("torch"),
+        "training_seed": arguments.training_seed,
+        "conversations": len(conversations),
+    }
+    uris = filter(None, (arguments.model, arguments.baseline))
+    lines = [common | about | figures(outcomes) for about, outcomes in of_arms(uris, tokenizer, conversations)]
+    append(arguments.results, lines)
+    for line in lines:
+        value, alone = (100 * line[name]["accuracy"] for name in ("value", "alone"))
+        print(f"{line['arm']:13} value {value:5.1f} %  and not the other one {alone:5.1f} %  n {line['alone']['n']}")
+
+
+def told(count: int) -> list[Conversation]:
+    """Return conversations of both languages: two facts in a turn, small talk, and a question about the first or the
+    second. Of `count` drawn for each language, those are left out whose turn had no room for both facts."""
+    drawn = [
+        tell_script(script(index % 2), SPEC, language, "test", Random(stable_hash(f"benchmark/{name}")), name)
+        for language in LANGUAGES
+        for index, name in enumerate(f"pairs-{language}-{index}" for index in range(count))
+    ]
+    return [conversation for conversation in drawn if tells_both(conversation)]
+
+
+def script(asked: int) -> Script:
+    return Script((ScriptTurn("tell", (0, 1)), ScriptTurn("talk"), ScriptTurn("ask", (asked,))), facts=2)
+
+
+def tells_both(conversation: Conversation) -> bool:
+    """Say whether the turn tells the value that is asked for, and another that an answer must not have."""
+    first = conversation.interactions[0].query
+    return any(
+        probe.kind == "recall" and any(contains(first, other) for other in probe.forbidden)
+        for probe in conversation.probes
+    )
+
+
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the rates of answers with the value, and of those with it alone."""
+    having = sum(any(contains(one.answer, gold) for gold in one.question.probe.gold) for one in outcomes)
+    return {"value": proportion(having, len(outcomes)), "alone": rate(outcomes)}
+
+
+if __name__ == "__main__":
+    main()
