@@ -6,12 +6,12 @@ How far word k of an interaction counts at its word j, is its cosine less what s
     p_j = sum_i w_i max(-1, max_k cos(x_i, y_k) - |b_j - b_k|)
 
 w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
-of the words of the interaction up to j; only differences of it count. A border is learned for each token. At the start
-it is large behind a sign, as a comma is, for a word or for the blank before it, and small for others. How far a source
-goes astray is max_k p_k - p_j: near 0 in the clause that answers the question, and large in others. Times a learned
-cost, it is subtracted from the score of the source. A source that goes on with what was just said has another cost than
-one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers large borders
-(`copying.head`).
+of the words of the interaction up to j; only differences of it count. A border stands behind a sign, as a comma is:
+before a word, or before its blank if this is a token of its own. How large it is, is learned for each token that stands
+there. How far a source goes astray is max_k p_k - p_j: 0 in the clause that answers the question, and large in others.
+Times a learned cost, it is subtracted from the score of the source. A source that goes on with what was just said has
+another cost than one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers large
+borders and minds the more what goes astray (`copying.head`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PLAIN, SIGN = -4.0, 5.0  # of a border before softplus, at the start: of any word, and more behind a sign
+SIGN = 1.0  # of the border behind a sign before softplus, at the start
 RATE = 8.0  # what a token's weight is multiplied by, so that it is learned in a small model's few steps
-FIRST = math.log1p(math.exp(PLAIN + SIGN))  # border before the first word of an interaction
+FIRST = math.log1p(math.exp(SIGN))  # border before the first word of an interaction
 JUMP, GO_ON = 8.0, 2.0  # costs at the start
 
 
@@ -47,7 +47,7 @@ def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> 
     letters = (spelled[..., 1:] > 0).any(-1)
     signs = F.pad(said & ~letters, (1, 0))[:, :-1]
     begins = signs & (spelled[..., 0] > 0) & ~opens
-    sums = (F.softplus(RATE * borders + PLAIN + SIGN * begins) * said).cumsum(-1)
+    sums = (F.softplus(RATE * borders + SIGN) * (begins & said)).cumsum(-1)
     index = torch.arange(opens.shape[1], device=opens.device)
     opened = (index * opens).cummax(-1).values
     return (sums - sums.gather(1, opened)) * said

@@ -25,6 +25,7 @@ from rxt_model.layers.parts import norm, wide
 if TYPE_CHECKING:
     from rxt_model.decoder import Tokens
 
+ASTRAY = 5.0  # at the start
 NAMED_AT_ONCE = 1 << 22  # logits that `named` makes at once
 
 
@@ -101,13 +102,15 @@ class Copying(nn.Module):
     """Computes the pointers of a decoder's tokens from its head norm's output. Without memory a token copies only from
     the interaction, or from the history that a stateless model has before it. The share that is copied also depends on
     the longest run that a word follows (`follow`, learned, 0 at the start). Where a quote begins, a token that wants it
-    (`begin`) points the more at a source, the larger the border before it is."""
+    (`begin`) points the more at a source, the larger the border before it is, and the less it goes astray (`astray`,
+    learned)."""
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.query, self.own_key = (nn.Linear(config.dim, config.dim, bias=False) for _ in range(2))
         self.share, self.begin = nn.Linear(config.dim, 1), nn.Linear(config.dim, 1)
         self.follow = nn.Parameter(torch.zeros(1))
+        self.astray = nn.Parameter(torch.full((1,), ASTRAY))
 
     def forward(
         self, hidden: Tensor, tokens: Tokens, matches: Matches, source: CopySource | None, places: Places
@@ -132,8 +135,9 @@ class Copying(nn.Module):
             of_memory = wide(places.products(queries, source.keys)) + matches.memory
             scores = torch.cat((of_memory.masked_fill(~usable, NEVER), scores), -1)
             ids = torch.cat((named, ids), -1)
-        if matches.border is not None:  # of the first sources
-            begins = wide(self.begin(states)) * matches.border
+        if matches.border is not None and matches.lost is not None:  # of the first sources
+            wanted = wide(self.begin(states))
+            begins = wanted * matches.border - self.astray * wanted.clamp(min=0) * matches.lost
             scores = scores + F.pad(begins, (0, scores.shape[1] - begins.shape[1]))
         pointed = scores.log_softmax(-1)
         share = wide(self.share(states)).squeeze(-1) + self.follow * matches.run

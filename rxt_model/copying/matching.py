@@ -36,8 +36,8 @@ class Matches(NamedTuple):
 
     The rest is about n places (`copying.places`). `visible` [n, S] says which tokens of the sequence they see. Two
     scores are added to those of a pointer: `memory` [n, M], None without slots to copy from, and `own` [n, S] of the
-    sequence. `run` [n] is the longest run that a word of a query follows. `border` is that before each
-    source of `matched`, [n, M or S] (`copying.clauses`).
+    sequence. `run` [n] is the longest run that a word of a query follows. Of each source of `matched`, `border` is
+    that before it, and `lost` how far it goes astray, [n, M or S] (`copying.clauses`).
     """
 
     matched: Tensor | None
@@ -46,6 +46,7 @@ class Matches(NamedTuple):
     own: Tensor
     run: Tensor
     border: Tensor | None = None
+    lost: Tensor | None = None
 
 
 class Matching(nn.Module):
@@ -101,7 +102,7 @@ class Matching(nn.Module):
             lost = lost * (score != NEVER)
             own = own + score.masked_fill(score == NEVER, 0) - self.clauses(lost, repeated)
             border = borders_of(wide(said.place), said.said, opens.cumsum(-1)).index_select(0, row) * (score != NEVER)
-            return Matches(found, sees, None, own, own_run, border)
+            return Matches(found, sees, None, own, own_run, border, lost)
         if source is None:
             return Matches(None, sees, None, own, own_run)
         signature, stem, term, told, stands, number = self._marked(source.marks, source.usable)
@@ -120,7 +121,7 @@ class Matching(nn.Module):
         lost = _astray(products, shares, stands, usable & worded, number, places)
         score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
         border = borders_of(stands, usable & worded, number).index_select(0, row)
-        return Matches(found, sees, score - self.clauses(lost, copied), own, run, border)
+        return Matches(found, sees, score - self.clauses(lost, copied), own, run, border, lost)
 
     def links(self, ids: Tensor, marks: Tensor, usable: Tensor) -> Tensor:
         """Return how far the N interactions of sources correct earlier ones, [G, N, N], from ids [G, M], marks
