@@ -3,7 +3,7 @@ stem and its term), how much this word weighs where it is told, where it stands 
 place), and how many interactions ago it was said (its age).
 
 Marks are made of a table with one row per token. A row has `signature` columns, `term` columns, and three weights: that
-of the word where it is told, that where it is asked, and that of the border before it (`copying.clauses`). Beside it
+of the word where it is told, that where it is asked, and that of a border before it (`copying.clauses`). Beside it
 stand the token's spelling (`copying.stems`) and its edges (`edges`). Only words of a query have a stem, a term, weights
 and a place. A query is all before thinking and answer. The encoder puts a token's mark beside its state, so every slot
 carries one. `copying.matching` compares marks. So a new model finds, from its first step on, what was said in the same

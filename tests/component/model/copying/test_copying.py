@@ -66,7 +66,8 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         cost = matching.clauses.go_on if run else matching.clauses.jump
         of_signature = asked @ signature + follow * run - cost.item() * lost
         border = places[at] - places[at - 1] if at else math.log(1 + math.e)
-        of_signature += border * (head.begin.weight.detach() @ hidden[place] + head.begin.bias.detach()).item()
+        wanted = (head.begin.weight.detach() @ hidden[place] + head.begin.bias.detach()).item()
+        of_signature += wanted * border - head.astray.item() * max(0.0, wanted) * lost
         scores.append(query @ (slots.key.weight.detach() @ normed) / scale + of_signature + match)
         tokens.append(int(token))
     for earlier in range(place + 1):
