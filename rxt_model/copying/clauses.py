@@ -17,10 +17,15 @@ borders and minds the more what goes astray (`copying.head`).
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rxt_model.copying.coverage import covering
+from rxt_model.copying.places import Places
+from rxt_model.layers.parts import wide
 
 SIGN = 1.0  # of the border behind a sign before softplus, at the start
 RATE = 8.0  # what a token's weight is multiplied by, so that it is learned in a small model's few steps
@@ -57,29 +62,67 @@ def borders_of(places: Tensor, worded: Tensor, number: Tensor) -> Tensor:
     """Return the border before each source that holds a word, 0 at others, from their places [B, M], which hold words,
     `worded` [B, M], and the numbers of their interactions [B, M]. The first word that is left of an interaction has
     `FIRST`, that of a word behind a sign at the start of training."""
-    index = torch.arange(places.shape[1], device=places.device).expand_as(number)
-    last = F.pad(index.where(worded, -1).cummax(1).values, (1, 0), value=-1)[:, :-1]  # the word before
-    before = last.clamp(min=0)
-    inside = (last >= 0) & (number.gather(1, before) == number)
+    before, inside = _before(worded, number)
     return (places - places.gather(1, before)).where(inside, FIRST) * worded
 
 
-def reaching(products: Tensor, worded: Tensor, places: Tensor, number: Tensor) -> Tensor:
-    """Return how far the words of interactions, cosines [B, S, M], count at each source, [B, S, M]. `worded` [B, M]
-    says which sources hold words. `places` [B, M] are b_j, which do not fall within an interaction. `number` [B, M] is
-    that of the interaction and never falls."""
-    places, number = (places * worded)[:, None], number[:, None].to(places.dtype)
-    room = 2 + places.detach().amax(-1, keepdim=True)  # what lifts an interaction above all before, or behind, it
-    products = products.where(worded[:, None], -room)
-    lifted = places + 2 * room * number
-    before = (products + lifted).cummax(-1).values - lifted
-    behind = (products - lifted).flip(-1).cummax(-1).values.flip(-1) + lifted
-    return before.maximum(behind).clamp(min=-1)
+def straying(
+    products: Tensor, shares: Tensor, stands: Tensor, worded: Tensor, number: Tensor, interactions: int, places: Places
+) -> Tensor:
+    """Return how far sources of N interactions go astray at n places, [n, M], for products [B, S, M] of words and
+    sources, the shares of words [B, T, S], the places of sources among clauses, `stands` [B, M], and which of them hold
+    words [B, M]. Others never go astray."""
+    asked = (shares > 0).flatten(0, 1).any(0)  # most words of long sequences ask nothing
+    clauses = cut(stands, worded, number)
+    reached = reaching(covering(products[:, asked], clauses.of, clauses.place.shape[1]), clauses)
+    covered = wide(places.products(places.take(shares[..., asked]), reached.transpose(1, 2)))
+    lost = astray(covered, clauses.interaction.index_select(0, places.row), interactions)
+    return lost.gather(1, clauses.of.index_select(0, places.row)) * worded.index_select(0, places.row)
 
 
-def astray(covered: Tensor, worded: Tensor, number: Tensor) -> Tensor:
-    """Return how far sources go astray, [n, M], from p_j [n, M]. It is 0 for sources that hold no word, `worded`
-    [n, M]; `number` [n, M] is that of the interaction."""
-    covered = covered.masked_fill(~worded, -1)
-    best = torch.full_like(covered, -1).scatter_reduce(1, number, covered, "amax").gather(1, number)
-    return (best - covered) * worded
+class Cut(NamedTuple):
+    """The C clauses of sources [B, M]: the clause `of` each source [B, M], and the `place` of each clause and the
+    number of its `interaction` [B, C]. Where a row has fewer clauses, those that are missing stand behind all."""
+
+    of: Tensor
+    place: Tensor
+    interaction: Tensor
+
+
+def cut(places: Tensor, worded: Tensor, number: Tensor) -> Cut:
+    """Cut sources into clauses, from the same as in `borders_of`. Neither places within an interaction nor numbers
+    ever fall."""
+    before, inside = _before(worded, number)
+    begins = worded & ~(inside & (places == places.gather(1, before)))
+    of = (begins.cumsum(1) - 1).clamp(min=0)
+    shape = (len(of), int(of.amax()) + 1)
+    behind = number[:, -1:] + 1
+    interaction = behind.expand(shape).scatter_reduce(1, of, number.where(worded, behind), "amin")
+    return Cut(of, places.new_zeros(shape).scatter_reduce(1, of, places * worded, "amax"), interaction)
+
+
+def reaching(covered: Tensor, clauses: Cut) -> Tensor:
+    """Return how far the words of interactions count at each clause, [B, S, C], from the largest cosines of clauses
+    [B, S, C]."""
+    place, number = clauses.place[:, None].double(), clauses.interaction[:, None]
+    room = 2 + place.detach().amax(-1, keepdim=True)  # what lifts an interaction above all before, or behind, it
+    lifted, alike = place + 2 * room * number, covered.double()
+    before = (alike + lifted).cummax(-1).values - lifted
+    behind = (alike - lifted).flip(-1).cummax(-1).values.flip(-1) + lifted
+    return before.maximum(behind).clamp(min=-1).to(covered.dtype)
+
+
+def astray(covered: Tensor, interaction: Tensor, interactions: int) -> Tensor:
+    """Return how far clauses go astray, [n, C], from p_j [n, C], -1 or more, and the numbers of their interactions
+    [n, C], at most `interactions`."""
+    least = covered.new_full((len(covered), interactions + 1), -1.0)
+    return least.scatter_reduce(1, interaction, covered, "amax").gather(1, interaction) - covered
+
+
+def _before(worded: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """Return of each source [B, M] the last one before it that holds a word (0 if there is none), and whether this is
+    of the same interaction."""
+    index = torch.arange(worded.shape[1], device=worded.device).expand_as(number)
+    last = F.pad(index.where(worded, -1).cummax(1).values, (1, 0), value=-1)[:, :-1]
+    before = last.clamp(min=0)
+    return before, (last >= 0) & (number.gather(1, before) == number)

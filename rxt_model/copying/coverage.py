@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rxt_model.copying.marks import QueryWords
 from rxt_model.layers.parts import wide
+
+if TYPE_CHECKING:
+    from rxt_model.copying.marks import QueryWords
 
 SMALLEST = 1e-6  # sum of weights, at least: a token that no word stands before matches as words of cosine 0 do
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rxt_model.config import STEM_LETTERS, Architecture
-from rxt_model.copying.clauses import Clauses, astray, borders_of, reaching
+from rxt_model.copying.clauses import Clauses, borders_of, straying
 from rxt_model.copying.corrections import Corrections, corrected
 from rxt_model.copying.coverage import covering, shares_of, unit, weighing
 from rxt_model.copying.marks import EDGES, QueryWords, mark_columns, signatures, words
@@ -118,7 +118,7 @@ class Matching(nn.Module):
         found = self._scores(shares @ corrected(covered, source.links), telling, number, usable[:, None])
         copied = runs(last, row, held, usable, _joined(number, usable))
         run = (copied * worded.index_select(0, row)).amax(-1).maximum(own_run)
-        lost = _astray(products, shares, stands, usable & worded, number, places)
+        lost = straying(products, shares, stands, usable & worded, number, interactions, places)
         score = places.take(found) + wide(places.products(asked, signature)) + self.follow * copied
         border = borders_of(stands, usable & worded, number).index_select(0, row)
         return Matches(found, sees, score - self.clauses(lost, copied), own, run, border, lost)
@@ -177,7 +177,7 @@ class Matching(nn.Module):
         mine = number.gather(1, place)[..., None]
         shares = shares_of(asks, (visible & (mine == number[:, None]))[..., first:])
         covered = corrected(covering(products, number, max(counts)), links[:, : max(counts), : max(counts)])
-        lost = _astray(products, shares, wide(said.place), worded, number, places)
+        lost = straying(products, shares, wide(said.place), worded, number, max(counts), places)
         return self._scores(shares @ covered, telling, number, visible & (mine > number[:, None])), lost
 
     def _scores(self, matched: Tensor, telling: Tensor, number: Tensor, usable: Tensor) -> Tensor:
@@ -204,15 +204,6 @@ class Matching(nn.Module):
         if tokens.documents is not None:
             visible = visible & (tokens.documents[:, :, None] == tokens.documents[:, None])
         return rows, ids, layout.pad(tokens.positions), index.expand(len(rows), -1), visible
-
-
-def _astray(products: Tensor, shares: Tensor, stands: Tensor, worded: Tensor, number: Tensor, places: Places) -> Tensor:
-    """Return how far sources go astray at n places, [n, M], for products [B, S, M] of words and sources, the shares of
-    words [B, T, S], the places of sources among clauses, `stands` [B, M], and which of them hold words [B, M]."""
-    asked = (shares > 0).flatten(0, 1).any(0)  # most words of long sequences ask nothing
-    reached = reaching(products[:, asked], worded, stands, number)
-    covered = wide(places.products(places.take(shares[..., asked]), reached.transpose(1, 2)))
-    return astray(covered, worded.index_select(0, places.row), number.index_select(0, places.row))
 
 
 def _first(opens: Tensor, place: Tensor) -> int:

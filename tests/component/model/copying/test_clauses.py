@@ -7,7 +7,8 @@ import torch
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import MemoryConfig
-from rxt_model.copying.clauses import astray, borders_of, places_of, reaching
+from rxt_model.copying.clauses import astray, borders_of, cut, places_of, reaching
+from rxt_model.copying.coverage import covering
 from rxt_model.copying.marks import with_age
 from rxt_model.copying.stems import SPELLED
 from rxt_model.model import ReactiveTransformer, seeded
@@ -55,15 +56,26 @@ def test_places_count_the_borders_since_the_interaction_began_which_stand_behind
     assert found == pytest.approx(expected)
 
 
+def reached(products, places, worded, number):
+    """How far words count at each source, by its clause."""
+    clauses = cut(places, worded, number)
+    covered = covering(products.masked_fill(~worded[:, None], -1), clauses.of, clauses.place.shape[1])
+    of = clauses.of[:, None].expand_as(products)
+    return reaching(covered, clauses).gather(2, of)
+
+
 def test_a_word_counts_at_another_less_what_stands_between_and_never_in_another_interaction():
     draw = torch.Generator().manual_seed(0)
     products = torch.rand(2, 3, 9, generator=draw, dtype=torch.float64) * 2 - 1
     number = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 2, 2], [0, 0, 1, 1, 1, 1, 1, 1, 1]])
     borders = torch.rand(2, 9, generator=draw, dtype=torch.float64)
+    one_clause = borders.clone()
+    one_clause[:, [1, 5, 6]] = 0
     same = number[:, :, None] == number[:, None]
     worded = torch.tensor([[1, 1, 0, 0, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1, 0, 1, 0]]).bool()
-    places = (borders[:, None] * (same & torch.ones(9, 9).tril().bool())).sum(-1) * worded
-    found = reaching(products, worded, places, number)
+    earlier = same & torch.ones(9, 9).tril().bool()
+    places = (one_clause[:, None] * earlier).sum(-1) * worded
+    found = reached(products, places, worded, number)
     for row, at, source in ((r, a, s) for r in range(2) for a in range(3) for s in range(9) if worded[r, s]):
         counted = [
             (products[row, at, k] - (places[row, source] - places[row, k]).abs()).item()
@@ -71,8 +83,22 @@ def test_a_word_counts_at_another_less_what_stands_between_and_never_in_another_
             if same[row, source, k] and worded[row, k]
         ]
         assert found[row, at, source].item() == pytest.approx(max(-1.0, *counted))
+    places = (borders[:, None] * earlier).sum(-1) * worded  # to move words of one clause apart makes two of it
     inputs = [part.clone().requires_grad_() for part in (products, places)]
-    assert torch.autograd.gradcheck(lambda one, other: reaching(one, worded, other, number), inputs)
+    weights = torch.rand(found.shape, generator=draw, dtype=torch.float64) * worded[:, None]
+    assert torch.autograd.gradcheck(lambda one, other: reached(one, other, worded, number) * weights, inputs)
+
+
+def test_hundreds_of_interactions_leave_no_error_in_fp32():
+    """The lift of an interaction grows with its number."""
+    draw = torch.Generator().manual_seed(1)
+    number = torch.arange(400).repeat_interleave(3)[None]
+    places = torch.tensor([0.0, 0.7, 1.9]).repeat(400)[None]
+    products, worded = torch.rand(1, 2, 1200, generator=draw), torch.ones(1, 1200, dtype=torch.bool)
+    near = products.unflatten(2, (400, 3))
+    between = (places[0, :3, None] - places[0, :3]).abs()
+    expected = (near[..., None, :] - between).amax(-1).flatten(2)
+    assert torch.allclose(reached(products, places, worded, number), expected, rtol=0, atol=1e-6)
 
 
 def test_the_border_before_a_word_is_what_its_place_adds_and_large_where_a_query_begins():
@@ -84,10 +110,10 @@ def test_the_border_before_a_word_is_what_its_place_adds_and_large_where_a_query
     assert found == pytest.approx([0, first, 0.3, 0, 0.6, 0, first, 0.3])
 
 
-def test_a_source_without_a_word_never_goes_astray():
-    covered = torch.tensor([[0.5, -0.2, 0.9, 0.1]], dtype=torch.float64)
-    worded, number = torch.tensor([[True, True, False, True]]), torch.tensor([[0, 0, 0, 1]])
-    assert astray(covered, worded, number)[0].tolist() == pytest.approx([0, 0.7, 0, 0])
+def test_a_clause_goes_astray_by_what_the_best_of_its_interaction_has_more():
+    covered = torch.tensor([[0.5, -0.2, 0.9, 0.1, -1.0]], dtype=torch.float64)
+    number = torch.tensor([[0, 0, 2, 2, 3]])  # the second interaction has no word, and the last clause is missing
+    assert astray(covered, number, 3)[0].tolist() == pytest.approx([0, 0.7, 0, 0.8, 0])
 
 
 @torch.no_grad()
