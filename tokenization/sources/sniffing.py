@@ -91,7 +91,11 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
     if b"\0" in head and promised is None:
         raise FormatError("it is binary, of no format that is known")
     if _HTML.match(head):
-        return "html"
+        if promised in (None, "text", "html", "xml"):
+            return "html"
+        raise FormatError(
+            f"it is a page of HTML, and no {promised}, which its name promises; servers answer with pages"
+        )
     if marked_up := _marked_up(head, promised):
         return marked_up
     if _ARRAY.match(head) and promised != "jsonl":

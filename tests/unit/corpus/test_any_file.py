@@ -226,6 +226,15 @@ def test_what_is_of_no_known_format_or_encoding_is_refused_and_not_read_as_text(
     assert texts == [] and bad[0] in reasons
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json", "a.csv", "a.parquet", "a.zip", "a.tar.gz"])
+def test_a_page_in_place_of_data_is_refused(tmp_path, name):
+    """A server asks for a password, or says that the file has gone."""
+    (tmp_path / name).write_text(HTML)
+    assert reads(tmp_path) == ([], ["unknown format"], {})
+    (tmp_path / name).rename(tmp_path / "a.txt")
+    assert reads(tmp_path) == ([POLISH], [], {"html": 1})
+
+
 def test_a_stated_format_is_taken_and_columns_are_mapped(tmp_path):
     (tmp_path / "notes").write_text("Prose.")
     assert reads(tmp_path / "notes", format="text")[0] == ["Prose."]
