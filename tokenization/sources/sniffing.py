@@ -49,6 +49,7 @@ _HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?((?><!--.*?-->)\s*)*(<!doctype html|<
 _DECLARED = re.compile(rb"\s*<\?xml\s")
 _ARRAY = re.compile(rb"\s*\[\s*(\{|\"(?=.*\"\s*[,\]]))", re.DOTALL)
 _OBJECT = re.compile(rb"\s*\{\s*(\"|\}|$)")
+_FIELD = re.compile(rb"\s*\{\s*\"[^\"\n]{1,60}\"\s*:\s*[\"{\[\d]")
 _ROOTS: dict[bytes, Format] = {
     b"mediawiki": "wiki", b"TEI": "xml", b"TEI.2": "xml", b"teiCorpus": "xml", b"FictionBook": "xml",
 }  # fmt: skip
@@ -93,19 +94,18 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
     if _HTML.match(head):
         if promised in (None, "text", "html", "xml"):
             return "html"
-        raise FormatError(
-            f"it is a page of HTML, and no {promised}, which its name promises; servers answer with pages"
-        )
+        told = f"it is a page of HTML, and no {promised}, which its name promises"
+        raise FormatError(f"{told}; is it what a server says in place of the file?")
     if marked_up := _marked_up(head, promised):
         return marked_up
-    if _ARRAY.match(head) and promised != "jsonl":
+    if _ARRAY.match(head) and (promised != "jsonl" or _is_one_array(head)):
         return "json"
     if promised in (None, "text", "json") and (what := unread_text(head, promised == "text")):
         raise UnreadFormatError(f"it is {what}")
     if _OBJECT.match(head):
         if _is_object(head.partition(b"\n")[0]) or promised == "jsonl":
             return "jsonl"
-        if promised in (None, "json"):
+        if promised in (None, "json") or _are_objects(head):
             return "json"
     if promised in _PACKED:
         raise FormatError(f"it is no {promised}, which its name promises")
@@ -169,3 +169,20 @@ def _is_object(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _is_one_array(head: bytes) -> bool:
+    """Whether an array goes on after its first line, or is all there is. In JSON lines, one line may be an array."""
+    first, _, rest = head.strip().partition(b"\n")
+    return not rest or first.rstrip().endswith((b"[", b"{", b","))
+
+
+def _are_objects(head: bytes) -> bool:
+    """Whether content that begins with a brace is one object after another, or one that is longer than the head. Prose
+    goes on after the object that it quotes."""
+    text = head.decode("latin-1").lstrip()
+    try:
+        value, end = json.JSONDecoder(strict=False).raw_decode(text)
+    except (ValueError, RecursionError):
+        return len(head) == HEAD_BYTES and bool(_FIELD.match(head))
+    return bool(value) and text[end:].lstrip()[:1] in ("", "{")

@@ -252,6 +252,22 @@ def test_an_array_of_texts_is_one_document_each(tmp_path, name):
     assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] and kinds == {"json": 1}
 
 
+@pytest.mark.parametrize("layout", [{"indent": 1}, {}])
+def test_an_array_or_an_object_over_lines_is_told_whatever_its_name(tmp_path, layout):
+    for name in ("a.jsonl", "a.txt", "a.csv"):
+        (tmp_path / name).write_text(json.dumps(ROWS, **layout))
+        assert reads(tmp_path / name) == ([POLISH, "drugi"], [], {"json": 1})
+    (tmp_path / "b.jsonl").write_text("[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n")
+    assert reads(tmp_path / "b.jsonl") == ([POLISH, "drugi"], [], {"json": 1})
+    long = {"text": POLISH * 9_000}
+    for name in ("c.txt", "c.md", "c.csv"):
+        for rows in ([ROWS[0], long], [long, ROWS[0]]):
+            (tmp_path / name).write_text("\n".join(json.dumps(row, indent=1) for row in rows))
+            assert reads(tmp_path / name) == ([row["text"] for row in rows], [], {"json": 1})
+    (tmp_path / "d.jsonl").write_text(json.dumps(ROWS) + "\n" + LINES.decode())
+    assert reads(tmp_path / "d.jsonl") == ([POLISH, "drugi"], ["not JSON"], {"jsonl": 1})
+
+
 TABLES = [
     ("a.tsv", 'id\ttext\n1\t"To be\n2\tThat is\n3\t"Who? he\n', ['"To be', "That is", '"Who? he'], []),
     ("a.tsv", 'id\ttext\n1\t"To be,\n2\tor not"\n3\t"Quo vadis" is\n', ['"To be,', 'or not"', '"Quo vadis" is'], []),
