@@ -166,7 +166,7 @@ def _is_tar(header: bytes) -> bool:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line.rstrip().removesuffix(b",")), dict)
     except (ValueError, RecursionError):
         return False
 

@@ -45,6 +45,14 @@ def test_bad_json_lines(tmp_path):
     assert bad[0].place == f"byte {len(lines[0]) + 4}" and "'body'" in bad[4].detail and "list" in bad[7].detail
 
 
+def test_rows_may_end_in_a_comma(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes(b'{"text": "first"},\n{"text": "second,"} , \r\n{"text": "third"},,\n')
+    texts, bad = found(tmp_path / "x.jsonl")
+    assert texts == ["first", "second,"] and brief(bad) == [("byte 43", "not JSON")]
+    (tmp_path / "x.jsonl").rename(tmp_path / "x.txt")
+    assert found(tmp_path / "x.txt")[0] == texts
+
+
 def test_a_paragraph_with_a_bad_line_goes_as_a_whole_and_alone(tmp_path):
     content = b"\xed\xa0\xbd\ntwo\n\na\0b\nzwei\n\nthr\xc4\x99e\n\n\xff\n\nfour"
     (tmp_path / "x.txt").write_bytes("ża\n".encode() + content)
