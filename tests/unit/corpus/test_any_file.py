@@ -277,6 +277,9 @@ TABLES = [
     ("a.csv", 'id,text\n2,"Good\n3,Third row\n4,Fourth\n', ["Third row", "Fourth"], ["line 2"]),
     ("a.csv", 'id, text\n1, "Hello, my friend"\n2, a\rb\n', ["Hello, my friend", " a\rb"], []),
     ("a.csv", '"id,text\n1,a\n', [], ["the whole"]),
+    ("a.csv", 'id,text\n1,"He said \\"yes\\", and left."\n2,"A \\"b\\""\n', ['He said "yes", and left.', 'A "b"'], []),
+    ("a.csv", 'id,text\n1,"a\\\\b \\"c\\""\n2,"C:\\"\n', ['a\\b "c"', "C:\\"], []),
+    ("a.csv", 'id,text\n1,"the \\"end\\""\n2,"x\\""\n3,"y"\n', ['the "end"', 'x"', "y"], []),
 ]  # fmt: skip
 
 
