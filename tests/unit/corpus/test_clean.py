@@ -40,6 +40,12 @@ def test_signs_of_lost_letters_glue_no_words():
     assert repair("the end\x1a\n") == repair("the end.\r\n\x1a\x1a").rstrip(".") == "the end"  # as files of DOS end
 
 
+def test_a_lost_apostrophe_is_no_polish_letter():
+    for line in ("We don¿t know it.", "It¿s here.", "They¿ll say we¿ve left."):
+        assert repair(line) == line and is_misread(line)
+    assert repair("mo¿e mê¿czyzna, ju¿ te¿ mo¿liwe") == "może mężczyzna, już też możliwe"
+
+
 def test_all_that_ends_a_line_or_page_becomes_a_line_end():
     ends = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r", "\r\n", "\n"]
     assert repair("line".join(["", *ends]) + "last") == repair("line\n" * 11 + "last")
