@@ -247,9 +247,9 @@ def test_a_stated_format_is_taken_and_columns_are_mapped(tmp_path):
 
 @pytest.mark.parametrize("name", ["texts.json", "texts"])
 def test_an_array_of_texts_is_one_document_each(tmp_path, name):
-    (tmp_path / name).write_text(json.dumps([POLISH, "drugi", 3]))
+    (tmp_path / name).write_text(json.dumps([POLISH, None, 3, "drugi"]))
     texts, rejected, kinds = reads(tmp_path / name)
-    assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] and kinds == {"json": 1}
+    assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] * 2 and kinds == {"json": 1}
 
 
 @pytest.mark.parametrize("layout", [{"indent": 1}, {}])

@@ -12,6 +12,7 @@ from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
 _TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity', re.DOTALL)
+_END = object()
 _OF_NUMBERS = b"-INafinty"  # the letters of NaN and -Infinity
 
 
@@ -30,14 +31,14 @@ def json_items(
     while True:
         place = f"item {number}"
         try:
-            value = next(items, None)
+            value = next(items, _END)
         except _TooLongError:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes; nothing after it is read")
             return
         except ijson.JSONError as error:
             yield Rejected(part.url, place, "not JSON", str(error).partition("\n")[0])
             return
-        if value is None:
+        if value is _END:
             return
         counted.since_item = 0
         if isinstance(value, dict):
