@@ -327,6 +327,16 @@ def test_what_is_no_archive_is_told_from_its_name(tmp_path, name):
     assert reads(tmp_path) == ([], ["unknown format"], {})
 
 
+def test_objects_after_an_array_are_not_lost_in_silence(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(ROWS) + "\n" * 70_000 + LINES.decode())
+    (tmp_path / "b.json").write_text(json.dumps([{**row, "tags": [["]"], {}]} for row in ROWS]) + json.dumps(ROWS))
+    source = Source(name="mine", kind="files", language="pl", licence="MIT", path=str(tmp_path))
+    found = [one for piece in pieces(source) for one in read(source, piece)]
+    [bad] = [one for one in found if isinstance(one, Rejected)]
+    assert [one for one in found if one is not bad] == [POLISH, "drugi"] * 3
+    assert bad.place == "item 2" and "after the array" in bad.detail and bad.file.endswith("a.json")
+
+
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
 def test_numbers_that_json_does_not_have_are_null(size):
     rows = [{"text": 'NaN, "NaN": NaN\\\\', "n": float("nan")}, {"text": '\\"', "n": [float("-inf"), -1]}] * 20
