@@ -95,6 +95,9 @@ class _File:
             if codec := compression_of(name, head):
                 stream, name = decompressed(stream, codec), without_ending(name)
                 head = _head(stream)
+                if not head:
+                    yield Rejected(part.url, "the whole", "empty")
+                    return
             kind = binary_format(head)
             if kind in ("zip", "tar"):
                 if not part.start:

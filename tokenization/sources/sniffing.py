@@ -111,7 +111,8 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
         raise FormatError(f"it is no {promised}, which its name promises")
     if promised not in (None, "text", "csv", "tsv"):
         return promised
-    if delimiter := delimiter_of(head, columns.required, decoder):
+    delimiter = delimiter_of(head, columns.required, decoder)
+    if delimiter and (promised != "text" or _has_a_row(head, delimiter)):
         return "tsv" if delimiter == "\t" else "csv"
     if promised is None:
         raise FormatError("neither its content nor its name tell the format; `format` of the source states it")
@@ -153,6 +154,18 @@ def named_in(line: str, required: Iterable[str], stated: str = "") -> str:
             if len(names) > 1 and set(required) <= {name.strip() for name in names}:
                 return delimiter
     return ""
+
+
+def _has_a_row(head: bytes, delimiter: str) -> bool:
+    """Whether the row after the names of a table has a value for each. What begins with `text, of course,` may be
+    prose."""
+    rows = csv.reader(head.decode("latin-1").splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    try:
+        names, *rest = (row for row in rows if row)
+    except csv.Error:
+        return True
+    is_cut = len(rest) == 1 and len(head) == HEAD_BYTES
+    return not rest or is_cut or len(rest[0]) == len(names)
 
 
 def _is_tar(header: bytes) -> bool:

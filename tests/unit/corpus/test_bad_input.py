@@ -116,6 +116,12 @@ def test_text_columns_missing_renamed_or_of_another_type(tmp_path):
     assert "'body', 'id'" in bad[0].detail and "int64" in bad[1].detail and "list" in bad[2].detail
 
 
+def test_a_compressed_file_of_nothing_is_empty(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b""))
+    assert brief(found(tmp_path)[1]) == [("the whole", "empty")] * 2
+
+
 @pytest.mark.parametrize("left", [-9, 3_000])
 def test_a_truncated_gzip_is_read_as_far_as_it_goes(tmp_path, left):
     random.seed(0)
