@@ -29,6 +29,7 @@ _ONE_SIGN = re.compile(
     rf"|(?<=[{_LETTER}])[¹³](?=[{_SMALL}{_SIGN}]{{2}})|(?<=[{_LETTER}]{{2}})[¹³](?=[{_SMALL}{_SIGN}])"
 )
 _AT_THE_END = re.compile(r"(?<=[a-z]{2})[¹³¿±¶¼êñæ]")
+_BOX = re.compile(r"(?<=[^\W\d_])[■□▯](?=[^\W\d_])")  # what programs show for a letter that a font lacks
 _APOSTROPHE = re.compile(r"ż(?:[dmst]|ll|ve)\b")  # in "don¿t" no letter is misread: the sign that stood there is lost
 _NO_LETTERS_ALONE = frozenset("¹³æ")  # notes, and plurals such as "formulæ"
 _SIGNS = re.compile(rf"[{_SIGN}¹³Œœ¡¦æêñäšÆÊÑ]")
@@ -59,7 +60,7 @@ def is_misread(line: str) -> bool:
     if line.isascii():
         return False
     return bool(_PERHAPS.search(line)) and bool(
-        "\ufffd" in line or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line)
+        "\ufffd" in line or _BOX.search(line) or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line)
     )
 
 

@@ -40,6 +40,11 @@ def test_signs_of_lost_letters_glue_no_words():
     assert repair("the end\x1a\n") == repair("the end.\r\n\x1a\x1a").rstrip(".") == "the end"  # as files of DOS end
 
 
+def test_boxes_inside_words_are_lost_letters():
+    assert is_misread("Wi■cej o tym, co si■ sta■o") and is_misread("sta□o")
+    assert not is_misread("■ an item\n□ of a list") and not is_misread("A □ B, 5■6")
+
+
 def test_a_lost_apostrophe_is_no_polish_letter():
     for line in ("We don¿t know it.", "It¿s here.", "They¿ll say we¿ve left."):
         assert repair(line) == line and is_misread(line)

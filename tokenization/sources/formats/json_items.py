@@ -37,7 +37,7 @@ def json_items(
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes; nothing after it is read")
             return
         except ijson.JSONError as error:
-            why = "an object stands after the array" if counted.is_left else str(error).partition("\n")[0]
+            why = "an object stands after the array" if counted.is_left else str(error).partition("\n")[0].rstrip(".")
             yield Rejected(part.url, place, "not JSON", f"{why}; nothing from there on is read")
             return
         if value is _END:
