@@ -29,6 +29,8 @@ _ONE_SIGN = re.compile(
     rf"|(?<=[{_LETTER}])[¹³](?=[{_SMALL}{_SIGN}]{{2}})|(?<=[{_LETTER}]{{2}})[¹³](?=[{_SMALL}{_SIGN}])"
 )
 _AT_THE_END = re.compile(r"(?<=[a-z]{2})[¹³¿±¶¼êñæ]")
+_BOX = re.compile(r"(?<=[^\W\d_])[■□▯](?=[^\W\d_])")  # what programs show for a letter that a font lacks
+_APOSTROPHE = re.compile(r"ż(?:[dmst]|ll|ve)\b")  # in "don¿t" no letter is misread: the sign that stood there is lost
 _NO_LETTERS_ALONE = frozenset("¹³æ")  # notes, and plurals such as "formulæ"
 _SIGNS = re.compile(rf"[{_SIGN}¹³Œœ¡¦æêñäšÆÊÑ]")
 _PAIRS = tuple((wrong, right) for right in ("cp1250", "iso8859-2", "cp852")
@@ -58,7 +60,7 @@ def is_misread(line: str) -> bool:
     if line.isascii():
         return False
     return bool(_PERHAPS.search(line)) and bool(
-        "\ufffd" in line or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line)
+        "\ufffd" in line or _BOX.search(line) or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line)
     )
 
 
@@ -88,7 +90,7 @@ def _from_one_byte(lines: list[str]) -> list[str]:
         except UnicodeError:
             return line
         changed = {new for old, new in zip(line, after, strict=True) if old != new}
-        return after if changed and changed <= set(POLISH) else line
+        return after if changed and changed <= set(POLISH) and not _APOSTROPHE.search(after) else line
 
     suspicious = [line for line in lines if _shows_signs(line)]
     pair = max(_PAIRS, key=lambda pair: sum(not _shows_signs(undone(line, *pair)) for line in suspicious))

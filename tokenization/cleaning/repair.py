@@ -21,6 +21,11 @@ _TERMINAL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|(?<![Â-Å])\x9b[0-9;]+[A-Za-z]|\x1b[\]P^_X][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]"
     r"|[^\n]\x08"
 )
+# What stands for a lost letter: programs that convert texts write U+001A, and files of DOS end with it. A letter of the
+# private area inside a word is a sign of one font, mostly for two letters that are joined.
+_LOST = re.compile(
+    r"\x1a(?<=\w\x1a)\x1a*+(?!\s*\Z)|\x1a++(?=\w)|[\ue000-\uf8ff](?<=[^\W\d_].)[\ue000-\uf8ff]*+(?=[^\W\d_])"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufff9-\ufffb\ue000-\uf8ff]")
 _SPACE = re.compile(r"[\x1f\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
@@ -30,7 +35,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 def repair(text: str, note: Note | None = None) -> str:
     """Restore misread letters, compose to NFC, and remove control characters and what they control. End lines with
     `\\n`, use plain spaces, remove spaces at line ends, and leave at most one empty line in a row. U+FFFD stays: it
-    says that letters are lost (`misread.is_misread`).
+    says that letters are lost (`misread.is_misread`). It takes the place of other signs that say so.
 
     `note` is called for each kind of repair that changes the text, with the kind and the text before and after.
     """
@@ -80,7 +85,7 @@ def _composed(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return _CONTROL.sub("", text)
+    return _CONTROL.sub("", _LOST.sub("\ufffd", text)) if _CONTROL.search(text) else text
 
 
 def _spaced(text: str) -> str:

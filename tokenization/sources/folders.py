@@ -92,7 +92,7 @@ def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator
     for info in entries:
         path = info["name"].rstrip("/")
         name = path.rpartition("/")[2]
-        if not fnmatchcase(name, head):
+        if not fnmatchcase(name, head) or _sorts(fs, name):
             continue
         left_out = _is_hidden(name) and head[0] != name[0]
         if not _is_folder(fs, path, info):
@@ -105,7 +105,8 @@ def _matching(fs: AbstractFileSystem, folder: str, parts: list[str]) -> Iterator
 def _below(fs: AbstractFileSystem, folder: str) -> Iterator[ListedFile]:
     """Yield all files in a folder, at any depth."""
     for path, info in _walk(folder) if isinstance(fs, LocalFileSystem) else fs.find(folder, detail=True).items():
-        yield ListedFile(path, info["size"] or 0, is_left_out(path[len(folder) :]), version_in(info))
+        if not _sorts(fs, path.rpartition("/")[2]):
+            yield ListedFile(path, info["size"] or 0, is_left_out(path[len(folder) :]), version_in(info))
 
 
 def _walk(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -128,6 +129,11 @@ def _walk(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _is_folder(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bool:
     return info["type"] == "directory" or (info["type"] != "file" and fs.isdir(path))  # a link may lead to one
+
+
+def _sorts(fs: AbstractFileSystem, name: str) -> bool:
+    """Whether a link in the index of a web server leads to the same index in another order, as Apache writes them."""
+    return is_web(fs) and name.startswith("?")
 
 
 def _is_hidden(name: str) -> bool:

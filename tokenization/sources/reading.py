@@ -95,6 +95,9 @@ class _File:
             if codec := compression_of(name, head):
                 stream, name = decompressed(stream, codec), without_ending(name)
                 head = _head(stream)
+                if not head:
+                    yield Rejected(part.url, "the whole", "empty")
+                    return
             kind = binary_format(head)
             if kind in ("zip", "tar"):
                 if not part.start:
@@ -162,7 +165,7 @@ class _File:
         kind = kind or self._stated or binary_format(_head(stream))
         if kind not in _BINARY:
             stream = decoder.narrow(stream)
-            kind = kind or text_format(name, _head(stream), columns, decoder)
+            kind = kind or text_format(without_ending(name), _head(stream), columns, decoder)
         if kind in _OF_PLAIN_TEXT and not columns.plain:
             raise FormatError(f"it is {kind}, which has no columns {', '.join(sorted(columns.required))}")
         lines = kind == "jsonl" or (kind == "text" and columns.split_by != "document")

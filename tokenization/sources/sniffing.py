@@ -49,6 +49,7 @@ _HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?((?><!--.*?-->)\s*)*(<!doctype html|<
 _DECLARED = re.compile(rb"\s*<\?xml\s")
 _ARRAY = re.compile(rb"\s*\[\s*(\{|\"(?=.*\"\s*[,\]]))", re.DOTALL)
 _OBJECT = re.compile(rb"\s*\{\s*(\"|\}|$)")
+_FIELD = re.compile(rb"\s*\{\s*\"[^\"\n]{1,60}\"\s*:\s*[\"{\[\d]")
 _ROOTS: dict[bytes, Format] = {
     b"mediawiki": "wiki", b"TEI": "xml", b"TEI.2": "xml", b"teiCorpus": "xml", b"FictionBook": "xml",
 }  # fmt: skip
@@ -91,23 +92,27 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
     if b"\0" in head and promised is None:
         raise FormatError("it is binary, of no format that is known")
     if _HTML.match(head):
-        return "html"
+        if promised in (None, "text", "html", "xml"):
+            return "html"
+        told = f"it is a page of HTML, and no {promised}, which its name promises"
+        raise FormatError(f"{told}; is it what a server says in place of the file?")
     if marked_up := _marked_up(head, promised):
         return marked_up
-    if _ARRAY.match(head) and promised != "jsonl":
+    if _ARRAY.match(head) and (promised != "jsonl" or _is_one_array(head)):
         return "json"
     if promised in (None, "text", "json") and (what := unread_text(head, promised == "text")):
         raise UnreadFormatError(f"it is {what}")
     if _OBJECT.match(head):
         if _is_object(head.partition(b"\n")[0]) or promised == "jsonl":
             return "jsonl"
-        if promised in (None, "json"):
+        if promised in (None, "json") or _are_objects(head):
             return "json"
     if promised in _PACKED:
         raise FormatError(f"it is no {promised}, which its name promises")
     if promised not in (None, "text", "csv", "tsv"):
         return promised
-    if delimiter := delimiter_of(head, columns.required, decoder):
+    delimiter = delimiter_of(head, columns.required, decoder)
+    if delimiter and (promised != "text" or _has_a_row(head, delimiter)):
         return "tsv" if delimiter == "\t" else "csv"
     if promised is None:
         raise FormatError("neither its content nor its name tell the format; `format` of the source states it")
@@ -151,6 +156,18 @@ def named_in(line: str, required: Iterable[str], stated: str = "") -> str:
     return ""
 
 
+def _has_a_row(head: bytes, delimiter: str) -> bool:
+    """Whether the row after the names of a table has a value for each. What begins with `text, of course,` may be
+    prose."""
+    rows = csv.reader(head.decode("latin-1").splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    try:
+        names, *rest = (row for row in rows if row)
+    except csv.Error:
+        return True
+    is_cut = len(rest) == 1 and len(head) == HEAD_BYTES
+    return not rest or is_cut or len(rest[0]) == len(names)
+
+
 def _is_tar(header: bytes) -> bool:
     """Whether bytes are the first header of a tar: it has the sum of its own bytes, taken with blanks in that place."""
     try:
@@ -162,6 +179,23 @@ def _is_tar(header: bytes) -> bool:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line.rstrip().removesuffix(b",")), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _is_one_array(head: bytes) -> bool:
+    """Whether an array goes on after its first line, or is all there is. In JSON lines, one line may be an array."""
+    first, _, rest = head.strip().partition(b"\n")
+    return not rest or first.rstrip().endswith((b"[", b"{", b","))
+
+
+def _are_objects(head: bytes) -> bool:
+    """Whether content that begins with a brace is one object after another, or one that is longer than the head. Prose
+    goes on after the object that it quotes."""
+    text = head.decode("latin-1").lstrip()
+    try:
+        value, end = json.JSONDecoder(strict=False).raw_decode(text)
+    except (ValueError, RecursionError):
+        return len(head) == HEAD_BYTES and bool(_FIELD.match(head))
+    return bool(value) and text[end:].lstrip()[:1] in ("", "{")

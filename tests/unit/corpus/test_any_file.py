@@ -226,6 +226,15 @@ def test_what_is_of_no_known_format_or_encoding_is_refused_and_not_read_as_text(
     assert texts == [] and bad[0] in reasons
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json", "a.csv", "a.parquet", "a.zip", "a.tar.gz"])
+def test_a_page_in_place_of_data_is_refused(tmp_path, name):
+    """A server asks for a password, or says that the file has gone."""
+    (tmp_path / name).write_text(HTML)
+    assert reads(tmp_path) == ([], ["unknown format"], {})
+    (tmp_path / name).rename(tmp_path / "a.txt")
+    assert reads(tmp_path) == ([POLISH], [], {"html": 1})
+
+
 def test_a_stated_format_is_taken_and_columns_are_mapped(tmp_path):
     (tmp_path / "notes").write_text("Prose.")
     assert reads(tmp_path / "notes", format="text")[0] == ["Prose."]
@@ -238,9 +247,25 @@ def test_a_stated_format_is_taken_and_columns_are_mapped(tmp_path):
 
 @pytest.mark.parametrize("name", ["texts.json", "texts"])
 def test_an_array_of_texts_is_one_document_each(tmp_path, name):
-    (tmp_path / name).write_text(json.dumps([POLISH, "drugi", 3]))
+    (tmp_path / name).write_text(json.dumps([POLISH, None, 3, "drugi"]))
     texts, rejected, kinds = reads(tmp_path / name)
-    assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] and kinds == {"json": 1}
+    assert texts == [POLISH, "drugi"] and rejected == ["not JSON"] * 2 and kinds == {"json": 1}
+
+
+@pytest.mark.parametrize("layout", [{"indent": 1}, {}])
+def test_an_array_or_an_object_over_lines_is_told_whatever_its_name(tmp_path, layout):
+    for name in ("a.jsonl", "a.txt", "a.csv"):
+        (tmp_path / name).write_text(json.dumps(ROWS, **layout))
+        assert reads(tmp_path / name) == ([POLISH, "drugi"], [], {"json": 1})
+    (tmp_path / "b.jsonl").write_text("[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n")
+    assert reads(tmp_path / "b.jsonl") == ([POLISH, "drugi"], [], {"json": 1})
+    long = {"text": POLISH * 9_000}
+    for name in ("c.txt", "c.md", "c.csv"):
+        for rows in ([ROWS[0], long], [long, ROWS[0]]):
+            (tmp_path / name).write_text("\n".join(json.dumps(row, indent=1) for row in rows))
+            assert reads(tmp_path / name) == ([row["text"] for row in rows], [], {"json": 1})
+    (tmp_path / "d.jsonl").write_text(json.dumps(ROWS) + "\n" + LINES.decode())
+    assert reads(tmp_path / "d.jsonl") == ([POLISH, "drugi"], ["not JSON"], {"jsonl": 1})
 
 
 TABLES = [
@@ -252,6 +277,9 @@ TABLES = [
     ("a.csv", 'id,text\n2,"Good\n3,Third row\n4,Fourth\n', ["Third row", "Fourth"], ["line 2"]),
     ("a.csv", 'id, text\n1, "Hello, my friend"\n2, a\rb\n', ["Hello, my friend", " a\rb"], []),
     ("a.csv", '"id,text\n1,a\n', [], ["the whole"]),
+    ("a.csv", 'id,text\n1,"He said \\"yes\\", and left."\n2,"A \\"b\\""\n', ['He said "yes", and left.', 'A "b"'], []),
+    ("a.csv", 'id,text\n1,"a\\\\b \\"c\\""\n2,"C:\\"\n', ['a\\b "c"', "C:\\"], []),
+    ("a.csv", 'id,text\n1,"the \\"end\\""\n2,"x\\""\n3,"y"\n', ['the "end"', 'x"', "y"], []),
 ]  # fmt: skip
 
 
@@ -297,6 +325,16 @@ def test_tars_of_version_7(tmp_path):
 def test_what_is_no_archive_is_told_from_its_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\0" * 10_240)
     assert reads(tmp_path) == ([], ["unknown format"], {})
+
+
+def test_objects_after_an_array_are_not_lost_in_silence(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(ROWS) + "\n" * 70_000 + LINES.decode())
+    (tmp_path / "b.json").write_text(json.dumps([{**row, "tags": [["]"], {}]} for row in ROWS]) + json.dumps(ROWS))
+    source = Source(name="mine", kind="files", language="pl", licence="MIT", path=str(tmp_path))
+    found = [one for piece in pieces(source) for one in read(source, piece)]
+    [bad] = [one for one in found if isinstance(one, Rejected)]
+    assert [one for one in found if one is not bad] == [POLISH, "drugi"] * 3
+    assert bad.place == "item 2" and "after the array" in bad.detail and bad.file.endswith("a.json")
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])

@@ -45,6 +45,14 @@ def test_bad_json_lines(tmp_path):
     assert bad[0].place == f"byte {len(lines[0]) + 4}" and "'body'" in bad[4].detail and "list" in bad[7].detail
 
 
+def test_rows_may_end_in_a_comma(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes(b'{"text": "first"},\n{"text": "second,"} , \r\n{"text": "third"},,\n')
+    texts, bad = found(tmp_path / "x.jsonl")
+    assert texts == ["first", "second,"] and brief(bad) == [("byte 43", "not JSON")]
+    (tmp_path / "x.jsonl").rename(tmp_path / "x.txt")
+    assert found(tmp_path / "x.txt")[0] == texts
+
+
 def test_a_paragraph_with_a_bad_line_goes_as_a_whole_and_alone(tmp_path):
     content = b"\xed\xa0\xbd\ntwo\n\na\0b\nzwei\n\nthr\xc4\x99e\n\n\xff\n\nfour"
     (tmp_path / "x.txt").write_bytes("ża\n".encode() + content)
@@ -106,6 +114,12 @@ def test_text_columns_missing_renamed_or_of_another_type(tmp_path):
     assert texts == ["a", "c"]
     assert [(each.file[-9:], each.reason) for each in bad] == [(f"{n}.parquet", "no column") for n in (1, 2, 4)]
     assert "'body', 'id'" in bad[0].detail and "int64" in bad[1].detail and "list" in bad[2].detail
+
+
+def test_a_compressed_file_of_nothing_is_empty(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b""))
+    assert brief(found(tmp_path)[1]) == [("the whole", "empty")] * 2
 
 
 @pytest.mark.parametrize("left", [-9, 3_000])

@@ -33,6 +33,24 @@ def test_repair():
     assert repair("\x84so\x94\x07 \ufffd") == "„so” \ufffd"  # control characters that Windows-1252 has signs for
 
 
+def test_signs_of_lost_letters_glue_no_words():
+    assert repair("Wi\x1acej o tym, co si\x1a sta\x1ao") == "Wi\ufffdcej o tym, co si\ufffd sta\ufffdo"
+    assert repair("\x1awi\x1a\x1a mak\n") == "\ufffdwi\ufffd mak"
+    assert repair("of\uf001ce and \uf0b7 item") == "of\ufffdce and  item"
+    assert repair("the end\x1a\n") == repair("the end.\r\n\x1a\x1a").rstrip(".") == "the end"  # as files of DOS end
+
+
+def test_boxes_inside_words_are_lost_letters():
+    assert is_misread("Wi■cej o tym, co si■ sta■o") and is_misread("sta□o")
+    assert not is_misread("■ an item\n□ of a list") and not is_misread("A □ B, 5■6")
+
+
+def test_a_lost_apostrophe_is_no_polish_letter():
+    for line in ("We don¿t know it.", "It¿s here.", "They¿ll say we¿ve left."):
+        assert repair(line) == line and is_misread(line)
+    assert repair("mo¿e mê¿czyzna, ju¿ te¿ mo¿liwe") == "może mężczyzna, już też możliwe"
+
+
 def test_all_that_ends_a_line_or_page_becomes_a_line_end():
     ends = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r", "\r\n", "\n"]
     assert repair("line".join(["", *ends]) + "last") == repair("line\n" * 11 + "last")

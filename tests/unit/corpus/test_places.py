@@ -122,3 +122,12 @@ def test_a_web_server_is_read_as_a_disk_is(web, caplog):
     with pytest.raises(SourceError, match=r"no file matches .*none\.txt: 404"):
         reads(f"{url}/none.txt")
     assert not caplog.records
+
+
+def test_an_index_that_can_be_sorted_is_no_document(web):
+    folder, url = web
+    (folder / "a.txt").write_text("a text")
+    (folder / "index.html").write_text(
+        '<html><body><a href="?C=N;O=D">Name</a> <a href="a.txt">a.txt</a></body></html>'
+    )
+    assert reads(f"{url}/") == reads(f"{url}/*") == ["a text"]

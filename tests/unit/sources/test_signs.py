@@ -94,6 +94,8 @@ PROSE = [
     "{\\rtf is how RTF begins.\n",
     "FEA1 is the magic number.\n",
     "WARC/ is a format.\n",
+    "text, of course, is a word.\n\nThis essay explains it.\n",
+    "Image, text, and meaning\n\nA book by somebody, with one comma.\n",
 ]
 
 

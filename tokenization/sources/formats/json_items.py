@@ -11,7 +11,9 @@ from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
-_TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity', re.DOTALL)
+_TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity|\](?=\s*\{)', re.DOTALL)
+_END_OF_ARRAY = re.compile(rb"\]\s*\Z")
+_END = object()
 _OF_NUMBERS = b"-INafinty"  # the letters of NaN and -Infinity
 
 
@@ -24,20 +26,21 @@ def json_items(
 
     text = decoder.as_utf8(stream)
     is_array = text.peek(1 << 10).lstrip().startswith(b"[")
-    counted = _Counted(text)
+    counted = _Counted(text, is_array)
     items = ijson.items(counted, "item" if is_array else "", multiple_values=True, use_float=True)
     number = 0
     while True:
         place = f"item {number}"
         try:
-            value = next(items, None)
+            value = next(items, _END)
         except _TooLongError:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes; nothing after it is read")
             return
         except ijson.JSONError as error:
-            yield Rejected(part.url, place, "not JSON", str(error).partition("\n")[0])
+            why = "an object stands after the array" if counted.is_left else str(error).partition("\n")[0].rstrip(".")
+            yield Rejected(part.url, place, "not JSON", f"{why}; nothing from there on is read")
             return
-        if value is None:
+        if value is _END:
             return
         counted.since_item = 0
         if isinstance(value, dict):
@@ -55,10 +58,12 @@ class _TooLongError(ValueError):
 
 class _Counted:
     """Ends a stream where an item is longer than a text may be; the parser would take hours and all memory for it.
-    Numbers that JSON does not have, such as `NaN`, become null."""
+    Numbers that JSON does not have, such as `NaN`, become null. After an array whose items are read an object is a
+    mistake, which the parser does not tell: then `is_left` is true, and the parser stops there."""
 
-    def __init__(self, stream: io.BufferedReader) -> None:
-        self._stream = stream
+    def __init__(self, stream: io.BufferedReader, is_array: bool = False) -> None:
+        self._stream, self._is_array = stream, is_array
+        self.is_left = False
         self._kept, self._in_text = b"", False
         self.since_item = 0
 
@@ -71,6 +76,7 @@ class _Counted:
                 raise _TooLongError
             content = self._kept + part
             whole = content.rstrip(_OF_NUMBERS).rstrip(b"\\")  # the rest may be half an escape or such a number
+            whole = _END_OF_ARRAY.sub(b"", whole)  # or stand before an object
             content, self._kept = whole, content[len(whole) :]
         if size and not content:  # the end
             content, self._kept = self._kept, b""
@@ -78,6 +84,9 @@ class _Counted:
 
     def _with_nulls(self, content: bytes) -> bytes:
         def replaced(match: re.Match[bytes]) -> bytes:
+            if match[0] == b"]":
+                self.is_left |= self._is_array
+                return b"]," if self._is_array else b"]"
             if match[1] is None:
                 return b"null"
             self._in_text = not match[1]

@@ -50,7 +50,8 @@ def _object(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> dict
     if bad:
         return *bad, excerpt(line.content)
     try:
-        row = json.loads(text.lstrip("\ufeff"), parse_constant=lambda _: None)  # a mark from a file that was appended
+        # A mark stands where a file was appended, and a comma after a row that stood in an array.
+        row = json.loads(text.lstrip("\ufeff").rstrip().removesuffix(","), parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         return "not JSON", str(error), excerpt(line.content)
     return row if isinstance(row, dict) else ("not JSON", "not an object", excerpt(line.content))

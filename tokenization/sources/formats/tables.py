@@ -7,6 +7,7 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing
@@ -134,12 +135,25 @@ def _rows(lines: Iterator[str], delimiter: str, number: int) -> Iterator[tuple[i
         several = len(given.row) > 1
         if isinstance(values, csv.Error) or (tabs and several and all(_is_row(line, width) for line in given.row)):
             given.give_back()
-            if tabs or not several:
+            if escaped := _escaped(given.row[0], delimiter, width):
+                values = escaped
+            elif tabs or not several:
                 values = given.row[0].rstrip("\r\n").split(delimiter)
         yield number, values
         width = width or (0 if isinstance(values, csv.Error) else len(values))
         number += len(given.row)
         given.row.clear()
+
+
+def _escaped(line: str, delimiter: str, width: int) -> list[str]:
+    """Return the values of a line in which a backslash stands before a quote, as Spark and MySQL write it; nothing if
+    the line is not written so."""
+    if '\\"' not in line:
+        return []
+    values: list[str] = []
+    with suppress(csv.Error):
+        values = next(csv.reader([line], delimiter=delimiter, doublequote=False, escapechar="\\", strict=True))
+    return values if len(values) == width else []
 
 
 def _is_row(line: str, width: int) -> bool:
