@@ -155,7 +155,9 @@ def _checked(address: str) -> str:
         )
     try:
         place = urlsplit(address)
-        usable = bool(place.hostname) and place.port != 0 and address.isprintable() and " " not in address
+        (place.hostname or "").encode("idna")  # a ValueError for what no name of a host can be, such as `a..b`
+        is_plain = address.isascii() and address.isprintable() and " " not in address
+        usable = bool(place.hostname) and place.port != 0 and is_plain
     except ValueError:
         usable = False
     if not usable:

@@ -140,10 +140,11 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and value and not _is_leaf(key):
-            found |= _leaves(value, f"{key}.")
-        else:
-            found[_checked(key)] = value
+        is_group = isinstance(value, Mapping) and value and not _is_leaf(key)
+        leaves = _leaves(value, f"{key}.") if is_group else {_checked(key): value}
+        for twice in sorted(found.keys() & leaves.keys()):
+            raise StageError(f"{twice} is set twice: with a dash and with an underscore it is the same key", SHOW_KEYS)
+        found |= leaves
     return found
 
 

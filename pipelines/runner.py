@@ -126,7 +126,7 @@ class Runner:
         ray_setup.prepare_environment()
         Token.find()  # of one that no header takes, Ray's client would abort this process
         try:
-            if os.environ.get("RAY_ADDRESS"):
+            if ray_setup.cluster_address():
                 ray_setup.ensure_ray(self.execution)
             for stage in work:
                 if demand := demand_of(stage.config, self.execution):

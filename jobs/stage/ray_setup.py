@@ -96,6 +96,11 @@ def shutdown() -> None:
             _keeper = None
 
 
+def cluster_address() -> str:
+    """RAY_ADDRESS without white space around it, such as the end of the line of a file that it came from."""
+    return os.environ.get("RAY_ADDRESS", "").strip()
+
+
 def has_joined() -> bool:
     """Whether this process joined a cluster, instead of starting Ray for itself."""
     return _keeper is None or not _starts_here()
@@ -130,14 +135,13 @@ class _Keeper(threading.Thread):
         self.watch: RayWatch | None = None
 
     def run(self) -> None:
-        address = os.environ.get("RAY_ADDRESS", "")
         try:
             servers = {}
             if _starts_here():
                 _start_local(self._execution)
                 servers = {child.name(): child for child in psutil.Process().children() if child.name() in SERVERS}
             else:
-                _join(address)
+                _join(cluster_address())
             import ray
 
             here = ray.get_runtime_context()
@@ -238,7 +242,7 @@ def _probe(address: str) -> None:
         return
     try:
         socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the second for what no name of a host can be, such as `a..b`
         raise RayUnavailable(f"no Ray cluster answers at {address}: {error}", _REMEDY) from error
 
 
@@ -257,7 +261,7 @@ def _authentication() -> dict[str, str]:
 
 
 def _starts_here() -> bool:
-    return os.environ.get("RAY_ADDRESS", "") in ("", "local")
+    return cluster_address() in ("", "local")
 
 
 def token_file() -> Path | None:

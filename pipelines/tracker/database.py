@@ -71,6 +71,7 @@ def _probe_sqlite(path: Path, uri: str) -> None:
         connection = sqlite3.connect(path, timeout=PROBE_SECONDS)
         try:
             connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE rxt_probe (x)")  # a transaction can begin where nothing can be written
             connection.rollback()
         finally:
             connection.close()

@@ -22,6 +22,7 @@ import psutil
 from jobs.stage import ray_folder
 from jobs.stage.background import in_background
 from jobs.stage.context import StageError
+from jobs.stage.ray_setup import cluster_address
 from pipelines.code_digest import ROOT
 from pipelines.guard.addresses import masked_address
 from pipelines.guard.secrets import redacted
@@ -160,7 +161,7 @@ def _ports() -> Iterator[Finding]:
 
 def _cluster() -> Iterator[Finding]:
     """The cluster that `rxt run` would join. Without RAY_ADDRESS it starts its own."""
-    address = os.environ.get("RAY_ADDRESS", "")
+    address = cluster_address()
     try:
         Token.find()
     except TokenError as error:

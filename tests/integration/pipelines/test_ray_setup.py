@@ -78,11 +78,13 @@ def test_a_wrong_token_explains_itself(head, tmp_path):
     assert "RAY_AUTH_TOKEN_PATH=FILE" in result.stdout
 
 
-def test_a_cluster_that_does_not_answer():
-    address = f"127.0.0.1:{free_port()}"
+@pytest.mark.parametrize("place", ["127.0.0.1:{port}", " 127.0.0.1:{port}\n", "a..b:{port}"])
+def test_a_cluster_that_does_not_answer(place):
+    address = place.format(port=free_port())
     result = join(RAY_ADDRESS=address)
     assert result.returncode == 2
-    assert result.stdout.startswith(f"no Ray cluster answers at {address}") and "unset RAY_ADDRESS" in result.stdout
+    told = f"no Ray cluster answers at {address.strip()}: "
+    assert result.stdout.startswith(told) and "unset RAY_ADDRESS" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_AUTH_MODE"])

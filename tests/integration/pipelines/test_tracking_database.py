@@ -15,10 +15,11 @@ from mlflow import MlflowClient
 
 from pipelines.processes import this_process
 from pipelines.tracker import database, liveness
-from pipelines.tracker.database import prepare, sqlite_path
+from pipelines.tracker.database import ANOTHER, prepare, sqlite_path
 from pipelines.tracker.errors import TrackingError
 from pipelines.tracking import Tracking
 from tests.support.processes import SECONDS, until
+from tests.support.servers.unprivileged import as_owner, folder_of_nobody
 
 OLDER = "cc1f77228345"  # a revision that MLflow knows
 
@@ -87,6 +88,17 @@ def test_the_database_of_another_program_stays_where_it_is(tmp_path):
     with pytest.raises(TrackingError, match="the database of another program, with the tables orders$") as error:
         prepare(f"sqlite:///{tmp_path}/shop.db")
     assert error.value.remedy == database.ANOTHER
+
+
+@pytest.mark.parametrize("closed", ["mlflow.db", "."])
+def test_a_database_that_may_not_be_written_is_refused_before_mlflow_tries(made, closed):
+    with folder_of_nobody() as folder:
+        shutil.copy(made, folder)
+        with as_owner(folder):
+            (folder / closed).chmod(0o555)
+            with pytest.raises(TrackingError, match="/mlflow.db cannot be used: [a-z ]+$") as error:
+                prepare(f"sqlite:///{folder}/mlflow.db")
+    assert error.value.remedy == ANOTHER
 
 
 def test_what_is_no_file_stays_what_it_is(tmp_path):

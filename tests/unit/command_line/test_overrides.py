@@ -173,6 +173,13 @@ def test_a_file_that_no_parser_takes(tmp_path, text):
         resolve(TINY, file)
 
 
+def test_a_key_that_a_file_spells_in_two_ways_is_refused(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[memory-pretrain]\nsteps = 6\n[memory_pretrain]\nbatch_size = 4\nsteps = 7\n")
+    with pytest.raises(StageError, match="^memory_pretrain.steps is set twice: with a dash"):
+        read(file, [])
+
+
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
     file = tmp_path / "my.toml"
     file.write_text('[export]\nname = "x"\n', encoding="utf-8-sig")

@@ -77,7 +77,17 @@ def test_a_file_that_may_not_be_read_is_none_of_ours(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     "address",
-    ["http://127.0.0.1:notaport", "http://[::1", "http://127.0.0.1:99999", "http://a b:1", "http://:1", "ftp://h"],
+    [
+        "http://127.0.0.1:notaport",
+        "http://[::1",
+        "http://127.0.0.1:99999",
+        "http://a b:1",
+        "http://:1",
+        "ftp://h",
+        "http://a..b:1",
+        "http://żółć:1",
+        "http://127.0.0.1:1/ż",
+    ],
 )
 def test_an_address_of_no_server(address):
     with pytest.raises(SubmitError, match="--address .*: not an"):
