@@ -9,8 +9,8 @@ w_i and x_i are the shares and the terms of the words that are asked (`copying.m
 of the words of the interaction up to j; only differences of it count. A border stands behind a sign, as a comma is:
 before a word, or before its blank if this is a token of its own. How large it is, is learned for each token that stands
 there. How far a source goes astray is max_k p_k - p_j: 0 in the clause that answers the question, and large in others.
-Times a learned cost, it is subtracted from the score of the source. A source that goes on with what was just said has
-another cost than one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers large
+Times a cost, it is subtracted from the score of the source. A source that goes on with what was just said has a lower
+cost, which is learned, than one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers large
 borders and minds the more what goes astray (`copying.head`).
 """
 
@@ -30,20 +30,24 @@ from rxt_model.layers.parts import wide
 SIGN = 1.0  # of the border behind a sign before softplus, at the start
 RATE = 8.0  # what a token's weight is multiplied by, so that it is learned in a small model's few steps
 FIRST = math.log1p(math.exp(SIGN))  # border before the first word of an interaction
-JUMP, GO_ON = 8.0, 2.0  # costs at the start
+JUMP = 24.0
+GO_ON = 2.0  # at the start
 
 
 class Clauses(nn.Module):
-    """What it costs to point at sources that go astray."""
+    """What it costs to point at sources that go astray.
+
+    The cost of a jump is not learned. What a model knows by heart it finds without, so training makes the cost small;
+    but of what a model never saw, nothing else tells it which clause answers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.jump, self.go_on = (nn.Parameter(torch.full((1,), cost)) for cost in (JUMP, GO_ON))
+        self.go_on = nn.Parameter(torch.full((1,), GO_ON))
 
     def forward(self, lost: Tensor, run: Tensor) -> Tensor:
         """Return the costs [n, M] from how far sources go astray, `lost`, and the runs that they follow
         (`copying.runs`)."""
-        return lost * torch.where(run > 0, self.go_on, self.jump)
+        return lost * torch.where(run > 0, self.go_on, JUMP)
 
 
 def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ def by_hand(model, hidden, memory, held, ids, place) -> torch.Tensor:
         places = [memory[other, -2].item() for other in beside]
         at = beside.index(number)
         lost = astray(matching, words, [""] * len(words), interactions[n], places, at)
-        cost = matching.clauses.go_on if run else matching.clauses.jump
-        of_signature = asked @ signature + follow * run - cost.item() * lost
+        cost = matching.clauses.go_on.item() if run else JUMP
+        of_signature = asked @ signature + follow * run - cost * lost
         border = places[at] - places[at - 1] if at else math.log(1 + math.e)
         wanted = (head.begin.weight.detach() @ hidden[place] + head.begin.bias.detach()).item()
         of_signature += wanted * border - head.astray.item() * max(0.0, wanted) * lost
