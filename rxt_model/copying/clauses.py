@@ -10,8 +10,8 @@ of the words of the interaction up to j; only differences of it count. A border 
 before a word, or before its blank if this is a token of its own. How large it is, is learned for each token that stands
 there. How far a source goes astray is max_k p_k - p_j: 0 in the clause that answers the question, and large in others.
 Times a cost, it is subtracted from the score of the source. A source that goes on with what was just said has a lower
-cost, which is learned, than one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers large
-borders and minds the more what goes astray (`copying.head`).
+cost, which is learned, than one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers
+large borders and minds the more what goes astray (`copying.head`).
 """
 
 from __future__ import annotations

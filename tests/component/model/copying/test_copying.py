@@ -8,6 +8,7 @@ import torch
 
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.config import STEM_LETTERS, ConfigError, MemoryConfig
+from rxt_model.copying.clauses import JUMP
 from rxt_model.generate import Decoding
 from rxt_model.layers import linear_cross_entropy
 from rxt_model.losses import following
