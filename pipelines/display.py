@@ -17,6 +17,7 @@ from rich.text import Text
 from pipelines.guard.secrets import redacted
 from pipelines.guard.terminal import printable
 from pipelines.planner import StageStatus
+from pipelines.tracker.database import sqlite_path
 
 SECONDS_BETWEEN_LINES = 5.0
 COLOURS = {
@@ -187,7 +188,7 @@ def byte_size(count: int) -> str:
 
 def short_path(url: str) -> str:
     """A local path relative to the current folder, if that is shorter. URLs stay as they are."""
-    path = url.removeprefix("sqlite:///")
+    path = str(sqlite_path(url)) if url.startswith("sqlite:///") else url
     if "://" in path:
         return url
     try:

@@ -22,6 +22,7 @@ from pipelines.invocation import JOB_CONFIG, Invocation
 from pipelines.planner import StageStatus, artifact_of, downstream, named, plan
 from pipelines.presets import PRESETS
 from pipelines.stage import Stage
+from pipelines.tracker.database import sqlite_uri
 from tokenization.files.cache import own_folder
 
 
@@ -160,7 +161,7 @@ def store_url() -> str:
 
 def tracking_uri() -> str:
     """Where curves go: `MLFLOW_TRACKING_URI`, or a database in our own folder."""
-    return _address("MLFLOW_TRACKING_URI") or f"sqlite:///{own_folder() / 'mlflow.db'}"
+    return _address("MLFLOW_TRACKING_URI") or sqlite_uri(own_folder() / "mlflow.db")
 
 
 def _address(name: str) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-INTERRUPTED = 130
+REFUSED, INTERRUPTED = 2, 130
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill`, a terminal that closes
 
 
@@ -16,6 +16,7 @@ def main() -> None:
     heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # as behind nohup, or by `&`
     for number in heard:
         signal.signal(number, _leave)  # whatever module is being loaded might catch an exception
+    _require_folder()
     from pipelines import cli
 
     for number in heard:
@@ -25,6 +26,17 @@ def main() -> None:
     except KeyboardInterrupt:  # before or behind what the command does
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _require_folder() -> None:
+    """End where the current folder was deleted: libraries that are loaded from there fail in ways that hide it."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        print(
+            f"error: the current folder is gone: {error.strerror}\nnext: cd FOLDER, and the same again", file=sys.stderr
+        )
+        sys.exit(REFUSED)
 
 
 def _end(*_: object) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from http.client import HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,7 +29,7 @@ from pipelines.guard.secrets import redacted
 from pipelines.guard.transport import has_mlflow_login, protect
 from pipelines.processes import this_process
 from pipelines.revision import commit
-from pipelines.tracker.database import PROBE_SECONDS, prepare, sqlite_path
+from pipelines.tracker.database import PROBE_SECONDS, prepare, sqlite_path, sqlite_uri
 from pipelines.tracker.environment import prepare_environment
 from pipelines.tracker.errors import TrackingError, TrackingUnavailable
 from pipelines.tracker.liveness import HEARTBEAT, PROCESS, Heartbeat, lost_parents
@@ -64,7 +63,7 @@ def absolute_uri(uri: str) -> str:
         path = rest.removeprefix("/")
         if path in ("", ":memory:") or "?" in path:
             raise _unusable(uri, "names no file")
-        return f"sqlite:///{Path(path).absolute()}"
+        return sqlite_uri(sqlite_path(uri).absolute())
     if scheme.startswith("http"):
         try:
             urlsplit(uri)

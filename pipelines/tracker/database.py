@@ -58,8 +58,22 @@ def prepare(uri: str) -> None:
 
 
 def sqlite_path(uri: str) -> Path:
-    """The file of a SQLite database."""
-    return Path(uri.removeprefix("sqlite:///"))
+    """The file of a SQLite database. SQLAlchemy knows what a percent sign means in an address: its versions differ."""
+    path = uri.partition(":///")[2]
+    if "%" in path:
+        from sqlalchemy import make_url
+
+        path = make_url(uri).database or ""
+    return Path(path)
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of a SQLite database in a file, whatever signs its name has."""
+    if not {"%", "?"} & set(str(path)):
+        return f"sqlite:///{path}"
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _probe_sqlite(path: Path, uri: str) -> None:
@@ -189,7 +203,7 @@ def _create_sqlite(path: Path) -> None:
     for leftover in path.parent.glob(f"{path.name}.new-*"):  # of a process that was killed here
         leftover.unlink()
     unfinished = path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")
-    engine = sqlalchemy.create_engine(f"sqlite:///{unfinished}")
+    engine = sqlalchemy.create_engine(sqlite_uri(unfinished))
 
     @event.listens_for(engine, "connect")
     def hurry(connection: sqlite3.Connection, _record: object) -> None:

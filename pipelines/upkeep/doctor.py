@@ -195,11 +195,12 @@ def _store() -> Iterator[Finding]:
 def _tracking() -> Iterator[Finding]:
     from pipelines.invocation import DEFAULT_PRESET
     from pipelines.session import tracking_uri
+    from pipelines.tracker.database import sqlite_path
     from pipelines.tracking import Tracking, absolute_uri
 
     def look() -> str:
         uri = absolute_uri(tracking_uri())
-        if uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists():
+        if uri.startswith("sqlite") and not sqlite_path(uri).exists():
             return f"{masked_address(uri)}: the first run makes it"
         Tracking(uri, DEFAULT_PRESET).check()
         return masked_address(uri)

@@ -14,8 +14,9 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.processes import this_process
+from pipelines.session import tracking_uri
 from pipelines.tracker import database, liveness
-from pipelines.tracker.database import ANOTHER, prepare, sqlite_path
+from pipelines.tracker.database import ANOTHER, prepare, sqlite_path, sqlite_uri
 from pipelines.tracker.errors import TrackingError
 from pipelines.tracking import Tracking
 from tests.support.processes import SECONDS, until
@@ -225,3 +226,19 @@ def test_a_child_below_a_parent_that_has_ended_is_ended(lost):
     client.set_terminated(parent, "KILLED")
     Tracking(uri, "tiny").start_run("rxt run tiny", [])
     assert states(client, child) == ["KILLED"]
+
+
+def test_a_database_stands_in_a_folder_of_any_name(made, tmp_path, monkeypatch):
+    """A branch `feature/x` gives such a folder to continuous integration. MLflow makes an empty folder beside it."""
+    folder = tmp_path / "feature%2Fx 50% ?"
+    folder.mkdir()
+    shutil.copy(made, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("pipelines.session.own_folder", lambda: Path())
+    tracking = Tracking(tracking_uri(), "nano")
+    tracking.check()
+    assert sqlite_path(tracking.uri) == folder / "mlflow.db"
+    assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
+    prepare(sqlite_uri(folder / "other.db"))
+    assert (folder / "other.db").stat().st_size > 0
