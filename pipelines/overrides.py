@@ -143,7 +143,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         is_group = isinstance(value, Mapping) and value and not _is_leaf(key)
         leaves = _leaves(value, f"{key}.") if is_group else {_checked(key): value}
         for twice in sorted(found.keys() & leaves.keys()):
-            raise StageError(f"{twice} is set twice: with a dash and with an underscore it is the same key", SHOW_KEYS)
+            raise StageError(f"{twice} is set twice; a dash and an underscore are the same", SHOW_KEYS)
         found |= leaves
     return found
 

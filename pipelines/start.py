@@ -34,7 +34,8 @@ def _require_folder() -> None:
         os.getcwd()
     except OSError as error:
         print(
-            f"error: the current folder is gone: {error.strerror}\nnext: cd FOLDER, and the same again", file=sys.stderr
+            f"error: the current folder is gone: {error.strerror}\nnext: cd FOLDER, then run the same command",
+            file=sys.stderr,
         )
         sys.exit(REFUSED)
 

@@ -7,11 +7,11 @@ How far word k of an interaction counts at its word j, is its cosine less what s
 
 w_i and x_i are the shares and the terms of the words that are asked (`copying.matching`). b_j is the sum of the borders
 of the words of the interaction up to j; only differences of it count. A border stands behind a sign, as a comma is:
-before a word, or before its blank if this is a token of its own. How large it is, is learned for each token that stands
-there. How far a source goes astray is max_k p_k - p_j: 0 in the clause that answers the question, and large in others.
-Times a cost, it is subtracted from the score of the source. A source that goes on with what was just said has a lower
-cost, which is learned, than one to which a pointer jumps. So quotes begin in the best clause, where a pointer prefers
-large borders and minds the more what goes astray (`copying.head`).
+before a token that begins a word, a blank of its own or another sign. How large it is, is learned for each token that
+stands there. How far a source goes astray is max_k p_k - p_j: 0 in the clause that answers the question, and large in
+others. Times a cost, it is subtracted from the score of the source. A source that goes on with what was just said has
+another cost, learned and lower at the start, than one to which a pointer jumps. So quotes begin in the best clause,
+where a pointer prefers large borders and minds the more what goes astray (`copying.head`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ GO_ON = 2.0  # at the start
 class Clauses(nn.Module):
     """What it costs to point at sources that go astray.
 
-    The cost of a jump is not learned. What a model knows by heart it finds without, so training makes the cost small;
-    but of what a model never saw, nothing else tells it which clause answers."""
+    The cost of a jump is not learned. What a model knows by heart it finds without this cost, so training would make it
+    small; but of what a model never saw, nothing else tells it which clause answers. In return the words of a question
+    learn little from a clause that goes far astray: the model learns not to copy there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,16 +57,17 @@ def places_of(borders: Tensor, spelled: Tensor, said: Tensor, opens: Tensor) -> 
     letters = (spelled[..., 1:] > 0).any(-1)
     signs = F.pad(said & ~letters, (1, 0))[:, :-1]
     begins = signs & (spelled[..., 0] > 0) & ~opens
-    sums = (F.softplus(RATE * borders + SIGN) * (begins & said)).cumsum(-1)
+    stand = begins & said
+    sums = (F.softplus(RATE * borders + SIGN) * stand).cumsum(-1)
     index = torch.arange(opens.shape[1], device=opens.device)
-    opened = (index * opens).cummax(-1).values
-    return (sums - sums.gather(1, opened)) * said
+    opened, last = ((index * at).cummax(-1).values for at in (opens, opens | stand))
+    return (sums.gather(1, last) - sums.gather(1, opened)) * said  # equal within a clause, to the last bit
 
 
 def borders_of(places: Tensor, worded: Tensor, number: Tensor) -> Tensor:
     """Return the border before each source that holds a word, 0 at others, from their places [B, M], which hold words,
     `worded` [B, M], and the numbers of their interactions [B, M]. The first word that is left of an interaction has
-    `FIRST`, that of a word behind a sign at the start of training."""
+    `FIRST`, that of a token behind a sign whose weight is 0."""
     before, inside = _before(worded, number)
     return (places - places.gather(1, before)).where(inside, FIRST) * worded
 

@@ -4,7 +4,8 @@
         --tokenizer ARTIFACT/tokenizer.json --training-seed 0
 
 Attributes, sentences and values are those of the test split. Small talk stands between the turn and the question. An
-answer is right if it has the value that is asked for, and not the other one.
+answer is right if it has the value that is asked for, and not the other one. So rivals that quote whole turns are
+seldom right: for them the first figure counts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def main() -> None:
 
 def told(count: int) -> list[Conversation]:
     """Return conversations of both languages: two facts in a turn, small talk, and a question about the first or the
-    second. Of `count` drawn for each language, those are left out whose turn had no room for both facts."""
+    second. Of `count` drawn for each language, those are left out whose turn had no room for both facts, or has another
+    form of the other value than the list of what an answer must not have."""
     drawn = [
         tell_script(script(index % 2), SPEC, language, "test", Random(stable_hash(f"benchmark/{name}")), name)
         for language in LANGUAGES

@@ -37,18 +37,32 @@ def test_lines_are_appended_per_arm_mode_and_group_of_questions(tmp_path, monkey
     assert all(f"`{key}`" in documented for line in lines for key in line)
 
 
-def test_questions_about_scenes_are_counted_apart_for_each_arm(tmp_path, monkeypatch):
+def of_made_conversations(name, folder, monkeypatch, count):
+    """The lines of a benchmark that asks about made conversations."""
     tokenizer = make_tokenizer()
-    uris = make_shards(tmp_path, tokenizer, conversations=12) | save_models(tmp_path, tokenizer)
-    results = tmp_path / "scenes.jsonl"
-    command = ["scenes", "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
+    uris = make_shards(folder, tokenizer, conversations=12) | save_models(folder, tokenizer)
+    results = folder / f"{name}.jsonl"
+    command = [name, "--model", f"{uris['rxt']}/model", "--baseline", f"{uris['baseline']}/model"]
     command += ["--tokenizer", f"{uris['tokenizer']}/tokenizer.json", "--training-seed", "3"]
-    monkeypatch.setattr(sys, "argv", [*command, "--conversations", "2", "--results", str(results)])
-    runpy.run_module("tests.benchmarks.memory.scenes", run_name="__main__")
-    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    monkeypatch.setattr(sys, "argv", [*command, "--conversations", str(count), "--results", str(results)])
+    runpy.run_module(f"tests.benchmarks.memory.{name}", run_name="__main__")
+    return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+def test_questions_about_scenes_are_counted_apart_for_each_arm(tmp_path, monkeypatch):
+    lines = of_made_conversations("scenes", tmp_path, monkeypatch, 2)
     assert [line["arm"] for line in lines[:1]] == ["rxt"] and {"zeroed", "full_history"} <= {x["arm"] for x in lines}
     assert all(line["conversations"] == 4 and line["told"]["n"] > 3 for line in lines)
     assert {line["told"]["n"] for line in lines if line["arm"] != "unplanted"} == {lines[0]["told"]["n"]}
+
+
+def test_of_two_facts_told_in_one_turn_only_the_one_that_is_asked_for_is_right(tmp_path, monkeypatch):
+    """Who quotes the whole turn has the value, and mostly the other one as well."""
+    lines = {line["arm"]: line for line in of_made_conversations("pairs", tmp_path, monkeypatch, 6)}
+    quoting = lines["all_turns"]
+    assert 4 < quoting["conversations"] == quoting["value"]["n"] <= 12
+    assert quoting["value"]["accuracy"] > 0.8 and quoting["alone"]["accuracy"] < 0.5
+    assert {"rxt", "zeroed", "full_history"} <= set(lines)
 
 
 def test_first_tokens_are_timed_and_weighed_for_both_models(tmp_path, monkeypatch):

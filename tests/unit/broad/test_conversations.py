@@ -15,7 +15,7 @@ from pipelines.code_digest import ROOT
 from tests.support.processes import SECONDS
 from tokenization.dialogues.broad.book import load, placeholders
 from tokenization.dialogues.broad.facts import FactDrawer
-from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE, material
+from tokenization.dialogues.broad.material import _FEMININE, _MASCULINE, material, split_of_attribute
 from tokenization.dialogues.broad.phrasing import ANSWERS, FRAMED, PLAIN_ACKNOWLEDGEMENTS, Phrasing
 from tokenization.dialogues.broad.sentences import as_said, clause, closed, joint, quotable, quoted, without_verb
 from tokenization.dialogues.broad.value_splits import TOO_FEW_VALUES, shortest
@@ -211,6 +211,8 @@ def test_what_people_say_most_often_is_told_more_often_and_only_in_training(lang
         drawers = (FactDrawer(language, split, "", found, Random(seed), open_share=0.0) for seed in range(600))
         facts = [fact for drawer in drawers for fact in drawer.draw(1) if not fact.attribute.word]
         shares[split] = sum(fact.attribute.common for fact in facts) / len(facts)
+    book = load(language)
+    assert all(split_of_attribute(one) == "train" for one in book.attributes + book.person_attributes if one.common)
     named = [attribute.common for attribute in material(language, "train", "m").attributes]
     assert sum(named) / len(named) < 0.15 and shares["train"] > 0.3 and shares["test"] == 0
 

@@ -18,7 +18,7 @@ from tokenization.records import Language, Split
 ALIKE, DENSE, ONE_SCHEMA, ONE_WORD = 0.08, 0.1, 0.34, 0.1
 OPEN, OPEN_IN_PLAIN = 0.45, 0.6  # shares of the facts in other conversations that come from a schema
 OF_PERSONS = 0.3  # share of the facts in other conversations that belong to somebody else
-COMMON = 0.4  # share of the common attributes in both of these
+COMMON = 0.4  # share of both of these that is drawn among the common attributes alone
 _DRAWS = 30
 _PARTNERS = frozenset(
     "wife husband girlfriend boyfriend fiancé fiancée partner ex-wife ex-husband żona mąż dziewczyna chłopak "

@@ -1,8 +1,8 @@
 """Draw values that a split may use.
 
 The text of its shortest form decides the split of a value, so splits share no value across kinds, languages or forms.
-Weekdays, months and small numbers have too few values for this and occur only in training. A value of the template
-generator is in the same split as there.
+Weekdays, months and small numbers have too few values for this, and attributes with them occur only in training; small
+numbers that other splits have are left out. A value of the template generator is in the same split as there.
 """
 
 from __future__ import annotations
