@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-REFUSED, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill`, a terminal that closes
 
 
@@ -16,7 +16,6 @@ def main() -> None:
     heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # as behind nohup, or by `&`
     for number in heard:
         signal.signal(number, _leave)  # whatever module is being loaded might catch an exception
-    _require_folder()
     from pipelines import cli
 
     for number in heard:
@@ -26,18 +25,6 @@ def main() -> None:
     except KeyboardInterrupt:  # before or behind what the command does
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
-
-
-def _require_folder() -> None:
-    """End where the current folder was deleted: libraries that are loaded from there fail in ways that hide it."""
-    try:
-        os.getcwd()
-    except OSError as error:
-        print(
-            f"error: the current folder is gone: {error.strerror}\nnext: cd FOLDER, then run the same command",
-            file=sys.stderr,
-        )
-        sys.exit(REFUSED)
 
 
 def _end(*_: object) -> None:

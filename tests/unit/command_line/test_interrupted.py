@@ -46,18 +46,6 @@ def test_what_is_ignored_as_in_a_shells_background_stays_so(tmp_path):
     assert ended(tmp_path, ignored=True) == (7, "")
 
 
-def test_a_current_folder_that_was_deleted_is_told(tmp_path):
-    """torch, loaded there, ends the process with a message about another library."""
-    (folder := tmp_path / "gone").mkdir()
-    root = start.__file__.rpartition("/pipelines/")[0]
-    code = (
-        f"import os, sys; os.rmdir({str(folder)!r}); sys.path[0] = {root!r}; from pipelines.start import main; main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 2 and done.stderr.startswith("error: the current folder is gone")
-    assert "next: cd" in done.stderr and len(done.stderr.splitlines()) == 2
-
-
 def test_while_a_command_works(monkeypatch):
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)

@@ -176,7 +176,7 @@ def test_a_file_that_no_parser_takes(tmp_path, text):
 def test_a_key_that_a_file_spells_in_two_ways_is_refused(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("[memory-pretrain]\nsteps = 6\n[memory_pretrain]\nbatch_size = 4\nsteps = 7\n")
-    with pytest.raises(StageError, match="^memory_pretrain.steps is set twice: with a dash"):
+    with pytest.raises(StageError, match="^memory_pretrain.steps is set twice; a dash"):
         read(file, [])
 
 
