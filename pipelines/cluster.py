@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.stage.context import StageError
+from jobs.stage.ray_setup import cluster_address
 from pipelines.guard.addresses import has_secret, masked_address
 from pipelines.guard.token import Token
 from pipelines.guard.transport import protect
@@ -58,7 +59,7 @@ class Cluster:
     """The job interface of a running cluster. Raises SubmitError if it cannot be reached or refuses the token."""
 
     def __init__(self, address: str | None) -> None:
-        named = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _http_only(os.environ.get("RAY_ADDRESS", ""))
+        named = address or os.environ.get("RAY_API_SERVER_ADDRESS") or _http_only(cluster_address())
         self.address = _checked((named or DEFAULT_ADDRESS).rstrip("/"))
         self.token = Token.find()
         protect(self.address, "the token of the cluster" if self.token else "")

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from jobs.stage.ray_setup import cluster_address
 from pipelines.code_digest import ROOT, code_digest
 from pipelines.guard.secrets import redacted
 from pipelines.revision import commit
@@ -31,7 +32,7 @@ def provenance(function: str) -> dict[str, Any]:
             "machine": f"{platform.system()} {platform.machine()}",
             "cpus": os.cpu_count(),
             "memory_bytes": psutil.virtual_memory().total,
-            "ray_address": os.environ.get("RAY_ADDRESS", ""),
+            "ray_address": cluster_address(),
         },
         "command": redacted(shlex.join(sys.argv)),
     }

@@ -12,14 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
-
-import torch
 
 from jobs.evaluation.rates import Outcome, proportion, rate
-from tests.benchmarks.memory.speaking import of_arms, parse_models
-from tests.benchmarks.record import RESULTS, append, environment
-from tokenization.bpe.tokenizer import Tokenizer
+from tests.benchmarks.memory.speaking import measure
 from tokenization.dialogues.broad.plan import Script, ScriptTurn
 from tokenization.dialogues.broad.speech import tell_script
 from tokenization.dialogues.score import contains
@@ -28,24 +23,6 @@ from tokenization.hashing import stable_hash
 from tokenization.records import LANGUAGES, Conversation
 
 SPEC = DialogueSpec(turns=(3, 3), broad=1.0)
-
-
-def main() -> None:
-    arguments = parse_models(__doc__, 300, RESULTS / "pairs.jsonl")
-    torch.set_num_threads(1)
-    tokenizer, conversations = Tokenizer.load(arguments.tokenizer), told(arguments.conversations)
-    common = {
-        "case": "pairs",
-        **environment("torch"),
-        "training_seed": arguments.training_seed,
-        "conversations": len(conversations),
-    }
-    uris = filter(None, (arguments.model, arguments.baseline))
-    lines = [common | about | figures(outcomes) for about, outcomes in of_arms(uris, tokenizer, conversations)]
-    append(arguments.results, lines)
-    for line in lines:
-        value, alone = (100 * line[name]["accuracy"] for name in ("value", "alone"))
-        print(f"{line['arm']:13} value {value:5.1f} %  and not the other one {alone:5.1f} %  n {line['alone']['n']}")
 
 
 def told(count: int) -> list[Conversation]:
@@ -73,11 +50,11 @@ def tells_both(conversation: Conversation) -> bool:
     )
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def figures(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
     """Return the rates of answers with the value, and of those with it alone."""
     having = sum(any(contains(one.answer, gold) for gold in one.question.probe.gold) for one in outcomes)
     return {"value": proportion(having, len(outcomes)), "alone": rate(outcomes)}
 
 
 if __name__ == "__main__":
-    main()
+    measure("pairs", __doc__, 300, told, figures)

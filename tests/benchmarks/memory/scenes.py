@@ -11,38 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
-from typing import Any
-
-import torch
 
 from jobs.evaluation.rates import Outcome, rate
-from tests.benchmarks.memory.speaking import of_arms, parse_models
-from tests.benchmarks.record import RESULTS, append, environment
-from tokenization.bpe.tokenizer import Tokenizer
+from tests.benchmarks.memory.speaking import measure
 from tokenization.dialogues.broad.scene_speech import tell_scene
 from tokenization.dialogues.spec import DialogueSpec
 from tokenization.hashing import stable_hash
 from tokenization.records import LANGUAGES, Conversation
 
 SPEC = DialogueSpec(turns=(3, 8), unknown=0.25)
-
-
-def main() -> None:
-    arguments = parse_models(__doc__, 500, RESULTS / "scenes.jsonl")
-    torch.set_num_threads(1)
-    tokenizer, conversations = Tokenizer.load(arguments.tokenizer), told(arguments.conversations)
-    common = {
-        "case": "scenes",
-        **environment("torch"),
-        "training_seed": arguments.training_seed,
-        "conversations": len(conversations),
-    }
-    uris = filter(None, (arguments.model, arguments.baseline))
-    lines = [common | about | of_both(outcomes) for about, outcomes in of_arms(uris, tokenizer, conversations)]
-    append(arguments.results, lines)
-    for line in lines:
-        told_share, refused = (100 * line[name]["accuracy"] for name in ("told", "never_told"))
-        print(f"{line['arm']:13} told {told_share:5.1f} %  never told, refused {refused:5.1f} %")
 
 
 def told(count: int) -> list[Conversation]:
@@ -54,7 +31,7 @@ def told(count: int) -> list[Conversation]:
     ]
 
 
-def of_both(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+def of_both(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
     """Return the rates of questions about what was told, and of those about what was not."""
     parts: dict[str, list[Outcome]] = {"told": [], "never_told": []}
     for outcome in outcomes:
@@ -63,4 +40,4 @@ def of_both(outcomes: Iterable[Outcome]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    measure("scenes", __doc__, 500, told, of_both)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import torch
 
 from jobs.evaluation.conversations import EncodedConversation, list_questions
 from jobs.evaluation.rates import Outcome
@@ -18,6 +19,7 @@ from jobs.stage.model_folder import load_model, require_tokenizer
 from rxt_model.baseline import StatelessDecoder
 from rxt_model.size import active_parameters, parameters
 from tests.benchmarks.memory.quoting import RIVALS, UserTurns, quote
+from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.bpe.tokenizer import Tokenizer
 from tokenization.conversations.template import decode_interaction, encode_interactions
 from tokenization.dialogues.score import score
@@ -56,12 +58,46 @@ def encode(tokenizer: Tokenizer, conversation: Conversation, length: int) -> Enc
     )
 
 
-def of_arms(
+def measure(
+    case: str,
+    description: str | None,
+    count: int,
+    told: Callable[[int], list[Conversation]],
+    figures: Callable[[list[Outcome]], dict[str, dict[str, float]]],
+) -> None:
+    """Run a benchmark that asks the models of one training about made conversations, with greedy answers: parse its
+    arguments, and append and print a line per arm. `told` makes so many conversations of each language, by default
+    `count`. `figures` returns the rates of an arm's outcomes by name."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
+    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
+    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
+    parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
+    parser.add_argument("--conversations", type=int, default=count, help="of each language")
+    parser.add_argument("--results", type=Path, default=RESULTS / f"{case}.jsonl")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    conversations = told(arguments.conversations)
+    common = {
+        "case": case,
+        **environment("torch"),
+        "training_seed": arguments.training_seed,
+        "conversations": len(conversations),
+    }
+    uris = filter(None, (arguments.model, arguments.baseline))
+    lines = []
+    for about, outcomes in _of_arms(uris, Tokenizer.load(arguments.tokenizer), conversations):
+        rates = figures(outcomes)
+        lines.append(common | about | rates)
+        print(f"{about['arm']:13}", *(f"{name} {100 * cell['accuracy']:5.1f} %" for name, cell in rates.items()))
+    append(arguments.results, lines)
+
+
+def _of_arms(
     uris: Iterable[str], tokenizer: Tokenizer, conversations: Sequence[Conversation]
 ) -> Iterator[tuple[dict[str, Any], list[Outcome]]]:
-    """Ask all questions of conversations, with greedy answers. Yield what a line says of an arm, and its outcomes: the
-    arms of the models in folders `uris`, then the rivals that are no models. Models of one training read interactions
-    of equal length."""
+    """Yield what a line says of an arm, and its outcomes: the arms of the models in folders `uris`, then the rivals
+    that are no models. Models of one training read interactions of equal length."""
     encoded: list[EncodedConversation] = []
     for uri in uris:
         speaker, about = load_speaker(uri, tokenizer, 0)
@@ -72,18 +108,6 @@ def of_arms(
     quoted = quotations(tokenizer, encoded)
     for arm in RIVALS:
         yield {"arm": arm}, [outcome for outcome in quoted if outcome.arm == arm]
-
-
-def parse_models(description: str | None, conversations: int, results: Path) -> argparse.Namespace:
-    """Parse the arguments of a benchmark that asks models of one training about made conversations."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder of an RxT, any fsspec URL")
-    parser.add_argument("--baseline", help="model folder of the stateless decoder (default: no rival)")
-    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
-    parser.add_argument("--training-seed", type=int, required=True, help="seed the models were trained with")
-    parser.add_argument("--conversations", type=int, default=conversations, help="of each language")
-    parser.add_argument("--results", type=Path, default=results)
-    return parser.parse_args()
 
 
 def quotations(tokenizer: Tokenizer, conversations: Sequence[EncodedConversation]) -> list[Outcome]:

@@ -51,8 +51,8 @@ class PhrasebookError(ValueError):
 class Attribute:
     """One attribute of a person. `noun` holds its forms by placeholder (`noun`; Polish also `noun_gen`, `noun_acc`). If
     the value is a name, `gender` is the gender of its bearer. Attributes of other persons (`of_person`) have no
-    `change` sentences. An attribute of a schema has the `word` that it is about, and
-    belongs to nobody. People speak of a `common` one more often than of others."""
+    `change` sentences. An attribute of a schema has the `word` that it is about, and belongs to nobody. People speak of
+    a `common` one more often than of others."""
 
     name: str
     kind: str
