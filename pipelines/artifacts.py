@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from pydantic import BaseModel
@@ -31,6 +30,7 @@ from pipelines.guard.addresses import masked_address
 from pipelines.records import BeginningForm, FailureForm, LeaseForm, ManifestForm, RunForm, fault
 from pipelines.store_errors import AttemptClosed, OtherSchema, RecordDamaged, RecordUnreadable, StoreError
 from tokenization.files import storage
+from tokenization.files.chains import filesystem_of
 
 MANIFEST = "manifest.json"  # what an artifact is; written last
 RESOLVED = "attempt.json"  # resolved config and execution, from the start
@@ -92,7 +92,7 @@ class ArtifactStore:
         if "::" in url:  # fsspec would take a part of it for the folder
             raise StoreError(f"store {masked_address(url)}: `::` must not be part of its name", NEXT_COMMAND)
         try:
-            self.fs, root = fsspec.core.url_to_fs(url)
+            self.fs, root = filesystem_of(url)
         except Exception as error:  # every filesystem has exceptions of its own
             raise StoreError(f"store {masked_address(url)}: {error}", NEXT_COMMAND) from error
         self.root = root.rstrip("/")

@@ -195,7 +195,7 @@ def short_path(url: str) -> str:
         relative = os.path.relpath(path)
     except FileNotFoundError:  # somebody deleted the current folder
         return path
-    return path if relative.startswith("..") else relative
+    return path if relative.startswith("..") or path == f"/{relative}" else relative
 
 
 def _table(*header: str) -> Table:

@@ -13,6 +13,7 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill`, a termi
 def main() -> None:
     """Load the command line and run it. To a command that does not hear signals itself, Ctrl-C is a KeyboardInterrupt,
     and the others are a SystemExit."""
+    _stand_somewhere()
     heard = [number for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # as behind nohup, or by `&`
     for number in heard:
         signal.signal(number, _leave)  # whatever module is being loaded might catch an exception
@@ -25,6 +26,15 @@ def main() -> None:
     except KeyboardInterrupt:  # before or behind what the command does
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _stand_somewhere() -> None:
+    """Leave a working folder that was deleted: torch cannot load its libraries there. No relative path can lead out of
+    it, and none is found in `/` by accident, as one could be in the project."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        os.chdir("/")
 
 
 def _end(*_: object) -> None:

@@ -237,6 +237,7 @@ def _join(address: str) -> None:
 
 def _probe(address: str) -> None:
     """Raise RayUnavailable soon if the host does not answer; Ray itself would try for a long time."""
+    address = _found(address)
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
         return
@@ -244,6 +245,19 @@ def _probe(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
     except (OSError, ValueError) as error:  # the second for what no name of a host can be, such as `a..b`
         raise RayUnavailable(f"no Ray cluster answers at {address}: {error}", _REMEDY) from error
+
+
+def _found(address: str) -> str:
+    """The cluster that Ray finds on this machine for the address `auto`: one that runs, or else the last one started,
+    which may have ended. Other addresses stay, and so does `auto` where Ray finds nothing."""
+    if address != "auto":
+        return address
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        return canonicalize_bootstrap_address(address) or address
+    except ConnectionError:
+        return address
 
 
 def _authentication() -> dict[str, str]:

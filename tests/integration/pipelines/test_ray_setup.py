@@ -87,6 +87,21 @@ def test_a_cluster_that_does_not_answer(place):
     assert result.stdout.startswith(told) and "unset RAY_ADDRESS" in result.stdout
 
 
+def test_auto_where_the_last_ray_of_the_machine_has_ended(short_folder):
+    folder = short_folder()
+    address = f"127.0.0.1:{free_port()}"
+    (folder / "ray").mkdir()
+    (folder / "ray" / "ray_current_cluster").write_text(address)  # as `ray start` leaves it
+    found = "from ray._private import services\n"
+    found += "services.find_gcs_addresses = type('None', (), {'__call__': lambda self: set(), 'cache_clear': int})()\n"
+    command = [sys.executable, "-c", found + JOIN]  # the Ray of other tests runs, and must not be found
+    environment = without_ray() | {"RAY_ADDRESS": "auto", "RAY_TMPDIR": str(folder)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout.startswith("no Ray cluster answers at ") and "unset RAY_ADDRESS" in result.stdout
+    assert address.rpartition(":")[2] in result.stdout
+
+
 @pytest.mark.parametrize("name", ["RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_AUTH_MODE"])
 def test_what_the_user_has_set_stays(name, monkeypatch):
     from jobs.stage.ray_setup import prepare_environment

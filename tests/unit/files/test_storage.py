@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import uuid
 from hashlib import sha256
@@ -11,6 +12,7 @@ import fsspec
 import pytest
 
 from tokenization.files import storage
+from tokenization.files.chains import filesystem_of
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -54,3 +56,10 @@ def test_of_two_that_create_a_file_the_first_wins(folder):
     fs, path = fsspec.url_to_fs(f"{folder}/a/b")
     assert [storage.create(fs, path, data) for data in (b"one", b"two")] == [True, False]
     assert storage.read(f"{folder}/a/b") == b"one" and fs.ls(os.path.dirname(path), detail=False) == [path]
+
+
+@pytest.mark.parametrize(("url", "package"), [("gs://bucket/a", "gcsfs"), ("abfs://bucket/a", "adlfs")])
+def test_a_filesystem_that_is_not_installed_comes_with_the_command_that_installs_it(url, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=f"`pip install {package}`$"):
+        filesystem_of(url)

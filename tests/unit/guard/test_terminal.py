@@ -70,11 +70,12 @@ def test_who_cannot_be_asked_said_nothing(environment, tmp_path, option):
     assert not option or json.loads(done.stdout)["exit_code"] == 2
 
 
-def test_a_working_folder_that_was_deleted_stops_no_look_at_the_store(environment, tmp_path):
+@pytest.mark.parametrize(("words", "shown"), [("status", "store {}"), ("plan tiny", "tiny on ")])
+def test_a_working_folder_that_was_deleted_stops_no_look(environment, tmp_path, words, shown):
     gone = tmp_path / "gone"
-    line = f"mkdir {gone} && cd {gone} && rmdir {gone} && {RXT} status"
+    line = f"mkdir {gone} && cd {gone} && rmdir {gone} && {RXT} {words}"
     done = subprocess.run(line, shell=True, env=environment, capture_output=True, timeout=SECONDS)
-    assert done.returncode == 0 and f"store {tmp_path}".encode() in done.stdout, done.stderr
+    assert done.returncode == 0 and shown.format(tmp_path).encode() in done.stdout, done.stderr
 
 
 def test_a_file_that_is_opened_later_does_not_become_a_closed_output(environment, tmp_path):
