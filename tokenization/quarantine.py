@@ -4,7 +4,7 @@ silently."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -84,6 +84,12 @@ def flaw(value: object) -> tuple[Reason, str] | None:
 def missing(name: str, columns: Iterable[str]) -> tuple[Reason, str]:
     """Return the reason and detail for a row or file with these columns that lacks the column `name`."""
     return "no column", f"{name!r}; it has {', '.join(map(repr, columns))}"
+
+
+def twice(read: Container[str], columns: Sequence[str]) -> tuple[Reason, str] | None:
+    """Return the reason and detail for a file in which two columns have a name that is read."""
+    name = next((name for name in columns if name in read and columns.count(name) > 1), None)
+    return None if name is None else ("not a table", f"two columns have the name {name!r}; rename one")
 
 
 def excerpt(value: object) -> str:

@@ -10,6 +10,7 @@ import tracemalloc
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.feather import write_feather
 
 from tokenization.files.storage import write_json
 from tokenization.quarantine import MOST_BYTES, Quarantine, Rejected
@@ -131,6 +132,14 @@ def test_a_truncated_gzip_is_read_as_far_as_it_goes(tmp_path, left):
     texts, bad = found(tmp_path / "*.jsonl*")
     assert texts[:-1] == [json.loads(row)["text"] for row in rows[: len(texts) - 1]] and texts[-1] == "next"
     assert brief(bad) == [(f"after {len(texts) - 1:,} rows", "unreadable")] and "EOFError" in bad[0].detail
+
+
+@pytest.mark.parametrize("write", [pq.write_table, write_feather])
+def test_two_columns_of_a_name_are_refused_in_parquet_and_arrow(tmp_path, write):
+    table = pa.Table.from_arrays([pa.array([word]) for word in ("one", "two", "three")], names=["text", "text", "id"])
+    write(table, str(tmp_path / "x.parquet"))
+    texts, [bad] = found(tmp_path / "x.parquet")
+    assert texts == [] and bad.reason == "not a table" and "two columns have the name 'text'" in str(bad)
 
 
 def damaged_parquet(path, at: float) -> None:

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from tokenization.quarantine import Rejected, missing
+from tokenization.quarantine import Rejected, missing, twice
 from tokenization.sources.formats.parquet import rows_of
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
@@ -17,12 +17,16 @@ _ROWS = 1024  # made to Python objects at once
 
 
 def arrow(columns: Columns, part: Slice, stream: IO[bytes], _: Any) -> Iterator[Row | Rejected]:
-    """Yield the rows. A file is rejected as a whole if it lacks a required column. A stream is read in order."""
+    """Yield the rows. A file is rejected as a whole if it lacks a required column, or has two. A stream is read in
+    order."""
     is_file = stream.read(len(_MAGIC)) == _MAGIC
     stream.seek(0)
     reader = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
     if lacking := sorted(columns.required - set(reader.schema.names)):
         yield Rejected(part.url, "the whole", *missing(lacking[0], reader.schema.names))
+        return
+    if doubled := twice(columns.fields, reader.schema.names):
+        yield Rejected(part.url, "the whole", *doubled)
         return
     read = [name for name in reader.schema.names if name in columns.fields]
     first = 0

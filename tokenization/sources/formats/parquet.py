@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenization.batching import BATCH_BYTES
-from tokenization.quarantine import Reason, Rejected, excerpt, missing
+from tokenization.quarantine import Reason, Rejected, excerpt, missing, twice
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.source import Columns, Row
 
@@ -20,7 +20,7 @@ _TEXT, _NULLS = "STRING", "UNKNOWN"  # Parquet's names for the content of leaf c
 def parquet(columns: Columns, part: Slice, stream: IO[bytes], _: Any) -> Iterator[Row | Rejected]:
     """Yield rows of the row groups that begin in the slice. A damaged page costs the rest of its row group.
 
-    A file is rejected as a whole if it lacks a required column, or if the column holds no text.
+    A file is rejected as a whole if it lacks a required column, or has two, or if the column holds no text.
     """
     file = pq.ParquetFile(stream, page_checksum_verification=True)
     leaves = [leaf for n in range(len(file.schema)) if _is_read(columns, leaf := file.schema.column(n))]
@@ -28,6 +28,10 @@ def parquet(columns: Columns, part: Slice, stream: IO[bytes], _: Any) -> Iterato
     if lacking := sorted(columns.required - with_text):
         if not part.start:
             yield Rejected(part.url, "the whole", *_lack(lacking[0], file.schema_arrow))
+        return
+    if doubled := twice(columns.fields, file.schema_arrow.names):
+        if not part.start:
+            yield Rejected(part.url, "the whole", *doubled)
         return
     first = 0
     for group in range(file.num_row_groups):

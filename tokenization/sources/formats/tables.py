@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 
-from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing
+from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing, twice
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.sniffing import HEAD_BYTES, named_in
@@ -48,8 +48,8 @@ def table(
         why = _no_names(names, lacking[0]) or missing(lacking[0], names)
         yield Rejected(part.url, "the whole", *why)
         return
-    if twice := next((name for name in names if name in columns.fields and names.count(name) > 1), ""):
-        yield Rejected(part.url, "the whole", "not a table", f"two columns have the name {twice!r}; rename one")
+    if doubled := twice(columns.fields, names):
+        yield Rejected(part.url, "the whole", *doubled)
         return
     for number, values in rows:
         place = f"line {number}"
