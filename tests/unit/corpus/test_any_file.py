@@ -84,6 +84,16 @@ def test_an_item_of_json_that_is_no_document_ends_its_file(tmp_path, monkeypatch
     assert reads(tmp_path) == ([POLISH, "drugi"], ["too long"], {"json": 1})
 
 
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":"}\\"]",'])
+def test_an_item_of_json_that_is_nested_too_deep_ends_its_file(tmp_path, opening):
+    bracketed = json.dumps(
+        [{"text": POLISH + "[{" * 2000}, *ROWS], ensure_ascii=False
+    )  # brackets of texts nest nothing
+    (tmp_path / "a.json").write_text(bracketed[:-1] + ", " + opening * 50_000)  # 5 GB, if it were parsed
+    texts, why, _ = reads(tmp_path)
+    assert texts[1:] == [POLISH, "drugi"] and texts[0].startswith(POLISH) and why == ["not JSON"]
+
+
 def test_pages_of_html_and_of_a_crawl_give_their_main_text(tmp_path):
     (tmp_path / "page.html").write_text(HTML)
     (tmp_path / "old.html").write_bytes(HTML.replace("<body>", "<meta charset=iso-8859-2>").encode("iso8859-2"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
 
 from tokenization.quarantine import MOST_BYTES, Rejected
 from tokenization.sources.encoding import TextDecoder
@@ -12,6 +15,10 @@ from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
 _TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity|\](?=\s*\{)', re.DOTALL)
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_TEXT_OR_BRACKET = re.compile(_TEXT.pattern + rb"|[\[\]{}]", re.DOTALL)
+_ALL_BUT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_DEEPEST = 1000  # what is nested deeper is no data; the parser would take all memory for it
 _END_OF_ARRAY = re.compile(rb"\]\s*\Z")
 _END = object()
 _OF_NUMBERS = b"-INafinty"  # the letters of NaN and -Infinity
@@ -36,6 +43,9 @@ def json_items(
         except _TooLongError:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes; nothing after it is read")
             return
+        except _TooDeepError:
+            yield Rejected(part.url, place, "not JSON", f"nested {_DEEPEST:,} levels deep; nothing after it is read")
+            return
         except ijson.JSONError as error:
             why = "an object stands after the array" if counted.is_left else str(error).partition("\n")[0].rstrip(".")
             yield Rejected(part.url, place, "not JSON", f"{why}; nothing from there on is read")
@@ -56,8 +66,13 @@ class _TooLongError(ValueError):
     pass
 
 
+class _TooDeepError(ValueError):
+    pass
+
+
 class _Counted:
-    """Ends a stream where an item is longer than a text may be; the parser would take hours and all memory for it.
+    """Ends a stream where an item is longer than a text may be, or nested too deep; the parser would take hours and all
+    memory for it.
     Numbers that JSON does not have, such as `NaN`, become null. After an array whose items are read an object is a
     mistake, which the parser does not tell: then `is_left` is true, and the parser stops there."""
 
@@ -65,10 +80,13 @@ class _Counted:
         self._stream, self._is_array = stream, is_array
         self.is_left = False
         self._kept, self._in_text = b"", False
+        self._depth, self._is_too_deep = 0, False
         self.since_item = 0
 
     def read(self, size: int) -> bytes:
         """Read about `size` bytes."""
+        if self._is_too_deep:
+            raise _TooDeepError
         content = b""
         while not content and (part := self._stream.read(size)):
             self.since_item += len(part)
@@ -93,4 +111,18 @@ class _Counted:
             return match[0]
 
         opened = b'"' * self._in_text
-        return _TEXT_OR_NUMBER.sub(replaced, opened + content)[len(opened) :]
+        content = self._not_deeper(opened + content)
+        return _TEXT_OR_NUMBER.sub(replaced, content)[len(opened) :]
+
+    def _not_deeper(self, content: bytes) -> bytes:
+        """Return the content up to the bracket that is too deep, if there is one. Brackets in texts nest nothing."""
+        brackets = _TEXT.sub(b"", content).translate(None, _ALL_BUT_BRACKETS)
+        opens = np.isin(np.frombuffer(brackets, np.uint8), (ord("["), ord("{")))
+        depths = self._depth + np.where(opens, 1, -1).cumsum()
+        if depths.max(initial=0) < _DEEPEST:
+            self._depth = int(depths[-1]) if len(depths) else self._depth
+            return content
+        self._is_too_deep = True
+        number = int((depths >= _DEEPEST).argmax())
+        found = (match.start() for match in _TEXT_OR_BRACKET.finditer(content) if match[0][:1] != b'"')
+        return content[: next(islice(found, number, None))]
