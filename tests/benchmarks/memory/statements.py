@@ -181,7 +181,7 @@ def own_words() -> str:
     presets = list(dict.fromkeys(line["preset"] for line in lines("own_words")))
     groups = [("all", "all"), ("tier", "plain"), ("tier", "free"), ("tier", "hard"), ("language", "en"),
               ("language", "pl"), ("kind", "unknown")]  # fmt: skip
-    rows, used, trainings = [], [], []
+    rows, used, trainings, forgot = [], [], [], {"all": [], "unknown": []}
     for preset in presets:
         for by, group in groups:
             own, emptied, rival = (
@@ -189,6 +189,7 @@ def own_words() -> str:
                 for arm in ("rxt", "emptied", "full_history")
             )
             used += own
+            forgot.get(group, []).extend(emptied)
             rival = [line for line in rival if line["artifact_commit"] == own[0]["artifact_commit"]]
             shares = [line["accuracy"] for line in own]
             rows.append(
@@ -197,10 +198,16 @@ def own_words() -> str:
                  *(percent(mean(line["accuracy"] for line in of), 1) if of else "-" for of in (emptied, rival)))
             )  # fmt: skip
         trainings.append(f"`{preset}` trained with {seeds(own)} ({its_rival(rival)})")
+    right, told = (
+        sum(one[key] - other[key] for one, other in zip(*forgot.values(), strict=True)) for key in ("correct", "n")
+    )
     return (
         f"{used[0]['dialogues']} dialogues that people wrote, {used[0]['turns']} turns, {listed(trainings)} "
         f"{source('own_words', *used)}. The share of RxT is the mean over seeds, and `seeds` is its range. The "
-        f"interval and n are those of the first seed. {nearest_turn()}:\n\n"
+        "interval and n are those of the first seed. With their memory emptied, the models of all seeds together "
+        f"answer {right} of {told:,} questions right about what was told: what that column counts are refusals of what "
+        "was not. "
+        f"{nearest_turn()}:\n\n"
         + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
     )
 
