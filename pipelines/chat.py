@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from io import TextIOWrapper
+from pathlib import Path
 
-from safetensors import SafetensorError
-from torch import Tensor
-
-from jobs.evaluation.held_words import held_words
 from jobs.stage.context import Artifact, Chat, StageError
 from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
@@ -21,7 +17,10 @@ from jobs.stage.model_input import model_uri, open_model
 from jobs.tools.documents import read_documents
 from jobs.tools.loop import SaidPiece, ToolAnswered, converse
 from jobs.tools.toolbox import Toolbox
-from pipelines.guard.terminal import printable, say
+from pipelines import kept_memory
+from pipelines.guard.terminal import REPLACEMENT, printable, say
+from pipelines.kept_memory import place_of
+from pipelines.memory_table import memory_table
 from pipelines.thinking import HELP as THINKING
 from pipelines.thinking import MODES, Thoughts
 from pipelines.tool_lines import line_of
@@ -49,7 +48,8 @@ Mów mi fakty krótkimi zdaniami i pytaj o nie później: odpowiadam z pamięci.
   My cat is called Luna.  ...  What is my cat called?        Mój kot to Luna.  ...  Jak nazywa się mój kot?
 /memory shows the words that I hold (pokazuje słowa, które pamiętam)   /help shows all commands (wszystkie polecenia)"""
 SHOWN = 30  # letters before the place where a long turn is cut
-FULL = "     (memory is full: from now on it cannot keep all that is said; `rxt chat --long` can)"
+FULL = "     (memory is full: from now on it cannot keep all that is said; a new `rxt chat --long` can)"
+LOST = "     (this is no UTF-8: letters were lost. To nie UTF-8: zginęły litery.)"
 SILENCE = "     (an empty turn: write a sentence, or /help. Nic nie napisano: napisz zdanie albo /help.)"
 
 
@@ -76,11 +76,11 @@ class ChatSession:
     def reset(self) -> None:
         self._become(ConversationState.new(self.model))
 
-    def save(self, path: str) -> None:
-        self.state.save(path, self.model)
+    def save(self, path: Path) -> None:
+        kept_memory.save(self.state, path, self.model)
 
-    def load(self, path: str) -> None:
-        self._become(ConversationState.load(path, self.model))
+    def load(self, path: Path) -> None:
+        self._become(kept_memory.load(path, self.model))
 
     @property
     def call(self) -> str | None:
@@ -130,29 +130,7 @@ class ChatSession:
         return self._told_full and held is not None
 
     def describe(self) -> str:
-        """A table of the memory: one row per layer. A model that copies also says which words of each turn it holds."""
-        state = self.state
-        memory, before = state.read(self.model), self._before.read(self.model)
-        layers, _, slots, width = memory.shape
-        norms, changes = _norms(memory), _norms(memory - before)
-        store = state.fragments
-        held = self.model.slot_ids(memory)
-        used = "" if held is None else f"   {int((held >= 0).sum())} of them in use"
-        rows = [
-            f"turns {state.turns}   layers {layers}   slots {slots} x {width}{used}",
-            "layer     norm   changed by the last write",
-        ]
-        if store is not None:
-            rows.insert(1, f"all turns are kept, {store.nbytes / 2**20:.1f} MiB; slots are loaded for each message")
-        for layer, (norm, change) in enumerate(zip(norms, changes, strict=True)):
-            rows.append(f"{layer:5d} {norm:8.2f}   {change:8.2f}  {change / norm if norm else math.nan:5.0%}")
-        if held is not None:
-            words, others = held_words(self.tokenizer, held[0].tolist(), self._turns)
-            rows.append("words that it holds (…: a part of a word that it does not hold)")
-            first = state.turns - len(self._turns) + 1  # a loaded memory has turns that were not said here
-            rows += [f"  turn {turn}: {' '.join(kept) or 'none'}" for turn, kept in enumerate(words, first)]
-            rows += [f"  of other turns: {' | '.join(others)}"] if others else []
-        return "\n".join(rows)
+        return memory_table(self.model, self.tokenizer, self.state, self._before, self._turns)
 
     def _query(self, said: str | Interaction) -> list[int]:
         turn = Interaction(query=said, answer="") if isinstance(said, str) else said
@@ -207,7 +185,7 @@ def chat(
     for standard in (sys.stdin, sys.stdout):
         if isinstance(standard, TextIOWrapper):
             standard.reconfigure(encoding="utf-8", errors="replace")
-    passages = read_documents(documents) if documents else []
+    passages = [] if documents is None else read_documents(documents)
     session = open_chat(model, tokenizer, long)
     memory = session.model.config.memory
     print(
@@ -221,7 +199,7 @@ def chat(
         for language in examples:
             _play(session, language, secrets.randbelow(1_000_000) if seed is None else seed)
         for prompt in prompts:
-            print(f"you> {prompt}")
+            say(f"you> {prompt}")
             if not _turn(session, prompt):
                 return 0
         return 0 if examples or prompts else _listen(session)
@@ -241,11 +219,13 @@ def _listen(session: ChatSession) -> int:
             print()
             return 130
         if not sys.stdin.isatty():
-            print(prompt)
+            say(prompt)
+        if REPLACEMENT in prompt:
+            print(LOST)
         try:
             if not _turn(session, prompt):
                 return 0
-        except ChatError as error:
+        except StageError as error:
             say(f"error: {error}\n  next     {error.remedy}")
 
 
@@ -278,14 +258,11 @@ def _turn(session: ChatSession, prompt: str) -> bool:
     return True
 
 
-def _file_command(session: ChatSession, name: str, path: str) -> None:
-    if not path:
-        raise ChatError(f"{name} needs a file", f"{name} my.safetensors")
-    try:
-        (session.save if name == "/save" else session.load)(path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ChatError(f"{name} {path}: {error}", "/help") from error
-    print(f"{path}: memory after {session.state.turns} turns")
+def _file_command(session: ChatSession, name: str, argument: str) -> None:
+    path = place_of(name, argument)
+    (session.save if name == "/save" else session.load)(path)
+    turns = session.state.turns
+    print(f"{path}: memory after {turns} turn{'s' * (turns != 1)}")
 
 
 def _say(session: ChatSession, prompt: str) -> str:
@@ -338,8 +315,3 @@ def _play(session: ChatSession, language: Language, seed: int) -> None:
             right += correct
             print(f"     {'✓' if correct else '✗'} {probe.gold[0]}")
     print(f"{right} of {len(probes)} remembered")
-
-
-def _norms(memory: Tensor) -> list[float]:
-    """Euclidean norm per layer of [L, 1, S, d]."""
-    return memory.float().flatten(1).norm(dim=1).tolist()

@@ -128,6 +128,8 @@ def stage_list(
     """The stages, what each does, its inputs."""
     from pipelines import views
 
+    if listed and preset not in ("tiny", listed):
+        raise typer.BadParameter(f"two presets, {listed} and {preset}: name one")
     views.stage_list(_open(listed or preset, config, sets), as_json)
 
 

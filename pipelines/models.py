@@ -84,10 +84,10 @@ def _named(name: str, file: Path | None, sets: Sequence[str]) -> tuple[ModelConf
                 "rxt model show tiny",
             )
         return FAMILY[name]
-    known = [*FAMILY, *PRESETS]
+    known = list(dict.fromkeys([*FAMILY, *PRESETS]))
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-    raise StageError(f"{name}: unknown model; {hint}", f"rxt model show {near[0] if near else known[-1]}")
+    raise StageError(f"{name}: unknown model; {hint}", f"rxt model show {near[0] if near else 'tiny'}")
 
 
 def _bytes(values: int) -> dict[str, int]:

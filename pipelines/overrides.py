@@ -21,6 +21,7 @@ from pipelines.guard.addresses import masked
 
 _ADD = ".add"  # after the key of a list: what follows goes to its end
 SHOW_KEYS = "rxt run --dry-run     shows every key"
+_SHOW_CONFIG = "rxt run --config FILE --dry-run     shows what a file changes"
 
 
 def resolve(preset: PipelineConfig, file: Path | None = None, sets: Sequence[str] = ()) -> PipelineConfig:
@@ -131,9 +132,13 @@ def _from_file(file: Path) -> dict[str, Any]:
     try:
         return _leaves(tomllib.loads(file.read_text(encoding="utf-8-sig")))
     except FileNotFoundError as error:
-        raise StageError(f"--config {file}: no such file", "rxt run --config FILE") from error
-    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number of thousands of digits
-        raise StageError(f"--config {file}: {error}", "rxt run --config FILE") from error
+        raise StageError(f"--config {file}: no such file", _SHOW_CONFIG) from error
+    except IsADirectoryError as error:
+        raise StageError(f"--config {file}: is a folder", _SHOW_CONFIG) from error
+    except UnicodeDecodeError as error:
+        raise StageError(f"--config {file}: is not UTF-8; save it as UTF-8", _SHOW_CONFIG) from error
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, or a number of thousands of digits
+        raise StageError(f"--config {file}: {error}", _SHOW_CONFIG) from error
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -220,5 +225,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
         return ".".join([*parts, rule])
     if problem["type"] == "missing":
         return f"{'.'.join(parts)}: missing"
+    if problem["type"] == "too_short":
+        message = f"expected at least {problem['ctx']['min_length']} item"
     expected = message.replace("Input should be", "expected", 1)
     return f"{'.'.join(parts)} = {json.dumps(problem['input'])}: {expected}"

@@ -15,7 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
 
+from jobs.configs.evaluation import EvaluateConfig
 from jobs.configs.execution import Execution
+from jobs.evaluation.own_words.reader import read_own_words
 from jobs.stage import ray_setup
 from jobs.stage.background import in_background
 from jobs.stage.context import Interrupted, StageError
@@ -113,6 +115,9 @@ class Runner:
         return code
 
     def _check(self, work: list[Stage], wait_for_lease: bool) -> None:
+        for stage in work:  # a mistake in such a file would else be found after all training
+            if isinstance(stage.config, EvaluateConfig) and stage.config.own_words:
+                read_own_words(stage.config.own_words)
         for stage in work:
             attempt = self._statuses[stage.name].attempt
             holder = holder_of(self.store, attempt) if attempt is not None else None

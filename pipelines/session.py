@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from pipelines.config import PipelineConfig
 from pipelines.curriculum import curriculum
 from pipelines.display import short_path
 from pipelines.guard.addresses import masked_address
+from pipelines.guard.secrets import redacted
 from pipelines.invocation import JOB_CONFIG, Invocation
 from pipelines.planner import StageStatus, artifact_of, downstream, named, plan
 from pipelines.presets import PRESETS
@@ -150,7 +153,9 @@ def preset_named(name: str) -> PipelineConfig:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
-        raise StageError(f"{name}: unknown preset; {hint}", f"rxt run {near[0] if near else 'tiny'}")
+        meant = near[0] if near else "tiny"
+        typed = [meant if word == name else word for word in sys.argv[1:]]
+        raise StageError(f"{name}: unknown preset; {hint}", redacted(shlex.join(["rxt", *typed])))
     return PRESETS[name]()
 
 

@@ -19,7 +19,12 @@ from rxt_model.memory.fragments import Fragments
 from rxt_model.memory.thoughts import remembered
 from rxt_model.model import ReactiveTransformer
 
+_OF_SLOTS, _OF_ALL_TURNS = ["memory", "turns"], ["fragments", "memory", "turns"]  # tensors of the two kinds of states
 _MODEL = "model"  # key in the file's metadata for the digest of the weights
+
+
+class OtherKindError(ValueError):
+    """A saved state has fragments, and the model keeps none, or the other way round."""
 
 
 def remember(model: ReactiveTransformer, memory: Tensor, interactions: Sequence[Sequence[int]]) -> Tensor:
@@ -86,16 +91,30 @@ class ConversationState:
         with replacing(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={_MODEL: digest_of(model.state_dict())})
 
+    @staticmethod
+    def is_in(path: str | os.PathLike[str]) -> bool:
+        """Say whether a file holds a saved state, of whatever model."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                return sorted(file.keys()) in (_OF_SLOTS, _OF_ALL_TURNS)
+        except (OSError, SafetensorError):
+            return False
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: ReactiveTransformer) -> ConversationState:
-        """Read a saved state. Raises ValueError for a damaged file, for other content, for fragments where the model
-        keeps none or the other way round, and for the memory of another model: the same numbers mean nothing to other
-        weights."""
+        """Read a saved state. Raises ValueError for a damaged file, for other content, and for the memory of another
+        model: the same numbers mean nothing to other weights. Raises OtherKindError for fragments where the model keeps
+        none, or the other way round."""
         keeps = model.config.memory.fragments is not None
-        expected = ["fragments", "memory", "turns"] if keeps else ["memory", "turns"]
+        expected, other = (_OF_ALL_TURNS, _OF_SLOTS) if keeps else (_OF_SLOTS, _OF_ALL_TURNS)
         try:
             with safe_open(path, framework="pt", device=str(model.embedding.weight.device)) as file:
                 names, saved_with = sorted(file.keys()), (file.metadata() or {}).get(_MODEL)
+                if names == other:
+                    told = ("without", "with them") if keeps else ("with", "with slots alone")
+                    raise OtherKindError(
+                        f"{path}: was saved {told[0]} its turns beside the slots, and this model goes on {told[1]}"
+                    )
                 if names != expected:
                     listed = " and ".join([", ".join(expected[:-1]), expected[-1]])
                     kind = "that keeps all turns " if keeps else ""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from jobs.configs.base import Config
+from jobs.configs.base import Config, Seed
 from jobs.configs.texts import Length, check_names
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.dialogues.spec import DialogueSpec
@@ -28,7 +28,7 @@ class InteractionShardsConfig(Config):
     weights: dict[str, NonNegativeFloat] = {}
     dialogues: DialogueSpec = DialogueSpec()
     sources: tuple[ConversationSource, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     without: Without = ()
 
     left_out: ClassVar[frozenset[str]] = frozenset({"without"})
@@ -62,7 +62,7 @@ class ConversationShardsConfig(Config):
     documents: NonNegativeInt = 0
     sources: tuple[ConversationSource, ...] = ()
     longest: PositiveInt = 16
-    seed: int = 0
+    seed: Seed = 0
     without: Without = ()
 
     left_out: ClassVar[frozenset[str]] = frozenset({"without"})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from jobs.configs.base import Config
+from jobs.configs.base import Config, Seed
 
 
 class EvaluateConfig(Config):
@@ -21,7 +21,7 @@ class EvaluateConfig(Config):
     text_rows: PositiveInt = 200
     latency_turns: PositiveInt = 64
     batch_size: PositiveInt = 128
-    seed: int = 0
+    seed: Seed = 0
     own_words: Annotated[str, Field(min_length=1)] | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from jobs.configs.base import Config, Fraction, Weight
+from jobs.configs.base import Config, Fraction, Seed, Weight
 from jobs.configs.training import OptimizerConfig
 
 
@@ -76,7 +76,7 @@ class MrlConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4, warmup_steps=0)
     held_out_episodes: PositiveInt = 200
     control: Literal["none", "shuffled", "constant"] = "none"
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _turns_and_stages_rise(self) -> MrlConfig:

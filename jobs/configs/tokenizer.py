@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
+from jobs.configs.base import Seed
 from jobs.configs.texts import MixtureConfig
 from tokenization.dialogues.spec import DialogueSpec
 
@@ -18,4 +19,4 @@ class TokenizerConfig(MixtureConfig):
     document_bytes: PositiveInt = 4_000_000
     dialogues: PositiveInt = 2_000
     dialogue_plan: DialogueSpec = DialogueSpec()
-    seed: int = 0
+    seed: Seed = 0

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from jobs.configs.base import Config, Fraction, Weight
+from jobs.configs.base import Config, Fraction, Seed, Weight
 from rxt_model.config import Architecture
 
 Precision = Literal["float32", "bfloat16"]
@@ -49,7 +49,7 @@ class OptimisationConfig(Config):
     router_z_weight: Weight = 0.0
     head_z_weight: Weight = 0.0
     bias_speed: Weight = 0.0
-    seed: int = 0
+    seed: Seed = 0
 
 
 class TrainingConfig(OptimisationConfig):

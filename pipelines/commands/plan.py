@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,8 @@ def plan(
     """What training on GPUs takes: bytes, layouts, time, cost. Predicted by arithmetic; nothing is started."""
     from pipelines.session import Session
 
+    if price is not None and not math.isfinite(price):
+        raise typer.BadParameter(f"--price {price}: expected a number")
     session = Session.open(preset, config, sets or [])
     found = _gpu(gpu, session.invocation)
     from pipelines.estimate.report import make_report  # builds on torch

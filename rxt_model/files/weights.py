@@ -134,7 +134,7 @@ def replacing(path: Path) -> Generator[Path]:
     A power cut leaves the old file or the new one, never an empty one. The file gets the permissions of a new file in
     that folder. The other packages use `tokenization.files.storage` instead, which this package may not import.
     """
-    temporary = path.with_name(f".{path.name}")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         temporary.unlink(missing_ok=True)  # a killed writer may have left it with other permissions
         temporary.touch()

@@ -125,13 +125,48 @@ def test_prompts_are_played_and_memory_is_kept_and_restored_bit_for_bit(say, tmp
     assert command == f"you> /save {kept}"
     assert where == "store here"
     assert header.startswith("rxt/e51b07c2d9aa-1   0.1 M parameters   memory 2 layers x 8 slots")
-    assert you == f"you> {PROMPTS[0]}" and rxt.startswith("rxt> ") and saved.endswith("after 1 turns")
+    assert you == f"you> {PROMPTS[0]}" and rxt.startswith("rxt> ") and saved.endswith("after 1 turn")
 
     say(prompts=[f"/load {kept}", f"/save {again}"])
     assert kept.read_bytes() == again.read_bytes()
     say(prompts=[f"/load {kept}", *PROMPTS[1:], f"/save {again}"])
     _, memory = reference(session, PROMPTS)
     assert torch.equal(ConversationState.load(again, session.model).memory, memory)
+
+
+def test_saving_touches_no_file_that_is_no_saved_conversation(say, tmp_path):
+    (tmp_path / "notes.txt").write_text("precious")
+    (tmp_path / ".talk").write_text("hidden")
+    lines = [f"/save {tmp_path}/notes.txt", f"/save {tmp_path}", f"/save {tmp_path}/none/talk", f"/load {tmp_path}"]
+    code, out = say("\n".join([*lines, f"/save '{tmp_path}/talk'", f"/save {tmp_path}/talk"]))
+    assert code == 0 and out.count("talk: memory after 0 turns") == 2
+    assert f"/save {tmp_path}/notes.txt: that file is no saved conversation, and stays" in out
+    assert f"next     /save {tmp_path}/notes-memory.safetensors" in out
+    assert f"/save {tmp_path}: is a folder" in out and f"/load {tmp_path}: is a folder" in out
+    assert f"there is no folder {tmp_path}/none" in out
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {"notes.txt", ".talk", "talk"}
+    assert (tmp_path / "notes.txt").read_text() == "precious" and (tmp_path / ".talk").read_text() == "hidden"
+
+
+def test_what_was_kept_by_a_long_conversation_names_the_chat_that_goes_on_with_it(tokenizer, tmp_path):
+    torch.manual_seed(0)
+    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective"))
+    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
+    save_pretrained(model, tmp_path / "rxt" / "model")
+    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    sources = [recorded(name, "0-1", str(tmp_path / name)) for name in ("rxt", "tokenizer")]
+    long, plain = open_chat(*sources, long=True), open_chat(*sources)
+    long.save(tmp_path / "long")
+    plain.save(tmp_path / "plain")
+    for session, file, command in ((plain, "long", "rxt chat --long "), (long, "plain", "rxt chat  ")):
+        with pytest.raises(StageError, match=f"{file}: was saved with") as refused:
+            session.load(tmp_path / file)
+        assert refused.value.remedy.startswith(command)
+
+
+def test_escape_sequences_and_lost_letters_of_the_input_are_told(say):
+    _, out = say("\x1b[2Jclear \ufffd\n")
+    assert "\x1b" not in out and "this is no UTF-8: letters were lost" in out
 
 
 def test_piped_input_with_commands(say):
@@ -142,7 +177,7 @@ def test_piped_input_with_commands(say):
     assert "turns 1   layers 2   slots 8 x 32" in out and "turns 0   layers 2" in out
     assert "a fresh memory" in out and "/save FILE" in out
     assert "error: /nonsense: no such command" in out and "error: /load needs a file" in out
-    assert "error: /load /nowhere: " in out
+    assert "error: /load /nowhere: there is no such file" in out
 
 
 def test_a_talk_begins_with_what_the_model_can_do_in_both_languages_and_a_script_does_not(say):
@@ -162,6 +197,7 @@ def test_memory_shows_the_words_of_each_turn(tokenizer):
     for prompt in PROMPTS[:2]:
         list(session.answer(prompt))
     *_, first, second, others = session.describe().splitlines()
+    assert "the last write brought 0 tokens, and 0 went" in session.describe()
     assert first.startswith("  turn 1: Mój kod to 4182") and second.startswith("  turn 2: ")
     assert others.startswith("  of other turns: ") and "zebra".startswith(others.split(": ")[1].split(" | ")[0])
     session.reset()
@@ -185,10 +221,10 @@ def test_a_long_conversation_keeps_all_turns_in_slots_that_stay_as_many(tokenize
     read = long.state.read(long.model, query)
     assert read.shape == plain.state.memory.shape and not torch.equal(read, plain.state.memory)
     texts = answer(model, read, [query], [LENGTH - len(query)], mode="fast")[0]
-    long.save(str(tmp_path / "kept"))
+    long.save(tmp_path / "kept")
     assert "".join(long.answer(PROMPTS[1])) == decode_answer(tokenizer, texts)
     assert re.search(r"turns 6 .*\nall turns are kept, \d+\.\d MiB; slots are loaded for each message", long.describe())
-    long.load(str(tmp_path / "kept"))
+    long.load(tmp_path / "kept")
     assert "".join(long.answer(PROMPTS[1])) == decode_answer(tokenizer, texts)
 
 
@@ -240,7 +276,7 @@ def test_a_long_prompt_is_cut_with_a_note(say, session):
 
 
 def test_a_wrong_command_in_a_script_ends_it(say):
-    with pytest.raises(ChatError, match="/load /nowhere"):
+    with pytest.raises(StageError, match="/load /nowhere"):
         say(prompts=["/load /nowhere", "hello"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,15 @@ def test_answers_that_cannot_be_kept_stop_the_command_before_it_plays(sources, p
     with pytest.raises(StageError, match="there is no folder") as caught:
         show(sources["rxt"], sources["tokenizer"], "", path, tmp_path / "none" / "answers.jsonl", as_json=False)
     assert caught.value.remedy == f"mkdir -p {tmp_path / 'none'}"
+
+
+def test_answers_replace_no_file_but_one_with_answers(sources, path, tmp_path, capsys):
+    asked, notes = Path(path).read_bytes(), tmp_path / "notes.md"
+    notes.write_text("precious")
+    for save, told in ((Path(path), "something else than answers"), (notes, "something else"), (tmp_path, "a folder")):
+        with pytest.raises(StageError, match=told):
+            show(sources["rxt"], sources["tokenizer"], "", path, save, as_json=False)
+    assert Path(path).read_bytes() == asked and notes.read_text() == "precious" and not capsys.readouterr().out
+    for _ in range(2):
+        show(sources["rxt"], sources["tokenizer"], "", path, tmp_path / "answers", as_json=False)
+    assert len((tmp_path / "answers").read_text().splitlines()) == 9

@@ -86,6 +86,8 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
         ("corpus.sources.0.max_bytes=3", "corpus.sources.0.max_bytes: unknown; did you mean corpus.sources?"),
         ("sft.optimizer={seed=1}", "sft.optimizer.seed: unknown; did you mean sft.optimizer?"),
         ("pretrain.model.memory.slots=0", "pretrain.model.memory.slots = 0: must be positive"),
+        ("smat.seed=-1", "smat.seed = -1: expected greater than or equal to 0"),
+        ("evaluate.seed=4294967296", "evaluate.seed = 4294967296: expected less than 4294967296"),
         ("export.name=5", "export.name = 5: expected a valid string"),
         ("sft.optimizer.lr=inf", "sft.optimizer.lr = Infinity: expected a finite number"),
         (
@@ -99,10 +101,10 @@ def test_file_holds_only_what_differs_and_set_wins(tmp_path):
             "corpus={validation_fraction=0.5, test_fraction=0.5}",
             "corpus.validation_fraction + test_fraction = 1: must be below 1",
         ),
-        ("smat.phases=[]", "smat.phases = []: Tuple should have at least 1 item after validation, not 0"),
+        ("smat.phases=[]", "smat.phases = []: expected at least 1 item"),
         (
             "smat.phases=[{until=2, turns=2, train=[]}]",
-            "smat.phases.0.train = []: Tuple should have at least 1 item after validation, not 0",
+            "smat.phases.0.train = []: expected at least 1 item",
         ),
         (
             'smat.phases=[{until=9, turns=2, train=["memory"]}, {until=5, turns=2, train=["memory"]}]',

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from jobs.configs.evaluation import EvaluateConfig
 from jobs.stage.context import Interrupted, StageError
 from pipelines import cli, session
 from pipelines.artifacts import ArtifactStore, Attempt, StoreError
 from pipelines.guard.token import TokenError
 from pipelines.lease import take
 from pipelines.planner import plan
+from pipelines.stage import Stage
 from tests.support import toy_graph
 from tests.support.processes import until
 from tests.support.toy_graph import QUICK, MemoryTracking, run, toy
@@ -266,3 +268,11 @@ def test_a_tracker_that_refuses_to_catch_up_is_a_warning(store, monkeypatch):
     assert run(stages, store, tracking=tracking, file=out) == 0
     assert "warning: the tracker is away; a later run tries again" in out.getvalue()
     assert plan(stages, store)["next"].is_complete
+
+
+def test_a_mistake_in_a_file_of_the_evaluation_stops_the_run_before_it_starts(store, tmp_path):
+    config = EvaluateConfig(own_words=str(tmp_path / "none.jsonl"))
+    stages = [Stage("evaluate", "measures", "jobs.evaluation.stage:evaluate", config)]
+    with pytest.raises(StageError, match=r"none.jsonl: cannot be read"):
+        run(stages, store)
+    assert store.attempts("evaluate") == []

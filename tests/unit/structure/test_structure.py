@@ -33,6 +33,8 @@ HEAVY = {"torch", "ray", "mlflow", "datasets", "pyarrow", "tokenizers", "matplot
 # their commands import them when they are called
 MAY_START_HEAVY = {
     "pipelines/chat.py",
+    "pipelines/kept_memory.py",
+    "pipelines/memory_table.py",
     "pipelines/thinking.py",
     "pipelines/estimate/plan.py",
     "pipelines/estimate/report.py",
