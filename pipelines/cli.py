@@ -254,7 +254,10 @@ def chat(
     model, tokenizer = session.model(stage)
     from pipelines.chat import chat as start_chat
 
-    return start_chat(model, tokenizer, session.header, prompt or (), examples, documents, long=long)
+    header = session.header
+    if stage is None and model.stage != "export":
+        header += f"\nthere is no export yet, so this is the model of {model.stage}; `rxt run` makes the export"
+    return start_chat(model, tokenizer, header, prompt or (), examples, documents, long=long)
 
 
 @app.command("own-words")

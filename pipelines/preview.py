@@ -23,7 +23,7 @@ from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.sources import Partition, partitions_of, read_conversations
 from tokenization.conversations.template import EncodedInteraction, encode_interactions, encode_windows
 from tokenization.quarantine import Rejected
-from tokenization.records import Conversation
+from tokenization.records import LANGUAGES, Conversation
 from tokenization.sources.source import Source, SourceError
 
 _SECTIONS = ("interactions", "conversations", "episodes")
@@ -89,7 +89,9 @@ def preview(session: Session, name: str, as_json: bool) -> None:
         else:
             found = _with_conversations(empty, tokenizer)
     except SourceError as error:
-        raise StageError(str(error)) from error
+        raise StageError(
+            str(error), "rxt data preview SOURCE --config FILE     a source states format, encoding, language"
+        ) from error
     if as_json:
         told = session.identity | {"tokenizer": made.artifact_id} | found.as_object(tokenizer)
         print(json.dumps(told, ensure_ascii=False))
@@ -106,13 +108,16 @@ def _at_path(session: Session, empty: Preview, tokenizer: Tokenizer) -> Preview 
         trouble = str(error)
     if found.counts["conversations"]:
         return found
-    texts = Source(name=source.name, kind="files", language=source.language, licence=source.licence, path=source.path,
-                   skip=("language",))  # fmt: skip
-    try:
-        return _with_texts(session, TextPreview(texts, _row_length(session)), tokenizer)
-    except SourceError as error:
-        if trouble:
-            raise SourceError(f"{trouble}; nor has it texts: {error}") from error
+    refused = None
+    for language in LANGUAGES:  # which encodings are likely depends on it
+        texts = Source(name=source.name, kind="files", language=language, licence=source.licence, path=source.path,
+                       skip=("language",))  # fmt: skip
+        try:
+            return _with_texts(session, TextPreview(texts, _row_length(session)), tokenizer)
+        except SourceError as error:
+            refused = refused or error
+    if trouble:
+        raise SourceError(trouble if str(refused) in trouble else f"{trouble}; nor has it texts: {refused}")
     return found
 
 
@@ -186,7 +191,8 @@ def _found(session: Session, name: str) -> Preview | TextPreview:
             return TextPreview(source, _row_length(session))
     if not any(sign in name for sign in "./:*") and not os.path.exists(name):
         told = f"there are {', '.join(known)}" if known else "it has none"
-        raise StageError(f"{name}: no source of the preset has this name ({told}), and it is no path to files")
+        unknown = f"{name}: no source of the preset has this name ({told}), and it is no path to files"
+        raise StageError(unknown, "rxt data preview SOURCE     one of these names, or a path")
     if not used:
         raise StageError(f"preset {session.invocation.preset} has no shards of interactions or conversations")
     section, config = next(iter(used.items()))

@@ -14,6 +14,9 @@ from tokenization.tools.search import Passage, cut
 MOST_CHARACTERS = 5_000_000
 
 
+_NEXT = "rxt chat --documents PATH     a file, a folder or a pattern"
+
+
 def read_documents(path: str) -> list[Passage]:
     """Return the passages of all documents at `path`. Raises StageError if there is none, and for more than
     MOST_CHARACTERS."""
@@ -31,9 +34,10 @@ def read_documents(path: str) -> list[Passage]:
                     characters += len(text)
                     found += cut(name_of(row.file), text)
                 if characters > MOST_CHARACTERS:
-                    raise StageError(f"--documents {path}: more than {MOST_CHARACTERS:,} characters; name a part of it")
+                    told = f"--documents {path}: more than {MOST_CHARACTERS:,} characters; name a part of it"
+                    raise StageError(told, _NEXT)
     except SourceError as error:
-        raise StageError(f"--documents {path}: {error}") from error
+        raise StageError(f"--documents {path}: {error}", _NEXT) from error
     if not found:
-        raise StageError(f"--documents {path}: there is no text to look things up in{refused}")
+        raise StageError(f"--documents {path}: there is no text to look things up in{refused}", _NEXT)
     return found

@@ -57,6 +57,9 @@ class OwnWordsDialogue(Config):
     turns: Annotated[tuple[OwnWordsTurn, ...], Field(min_length=1)]
 
 
+_NEXT = "rxt own-words FILE     a JSON object a line, as docs/results.md tells"
+
+
 class OwnWords(Config):
     """The dialogues of a file, in its order, and the SHA-256 of its bytes."""
 
@@ -71,7 +74,7 @@ def read_own_words(url: str) -> OwnWords:
         with fsspec.open(url, "rb") as file:
             content = file.read()
     except Exception as error:  # every filesystem has exceptions of its own
-        raise StageError(f"{url}: cannot be read: {error}") from error
+        raise StageError(f"{url or 'no file'}: cannot be read: {error}", _NEXT) from error
     lines: dict[str, int] = {}
     dialogues = []
     for number, line in enumerate(content.split(b"\n"), 1):
@@ -80,13 +83,14 @@ def read_own_words(url: str) -> OwnWords:
         try:
             dialogue = OwnWordsDialogue.model_validate_json(line, strict=True)
         except ValidationError as error:
-            raise StageError(f"{url}, line {number}: {_told(error)}") from error
+            raise StageError(f"{url}, line {number}: {_told(error)}", _NEXT) from error
         if dialogue.id in lines:
-            raise StageError(f"{url}, line {number}: id {dialogue.id!r} stands in line {lines[dialogue.id]}, too")
+            told = f"{url}, line {number}: id {dialogue.id!r} stands in line {lines[dialogue.id]}, too"
+            raise StageError(told, _NEXT)
         lines[dialogue.id] = number
         dialogues.append(dialogue)
     if not any(turn.probe for dialogue in dialogues for turn in dialogue.turns):
-        raise StageError(f"{url}: {len(dialogues)} dialogues and no question about memory (`probe`)")
+        raise StageError(f"{url}: {len(dialogues)} dialogues and no question about memory (`probe`)", _NEXT)
     return OwnWords(dialogues=tuple(dialogues), sha256=hashlib.sha256(content).hexdigest())
 
 

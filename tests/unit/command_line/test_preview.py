@@ -61,6 +61,14 @@ def test_the_preview_of_files_by_their_path(tmp_path, with_tokenizer):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("encoding", ["iso8859-2", "cp1250"])
+def test_a_polish_text_at_a_path_need_not_be_utf_8(tmp_path, with_tokenizer, encoding):
+    line = "Zażółć gęślą jaźń, bo stary rybak naprawił łódkę nad rzeką, zanim nadeszła burza i zerwał się wiatr.\n"
+    (tmp_path / "old.txt").write_bytes((line * 5).encode(encoding))
+    done = rxt(f"{tmp_path}/old.txt")
+    assert done.exit_code == 0 and "Zażółć gęślą jaźń" in done.stdout
+
+
 def test_the_same_as_json_for_a_named_data_set_in_windows(tmp_path, with_tokenizer):
     common = f'kind = "files"\npath = "{tmp_path}/talks.jsonl"\nlanguage = "en"\nlicence = "CC0-1.0"'
     (tmp_path / "mine.toml").write_text(
