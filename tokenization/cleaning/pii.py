@@ -9,7 +9,8 @@ as `tel.`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, get_args
 
 Pii = Literal["email", "phone", "iban", "pesel"]
@@ -51,15 +52,24 @@ def masked(text: str, mask: Collection[Pii]) -> tuple[str, dict[Pii, int]]:
     counts: dict[Pii, int] = dict.fromkeys(PII, 0)
     if "@" not in text and not _LONG.search(text):
         return text, counts
-    found: list[Span] = []
-    for place in _places(text):
-        if all(place[1] <= start or end <= place[0] for start, end, _ in found):
-            found.append(place)
-            counts[place[2]] += 1
-    for start, end, kind in sorted(found, reverse=True):
+    parts, rest = [], 0
+    for start, end, kind in _apart(_places(text)):
+        counts[kind] += 1
         if kind in mask:
-            text = text[:start] + MASKS[kind] + text[end:]
-    return text, counts
+            parts += text[rest:start], MASKS[kind]
+            rest = end
+    return "".join([*parts, text[rest:]]), counts
+
+
+def _apart(places: Iterable[Span]) -> list[Span]:
+    """Leave out each place that overlaps an earlier one, and put the others in the order of the text."""
+    found: list[Span] = []
+    for place in places:
+        start, end, _ = place
+        after = bisect_left(found, place)
+        if (not after or found[after - 1][1] <= start) and (after == len(found) or end <= found[after][0]):
+            found.insert(after, place)
+    return found
 
 
 def _places(text: str) -> Iterator[Span]:

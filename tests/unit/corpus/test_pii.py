@@ -1,5 +1,7 @@
 """What identifies a person is found, counted and masked; numbers of other kinds stay."""
 
+import time
+
 import pytest
 
 from tokenization.cleaning.pii import PII, is_iban, is_pesel, masked
@@ -45,6 +47,20 @@ def test_what_is_not_to_be_masked_is_counted_once():
     text = "a@b.pl, PL61109010140000071219812874, 44051401359, +48 501 234 567"
     assert masked(text, ()) == (text, dict.fromkeys(PII, 1))
     assert masked(text, ("pesel",))[0] == text.replace("44051401359", "<PL_PESEL>")
+
+
+def test_of_places_that_overlap_the_first_kind_counts_wherever_it_stands():
+    text = "tel. 44051401359, GB82WEST12345698765432, tel. 501234567, a@b.pl, +48 44 05 14 01 359"
+    masks = "tel. <PL_PESEL>, <IBAN_CODE>, tel. <PHONE_NUMBER>, <EMAIL_ADDRESS>, <PHONE_NUMBER>"
+    assert masked(text, PII) == (masks, {"email": 1, "phone": 2, "iban": 1, "pesel": 1})
+
+
+@pytest.mark.parametrize("one", ["jan{}@wp.pl ", "600 700 800, ", "tel. 1234567, "])
+def test_many_places_take_time_in_proportion(one):
+    text = "".join(one.format(n) for n in range(20_000))
+    begin = time.process_time()
+    assert sum(masked(text, PII)[1].values()) == 20_000
+    assert time.process_time() - begin < 2
 
 
 def test_check_digits():
