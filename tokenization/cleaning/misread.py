@@ -25,13 +25,14 @@ _READ_AS = ("cp1252", "latin-1", "cp1250", "iso8859-2", "cp852", "mac_roman")
 _SIGN = "¿±¶¼ŸˇĽ\x8c\x8f\x9c\x9f£¯¥†©ˆ¢˜¾"
 _LETTER, _SMALL = f"a-zA-Z{POLISH}", f"a-z{POLISH.lower()}"
 _ONE_SIGN = re.compile(
-    rf"(?<=[{_LETTER}])[{_SIGN}](?=[{_SMALL}])|(?<=[a-z]{{2}})±(?=[\s.,;:!?)]|$)"
+    rf"(?<=[{_LETTER}¹³±¶¼¿êñæ])[{_SIGN}](?=[{_SMALL}])|(?<=[a-z]{{2}})±(?=[\s.,;:!?)]|$)"
     rf"|(?<=[{_LETTER}])[¹³](?=[{_SMALL}{_SIGN}]{{2}})|(?<=[{_LETTER}]{{2}})[¹³](?=[{_SMALL}{_SIGN}])"
 )
 _AT_THE_END = re.compile(r"(?<=[a-z]{2})[¹³¿±¶¼êñæ]")
 _BOX = re.compile(r"(?<=[^\W\d_])[■□▯](?=[^\W\d_])")  # what programs show for a letter that a font lacks
 _APOSTROPHE = re.compile(r"ż(?:[dmst]|ll|ve)\b")  # in "don¿t" no letter is misread: the sign that stood there is lost
-_NO_LETTERS_ALONE = frozenset("¹³æ")  # notes, and plurals such as "formulæ"
+_SELDOM_LETTERS = frozenset("±†ˆ˜")  # operators, notes, and accents of formulas: one inside a word tells little
+_NO_LETTERS_ALONE = _SELDOM_LETTERS | set("¹³æ")  # notes, and plurals such as "formulæ"
 _SIGNS = re.compile(rf"[{_SIGN}¹³Œœ¡¦æêñäšÆÊÑ]")
 _PAIRS = tuple((wrong, right) for right in ("cp1250", "iso8859-2", "cp852")
                for wrong in ("cp1252", "latin-1", "cp1250", "iso8859-2") if wrong != right)  # fmt: skip
@@ -76,13 +77,21 @@ def _from_utf8(line: str) -> str:
 
 
 def _shows_signs(line: str) -> bool:
-    """Whether there is a sign inside a word, or two signs that stand for letters at the ends of words."""
-    ends = set(_AT_THE_END.findall(line))
-    return bool(_ONE_SIGN.search(line)) or (len(ends) > 1 and not ends <= _NO_LETTERS_ALONE)
+    """Whether there is a sign inside a word, or two signs that stand for letters at the ends of words. What is mostly
+    an operator or a note counts inside a word as little as at its end."""
+    inside = set(_ONE_SIGN.findall(line))
+    if inside - _SELDOM_LETTERS:
+        return True
+    signs = inside.union(_AT_THE_END.findall(line))
+    return len(signs) > 1 and not signs <= _NO_LETTERS_ALONE
+
+
+def _signs_left(line: str) -> int:
+    return len(_ONE_SIGN.findall(line)) + len(_AT_THE_END.findall(line))
 
 
 def _from_one_byte(lines: list[str]) -> list[str]:
-    """Undo the pair of encodings that restores most lines. What changes must become Polish letters."""
+    """Undo the pair of encodings that leaves the fewest signs. What changes must become Polish letters."""
 
     def undone(line: str, wrong: str, right: str) -> str:
         try:
@@ -92,6 +101,6 @@ def _from_one_byte(lines: list[str]) -> list[str]:
         changed = {new for old, new in zip(line, after, strict=True) if old != new}
         return after if changed and changed <= set(POLISH) and not _APOSTROPHE.search(after) else line
 
-    suspicious = [line for line in lines if _shows_signs(line)]
-    pair = max(_PAIRS, key=lambda pair: sum(not _shows_signs(undone(line, *pair)) for line in suspicious))
+    suspicious = list(filter(_SIGNS.search, lines))
+    pair = min(_PAIRS, key=lambda pair: sum(_signs_left(undone(line, *pair)) for line in suspicious))
     return [undone(line, *pair) if _SIGNS.search(line) else line for line in lines]

@@ -107,6 +107,34 @@ def test_signs_that_stand_for_themselves_stay():
 @pytest.mark.parametrize(
     "text",
     [
+        "The weights are given as mean±sd of three runs.",
+        "It is f(x±h), and the box holds 45kg± 2kg of 5 cm³.",
+        "He said†that the river froze, and mean±sd is what they gave.",
+        "The signs xˆi and y˜j are the axes.",
+        "Wynik to x±y, gdzie y jest błędem pomiaru.",
+    ],
+)
+def test_operators_and_notes_between_letters_are_no_misread_letters(text):
+    assert repair(text) == text and not is_misread(text)
+
+
+@pytest.mark.parametrize(
+    ("misread", "right"),
+    [
+        ("Zwi±zek i mê¿czyzna", "Związek i mężczyzna"),
+        ("Ksi±¿ka", "Książka"),
+        ("Wi±zkê trzyma", "Wiązkę trzyma"),
+        ("Jeste¶my tu.", "Jesteśmy tu."),
+        ("Wi±zka siana.\nTrzyma j± mê¿czyzna.", "Wiązka siana.\nTrzyma ją mężczyzna."),
+    ],
+)
+def test_such_signs_are_letters_beside_other_misread_letters(misread, right):
+    assert repair(misread) == right
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "The manœuvre hurt the fœtus, and the hors d'œuvre was cold. Œuvres complètes stood on the shelf.",
         "Bazylika Sacré-Cœur stoi na wzgórzu w Paryżu i jest biała.",
         "The treaty was signed in Paris¹ and later ratified³ by both.",
