@@ -14,6 +14,8 @@ import ftfy
 from ftfy.badness import is_bad
 from ftfy.fixes import fix_c1_controls
 
+from tokenization.cleaning.question_marks import shows_question_marks
+
 POLISH = "ąćęłńóśźżĄĆĘŁŃÓŚŹŻ"
 # Text in these characters alone needs no look, which would be slow. U+0085 is a line end (`repair`).
 _PERHAPS = re.compile(rf"[^\x00-\x7f\x85{POLISH}–—„”“’…]")
@@ -58,9 +60,9 @@ def restored(text: str) -> str:
 
 def is_misread(line: str) -> bool:
     """Return whether letters of a line are lost or still misread."""
-    if line.isascii():
-        return False
-    return bool(_PERHAPS.search(line)) and bool(
+    if "?" in line and shows_question_marks(line):
+        return True
+    return not line.isascii() and bool(_PERHAPS.search(line)) and bool(
         "\ufffd" in line or _BOX.search(line) or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line)
     )
 

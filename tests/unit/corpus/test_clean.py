@@ -99,6 +99,35 @@ def test_paragraphs_with_lost_or_misread_letters_go_and_are_counted():
     assert clean.removed.as_dict()["damaged letters"]["documents"] == 1 and clean(lost) == ""
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Stary rybak naprawi? drewnian? ??d? nad rzek?, zanim nadesz?a burza.",
+        "?ód? le?y w ?rodkowej Polsce",
+        "W?a?nie tak, odpowiedzia?a (cho? niech?tnie).",
+    ],
+)
+def test_question_marks_that_stand_for_letters_are_lost_letters(line):
+    clean = TextCleaner("pl", 10)
+    assert is_misread(line) and clean(f"{POLISH}\n{line}") == POLISH
+    assert lost(clean) == {"damaged letters": len(line.encode())}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Co?Gdzie?Kiedy? Naprawdę?Tak. What?! Why? Really??? Who?Me?",
+        "hello?how are you?what do you do?is it far?",
+        "co?gdzie jestes?kiedy wracasz?",
+        "See https://a.b/c?page=2&x?y and index?id or www.a.b/?q=a?b, img?a?.png and file?a.txt, data/part?b/x?c.",
+        "x = a?b:c; y = d?e:f; SELECT ?name WHERE { ?person ?knows ?name }",
+        "The pattern colou?r finds both spellings.",
+    ],
+)
+def test_questions_addresses_and_patterns_are_no_lost_letters(line):
+    assert not is_misread(line) and not is_misread(f"{line} Cześć.")
+
+
 def test_signs_that_stand_for_themselves_stay():
     text = "Pole ma 5 m², a dół 7 m³ ± 2 %. ¿Qué? Ærø, señor, ¶ 12, © 2020 Müller, naïve café, 3½, Škoda, Dvořák, A£."
     assert repair(text) == text and not is_misread(text)
