@@ -62,8 +62,10 @@ def is_misread(line: str) -> bool:
     """Return whether letters of a line are lost or still misread."""
     if "?" in line and shows_question_marks(line):
         return True
-    return not line.isascii() and bool(_PERHAPS.search(line)) and bool(
-        "\ufffd" in line or _BOX.search(line) or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line)
+    return (
+        not line.isascii()
+        and bool(_PERHAPS.search(line))
+        and bool("\ufffd" in line or _BOX.search(line) or _shows_signs(line) or _TWO_SIGNS.search(line) or is_bad(line))
     )
 
 

@@ -8,9 +8,7 @@ import re
 _INSIDE = re.compile(r"[a-ząćęłńóśźż]\?+[a-ząćęłńóśźż]")
 # A word of letters and question marks alone, so no address, no file pattern and no code. After a question, a blank or a
 # capital follows.
-_WORD = re.compile(
-    r"""(?<![^\s("'„“‘])[^\W\d_]*(?:\?+[a-ząćęłńóśźż][^\W\d_]*)+\?*(?=[,.;:!)"'”’]*(?:\s|$))"""
-)
+_WORD = re.compile(r"""(?<![^\s("'„“‘])[^\W\d_]*(?:\?+[a-ząćęłńóśźż][^\W\d_]*)+\?*(?=[,.;:!)"'”’]*(?:\s|$))""")
 # Words that begin the next sentence in chats without blanks: "how are you?what is it"
 _NEXT = re.compile(
     r"""\?(?:what|how|who|why|when|where|which|are|is|do|does|did|can|could|would|will|have|you|they|she|it|and|or|but|
