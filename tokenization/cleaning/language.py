@@ -12,7 +12,16 @@ import functools
 from typing import TYPE_CHECKING, Literal
 
 from tokenization.cleaning.removals import Removal
-from tokenization.cleaning.signs import not_capitalised, own_signs, signs_of_relatives, without_shared, words
+from tokenization.cleaning.signs import (
+    is_sentence_in_capitals,
+    not_capitalised,
+    other_letters,
+    own_signs,
+    signs_of_relatives,
+    without_polish_names,
+    without_shared,
+    words,
+)
 from tokenization.records import Language
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ _SHORT = 40  # characters: what is shorter says little
 _LIKELY, _LIKELY_IF_SHORT = 0.05, 0.01  # least probability of the language
 _NEAR, _NEAR_IF_SHORT = 1.05, 1.1  # greatest distance of the language, as a multiple of the least one
 _FAR = 10**9
+_LEAST_LETTERS = 4  # of another script: a sign or two stand for themselves
 _LEAST_WORDS = 2  # that are not capitalised: names have no language
 _ENOUGH = 500  # the library looks at so many characters
 
@@ -37,6 +47,9 @@ def verdict(paragraph: str, language: Language, with_py3langid: bool = True) -> 
     """Say whether a paragraph is in `language` ("own"), or why it is out of place in its source. Names and what is too
     short to tell are "unsure". Without the package py3langid, resiliparse tells languages."""
     found = words(paragraph)
+    others = other_letters(paragraph)
+    if others >= max(_LEAST_LETTERS, 0.5 * sum(map(len, found))):
+        return "foreign"
     lower, small = list(map(str.lower, found)), not_capitalised(found)
     relatives = signs_of_relatives(paragraph, found, language, small)
     if relatives >= max(1, _RELATIVE_SHARE * len(found)) and (relatives > 1 or len(found) <= _FEW_WORDS):
@@ -45,15 +58,25 @@ def verdict(paragraph: str, language: Language, with_py3langid: bool = True) -> 
     if not relatives and own >= max(_CLEAR, _CLEAR_SHARE * len(found)):
         return "own"
     if small < _LEAST_WORDS:
-        return "unsure"
+        if not is_sentence_in_capitals(paragraph, found):
+            return "unsure"
+        paragraph = paragraph.lower()
     short = len(paragraph) <= _SHORT
     if short and own_signs(without_shared(lower, language), language):
         return "own"
-    least = _LIKELY_IF_SHORT if short else _LIKELY
-    likely, winner = is_likely(paragraph, language, least) if with_py3langid else is_near(paragraph, language)
+    likely, winner = _judged(paragraph, language, with_py3langid)
+    if not likely and own and winner == "pl" and (rest := without_polish_names(paragraph)) != paragraph:
+        likely, _ = _judged(rest, language, with_py3langid)
     if likely:
         return "unsure" if short and winner != language else "own"
     return "foreign" if winner == language else _REMOVAL.get(winner, "foreign")
+
+
+def _judged(paragraph: str, language: Language, with_py3langid: bool) -> tuple[bool, str]:
+    """Return whether a paragraph may be in the language, and which one it is in most likely."""
+    if not with_py3langid:
+        return is_near(paragraph, language)
+    return is_likely(paragraph, language, _LIKELY_IF_SHORT if len(paragraph) <= _SHORT else _LIKELY)
 
 
 def is_likely(paragraph: str, language: Language, least: float) -> tuple[bool, str]:

@@ -13,6 +13,11 @@ import re
 from tokenization.records import Language
 
 _WORD = re.compile(r"[^\W\d_]+")
+# Letters that are neither Latin, with phonetic and full-width ones, nor signs of formulas.
+_OTHER_LETTER = re.compile(
+    r"[^\0-\u02ff\W\d_\u1d00-\u1dbf\u1e00-\u1eff\u2071-\u209c\u2100-\u214f\u2c60-\u2c7f\ua720-\ua7ff"
+    r"\uab30-\uab6f\ufb00-\ufb06\uff21-\uff5a\U0001d400-\U0001d7ff]"
+)
 
 _ENGLISH = frozenset(
     """the and that with have from not what were when there can your which their will each about how out then she many
@@ -71,12 +76,23 @@ _UKRAINIAN = re.compile(
 _PERHAPS_SILESIAN = re.compile(r"\b(abo|ino|kaj|zawdy|skuli|podle|miano|cug|tabula)\b")
 # Of Silesian, Kashubian, Sorbian, Czech and Slovak, and of Ukrainian in Latin script.
 _LETTER_OF_RELATIVES = re.compile("[ōŏôõãëòùŭěřůčšžýľťďňʹ]")
+_POLISH_NAME = re.compile(r"""(?<=\S[ ("'„“‘-])(?=[A-ZĄĆĘŁŃÓŚŹŻ])(?=[\w-]*[ąćęłńóśźżĄĆĘŁŃÓŚŹŻ])[\w-]+""")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*$")
+_WORDS_OF_SENTENCE = 7  # at least; twice as many if no sign ends it
+_WORDS_BETWEEN_COMMAS = 4  # fewer are lists of names
+_MEAN_LENGTH = 3.5  # letters: abbreviations are shorter
+_CAPITALS = 0.9  # of the words
 _CAPITALISED_WITHIN = re.compile(r"(?<=[\w,;’] )[A-ZÀ-ÖØ-ÞĄĆĘŁŃÓŚŹŻ][\w-]*")
 
 
 def words(paragraph: str) -> list[str]:
     """Return the words as they are written."""
     return _WORD.findall(paragraph)
+
+
+def other_letters(paragraph: str) -> int:
+    """Count the letters of scripts other than the Latin one."""
+    return 0 if paragraph.isascii() else len(_OTHER_LETTER.findall(paragraph))
 
 
 def own_signs(lower: list[str], language: Language) -> int:
@@ -95,6 +111,21 @@ def without_shared(lower: list[str], language: Language) -> list[str]:
 def not_capitalised(found: list[str]) -> int:
     """Count the words that begin with a small letter."""
     return sum(map(str.islower, [word[0] for word in found]))
+
+
+def is_sentence_in_capitals(paragraph: str, found: list[str]) -> bool:
+    """Return whether these words are a sentence in capitals. Titles, names and abbreviations are not."""
+    least = _WORDS_OF_SENTENCE if _SENTENCE_END.search(paragraph) else 2 * _WORDS_OF_SENTENCE
+    return (
+        len(found) >= max(least, _WORDS_BETWEEN_COMMAS * (1 + paragraph.count(",")))
+        and sum(map(str.isupper, found)) >= _CAPITALS * len(found)
+        and sum(map(len, found)) >= _MEAN_LENGTH * len(found)
+    )
+
+
+def without_polish_names(paragraph: str) -> str:
+    """Leave out the capitalised words with Polish letters, but not the first word."""
+    return _POLISH_NAME.sub("", paragraph)
 
 
 def signs_of_relatives(paragraph: str, found: list[str], language: Language, small: int) -> int:

@@ -102,6 +102,87 @@ def test_the_language_itself_is_not(language, text):
     assert verdict(text, language) in ("own", "unsure")
 
 
+SCRIPTS = {
+    "Chinese": "北京是中华人民共和国的首都，是全国的政治中心、文化中心。",
+    "Japanese": "東京は日本の首都であり、人口が多い。",
+    "Korean": "서울은 대한민국의 수도이며 가장 큰 도시이다.",
+    "Arabic": "القاهرة هي عاصمة جمهورية مصر العربية وأكبر مدنها.",
+    "Hebrew": "ירושלים היא עיר הבירה של מדינת ישראל.",
+    "Hindi": "दिल्ली भारत की राजधानी है और एक बड़ा नगर है।",
+    "Thai": "กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทย",
+    "Georgian": "თბილისი საქართველოს დედაქალაქია",
+    "Chinese with a few English words": "北京是中华人民共和国的首都 (the capital of it), 是全国的政治中心。",
+}
+
+
+@pytest.mark.parametrize("language", RELATIVES)
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("with_py3langid", [True, False])
+def test_other_scripts_are_foreign_with_and_without_case(language, script, with_py3langid):
+    assert verdict(SCRIPTS[script], language, with_py3langid) == "foreign"
+
+
+@pytest.mark.parametrize("language", RELATIVES)
+@pytest.mark.parametrize("text", ["北京", "Σ Δ Ω", "E = mc²", "ʃənˈʒɛn", "Ａｌｐｈａ Ｂｅｔａ", "𝐀𝐁𝐂𝐃𝐄"])
+def test_signs_and_letters_of_formulas_and_of_speech_are_no_other_script(language, text):
+    assert verdict(text, language) in ("own", "unsure")
+
+
+def test_quotes_in_other_scripts_stay():
+    assert (
+        verdict("The word \u0634\u0643\u0631\u0627 is Arabic for thanks, and 谢谢 is Chinese for them.", "en") == "own"
+    )
+    assert verdict("Słowo \u0634\u0643\u0631\u0627 oznacza po arabsku „dziękuję”, a 谢谢 po chińsku.", "pl") == "own"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("pl", "The old fisherman repaired a wooden boat by the river in the morning before the storm.", "english"),
+        ("pl", "Der alte Fischer reparierte am Morgen vor dem Sturm sein Boot am Fluss.", "foreign"),
+        ("pl", "Pożar w Łodzi, a straż pożarna nie mogła dojechać na miejsce.", "own"),
+        ("en", "Der alte Fischer reparierte am Morgen vor dem Sturm sein Boot am Fluss.", "foreign"),
+        ("en", "Stary rybak naprawił drewnianą łódź nad rzeką, zanim nadeszła burza.", "polish"),
+        ("en", "Stary rybak naprawił drewnianą łódź nad rzeką i wrócił do domu z synem swojej siostry", "polish"),
+        ("en", "The old fisherman repaired a wooden boat by the river, and nobody saw him again.", "own"),
+    ],
+)
+def test_sentences_in_capitals_are_judged_as_others(language, text, expected):
+    assert verdict(text.upper(), language) == verdict(text, language) == expected
+
+
+@pytest.mark.parametrize("language", RELATIVES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "JAN KOWALSKI, ANNA NOWAK, PIOTR WIŚNIEWSKI, ADAM MICKIEWICZ, MARIA SKŁODOWSKA, JAN MATEJKO, JAN BRZECHWA.",
+        "NATIONAL INSTITUTE OF STANDARDS AND TECHNOLOGY, DEPARTMENT OF COMMERCE",
+        "UNIWERSYTET JAGIELLOŃSKI W KRAKOWIE, WYDZIAŁ FIZYKI, ASTRONOMII I INFORMATYKI",
+        "KONCERT UTWORÓW ANTONÍNA DVOŘÁKA W FILHARMONII NARODOWEJ W WARSZAWIE",
+        "HTML CSS XML JSON SQL HTTP FTP SSH TLS PNG JPG GIF SVG PDF ODT",
+    ],
+)
+def test_titles_names_and_abbreviations_in_capitals_stay(language, text):
+    assert verdict(text, language) == "unsure"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My name is Zbigniew Brzęczyszczykiewicz.",
+        "Kraków, Łódź, Wrocław and Gdańsk are cities in Poland.",
+        "The poet Czesław Miłosz met Wisława Szymborska.",
+    ],
+)
+def test_english_about_polish_names_is_english(text):
+    assert verdict(text, "en") in ("own", "unsure")
+
+
+@pytest.mark.parametrize("text", ["Jan Śniadecki urodził się w Żninie.", "nazwa Kambodży w latach 1976–1989"])
+def test_polish_about_polish_names_is_not(text):
+    assert verdict(text, "en") == "polish"
+
+
 @pytest.mark.parametrize("language", RELATIVES)
 def test_without_py3langid_the_same_is_told_of_whole_sentences(language):
     for name, text in RELATIVES[language].items():
