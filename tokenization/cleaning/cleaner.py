@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tokenization.cleaning.language import LanguageVerdict, verdict
 from tokenization.cleaning.misread import is_misread
+from tokenization.cleaning.paragraphs import paragraphs as paragraphs_of
 from tokenization.cleaning.pii import Pii, masked
 from tokenization.cleaning.removals import Removal, Removals
 from tokenization.cleaning.repair import Repairs, repair, without_empty_lines
@@ -42,9 +43,9 @@ class Cleaned(NamedTuple):
 class Cleaner:
     """Cleans the documents of one piece of a source, in order, and counts what it removes and repairs.
 
-    A paragraph is a line. If `whole`, a document is kept or dropped as one paragraph, so that the turns of a dialogue
-    and the lines of a dictionary entry stay together. `skip` names filters that are not applied, `mask` what is masked
-    (`tokenization.cleaning.pii`).
+    A paragraph is a line, or lines that are one paragraph (`tokenization.cleaning.paragraphs`). If `whole`, a document
+    is kept or dropped as one paragraph, so that the turns of a dialogue and the lines of a dictionary entry stay
+    together. `skip` names filters that are not applied, `mask` what is masked (`tokenization.cleaning.pii`).
 
     A paragraph counts as repeated if it equals one of at least the last REMEMBERED kept paragraphs. A 64 MB piece of
     plain text has no more than these, unless its paragraphs are shorter than 64 bytes; a compressed file is one piece,
@@ -69,7 +70,7 @@ class Cleaner:
         self._new.clear()
         dropped: dict[Removal, list[str]] = defaultdict(list)
         kept = []
-        paragraphs = [text] if self.whole else text.split("\n")
+        paragraphs = [text] if self.whole else paragraphs_of(text)
         for paragraph, foreign in zip(paragraphs, self._foreign(paragraphs), strict=True):
             if reason := foreign or self._flaw(paragraph):
                 dropped[reason].append(paragraph)

@@ -48,7 +48,7 @@ def verdict(paragraph: str, language: Language, with_py3langid: bool = True) -> 
     short to tell are "unsure". Without the package py3langid, resiliparse tells languages."""
     found = words(paragraph)
     others = other_letters(paragraph)
-    if others >= max(_LEAST_LETTERS, 0.5 * sum(map(len, found))):
+    if others >= _LEAST_LETTERS and 2 * others >= sum(map(len, found)):
         return "foreign"
     lower, small = list(map(str.lower, found)), not_capitalised(found)
     relatives = signs_of_relatives(paragraph, found, language, small)

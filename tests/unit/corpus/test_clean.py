@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.corpus_data import TextCleaner
 from tests.support.processes import SECONDS
 from tokenization.cleaning import cleaner
 from tokenization.cleaning.misread import is_misread
+from tokenization.cleaning.paragraphs import paragraphs
 from tokenization.cleaning.removals import Removals, merged
 from tokenization.cleaning.repair import Repairs, repair
 from tokenization.cleaning.words import text_key
@@ -289,6 +291,57 @@ def test_the_memory_for_paragraphs_is_bounded_and_the_last_ones_are_remembered(m
     last = paragraphs[600:700]
     assert list(map(clean, last)) == [""] * 100
     assert sum(map(clean._seen.__contains__, map(stable_hash, paragraphs))) <= 200
+
+
+WRAPPED = """\
+The clerk at the post office smiled and handed back the letter, because
+the man had written nothing on it but one line in French, namely 'je ne
+sais pas ce que vous voulez dire quand vous parlez de la poste.' Those were
+the ones that he had learned at school, and he said them to everybody who
+asked him for the way."""
+BOOK = f"{ENGLISH}\n\n{WRAPPED}\n\n{WRAPPED.replace('clerk', 'porter')}"
+
+
+def test_lines_that_somebody_broke_are_judged_as_one_paragraph():
+    clean = TextCleaner("en", 10)
+    assert clean(BOOK) == BOOK and lost(clean) == {}
+    vulgar = WRAPPED.replace("at school", "from a shitty book")
+    clean = TextCleaner("en", 10)
+    assert clean(BOOK.replace(WRAPPED, vulgar)) == BOOK.replace(f"{WRAPPED}\n\n", "")
+    assert lost(clean) == {"vulgar": len(vulgar)}
+
+
+@pytest.mark.parametrize("width", [60, 72, 100])
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_broken_paragraphs_are_found_in_lines_of_any_width(width, indent):
+    text = " ".join(WRAPPED.split())
+    broken = [textwrap.fill(f"{text} {text}", width, initial_indent=indent) for _ in range(3)]
+    between = "\n" if indent else "\n\n"
+    assert [part for part in paragraphs(between.join(broken)) if part] == broken
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # verses
+        "Litwo! Ojczyzno moja! ty jesteś jak zdrowie, droga;\nIle cię trzeba cenić, ten tylko się dowie, o miła,\n"
+        "Kto cię stracił. Dziś piękność twą w całej ozdobie tu\nWidzę i opisuję, bo tęsknię po tobie, ziemio ma.",
+        # a list
+        "one kilogram of flour and half a litre of water;\ntwo eggs from hens that walk about in a garden;\n"
+        "three spoons of oil that was pressed from seeds;\nfour leaves of mint that grew in the same garden.",
+        # a table
+        "apples   12.50   15.00   red     October   stored\npears    11.00   12.75   green   September stored\n"
+        "plums     9.80   10.20   blue    August    dried\nquinces  14.00   16.00   yellow  November  cooked",
+        # a dialogue
+        "– nie wiem, gdzie jest ten list, który wczoraj przyszedł\n– leży na stole w kuchni, obok dzbanka z wodą\n"
+        "– dziękuję, zaraz go przeczytam i odpiszę na niego dziś\n– dobrze, ale najpierw zjedz śniadanie ze mną i nim",
+        # paragraphs that are long, and lines that are short
+        "\n".join([" ".join(WRAPPED.split())] * 4),
+        "a short line\nand another\nand one more\nand the last",
+    ],
+)
+def test_verses_lists_tables_dialogues_and_long_lines_are_paragraphs_by_line(text):
+    assert paragraphs(text) == text.split("\n")
 
 
 def test_whole_documents_keep_their_lines_together():
