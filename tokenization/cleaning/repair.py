@@ -1,4 +1,5 @@
-"""Repair characters: decode misread ones, compose split ones, remove invisible ones, and tidy lines and spaces."""
+"""Repair characters: decode misread ones, compose split ones, part joined ones, remove invisible ones, and tidy lines
+and spaces."""
 
 from __future__ import annotations
 
@@ -26,16 +27,21 @@ _TERMINAL = re.compile(
 _LOST = re.compile(
     r"\x1a(?<=\w\x1a)\x1a*+(?!\s*\Z)|\x1a++(?=\w)|[\ue000-\uf8ff](?<=[^\W\d_].)[\ue000-\uf8ff]*+(?=[^\W\d_])"
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ufff9-\ufffb\ue000-\uf8ff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ue000-\uf8ff]"
+)
+# Letters that are joined (`ﬁ`), and letters and digits that are as wide as Chinese signs.
+_FORMS = re.compile(r"[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]+")
 _SPACE = re.compile(r"[\x1f\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def repair(text: str, note: Note | None = None) -> str:
-    """Restore misread letters, compose to NFC, and remove control characters and what they control. End lines with
-    `\\n`, use plain spaces, remove spaces at line ends, and leave at most one empty line in a row. U+FFFD stays: it
-    says that letters are lost (`misread.is_misread`). It takes the place of other signs that say so.
+    """Restore misread letters, compose to NFC, part joined letters, narrow wide ones, and remove control characters and
+    what they control, and marks of direction. End lines with `\\n`, use plain spaces, remove spaces at line ends, and
+    leave at most one empty line in a row. U+FFFD stays: it says that letters are lost (`misread.is_misread`). It takes
+    the place of other signs that say so.
 
     `note` is called for each kind of repair that changes the text, with the kind and the text before and after.
     """
@@ -81,6 +87,8 @@ def _without_sequences(text: str) -> str:
 
 
 def _composed(text: str) -> str:
+    if not text.isascii() and _FORMS.search(text):
+        text = _FORMS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
     return unicodedata.normalize("NFC", text)
 
 

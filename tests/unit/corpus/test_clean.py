@@ -35,6 +35,15 @@ def test_repair():
     assert repair("\x84so\x94\x07 \ufffd") == "„so” \ufffd"  # control characters that Windows-1252 has signs for
 
 
+def test_joined_and_wide_letters_become_plain_and_marks_of_direction_go():
+    clean = TextCleaner("en", 1)
+    said = "The \ufb01rst o\ufb03ce \uff28\uff54\uff4d\uff4c\uff15, \u200e\u202bone\u202c \u2067two\u2069\u200f."
+    assert clean(said) == "The first office Html5, one two."
+    assert set(clean.repaired.as_dict()) == {"composition", "control characters"}
+    text = "x² + ½ ™ ① \uff5cend\uff5c \uff01 \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert repair(text) == text
+
+
 def test_signs_of_lost_letters_glue_no_words():
     assert repair("Wi\x1acej o tym, co si\x1a sta\x1ao") == "Wi\ufffdcej o tym, co si\ufffd sta\ufffdo"
     assert repair("\x1awi\x1a\x1a mak\n") == "\ufffdwi\ufffd mak"
