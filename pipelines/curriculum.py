@@ -14,7 +14,7 @@ def curriculum(c: PipelineConfig) -> list[Stage]:
     """The stages of a preset, each after those it reads. Those that train stand in the order of `c.curriculum`."""
     dag = Dag(c)
     docs = dag.add("corpus", "fetch and clean English and Polish text", "jobs.corpus.stage:build_corpus", "corpus",
-                   deterministic=True, version=11)
+                   deterministic=True, version=12)
     tok = dag.add("tokenizer", "train one vocabulary for both languages", "jobs.tokenizer:train_tokenizer",
                   "tokenizer", {"corpus": docs}, deterministic=True, version=7)
     data = {"corpus": docs, "tokenizer": tok}

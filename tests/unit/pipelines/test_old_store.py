@@ -82,7 +82,7 @@ def test_what_is_complete_counts_and_the_rest_goes_on(toys):
 def test_the_stages_of_then_are_planned_afresh_and_say_what_differs(old):
     found = json.loads(rxt("status", "--json").stdout)["stages"]
     states = {stage["stage"]: (stage["state"], stage["reason"]) for stage in found}
-    assert states["corpus"][0] == "stale" and states["corpus"][1].startswith("version: 1 -> 11")
+    assert states["corpus"][0] == "stale" and states["corpus"][1].startswith("version: 1 -> 12")
     assert states["pretrain"] == ("blocked", "waits for corpus")
     assert rxt("stage", "show", "pretrain").exit_code == 0
 
