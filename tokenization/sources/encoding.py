@@ -35,6 +35,7 @@ _MARKS = {codecs.BOM_UTF32_LE: "utf_32", codecs.BOM_UTF32_BE: "utf_32", codecs.B
 _WIDE = ("utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be")
 _NULS = 0.2  # of the bytes, in UTF-16 without a mark; letters of both languages give a quarter or more
 _ENOUGH = 1 << 16  # bytes to look at
+_LINE_END = re.compile(rb"\r+\n|\r|\n")
 
 
 class EncodingError(ValueError):
@@ -71,10 +72,10 @@ class TextDecoder:
 
     def narrow(self, stream: io.BufferedReader) -> io.BufferedReader:
         """Return the stream, which is at its beginning, without a byte order mark, and in UTF-8 if it was in UTF-16 or
-        UTF-32, and with `\\n` if its lines end in `\\r` alone, so that its lines end with one byte."""
+        UTF-32, and with `\\n` if its first line ends in `\\r` alone, so that its lines end with one byte."""
         stream = self._without_mark(stream)
-        head = stream.peek(_ENOUGH)[:_ENOUGH]
-        if b"\r" in head[:-1] and b"\n" not in head:
+        end = _LINE_END.search(stream.peek(_ENOUGH)[: _ENOUGH - 1])
+        if end and end[0] == b"\r":
             stream = _recoded(stream, io.IncrementalNewlineDecoder(_decoder("latin-1"), translate=True), "latin-1")
             self.is_recoded = True
         return stream

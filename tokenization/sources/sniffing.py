@@ -35,6 +35,8 @@ _UNREAD = [
     (rb"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
     (rb"Rar!\x1a\x07", "a RAR archive; unpack it"),
     (rb"FEA1\0", "Feather of version 1; write it as Parquet"),
+    (rb"version https://git-lfs\.github\.com/spec/v\d+\r?\n", "a pointer of Git LFS; `git lfs pull` fetches the file"),
+    (rb"/annex/objects/\S+\s*\Z", "a pointer of git-annex; `git annex get FILE` fetches the file"),
 ]
 _ENDINGS: dict[str, Format] = {
     "txt": "text", "text": "text", "md": "text", "markdown": "text", "rst": "text", "jsonl": "jsonl", "ndjson": "jsonl",
@@ -48,8 +50,14 @@ _PACKED: tuple[Format, ...] = ("zip", "tar", *ZIPPED)
 _HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?((?><!--.*?-->)\s*)*(<!doctype html|<html[\s>])", re.IGNORECASE | re.DOTALL)
 _DECLARED = re.compile(rb"\s*<\?xml\s")
 _ARRAY = re.compile(rb"\s*\[\s*(\{|\"(?=.*\"\s*[,\]]))", re.DOTALL)
-_OBJECT = re.compile(rb"\s*\{\s*(\"|\}|$)")
-_FIELD = re.compile(rb"\s*\{\s*\"[^\"\n]{1,60}\"\s*:\s*[\"{\[\d]")
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)'
+_WHOLE_ARRAY = re.compile(  # up to an object in it, its end, or that of the head
+    rb"\s*\[\s*(?:(?:%b|[\w.+-]++)\s*+(?:,\s*+|(?=\])|\Z))*+(?:\{\s*(?:[\"}]|\Z)|\[|\]\s*(?:\Z|[\[{])|\Z)" % _TEXT,
+    re.DOTALL,
+)
+_MARK = b" \t\r\n\x1e"  # RFC 7464 puts the last one before each object
+_OBJECT = re.compile(rb"[\s\x1e]*\{\s*(\"|\}|$)")
+_FIELD = re.compile(rb"[\s\x1e]*\{\s*\"[^\"\n]{1,60}\"\s*:\s*[\"{\[\d]")
 _ROOTS: dict[bytes, Format] = {
     b"mediawiki": "wiki", b"TEI": "xml", b"TEI.2": "xml", b"teiCorpus": "xml", b"FictionBook": "xml",
 }  # fmt: skip
@@ -98,14 +106,15 @@ def text_format(name: str, head: bytes, columns: Columns, decoder: TextDecoder) 
         raise FormatError(f"{told}; is it what a server says in place of the file?")
     if marked_up := _marked_up(head, promised):
         return marked_up
-    if _ARRAY.match(head) and (promised != "jsonl" or _is_one_array(head)):
+    if _is_array(head, promised):
         return "json"
     if promised in (None, "text", "json") and (what := unread_text(head, promised == "text")):
         raise UnreadFormatError(f"it is {what}")
     if _OBJECT.match(head):
-        if _is_object(head.partition(b"\n")[0]) or promised == "jsonl":
+        first = head.strip(_MARK).partition(b"\n")[0]
+        if _is_object(first) or (promised == "jsonl" and not (_goes_on(first) and _are_objects(head))):
             return "jsonl"
-        if promised in (None, "json") or _are_objects(head):
+        if promised in (None, "json", "jsonl") or _are_objects(head):
             return "json"
     if promised in _PACKED:
         raise FormatError(f"it is no {promised}, which its name promises")
@@ -150,10 +159,19 @@ def named_in(line: str, required: Iterable[str], stated: str = "") -> str:
     """Return the delimiter, the stated one if there is one, with which a line names all these columns and at least one
     other; else ''. A table of one column, which is required, needs no delimiter, so it is not told."""
     for delimiter in stated or DELIMITERS:
-        for names in csv.reader([line], delimiter=delimiter, skipinitialspace=True):
-            if len(names) > 1 and set(required) <= {name.strip() for name in names}:
-                return delimiter
+        names = values_of(line, delimiter, skipinitialspace=True)
+        if len(names) > 1 and set(required) <= set(names):
+            return delimiter
     return ""
+
+
+def values_of(line: str, delimiter: str, skipinitialspace: bool = False) -> list[str]:
+    """Return the values of a line without blanks around them; none if it is no line of a table."""
+    try:
+        rows = list(csv.reader([line], delimiter=delimiter, skipinitialspace=skipinitialspace))
+    except csv.Error:
+        return []
+    return [value.strip() for values in rows for value in values]
 
 
 def _has_a_row(head: bytes, delimiter: str) -> bool:
@@ -184,10 +202,19 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _is_one_array(head: bytes) -> bool:
-    """Whether an array goes on after its first line, or is all there is. In JSON lines, one line may be an array."""
-    first, _, rest = head.strip().partition(b"\n")
-    return not rest or first.rstrip().endswith((b"[", b"{", b","))
+def _is_array(head: bytes, promised: Format | None) -> bool:
+    """Whether content is an array. In JSON lines it goes on after its first line, or is all there is, as one line may
+    be an array. Prose goes on after a quote in brackets."""
+    if not _ARRAY.match(head):
+        return False
+    if promised == "jsonl":
+        first, _, rest = head.strip().partition(b"\n")
+        return not rest or _goes_on(first)
+    return promised != "text" or bool(_WHOLE_ARRAY.match(head))
+
+
+def _goes_on(line: bytes) -> bool:
+    return line.rstrip().endswith((b"[", b"{", b","))
 
 
 def _are_objects(head: bytes) -> bool:

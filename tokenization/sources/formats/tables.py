@@ -13,7 +13,7 @@ from itertools import chain
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing, twice
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
-from tokenization.sources.sniffing import HEAD_BYTES, named_in
+from tokenization.sources.sniffing import HEAD_BYTES, named_in, values_of
 from tokenization.sources.source import Columns, Row
 
 _STATED = re.compile(r'("?)sep=([^"\r\n])\1\r?\n?')
@@ -90,7 +90,7 @@ def _first_lines(lines: Iterator[str], columns: Columns, default: str) -> tuple[
 
 def _values(line: str, delimiter: str) -> list[str]:
     """Return the values of a line, to the last that is not empty."""
-    values = [value.strip() for values in csv.reader([line], delimiter=delimiter) for value in values]
+    values = values_of(line, delimiter)
     while values and not values[-1]:
         values.pop()
     return values
