@@ -96,7 +96,10 @@ def excerpt(value: object) -> str:
     """Return the beginning of a value. What cannot be printed is escaped."""
     if isinstance(value, bytes):
         value = value[: 4 * _EXCERPT].decode("utf-8", "backslashreplace")
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} that is nested too deep to be shown"
     return text[:_EXCERPT].encode("utf-8", "backslashreplace").decode()
 
 

@@ -14,7 +14,8 @@ from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
-_TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity|\](?=\s*\{)', re.DOTALL)
+_TEXT_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|NaN|-?Infinity|\](?=\s*\{)|\x1e', re.DOTALL)
+_CONTROL = re.compile(rb"(\\.)|[\0-\x1f]", re.DOTALL)  # the first are escapes, and stay
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _TEXT_OR_BRACKET = re.compile(_TEXT.pattern + rb"|[\[\]{}]", re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
@@ -73,8 +74,9 @@ class _TooDeepError(ValueError):
 class _Counted:
     """Ends a stream where an item is longer than a text may be, or nested too deep; the parser would take hours and all
     memory for it.
-    Numbers that JSON does not have, such as `NaN`, become null. After an array whose items are read an object is a
-    mistake, which the parser does not tell: then `is_left` is true, and the parser stops there."""
+    Numbers that JSON does not have, such as `NaN`, become null, and control characters in texts are escaped. After an
+    array whose items are read an object is a mistake, which the parser does not tell: then `is_left` is true, and the
+    parser stops there."""
 
     def __init__(self, stream: io.BufferedReader, is_array: bool = False) -> None:
         self._stream, self._is_array = stream, is_array
@@ -105,10 +107,12 @@ class _Counted:
             if match[0] == b"]":
                 self.is_left |= self._is_array
                 return b"]," if self._is_array else b"]"
+            if match[0] == b"\x1e":  # RFC 7464 puts it before each object
+                return b" "
             if match[1] is None:
                 return b"null"
             self._in_text = not match[1]
-            return match[0]
+            return _CONTROL.sub(lambda sign: sign[1] or b"\\u%04x" % ord(sign[0]), match[0])
 
         opened = b'"' * self._in_text
         content = self._not_deeper(opened + content)

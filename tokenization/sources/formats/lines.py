@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt
 from tokenization.sources.encoding import EncodingError, TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 
+_DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+_BLANK = re.compile(r"\s*")  # also the sign \x1e, which RFC 7464 puts before each object
 _BEGINNING, _CHUNK = 1_000, 1 << 20  # bytes of a line that is too long: kept at its beginning, skipped at once
 
 
@@ -34,27 +37,44 @@ class Line(NamedTuple):
 
 
 def json_lines(_: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
-    """Yield the rows that begin in the slice. Blank lines are no rows."""
+    """Yield the rows that begin in the slice. Blank lines are no rows; a line may have several."""
     for line in lines(part, stream, decoder):
         if part.stop is not None and line.offset >= part.stop:
             return
         if not line.blank:
             place = f"byte {line.offset}"
-            row = _object(line, stream, decoder)
-            yield Row(part.url, place, row) if isinstance(row, dict) else Rejected(part.url, place, *row)
+            rows = _objects(line, stream, decoder)
+            if isinstance(rows, tuple):
+                yield Rejected(part.url, place, *rows)
+            else:
+                yield from (Row(part.url, place, row) for row in rows)
 
 
-def _object(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> dict | tuple[Reason, str, str]:
-    """Return the row, or why there is none (reason, detail, excerpt)."""
+def _objects(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> list[dict] | tuple[Reason, str, str]:
+    """Return the rows, or why there is none (reason, detail, excerpt)."""
     text, bad = decoded(line, stream, decoder)
     if bad:
         return *bad, excerpt(line.content)
     try:
         # A mark stands where a file was appended, and a comma after a row that stood in an array.
-        row = json.loads(text.lstrip("\ufeff").rstrip().removesuffix(","), parse_constant=lambda _: None)
+        values = list(_values(text.lstrip("\ufeff").rstrip().removesuffix(",")))
     except (ValueError, RecursionError) as error:
         return "not JSON", str(error), excerpt(line.content)
-    return row if isinstance(row, dict) else ("not JSON", "not an object", excerpt(line.content))
+    rows = [value for value in values if isinstance(value, dict)]
+    return rows if len(rows) == len(values) > 0 else ("not JSON", "not an object", excerpt(line.content))
+
+
+def _values(text: str) -> Iterator[Any]:
+    end = _end_of_blank(text, 0)
+    while end < len(text):
+        value, end = _DECODER.raw_decode(text, end)
+        yield value
+        end = _end_of_blank(text, end)
+
+
+def _end_of_blank(text: str, begin: int) -> int:
+    found = _BLANK.match(text, begin)
+    return found.end() if found else begin
 
 
 def decoded(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> tuple[str, tuple[Reason, str] | None]:
