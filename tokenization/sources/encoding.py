@@ -35,6 +35,7 @@ _MARKS = {codecs.BOM_UTF32_LE: "utf_32", codecs.BOM_UTF32_BE: "utf_32", codecs.B
 _WIDE = ("utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be")
 _NULS = 0.2  # of the bytes, in UTF-16 without a mark; letters of both languages give a quarter or more
 _ENOUGH = 1 << 16  # bytes to look at
+_NOT_ASCII = re.compile(r"[^\0-\x7f]")
 _LINE_END = re.compile(rb"\r+\n|\r|\n")
 
 
@@ -101,6 +102,29 @@ class TextDecoder:
         if not self.name and not head.isascii():
             self.name = _encoding_of(head if len(head) < _ENOUGH else _cut(head), self.language)
         return stream if self.name in ("", UTF8) else _recoded(stream, _decoder(self.name))
+
+
+def decoded_as(declared: str, content: bytes, decoder: TextDecoder) -> str:
+    """Decode a text that may declare its encoding. A stated one is taken in its place. Few letters that are not in it
+    become U+FFFD; if most are not, it was declared in error, and the content tells.
+
+    Raises EncodingError if no encoding is declared, and none fits.
+    """
+    is_stated = bool(decoder.name)
+    decoder.name = decoder.name or declared
+    try:
+        return decoder(content)
+    except UnicodeDecodeError:
+        text = content.decode(decoder.name, "replace")
+    if is_stated or not declared or 2 * text.count("\ufffd") <= len(_NOT_ASCII.findall(text)):
+        return text
+    told = TextDecoder(decoder.language)
+    try:
+        text = told(content)
+    except (EncodingError, UnicodeDecodeError):
+        return text
+    decoder.name = told.name
+    return text
 
 
 def _cut(sample: bytes) -> bytes:

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 
 from tokenization.cleaning.repair import without_empty_lines
 from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
-from tokenization.sources.encoding import TextDecoder
+from tokenization.sources.encoding import TextDecoder, decoded_as
 from tokenization.sources.formats.web import known_encoding, text_of
 from tokenization.sources.listing import Slice
 from tokenization.sources.signs import POSTMARK
@@ -80,13 +80,11 @@ def _text(body: EmailMessage, decoder: TextDecoder) -> str:
     content = body.get_payload(decode=True)
     content = content if isinstance(content, bytes) else b""
     stated = (body.get_content_charset() or "").lower()
-    own = TextDecoder(decoder.language, decoder.name or ("" if stated == "us-ascii" else known_encoding(stated)))
+    declared = "" if stated == "us-ascii" else known_encoding(stated)
+    own = TextDecoder(decoder.language, decoder.name)
     if body.get_content_subtype() == "html":
-        return text_of(content, own, whole=True, without="blockquote, .gmail_quote, .moz-cite-prefix")
-    try:
-        return own(content)
-    except UnicodeDecodeError:
-        return content.decode(own.name, "replace")
+        return text_of(content, own, declared, whole=True, without="blockquote, .gmail_quote, .moz-cite-prefix")
+    return decoded_as(declared, content, own)
 
 
 def _own_words(text: str) -> str:

@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
-from tokenization.sources.encoding import EncodingError, TextDecoder
+from tokenization.sources.encoding import EncodingError, TextDecoder, decoded_as
+from tokenization.sources.formats.html_lists import number_lists
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 from tokenization.sources.streams import skip
 
 _DECLARED = re.compile(rb"<(?:meta[^>]{0,200}charset|\?xml[^>]{0,100}encoding)\s*=\s*[\"']?([\w:.-]+)", re.IGNORECASE)
 _DECLARED_WITHIN = 4_096  # bytes
+_LIST = re.compile(rb"<ul[\s>]", re.IGNORECASE)
 _HTML, _TEXT = ("text/html", "application/xhtml+xml"), "text/plain"
 
 
@@ -55,9 +57,10 @@ def warc_records(
         if len(content) > MOST_BYTES:
             yield Rejected(part.url, place, "too long", f"more than {MOST_BYTES:,} bytes", excerpt(content))
             continue
-        own = TextDecoder(decoder.language, known_encoding(record.http_charset) if record.is_http else "utf-8")
+        own = TextDecoder(decoder.language)
+        declared = known_encoding(record.http_charset) if record.is_http else "utf-8"
         try:
-            text = own(content) if kind == _TEXT else text_of(content, own)
+            text = decoded_as(declared, content, own) if kind == _TEXT else text_of(content, own, declared)
         except (EncodingError, UnicodeDecodeError) as error:
             yield Rejected(part.url, place, "unknown encoding", str(error), excerpt(content))
             continue
@@ -67,29 +70,22 @@ def warc_records(
         yield Rejected(part.url, "the whole", "not text", f"records: {detail}")
 
 
-def text_of(content: bytes, decoder: TextDecoder, whole: bool = False, without: str = "") -> str:
+def text_of(content: bytes, decoder: TextDecoder, declared: str = "", whole: bool = False, without: str = "") -> str:
     """Return the running text of a page in HTML, a paragraph per line; all of its text if it is `whole`, as books and
     mail have no menus. What the CSS selector `without` selects is left out. The encoding is the one that the decoder
-    was told, else the one that the page declares. A letter that is not in it becomes U+FFFD."""
+    was told, else the one that was `declared` with the page or in it, unless it is another."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    page = _decoded(content, decoder)
+    if not declared and (found := _DECLARED.search(content[:_DECLARED_WITHIN])):
+        declared = known_encoding(found[1].decode("ascii"))
+    tree = HTMLTree.parse(decoded_as(declared, content, decoder))
     if without:
-        tree = HTMLTree.parse(page)
         for node in tree.document.query_selector_all(without):
             node.decompose()
-        page = str(tree)
-    return extract_plain_text(page, main_content=not whole, list_bullets=False, alt_texts=False)
-
-
-def _decoded(content: bytes, decoder: TextDecoder) -> str:
-    if not decoder.name and (declared := _DECLARED.search(content[:_DECLARED_WITHIN])):
-        decoder.name = known_encoding(declared[1].decode("ascii"))
-    try:
-        return decoder(content)
-    except UnicodeDecodeError:
-        return content.decode(decoder.name, "replace")
+    if not whole and _LIST.search(content):
+        number_lists(tree)
+    return extract_plain_text(tree, main_content=not whole, list_bullets=False, alt_texts=False)
 
 
 def known_encoding(label: str | None) -> str:
