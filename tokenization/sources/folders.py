@@ -50,13 +50,12 @@ def find(fs: AbstractFileSystem, path: str) -> list[ListedFile]:
     """Return the files that `path` means, in the order of their names. Raises FileNotFoundError if it is not there and
     no pattern."""
     try:
-        is_index = is_web(fs) and path.endswith("/")
-        info = {"type": "directory", "size": 0} if is_index else fs.info(path)
+        info = {"url": path} if is_web(fs) and path.endswith("/") else fs.info(path)
     except FileNotFoundError:
         if not _PATTERN.search(path):
             raise
         return sorted(set(_matching(fs, *_literal(fs, path))))
-    if _is_folder(fs, path, info):
+    if (is_web(fs) and _is_index(path, info)) or _is_folder(fs, path, info):
         return sorted(_below(fs, path.rstrip("/")))
     return [ListedFile(path, int(info["size"] or 0), version=version_in(info))]
 
@@ -129,6 +128,11 @@ def _walk(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _is_folder(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bool:
     return info["type"] == "directory" or (info["type"] != "file" and fs.isdir(path))  # a link may lead to one
+
+
+def _is_index(path: str, info: Mapping[str, Any]) -> bool:
+    """Whether a web server answers with the index of a folder, to whose name it adds a slash."""
+    return info.get("url", "").removesuffix("/") == path.removesuffix("/") and info["url"].endswith("/")
 
 
 def _sorts(fs: AbstractFileSystem, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 
 from tokenization.sources.encoding import EncodingError, TextDecoder
@@ -183,7 +183,12 @@ def _has_a_row(head: bytes, delimiter: str) -> bool:
     except csv.Error:
         return True
     is_cut = len(rest) == 1 and len(head) == HEAD_BYTES
-    return not rest or is_cut or len(rest[0]) == len(names)
+    return not rest or is_cut or fits(rest[0], names)
+
+
+def fits(values: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row of a table has a value for each name. A delimiter at the end of a line ends no value."""
+    return bool(values) and not any(values[len(names) :]) and not any(name.strip() for name in names[len(values) :])
 
 
 def _is_tar(header: bytes) -> bool:

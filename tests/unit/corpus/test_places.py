@@ -131,3 +131,12 @@ def test_an_index_that_can_be_sorted_is_no_document(web):
         '<html><body><a href="?C=N;O=D">Name</a> <a href="a.txt">a.txt</a></body></html>'
     )
     assert reads(f"{url}/") == reads(f"{url}/*") == ["a text"]
+
+
+def test_a_folder_of_the_web_needs_no_slash_at_its_end(web):
+    folder, url = web
+    (folder / "corpus" / "deep").mkdir(parents=True)
+    (folder / "corpus" / "a.txt").write_text("a text")
+    (folder / "corpus" / "deep" / "b.txt").write_text("another text")
+    for path in ("corpus", "corpus/", "corp*", "corpus/**"):
+        assert reads(f"{url}/{path}") == ["a text", "another text"], path

@@ -76,3 +76,26 @@ def test_tables_of_questions_and_answers(tmp_path, before):
     [partition] = partitions_of(source)
     [found] = read_conversations(partition)
     assert [(turn.query, turn.answer) for turn in found.interactions] == [(ONE, TWO)]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        f'id,text\n0,"{ONE}",\n1,"{TWO}",,\n',
+        f'id,text,\n0,"{ONE}"\n1,"{TWO}",\n',
+        f'id,text,\n0,"{ONE}",a\n1,"{TWO}",\n',
+        f"id\ttext\n0\t{ONE}\t\n1\t{TWO}\t\r\n",
+        f'id,text\n0,"{ONE}",\n1,"\\"{TWO}\\"",\n',
+    ],
+)
+def test_a_delimiter_at_the_end_of_lines_costs_no_row(tmp_path, table):
+    for name in ("a.csv", "a.tsv", "a.txt", "a"):
+        (tmp_path / name).write_text(table)
+        texts, bad = reads(tmp_path / name)
+        assert [text.strip('"') for text in texts] == [ONE, TWO] and bad == []
+
+
+def test_a_value_without_a_column_and_a_column_without_a_value_cost_their_row(tmp_path):
+    (tmp_path / "a.csv").write_text(f"id,text,n\n0,{ONE[:5]}\n1,{ONE[:5]},2,x\n2,{ONE[:5]},3\n")
+    texts, bad = reads(tmp_path / "a.csv")
+    assert texts == [ONE[:5]] and [one.place for one in bad] == ["line 2", "line 3"]

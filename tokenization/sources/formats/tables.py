@@ -13,7 +13,7 @@ from itertools import chain
 from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing, twice
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
-from tokenization.sources.sniffing import HEAD_BYTES, named_in, values_of
+from tokenization.sources.sniffing import HEAD_BYTES, fits, named_in, values_of
 from tokenization.sources.source import Columns, Row
 
 _STATED = re.compile(r'("?)sep=([^"\r\n])\1\r?\n?')
@@ -28,7 +28,8 @@ def table(
     `sniffing.DELIMITERS` with which the first line names the columns, else the default.
 
     Lines that begin with `#` are no part of the table if they stand before the names of the columns. Other lines there,
-    such as a title, are rejected, and so are rows of another length than the line of names. A file without a required
+    such as a title, are rejected, and so are rows of another length than the line of names, unless only empty values or
+    columns without a name make it so. A file without a required
     column is rejected as a whole, and so is one with two columns of a name that is read. A quote that is not closed
     costs its line.
     """
@@ -55,8 +56,8 @@ def table(
         place = f"line {number}"
         if isinstance(values, csv.Error):
             yield Rejected(part.url, place, "not a table", f"{values}; is there a quote that is not closed?")
-        elif len(values) == len(names):
-            row = dict(zip(names, values, strict=True))
+        elif fits(values, names):
+            row = dict(zip(names, values, strict=False))
             yield Row(part.url, place, {name: value for name, value in row.items() if name in columns.fields})
         elif values:  # else the line is blank
             detail = f"{len(values)} values for {len(names)} columns"
@@ -123,7 +124,7 @@ def _rows(lines: Iterator[str], delimiter: str, number: int) -> Iterator[tuple[i
     given = _Given(lines)
     tabs = delimiter == "\t"
     quoted = csv.reader(given, delimiter=delimiter, skipinitialspace=not tabs, strict=True)
-    width = 0
+    names: list[str] = []
     while True:
         values: list[str] | csv.Error | None
         try:
@@ -133,19 +134,19 @@ def _rows(lines: Iterator[str], delimiter: str, number: int) -> Iterator[tuple[i
         if values is None:
             return
         several = len(given.row) > 1
-        if isinstance(values, csv.Error) or (tabs and several and all(_is_row(line, width) for line in given.row)):
+        if isinstance(values, csv.Error) or (tabs and several and all(_is_row(line, names) for line in given.row)):
             given.give_back()
-            if escaped := _escaped(given.row[0], delimiter, width):
+            if escaped := _escaped(given.row[0], delimiter, names):
                 values = escaped
             elif tabs or not several:
                 values = given.row[0].rstrip("\r\n").split(delimiter)
         yield number, values
-        width = width or (0 if isinstance(values, csv.Error) else len(values))
+        names = names or ([] if isinstance(values, csv.Error) else values)
         number += len(given.row)
         given.row.clear()
 
 
-def _escaped(line: str, delimiter: str, width: int) -> list[str]:
+def _escaped(line: str, delimiter: str, names: list[str]) -> list[str]:
     """Return the values of a line in which a backslash stands before a quote, as Spark and MySQL write it; nothing if
     the line is not written so."""
     if '\\"' not in line:
@@ -153,12 +154,12 @@ def _escaped(line: str, delimiter: str, width: int) -> list[str]:
     values: list[str] = []
     with suppress(csv.Error):
         values = next(csv.reader([line], delimiter=delimiter, doublequote=False, escapechar="\\", strict=True))
-    return values if len(values) == width else []
+    return values if fits(values, names) else []
 
 
-def _is_row(line: str, width: int) -> bool:
-    values = line.split("\t")
-    return len(values) == width > 1 and bool(values[0])
+def _is_row(line: str, names: list[str]) -> bool:
+    values = line.rstrip("\r\n").split("\t")
+    return len(names) > 1 and fits(values, names) and bool(values[0])
 
 
 class _Given:
