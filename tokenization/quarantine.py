@@ -86,6 +86,12 @@ def missing(name: str, columns: Iterable[str]) -> tuple[Reason, str]:
     return "no column", f"{name!r}; it has {', '.join(map(repr, columns))}"
 
 
+def none_read(read: Iterable[str], columns: Sequence[str]) -> tuple[Reason, str] | None:
+    """Return the reason and detail for a file that has none of the columns that are read."""
+    is_foreign = set(read).isdisjoint(columns)
+    return ("no column", f"that is read; it has {', '.join(map(repr, columns))}") if is_foreign else None
+
+
 def twice(read: Container[str], columns: Sequence[str]) -> tuple[Reason, str] | None:
     """Return the reason and detail for a file in which two columns have a name that is read."""
     name = next((name for name in columns if name in read and columns.count(name) > 1), None)

@@ -1,11 +1,16 @@
 """Tables as people export them: what stands before the names of the columns, and names that mislead."""
 
+import io
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.sources import partitions_of, read_conversations
 from tokenization.quarantine import Rejected
-from tokenization.sources.source import Source
+from tokenization.sources.source import Source, SourceError
 from tokenization.sources.texts import pieces, read
 
 ONE, TWO = "Rzeka wezbrała, a wieś czekała.", "Rano woda opadła; most stał."
@@ -99,3 +104,35 @@ def test_a_value_without_a_column_and_a_column_without_a_value_cost_their_row(tm
     (tmp_path / "a.csv").write_text(f"id,text,n\n0,{ONE[:5]}\n1,{ONE[:5]},2,x\n2,{ONE[:5]},3\n")
     texts, bad = reads(tmp_path / "a.csv")
     assert texts == [ONE[:5]] and [one.place for one in bad] == ["line 2", "line 3"]
+
+
+WRITERS = {
+    "csv": lambda table, path: path.write_text(",".join(table.schema.names) + "\na,b\n"),
+    "parquet": pq.write_table,
+    "arrow": lambda table, path: pyarrow.feather.write_feather(table, str(path)),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_columns_of_no_schema_are_named(tmp_path, kind):
+    WRITERS[kind](pa.table({"QUESTION": ["a"], "foo": ["b"]}), tmp_path / f"a.{kind}")
+    source = ConversationSource(name="a", kind="files", language="pl", licence="MIT", path=f"{tmp_path}/a.{kind}")
+    with pytest.raises(SourceError, match="no column that is read; it has 'QUESTION', 'foo'"):
+        partitions_of(source)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_bytes_are_text_if_they_are_utf_8(tmp_path, kind, name):
+    column = pa.array([ONE.encode(), b"\xb1\xe6", None, TWO.encode()], kind)
+    table = pa.table({"id": [1, 2, 3, 4], "text": column})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, store_schema=False)
+    pyarrow.feather.write_feather(table, str(tmp_path / name))
+    if name == "a.parquet":
+        (tmp_path / name).write_bytes(sink.getvalue())
+    texts, bad = reads(tmp_path / name)
+    assert texts == [ONE, TWO] and [(one.place, one.reason) for one in bad] == [
+        ("row 1", "not UTF-8"),
+        ("row 2", "null"),
+    ]

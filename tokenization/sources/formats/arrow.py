@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from tokenization.quarantine import Rejected, missing, twice
+from tokenization.quarantine import Rejected, missing, none_read, twice
 from tokenization.sources.formats.parquet import rows_of
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
@@ -25,8 +25,8 @@ def arrow(columns: Columns, part: Slice, stream: IO[bytes], _: Any) -> Iterator[
     if lacking := sorted(columns.required - set(reader.schema.names)):
         yield Rejected(part.url, "the whole", *missing(lacking[0], reader.schema.names))
         return
-    if doubled := twice(columns.fields, reader.schema.names):
-        yield Rejected(part.url, "the whole", *doubled)
+    if bad := none_read(columns.fields, reader.schema.names) or twice(columns.fields, reader.schema.names):
+        yield Rejected(part.url, "the whole", *bad)
         return
     read = [name for name in reader.schema.names if name in columns.fields]
     first = 0

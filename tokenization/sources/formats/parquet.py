@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenization.batching import BATCH_BYTES
-from tokenization.quarantine import Reason, Rejected, excerpt, missing, twice
+from tokenization.quarantine import Reason, Rejected, excerpt, missing, none_read, twice
 from tokenization.sources.listing import Slice, is_there
 from tokenization.sources.source import Columns, Row
 
 _ROWS = 1024  # decoded at once; fewer if they have more than BATCH_BYTES together
+_AS_TEXT = {pa.binary(): pa.string(), pa.large_binary(): pa.large_string(), pa.binary_view(): pa.string_view()}
 _TEXT, _NULLS = "STRING", "UNKNOWN"  # Parquet's names for the content of leaf columns
 
 
@@ -24,14 +25,15 @@ def parquet(columns: Columns, part: Slice, stream: IO[bytes], _: Any) -> Iterato
     """
     file = pq.ParquetFile(stream, page_checksum_verification=True)
     leaves = [leaf for n in range(len(file.schema)) if _is_read(columns, leaf := file.schema.column(n))]
-    with_text = {_column(leaf) for leaf in leaves if leaf.logical_type.type in (_TEXT, _NULLS)}
+    with_text = {_column(leaf) for leaf in leaves if leaf.logical_type.type in (_TEXT, _NULLS) or _is_binary(leaf)}
     if lacking := sorted(columns.required - with_text):
         if not part.start:
             yield Rejected(part.url, "the whole", *_lack(lacking[0], file.schema_arrow))
         return
-    if doubled := twice(columns.fields, file.schema_arrow.names):
+    names = file.schema_arrow.names
+    if bad := none_read(columns.fields, names) or twice(columns.fields, names):
         if not part.start:
-            yield Rejected(part.url, "the whole", *doubled)
+            yield Rejected(part.url, "the whole", *bad)
         return
     first = 0
     for group in range(file.num_row_groups):
@@ -45,6 +47,11 @@ def _is_read(columns: Columns, leaf: pq.ColumnSchema) -> bool:
     named = leaf.name in columns.fields or leaf.logical_type.type == _NULLS  # if all lists are empty, no field is named
     named = named or not columns.whole.isdisjoint(leaf.path.split("."))
     return named and _column(leaf) in columns.fields
+
+
+def _is_binary(leaf: pq.ColumnSchema) -> bool:
+    """Whether a column holds bytes, as Spark and Impala write text if they are told to."""
+    return leaf.logical_type.type == "NONE" and leaf.physical_type == "BYTE_ARRAY" and leaf.path == leaf.name
 
 
 def _column(leaf: pq.ColumnSchema) -> str:
@@ -84,8 +91,10 @@ def _rows_at_once(footer: pq.RowGroupMetaData, paths: list[str]) -> int:
 
 
 def rows_of(url: str, batch: pa.RecordBatch, first: int) -> Iterator[Row | Rejected]:
-    """Yield the rows of a batch, which begins at row `first` of its file. If some text in it is not UTF-8, they are
-    decoded one by one."""
+    """Yield the rows of a batch, which begins at row `first` of its file. Columns of bytes are text. If some text in it
+    is not UTF-8, they are decoded one by one."""
+    columns = [column.view(_AS_TEXT[column.type]) if column.type in _AS_TEXT else column for column in batch.columns]
+    batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     try:
         for number, values in enumerate(batch.to_pylist(), first):
             yield Row(url, f"row {number}", values)

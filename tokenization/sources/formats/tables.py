@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 
-from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing, twice
+from tokenization.quarantine import MOST_BYTES, Reason, Rejected, excerpt, missing, none_read, twice
 from tokenization.sources.encoding import TextDecoder
 from tokenization.sources.listing import Slice
 from tokenization.sources.sniffing import HEAD_BYTES, fits, named_in, values_of
@@ -49,8 +49,8 @@ def table(
         why = _no_names(names, lacking[0]) or missing(lacking[0], names)
         yield Rejected(part.url, "the whole", *why)
         return
-    if doubled := twice(columns.fields, names):
-        yield Rejected(part.url, "the whole", *doubled)
+    if bad := none_read(columns.fields, names) or twice(columns.fields, names):
+        yield Rejected(part.url, "the whole", *bad)
         return
     for number, values in rows:
         place = f"line {number}"
