@@ -6,8 +6,10 @@ of gigabytes are planned without opening a file, and the same files always give 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import pairwise
 from typing import Any
 
@@ -90,8 +92,7 @@ def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int, str]]:
         fs, path = located(source.path)
         found = find(fs, path + "/" * (source.path.endswith("/") and not path.endswith("/")))
     except FileNotFoundError as error:
-        why = f": {error.__cause__}" if error.__cause__ else ""
-        raise SourceError(f"source {source.name}: no file matches {source.path}{why}") from None
+        raise SourceError(f"source {source.name}: {_not_found(source.path, error.__cause__)}") from None
     except Exception as error:  # every filesystem has exceptions of its own
         raise SourceError(f"source {source.name}: cannot open {source.path}: {error}") from error
     left_out += [one.path for one in found if one.left_out]
@@ -99,7 +100,19 @@ def _at_path(source: Files, left_out: list[str]) -> list[tuple[str, int, str]]:
     if there:
         return [(f"{fs.unstrip_protocol(one.path)}{chained}{outer}", one.size, one.version) for one in there]
     hidden = f"; {len(left_out)} are hidden or about other files, such as {left_out[0]}" if left_out else ""
-    raise SourceError(f"source {source.name}: no file matches {source.path}{hidden}")
+    raise SourceError(f"source {source.name}: {_not_found(source.path)}{hidden}")
+
+
+def _not_found(path: str, cause: BaseException | None = None) -> str:
+    """Return what to tell of a path with no file. A relative one is looked for in the working folder. A web server that
+    does not say that the file is missing has other trouble, which its status names."""
+    status = getattr(cause, "status", None)
+    if status == 0:
+        return f"cannot open {path}: the server sends from one address to another without end"
+    if status not in (None, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        return f"cannot open {path}: the server answers {status} {getattr(cause, 'message', '')}".rstrip()
+    where = "" if "://" in path or os.path.isabs(path) else f" in {os.getcwd()}"
+    return f"no file matches {path}{where}{f': {cause}' if cause else ''}"
 
 
 def _dataset(source: Files) -> list[tuple[str, int, str]]:

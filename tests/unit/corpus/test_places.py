@@ -4,6 +4,7 @@ import functools
 import gzip
 import http.server
 import json
+import re
 import threading
 import zipfile
 
@@ -140,3 +141,55 @@ def test_a_folder_of_the_web_needs_no_slash_at_its_end(web):
     (folder / "corpus" / "deep" / "b.txt").write_text("another text")
     for path in ("corpus", "corpus/", "corp*", "corpus/**"):
         assert reads(f"{url}/{path}") == ["a text", "another text"], path
+
+
+@pytest.fixture
+def answers():
+    """Serve on loopback: each path is the status that it gets; a redirect leads to itself."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(int(self.path.strip("/").partition(".")[0]))
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("500.txt", "cannot open .*500.txt: the server answers 500 Internal Server Error"),
+        ("429.txt", "cannot open .*429.txt: the server answers 429 Too Many Requests"),
+        ("401.txt", "cannot open .*401.txt: the server answers 401 Unauthorized"),
+        ("302.txt", r"cannot open .*302.txt: the server sends from one address to another without end"),
+        ("404.txt", "no file matches .*404.txt: 404"),
+        ("503/", "cannot open .*503/: 503"),
+        ("503/*.txt", "cannot open .*503/.*: 503"),
+    ],
+)
+def test_a_web_server_with_trouble_is_no_missing_file(answers, path, told):
+    with pytest.raises(SourceError, match=told):
+        reads(f"{answers}/{path}")
+
+
+def test_a_relative_path_that_is_not_there_tells_where_it_was_looked_for(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("a text")
+    monkeypatch.chdir(tmp_path)
+    assert reads("a.txt") == ["a text"]
+    for path in ("b.txt", "b*"):
+        with pytest.raises(SourceError, match=f"no file matches {re.escape(path)} in {re.escape(str(tmp_path))}"):
+            reads(path)
+    with pytest.raises(SourceError, match=f"no file matches {tmp_path}/b.txt$"):
+        reads(tmp_path / "b.txt")
