@@ -89,7 +89,8 @@ def missing(name: str, columns: Iterable[str]) -> tuple[Reason, str]:
 def none_read(read: Iterable[str], columns: Sequence[str]) -> tuple[Reason, str] | None:
     """Return the reason and detail for a file that has none of the columns that are read."""
     is_foreign = set(read).isdisjoint(columns)
-    return ("no column", f"that is read; it has {', '.join(map(repr, columns))}") if is_foreign else None
+    told = f"that is read; its columns are those of no schema: {', '.join(map(repr, columns))}; rename them"
+    return ("no column", told) if is_foreign else None
 
 
 def twice(read: Container[str], columns: Sequence[str]) -> tuple[Reason, str] | None:
