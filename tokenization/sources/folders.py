@@ -20,6 +20,7 @@ from fsspec.utils import glob_translate
 from tokenization.sources.streams import is_web
 
 _PATTERN = re.compile(r"[*?\[]")
+_INDEX = re.compile(rb"<(?:title|h1)[^>]*>\s*(?:index of|directory listing)", re.IGNORECASE)
 _NOTES = re.compile(
     r"(readme|license|licence|copying|notice|changelog|authors|citation)(\.(md|txt|rst|cff))?"
     r"|dataset_infos?\.json|dataset_dict\.json|state\.json|.*\.(crc|md5|sha\d+)",
@@ -55,7 +56,7 @@ def find(fs: AbstractFileSystem, path: str) -> list[ListedFile]:
         if not _PATTERN.search(path):
             raise
         return sorted(set(_matching(fs, *_literal(fs, path))))
-    if (is_web(fs) and _is_index(path, info)) or _is_folder(fs, path, info):
+    if (is_web(fs) and _is_index(fs, path, info)) or _is_folder(fs, path, info):
         return sorted(_below(fs, path.rstrip("/")))
     return [ListedFile(path, int(info["size"] or 0), version=version_in(info))]
 
@@ -130,9 +131,13 @@ def _is_folder(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bo
     return info["type"] == "directory" or (info["type"] != "file" and fs.isdir(path))  # a link may lead to one
 
 
-def _is_index(path: str, info: Mapping[str, Any]) -> bool:
-    """Whether a web server answers with the index of a folder, to whose name it adds a slash."""
-    return info.get("url", "").removesuffix("/") == path.removesuffix("/") and info["url"].endswith("/")
+def _is_index(fs: AbstractFileSystem, path: str, info: Mapping[str, Any]) -> bool:
+    """Whether a web server answers with the index of a folder. It adds a slash to the folder's name, but so do servers
+    of pages: only an index says so in its title."""
+    if path.endswith("/"):
+        return True
+    with_slash = info.get("url", "") == f"{path}/"
+    return with_slash and bool(_INDEX.search(fs.cat_file(path)))
 
 
 def _sorts(fs: AbstractFileSystem, name: str) -> bool:

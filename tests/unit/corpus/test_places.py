@@ -143,6 +143,18 @@ def test_a_folder_of_the_web_needs_no_slash_at_its_end(web):
         assert reads(f"{url}/{path}") == ["a text", "another text"], path
 
 
+def test_a_page_to_whose_address_the_server_adds_a_slash_is_a_page(web):
+    folder, url = web
+    (folder / "article").mkdir()
+    told = "The old fisherman repaired a wooden boat by the river in the morning. " * 3
+    (folder / "article" / "index.html").write_text(
+        f'<html><title>A boat</title><body><article><p>{told}<a href="a.txt">a.txt</a></p></article></body></html>'
+    )
+    (folder / "article" / "a.txt").write_text("a text")
+    [text] = reads(f"{url}/article")
+    assert text.startswith("The old fisherman") and text.endswith("a.txt")
+
+
 @pytest.fixture
 def answers():
     """Serve on loopback: each path is the status that it gets; a redirect leads to itself."""
