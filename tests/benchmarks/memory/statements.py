@@ -194,8 +194,9 @@ def own_words() -> str:
             shares = [line["accuracy"] for line in own]
             rows.append(
                 (f"`{preset}`, {group}", percent(mean(shares), 1), span((100 * x for x in shares), ".1f"),
-                 interval(own[0], 1), str(own[0]["n"]),
-                 *(percent(mean(line["accuracy"] for line in of), 1) if of else "-" for of in (emptied, rival)))
+                 interval(own[0], 1), str(own[0]["n"]), percent(mean(line["accuracy"] for line in emptied), 1),
+                 *((percent(mean(of := [line["accuracy"] for line in rival]), 1), span((100 * x for x in of), ".1f"))
+                   if rival else "--"))
             )  # fmt: skip
         trainings.append(f"`{preset}` trained with {seeds(own)} ({its_rival(rival)})")
     right, told = (
@@ -208,7 +209,19 @@ def own_words() -> str:
         f"answer {right} of {told:,} questions right about what was told: what that column counts are refusals of what "
         "was not. "
         f"{nearest_turn()}:\n\n"
-        + table(("preset, questions", "RxT", "seeds", "95 %", "n", "memory emptied", "rival with full history"), rows)
+        + table(
+            (
+                "preset, questions",
+                "RxT",
+                "seeds",
+                "95 %",
+                "n",
+                "memory emptied",
+                "rival with full history",
+                "its seeds",
+            ),
+            rows,
+        )
     )
 
 
