@@ -101,5 +101,5 @@ def _is_read(adapter: Adapter, row: Struct) -> bool:
         return True
     try:
         return bool(adapter.convert(adapter.prepare(row)))
-    except (RowError, RecursionError):
+    except Exception:  # `read_conversations` says what is wrong with the row
         return False

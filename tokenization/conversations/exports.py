@@ -9,7 +9,7 @@ conversation useless, so it is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from tokenization.conversations.chat import chat
@@ -295,7 +295,9 @@ def _trees(rows: Sequence[Row]) -> Iterator[Row | Rejected]:
     messages: dict[Any, dict[str, Any]] = {}
     roots = []
     for row in rows:
-        if row.values.get("message_id") in messages:
+        if not all(isinstance(row.values.get(name), Hashable) for name in ("message_id", "parent_id")):
+            yield Rejected(row.file, row.place, "not as programs export it", "an id is a list or a struct")
+        elif row.values.get("message_id") in messages:
             yield Rejected(row.file, row.place, "repeated", "a message of this id stands before it")
         else:
             messages[row.values.get("message_id")] = dict(row.values) | {"replies": [], "row": row}

@@ -87,7 +87,7 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
 
 def read_conversations(partition: Partition, noted: Noted | None = None) -> Iterator[Conversation | Rejected]:
     """Yield every row of a partition as a conversation or as rejected. The rejected have no excerpt, since a row may
-    hold anything. `noted` counts what is found in conversations."""
+    hold anything. A row on which the code fails is rejected, too. `noted` counts what is found in conversations."""
     rows = read_rows(partition.source, [partition.slice])
     for row in joined(rows) if ADAPTERS[partition.source.adapter].is_message else rows:
         if isinstance(row, Rejected):
@@ -99,6 +99,8 @@ def read_conversations(partition: Partition, noted: Noted | None = None) -> Iter
             yield Rejected(row.file, row.place, error.reason, error.where)
         except RecursionError:
             yield Rejected(row.file, row.place, "nested too deeply")
+        except Exception as error:  # rows may hold what nobody thought of, and one must not end the data set
+            yield Rejected(row.file, row.place, "not understood", f"{type(error).__name__}: {error}")
 
 
 def survey(partition: Partition, benchmark: Benchmark, reject: Callable[[Rejected], None] = lambda _: None) -> Survey:

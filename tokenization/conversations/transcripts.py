@@ -46,7 +46,7 @@ def prompt_transcript(text: str) -> list[Said]:
     `Human: ...`, `Assistant:` does; nothing if it is no such prompt. Without a template, it begins with a speaker."""
     text = f"{_marked(text).strip()}\n"
     mark, said = _MARK.search(text), list(_messages(text))
-    if mark is None or said[-1] != ("assistant", "") or (mark.lastgroup == "words" and mark.start()):
+    if mark is None or said[-1:] != [("assistant", "")] or (mark.lastgroup == "words" and mark.start()):
         return []
     return list(filter(_words, said))
 

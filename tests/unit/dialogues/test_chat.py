@@ -119,6 +119,22 @@ def test_a_prompt_that_quotes_a_chat_stays_as_it_is():
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        "Sum the numbers in the list.\nInput: [1, 2, 3]",
+        "Human: What is that?",
+        "User: hi there",
+        "### Instruction: do it",
+        "Response: 200\nWhy?",
+        "Odmień zdanie.\nUżytkownik: Ala ma kota.",
+        "Go on.\nBot: hello",
+    ],
+)
+def test_a_question_with_one_line_that_looks_like_a_speaker_is_a_plain_question(question):
+    assert chat({"instruction": question, "input": "", "output": "6"}) == [Interaction(question, "6")]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "A chat. USER: Capital of France? ASSISTANT: Paris.</s>USER: And of Poland? ASSISTANT: Warsaw.</s>",

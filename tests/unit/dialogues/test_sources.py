@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenization.conversations import sources
-from tokenization.conversations.adapters import ADAPTERS
+from tokenization.conversations.adapters import ADAPTERS, detect
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.sources import copies, partitions_of, read_conversations
 from tokenization.quarantine import Rejected
@@ -199,6 +199,19 @@ def test_json_lines_with_bad_ones_among_them(tmp_path):
     assert {one.excerpt for one in rejected} == {""}  # where anything may stand
 
 
+def test_a_row_on_which_the_code_fails_costs_itself_alone(tmp_path, monkeypatch):
+    def failing(row):
+        return ["q"[len(row["query"]) - 3] and Interaction(row["query"], row["answer"])]
+
+    monkeypatch.setitem(ADAPTERS, "query_answer", replace(ADAPTERS["query_answer"], convert=failing))
+    rows = [pair(1), {"query": "quite long", "answer": "a"}, pair(2)]
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first, rejected, last = read(source(tmp_path / "talks.jsonl"))
+    assert (first.interactions[0].query, last.interactions[0].query) == ("q 1", "q 2")
+    assert (rejected.reason, rejected.detail) == ("not understood", "IndexError: string index out of range")
+    assert detect(rows[1:2]) == "chat"  # which reads it
+
+
 @pytest.mark.parametrize("name", ["talks.jsonl", "talks.parquet"])
 def test_long_files_are_cut_and_every_row_is_read_once(tmp_path, monkeypatch, name):
     rows = [pair(n) | {"interactions": [pair(n)] * (n % 9), "other": "x" * (n * 7 % 90)} for n in range(300)]
@@ -224,6 +237,17 @@ def test_text_that_is_not_utf_8_costs_its_row(tmp_path):
     first, rejected, last = read(source(tmp_path / "a.parquet", "interactions"))
     assert (first.interactions[0].query, last.interactions[0].answer) == ("q 0", "q 2")
     assert (rejected.place, rejected.reason) == ("row 1", "not UTF-8")
+
+
+def test_a_message_whose_id_is_a_struct_costs_itself_alone(tmp_path):
+    rows = [
+        {"message_id": {"a": 1}, "parent_id": None, "role": "prompter", "text": "x"},
+        {"message_id": "1", "parent_id": None, "role": "prompter", "text": "q"},
+        {"message_id": "2", "parent_id": "1", "role": "assistant", "text": "a"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rejected, found = read(source(tmp_path / "a.jsonl", "message_rows"))
+    assert rejected.reason == "not as programs export it" and found.interactions == (Interaction("q", "a"),)
 
 
 def test_damaged_files_are_rejected_in_their_place(tmp_path):
