@@ -6,10 +6,34 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tokenization.conversations.messages import ANSWERS, QUESTIONS, ROLE_FIELDS, THINK_FIELDS, Message, read_messages
+from tokenization.conversations.choices import COLUMNS as CHOICES
+from tokenization.conversations.choices import LABELS, choices_of, chosen, shown
+from tokenization.conversations.messages import (
+    ANSWERS,
+    QUESTIONS,
+    ROLE_FIELDS,
+    THINK_FIELDS,
+    Message,
+    is_table,
+    read_messages,
+)
 from tokenization.conversations.messages import FIELDS as MESSAGE_FIELDS
-from tokenization.conversations.rows import MESSAGES, RowError, Struct, refuse_flagged, text_of
-from tokenization.conversations.transcripts import prompt_transcript, transcript, without_ends
+from tokenization.conversations.rows import (
+    FALSE,
+    MESSAGES,
+    PICTURES,
+    RowError,
+    Struct,
+    UntrainedInteraction,
+    is_number,
+    listed,
+    present,
+    refuse_flagged,
+    refuse_pictures,
+    text_of,
+    word,
+)
+from tokenization.conversations.transcripts import prompt_transcript, transcript, trimmed, without_ends
 from tokenization.records import Interaction
 
 _MATERIAL = ("input", "context", "wejście")  # what an instruction is about
@@ -23,42 +47,51 @@ def _both(*names: str) -> frozenset[str]:
 
 
 COLUMNS = _both(*MESSAGES, *ANSWERS, "text")  # a row of this schema has one of them
-FIELDS = MESSAGE_FIELDS | _both(
-    *MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang", "label", *THINK_FIELDS
-)
+FIELDS = MESSAGE_FIELDS | frozenset(LABELS) | _both(
+    *MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang", "label", *THINK_FIELDS, *CHOICES,
+    *PICTURES
+)  # fmt: skip
 
 
 def chat(row: Struct) -> list[Interaction]:
     """Read the messages of a row (`MESSAGES` names the columns), or its question and its answer.
 
     A text may hold a whole chat (`conversations.transcripts`), and of answers to choose from, the one that was `chosen`
-    counts. A row with `label` = false has an answer that raters rejected. Names of columns may be capitalised. Messages
-    of one speaker in a row become one, with an empty line between them. System messages at the beginning are the system
-    prompt; a later one is the instruction of the next interaction. What the assistant says before anybody asked, and a
-    last question without an answer, are left out. Raises RowError for what is no chat, and for what is rejected, toxic
-    or redacted.
+    counts. A row with `label` = false, or 0 beside a `completion`, has an answer that raters rejected. An answer beside
+    messages that end without one is theirs. Names of columns may be capitalised. Messages of one speaker in a row
+    become one, with an empty line between them. System messages at the beginning are the system prompt; a later one is
+    the instruction of the next interaction. What the assistant says before anybody asked, and a last question without
+    an answer, are left out. Raises RowError for what is no chat, for what is rejected, toxic or redacted, and for what
+    has a picture, a video or a sound.
     """
-    row = {name[:1].lower() + name[1:]: value for name, value in row.items()}
+    row = present({name[:1].lower() + name[1:]: value for name, value in row.items()})
     refuse_flagged(row, "")
-    if str(row.get("label")).strip().casefold() == "false":  # tables hold text
+    refuse_pictures(row, "")
+    if (label := word(row.get("label"))) == "false" or ("completion" in row and label in FALSE):
         raise RowError("a rejected answer", "label")
     messages = [*_system(row), *_history(row)]
     column = next((name for name in MESSAGES if _is_list(row.get(name))), None)
     if column and not (column == "chosen" and isinstance(row.get("prompt"), list)):
         messages += read_messages(row[column], column)
-        if messages and messages[-1].role != "assistant" and (chosen := row.get("chosen")):
-            messages += read_messages(chosen if isinstance(chosen, list) else [_answer(chosen)], "chosen")
+        if messages and messages[-1].role != "assistant" and (answer := _answer_in(row, column)):
+            messages += _answers(row, answer)
     else:
         messages += _single(row)
+    if place := next((message.where for message in messages if message.has_a_place), None):
+        raise RowError("a picture, a video or a sound", place)
     turns = list(_turns(messages))
     if all(turn.is_system_prompt for turn in turns):
         raise RowError("no answers" if messages else "no messages")
+    if all(turn.is_system_prompt or isinstance(turn, UntrainedInteraction) for turn in turns):
+        raise RowError("no answer to train on")
     return turns
 
 
 def _is_list(value: object) -> bool:
     """Whether a column may hold messages. Some have metadata under the same names."""
-    return isinstance(value, str) and value.lstrip().startswith("[") or isinstance(value, list | tuple) and bool(value)
+    if isinstance(value, str):
+        return value.lstrip().startswith("[")
+    return is_table(value) or (isinstance(value, list | tuple) and bool(value))
 
 
 def _system(row: Struct) -> Iterator[Message]:
@@ -75,7 +108,15 @@ def _system(row: Struct) -> Iterator[Message]:
 def _history(row: Struct) -> Iterator[Message]:
     """Earlier turns beside an instruction, as messages or as lists of a question and its answer."""
     name = next((name for name in _HISTORY if row.get(name)), "history")
-    for number, turn in enumerate(row.get(name) or ()):
+    turns = row.get(name) or ()
+    if isinstance(turns, str):
+        try:
+            turns = listed(turns)
+        except ValueError:
+            turns = None
+    if not isinstance(turns, list | tuple):
+        raise RowError(f"{name} holds no list")
+    for number, turn in enumerate(turns):
         where = f"{name}[{number}]"
         if isinstance(turn, Mapping):
             yield from read_messages([turn], where)
@@ -87,7 +128,7 @@ def _history(row: Struct) -> Iterator[Message]:
 
 def _single(row: Struct) -> Iterator[Message]:
     question = next((name for name in (*QUESTIONS, *_MATERIAL) if row.get(name)), None)
-    answer = next((name for name in ANSWERS if row.get(name) and name != question), None)
+    answer = _answer_in(row, question)
     if not (question and answer) and (said := list(_written_down(row))):
         yield from said
         return
@@ -100,15 +141,33 @@ def _single(row: Struct) -> Iterator[Message]:
     elif question:
         parts = [text_of(row, question, "")]
         parts += [text_of(row, name, "") for name in _MATERIAL if name != question]
-        yield Message("user", question, "\n\n".join(filter(None, parts)))
+        choices = choices_of(row) if answer else {}
+        parts.append("\n".join(shown(parts[0], choices)))
+        yield Message("user", question, "\n\n".join(filter(None, map(trimmed, parts))))
+        if answer and choices:
+            row = {**row, answer: chosen(row[answer], choices)}
+    if answer:
+        yield from _answers(row, answer)
+
+
+def _answer_in(row: Struct, but: str | None) -> str | None:
+    """The column with the answer: the first one that holds one, numbers last, since they may be scores."""
+    names = [name for name in ANSWERS if name != but and (row.get(name) or is_number(row.get(name)))]
+    return min(names, key=lambda name: is_number(row[name]), default=None)
+
+
+def _answers(row: Struct, answer: str) -> Iterator[Message]:
+    """The messages in the column `answer`, after thoughts that stand beside it."""
     thoughts = (row[name] for name in THINK_FIELDS if isinstance(row.get(name), str))
-    if answer and (think := next(filter(None, thoughts), "")):
+    if think := next(filter(None, thoughts), ""):
         yield Message("assistant", answer, think=text_of({"think": think}, "think", ""))
-    if answer and (answer == "answers" or _are_texts(row[answer])):
+    if is_number(row[answer]):
+        yield Message("assistant", answer, json.dumps(row[answer]))
+    elif answer == "answers" or _are_texts(row[answer]):
         yield Message("assistant", answer, _first_of(row[answer]))
-    elif answer and isinstance(row[answer], list):
+    elif isinstance(row[answer], list):
         yield from read_messages(row[answer], answer)
-    elif answer:
+    else:
         yield from read_messages([_answer(row[answer])], answer)
 
 
@@ -152,6 +211,7 @@ class _Turn:
     think: list[str] = field(default_factory=list)
     answer: list[str] = field(default_factory=list)
     tool_call: list[str] = field(default_factory=list)
+    is_trained: bool = True
 
     @property
     def is_opened(self) -> bool:
@@ -163,7 +223,8 @@ class _Turn:
 
     @property
     def interaction(self) -> Interaction:
-        return Interaction(**{name: "\n\n".join(texts) for name, texts in vars(self).items()})
+        texts = {name: "\n\n".join(each) for name, each in vars(self).items() if name != "is_trained"}
+        return Interaction(**texts) if self.is_trained else UntrainedInteraction(**texts)
 
 
 def _turns(messages: Iterable[Message]) -> Iterator[Interaction]:
@@ -175,6 +236,7 @@ def _turns(messages: Iterable[Message]) -> Iterator[Interaction]:
             turn.think += [message.think] if message.think and message.think not in turn.think else []
             turn.answer += filter(None, [message.text])
             turn.tool_call += filter(None, [message.call])
+            turn.is_trained &= message.is_trained
             continue
         if turn.is_answered:
             yield turn.interaction

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from tokenization.conversations.chat import chat
-from tokenization.conversations.rows import RowError, Struct
+from tokenization.conversations.rows import FALSE, MISSING, NOT_SET, RowError, Struct, word
 from tokenization.quarantine import Rejected
 from tokenization.sources.source import Row
 
@@ -29,9 +29,6 @@ _CITATION = re.compile(r"[ ]?\ue200.*?\ue201|[ ]?【[^】\n]{0,40}†[^】\n]*�
 _REASONING = re.compile(r"<details type=\"reasoning\"[^>]*>\s*<summary>.*?</summary>(.*?)</details>\s*", re.DOTALL)
 _QUOTE = re.compile(r"^> ?", re.MULTILINE)
 _NOT_SAID = ("user_editable_context", "model_editable_context", "reasoning_recap", "app_pairing_content")
-_MISSING = ("", "none", "null", "nan")  # as tables write it
-_FALSE = ("false", "0", "0.0", "no")
-_NOT_SET = (*_MISSING, *_FALSE)
 _MOST = 10_000  # messages in one thread, or rows of one tree
 
 
@@ -251,20 +248,15 @@ def _of_tree(message: Struct) -> Iterator[Struct]:
 
 def is_kept(message: Struct) -> bool:
     """Whether a message of OpenAssistant was neither deleted nor rejected by those who looked at it."""
-    return _word(message.get("deleted")) in _NOT_SET and _word(message.get("review_result")) not in _FALSE
+    return word(message.get("deleted")) in NOT_SET and word(message.get("review_result")) not in FALSE
 
 
 def _place(reply: Struct) -> tuple[float, bool]:
-    rank = _word(reply.get("rank"))
+    rank = word(reply.get("rank"))
     try:
-        return (float("inf") if rank in _MISSING else float(rank), not reply.get("replies"))
+        return (float("inf") if rank in MISSING else float(rank), not reply.get("replies"))
     except ValueError:
         raise RowError("rank is no number", rank) from None
-
-
-def _word(value: object) -> str:
-    """A flag, a rank or an id as the tables of all formats have it: CSV has only text."""
-    return str(value).strip().casefold()
 
 
 def joined(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
@@ -284,11 +276,11 @@ def joined(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
 
 def _begins_a_tree(row: Struct, before: Struct) -> bool:
     tree = row.get("message_tree_id")
-    return _is_root(row) if _word(tree) in _MISSING else tree != before.get("message_tree_id")
+    return _is_root(row) if word(tree) in MISSING else tree != before.get("message_tree_id")
 
 
 def _is_root(row: Struct) -> bool:
-    return _word(row.get("parent_id")) in _MISSING
+    return word(row.get("parent_id")) in MISSING
 
 
 def _trees(rows: Sequence[Row]) -> Iterator[Row | Rejected]:

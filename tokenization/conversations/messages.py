@@ -11,10 +11,22 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeGuard
 
-from tokenization.conversations.rows import RowError, Struct, refuse_flagged, text_of
+from tokenization.conversations.rows import (
+    FALSE,
+    PICTURES,
+    REMOVED,
+    RowError,
+    Struct,
+    listed,
+    refuse_flagged,
+    refuse_pictures,
+    text_of,
+    word,
+)
+from tokenization.conversations.transcripts import trimmed
 
 MessageRole = Literal["system", "user", "assistant", "tool"]
 
@@ -30,13 +42,14 @@ ROLES: dict[str, MessageRole] = {name: role for role, names in _NAMES.items() fo
 QUESTIONS = ("instruction", "prompt", "question", "query", "problem", "user", "human", "message", "inputs", "pytanie",
              "polecenie", "instrukcja")  # fmt: skip
 ANSWERS = ("completion", "response", "output", "answer", "assistant", "gpt", "bot", "chosen", "targets", "target",
-           "answers", "odpowiedź", "odpowiedz", "wyjście")  # fmt: skip
+           "answers", "solution", "odpowiedź", "odpowiedz", "wyjście")  # fmt: skip
 _CALLS = ("function_call", "tool_call")  # roles of an assistant that calls a tool
 
 ROLE_FIELDS = ("role", "from", "speaker", "author", "sender")
 _CONTENT_FIELDS = ("content", "value", "text", "message", "utterance", "parts")
 THINK_FIELDS = ("reasoning_content", "thinking", "reasoning", "think")
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_TRAINED = ("weight", "train", "training", "trainable", "loss")  # false if an answer is not to be trained on
 _GEMINI = ("functionCall", "functionResponse")
 # Everything below these is read, since tools have arguments of any name.
 WHOLE = frozenset({"arguments", "parameters", "input", "tools", "functions", "functionCall", "functionResponse"})
@@ -44,6 +57,7 @@ FIELDS = (
     WHOLE
     | {*QUESTIONS, *ANSWERS, "system", *ROLE_FIELDS, *_CONTENT_FIELDS, *THINK_FIELDS, "language", "toxic", "redacted"}
     | {"type", "tool_calls", "function_call", "function", "name"}
+    | {*_TRAINED, *PICTURES, "path"}
     | {"element", "item"}  # Parquet's names for the values of a list
 )
 
@@ -52,27 +66,41 @@ _THOUGHT = re.compile(r"\s*<think(?:ing)?>(.*?)(?:</think(?:ing)?>\s*|$)", re.DO
 _UNOPENED = re.compile(r"((?:(?!<think).)*?)(?:\n\s*</think(?:ing)?>\s*|</think(?:ing)?>[ ]*\n\s*)", re.DOTALL)
 _CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>\s*", re.DOTALL)
 _RESULT = re.compile(r"\s*</?tool_response>\s*")
+_PLACE = re.compile(r"<\|(?:image|video|audio|vision)\w*\|>|!\[[^\]\n]*\]\(attachment:", re.IGNORECASE)
+# Pages have these tags, too. What a user says has them in place of a picture, unless it closes or quotes them.
+_TAG = re.compile(r"(?<!`)<(image|video|audio)>(?!`)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Message:
-    """What one of the four said, and where it stands in the row. `think` and `call` belong to the assistant alone."""
+    """What one of the four said, and where it stands in the row. `think` and `call` belong to the assistant alone, and
+    it alone may say what `is_trained` on or not."""
 
     role: MessageRole
     where: str
     text: str = ""
     think: str = ""
     call: str = ""
+    is_trained: bool = True
+
+    @property
+    def has_a_place(self) -> bool:
+        """Whether a picture, a video or a sound is to stand somewhere in the text."""
+        tag = _TAG.search(self.text) if self.role == "user" else None
+        return bool(_PLACE.search(self.text) or (tag and f"</{tag[1]}>" not in self.text))
 
 
 def read_messages(value: object, column: str) -> Iterator[Message]:
     """Yield the messages of a column: a list of structs with a role, of structs with a question and its answer, or of
-    texts by user and assistant in turn. A column may hold such a list as JSON. Raises RowError."""
+    texts by user and assistant in turn. A column may hold such a list as text (`rows.listed`), or a struct of lists in
+    its place. A last message that is empty is left out. Raises RowError."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = listed(value)
+        except ValueError:
             raise RowError(f"{column} holds text, not a list") from None
+    if is_table(value):
+        value = _rows(value, column)
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise RowError(f"{column} holds {type(value).__name__}, not a list")
     for number, entry in enumerate(value):
@@ -84,9 +112,26 @@ def read_messages(value: object, column: str) -> Iterator[Message]:
         elif not isinstance(entry, Mapping):
             raise RowError(f"{column} holds {type(entry).__name__}, not messages", where)
         elif any(entry.get(name) is not None for name in ROLE_FIELDS):
-            yield from _message(entry, where)
+            said = list(_message(entry, where))
+            if not said and _role(entry)[1] != "system" and not (0 < number == len(value) - 1):
+                raise RowError("an empty message", where)
+            is_trained = not any(word(entry.get(name)) in FALSE for name in _TRAINED)
+            yield from (replace(one, is_trained=is_trained) for one in said)
         else:
             yield from _pair(entry, where)
+
+
+def is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether it is a struct of lists, one for each field of messages."""
+    names = (*ROLE_FIELDS, *QUESTIONS)
+    return isinstance(value, Mapping) and any(isinstance(value.get(name), list | tuple) for name in names)
+
+
+def _rows(table: Mapping[str, Any], column: str) -> list[Struct]:
+    fields = {name: values for name, values in table.items() if values is not None}
+    if len({len(values) if isinstance(values, list | tuple) else -1 for values in fields.values()}) != 1:
+        raise RowError(f"{column} holds lists that are not of one length")
+    return [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
 
 
 def is_result(entry: Struct, name: str) -> bool:
@@ -99,17 +144,18 @@ def _role(entry: Struct) -> tuple[str, MessageRole | None]:
     name = _first(entry, ROLE_FIELDS)
     if isinstance(name, Mapping):  # an author with a name, a role and more
         name = _first(name, ROLE_FIELDS)
-    word = re.sub(r"[\s-]+", "_", name.strip().casefold()) if isinstance(name, str) else ""
-    return word, ROLES.get(word) or ("assistant" if word.startswith(("gpt", "chatgpt")) else None)
+    name = re.sub(r"[\s-]+", "_", name.strip().casefold()) if isinstance(name, str) else ""
+    return name, ROLES.get(name) or ("assistant" if name.startswith(("gpt", "chatgpt")) else None)
 
 
 def _message(entry: Struct, where: str) -> Iterator[Message]:
     refuse_flagged(entry, where)
-    word, role = _role(entry)
+    refuse_pictures(entry, where)
+    name, role = _role(entry)
     if role is None:
         raise RowError("an unknown role", f"{where}, {_first(entry, ROLE_FIELDS)!r}")
     content = _first(entry, _CONTENT_FIELDS)
-    if word in _CALLS:
+    if name in _CALLS:
         yield Message(role, where, call=_as_text(content))
         return
     if role == "tool" and not isinstance(content, str | Sequence):
@@ -119,8 +165,6 @@ def _message(entry: Struct, where: str) -> Iterator[Message]:
     said = list(_said(role, content, where))
     if think or calls:
         said.append(Message(role, where, think=think, call=calls))
-    if not said and role != "system":
-        raise RowError("an empty message", where)
     yield from said
 
 
@@ -165,7 +209,8 @@ def _said(role: MessageRole, content: object, where: str) -> Iterator[Message]:
 
 
 def _text(role: MessageRole, value: object, where: str) -> Iterator[Message]:
-    text = text_of({"content": value}, "content", where)
+    text = trimmed(text_of({"content": value}, "content", where))
+    text = "" if word(text) in REMOVED else text
     think, calls = "", ()
     if role == "assistant":
         if thought := _THOUGHT.match(text) or ("</think" in text and _UNOPENED.match(text)):

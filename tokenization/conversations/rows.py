@@ -6,8 +6,11 @@ is. Fields may be missing, null or in any order: rows are mappings, and an absen
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from tokenization.quarantine import flaw
@@ -25,8 +28,30 @@ LANGUAGE_NAMES: dict[str, Language] = {
 QUERY_PART = frozenset({"query", "internal", "tool_response", "tool_use"})
 ANSWER_PART = frozenset({"think", "answer", "tool_call"})
 _FLAGS = ("toxic", "redacted")
-_NOT_SET = ("", "0", "0.0", "false", "no", "none", "null", "nan")  # as tables write it
+PICTURES = ("image", "images", "video", "videos", "audio", "audios")
+MISSING = ("", "none", "null", "nan")  # as tables write it, like the next ones
+FALSE = ("false", "0", "0.0", "no")
+NOT_SET = (*MISSING, *FALSE)
+REMOVED = ("[deleted]", "[removed]")  # of Reddit
+_ABSENT = frozenset(("nan", "NaN", "NULL", "null", "None", "N/A", "n/a", "#N/A", "<NA>"))
+_NO_INPUT = ("<noinput>", "<no input>", "noinput", "no input")  # of Alpaca
 _REGION = re.compile(r"[-_.@ (]")
+_BEFORE_A_LANGUAGE = re.compile(r"^(?:__label__|język\s+)", re.IGNORECASE)
+_OF_NO_LANGUAGE = frozenset(
+    "unknown und undefined undetermined unspecified none null nan n/a zxx code text plain plaintext txt markdown json "
+    "yaml xml html css sql python python3 py java javascript js typescript c c++ cpp c# csharp f# go golang rust ruby "
+    "rb php perl r julia kotlin swift scala lua matlab octave haskell bash shell powershell dart elixir erlang clojure "
+    "lisp scheme fortran cobol assembly solidity verilog vhdl latex tex jsx tsx vue jupyter cuda groovy objective "
+    "ocaml zig".split()
+)
+"""What columns of these names have in place of a language that people speak."""
+_LONGEST_LITERAL = 1 << 20  # characters of Python, which needs a hundred times the memory
+
+
+@dataclass(frozen=True)
+class UntrainedInteraction(Interaction):
+    """An interaction whose answer is not to be trained on, as its data set says. It is written to memory, and none of
+    it is a target."""
 
 
 class RowError(ValueError):
@@ -39,11 +64,13 @@ class RowError(ValueError):
 
 def query_answer(row: Struct) -> list[Interaction]:
     """Read `query` and `answer`: a single interaction."""
+    row = present(row)
     return [*system_prompt(row), _interaction(row, "")]
 
 
 def first_turn_plus_interactions(row: Struct) -> list[Interaction]:
     """Read `query` and `answer` of the first turn, and all other turns from the list `interactions`."""
+    row = present(row)
     followers = [_interaction(*entry) for entry in _entries(row, "interactions")]
     return [*system_prompt(row), _interaction(row, ""), *followers]
 
@@ -96,18 +123,30 @@ def system_prompt(row: Struct) -> list[Interaction]:
 
 def language_of(row: Struct, default: Language) -> Language:
     """Return the language that `lang` or `language` of the row or of its first message names, else the source's. A
-    region, as in `en-US` and `pl_PL`, does not count.
+    region, as in `en-US` and `pl_PL`, does not count, nor does a language of programs.
 
     Raises RowError for a language that the tokenizer was not made for.
     """
     lists = (row[column] for column in MESSAGES if isinstance(row.get(column), list | tuple))
     first = next((messages[0] for messages in lists if messages and isinstance(messages[0], Mapping)), {})
-    named = (str(value).strip() for value in (row.get("lang"), row.get("language"), first.get("language")) if value)
-    name = next(filter(None, named), default)
-    language = LANGUAGE_NAMES.get(_REGION.split(name)[0].casefold())
-    if language is None:
-        raise RowError("another language", repr(name))
-    return language
+    for name in (*_named(row.get("lang")), *_named(row.get("language")), *_named(first.get("language"))):
+        word = _REGION.split(_BEFORE_A_LANGUAGE.sub("", name))[0].casefold()
+        if word in LANGUAGE_NAMES:
+            return LANGUAGE_NAMES[word]
+        if word and word not in _OF_NO_LANGUAGE:
+            raise RowError("another language", repr(name))
+    return default
+
+
+def _named(value: object) -> list[str]:
+    """The names in a value: in a list, or in one that stands in a text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = listed(value)
+        except ValueError:
+            return [value]
+    values = value if isinstance(value, list | tuple) else [value]
+    return [str(each).strip() for each in values if each]
 
 
 def _entries(row: Struct, column: str) -> Iterator[tuple[Struct, str]]:
@@ -153,8 +192,59 @@ def text_of(struct: Struct, name: str, where: str) -> str:
             raise RowError(reason, f"{where}.{name}, {detail}".lstrip("."))
 
 
+def listed(text: str) -> Any:
+    """Return the value that a text holds as JSON, or as Python writes it, which is how pandas puts lists into a table.
+    Raises ValueError."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except ValueError:
+        if len(text) > _LONGEST_LITERAL:
+            raise
+    try:
+        return ast.literal_eval(text.strip())
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError("neither JSON nor a value of Python") from error
+
+
+def present(row: Struct) -> Struct:
+    """Return the row with null for each text that only says that there is none."""
+    return {
+        name: None if isinstance(value, str) and _is_absent(value.strip()) else value for name, value in row.items()
+    }
+
+
+def _is_absent(text: str) -> bool:
+    return text in _ABSENT or text.casefold() in (*REMOVED, *_NO_INPUT)
+
+
+def word(value: object) -> str:
+    """Return a flag, a rank or an id as the tables of all formats have it: CSV has only text."""
+    return str(value).strip().casefold()
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number or true or false, and not NaN."""
+    return isinstance(value, bool | int | float) and value == value
+
+
+def refuse_pictures(struct: Struct, where: str) -> None:
+    """Raise RowError for a row or a message with a picture, a video or a sound beside the text."""
+    for name in PICTURES:
+        value = struct.get(name)
+        if isinstance(value, list | tuple):
+            is_there = any(each is not None and each != "" for each in value)
+        elif isinstance(value, str):
+            is_there = word(value) not in (*NOT_SET, "[]", "{}")
+        else:
+            is_there = isinstance(value, Mapping) or (bool(value) and value == value)
+        if is_there:
+            raise RowError("a picture, a video or a sound", f"{where}.{name}".lstrip("."))
+
+
 def refuse_flagged(struct: Struct, where: str) -> None:
     """Raise RowError for what is flagged as toxic or redacted."""
     for flag in _FLAGS:
-        if str(struct.get(flag) or "").strip().casefold() not in _NOT_SET:
+        if word(struct.get(flag) or "") not in NOT_SET:
             raise RowError(flag, where)

@@ -181,7 +181,7 @@ def _masked(turn: Interaction, mask: Sequence[Pii], found: Counter[Pii]) -> Inte
     for name, text in asdict(turn).items():
         parts[name], counts = masked(text, mask)
         found.update({kind: count for kind, count in counts.items() if count})
-    return Interaction(**parts)
+    return type(turn)(**parts)
 
 
 def copies(source: ConversationSource, conversation: Conversation) -> int:

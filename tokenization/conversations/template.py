@@ -25,6 +25,7 @@ from tokenization.bpe.special_tokens import (
     TOOL_RESULT,
 )
 from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.rows import UntrainedInteraction
 from tokenization.records import Interaction, InteractionInMode
 
 FIELDS = tuple(field.name for field in fields(Interaction))
@@ -87,7 +88,10 @@ def encode_windows(
     """
     for interaction, (query, answer) in zip(interactions, _tokenized(tokenizer, interactions, length), strict=True):
         first, *others = _windows(query, answer, length)
-        yield [_with_mode(first, interaction), *others]
+        if isinstance(interaction, UntrainedInteraction):
+            yield [_untrained(one) for one in (first, *others)]
+        else:
+            yield [_with_mode(first, interaction), *others]
 
 
 def _tokenized(
@@ -207,12 +211,19 @@ def _windows(query: Blocks, answer: Blocks, length: int) -> Iterator[EncodedInte
 
 
 def _with_mode(encoded: EncodedInteraction, interaction: Interaction) -> EncodedInteraction:
-    """Take the first token of the answer part out of the loss if it was given."""
+    """Take the first token of the answer part out of the loss if it was given, and all tokens if the answer is not to
+    be trained on."""
+    if isinstance(interaction, UntrainedInteraction):
+        return _untrained(encoded)
     if not isinstance(interaction, InteractionInMode):
         return encoded
     mask = encoded.loss_mask.copy()
     mask[encoded.answer_start] = False
     return replace(encoded, loss_mask=mask)
+
+
+def _untrained(encoded: EncodedInteraction) -> EncodedInteraction:
+    return replace(encoded, loss_mask=[False] * len(encoded.loss_mask))
 
 
 def _size(blocks: Blocks) -> int:

@@ -23,7 +23,11 @@ _MARK = re.compile(
     | (?:^|\n)[ ]*(?P<words>{_NAMES})[ ]*:[ ]*""",
     re.IGNORECASE | re.VERBOSE,
 )
-_END = re.compile(r"<\|(?:im_end|eot_id|end_of_text|begin_of_text|endoftext|end)\|>|</?s>|<end_of_turn>|<[be]os>")
+_BEGINNINGS = ("<s>", "<bos>", "<|begin_of_text|>")
+_ENDINGS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<end_of_turn>",
+            "<eos>", "</s>", "<｜end▁of▁sentence｜>")  # fmt: skip
+_END = re.compile("|".join(map(re.escape, (*_BEGINNINGS, *_ENDINGS))))
+_AT_THE_BEGINNING = re.compile(rf"(?:\s*+(?:{'|'.join(map(re.escape, _BEGINNINGS))}))++\s*")
 _IN_ONE_LINE = re.compile(r"\s*\b(USER|ASSISTANT): ")
 _ROLES = dict.fromkeys(_ASKING, "user") | dict.fromkeys((*_ANSWERING, "model"), "assistant")
 Said = tuple[str, str]
@@ -54,6 +58,22 @@ def prompt_transcript(text: str) -> list[Said]:
 def without_ends(text: str) -> str:
     """Return the text without the signs by which templates end messages."""
     return _END.sub("", text).strip()
+
+
+def trimmed(text: str) -> str:
+    """Return a message without the signs of templates at its two ends. A `</s>` that closes an `<s>` stays, as in a
+    page of the web."""
+    if begins := _AT_THE_BEGINNING.match(text):
+        text = text[begins.end() :]
+    signs = tuple(sign for sign in _ENDINGS if sign != "</s>" or "<s>" not in text)
+    end = len(text.rstrip())
+    if not text.endswith(signs, 0, end):
+        return text
+    while sign := next((sign for sign in signs if text.endswith(sign, 0, end)), ""):
+        end -= len(sign)
+        while text[end - 1 : end].isspace():
+            end -= 1
+    return text[:end]
 
 
 def _marked(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from tokenization.conversations.adapters import ADAPTERS, detect
 from tokenization.conversations.data_set import ConversationSource
-from tokenization.conversations.rows import RowError
+from tokenization.conversations.rows import RowError, UntrainedInteraction
 from tokenization.conversations.sources import partitions_of, read_conversations
 from tokenization.records import Interaction
 from tokenization.sources.source import SourceError
@@ -57,6 +57,36 @@ CHATS = {
             {"role": "user", "content": "Nobody answers?"},
         ]
     },
+    "an answer beside messages": {"messages": said("role", "content", "user", "assistant")[:3], "response": ASKED[3]},
+    "a message as the answer beside messages": {
+        "conversation": said("role", "content", "user", "assistant")[:3],
+        "completion": [{"role": "assistant", "content": ASKED[3]}],
+        "score": 3,
+    },
+    "a struct of lists": {"messages": {"role": ["user", "assistant"] * 2, "content": ASKED, "name": None}},
+    "a struct of lists under other names": {"turns": {"from": ("human", "gpt") * 2, "value": tuple(ASKED)}},
+    "a struct of lists of questions and answers": {"conversations": {"human": ASKED[::2], "assistant": ASKED[1::2]}},
+    "Python in a column": {"messages": str(said("role", "content", "user", "assistant"))},
+    "history as text": {"instruction": ASKED[2], "output": ASKED[3], "history": json.dumps([ASKED[:2]])},
+    "history as Python": {"instruction": ASKED[2], "output": ASKED[3], "history": str([ASKED[:2]])},
+    "an empty question at the end": {
+        "messages": [*said("role", "content", "user", "assistant"), {"role": "user", "content": ""}]
+    },
+    "an empty answer at the end": {
+        "messages": [
+            *said("role", "content", "user", "assistant"),
+            {"role": "user", "content": "Well?"},
+            {"role": "assistant", "content": None},
+        ]
+    },
+    "signs of templates at the ends": {
+        "messages": [
+            {"role": "user", "content": f"<s> {ASKED[0]}<|im_end|>\n"},
+            {"role": "assistant", "content": f"{ASKED[1]}</s>"},
+            {"role": "user", "content": f"{ASKED[2]} <|eot_id|><|endoftext|>"},
+            {"role": "assistant", "content": f"{ASKED[3]}<end_of_turn>"},
+        ]
+    },
     "parts": {
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": ASKED[0]}]},
@@ -82,6 +112,20 @@ def test_the_same_chat_in_every_schema(name):
         ({"question": "Capital of France?", "answer": "Paris."}, [CAPITAL]),
         ({"instruction": "Capital of France?", "input": "", "output": "Paris."}, [CAPITAL]),
         ({"input": "Capital of France?", "output": "Paris."}, [CAPITAL]),
+        ({"problem": "Capital of France?", "solution": "Paris."}, [CAPITAL]),
+        ({"prompt": "Capital of France?</s>", "completion": "Paris.</s>"}, [CAPITAL]),
+        ({"instruction": "Capital of France?", "input": "<noinput>", "output": "Paris."}, [CAPITAL]),
+        ({"instruction": "Capital of France?", "input": "Noinput", "output": "Paris."}, [CAPITAL]),
+        ({"instruction": "Capital of France?", "input": "nan", "output": "Paris.", "system": "None"}, [CAPITAL]),
+        ({"question": "2 + 2?", "answer": 4}, [Interaction("2 + 2?", "4")]),
+        ({"question": "2 - 2?", "answer": 0}, [Interaction("2 - 2?", "0")]),
+        ({"question": "Is it so?", "answer": False}, [Interaction("Is it so?", "false")]),
+        ({"question": "Capital of France?", "output": 0.7, "answer": "Paris."}, [CAPITAL]),
+        ({"prompt": "Is it so?", "completion": "<s>no</s> yes", "label": 1}, [Interaction("Is it so?", "no</s> yes")]),
+        (
+            {"prompt": "Crossed out?", "completion": "It is <s>old</s>"},
+            [Interaction("Crossed out?", "It is <s>old</s>")],
+        ),
         ({"system_prompt": "Be brief.", "question": "Capital of France?", "response": "Paris."}, [BRIEF, CAPITAL]),
         ({"instruction": "Sum up.", "input": "A text.", "output": "T."}, [Interaction("Sum up.\n\nA text.", "T.")]),
         ({"instruction": "Sum up.", "context": "A text.", "response": "T."}, [Interaction("Sum up.\n\nA text.", "T.")]),
@@ -251,6 +295,22 @@ def test_arguments_of_any_name_survive_parquet_and_other_columns_are_not_read(tm
         ({"messages": [{"role": "user", "content": "?", "toxic": True}]}, "toxic", "messages[0]"),
         ({"conversation": [], "redacted": True}, "redacted", ""),
         ({"prompt": "?", "completion": "No.", "label": False}, "a rejected answer", "label"),
+        ({"prompt": "?", "completion": "No.", "label": 0}, "a rejected answer", "label"),
+        ({"prompt": "?", "completion": "No.", "label": "0"}, "a rejected answer", "label"),
+        ({"prompt": "?", "completion": "No.", "label": "False"}, "a rejected answer", "label"),
+        ({"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "No.", "weight": 0}]},
+         "no answer to train on", ""),
+        ({"question": "?", "answer": "nan"}, "no answers", ""),
+        ({"question": "?", "answer": "NULL"}, "no answers", ""),
+        ({"question": "?", "answer": "N/A"}, "no answers", ""),
+        ({"question": "?", "answer": "[deleted]"}, "no answers", ""),
+        ({"messages": ["?", "[removed]"]}, "no answers", ""),
+        ({"messages": {"role": ["user", "assistant"], "content": ["?"]}},
+         "messages holds lists that are not of one length", ""),
+        ({"messages": "[" * 200_000}, "messages holds text, not a list", ""),
+        ({"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "!"}]},
+         "an empty message", "messages[0]"),
+        ({"instruction": "?", "output": "!", "history": "none at all"}, "history holds no list", ""),
         ({"messages": "[]", "chosen": "No."}, "no messages", ""),
         ({"prompt": "?", "response": "<think>\nhm"}, "no answers", ""),
         ({"question": "?", "answers": {"text": []}}, "no answers", ""),
@@ -287,6 +347,17 @@ def test_what_is_no_chat_is_refused_with_a_reason(row, reason, where):
     with pytest.raises(RowError) as caught:
         chat(row)
     assert (caught.value.reason, caught.value.where) == (reason, where)
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"loss": "false"}, {"training": 0.0}])
+def test_an_answer_that_is_not_to_be_trained_on_is_read_and_no_target(mark, tmp_path):
+    messages = said("role", "content", "user", "assistant")
+    messages[1] |= mark
+    messages[3] |= dict.fromkeys(mark, 1)
+    untrained = UntrainedInteraction(CAPITAL.query, CAPITAL.answer)
+    assert chat({"messages": messages}) == [untrained, POLAND]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
+    assert read(tmp_path) == [(untrained, POLAND)]
 
 
 def read(path) -> list[tuple[Interaction, ...]]:

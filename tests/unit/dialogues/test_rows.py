@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tokenization.conversations.adapters import ADAPTERS
+from tokenization.conversations.chat import chat
 from tokenization.conversations.rows import RowError, language_of, preferences
 from tokenization.records import Interaction, Preference
 
@@ -63,6 +64,8 @@ def test_preference_pairs():
     [
         ("query_answer", {"query": "", "answer": "x"}, "no query", ""),
         ("query_answer", {"query": "x", "answer": "  "}, "no answer", ""),
+        ("query_answer", {"query": "x", "answer": "nan"}, "no answer", ""),
+        ("first_turn_plus_interactions", {"query": "NULL", "answer": "x", "interactions": []}, "no query", ""),
         ("query_answer", {"query": 5, "answer": "x"}, "query holds int, not text", ""),
         (
             "query_answer",
@@ -124,6 +127,18 @@ def test_what_is_no_conversation_is_refused_with_a_reason(adapter, row, reason, 
         ({"lang": "en-US"}, "en"),
         ({"language": "pl_PL.UTF-8"}, "pl"),
         ({"messages": [{"role": "user", "language": "PL"}]}, "pl"),
+        ({"language": "Python", "lang": "pl"}, "pl"),
+        ({"language": "python"}, "en"),
+        ({"language": "c++", "lang": "unknown"}, "en"),
+        ({"lang": float("nan")}, "en"),
+        ({"lang": "und", "language": "Polish"}, "pl"),
+        ({"lang": ["pl"]}, "pl"),
+        ({"lang": '["pl"]'}, "pl"),
+        ({"language": "['pl']"}, "pl"),
+        ({"lang": "__label__pl"}, "pl"),
+        ({"lang": "__label__pol_Latn"}, "pl"),
+        ({"language": "język polski"}, "pl"),
+        ({"language": "Polish language"}, "pl"),
     ],
 )
 def test_languages_as_data_sets_write_them(row, expected):
@@ -131,5 +146,79 @@ def test_languages_as_data_sets_write_them(row, expected):
 
 
 def test_other_languages_are_refused():
-    with pytest.raises(RowError, match="another language"):
-        language_of({"conversation": [{"language": "Russian"}]}, "en")
+    for row in ({"conversation": [{"language": "Russian"}]}, {"lang": ["de"]}, {"lang": "[de"}, {"lang": "cs"}):
+        with pytest.raises(RowError, match="another language"):
+            language_of(row, "en")
+
+
+LOOK = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "A lamp."}]
+PICTURED = [
+    *({"conversations": LOOK, name: "a.jpg"} for name in ("image", "video", "audio", "Image")),
+    *({"messages": LOOK, name: ["a.png"]} for name in ("images", "videos", "audios")),
+    {"messages": LOOK, "images": [{"path": None}]},
+    {"messages": LOOK, "image": {}},
+    {"question": "What is it?", "answer": "A lamp.", "image": b"x"},
+    {"question": "What is it? <image>", "answer": "A lamp."},
+    {"messages": [LOOK[0] | {"images": ["a"]}, LOOK[1]]},
+    *(
+        {"conversations": [LOOK[0] | {"value": value}, LOOK[1]]}
+        for value in ("<image>\nWhat is it?", "What is it?\n<video>", "<|image_1|> What is it?", "<|vision_start|>",
+                      "![](attachment:a.png) What is it?", "<audio>")
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", PICTURED)
+def test_a_chat_about_a_picture_is_refused(row):
+    with pytest.raises(RowError, match="a picture, a video or a sound"):
+        chat(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "question"),
+    [
+        ({"messages": LOOK, "images": [], "image": None, "video": "", "audio": float("nan")}, "What is it?"),
+        ({"messages": LOOK, "images": [None, ""], "image": "null", "videos": "[]"}, "What is it?"),
+        *(
+            ({"question": text, "answer": "A lamp."}, text)
+            for text in ("What does `<image>` mean?", "Mend <video><source></video>", "Mend <image href='a'/>")
+        ),
+    ],
+)
+def test_a_chat_without_a_picture_is_read(row, question):
+    assert chat(row) == [Interaction(question, "A lamp.")]
+
+
+FRUIT = Interaction("Which is a fruit?\n\nA) Apple\nB) Dog\nC) Car", "A) Apple")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"choices": ["Apple", "Dog", "Car"], "answer": "A"},
+        {"choices": ["Apple", "Dog", "Car"], "answer": "(a)."},
+        {"choices": ["Apple", "Dog", "Car"], "answer": 0},
+        {"choices": ["Apple", "Dog", "Car"], "answer": 0.0},
+        {"choices": ["Apple", "Dog", "Car"], "answer": "0"},
+        {"options": ["A) Apple", "B) Dog", "C) Car"], "answer": "A"},
+        {"options": {"A": "Apple", "B": "Dog", "C": "Car", "D": None}, "answer": "apple"},
+        {"choices": {"text": ["Apple", "Dog", "Car"], "label": ["A", "B", "C"]}, "answer": "A"},
+        {"choices": "['Apple', 'Dog', 'Car']", "answer": "A"},
+    ],
+)
+def test_a_question_shows_its_choices_and_the_answer_is_one_of_them(more):
+    row = {"question": "Which is a fruit?"} | more
+    assert chat(row) == [FRUIT]
+
+
+def test_other_questions_with_choices():
+    asked = {"question": "Which is 4? A. 2 B. 4", "choices": ["2", "4"]}
+    assert chat(asked | {"answer": "B"}) == [Interaction("Which is 4? A. 2 B. 4", "B) 4")]
+    assert chat(asked | {"answer": "Count them."}) == [Interaction("Which is 4? A. 2 B. 4", "Count them.")]
+    numbered = {"question": "Which?", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answer": "1"}
+    assert chat(numbered) == [Interaction("Which?\n\n1) a\n2) b", "1) a")]
+    plain = {"question": "2 + 2?", "answer": "4", "options": {"temperature": 1}}
+    assert chat(plain) == [Interaction("2 + 2?", "4")]
+    for answer in ("E", 3, "7"):
+        with pytest.raises(RowError, match="an answer that is none of the choices"):
+            chat(asked | {"answer": answer})

@@ -239,6 +239,23 @@ def test_text_that_is_not_utf_8_costs_its_row(tmp_path):
     assert (rejected.place, rejected.reason) == ("row 1", "not UTF-8")
 
 
+def test_choices_and_pictures_are_read_in_all_formats(tmp_path):
+    rows = [
+        {"question": "Which?", "choices": ["x", "y"], "answer": 1, "image": None},
+        {"question": "What?", "choices": None, "answer": None, "image": {"path": "a.png"}},
+    ]
+    options = [{"question": "Which?", "options": {"A": "x", "B": "y"}, "answer": "B"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
+    pq.write_table(pa.Table.from_pylist(options), tmp_path / "c.parquet")
+    found = read(source(f"{tmp_path}/*", adapter=""))
+    reasons = [one.reason for one in found if isinstance(one, Rejected)]
+    assert reasons == ["a picture, a video or a sound"] * 2
+    assert [one.interactions for one in found if isinstance(one, Conversation)] == [
+        (Interaction("Which?\n\nA) x\nB) y", "B) y"),)
+    ] * 3
+
+
 def test_a_message_whose_id_is_a_struct_costs_itself_alone(tmp_path):
     rows = [
         {"message_id": {"a": 1}, "parent_id": None, "role": "prompter", "text": "x"},

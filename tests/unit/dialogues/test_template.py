@@ -1,5 +1,7 @@
 """The interaction template: order of blocks, supervision, truncation."""
 
+from dataclasses import replace
+
 import pytest
 
 from tokenization.bpe.special_tokens import (
@@ -14,6 +16,7 @@ from tokenization.bpe.special_tokens import (
     TOOL_RESULT,
 )
 from tokenization.bpe.tokenizer import Tokenizer
+from tokenization.conversations.rows import UntrainedInteraction
 from tokenization.conversations.template import (
     SMALLEST_LENGTH,
     decode_answer,
@@ -54,6 +57,18 @@ def test_a_system_prompt_is_written_but_not_learned(tokenizer):
     encoded = encode_interaction(tokenizer, Interaction("", "", internal="be kind"), 64)
     assert encoded.input_ids == [BOS, INTERNAL, *tokenizer.encode("be kind"), EOS]
     assert not any(encoded.loss_mask)
+
+
+def test_an_answer_that_is_not_to_be_trained_on_is_written_but_no_target(tokenizer):
+    told = "the code?", "4182 " * 30
+    for length in (32, 512):
+        trained = encode_interaction(tokenizer, Interaction(*told), length)
+        encoded = encode_interaction(tokenizer, UntrainedInteraction(*told), length)
+        assert encoded == replace(trained, loss_mask=[False] * len(trained.loss_mask))
+        [windows] = encode_windows(tokenizer, [UntrainedInteraction(*told)], length)
+        [as_trained] = encode_windows(tokenizer, [Interaction(*told)], length)
+        assert [one.input_ids for one in windows] == [one.input_ids for one in as_trained]
+        assert not any(on for one in windows for on in one.loss_mask)
 
 
 def test_control_characters_in_content_stay_text(tokenizer):

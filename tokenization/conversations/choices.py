@@ -1,0 +1,75 @@
+"""Read the choices beside a question, as exams and benchmarks write them, and the answer that names one of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tokenization.conversations.rows import RowError, Struct, is_number, listed, text_of
+
+COLUMNS = ("choices", "options")
+LABELS = tuple("ABCDEFGHIJ")
+_NAMED = re.compile(r"\(?(\w)[).:]*")  # an answer that is a letter, or a digit
+_LABELLED = r"(?:^|\W){}[).:]"
+
+
+def choices_of(row: Struct) -> dict[str, str]:
+    """Return the texts to choose from by their labels, in order; nothing if the row has none.
+
+    They are a list of texts, a struct of a text for each letter, a struct of lists `text` and `label`, or one of these
+    as text. Raises RowError for what no text may hold.
+    """
+    for name in COLUMNS:
+        labels, texts = _found(row.get(name))
+        if 2 <= len(texts) <= len(labels) and all(isinstance(text, str) or is_number(text) for text in texts):
+            said = [text_of({name: str(text)}, name, "") for text in texts]
+            return _unlabelled(dict(zip(map(str, labels[: len(said)]), said, strict=True)))
+    return {}
+
+
+def _unlabelled(choices: Mapping[str, str]) -> dict[str, str]:
+    """The choices without the labels that all of them begin with."""
+    begins = {label: re.match(rf"\(?{re.escape(label)}[).:]\s*", text) for label, text in choices.items()}
+    return {label: text[found.end() :] if (found := begins[label]) and all(begins.values()) else text
+            for label, text in choices.items()}  # fmt: skip
+
+
+def _found(value: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Labels and texts, of which there may be none."""
+    if isinstance(value, str):
+        try:
+            value = listed(value)
+        except ValueError:
+            return (), ()
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list | tuple):
+        return value.get("label") or LABELS, value["text"]
+    if isinstance(value, Mapping):
+        named = {name: text for name, text in value.items() if name in LABELS and text is not None}
+        return list(named), list(named.values())
+    return (LABELS, value) if isinstance(value, list | tuple) else ((), ())
+
+
+def shown(question: str, choices: Mapping[str, str]) -> Iterable[str]:
+    """Yield a line for each choice, as `A) Apple`; nothing if the question shows them itself."""
+    if not all(re.search(_LABELLED.format(re.escape(label)), question) for label in choices):
+        yield from (f"{label}) {text}" for label, text in choices.items())
+
+
+def chosen(answer: object, choices: Mapping[str, str]) -> object:
+    """Return the answer as `A) Apple` if it is a label, a choice, or the number of a choice, counted from 0; any other
+    answer as it is. Raises RowError for a label or a number that no choice has."""
+    if not isinstance(answer, str | int | float) or isinstance(answer, bool):
+        return answer
+    bare = str(int(answer)) if isinstance(answer, float) and float(answer).is_integer() else str(answer).strip()
+    named = _NAMED.fullmatch(bare)
+    label = named[1].upper() if named else ""
+    if label not in choices:
+        label = next((each for each, text in choices.items() if text.strip().casefold() == bare.casefold()), label)
+    if label not in choices and bare.isdecimal() and int(bare) < len(choices):
+        label = list(choices)[int(bare)]
+    if label in choices:
+        return f"{label}) {choices[label]}"
+    if named or bare.isdecimal():
+        raise RowError("an answer that is none of the choices", repr(bare))
+    return answer
