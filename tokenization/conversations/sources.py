@@ -21,11 +21,11 @@ from tokenization.cleaning.misread import is_misread
 from tokenization.cleaning.pii import PII, Pii, masked
 from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
-from tokenization.conversations.adapters import ADAPTERS, Adapter, detect
+from tokenization.conversations.adapters import ADAPTERS, WHOLE, Adapter, detect
 from tokenization.conversations.data_set import ConversationSource
 from tokenization.conversations.exports import joined
 from tokenization.conversations.messages import is_result
-from tokenization.conversations.rows import RowError, language_of
+from tokenization.conversations.rows import MESSAGES, RowError, language_of, listed
 from tokenization.conversations.screening import Screen, Survey
 from tokenization.documents import document_id, split_of
 from tokenization.hashing import stable_hash
@@ -64,7 +64,7 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
     the sources of the partitions always do. Raises SourceError if no row can be read, or if their schema is unknown."""
     found = slices(source, SLICE_BYTES)
     rows, rejected = [], None
-    for row in read_rows(source, found):
+    for row in _rows(source, found):
         if isinstance(row, Row):
             rows.append(row)
             if source.adapter or len(rows) == LOOKED_AT:
@@ -88,7 +88,7 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
 def read_conversations(partition: Partition, noted: Noted | None = None) -> Iterator[Conversation | Rejected]:
     """Yield every row of a partition as a conversation or as rejected. The rejected have no excerpt, since a row may
     hold anything. A row on which the code fails is rejected, too. `noted` counts what is found in conversations."""
-    rows = read_rows(partition.source, [partition.slice])
+    rows = _rows(partition.source, [partition.slice])
     for row in joined(rows) if ADAPTERS[partition.source.adapter].is_message else rows:
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
@@ -101,6 +101,45 @@ def read_conversations(partition: Partition, noted: Noted | None = None) -> Iter
             yield Rejected(row.file, row.place, "nested too deeply")
         except Exception as error:  # rows may hold what nobody thought of, and one must not end the data set
             yield Rejected(row.file, row.place, "not understood", f"{type(error).__name__}: {error}")
+
+
+def _rows(source: ConversationSource, parts: Sequence[Slice]) -> Iterator[Row | Rejected]:
+    """Yield the rows with the names that `columns` of the source gives to fields of structs in them, too."""
+    ours = {theirs: name for name, theirs in source.columns.items()}
+    for row in read_rows(source, parts):
+        if ours and isinstance(row, Row):
+            told = {name: _listed(value) if name in MESSAGES else value for name, value in row.values.items()}
+            yield row._replace(values={name: _renamed(value, ours) for name, value in told.items()})
+        else:
+            yield row
+
+
+def _listed(value: Any) -> Any:
+    """The list that a text holds; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = listed(value)
+    except ValueError:
+        return value
+    return found if isinstance(found, list) else value
+
+
+def _renamed(value: Any, ours: Mapping[str, str]) -> Any:
+    """The value with the fields of all structs in it under our names."""
+    if isinstance(value, list):
+        return [_renamed(each, ours) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    fields = {name: each for name, each in value.items() if name not in ours}
+    fields |= {ours[name]: value[name] for name in value if name in ours}
+    return {name: each if name in WHOLE else _renamed(each, ours) for name, each in fields.items()}
+
+
+def _names_again(source: ConversationSource, row: Row) -> bool:
+    """Whether a row is the line of names of a table, as where tables were put after one another."""
+    told = [(name, value) for name, value in row.values.items() if value is not None]
+    return len(told) > 1 and all(value in (name, source.columns.get(name)) for name, value in told)
 
 
 def survey(partition: Partition, benchmark: Benchmark, reject: Callable[[Rejected], None] = lambda _: None) -> Survey:
@@ -138,6 +177,8 @@ def key_of(conversation: Conversation) -> int:
 
 
 def _conversation(source: ConversationSource, row: Row, noted: Noted | None) -> Conversation:
+    if _names_again(source, row):
+        raise RowError("the names of the columns again")
     adapter, notes = ADAPTERS[source.adapter], {}
     note = None if noted is None else lambda kind, *texts: notes.setdefault(kind, texts)
     values = _repaired(adapter.prepare(row.values), adapter, note)

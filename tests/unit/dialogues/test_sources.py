@@ -256,6 +256,27 @@ def test_choices_and_pictures_are_read_in_all_formats(tmp_path):
     ] * 3
 
 
+SAID = [{"who": "user", "said": "q", "content": "id 1"}, {"who": "assistant", "said": "[a]"}]
+
+
+def test_the_source_names_fields_of_messages_too(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"msgs": SAID}) + "\n")
+    pq.write_table(pa.Table.from_pylist([{"msgs": SAID}]), tmp_path / "b.parquet")
+    (tmp_path / "c.jsonl").write_text(json.dumps({"msgs": str(SAID)}) + "\n")
+    names = {"messages": "msgs", "role": "who", "content": "said"}
+    found = read(source(f"{tmp_path}/*", adapter="", columns=names))
+    assert [one.interactions for one in found] == [(Interaction("q", "[a]"),)] * 3
+
+
+@pytest.mark.parametrize("columns", [{}, {"completion": "reply"}])
+def test_the_names_of_the_columns_in_a_table_of_tables_are_no_conversation(tmp_path, columns):
+    header = f"prompt,{columns.get('completion', 'completion')}\n"
+    (tmp_path / "a.csv").write_text(f"{header}one,two\n{header}three,four\n")
+    first, rejected, last = read(source(tmp_path / "a.csv", "chat", columns=columns))
+    assert (first.interactions, last.interactions) == ((Interaction("one", "two"),), (Interaction("three", "four"),))
+    assert (rejected.place, rejected.reason) == ("line 3", "the names of the columns again")
+
+
 def test_a_message_whose_id_is_a_struct_costs_itself_alone(tmp_path):
     rows = [
         {"message_id": {"a": 1}, "parent_id": None, "role": "prompter", "text": "x"},
