@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tokenization.conversations import chat, exports, messages
@@ -18,7 +18,9 @@ from tokenization.conversations.rows import (
     query_answer,
     rejected_answers,
 )
+from tokenization.quarantine import Rejected
 from tokenization.records import Interaction
+from tokenization.sources.source import Row
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Adapter:
     A file must have the columns `required`, and a row one of the columns `one_of`, if there are any. `fields` names
     everything that is read: columns, and fields of the structs in them. Below the names in `whole` all is read. If the
     schema has rejected answers, `rejected` gives for each interaction the one with the rejected answer, or None.
-    `prepare` brings a row of another shape into the one that `convert` reads. If a row `is_message`, those of one tree,
-    which follow one another in a file, are a conversation (`conversations.exports.joined`).
+    `prepare` brings a row of another shape into the one that `convert` reads. If a row is one message, `join` makes
+    conversations of rows that follow one another in a file.
     """
 
     convert: Callable[[Struct], list[Interaction]]
@@ -39,7 +41,7 @@ class Adapter:
     whole: frozenset[str] = frozenset()
     rejected: Callable[[Struct], list[Interaction | None]] | None = None
     prepare: Callable[[Struct], Struct] = dict
-    is_message: bool = False
+    join: Callable[[Iterable[Row | Rejected]], Iterator[Row | Rejected]] | None = None
 
     def fits(self, columns: Collection[str]) -> bool:
         """Whether a row with these columns may have the schema."""
@@ -76,7 +78,14 @@ ADAPTERS: dict[str, Adapter] = {
         exports.OF_MESSAGES,
         _OF_ROWS | chat.FIELDS | exports.FIELDS,
         prepare=exports.as_chat,
-        is_message=True,
+        join=exports.joined,
+    ),
+    "messages": Adapter(
+        chat.chat,
+        exports.OF_CHATS,
+        _OF_ROWS | chat.FIELDS | exports.CHAT_IDS,
+        whole=messages.WHOLE,
+        join=exports.joined_chats,
     ),
 }
 FIELDS = frozenset(field for adapter in ADAPTERS.values() for field in adapter.fields)
@@ -97,8 +106,8 @@ def detect(rows: Sequence[Struct]) -> str:
 
 
 def _is_read(adapter: Adapter, row: Struct) -> bool:
-    if adapter.is_message:
-        return True
+    if adapter.join:
+        return messages.is_message(row)
     try:
         return bool(adapter.convert(adapter.prepare(row)))
     except Exception:  # `read_conversations` says what is wrong with the row

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tokenization.conversations.choices import COLUMNS as CHOICES
-from tokenization.conversations.choices import LABELS, choices_of, chosen, shown
+from tokenization.conversations.choices import FIELDS as CHOICE_FIELDS
+from tokenization.conversations.choices import choices_of, chosen, shown
 from tokenization.conversations.messages import (
     ANSWERS,
     QUESTIONS,
@@ -47,7 +48,7 @@ def _both(*names: str) -> frozenset[str]:
 
 
 COLUMNS = _both(*MESSAGES, *ANSWERS, "text")  # a row of this schema has one of them
-FIELDS = MESSAGE_FIELDS | frozenset(LABELS) | _both(
+FIELDS = MESSAGE_FIELDS | CHOICE_FIELDS | _both(
     *MESSAGES, *QUESTIONS, *ANSWERS, *_MATERIAL, *_SYSTEM, *_HISTORY, "text", "lang", "label", *THINK_FIELDS, *CHOICES,
     *PICTURES
 )  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 
 from tokenization.conversations.rows import RowError, Struct, is_number, listed, text_of
 
-COLUMNS = ("choices", "options")
 LABELS = tuple("ABCDEFGHIJ")
+COLUMNS = ("choices", "options")
+FIELDS = frozenset({*LABELS, "label", "key", "text", "value"})  # in structs of choices
 _NAMED = re.compile(r"\(?(\w)[).:]*")  # an answer that is a letter, or a digit
 _LABELLED = r"(?:^|\W){}[).:]"
 
@@ -17,12 +18,16 @@ _LABELLED = r"(?:^|\W){}[).:]"
 def choices_of(row: Struct) -> dict[str, str]:
     """Return the texts to choose from by their labels, in order; nothing if the row has none.
 
-    They are a list of texts, a struct of a text for each letter, a struct of lists `text` and `label`, or one of these
-    as text. Raises RowError for what no text may hold.
+    They are a list of texts, or of structs of a label and a text; a struct of a text for each letter, or of lists
+    `text` and `label`; or one of these as text. Raises RowError for what no text may hold.
     """
     for name in COLUMNS:
         labels, texts = _found(row.get(name))
-        if 2 <= len(texts) <= len(labels) and all(isinstance(text, str) or is_number(text) for text in texts):
+        if (
+            2 <= len(texts) <= len(labels)
+            and None not in labels
+            and all(isinstance(text, str) or is_number(text) for text in texts)
+        ):
             said = [text_of({name: str(text)}, name, "") for text in texts]
             return _unlabelled(dict(zip(map(str, labels[: len(said)]), said, strict=True)))
     return {}
@@ -47,7 +52,12 @@ def _found(value: Any) -> tuple[Sequence[Any], Sequence[Any]]:
     if isinstance(value, Mapping):
         named = {name: text for name, text in value.items() if name in LABELS and text is not None}
         return list(named), list(named.values())
-    return (LABELS, value) if isinstance(value, list | tuple) else ((), ())
+    if not isinstance(value, list | tuple):
+        return (), ()
+    if value and all(isinstance(each, Mapping) for each in value):
+        named = {each.get("label") or each.get("key"): each.get("text") or each.get("value") for each in value}
+        return list(named), list(named.values())
+    return LABELS, value
 
 
 def shown(question: str, choices: Mapping[str, str]) -> Iterable[str]:

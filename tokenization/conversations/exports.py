@@ -20,6 +20,9 @@ from tokenization.sources.source import Row
 COLUMNS = frozenset({"mapping", "chat_messages", "message_tree_id"})
 """An export has one of these, or one that other chats have, too."""
 OF_MESSAGES = frozenset({"message_id", "parent_id", "role", "text"})
+OF_CHATS = frozenset({"role", "content"})
+CHAT_IDS = frozenset({"conversation_id", "conversationId", "conversation_hash", "conv_id", "chat_id", "dialogue_id",
+                      "dialog_id", "session_id", "thread_id"})  # fmt: skip
 FIELDS = (
     COLUMNS | OF_MESSAGES | {"current_node", "prompt", "replies", "rank", "deleted", "review_result", "systemPrompt"}
 )
@@ -29,7 +32,7 @@ _CITATION = re.compile(r"[ ]?\ue200.*?\ue201|[ ]?【[^】\n]{0,40}†[^】\n]*�
 _REASONING = re.compile(r"<details type=\"reasoning\"[^>]*>\s*<summary>.*?</summary>(.*?)</details>\s*", re.DOTALL)
 _QUOTE = re.compile(r"^> ?", re.MULTILINE)
 _NOT_SAID = ("user_editable_context", "model_editable_context", "reasoning_recap", "app_pairing_content")
-_MOST = 10_000  # messages in one thread, or rows of one tree
+_MOST = 10_000  # messages in one thread, or rows of one tree or chat
 
 
 def as_chat(row: Struct) -> Struct:
@@ -272,6 +275,27 @@ def joined(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
             held = []
         held.append(row)
     yield from _trees(held)
+
+
+def joined_chats(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
+    """Join messages, one a row, to chats: `{"messages": [message, ...]}`. A chat ends where the id of another stands,
+    with the file if there is none, and at what cannot be read."""
+    held: list[Row] = []
+    for row in rows:
+        is_next = isinstance(row, Row) and len(held) < _MOST
+        if held and not (is_next and _chat_id(row) == _chat_id(held[-1])):
+            yield held[0]._replace(values={"messages": [one.values for one in held]})
+            held = []
+        if isinstance(row, Row):
+            held.append(row)
+        else:
+            yield row
+    if held:
+        yield held[0]._replace(values={"messages": [one.values for one in held]})
+
+
+def _chat_id(row: Row) -> tuple[str, list[object]]:
+    return row.file, [row.values.get(name) for name in sorted(CHAT_IDS)]
 
 
 def _begins_a_tree(row: Struct, before: Struct) -> bool:

@@ -134,6 +134,11 @@ def _rows(table: Mapping[str, Any], column: str) -> list[Struct]:
     return [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
 
 
+def is_message(row: Struct) -> bool:
+    """Whether a row is one message, of a known role."""
+    return _role(row)[1] is not None
+
+
 def is_result(entry: Struct, name: str) -> bool:
     """Whether a field of a message holds what a tool returned, as a struct with fields of any name."""
     return name in _CONTENT_FIELDS and isinstance(entry[name], Mapping) and _role(entry)[1] == "tool"

@@ -23,7 +23,6 @@ from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.adapters import ADAPTERS, WHOLE, Adapter, detect
 from tokenization.conversations.data_set import ConversationSource
-from tokenization.conversations.exports import joined
 from tokenization.conversations.messages import is_result
 from tokenization.conversations.rows import MESSAGES, RowError, language_of, listed
 from tokenization.conversations.screening import Screen, Survey
@@ -80,16 +79,16 @@ def partitions_of(source: ConversationSource) -> list[Partition]:
             place = f"{rows[0].place} of {rows[0].file}"
             known = f"set `adapter` to one of {', '.join(ADAPTERS)}, or rename the columns"
             raise SourceError(f"source {source.name}: {error.reason} ({place}): {known}") from error
-    if ADAPTERS[source.adapter].is_message:
-        found = slices(source, sys.maxsize)  # a cut would part the messages of a tree
+    if ADAPTERS[source.adapter].join:
+        found = slices(source, sys.maxsize)  # a cut would part the messages of a conversation
     return [Partition(source, one) for one in found]
 
 
 def read_conversations(partition: Partition, noted: Noted | None = None) -> Iterator[Conversation | Rejected]:
     """Yield every row of a partition as a conversation or as rejected. The rejected have no excerpt, since a row may
     hold anything. A row on which the code fails is rejected, too. `noted` counts what is found in conversations."""
-    rows = _rows(partition.source, [partition.slice])
-    for row in joined(rows) if ADAPTERS[partition.source.adapter].is_message else rows:
+    rows, join = _rows(partition.source, [partition.slice]), ADAPTERS[partition.source.adapter].join
+    for row in join(rows) if join else rows:
         if isinstance(row, Rejected):
             yield replace(row, excerpt="")
             continue

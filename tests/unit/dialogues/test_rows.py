@@ -204,6 +204,14 @@ FRUIT = Interaction("Which is a fruit?\n\nA) Apple\nB) Dog\nC) Car", "A) Apple")
         {"options": {"A": "Apple", "B": "Dog", "C": "Car", "D": None}, "answer": "apple"},
         {"choices": {"text": ["Apple", "Dog", "Car"], "label": ["A", "B", "C"]}, "answer": "A"},
         {"choices": "['Apple', 'Dog', 'Car']", "answer": "A"},
+        {
+            "choices": [{"label": "A", "text": "Apple"}, {"label": "B", "text": "Dog"}, {"label": "C", "text": "Car"}],
+            "answer": 0,
+        },
+        {
+            "options": [{"key": "A", "value": "Apple"}, {"key": "B", "value": "Dog"}, {"key": "C", "value": "Car"}],
+            "answer": "A",
+        },
     ],
 )
 def test_a_question_shows_its_choices_and_the_answer_is_one_of_them(more):

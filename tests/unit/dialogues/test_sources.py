@@ -80,6 +80,16 @@ PUBLISHED: dict[str, list[tuple[dict[str, pa.DataType], list[dict]]]] = {
             ],
         )
     ],
+    "messages": [
+        (
+            dict.fromkeys(("conversation_id", "role", "content", "lang"), TEXT),
+            [
+                {"conversation_id": chat and f"c{chat}", "role": role, "content": f"{role} {chat}"}
+                for chat in (None, 1, 2)
+                for role in ("system", "user", "assistant")
+            ],
+        )
+    ],
     "chat": [
         (
             {"conversation_hash": TEXT, "conversation": pa.list_(MESSAGE)},
@@ -117,7 +127,8 @@ def test_published_schemas_read_alike_wherever_they_lie(adapter, tmp_path):
     publish(str(tmp_path), adapter)
     publish(f"memory://published/{adapter}", adapter)
     local = read(source(f"{tmp_path}/*.parquet", adapter))
-    listed = [row for _, rows in PUBLISHED[adapter] for row in rows if row.get("parent_id") is None]
+    listed = [row for _, rows in PUBLISHED[adapter] for row in rows 
+              if row.get("parent_id") is None and row.get("role") not in ("user", "assistant")]  # fmt: skip
     assert len(local) == len(listed) and all(isinstance(one, Conversation) for one in local)
     assert len({one.id for one in local}) == len(local)
     assert read(source(f"memory://published/{adapter}/train-*.parquet", adapter)) == local
@@ -254,6 +265,22 @@ def test_choices_and_pictures_are_read_in_all_formats(tmp_path):
     assert [one.interactions for one in found if isinstance(one, Conversation)] == [
         (Interaction("Which?\n\nA) x\nB) y", "B) y"),)
     ] * 3
+
+
+def test_messages_of_a_file_are_one_conversation(tmp_path):
+    messages = [
+        {"role": role, "content": content}
+        for role, content in (("system", "Be brief."), ("user", "q"), ("assistant", "a"), ("user", "r"))
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(messages[:3], indent=1))
+    (tmp_path / "b.jsonl").write_text(
+        "".join(json.dumps(one) + "\n" for one in (*messages, {"role": "assistant", "content": "b"}, 3, *messages[1:3]))
+    )
+    first, second, rejected, third = read(source(f"{tmp_path}/*", adapter=""))
+    prompt, pair = Interaction("", "", internal="Be brief."), Interaction("q", "a")
+    assert first.interactions == (prompt, pair) and third.interactions == (pair,)
+    assert second.interactions == (prompt, pair, Interaction("r", "b"))
+    assert rejected.reason == "not JSON"
 
 
 SAID = [{"who": "user", "said": "q", "content": "id 1"}, {"who": "assistant", "said": "[a]"}]
