@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tokenization.cleaning.language import LanguageVerdict, verdict
+from tokenization.cleaning.language.verdict import LanguageVerdict, verdict
 from tokenization.cleaning.misread import is_misread
 from tokenization.cleaning.paragraphs import paragraphs as paragraphs_of
 from tokenization.cleaning.pii import Pii, masked

@@ -25,7 +25,7 @@ from pipelines.presets.tiny import PACKAGE_MEGABYTES
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.cleaning.benchmark import Benchmark
 from tokenization.cleaning.duplicates import BAND_COLUMNS, NEAR_DUPLICATE, PERMUTATIONS, decide
-from tokenization.cleaning.language import probability
+from tokenization.cleaning.language.verdict import probability
 from tokenization.packages.fetch import fetch, path_of
 from tokenization.packages.parsing import parser_of
 from tokenization.packages.table import PACKAGES

@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from tests.benchmarks.record import RESULTS, append, environment
 from tokenization.cleaning.cleaner import Cleaner
-from tokenization.cleaning.language import probability
+from tokenization.cleaning.language.verdict import probability
 from tokenization.packages.fetch import fetch, path_of
 from tokenization.packages.formats import books, catalogues, markup
 from tokenization.packages.formats.archives import read_members

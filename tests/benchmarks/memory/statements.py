@@ -67,28 +67,29 @@ def recall() -> str:
 
 @statement
 def recall_headline() -> str:
-    own = {
-        name: of_seeds("recall", by="generator", group=name, arm="rxt", writes="free-running")
-        for name in ("template", "broad")
+    arms = {
+        arm: [
+            of_seeds("recall", by="generator", group=name, arm=arm, writes="free-running")
+            for name in ("template", "broad")
+        ]
+        for arm in ("rxt", "zeroed", "full_history")
     }
-    shares = {name: span((100 * line["accuracy"] for line in found), ".0f") for name, found in own.items()}
-    zeroed, rival, nearest = (
-        " and ".join(percent(answers("generator", name, arm, writes)["accuracy"]) for name in own)
-        for arm, writes in (
-            ("zeroed", "free-running"),
-            ("full_history", "free-running"),
-            ("nearest_turn", "user turns"),
-        )
-    )
-    first = own["template"][0]
+    known, new = arms["rxt"]
+    shares = {
+        arm: [span((100 * line["accuracy"] for line in found), ".0f") for found in of_arm]
+        for arm, of_arm in arms.items()
+    }
+    nearest = (answers("generator", name, "nearest_turn", "user turns")["accuracy"] for name in ("template", "broad"))
+    emptied, rival = (" % and ".join(shares[arm]) for arm in ("zeroed", "full_history"))
     return (
-        f"The model of `make demo`, trained by the code of `{first['artifact_commit'][:7]}` with "
-        f"{seeds(own['broad'])}, is asked for values that no training conversation tells. In sentences that it has "
-        f"seen it answers {shares['template']} % of {first['n']} questions right from its memory; in new sentences, "
-        f"about other things, {shares['broad']} % of {own['broad'][0]['n']}. When that memory is emptied, it answers "
-        f"{zeroed}. A stateless model of the same active size, which reads the whole conversation again, answers "
-        f"{rival} (one seed). A program without a model, which keeps all sentences and quotes the one that shares most "
-        f"words with the question, answers {nearest} {source('recall', *own['template'])}."
+        f"The model of `make demo`, trained by the code of `{known[0]['artifact_commit'][:7]}` with {seeds(new)}, is "
+        "asked for values that no training conversation tells. In sentences that it has seen it answers "
+        f"{shares['rxt'][0]} % of {known[0]['n']} questions right from its memory; in new sentences, about other "
+        f"things, {shares['rxt'][1]} % of {new[0]['n']}. When that memory is emptied, it answers {emptied} %. A "
+        "stateless model of the same active size, which reads the whole conversation again, answers "
+        f"{rival} % ({seeds(arms['full_history'][1])}). A program without a model, which keeps all sentences and "
+        "quotes the one that shares most words with the question, answers "
+        f"{' and '.join(map(percent, nearest))} {source('recall', *known)}."
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.code_digest import ROOT
 from tokenization.dialogues.broad.book import FOLDER, KINDS, PhrasebookError, load, read
+from tokenization.dialogues.broad.english_values import _with_article
 from tokenization.dialogues.values import words
 from tokenization.records import LANGUAGES
 
@@ -90,3 +91,13 @@ def test_what_is_not_in_form_is_named(tmp_path, file, old, new, message):
     with pytest.raises(PhrasebookError) as error:
         read(tmp_path / "en")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "article"),
+    [("used car", "a"), ("uniform", "a"), ("unicycle", "a"), ("ukulele", "a"), ("European car", "a"), ("ewer", "a"),
+     ("one-man tent", "a"), ("usher", "an"), ("umbrella", "an"), ("uninvited guest", "an"), ("old van", "an"),
+     ("onion", "an"), ("hourglass", "an"), ("Honda", "a"), ("estate agent", "an"), ("utility van", "a")],
+)  # fmt: skip
+def test_the_english_article_goes_by_the_sound(word, article):
+    assert _with_article(word)[0] == f"{article} {word}"

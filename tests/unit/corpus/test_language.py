@@ -4,7 +4,7 @@ this project's own. `tests/benchmarks/data/languages.py` measures the same on re
 import pytest
 
 from tests.support.corpus_data import TextCleaner
-from tokenization.cleaning.language import is_likely, probability, verdict
+from tokenization.cleaning.language.verdict import is_likely, probability, verdict
 from tokenization.cleaning.vulgar import is_vulgar
 
 RELATIVES = {

@@ -21,8 +21,8 @@ from pipelines.invocation import Invocation
 from pipelines.overrides import resolve
 from pipelines.presets.tiny import tiny
 from tests.support.corpus_data import config, corpus_context
-from tokenization.cleaning import language
 from tokenization.cleaning.benchmark import Benchmark
+from tokenization.cleaning.language import verdict as judging
 from tokenization.conversations import sentences as cutting
 from tokenization.conversations.documents import interactions_of
 from tokenization.records import Document
@@ -44,7 +44,7 @@ def package(request, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    for made in (language._identifier, cutting._rules):  # by another test
+    for made in (judging._identifier, cutting._rules):  # by another test
         made.cache_clear()
     return request.param
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from tokenization.dialogues.broad.book import load
@@ -12,6 +13,9 @@ LISTED = {
     "country": "countries", "language": "languages", "food": "foods", "plant": "plants", "sport": "sports",
     "subject": "subjects", "hobby": "hobbies", "month": "months", "weekday": "weekdays",
 }  # fmt: skip
+_SOUNDS_AS_VOWEL = re.compile(
+    r"(?!us[aeu]|uni(?!n|m)|uku|ut[ei]|eu|ewe|one\b|once\b)[aeiou]|hour|honest|heir", re.IGNORECASE
+)
 
 
 class EnglishValues(ValueMaker):
@@ -151,4 +155,4 @@ class EnglishValues(ValueMaker):
 
 
 def _with_article(text: str) -> Value:
-    return f"{'an' if text[0].lower() in 'aeiou' else 'a'} {text}", text
+    return f"{'an' if _SOUNDS_AS_VOWEL.match(text) else 'a'} {text}", text

@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Literal
 
-from tokenization.cleaning.removals import Removal
-from tokenization.cleaning.signs import (
+from tokenization.cleaning.language.signs import (
     is_sentence_in_capitals,
     not_capitalised,
     other_letters,
@@ -22,6 +21,7 @@ from tokenization.cleaning.signs import (
     without_shared,
     words,
 )
+from tokenization.cleaning.removals import Removal
 from tokenization.records import Language
 
 if TYPE_CHECKING:
