@@ -143,6 +143,28 @@ def test_mail_without_headers_quotes_and_signatures(tmp_path):
     assert reads(tmp_path / "cur")[::2] == (texts[:1], {"mail": 1})
 
 
+@pytest.mark.parametrize(
+    "below",
+    [
+        "From: Ann <ann@b.com>\nSent: Monday, January 1, 2024 10:00\nTo: Jan\nSubject: RE: flood\n\nquoted\n",
+        "*Od:* Anna <a@b.pl>\n*Wysłano:* poniedziałek, 1 stycznia 2024 10:00\n*Do:* Jan\n*Temat:* Powódź\n\ncytat\n",
+        "Wiadomość napisana przez Annę <a@b.pl> w dniu 1 sty 2024, o godz. 10:00:\n\n> cytat\n",
+        "Sent from my iPhone\n",
+        "Wysłane z iPhone'a\n",
+    ],
+)
+def test_what_programs_put_below_a_mail_is_not_read(tmp_path, below):
+    (tmp_path / "cur").write_bytes(bytes(letter(f"{FLOOD}\n\n{below}")))
+    assert reads(tmp_path / "cur")[0] == [FLOOD]
+
+
+def test_a_mail_may_say_from_where_and_to_whom(tmp_path):
+    thanks = "Sent from my heart to the whole of the village beside the river, to its people and back again."
+    told = f"From: the village. Sent: today.\n{FLOOD}\n\n{thanks}"
+    (tmp_path / "cur").write_bytes(bytes(letter(told)))
+    assert reads(tmp_path / "cur")[0] == [told]
+
+
 def test_a_text_that_begins_as_a_header_does_is_no_mail(tmp_path):
     (tmp_path / "a.txt").write_text(f"Uwaga: {FLOOD}\nOd autora: {BRIDGE}\n\n{FLOOD}\n")
     assert reads(tmp_path / "a.txt")[2] == {"text": 1}

@@ -21,13 +21,23 @@ from tokenization.sources.source import Columns, Row
 _LINE = 1 << 20  # bytes that are read at once
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _QUOTE = re.compile(r"\s{0,3}>")
-_WROTE = re.compile(r".*(\bwrote|\bwrites|\bschrieb|a écrit|napisał\(?a?\)?|\bpisze|<\S+@\S+>)\s*:\s*$")
+_WROTE = re.compile(
+    r".*(\bwrote|\bwrites|Wiadomość napisana przez .*|\bschrieb|a écrit|napisał\(?a?\)?|\bpisze|<\S+@\S+>)\s*:\s*$"
+)
 _ON = re.compile(r"(On|W dniu|Dnia)\b")
 # What follows these lines is another message, or no text.
 _END = re.compile(
     r"-- ?$|-{2,}\s*(Original Message|Forwarded message|Wiadomość oryginalna|Oryginalna wiadomość|Przekazana wiadomość)"
-    r"|-----BEGIN PGP (SIGNATURE|MESSAGE)|_{20,}$",
+    r"|-----BEGIN PGP (SIGNATURE|MESSAGE)|_{20,}$"
+    r"|(Sent from (my|Outlook|Mail|Yahoo|Proton)|Sent via|Get Outlook for)\b.{0,60}$"
+    r"|Wysłan[eo] z (mojego|iPhone|Androida|programu|poczty)\b.{0,60}$",
     re.IGNORECASE,
+)
+# The head of a message that Outlook quotes without signs. All below it is quoted.
+_HEAD = re.compile(
+    r"^[ *]*(From|Od)[ *]*:.*\n(?:.*\n)?[ *]*(Sent|Date|Wysłano|Wysłane|Data)[ *]*:.*\n"
+    r"[ *]*(To|Cc|Subject|Do|DW|Temat)[ *]*:",
+    re.MULTILINE,
 )
 _ARMOUR = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----\n(Hash: .*\n)*")
 
@@ -91,7 +101,10 @@ def _own_words(text: str) -> str:
     """Return what the sender wrote, without what is quoted and the line that says whom."""
     kept: list[str] = []
     quoted = False
-    for line in _ARMOUR.sub("", text.replace("\r\n", "\n")).split("\n"):
+    text = _ARMOUR.sub("", text.replace("\r\n", "\n"))
+    if head := _HEAD.search(text):
+        text = text[: head.start()]
+    for line in text.split("\n"):
         if _END.match(line):
             break
         if not _QUOTE.match(line):
