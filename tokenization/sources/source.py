@@ -23,6 +23,9 @@ class SourceError(RuntimeError):
     """A source cannot be read. The message names the source, the place and what is there instead."""
 
 
+MESSAGES = "messages"  # the column of a conversation that is a list
+
+
 @dataclass(frozen=True)
 class Columns:
     """What is read of rows. A file must have the columns `required`, with text in them. `fields` names everything that
@@ -35,6 +38,13 @@ class Columns:
     plain: str = ""
     whole: frozenset[str] = frozenset()
     split_by: SplitBy = "document"
+
+    def row_of(self, value: object) -> dict[str, Any] | None:
+        """Return the row that a value of JSON is, or None: an object, or a list of them where messages are read."""
+        if isinstance(value, dict):
+            return value
+        is_list = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+        return {MESSAGES: value} if is_list and MESSAGES in self.fields else None
 
 
 class Row(NamedTuple):

@@ -367,3 +367,13 @@ def test_splits_by_hash_of_the_conversation_and_weights_by_another(tmp_path):
     assert set(counts) == {("train", 1), ("train", 2), ("validation", 1), ("test", 1)}
     assert counts["train", 1] / splits["train"] == pytest.approx(0.5, abs=0.05)
     assert {one.split for one in read(replace(half, split="validation"))} == {"validation"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_a_list_of_messages_is_a_conversation(suffix, tmp_path):
+    said = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}] for n in range(3)]
+    lines = "".join(json.dumps(one) + "\n" for one in [*said, []])
+    (tmp_path / f"a.{suffix}").write_text(lines if suffix == "jsonl" else json.dumps([*said, []]))
+    found = read(source(tmp_path, "chat"))
+    assert [one.interactions[0].query for one in found if isinstance(one, Conversation)] == ["q0", "q1", "q2"]
+    assert [one.detail for one in found if isinstance(one, Rejected)] == ["not an object"]

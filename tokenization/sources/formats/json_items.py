@@ -54,8 +54,8 @@ def json_items(
         if value is _END:
             return
         counted.since_item = 0
-        if isinstance(value, dict):
-            yield Row(part.url, place, value)
+        if (row := columns.row_of(value)) is not None:
+            yield Row(part.url, place, row)
         elif isinstance(value, str) and columns.plain:
             yield Row(part.url, place, {columns.plain: value})
         else:

@@ -36,21 +36,25 @@ class Line(NamedTuple):
         return self.whole and not self.content.strip()
 
 
-def json_lines(_: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder) -> Iterator[Row | Rejected]:
+def json_lines(
+    columns: Columns, part: Slice, stream: io.BufferedReader, decoder: TextDecoder
+) -> Iterator[Row | Rejected]:
     """Yield the rows that begin in the slice. Blank lines are no rows; a line may have several."""
     for line in lines(part, stream, decoder):
         if part.stop is not None and line.offset >= part.stop:
             return
         if not line.blank:
             place = f"byte {line.offset}"
-            rows = _objects(line, stream, decoder)
+            rows = _rows(columns, line, stream, decoder)
             if isinstance(rows, tuple):
                 yield Rejected(part.url, place, *rows)
             else:
                 yield from (Row(part.url, place, row) for row in rows)
 
 
-def _objects(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> list[dict] | tuple[Reason, str, str]:
+def _rows(
+    columns: Columns, line: Line, stream: io.BufferedReader, decoder: TextDecoder
+) -> list[dict] | tuple[Reason, str, str]:
     """Return the rows, or why there is none (reason, detail, excerpt)."""
     text, bad = decoded(line, stream, decoder)
     if bad:
@@ -60,7 +64,7 @@ def _objects(line: Line, stream: io.BufferedReader, decoder: TextDecoder) -> lis
         values = list(_values(text.lstrip("\ufeff").rstrip().removesuffix(",")))
     except (ValueError, RecursionError) as error:
         return "not JSON", str(error), excerpt(line.content)
-    rows = [value for value in values if isinstance(value, dict)]
+    rows = [row for value in values if (row := columns.row_of(value)) is not None]
     return rows if len(rows) == len(values) > 0 else ("not JSON", "not an object", excerpt(line.content))
 
 
