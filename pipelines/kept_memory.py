@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -25,16 +26,16 @@ def place_of(command: str, argument: str) -> Path:
         path = Path(argument).expanduser()
     except RuntimeError:  # `~somebody` who is not there
         path = Path(argument)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise KeptMemoryError(f"{command} {argument}: is a folder", f"{command} {path / 'my.safetensors'}")
     return path
 
 
 def save(state: ConversationState, path: Path, model: ReactiveTransformer) -> None:
     """Write the state. It replaces no file but one that holds a saved conversation."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise KeptMemoryError(f"/save {path}: there is no folder {path.parent}", "/save my.safetensors")
-    if path.exists() and not ConversationState.is_in(path):
+    if os.path.exists(path) and not ConversationState.is_in(path):
         other = path.with_name(f"{path.stem}-memory.safetensors")
         raise KeptMemoryError(f"/save {path}: that file is no saved conversation, and stays", f"/save {other}")
     try:

@@ -13,7 +13,6 @@ from jobs.stage.context import Artifact, StageError
 from jobs.stage.inputs import open_tokenizer
 from jobs.stage.model_folder import require_tokenizer
 from jobs.stage.model_input import model_uri, open_model
-from tokenization.files import storage
 
 BATCH = 32  # dialogues at a time
 _ELSEWHERE = "--save FILE, a new one or one with answers"
@@ -38,7 +37,7 @@ def show(model: Artifact, tokenizer: Artifact, header: str, dialogues: str, save
     if save:
         lines = answer_lines(own, next(iter(played.answers.values())), played.cut)
         try:
-            storage.write(str(save.absolute()), "".join(f"{line}\n" for line in lines).encode())
+            save.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         except OSError as error:
             raise StageError(
                 f"--save {save}: {error.strerror or error}; the table above is whole", _ELSEWHERE
@@ -55,7 +54,7 @@ def _check_place(save: Path) -> None:
         raise StageError(f"--save {save}: there is no folder {folder}", f"mkdir -p {save.parent}")
     if not os.access(folder, os.W_OK) or (save.exists() and not os.access(save, os.W_OK)):
         raise StageError(f"--save {save}: you may not write there", _ELSEWHERE)
-    if save.exists() and not _holds_answers(save):
+    if save.is_file() and not _holds_answers(save):
         raise StageError(f"--save {save}: that file holds something else than answers, and stays", _ELSEWHERE)
 
 
@@ -64,6 +63,6 @@ def _holds_answers(file: Path) -> bool:
         first = opened.readline(1 << 20)
     try:
         line = json.loads(first or '{"turn": 0, "answer": ""}')
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(line, dict) and {"turn", "answer"} <= line.keys()

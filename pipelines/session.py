@@ -154,7 +154,8 @@ def preset_named(name: str) -> PipelineConfig:
         near = difflib.get_close_matches(name, PRESETS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(PRESETS)}"
         meant = near[0] if near else "tiny"
-        typed = [meant if word == name else word for word in sys.argv[1:]]
+        words = sys.argv[1:] if name in sys.argv else ["run", name]
+        typed = [meant if word == name else word for word in words]
         raise StageError(f"{name}: unknown preset; {hint}", redacted(shlex.join(["rxt", *typed])))
     return PRESETS[name]()
 

@@ -22,7 +22,6 @@ def gc(
     as_json: Json = False,
 ) -> int:
     """What of the store nothing needs: checkpoints of complete stages, replaced attempts."""
-    from jobs.stage.context import StageError
     from pipelines.artifacts import ArtifactStore, StoreError
     from pipelines.display import byte_size, console_on, print_table, table_of
     from pipelines.session import store_url
@@ -30,8 +29,6 @@ def gc(
 
     store = ArtifactStore(store_url())
     store.check_readable()
-    if not store.stages():  # else a mistyped address would look tidy
-        raise StageError(f"store {store.shown} holds no artifacts: there is nothing to delete", "RXT_STORE=URL rxt gc")
     found, code = find_garbage(store, lambda text: say(text, sys.stderr)), 0
     for garbage in list(found) if yes else ():
         try:

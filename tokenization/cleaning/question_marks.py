@@ -15,7 +15,9 @@ _NEXT = re.compile(
     yes|yeah|the|that|this|kto|gdzie|czy|kiedy|dlaczego|ile|jak|jaki|jaka|jakie)$""",
     re.VERBOSE,
 )
-_LEAST, _LEAST_SHARE = 2, 1 / 12  # of the words of a line: about every third word of Polish has a letter of its own
+# Of the words of a line. About every third word of Polish has a letter of its own; chats glue two questions in a line.
+_LEAST, _LEAST_SHARE, _LEAST_INSIDE = 3, 1 / 12, 2
+_AT_THE_END = re.compile(r"[a-ząćęłńóśźż]\?(?= [a-ząćęłńóśźż])")  # a question ends a sentence
 
 
 def shows_question_marks(line: str) -> bool:
@@ -23,5 +25,6 @@ def shows_question_marks(line: str) -> bool:
     if not _INSIDE.search(line):
         return False
     lost = [word for word in _WORD.findall(line) if not _NEXT.search(word)]
-    enough = len(lost) >= max(_LEAST, _LEAST_SHARE * len(line.split()))
-    return enough and any(map(_INSIDE.search, lost))
+    if len(lost) < _LEAST_INSIDE or not any(map(_INSIDE.search, lost)):
+        return False
+    return len(lost) + len(_AT_THE_END.findall(line)) >= max(_LEAST, _LEAST_SHARE * len(line.split()))

@@ -20,7 +20,6 @@ from tokenization.conversations.messages import (
 )
 from tokenization.conversations.messages import FIELDS as MESSAGE_FIELDS
 from tokenization.conversations.rows import (
-    FALSE,
     MESSAGES,
     PICTURES,
     RowError,
@@ -37,6 +36,7 @@ from tokenization.conversations.rows import (
 from tokenization.conversations.transcripts import prompt_transcript, transcript, trimmed, without_ends
 from tokenization.records import Interaction
 
+_BESIDE = ("completion", "response", "answer", "answers", "chosen", "output", "solution", "odpowiedź", "odpowiedz")
 _MATERIAL = ("input", "context", "wejście")  # what an instruction is about
 _SYSTEM = ("system", "system_prompt", "systemInstruction")
 _HISTORY = ("history", "chat_history")
@@ -58,23 +58,23 @@ def chat(row: Struct) -> list[Interaction]:
     """Read the messages of a row (`MESSAGES` names the columns), or its question and its answer.
 
     A text may hold a whole chat (`conversations.transcripts`), and of answers to choose from, the one that was `chosen`
-    counts. A row with `label` = false, or 0 beside a `completion`, has an answer that raters rejected. An answer beside
-    messages that end without one is theirs. Names of columns may be capitalised. Messages of one speaker in a row
+    counts. A row with `label` = false has an answer that raters rejected. An answer beside messages that end without
+    one is theirs. Names of columns may be capitalised. Messages of one speaker in a row
     become one, with an empty line between them. System messages at the beginning are the system prompt; a later one is
     the instruction of the next interaction. What the assistant says before anybody asked, and a last question without
     an answer, are left out. Raises RowError for what is no chat, for what is rejected, toxic or redacted, and for what
     has a picture, a video or a sound.
     """
-    row = present({name[:1].lower() + name[1:]: value for name, value in row.items()})
+    row = present({name[:1].lower() + name[1:]: value for name, value in row.items()}, ANSWERS)
     refuse_flagged(row, "")
     refuse_pictures(row, "")
-    if (label := word(row.get("label"))) == "false" or ("completion" in row and label in FALSE):
+    if word(row.get("label")) == "false":
         raise RowError("a rejected answer", "label")
     messages = [*_system(row), *_history(row)]
     column = next((name for name in MESSAGES if _is_list(row.get(name))), None)
     if column and not (column == "chosen" and isinstance(row.get("prompt"), list)):
         messages += read_messages(row[column], column)
-        if messages and messages[-1].role != "assistant" and (answer := _answer_in(row, column)):
+        if messages and messages[-1].role != "assistant" and (answer := _answer_in(row, column, _BESIDE)):
             messages += _answers(row, answer)
     else:
         messages += _single(row)
@@ -143,18 +143,23 @@ def _single(row: Struct) -> Iterator[Message]:
         parts = [text_of(row, question, "")]
         parts += [text_of(row, name, "") for name in _MATERIAL if name != question]
         choices = choices_of(row) if answer else {}
-        parts.append("\n".join(shown(parts[0], choices)))
+        if answer and choices and (line := chosen(row[answer], choices)) is not None:
+            parts.append("\n".join(shown(parts[0], choices)))
+            row = {**row, answer: line}
         yield Message("user", question, "\n\n".join(filter(None, map(trimmed, parts))))
-        if answer and choices:
-            row = {**row, answer: chosen(row[answer], choices)}
     if answer:
         yield from _answers(row, answer)
 
 
-def _answer_in(row: Struct, but: str | None) -> str | None:
-    """The column with the answer: the first one that holds one, numbers last, since they may be scores."""
-    names = [name for name in ANSWERS if name != but and (row.get(name) or is_number(row.get(name)))]
-    return min(names, key=lambda name: is_number(row[name]), default=None)
+def _answer_in(row: Struct, but: str | None, names: Iterable[str] = ANSWERS) -> str | None:
+    """The column with the answer: the first one that holds text, or else a number. In other columns than `_BESIDE` a
+    number is a score or a class."""
+    found = [name for name in names if name != but and _is_answer(name, row.get(name))]
+    return min(found, key=lambda name: is_number(row[name]), default=None)
+
+
+def _is_answer(name: str, value: object) -> bool:
+    return name in _BESIDE if is_number(value) else bool(value)
 
 
 def _answers(row: Struct, answer: str) -> Iterator[Message]:

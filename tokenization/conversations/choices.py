@@ -12,6 +12,7 @@ LABELS = tuple("ABCDEFGHIJ")
 COLUMNS = ("choices", "options")
 FIELDS = frozenset({*LABELS, "label", "key", "text", "value"})  # in structs of choices
 _NAMED = re.compile(r"\(?(\w)[).:]*")  # an answer that is a letter, or a digit
+_NUMBER = re.compile(r"\d")
 _LABELLED = r"(?:^|\W){}[).:]"
 
 
@@ -66,20 +67,30 @@ def shown(question: str, choices: Mapping[str, str]) -> Iterable[str]:
         yield from (f"{label}) {text}" for label, text in choices.items())
 
 
-def chosen(answer: object, choices: Mapping[str, str]) -> object:
-    """Return the answer as `A) Apple` if it is a label, a choice, or the number of a choice, counted from 0; any other
-    answer as it is. Raises RowError for a label or a number that no choice has."""
-    if not isinstance(answer, str | int | float) or isinstance(answer, bool):
-        return answer
-    bare = str(int(answer)) if isinstance(answer, float) and float(answer).is_integer() else str(answer).strip()
-    named = _NAMED.fullmatch(bare)
-    label = named[1].upper() if named else ""
-    if label not in choices:
-        label = next((each for each, text in choices.items() if text.strip().casefold() == bare.casefold()), label)
-    if label not in choices and bare.isdecimal() and int(bare) < len(choices):
-        label = list(choices)[int(bare)]
-    if label in choices:
-        return f"{label}) {choices[label]}"
-    if named or bare.isdecimal():
+def chosen(answer: object, choices: Mapping[str, str]) -> str | None:
+    """Return the answer as `A) Apple` if it is a number, counted from 0, and choices have letters; a choice; or a
+    label. Return None for any other. Text that is a number is one of those only if no choice holds a number: else it
+    may be a choice, rounded. Raises RowError for a number or a letter that no choice has."""
+    if isinstance(answer, bool):
+        answer = str(answer)
+    lettered = all(label in LABELS for label in choices)
+    if isinstance(answer, int | float) and lettered:
+        number = int(answer) if answer == answer else -1
+        if not (number == answer and 0 <= number < len(choices)):
+            raise RowError("an answer that is none of the choices", repr(answer))
+        return _line(list(choices)[number], choices)
+    if not isinstance(answer, str | int):
+        return None
+    bare = str(answer).strip()
+    label = next((each for each, text in choices.items() if text.strip().casefold() == bare.casefold()), "")
+    if not label and (named := _NAMED.fullmatch(bare)):
+        label = named[1].upper()
+    if label not in choices and bare.isdecimal() and lettered and not any(map(_NUMBER.search, choices.values())):
+        label = LABELS[int(bare)] if int(bare) < len(choices) else label
+    if label not in choices and label in LABELS and lettered and len(label) == 1 and label > max(choices):
         raise RowError("an answer that is none of the choices", repr(bare))
-    return answer
+    return _line(label, choices) if label in choices else None
+
+
+def _line(label: str, choices: Mapping[str, str]) -> str:
+    return f"{label}) {choices[label]}"

@@ -22,7 +22,8 @@ COLUMNS = frozenset({"mapping", "chat_messages", "message_tree_id"})
 OF_MESSAGES = frozenset({"message_id", "parent_id", "role", "text"})
 OF_CHATS = frozenset({"role", "content"})
 CHAT_IDS = frozenset({"conversation_id", "conversationId", "conversation_hash", "conv_id", "chat_id", "dialogue_id",
-                      "dialog_id", "session_id", "thread_id"})  # fmt: skip
+                      "dialog_id", "session_id", "thread_id", "conversation", "chat", "dialogue", "dialog", "session",
+                      "thread"})  # fmt: skip
 FIELDS = (
     COLUMNS | OF_MESSAGES | {"current_node", "prompt", "replies", "rank", "deleted", "review_result", "systemPrompt"}
 )
@@ -279,11 +280,11 @@ def joined(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
 
 def joined_chats(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
     """Join messages, one a row, to chats: `{"messages": [message, ...]}`. A chat ends where the id of another stands,
-    with the file if there is none, and at what cannot be read."""
+    or a system message behind an answer; with the file if there is neither; and at what cannot be read."""
     held: list[Row] = []
     for row in rows:
         is_next = isinstance(row, Row) and len(held) < _MOST
-        if held and not (is_next and _chat_id(row) == _chat_id(held[-1])):
+        if held and not (is_next and _chat_id(row) == _chat_id(held[-1]) and not _begins_a_chat(row, held[-1])):
             yield held[0]._replace(values={"messages": [one.values for one in held]})
             held = []
         if isinstance(row, Row):
@@ -292,6 +293,11 @@ def joined_chats(rows: Iterable[Row | Rejected]) -> Iterator[Row | Rejected]:
             yield row
     if held:
         yield held[0]._replace(values={"messages": [one.values for one in held]})
+
+
+def _begins_a_chat(row: Row, before: Row) -> bool:
+    roles = [word(one.values.get("role")) for one in (before, row)]
+    return roles == ["assistant", "system"]
 
 
 def _chat_id(row: Row) -> tuple[str, list[object]]:

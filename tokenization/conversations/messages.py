@@ -51,6 +51,7 @@ THINK_FIELDS = ("reasoning_content", "thinking", "reasoning", "think")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _TRAINED = ("weight", "train", "training", "trainable", "loss")  # false if an answer is not to be trained on
 _GEMINI = ("functionCall", "functionResponse")
+FIELDS_OF_MESSAGES = frozenset({*ROLE_FIELDS, *_CONTENT_FIELDS, *THINK_FIELDS, *QUESTIONS, *ANSWERS})
 # Everything below these is read, since tools have arguments of any name.
 WHOLE = frozenset({"arguments", "parameters", "input", "tools", "functions", "functionCall", "functionResponse"})
 FIELDS = (
@@ -67,8 +68,12 @@ _UNOPENED = re.compile(r"((?:(?!<think).)*?)(?:\n\s*</think(?:ing)?>\s*|</think(
 _CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>\s*", re.DOTALL)
 _RESULT = re.compile(r"\s*</?tool_response>\s*")
 _PLACE = re.compile(r"<\|(?:image|video|audio|vision)\w*\|>|!\[[^\]\n]*\]\(attachment:", re.IGNORECASE)
-# Pages have these tags, too. What a user says has them in place of a picture, unless it closes or quotes them.
-_TAG = re.compile(r"(?<!`)<(image|video|audio)>(?!`)", re.IGNORECASE)
+# Pages have these tags, too. What a user says has them in place of a picture at its beginning, at its end, or in a line
+# of their own, unless it closes or quotes them.
+_TAG = re.compile(
+    r"\A\s*<(image|video|audio)>|^[ \t]*<(image|video|audio)>[ \t]*$|<(image|video|audio)>\s*\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,10 @@ class Message:
     @property
     def has_a_place(self) -> bool:
         """Whether a picture, a video or a sound is to stand somewhere in the text."""
+        if self.role == "assistant":
+            return False
         tag = _TAG.search(self.text) if self.role == "user" else None
-        return bool(_PLACE.search(self.text) or (tag and f"</{tag[1]}>" not in self.text))
+        return bool(_PLACE.search(self.text) or (tag and f"</{tag[tag.lastindex or 0]}>" not in self.text))
 
 
 def read_messages(value: object, column: str) -> Iterator[Message]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ FALSE = ("false", "0", "0.0", "no")
 NOT_SET = (*MISSING, *FALSE)
 REMOVED = ("[deleted]", "[removed]")  # of Reddit
 _ABSENT = frozenset(("nan", "NaN", "NULL", "null", "None", "N/A", "n/a", "#N/A", "<NA>"))
+_NO_ANSWER = frozenset(("nan", "#N/A", "<NA>"))  # the others may be answers
 _NO_INPUT = ("<noinput>", "<no input>", "noinput", "no input")  # of Alpaca
 _REGION = re.compile(r"[-_.@ (]")
 _BEFORE_A_LANGUAGE = re.compile(r"^(?:__label__|język\s+)", re.IGNORECASE)
@@ -64,13 +65,13 @@ class RowError(ValueError):
 
 def query_answer(row: Struct) -> list[Interaction]:
     """Read `query` and `answer`: a single interaction."""
-    row = present(row)
+    row = present(row, ("answer",))
     return [*system_prompt(row), _interaction(row, "")]
 
 
 def first_turn_plus_interactions(row: Struct) -> list[Interaction]:
     """Read `query` and `answer` of the first turn, and all other turns from the list `interactions`."""
-    row = present(row)
+    row = present(row, ("answer",))
     followers = [_interaction(*entry) for entry in _entries(row, "interactions")]
     return [*system_prompt(row), _interaction(row, ""), *followers]
 
@@ -208,15 +209,16 @@ def listed(text: str) -> Any:
         raise ValueError("neither JSON nor a value of Python") from error
 
 
-def present(row: Struct) -> Struct:
-    """Return the row with null for each text that only says that there is none."""
+def present(row: Struct, answers: Collection[str]) -> Struct:
+    """Return the row with null for each text that only says that there is none. In the columns `answers` fewer do."""
     return {
-        name: None if isinstance(value, str) and _is_absent(value.strip()) else value for name, value in row.items()
+        name: None if isinstance(value, str) and _is_absent(value.strip(), name in answers) else value
+        for name, value in row.items()
     }
 
 
-def _is_absent(text: str) -> bool:
-    return text in _ABSENT or text.casefold() in (*REMOVED, *_NO_INPUT)
+def _is_absent(text: str, is_answer: bool) -> bool:
+    return text in (_NO_ANSWER if is_answer else _ABSENT) or text.casefold() in (*REMOVED, *_NO_INPUT)
 
 
 def word(value: object) -> str:
@@ -233,14 +235,15 @@ def refuse_pictures(struct: Struct, where: str) -> None:
     """Raise RowError for a row or a message with a picture, a video or a sound beside the text."""
     for name in PICTURES:
         value = struct.get(name)
-        if isinstance(value, list | tuple):
-            is_there = any(each is not None and each != "" for each in value)
-        elif isinstance(value, str):
-            is_there = word(value) not in (*NOT_SET, "[]", "{}")
-        else:
-            is_there = isinstance(value, Mapping) or (bool(value) and value == value)
-        if is_there:
+        if any(map(_is_medium, value)) if isinstance(value, list | tuple) else _is_medium(value):
             raise RowError("a picture, a video or a sound", f"{where}.{name}".lstrip("."))
+
+
+def _is_medium(value: object) -> bool:
+    """Whether it may be a picture or where one lies. A number counts some."""
+    if isinstance(value, str):
+        return word(value) not in (*NOT_SET, "[]", "{}", "n/a")
+    return isinstance(value, bytes | Mapping | list | tuple) and bool(value)
 
 
 def refuse_flagged(struct: Struct, where: str) -> None:

@@ -23,7 +23,7 @@ from tokenization.cleaning.repair import Note, Repairs, repair
 from tokenization.cleaning.words import Words, normalised, plain
 from tokenization.conversations.adapters import ADAPTERS, WHOLE, Adapter, detect
 from tokenization.conversations.data_set import ConversationSource
-from tokenization.conversations.messages import is_result
+from tokenization.conversations.messages import FIELDS_OF_MESSAGES, is_result
 from tokenization.conversations.rows import MESSAGES, RowError, language_of, listed
 from tokenization.conversations.screening import Screen, Survey
 from tokenization.documents import document_id, split_of
@@ -103,12 +103,20 @@ def read_conversations(partition: Partition, noted: Noted | None = None) -> Iter
 
 
 def _rows(source: ConversationSource, parts: Sequence[Slice]) -> Iterator[Row | Rejected]:
-    """Yield the rows with the names that `columns` of the source gives to fields of structs in them, too."""
-    ours = {theirs: name for name, theirs in source.columns.items()}
+    """Yield the rows with the names that `columns` of the source gives to fields of messages. What a column of the row
+    has is no field of messages."""
+    of_messages = {theirs: name for name, theirs in source.columns.items() if name in FIELDS_OF_MESSAGES}
     for row in read_rows(source, parts):
+        ours = {
+            theirs: name
+            for theirs, name in of_messages.items()
+            if isinstance(row, Row) and row.values.get(name) is None
+        }
         if ours and isinstance(row, Row):
             told = {name: _listed(value) if name in MESSAGES else value for name, value in row.values.items()}
-            yield row._replace(values={name: _renamed(value, ours) for name, value in told.items()})
+            yield row._replace(
+                values={name: value if name in WHOLE else _renamed(value, ours) for name, value in told.items()}
+            )
         else:
             yield row
 

@@ -63,7 +63,8 @@ def without_ends(text: str) -> str:
 def trimmed(text: str) -> str:
     """Return a message without the signs of templates at its two ends. A `</s>` that closes an `<s>` stays, as in a
     page of the web."""
-    if begins := _AT_THE_BEGINNING.match(text):
+    begins = _AT_THE_BEGINNING.match(text)
+    if begins and not ("<s>" in begins[0] and "</s>" in text.rstrip()[begins.end() : -len("</s>")]):
         text = text[begins.end() :]
     signs = tuple(sign for sign in _ENDINGS if sign != "</s>" or "<s>" not in text)
     end = len(text.rstrip())

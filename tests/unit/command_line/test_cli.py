@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -325,7 +326,7 @@ def test_every_command_prints_preset_and_overrides(rxt, built, tmp_path, monkeyp
     words = ["--set", "sft.seed=0"]
     artifact = plan(built, ArtifactStore(str(tmp_path / "store")))["sft"].attempt.artifact_id
     monkeypatch.setattr("pipelines.chat.chat", lambda model, tokenizer, title, *_, **__: print(title))
-    monkeypatch.setattr("pipelines.session.Session.model", lambda self, stage: ("", ""))
+    monkeypatch.setattr("pipelines.session.Session.model", lambda self, stage: (SimpleNamespace(stage="export"), ""))
     commands = [["status"], ["status", "--why", "sft"], ["run"], ["stage", "list"], ["stage", "show", "sft"]]
     for command in commands:
         found = json.loads(rxt(*command, *words, "--json").stdout)

@@ -156,7 +156,6 @@ PICTURED = [
     *({"conversations": LOOK, name: "a.jpg"} for name in ("image", "video", "audio", "Image")),
     *({"messages": LOOK, name: ["a.png"]} for name in ("images", "videos", "audios")),
     {"messages": LOOK, "images": [{"path": None}]},
-    {"messages": LOOK, "image": {}},
     {"question": "What is it?", "answer": "A lamp.", "image": b"x"},
     {"question": "What is it? <image>", "answer": "A lamp."},
     {"messages": [LOOK[0] | {"images": ["a"]}, LOOK[1]]},
@@ -227,6 +226,25 @@ def test_other_questions_with_choices():
     assert chat(numbered) == [Interaction("Which?\n\n1) a\n2) b", "1) a")]
     plain = {"question": "2 + 2?", "answer": "4", "options": {"temperature": 1}}
     assert chat(plain) == [Interaction("2 + 2?", "4")]
-    for answer in ("E", 3, "7"):
+    for answer in ("E", 3):
         with pytest.raises(RowError, match="an answer that is none of the choices"):
             chat(asked | {"answer": answer})
+    assert chat(asked | {"answer": "7"}) == [Interaction("Which is 4? A. 2 B. 4", "7")]
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "line"),
+    [
+        (["8", "2", "24", "120"], 2, "C) 24"),
+        (["8", "2", "24", "120"], "2", "B) 2"),
+        (["2 cm", "3 cm", "4 cm"], "2", "2"),
+        (["Apple", "Dog", "Car"], "2", "C) Car"),
+        (["True", "False"], False, "B) False"),
+        (["Vitamin B", "C", "D", "A"], "A", "D) A"),
+        (["In 1945", "In 1939"], "1945", "1945"),
+        (["formal", "short"], "We are not amused.", "We are not amused."),
+    ],
+)
+def test_which_choice_an_answer_is(choices, answer, line):
+    [found] = chat({"question": "Which?", "choices": choices, "answer": answer})
+    assert found.answer == line and ("A) " in found.query) == (") " in line)

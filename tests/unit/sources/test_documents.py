@@ -160,7 +160,8 @@ def test_what_programs_put_below_a_mail_is_not_read(tmp_path, below):
 
 def test_a_mail_may_say_from_where_and_to_whom(tmp_path):
     thanks = "Sent from my heart to the whole of the village beside the river, to its people and back again."
-    told = f"From: the village. Sent: today.\n{FLOOD}\n\n{thanks}"
+    parcel = f"Sent via courier on Monday, and it came late.\n{BRIDGE}\n\nFrom: Warsaw\nDate: 5 May\nTo: London"
+    told = f"From: the village. Sent: today.\n{FLOOD}\n\n{thanks}\n{parcel}"
     (tmp_path / "cur").write_bytes(bytes(letter(told)))
     assert reads(tmp_path / "cur")[0] == [told]
 

@@ -87,3 +87,13 @@ def test_many_lists_take_no_time(tmp_path, lists):
     begin = time.process_time()
     assert FLOOD in reads(tmp_path)[0][0]
     assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize(
+    "menu", ['<div role="navigation">{}</div>', '<div class="post-share">{}</div>', '<div id="menu">{}</div>']
+)
+def test_a_list_in_a_frame_that_only_its_names_tell_is_a_menu(tmp_path, menu):
+    listed = "<ul><li>Udostępnij</li><li>Drukuj</li><li>Skomentuj</li></ul>"
+    (tmp_path / "a.html").write_text(f"<html><body><h1>Powódź</h1><p>{FLOOD}</p>{menu.format(listed)}</body></html>")
+    [text], _, _ = reads(tmp_path)
+    assert FLOOD in text and "Drukuj" not in text

@@ -80,6 +80,7 @@ _POLISH_NAME = re.compile(r"""(?<=\S[ ("'„“‘-])(?=[A-ZĄĆĘŁŃÓŚŹŻ])
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*$")
 _WORDS_OF_SENTENCE = 7  # at least; twice as many if no sign ends it
 _WORDS_BETWEEN_COMMAS = 4  # fewer are lists of names
+_SHORT_WORD = 3  # letters, as words have that join others; most lists of names have none
 _MEAN_LENGTH = 3.5  # letters: abbreviations are shorter
 _CAPITALS = 0.9  # of the words
 _CAPITALISED_WITHIN = re.compile(r"(?<=[\w,;’] )[A-ZÀ-ÖØ-ÞĄĆĘŁŃÓŚŹŻ][\w-]*")
@@ -120,6 +121,7 @@ def is_sentence_in_capitals(paragraph: str, found: list[str]) -> bool:
         len(found) >= max(least, _WORDS_BETWEEN_COMMAS * (1 + paragraph.count(",")))
         and sum(map(str.isupper, found)) >= _CAPITALS * len(found)
         and sum(map(len, found)) >= _MEAN_LENGTH * len(found)
+        and sum(len(word) <= _SHORT_WORD for word in found) > 0
     )
 
 

@@ -36,7 +36,7 @@ _SHORT = 40  # characters: what is shorter says little
 _LIKELY, _LIKELY_IF_SHORT = 0.05, 0.01  # least probability of the language
 _NEAR, _NEAR_IF_SHORT = 1.05, 1.1  # greatest distance of the language, as a multiple of the least one
 _FAR = 10**9
-_LEAST_LETTERS = 4  # of another script: a sign or two stand for themselves
+_LEAST_LETTERS, _BESIDE_LATIN = 4, 20  # of another script; fewer beside Latin words are a name that is explained
 _LEAST_WORDS = 2  # that are not capitalised: names have no language
 _ENOUGH = 500  # the library looks at so many characters
 
@@ -48,7 +48,8 @@ def verdict(paragraph: str, language: Language, with_py3langid: bool = True) -> 
     short to tell are "unsure". Without the package py3langid, resiliparse tells languages."""
     found = words(paragraph)
     others = other_letters(paragraph)
-    if others >= _LEAST_LETTERS and 2 * others >= sum(map(len, found)):
+    letters = sum(map(len, found))
+    if others >= (_LEAST_LETTERS if others >= letters else _BESIDE_LATIN) and 2 * others >= letters:
         return "foreign"
     lower, small = list(map(str.lower, found)), not_capitalised(found)
     relatives = signs_of_relatives(paragraph, found, language, small)

@@ -3,11 +3,14 @@ menus, and none with numbers."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _FRAMES = ("nav", "header", "footer", "aside")
+_OF_FRAME = re.compile(r"\b(?:nav|menu|share|social|tags?\b|breadcrumb|cookie)", re.IGNORECASE)  # in role, class or id
+MOST = 300  # lists of a page; a page with more is an index
 _DEEPEST = 50  # lists in lists; the text of each is indented, so many of them would fill the memory
-_TEXT_NODE = 3
+_ELEMENT, _TEXT_NODE = 1, 3
 
 
 def number_lists(tree: Any) -> None:
@@ -42,16 +45,19 @@ class _Lists:
             size = len(node.value.strip())
             self._text += size
             self._linked += size if self._links else 0
-        elif node.tag == "ul":
+        if node.type != _ELEMENT:
+            return
+        self._frames += _is_frame(node)
+        if node.tag == "ul":
             self._open.append((self._text, self._linked))
         elif node.tag == "a":
             self._links += 1
-        elif node.tag in _FRAMES:
-            self._frames += 1
 
     def leave(self, context: Any) -> None:
         """Close what a node has opened."""
         node = context.node
+        if node.type != _ELEMENT:
+            return
         if node.tag == "ul":
             text, linked = self._open.pop()
             is_menu = 2 * (self._linked - linked) > self._text - text
@@ -59,5 +65,9 @@ class _Lists:
                 self.found.append(node)
         elif node.tag == "a":
             self._links -= 1
-        elif node.tag in _FRAMES:
-            self._frames -= 1
+        self._frames -= _is_frame(node)
+
+
+def _is_frame(node: Any) -> bool:
+    named = " ".join(str(node.getattr(name) or "") for name in ("role", "class", "id"))
+    return node.tag in _FRAMES or bool(_OF_FRAME.search(named))

@@ -28,8 +28,12 @@ _ON = re.compile(r"(On|W dniu|Dnia)\b")
 # What follows these lines is another message, or no text.
 _END = re.compile(
     r"-- ?$|-{2,}\s*(Original Message|Forwarded message|Wiadomość oryginalna|Oryginalna wiadomość|Przekazana wiadomość)"
-    r"|-----BEGIN PGP (SIGNATURE|MESSAGE)|_{20,}$"
-    r"|(Sent from (my|Outlook|Mail|Yahoo|Proton)|Sent via|Get Outlook for)\b.{0,60}$"
+    r"|-----BEGIN PGP (SIGNATURE|MESSAGE)|_{20,}$",
+    re.IGNORECASE,
+)
+# What programs put below a message, if nothing of its own stands behind it.
+_SENT = re.compile(
+    r"(Sent from (my|Outlook|Mail|Yahoo|Proton)|Sent via|Get Outlook for)\b.{0,60}$"
     r"|Wysłan[eo] z (mojego|iPhone|Androida|programu|poczty)\b.{0,60}$",
     re.IGNORECASE,
 )
@@ -39,6 +43,7 @@ _HEAD = re.compile(
     r"[ *]*(To|Cc|Subject|Do|DW|Temat)[ *]*:",
     re.MULTILINE,
 )
+_OF_MAIL, _NEAR = re.compile(r"@|\b(?:Subject|Temat)[ *]*:"), 200  # characters
 _ARMOUR = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----\n(Hash: .*\n)*")
 
 
@@ -102,10 +107,11 @@ def _own_words(text: str) -> str:
     kept: list[str] = []
     quoted = False
     text = _ARMOUR.sub("", text.replace("\r\n", "\n"))
-    if head := _HEAD.search(text):
+    if (head := _HEAD.search(text)) and _OF_MAIL.search(text, head.start(), head.end() + _NEAR):
         text = text[: head.start()]
-    for line in text.split("\n"):
-        if _END.match(line):
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if _END.match(line) or (_SENT.match(line) and _is_last(lines[number + 1 :])):
             break
         if not _QUOTE.match(line):
             quoted = False
@@ -121,3 +127,9 @@ def _own_words(text: str) -> str:
             kept.append("")
         quoted = True
     return without_empty_lines("\n".join(kept))
+
+
+def _is_last(lines: list[str]) -> bool:
+    """Whether only quotes follow, if anything."""
+    following = next(filter(str.strip, lines), "")
+    return not following or any(sign.match(following) for sign in (_QUOTE, _ON, _WROTE))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from tokenization.quarantine import MOST_BYTES, Rejected, excerpt
 from tokenization.sources.encoding import EncodingError, TextDecoder, decoded_as
-from tokenization.sources.formats.html_lists import number_lists
+from tokenization.sources.formats.html_lists import MOST, number_lists
 from tokenization.sources.listing import Slice
 from tokenization.sources.source import Columns, Row
 from tokenization.sources.streams import skip
@@ -83,7 +83,7 @@ def text_of(content: bytes, decoder: TextDecoder, declared: str = "", whole: boo
     if without:
         for node in tree.document.query_selector_all(without):
             node.decompose()
-    if not whole and _LIST.search(content):
+    if not whole and 0 < len(_LIST.findall(content)) <= MOST:
         number_lists(tree)
     return extract_plain_text(tree, main_content=not whole, list_bullets=False, alt_texts=False)
 
