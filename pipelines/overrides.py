@@ -226,6 +226,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{'.'.join(parts)}: missing"
     if problem["type"] == "too_short":
-        message = f"expected at least {problem['ctx']['min_length']} item"
+        least = problem["ctx"]["min_length"]
+        message = f"expected at least {least} item{'s' * (least > 1)}"
     expected = message.replace("Input should be", "expected", 1)
     return f"{'.'.join(parts)} = {json.dumps(problem['input'])}: {expected}"

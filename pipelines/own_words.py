@@ -59,10 +59,10 @@ def _check_place(save: Path) -> None:
 
 
 def _holds_answers(file: Path) -> bool:
-    with file.open("rb") as opened:
-        first = opened.readline(1 << 20)
     try:
+        with file.open("rb") as opened:
+            first = opened.readline(1 << 20)
         line = json.loads(first or '{"turn": 0, "answer": ""}')
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(line, dict) and {"turn", "answer"} <= line.keys()

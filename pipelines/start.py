@@ -29,8 +29,8 @@ def main() -> None:
 
 
 def _stand_somewhere() -> None:
-    """Leave a working folder that was deleted: torch cannot load its libraries there. No relative path can lead out of
-    it, and none is found in `/` by accident, as one could be in the project."""
+    """Leave a working folder that was deleted, for `/`: torch cannot load its libraries there. The folder of the
+    project would be worse, where a relative path is likely to name another file than the user meant."""
     try:
         os.getcwd()
     except FileNotFoundError:

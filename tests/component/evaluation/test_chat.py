@@ -60,6 +60,17 @@ def say(sources, monkeypatch, capsys):
     return run
 
 
+def save_selective(folder, tokenizer: Tokenizer, ageing: float = 0.0) -> list[Artifact]:
+    """Save a model with a selective write, whose slots name their tokens, and its tokenizer."""
+    torch.manual_seed(0)
+    memory = MemoryConfig(slots=64, variant="selective", ageing=ageing)
+    shape = replace(ARCHITECTURE, copying=True, memory=memory)
+    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
+    save_pretrained(model, folder / "rxt" / "model")
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    return [recorded(name, "0-1", str(folder / name)) for name in ("rxt", "tokenizer")]
+
+
 def reference(session: ChatSession, prompts: list[str]) -> tuple[list[str], torch.Tensor]:
     """Take the same turns one after the other, without streaming or threads."""
     model, tokenizer, texts = session.model, session.tokenizer, []
@@ -149,12 +160,7 @@ def test_saving_touches_no_file_that_is_no_saved_conversation(say, tmp_path):
 
 
 def test_what_was_kept_by_a_long_conversation_names_the_chat_that_goes_on_with_it(tokenizer, tmp_path):
-    torch.manual_seed(0)
-    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective"))
-    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
-    save_pretrained(model, tmp_path / "rxt" / "model")
-    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
-    sources = [recorded(name, "0-1", str(tmp_path / name)) for name in ("rxt", "tokenizer")]
+    sources = save_selective(tmp_path, tokenizer)
     long, plain = open_chat(*sources, long=True), open_chat(*sources)
     long.save(tmp_path / "long")
     plain.save(tmp_path / "plain")
@@ -205,12 +211,7 @@ def test_memory_shows_the_words_of_each_turn(tokenizer):
 
 
 def test_a_long_conversation_keeps_all_turns_in_slots_that_stay_as_many(tokenizer, tmp_path):
-    torch.manual_seed(0)
-    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective"))
-    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
-    save_pretrained(model, tmp_path / "rxt" / "model")
-    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
-    sources = [recorded(name, "0-1", str(tmp_path / name)) for name in ("rxt", "tokenizer")]
+    sources = save_selective(tmp_path, tokenizer)
     long, plain = open_chat(*sources, long=True), open_chat(*sources)
     for session in (long, plain):
         session.mode = "fast"
@@ -220,7 +221,7 @@ def test_a_long_conversation_keeps_all_turns_in_slots_that_stay_as_many(tokenize
     query = encode_query(tokenizer, Interaction(PROMPTS[1], ""), LENGTH)
     read = long.state.read(long.model, query)
     assert read.shape == plain.state.memory.shape and not torch.equal(read, plain.state.memory)
-    texts = answer(model, read, [query], [LENGTH - len(query)], mode="fast")[0]
+    texts = answer(plain.model, read, [query], [LENGTH - len(query)], mode="fast")[0]
     long.save(tmp_path / "kept")
     assert "".join(long.answer(PROMPTS[1])) == decode_answer(tokenizer, texts)
     assert re.search(r"turns 6 .*\nall turns are kept, \d+\.\d MiB; slots are loaded for each message", long.describe())
@@ -229,12 +230,7 @@ def test_a_long_conversation_keeps_all_turns_in_slots_that_stay_as_many(tokenize
 
 
 def test_a_memory_that_is_full_says_so_once(tokenizer, tmp_path, capsys):
-    torch.manual_seed(0)
-    shape = replace(ARCHITECTURE, copying=True, memory=MemoryConfig(slots=64, variant="selective", ageing=0.1))
-    model = ReactiveTransformer(shape.with_vocabulary(tokenizer.vocab_size, tokenizer.digest)).eval()
-    save_pretrained(model, tmp_path / "rxt" / "model")
-    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
-    sources = [recorded(name, "0-1", str(tmp_path / name)) for name in ("rxt", "tokenizer")]
+    sources = save_selective(tmp_path, tokenizer, 0.1)
     turns = ["/fast", *[PROMPTS[0], "/memory"] * 5]
     assert chat(*sources, "", prompts=[*turns, "/reset", *turns]) == 0
     out = capsys.readouterr().out
