@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+from tokenization.files.storage import temporary
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("jobs", "rxt_model", "tokenization")
 _BY_NAME = re.compile(r"(?P<module>\w+(\.\w+)+):\w+")  # `module:name`, imported when it is needed
+
+Found = tuple[str, frozenset[str]]  # digest and imports of a file
+
+# What was found in files, by their content. To find it again would take every command a second. It lies beside what
+# Python compiles of our sources, for the same reason, and may be deleted as that may be.
+KEPT = Path(__file__).parent / "__pycache__" / f"code_digest.{sys.implementation.cache_tag}.json"
+MOST_KEPT = 2_000  # files; edited ones leave theirs behind
 
 
 def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
@@ -35,6 +47,7 @@ def code_digest(function: str, root: Path = ROOT) -> dict[str, str]:
             found[data.relative_to(root).as_posix()] = _digest_data(data, data.stat().st_mtime_ns)
         open_modules += imported - seen
         seen |= imported
+    _keep()
     return dict(sorted(found.items()))
 
 
@@ -66,9 +79,18 @@ def _digest_data(path: Path, _modified_ns: int) -> str:
 
 
 @cache
-def _read(path: Path, _modified_ns: int) -> tuple[str, frozenset[str]]:
+def _read(path: Path, _modified_ns: int) -> Found:
     """Digest and imports of one file; `_modified_ns` only keys the cache."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_bytes()
+    key = hashlib.sha256(_this_file() + source).hexdigest()
+    kept = _kept()
+    if key not in kept:
+        kept[key] = _new[key] = _parse(source.decode())
+    return kept[key]
+
+
+def _parse(source: str) -> Found:
+    tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):
         imported.update(_imports(node))
@@ -76,6 +98,34 @@ def _read(path: Path, _modified_ns: int) -> tuple[str, frozenset[str]]:
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], frozenset(imported)
+
+
+_new: dict[str, Found] = {}
+
+
+@cache
+def _this_file() -> bytes:
+    """What `_parse` finds depends on it as well."""
+    return Path(__file__).read_bytes()
+
+
+@cache
+def _kept() -> dict[str, Found]:
+    try:
+        return {key: (digest, frozenset(imported)) for key, (digest, imported) in json.loads(KEPT.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # nothing is kept, or it is damaged
+        return {}
+
+
+def _keep() -> None:
+    """Write what was found for the first time. Where Python keeps nothing, or cannot, nothing is kept."""
+    if not _new or sys.dont_write_bytecode:
+        return
+    kept = dict(_kept() if len(_kept()) <= MOST_KEPT else _new)  # other threads may add to them
+    with suppress(OSError), temporary(KEPT.parent, KEPT.name) as file:
+        file.write_text(json.dumps({key: (digest, sorted(imported)) for key, (digest, imported) in kept.items()}))
+        file.replace(KEPT)
+    _new.clear()
 
 
 def _imports(node: ast.AST) -> Iterator[str]:

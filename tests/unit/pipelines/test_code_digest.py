@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import pytest
 
+from pipelines import code_digest as module
 from pipelines.code_digest import PACKAGES, ROOT, changed_files, code_digest
 from pipelines.curriculum import curriculum
 from pipelines.presets.micro import micro
@@ -138,3 +140,56 @@ def test_what_is_named_to_be_imported_later_is_reached():
     assert {"rxt_model/memory/gated.py", "rxt_model/memory/competitive.py"} <= set(
         code_digest("jobs.training.pretrain:pretrain")
     )
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Give the file in which other processes leave what they found, and a function that begins another process."""
+
+    def begin():
+        module._read.cache_clear()
+        module._kept.cache_clear()
+        module._new.clear()
+
+    monkeypatch.setattr(module, "KEPT", tmp_path / "kept" / "code.json")
+    begin()
+    yield module.KEPT, begin
+    begin()
+
+
+def test_another_process_finds_the_same_without_parsing_until_a_file_changes(kept, tree, monkeypatch):
+    file, begin = kept
+    parsed, parse = [], module._parse
+    monkeypatch.setattr(module, "_parse", lambda source: parsed.append(source) or parse(source))
+    first = code_digest("jobs.stage:work", tree)
+    assert len(parsed) == len({(tree / name).read_bytes() for name in first}) and file.exists()
+    begin()
+    assert code_digest("jobs.stage:work", tree) == first and len(parsed) == len(set(parsed))
+
+    (tree / "rxt_model/deep.py").write_text("value = 3\n")
+    begin()
+    changed = code_digest("jobs.stage:work", tree)
+    assert changed_files(first, changed) == ["rxt_model/deep.py"] and parsed[-1] == "value = 3\n"
+    begin()
+    assert code_digest("jobs.stage:work", tree) == changed and len(parsed) == len(set(parsed))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 1}', '{"a": [1, 2]}'])
+def test_what_was_kept_and_is_damaged_is_found_again(kept, tree, content):
+    file, begin = kept
+    first = code_digest("jobs.stage:work", tree)
+    whole = file.read_text()
+    file.write_text(content)
+    begin()
+    assert code_digest("jobs.stage:work", tree) == first and file.read_text() == whole
+
+
+def test_nothing_is_kept_where_python_keeps_nothing(kept, tree, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert code_digest("jobs.stage:work", tree) and not kept[0].parent.exists()
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(kept, tree):
+    file, _ = kept
+    file.parent.write_text("a file")
+    assert code_digest("jobs.stage:work", tree)
