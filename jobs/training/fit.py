@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
@@ -21,7 +22,6 @@ from jobs.stage.resources import choose_device
 from jobs.training.checkpoints import keep_newest, resume_point
 from jobs.training.monitor import start_monitor
 from jobs.training.recipe import Recipe, check
-from jobs.training.worker import work
 
 POLL_SECONDS = 0.25
 
@@ -30,6 +30,24 @@ TRAIN_SETTINGS = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
+
+
+class _Trainer(TorchTrainer):
+    """Ray Train without the process that deals its data sets to workers: ours read their shards themselves."""
+
+    def _create_default_callbacks(self) -> list:
+        return [one for one in super()._create_default_callbacks() if type(one).__name__ != "DatasetsCallback"]
+
+
+def work(settings: dict[str, Any]) -> None:
+    """Run `run_stage` with the keyword arguments in `settings`. Ray Train calls this on every worker.
+
+    The settings are a plain dict because Ray's controller unpickles them too. For a class of the module of `run_stage`,
+    the controller would have to import everything that this module imports; and the driver need not either.
+    """
+    from jobs.training.worker import run_stage
+
+    run_stage(**settings)
 
 
 def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -> dict[str, float | str]:
@@ -55,7 +73,7 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
     began = time.perf_counter()
     monitor = start_monitor()
     parent, name = f"{ctx.output_uri}/{point.run_folder}".rstrip("/").rsplit("/", 1)
-    trainer = TorchTrainer(
+    trainer = _Trainer(
         work,
         train_loop_config=dict(
             stage=ctx.stage,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import ray.train
@@ -34,15 +33,6 @@ from rxt_model.model import TokenModel
 from tokenization.files import storage
 
 NOT_FINITE = "not-finite"  # the folder of batches that no step could be taken with
-
-
-def work(settings: dict[str, Any]) -> None:
-    """Run `run_stage` with the keyword arguments in `settings`. Ray Train calls this on every worker.
-
-    The settings are a plain dict because Ray's controller unpickles them too. For a class of this module, the
-    controller would have to import everything that this module imports.
-    """
-    run_stage(**settings)
 
 
 def run_stage(
