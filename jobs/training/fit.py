@@ -32,13 +32,6 @@ TRAIN_SETTINGS = {
 }
 
 
-class _Trainer(TorchTrainer):
-    """Ray Train without the process that deals its data sets to workers: ours read their shards themselves."""
-
-    def _create_default_callbacks(self) -> list:
-        return [one for one in super()._create_default_callbacks() if type(one).__name__ != "DatasetsCallback"]
-
-
 def work(settings: dict[str, Any]) -> None:
     """Run `run_stage` with the keyword arguments in `settings`. Ray Train calls this on every worker.
 
@@ -73,7 +66,7 @@ def fit(ctx: StageContext, config: StageConfig, recipe: Callable[..., Recipe]) -
     began = time.perf_counter()
     monitor = start_monitor()
     parent, name = f"{ctx.output_uri}/{point.run_folder}".rstrip("/").rsplit("/", 1)
-    trainer = _Trainer(
+    trainer = TorchTrainer(
         work,
         train_loop_config=dict(
             stage=ctx.stage,
